@@ -1,0 +1,162 @@
+"""The published backbones as tables: depths, widths, strides and the names of their blocks.
+
+Every framework's builder reads these tables, so that a network is described once. Block names are
+canonical (torchvision's for ResNet and MobileNetV2, the Caffe layer names for BNInception).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ResNetArchitecture:
+    """A ResNet of He et al. 2016 (arXiv:1512.03385), stride on the 3x3 convolution as in torchvision."""
+
+    block: Literal["basic", "bottleneck"]
+    depths: tuple[int, ...]
+
+    @property
+    def expansion(self) -> int:
+        """Output channels of a block divided by its inner width."""
+        return 4 if self.block == "bottleneck" else 1
+
+
+RESNETS = {
+    "resnet10": ResNetArchitecture("basic", (1, 1, 1, 1)),  # not in torchvision: the small one for CPU and tests
+    "resnet18": ResNetArchitecture("basic", (2, 2, 2, 2)),
+    "resnet34": ResNetArchitecture("basic", (3, 4, 6, 3)),
+    "resnet50": ResNetArchitecture("bottleneck", (3, 4, 6, 3)),
+    "resnet101": ResNetArchitecture("bottleneck", (3, 4, 23, 3)),
+    "resnet152": ResNetArchitecture("bottleneck", (3, 8, 36, 3)),
+}
+
+
+@dataclass(frozen=True)
+class InvertedResidualStage:
+    """A row of table 2 of MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381)."""
+
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+
+
+MOBILENET_V2_STAGES = (
+    InvertedResidualStage(1, 16, 1, 1),
+    InvertedResidualStage(6, 24, 2, 2),
+    InvertedResidualStage(6, 32, 3, 2),
+    InvertedResidualStage(6, 64, 4, 2),
+    InvertedResidualStage(6, 96, 3, 1),
+    InvertedResidualStage(6, 160, 3, 2),
+    InvertedResidualStage(6, 320, 1, 1),
+)
+MOBILENET_V2_STEM_WIDTH = 32
+MOBILENET_V2_LAST_WIDTH = 1280
+
+
+@dataclass(frozen=True)
+class InvertedResidual:
+    """One MobileNetV2 block, unrolled from its stage; `index` is its place in `features`."""
+
+    index: int
+    in_channels: int
+    channels: int
+    expansion: int
+    stride: int
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the block adds its input to its output."""
+        return self.stride == 1 and self.in_channels == self.channels
+
+
+def inverted_residuals() -> tuple[InvertedResidual, ...]:
+    """The 17 blocks of MobileNetV2 1.0 in order (`features.1` to `features.17`)."""
+    blocks: list[InvertedResidual] = []
+    in_channels = MOBILENET_V2_STEM_WIDTH
+    for stage in MOBILENET_V2_STAGES:
+        for repeat in range(stage.repeats):
+            stride = stage.stride if repeat == 0 else 1
+            blocks.append(InvertedResidual(len(blocks) + 1, in_channels, stage.channels, stage.expansion, stride))
+            in_channels = stage.channels
+    return tuple(blocks)
+
+
+@dataclass(frozen=True)
+class InceptionBlock:
+    """One block of BNInception (Ioffe & Szegedy 2015, arXiv:1502.03167, Caffe conversion of TSN).
+
+    Widths are output channels; `one` and `projection` are 0 in the two stride-2 blocks, whose pooled
+    input passes through unprojected.
+    """
+
+    name: str
+    in_channels: int
+    one: int
+    three: tuple[int, int]
+    double: tuple[int, int, int]
+    projection: int
+    pool: Literal["average", "max"]
+    stride: int = 1
+
+    @property
+    def channels(self) -> int:
+        """Channels of the concatenation 1x1, 3x3, double 3x3, pool."""
+        passed = self.projection or self.in_channels
+        return self.one + self.three[-1] + self.double[-1] + passed
+
+
+BN_INCEPTION_BLOCKS = (
+    InceptionBlock("inception_3a", 192, 64, (64, 64), (64, 96, 96), 32, "average"),
+    InceptionBlock("inception_3b", 256, 64, (64, 96), (64, 96, 96), 64, "average"),
+    InceptionBlock("inception_3c", 320, 0, (128, 160), (64, 96, 96), 0, "max", stride=2),
+    InceptionBlock("inception_4a", 576, 224, (64, 96), (96, 128, 128), 128, "average"),
+    InceptionBlock("inception_4b", 576, 192, (96, 128), (96, 128, 128), 128, "average"),
+    InceptionBlock("inception_4c", 576, 160, (128, 160), (128, 160, 160), 128, "average"),
+    InceptionBlock("inception_4d", 608, 96, (128, 192), (160, 192, 192), 128, "average"),
+    InceptionBlock("inception_4e", 608, 0, (128, 192), (192, 256, 256), 0, "max", stride=2),
+    InceptionBlock("inception_5a", 1056, 352, (192, 320), (160, 224, 224), 128, "average"),
+    InceptionBlock("inception_5b", 1024, 352, (192, 320), (192, 224, 224), 128, "max"),
+)
+
+BACKBONES = (*RESNETS, "mobilenet_v2", "bn_inception")
+
+
+def block_names(backbone: str) -> tuple[str, ...]:
+    """Every place of a backbone that can hold a temporal shift, in network order.
+
+    ResNet: the residual blocks (`layer1.0`, ...). MobileNetV2: the inverted residuals (`features.1`, ...).
+    BNInception: the second stem stage (`conv2`) and the ten inception blocks, at whose input the shift sits.
+    """
+    if backbone in RESNETS:
+        depths = RESNETS[backbone].depths
+        return tuple(f"layer{stage}.{i}" for stage, depth in enumerate(depths, 1) for i in range(depth))
+    if backbone == "mobilenet_v2":
+        return tuple(f"features.{block.index}" for block in inverted_residuals())
+    return ("conv2", *(block.name for block in BN_INCEPTION_BLOCKS))
+
+
+def residual_shift_blocks(backbone: str) -> tuple[str, ...]:
+    """The blocks that the original TSM's `blockres` rule shifts.
+
+    ResNet: every block, or every second one of each stage where layer3 has 23 blocks or more (ResNet-101
+    and deeper). MobileNetV2: the blocks with a residual connection. BNInception has no residual blocks.
+    """
+    if backbone in RESNETS:
+        step = 2 if RESNETS[backbone].depths[2] >= 23 else 1
+        return tuple(name for name in block_names(backbone) if int(name.rpartition(".")[2]) % step == 0)
+    if backbone == "mobilenet_v2":
+        return tuple(f"features.{block.index}" for block in inverted_residuals() if block.has_residual)
+    return ()
+
+
+NON_LOCAL_BLOCKS = ("layer2.0", "layer2.2", "layer3.0", "layer3.2", "layer3.4")  # NL-TSM, after the residual block
+
+
+def feature_width(backbone: str, width: int = 64) -> int:
+    """Channels of the pooled features; `width` is a ResNet's stem width (64 in all published ones)."""
+    if backbone in RESNETS:
+        return width * 8 * RESNETS[backbone].expansion
+    return MOBILENET_V2_LAST_WIDTH if backbone == "mobilenet_v2" else BN_INCEPTION_BLOCKS[-1].channels

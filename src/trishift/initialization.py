@@ -1,0 +1,50 @@
+"""Initial weights, drawn in numpy so that a seed means the same network in every framework and on every rank."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from trishift.backends.base import ParameterInfo, Tensors
+
+CLASSIFIER_STD = 0.001  # TSN, TSM, TRN: the new last layer starts almost at zero
+
+
+def initial_tensors(
+    parameters: Iterable[ParameterInfo], shapes: Mapping[str, tuple[int, ...]], seed: int
+) -> Tensors:
+    """Weights of an untrained network under canonical names.
+
+    Convolutions: normal with variance 2 / fan_out (He et al. 2015, arXiv:1502.01852, as torchvision does).
+    `head.fc`: normal with deviation 0.001 and zero bias, as in TSN. Other linear layers: uniform within
+    1 / sqrt(fan_in), torch's default, which TRN's relations use. Batch norm: scale 1, shift 0, running mean 0
+    and variance 1; a non-local block's batch norm starts at scale 0, so that the block starts as the identity.
+
+    Each tensor has its own stream derived from its name: adding a layer does not change the others.
+    """
+    tensors = {
+        name: np.full(shape, 1.0 if name.endswith("running_var") else 0.0, np.float32)
+        for name, shape in shapes.items()
+    }
+    widths = {info.layer_name: int(np.prod(info.shape[1:])) for info in parameters if info.role == "weight"}
+    for info in parameters:
+        rng = np.random.default_rng((seed, zlib.crc32(info.name.encode())))
+        tensors[info.name] = _initial(info, widths[info.layer_name], rng).astype(np.float32)
+    return tensors
+
+
+def _initial(info: ParameterInfo, fan_in: int, rng: np.random.Generator) -> np.ndarray:
+    if info.layer == "norm":
+        one = info.role == "weight" and ".non_local." not in info.name
+        return np.full(info.shape, float(one))
+    if info.layer == "linear" and info.layer_name != "head.fc":
+        bound = 1 / np.sqrt(fan_in)
+        return rng.uniform(-bound, bound, info.shape)
+    if info.role == "bias":
+        return np.zeros(info.shape)
+    if info.layer == "linear":
+        return rng.normal(0, CLASSIFIER_STD, info.shape)
+    fan_out = info.shape[0] * int(np.prod(info.shape[2:]))
+    return rng.normal(0, np.sqrt(2 / fan_out), info.shape)
