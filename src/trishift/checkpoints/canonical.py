@@ -1,0 +1,122 @@
+"""The canonical checkpoint: safetensors under canonical names, and one JSON that says what they are.
+
+The JSON (metadata entry `trishift`) holds the model, the pixels it expects, its class names and where the
+weights come from, so that the file runs in any framework without any other file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
+from trishift.errors import CheckpointError, RecipeError
+from trishift.spec import InputSpec, ModelSpec, from_json, to_json
+
+FORMAT_VERSION = 1
+_ENTRY = "trishift"  # metadata entry of the JSON
+_KEYS = {"format", "spec", "input", "labels", "meta"}
+META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "origin")
+TRAINING_PREFIX = "training."  # tensors and metadata of a training state, see training_state.py
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and everything needed to run them.
+
+    Attributes:
+        tensors: canonical name to array of canonical (torch) shape.
+        spec: the model; `num_classes` 0 means that there is no head.
+        input: the pixels it expects.
+        labels: class names in the order of the logits, or None.
+        meta: any of `recipe`, `framework` and `version` (of the program that wrote them), `epoch`, `metrics`,
+            `origin` (of imported weights: file, format, dialect, sha256). Plain JSON types.
+    """
+
+    tensors: dict[str, np.ndarray]
+    spec: ModelSpec | None = None
+    input: InputSpec | None = None
+    labels: tuple[str, ...] | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [key for key in self.meta if key not in META_KEYS]
+        if unknown:
+            raise CheckpointError(f"meta: unknown key {unknown[0]!r}; known: {', '.join(META_KEYS)}")
+        if self.labels is not None and self.spec is not None and len(self.labels) != self.spec.num_classes:
+            raise CheckpointError(f"{len(self.labels)} labels for a model of {self.spec.num_classes} classes")
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write a canonical file, atomically: an existing file is replaced in one step or not at all.
+
+    Raises:
+        CheckpointError: the file cannot be written, or `meta` is not plain JSON.
+    """
+    write_safetensors(path, checkpoint.tensors, {_ENTRY: encode_description(checkpoint)})
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a canonical file. The training state that it may hold is left out.
+
+    Raises:
+        CheckpointError: not a canonical file, a damaged one, or one of a newer version.
+    """
+    tensors, metadata = read_safetensors(path, lambda name: not name.startswith(TRAINING_PREFIX))
+    return decode(path, tensors, metadata)
+
+
+def is_canonical(metadata: Mapping[str, str]) -> bool:
+    """Whether the metadata of a safetensors file are those of a canonical checkpoint."""
+    return _ENTRY in metadata
+
+
+def encode_description(checkpoint: Checkpoint) -> str:
+    """The JSON of a checkpoint: everything but its tensors."""
+    content = {
+        "format": FORMAT_VERSION,
+        "spec": None if checkpoint.spec is None else to_json(checkpoint.spec),
+        "input": None if checkpoint.input is None else to_json(checkpoint.input),
+        "labels": checkpoint.labels,
+        "meta": checkpoint.meta,
+    }
+    try:
+        return json.dumps(content, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"meta: only plain JSON types can be stored ({error})") from error
+
+
+def decode(path: str | Path, tensors: dict[str, np.ndarray], metadata: Mapping[str, str]) -> Checkpoint:
+    """The checkpoint of the tensors and the metadata of a file; `path` is for messages."""
+    if not is_canonical(metadata):
+        raise CheckpointError(f"{path}: no Trishift checkpoint (no description inside); import it with trishift.load")
+    return decode_description(path, tensors, metadata[_ENTRY])
+
+
+def decode_description(path: str | Path, tensors: dict[str, np.ndarray], description: str) -> Checkpoint:
+    """The inverse of `encode_description`."""
+    try:
+        content = json.loads(description)
+        version = content["format"]
+        if version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path}: written in format {version} by a newer Trishift (this one reads up to {FORMAT_VERSION}); "
+                "upgrade with pip install -U trishift"
+            )
+        unknown = sorted(set(content) - _KEYS)
+        if unknown:
+            raise CheckpointError(f"{path}: unknown entry {unknown[0]!r} in its description")
+        return Checkpoint(
+            tensors=tensors,
+            spec=None if content["spec"] is None else from_json(ModelSpec, content["spec"]),
+            input=None if content["input"] is None else from_json(InputSpec, content["input"]),
+            labels=None if content["labels"] is None else tuple(content["labels"]),
+            meta=content["meta"],
+        )
+    except (RecipeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its description is damaged ({error!r})") from error

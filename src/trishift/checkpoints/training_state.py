@@ -1,0 +1,85 @@
+"""What resuming a run needs beyond the weights, framework-free: any framework continues any other's run.
+
+Weights and training state share one file, so that no crash can leave the weights of one step beside the
+momentum of another: the file is replaced in a single rename. It stays an ordinary canonical checkpoint;
+`canonical.load` and every user of weights skip the tensors named `training.momentum.*`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trishift.checkpoints.canonical import TRAINING_PREFIX, Checkpoint, decode, encode_description
+from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
+from trishift.errors import CheckpointError
+
+FORMAT_VERSION = 1
+_ENTRY = "trishift.training"
+_MOMENTUM = TRAINING_PREFIX + "momentum."
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A point of a training run.
+
+    Attributes:
+        epoch: epoch in progress, or the next one where `batch` is 0; from 0.
+        batch: batches of that epoch that are done: the position in the (seeded) data order.
+        iteration: optimiser steps done since the start: the position in the learning-rate schedule.
+        seed: seed of the run, from which every random choice derives.
+        momentum: the optimiser's momentum under canonical names.
+        best: best metric so far, for instance `{"epoch": 3, "top1": 0.71}`.
+        extra: anything else that is plain JSON (history).
+    """
+
+    epoch: int
+    batch: int
+    iteration: int
+    seed: int
+    momentum: dict[str, np.ndarray] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -> None:
+    """Write weights and training state as one file, atomically.
+
+    Raises:
+        CheckpointError: the file cannot be written, or `best` or `extra` is not plain JSON.
+    """
+    values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "momentum"}
+    try:
+        position = json.dumps({"format": FORMAT_VERSION, **values}, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"training state: only plain JSON types can be stored ({error})") from error
+    momentum = {_MOMENTUM + name: array for name, array in state.momentum.items()}
+    metadata = {"trishift": encode_description(checkpoint), _ENTRY: position}
+    write_safetensors(path, {**checkpoint.tensors, **momentum}, metadata)
+
+
+def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
+    """Read what `save_state` wrote.
+
+    Raises:
+        CheckpointError: the file is damaged, of a newer version, or holds weights only.
+    """
+    tensors, metadata = read_safetensors(path)
+    momentum = {name[len(_MOMENTUM) :]: array for name, array in tensors.items() if name.startswith(_MOMENTUM)}
+    weights = {name: array for name, array in tensors.items() if not name.startswith(TRAINING_PREFIX)}
+    checkpoint = decode(path, weights, metadata)
+    if _ENTRY not in metadata:
+        raise CheckpointError(f"{path}: holds weights but no training state; resume from last.safetensors instead")
+    try:
+        values = json.loads(metadata[_ENTRY])
+        if values["format"] > FORMAT_VERSION:
+            raise CheckpointError(f"{path}: its training state was written by a newer Trishift; upgrade to resume it")
+        del values["format"]
+        return checkpoint, TrainingState(momentum=momentum, **values)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its training state is damaged ({error!r})") from error
