@@ -160,3 +160,30 @@ def feature_width(backbone: str, width: int = 64) -> int:
     if backbone in RESNETS:
         return width * 8 * RESNETS[backbone].expansion
     return MOBILENET_V2_LAST_WIDTH if backbone == "mobilenet_v2" else BN_INCEPTION_BLOCKS[-1].channels
+
+
+INCEPTION_LAYERS = {
+    "one": "1x1",
+    "three_reduce": "3x3_reduce",
+    "three": "3x3",
+    "double_reduce": "double_3x3_reduce",
+    "double_1": "double_3x3_1",
+    "double_2": "double_3x3_2",
+    "projection": "pool_proj",
+}
+"""Attributes of an inception block in the backends, and what the Caffe model calls them."""
+
+
+def canonical_layer_name(path: str) -> str:
+    """The canonical name of the layer at `path` in a backend's module tree.
+
+    They differ in BNInception only, whose published names are flat: `inception_3a.three_reduce.conv` is
+    `inception_3a_3x3_reduce` and `inception_3a.three_reduce.bn` is `inception_3a_3x3_reduce_bn`.
+    """
+    parts = path.split(".")
+    if len(parts) < 3 or not parts[1].startswith(("inception_", "conv1_", "conv2_")):
+        return path
+    names = [INCEPTION_LAYERS.get(part, part) for part in parts[1:]]
+    if names[-1] == "conv":
+        names.pop()
+    return f"{parts[0]}.{'_'.join(names)}"

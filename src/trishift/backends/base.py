@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from trishift.errors import CheckpointError
 from trishift.spec import ModelSpec
 
 Tensors = dict[str, np.ndarray]  # canonical names
@@ -131,6 +132,28 @@ class StepResult:
 
     loss: float
     gradient_norm: float = float("nan")
+
+
+def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse weights whose names or shapes are not exactly those of a network.
+
+    Raises:
+        CheckpointError: names the first missing or unknown tensor, or the first of another shape.
+    """
+    missing = [name for name in shapes if name not in tensors]
+    unknown = [name for name in tensors if name not in shapes]
+    if missing or unknown:
+        first = f"{missing[0]} is missing" if missing else f"{unknown[0]} is unknown"
+        raise CheckpointError(
+            f"weights do not fit the network: {first} ({len(missing)} missing, {len(unknown)} unknown); "
+            "check backbone, shift and head of the recipe"
+        )
+    for name, shape in shapes.items():
+        if tuple(tensors[name].shape) != tuple(shape):
+            raise CheckpointError(
+                f"weights do not fit the network: {name} is {tuple(tensors[name].shape)}, expected {tuple(shape)}; "
+                "check num_classes, num_segments and widths of the recipe"
+            )
 
 
 class Session(Protocol):

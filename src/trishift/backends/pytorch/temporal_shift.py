@@ -1,0 +1,82 @@
+"""The temporal shift module (TSM, Lin et al. 2019, arXiv:1811.08383) and its place in a network.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trishift.spec import ModelSpec, ShiftSpec
+
+
+def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
+    """Move the first channels of every frame to a neighbouring frame.
+
+    With f = C // shift.div and `future_first`, y[t, :f] = x[t + 1, :f], y[t, f:2f] = x[t - 1, f:2f] and the other
+    channels stay; `past_first` swaps the neighbours, `unidirectional` moves [0, f) alone, from t - 1. Frames
+    beyond the clip are zero.
+
+    Args:
+        x: (N * T, C, H, W).
+        segments: T.
+        shift: which channels move where.
+
+    Returns:
+        (N * T, C, H, W), a new tensor in the memory format of x.
+    """
+    if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        return _shift_channels(x.permute(0, 2, 3, 1), segments, shift, channel_axis=4).permute(0, 3, 1, 2)
+    return _shift_channels(x, segments, shift, channel_axis=2)
+
+
+def _shift_channels(x: Tensor, segments: int, shift: ShiftSpec, channel_axis: int) -> Tensor:
+    """`temporal_shift` of (N * T, ...), C on `channel_axis` once N and T are apart."""
+    clips = x.unflatten(0, (-1, segments))
+    fold = clips.shape[channel_axis] // shift.div
+    if shift.direction == "unidirectional":
+        first, rest = clips.split([fold, clips.shape[channel_axis] - fold], channel_axis)
+        parts = [_from_past(first), rest]
+    else:
+        first, second, rest = clips.split([fold, fold, clips.shape[channel_axis] - 2 * fold], channel_axis)
+        if shift.order == "future_first":
+            parts = [_from_future(first), _from_past(second), rest]
+        else:
+            parts = [_from_past(first), _from_future(second), rest]
+    return torch.cat(parts, channel_axis).flatten(0, 1)
+
+
+def _from_past(clips: Tensor) -> Tensor:
+    """y[:, t] = x[:, t - 1] for (N, T, ., ., .)."""
+    return F.pad(clips[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+
+
+def _from_future(clips: Tensor) -> Tensor:
+    """y[:, t] = x[:, t + 1] for (N, T, ., ., .)."""
+    return F.pad(clips[:, 1:], (0, 0, 0, 0, 0, 0, 0, 1))
+
+
+class TemporalShift(nn.Module):
+    """`temporal_shift` as a layer without parameters: (N * T, C, H, W) in and out."""
+
+    def __init__(self, segments: int, shift: ShiftSpec) -> None:
+        super().__init__()
+        self.segments = segments
+        self.spec = shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shift along time."""
+        return temporal_shift(x, self.segments, self.spec)
+
+    def extra_repr(self) -> str:
+        """What `print(network)` says of the shift."""
+        return f"segments={self.segments}, div={self.spec.div}, {self.spec.direction}, {self.spec.order}"
+
+
+def shift_at(spec: ModelSpec, block: str, segments: int) -> nn.Module:
+    """The shift of the block called `block`, or the identity where the spec has none."""
+    if spec.shift is None or block not in spec.shifted_blocks:
+        return nn.Identity()
+    return TemporalShift(segments, spec.shift)
