@@ -140,12 +140,9 @@ class ResNet(nn.Module):
         segments = spec.num_segments if stage == 1 else spec.output_segments
         width = spec.width * 2 ** (stage - 1)
         channels = width * block.expansion
-        if index > 0:
-            in_channels = channels
-        else:
-            in_channels = spec.width if stage == 1 else channels // 2
+        stage_input = spec.width if stage == 1 else channels // 2
         return block(
-            in_channels,
+            stage_input if index == 0 else channels,
             width,
             stride=2 if stage > 1 and index == 0 else 1,
             shift=shift_at(spec, name, segments),

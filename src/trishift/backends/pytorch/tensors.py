@@ -82,6 +82,16 @@ def parameter_infos(network: nn.Module) -> tuple[ParameterInfo, ...]:
     )
 
 
+def parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Every trainable tensor by canonical name."""
+    return {slot.name: slot.tensor for slot in slots(network) if isinstance(slot.tensor, nn.Parameter)}
+
+
+def statistics(network: nn.Module) -> list[torch.Tensor]:
+    """The running means and variances of all batch norms."""
+    return [slot.tensor for slot in slots(network) if not slot.trainable]
+
+
 def tensor_shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
     """Canonical name to canonical shape of every tensor in network order."""
     return {slot.name: slot.shape for slot in slots(network)}

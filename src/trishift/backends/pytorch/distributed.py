@@ -1,0 +1,72 @@
+"""The processes of a data-parallel run, as torchrun describes them in the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from trishift.errors import FrameworkError
+
+
+class Ranks:
+    """This process among its equals; alone (rank 0 of 1) unless `distributed`.
+
+    Host tensors travel by gloo, CUDA tensors by NCCL.
+
+    Raises:
+        FrameworkError: `distributed` without a launcher.
+    """
+
+    def __init__(self, distributed: bool, device: str) -> None:
+        self._joined = distributed
+        if not distributed:
+            self.rank, self.world_size, self.local_rank = 0, 1, 0
+            return
+        if "RANK" not in os.environ:
+            raise FrameworkError(
+                "distributed: no launcher in the environment; start with torchrun --nproc_per_node N, "
+                "or set execution.distributed=false"
+            )
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "gpu" else "gloo")
+        self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
+        self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
+
+    def mean(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over all ranks."""
+        if self.world_size > 1:
+            tensor = tensor.clone()
+            dist.all_reduce(tensor)
+            tensor /= self.world_size
+        return tensor
+
+    def average_(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace tensors by their means over all ranks, in one message."""
+        if self.world_size > 1 and tensors:
+            means = self.mean(torch.cat([tensor.flatten() for tensor in tensors]))
+            for tensor, mean in zip(tensors, means.split([tensor.numel() for tensor in tensors]), strict=True):
+                tensor.copy_(mean.view_as(tensor))
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""
+        if self.world_size == 1:
+            return array
+        mine = torch.from_numpy(np.frombuffer(array.tobytes(), np.uint8).copy())
+        everything = [torch.empty_like(mine) for _ in range(self.world_size)]
+        dist.all_gather(everything, mine)
+        arrays = [np.frombuffer(part.numpy().tobytes(), array.dtype).reshape(array.shape) for part in everything]
+        return np.concatenate(arrays)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.world_size > 1:
+            dist.all_reduce(torch.zeros(1))  # on the host, so that no GPU is claimed
+
+    def close(self) -> None:
+        """Leave the process group."""
+        if self._joined:
+            dist.destroy_process_group()
+            self._joined = False

@@ -1,0 +1,268 @@
+"""A recogniser in PyTorch, ready to train or predict: the backend protocol of `backends.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trishift.backends.base import (
+    Draws,
+    Execution,
+    LossSpec,
+    MicroBatch,
+    OptimizationPlan,
+    ParameterInfo,
+    StepResult,
+    Tensors,
+)
+from trishift.backends.pytorch import tensors as naming
+from trishift.backends.pytorch.distributed import Ranks
+from trishift.backends.pytorch.losses import loss
+from trishift.backends.pytorch.optimizer import Optimizer
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.errors import FrameworkError, RecipeError, TrainingError
+from trishift.initialization import initial_tensors
+from trishift.spec import ModelSpec
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def select_device(device: str, local_rank: int = 0) -> torch.device:
+    """The torch device of an `Execution.device`.
+
+    Raises:
+        FrameworkError: there is none.
+    """
+    if device == "cpu":
+        return torch.device("cpu")
+    if device != "gpu":
+        raise FrameworkError(f"device {device}: the PyTorch backend runs on cpu and gpu; set DEVICE=cpu or DEVICE=gpu")
+    if not torch.cuda.is_available():
+        raise FrameworkError("device gpu: torch finds no CUDA device; install a CUDA build of it or set DEVICE=cpu")
+    torch.cuda.set_device(local_rank)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means float32; bf16 is the fast choice
+    return torch.device("cuda", local_rank)
+
+
+class Session:
+    """A network, its optimiser and its place among the ranks.
+
+    Attributes:
+        network: the `Recognizer`, never compiled nor wrapped.
+    """
+
+    framework = "pytorch"
+
+    def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
+        self.spec = spec
+        self.execution = execution
+        self._ranks = Ranks(execution.distributed, execution.device)
+        self._device = select_device(execution.device, self._ranks.local_rank)
+        self.network = self._build(seed)
+        self._model: nn.Module = torch.compile(self.network) if execution.compile else self.network
+        self._parallel: nn.Module = self._model
+        self._loss = loss(LossSpec())
+        self._frozen: list[nn.Module] = []
+        self._optimizer: Optimizer | None = None
+
+    def _build(self, seed: int) -> Recognizer:
+        network = Recognizer(self.spec)
+        infos, shapes = naming.parameter_infos(network), naming.tensor_shapes(network)
+        naming.load_tensors(network, initial_tensors(infos, shapes, seed))
+        if self.execution.sync_batch_norm:
+            if self._device.type == "cpu":
+                raise FrameworkError("sync_batch_norm: torch has it on GPUs only; set execution.sync_batch_norm=false")
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network.to(self._device)
+        if self.execution.channels_last:
+            network.to(memory_format=torch.channels_last)
+        return network
+
+    @property
+    def rank(self) -> int:
+        """Number of this process."""
+        return self._ranks.rank
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self._ranks.world_size
+
+    # Tensors
+
+    def parameters(self) -> tuple[ParameterInfo, ...]:
+        """All trainable tensors in network order."""
+        return naming.parameter_infos(self.network)
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical name to canonical shape of every tensor in network order."""
+        return naming.tensor_shapes(self.network)
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Copy weights in; see `tensors.load_tensors`."""
+        naming.load_tensors(self.network, tensors)
+
+    def dump_tensors(self) -> Tensors:
+        """Copy weights out under canonical names."""
+        return naming.dump_tensors(self.network)
+
+    # Training
+
+    def prepare_training(self, plan: OptimizationPlan) -> None:
+        """Make the optimiser, with zero momentum, and freeze what the plan does not train."""
+        layers = {name: module for name, _, module in naming.layers(self.network)}
+        self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
+        self._loss = loss(plan.loss)
+        parameters = naming.parameters(self.network)
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in plan.parameters)
+        trained = {name: parameters[name] for name in plan.parameters}
+        self._optimizer = Optimizer(trained, plan, loss_scaling=self.execution.precision == "fp16")
+        if self.world_size > 1:
+            devices = [self._device] if self._device.type == "cuda" else None
+            self._parallel = DistributedDataParallel(self._model, devices, broadcast_buffers=False)
+
+    def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
+        """Set the optimiser's momentum; missing names start at zero."""
+        self._prepared().load_momentum(momentum)
+
+    def dump_momentum(self) -> Tensors:
+        """The optimiser's momentum under canonical names."""
+        return self._prepared().dump_momentum()
+
+    def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
+        """One optimiser step on the mean gradient of the micro-batches (and of all ranks).
+
+        Running statistics become the means over the ranks, so that all ranks keep the same network.
+        """
+        optimizer = self._prepared()
+        optimizer.zero_gradients()
+        self._training_mode()
+        total = torch.zeros((), device=self._device)
+        for position, batch in enumerate(batches, 1):
+            with self._gradient_exchange(position == len(batches)):
+                batch_loss = self._training_loss(batch, self._parallel) / len(batches)
+                optimizer.backward(batch_loss)
+            total += batch_loss.detach()
+        gradient_norm = optimizer.step(lr)
+        self._ranks.average_(naming.statistics(self.network))
+        return StepResult(float(self._ranks.mean(total)), gradient_norm)
+
+    def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
+        """Loss and unclipped gradients of a training-mode pass on this rank; changes running statistics."""
+        self.network.zero_grad(set_to_none=True)
+        self._training_mode()
+        batch_loss = self._training_loss(batch, self._model)
+        batch_loss.backward()
+        gradients = {
+            name: naming.to_numpy(parameter.grad)
+            for name, parameter in naming.parameters(self.network).items()
+            if parameter.grad is not None
+        }
+        self.network.zero_grad(set_to_none=True)
+        return float(batch_loss.detach()), gradients
+
+    def _prepared(self) -> Optimizer:
+        if self._optimizer is None:
+            raise TrainingError("the session has no optimiser yet; call prepare_training first")
+        return self._optimizer
+
+    def _training_mode(self) -> None:
+        self.network.train()
+        for norm in self._frozen:
+            norm.eval()
+
+    def _training_loss(self, batch: MicroBatch, model: nn.Module) -> Tensor:
+        with self._mixed_precision():
+            logits = model(self._tensor(batch.clips), *self._draws(batch.draws))
+        return self._loss(logits, self._tensor(batch.targets))
+
+    def _draws(self, draws: Draws) -> tuple[Tensor | None, list[Tensor] | None]:
+        """Dropout factors and relations, as `Recognizer.forward` takes them."""
+        dropout = None if draws.dropout is None else self._tensor(draws.dropout)
+        return dropout, [self._tensor(table) for table in draws.relations] or None
+
+    def _gradient_exchange(self, wanted: bool) -> AbstractContextManager[None]:
+        """Gradients cross the ranks with the last micro-batch only."""
+        if isinstance(self._parallel, DistributedDataParallel) and not wanted:
+            return self._parallel.no_sync()
+        return nullcontext()
+
+    # Prediction
+
+    def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits.
+
+        Raises:
+            RecipeError: a head with `sampled` relations gets none.
+        """
+        if relations is None and self.spec.head.consensus != "average" and self.spec.head.relations == "sampled":
+            raise RecipeError("head.relations: 'sampled' needs relations drawn by the caller; or choose 'expected'")
+        self.network.eval()
+        tables = [self._tensor(table) for table in relations or ()] or None
+        with torch.inference_mode(), self._mixed_precision():
+            return naming.to_numpy(self._model(self._tensor(clips), None, tables))
+
+    def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
+        """Evaluation-mode activations by name, frames explicit: (N, T', ...) and (N, K) for `logits`.
+
+        Args:
+            clips: (N, T, C, H, W).
+            layers: modules of the backbone (`layer1`, `features.3`, `inception_3a`), `pooled` or `logits`.
+
+        Raises:
+            RecipeError: the network has no such layer.
+        """
+        found: Tensors = {}
+
+        def keep(name: str, output: Tensor) -> None:
+            found[name] = naming.to_numpy(output if name == "logits" else output.unflatten(0, (len(clips), -1)))
+
+        self.network.eval()
+        hooks = [
+            self._layer(name).register_forward_hook(lambda _, __, output, name=name: keep(name, output))
+            for name in layers
+        ]
+        try:
+            with torch.inference_mode(), self._mixed_precision():
+                self.network(self._tensor(clips))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    def _layer(self, name: str) -> nn.Module:
+        if name in ("pooled", "logits"):
+            return self.network.backbone if name == "pooled" else self.network.head
+        try:
+            return self.network.backbone.get_submodule(name)
+        except AttributeError as error:
+            known = ", ".join(child for child, _ in self.network.backbone.named_children())
+            raise RecipeError(f"layer {name!r} is unknown; among others there are {known}, pooled, logits") from error
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)
+
+    def _mixed_precision(self) -> AbstractContextManager[None]:
+        dtype = _DTYPES[self.execution.precision]
+        return torch.autocast(self._device.type, dtype, enabled=self.execution.precision != "fp32")
+
+    # Ranks
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Concatenate an array over all ranks along axis 0 (same shape on every rank)."""
+        return self._ranks.gather(array)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self._ranks.barrier()
+
+    def close(self) -> None:
+        """Leave the process group."""
+        self._ranks.close()
