@@ -1,0 +1,27 @@
+"""Video action recognition (TSN, TSM, TRN, MSN) in PyTorch, MindSpore and PaddlePaddle from one recipe and one checkpoint.
+
+Importing this package loads no framework; `trishift.load` and the commands load the one they are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from trishift import recipe
+    from trishift.api import Model, convert, load
+
+_HOMES = {"load": "trishift.api", "convert": "trishift.api", "Model": "trishift.api"}
+__all__ = ["Model", "__version__", "convert", "load", "recipe"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names on first use, so that `import trishift` stays light."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "recipe":
+        return importlib.import_module("trishift.recipe")
+    raise AttributeError(f"module 'trishift' has no attribute {name!r}")

@@ -1,0 +1,95 @@
+"""The Python API: load any supported weight file into any framework, call it, predict, convert.
+
+    import trishift
+    model = trishift.load("weights.pth", framework="mindspore", num_segments=8)
+    logits = model(clips)                          # (N, T, C, H, W) float32 -> (N, K) float32
+    model.predict("video.mp4", top_k=5)            # [(label, probability), ...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trishift.backends import check_framework, open_session
+from trishift.backends.base import Execution, Session
+from trishift.checkpoints import Checkpoint, read_checkpoint
+from trishift.checkpoints import convert as convert
+from trishift.data.dataset import prediction_set
+from trishift.data.protocol import Protocol
+from trishift.errors import DataError
+from trishift.evaluation.evaluator import score_videos
+from trishift.evaluation.prediction import Prediction, top_predictions
+from trishift.spec import InputSpec, ModelSpec
+
+
+class Model:
+    """A recogniser with its weights, class names and preprocessing, in one framework."""
+
+    def __init__(self, checkpoint: Checkpoint, framework: str, execution: Execution | None = None) -> None:
+        self._checkpoint = checkpoint
+        self.session: Session = open_session(framework, checkpoint.spec, execution)
+        self.session.load_tensors(checkpoint.tensors)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the network is."""
+        return self._checkpoint.spec
+
+    @property
+    def input(self) -> InputSpec:
+        """The pixels that the network expects."""
+        return self._checkpoint.input
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; their numbers where the weights came without names."""
+        return self._checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
+
+    def __call__(self, clips: np.ndarray) -> np.ndarray:
+        """Logits (N, K) of clips (N, T, C, H, W), normalised float32 (see `input`)."""
+        return self.session.predict(np.asarray(clips, np.float32))
+
+    def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> list[tuple[str, float]]:
+        """The k most likely classes of a video file or a frame folder: [(label, probability), ...].
+
+        Raises:
+            DataError: the video cannot be read.
+        """
+        predictions, misses = self.predict_many([Path(path)], top_k, protocol)
+        if misses:
+            raise DataError(misses[0][1])
+        return predictions[0].pairs()
+
+    def predict_many(
+        self, paths: Sequence[Path], top_k: int = 5, protocol: Protocol | None = None, workers: int = 2
+    ) -> tuple[list[Prediction], list[tuple[str, str]]]:
+        """Predictions of the readable videos in order, and (name, reason) of the others."""
+        dataset = prediction_set(paths, self.input, self.spec, protocol or Protocol())
+        scores, scored = score_videos(self.session, dataset, batch_size=4, workers=workers)
+        names = [str(path) for path, readable in zip(paths, scored, strict=True) if readable]
+        return top_predictions(names, scores[scored], self.labels, top_k), dataset.misses()
+
+    def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
+        """Activations of named layers (`layer1`, ..., `pooled`, `logits`), frames explicit: (N, T, ...)."""
+        return self.session.features(np.asarray(clips, np.float32), layers)
+
+
+def load(path: str | Path, framework: str = "pytorch", *, execution: Execution | None = None, **options: Any) -> Model:
+    """Load weights of any supported family and file format.
+
+    Args:
+        path: a canonical `.safetensors`, or a foreign file; its family is recognised from names and shapes.
+        framework: `pytorch`, `mindspore` or `paddle`.
+        execution: device, precision and the like.
+        options: what names cannot tell: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
+
+    Raises:
+        CheckpointError: the file is not readable, not recognised, or leaves a question open (it says which option).
+        FrameworkError: the framework or the device is missing.
+    """
+    check_framework(framework)
+    return Model(read_checkpoint(Path(path), **options), framework, execution)

@@ -1,0 +1,57 @@
+"""The command line: `trishift COMMAND ...`; the scripts train.py, eval.py, infer.py and export.py are its commands.
+
+Each command parses, calls the library and exits. Exit status: 0 success, 1 an error explained in one line,
+130 interrupted and saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from trishift.errors import TrishiftError
+
+COMMANDS = {
+    "train": "train a recipe",
+    "eval": "evaluate weights on a list of videos",
+    "infer": "predict videos, folders and file lists",
+    "export": "write a deployment format",
+    "convert": "convert weights between frameworks and code bases",
+    "inspect": "say what a weight file is",
+    "prepare": "make lists and labels out of data sets",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments and arguments[0] in COMMANDS:
+        module = importlib.import_module(f"trishift.commands.{arguments[0]}")
+        sys.exit(run(module.main, arguments[1:]))
+    parser = argparse.ArgumentParser(prog="trishift", description=(__doc__ or "").splitlines()[0])
+    listing = parser.add_subparsers(metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        listing.add_parser(name, help=text, add_help=False)
+    parser.parse_args(arguments)
+    parser.print_help()
+    sys.exit(0 if not arguments else 2)
+
+
+def run(command: object, arguments: Sequence[str]) -> int:
+    """Call a command's `main(arguments)`; print its error in one line and return the exit status."""
+    from trishift.training.interruption import Interrupted
+
+    assert callable(command)
+    try:
+        command(list(arguments))
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 130
+    except TrishiftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return 0

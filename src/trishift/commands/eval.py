@@ -1,0 +1,80 @@
+"""`trishift eval`: evaluate weights on a list of videos under a protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trishift.commands.arguments import (
+    add_execution,
+    add_framework,
+    add_import_options,
+    execution_of,
+    import_options,
+    make_parser,
+)
+from trishift.errors import RecipeError
+
+EXAMPLES = """\
+  trishift eval --checkpoint runs/gestures-tsm/best.safetensors
+  trishift eval --checkpoint tsm_k400.pth --num-segments 8 --config configs/kinetics/tsm_r50_8f.yaml \\
+      --framework paddle --protocol 10x3 --output result.json
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, evaluate, print and write."""
+    parser = make_parser("eval", "Evaluate weights; key=value overrides entries of the recipe.", EXAMPLES)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    parser.add_argument("--config", type=Path, help="recipe that names the data; default: the checkpoint's own")
+    add_framework(parser)
+    add_execution(parser)
+    add_import_options(parser)
+    parser.add_argument("--protocol", help="named test protocol, overrides the recipe's")
+    parser.add_argument("--output", type=Path, help="result.json; scores and confusion matrix are put beside it")
+    parser.add_argument("--batch-size", type=int, default=8, help="videos per batch; default: 8")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
+    options = parser.parse_intermixed_args(arguments)
+
+    from trishift.api import Model
+    from trishift.checkpoints import read_checkpoint
+    from trishift.data.dataset import open_test_set
+    from trishift.data.protocol import named_protocol
+    from trishift.evaluation.evaluator import evaluate
+    from trishift.recipe import load_recipe, recipe_from_dict
+
+    checkpoint = read_checkpoint(options.checkpoint, **import_options(options))
+    if options.config:
+        recipe = load_recipe(options.config, options.overrides)
+    elif checkpoint.meta.get("recipe"):
+        recipe = recipe_from_dict(checkpoint.meta["recipe"], str(options.checkpoint), options.overrides)
+    else:
+        raise RecipeError(f"{options.checkpoint}: holds no recipe; give --config to name the data")
+    protocol = named_protocol(options.protocol) if options.protocol else recipe.evaluation
+    model = Model(checkpoint, options.framework, execution_of(options))
+    dataset = open_test_set(recipe.data, model.input, model.spec, protocol)
+    if dataset.num_classes != model.spec.num_classes:
+        raise RecipeError(
+            f"{recipe.data.labels}: {dataset.num_classes} classes, but the checkpoint has {model.spec.num_classes}"
+        )
+    evaluation = evaluate(model.session, dataset, batch_size=options.batch_size, workers=recipe.data.workers)
+    if model.session.rank == 0:
+        print(evaluation)
+        for name, reason in evaluation.misses:
+            print(f"missed {name}: {reason}")
+        if options.output:
+            _write(evaluation, options.output, checkpoint=str(options.checkpoint), framework=options.framework)
+    model.session.close()
+
+
+def _write(evaluation: object, path: Path, **context: str) -> None:
+    from trishift.evaluation.evaluator import Evaluation
+    from trishift.evaluation.reports import write_confusion, write_result, write_scores
+
+    assert isinstance(evaluation, Evaluation)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_scores(evaluation, path.with_suffix(".scores.npz"))
+    write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))
+    write_result(evaluation, path, **context)
+    print(f"written: {path} and, beside it, .scores.npz, .confusion.csv, .confusion.png")
+
+

@@ -1,0 +1,68 @@
+"""`trishift infer`: top-k classes of videos, frame folders and file lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trishift.commands.arguments import (
+    add_execution,
+    add_framework,
+    add_import_options,
+    execution_of,
+    import_options,
+    make_parser,
+)
+from trishift.errors import DataError
+
+EXAMPLES = """\
+  trishift infer --checkpoint runs/gestures-tsm/best.safetensors clip.mp4
+  trishift infer --checkpoint best.safetensors --framework paddle --filelist val.txt --output predictions.json
+  trishift infer --checkpoint best.safetensors --output predictions.csv folder_of_videos/ -- -odd-name.mp4
+"""
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".gif", ".flv", ".wmv"}
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, predict, print and write."""
+    parser = make_parser("infer", "Predict the classes of videos.", EXAMPLES)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    add_framework(parser)
+    add_execution(parser)
+    add_import_options(parser)
+    parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
+    parser.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
+    parser.add_argument("--protocol", help="named test protocol; default: one clip, centre crop")
+    parser.add_argument("--top-k", type=int, default=5, help="classes to show; default: 5")
+    parser.add_argument("--output", type=Path, help="predictions as .json, .csv or .pkl (Paddle's form)")
+    parser.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of videos")
+    options = parser.parse_intermixed_args(arguments)
+
+    from trishift.api import load
+    from trishift.data.lists import read_paths
+    from trishift.data.protocol import named_protocol
+    from trishift.evaluation.prediction import write_predictions
+
+    paths = [path for video in options.videos for path in expand(video)]
+    if options.filelist:
+        paths += read_paths(options.filelist, options.root)
+    if not paths:
+        raise DataError("infer: give at least one VIDEO or a --filelist")
+    model = load(options.checkpoint, options.framework, execution=execution_of(options), **import_options(options))
+    protocol = named_protocol(options.protocol) if options.protocol else None
+    predictions, misses = model.predict_many(paths, options.top_k, protocol)
+    for prediction in predictions:
+        print(prediction)
+    if options.output:
+        write_predictions(predictions, options.output)
+        print(f"written: {options.output}")
+    if misses:
+        listing = "; ".join(reason for _, reason in misses)
+        raise DataError(f"{len(misses)} of {len(paths)} videos could not be read: {listing}")
+
+
+def expand(path: Path) -> list[Path]:
+    """The videos of a folder of videos; a video or a frame folder stands for itself."""
+    if path.is_dir():
+        videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+        return videos or [path]
+    return [path]

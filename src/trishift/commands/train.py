@@ -1,0 +1,38 @@
+"""`trishift train`: train a recipe in a framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trishift.commands.arguments import add_framework, make_parser
+from trishift.errors import RecipeError
+
+EXAMPLES = """\
+  trishift train --config configs/gestures/tsm.yaml
+  trishift train --config configs/gestures/tsm.yaml --framework mindspore train.epochs=4 train.lr=0.01
+  trishift train --config configs/gestures/tsm.yaml --framework paddle --resume runs/gestures-tsm
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse and train."""
+    parser = make_parser("train", "Train a recipe; key=value overrides any of its entries.", EXAMPLES)
+    parser.add_argument("--config", type=Path, help="recipe (YAML); with --resume, default: the run's own recipe")
+    add_framework(parser)
+    parser.add_argument("--output", type=Path, help="run folder; default: runs/<recipe name>, or the resumed folder")
+    parser.add_argument("--resume", type=Path, help="run folder or its last.safetensors, of any framework")
+    parser.add_argument("--until", type=int, metavar="EPOCH", help="stop after this epoch; --resume goes on")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
+    options = parser.parse_intermixed_args(arguments)
+
+    from trishift.recipe import load_recipe
+    from trishift.training.run import train
+
+    folder = options.resume if options.resume is None or options.resume.is_dir() else options.resume.parent
+    config = options.config or (folder and folder / "recipe.yaml")
+    if config is None:
+        raise RecipeError("train: give --config RECIPE, for instance --config configs/gestures/tsm.yaml")
+    recipe = load_recipe(config, options.overrides)
+    output = options.output or folder or Path("runs") / recipe.name
+    train(recipe, options.framework, output, resume=options.resume, until=options.until)
+    print(f"run folder: {output}")

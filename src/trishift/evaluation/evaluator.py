@@ -1,0 +1,122 @@
+"""Run a model over a list of videos under a protocol and keep every score.
+
+A video's score is the mean of its views' logits (clips x crops), as in the originals. Nothing is replaced: a
+video that cannot be read is a miss, listed by name, and does not enter the metrics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from trishift.backends.base import Session
+from trishift.data.dataset import ClipDataset
+from trishift.data.loader import Batch, Loader
+from trishift.errors import DataError
+from trishift.evaluation.metrics import Metrics, single_label_metrics
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of V videos and what they amount to.
+
+    Attributes:
+        protocol: the test protocol in words.
+        labels: K class names.
+        names: V video names, in list order.
+        scores: (V, K) float32 logits, averaged over views.
+        targets: (V,) class indices.
+        misses: (name, reason) of the videos that could not be scored.
+    """
+
+    protocol: str
+    labels: tuple[str, ...]
+    names: list[str]
+    scores: np.ndarray
+    targets: np.ndarray
+    misses: list[tuple[str, str]]
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Top-1, top-5 and mean class accuracy over the scored videos."""
+        return single_label_metrics(self.scores, self.targets)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the scores, as JSON types."""
+        return {
+            "protocol": self.protocol,
+            "videos": len(self.names),
+            "missed": len(self.misses),
+            "misses": [{"name": name, "reason": reason} for name, reason in self.misses],
+            **asdict(self.metrics),
+        }
+
+    def __str__(self) -> str:
+        missed = f", {len(self.misses)} missed" if self.misses else ""
+        return f"{self.metrics}  ({len(self.names)} videos{missed}; {self.protocol})"
+
+
+def evaluate(session: Session, dataset: ClipDataset, *, batch_size: int, workers: int) -> Evaluation:
+    """Score every video of a labelled test dataset, see `score_videos`.
+
+    Raises:
+        DataError: not a single video could be read.
+    """
+    scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers)
+    if not scored.any():
+        raise DataError(f"none of the {len(dataset)} videos could be read; first: {dataset.misses()[0][1]}")
+    kept = np.flatnonzero(scored)
+    return Evaluation(
+        protocol=str(dataset.protocol),
+        labels=tuple(dataset.labels),
+        names=[dataset.name(i) for i in kept],
+        scores=scores[kept],
+        targets=np.array([dataset.target(i) for i in kept]),
+        misses=dataset.misses(),
+    )
+
+
+def score_videos(
+    session: Session, dataset: ClipDataset, *, batch_size: int, workers: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of every video of a test dataset; all ranks take part and all get the whole result.
+
+    Args:
+        session: the network.
+        dataset: a dataset in test mode (its samples hold V views).
+        batch_size: videos per loader batch and views per forward pass, on each rank.
+        workers: decoding threads.
+
+    Returns:
+        (V, K) float32 logits averaged over views, and (V,) bool: which videos could be read.
+    """
+    loader = Loader(
+        dataset,
+        batch_size * session.world_size,
+        shuffle=False,
+        rank=session.rank,
+        world_size=session.world_size,
+        workers=workers,
+    )
+    scores = np.zeros((len(dataset), session.spec.num_classes), np.float32)
+    scored = np.zeros(len(dataset), bool)
+    for batch in loader.batches(0):
+        indices, logits = _score_batch(session, batch, batch_size)
+        gathered = session.gather(indices), session.gather(logits)
+        for index, row in zip(*gathered, strict=True):
+            if index >= 0:
+                scores[index], scored[index] = row, True
+    return scores, scored
+
+
+def _score_batch(session: Session, batch: Batch, views_per_pass: int) -> tuple[np.ndarray, np.ndarray]:
+    """Dataset indices (-1 for padding and misses) and view-averaged logits of one batch."""
+    videos, views = batch.clips.shape[:2]
+    clips = batch.clips.reshape(videos * views, *batch.clips.shape[2:])  # (N*V, T, C, H, W)
+    parts = [session.predict(clips[i : i + views_per_pass]) for i in range(0, len(clips), views_per_pass)]
+    logits = np.concatenate(parts).reshape(videos, views, -1).mean(axis=1)
+    return np.where(batch.valid, batch.indices, -1), logits
+

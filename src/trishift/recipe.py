@@ -1,0 +1,318 @@
+"""The recipe: everything a run needs, from YAML, inherited, overridden, validated and frozen.
+
+    recipe = load_recipe("configs/gestures/tsm.yaml", ["train.epochs=2"])
+
+A file may name another one as `base:`; its mappings are merged key by key, the child wins. Overrides are
+`section.key=value` with YAML values. Every mistake is one line that names the file, the line and the nearest
+valid key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from trishift.backends.base import Execution, LossSpec
+from trishift.data.dataset import DataSpec
+from trishift.data.protocol import Protocol
+from trishift.errors import RecipeError
+from trishift.spec import InputSpec, ModelSpec, default_input
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How a model is trained: SGD as in TSN, TSM and TRN.
+
+    Attributes:
+        epochs: passes over the training list.
+        batch_size: clips of one optimiser step, over all processes and accumulated micro-batches.
+        accumulate: micro-batches per step, each of batch_size / (accumulate * processes) clips.
+        lr: learning rate for `lr_batch_size` clips; scaled linearly with `batch_size` (Goyal et al. 2017).
+        lr_batch_size: the batch size that `lr` was chosen for; None means `batch_size` (no scaling).
+        schedule: `step` (x gamma at every milestone) or `cosine` (to zero at the end).
+        milestones: epochs at which `step` lowers the rate.
+        gamma: the factor of `step`.
+        warmup_epochs: the rate grows linearly from zero over these epochs (fractions allowed).
+        momentum, nesterov, weight_decay: of SGD.
+        clip_norm: total gradient norm above which gradients are scaled down, or None.
+        partial_bn: freeze every batch norm of the backbone but the first (TSN).
+        head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
+        loss: the loss function.
+        initial_weights: a weight file of any supported family to start from, or None.
+        new_head: leave the file's last layers out and train new ones (another set of classes).
+        evaluate_every: epochs between evaluations on the validation list; the last epoch always counts.
+        save_every: iterations between saves inside an epoch; 0 saves at the end of epochs only.
+        seed: of initial weights, order, augmentation, dropout and relation draws.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    epochs: int = 50
+    batch_size: int = 64
+    accumulate: int = 1
+    lr: float = 0.01
+    lr_batch_size: int | None = None
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: tuple[float, ...] = (20, 40)
+    gamma: float = 0.1
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    clip_norm: float | None = 20.0
+    partial_bn: bool = False
+    head_lr_mult: float = 5.0
+    loss: LossSpec = field(default_factory=LossSpec)
+    initial_weights: str | None = None
+    new_head: bool = False
+    evaluate_every: int = 1
+    save_every: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"train.{name}: must be 1 or more, not {getattr(self, name)}")
+        if self.lr <= 0:
+            raise RecipeError(f"train.lr: must be positive, not {self.lr}")
+        if self.batch_size % self.accumulate:
+            raise RecipeError(f"train.accumulate: {self.accumulate} does not divide batch_size {self.batch_size}")
+
+    @property
+    def scaled_lr(self) -> float:
+        """The learning rate after linear scaling with the batch size."""
+        return self.lr * self.batch_size / (self.lr_batch_size or self.batch_size)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A validated recipe; see the sections' classes for their keys."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    name: str = "run"
+    model: ModelSpec = field(default_factory=ModelSpec)
+    input: InputSpec = field(default_factory=InputSpec)
+    data: DataSpec = field(default_factory=DataSpec)
+    train: TrainSpec = field(default_factory=TrainSpec)
+    evaluation: Protocol = field(default_factory=Protocol)
+    execution: Execution = field(default_factory=Execution)
+
+    def __post_init__(self) -> None:
+        caffe = self.input.channel_order == "bgr" and self.input.scale == 1
+        if self.model.backbone == "bn_inception" and not caffe:
+            raise RecipeError(
+                "input: bn_inception expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
+                "leave the input section's colours out to get them"
+            )
+        if self.input.modality == "rgb" and self.model.in_channels != 3:
+            raise RecipeError(f"model.in_channels: rgb frames have 3 channels, not {self.model.in_channels}")
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read, inherit, override and validate a recipe file.
+
+    Args:
+        path: a YAML file.
+        overrides: `section.key=value` texts, applied in order.
+
+    Raises:
+        RecipeError: anything wrong, in one line with file, line and nearest valid key.
+    """
+    layers = _read_layers(Path(path), ())
+    data: dict[str, Any] = {}
+    for layer in layers:
+        data = _merge(data, layer.data)
+    for text in overrides:
+        data = _merge(data, _parse_override(text))
+    return _validate(data, _Blame(layers, list(overrides)))
+
+
+def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+    """Validate a mapping, for instance the recipe inside a checkpoint; `origin` names it in errors."""
+    return _validate(dict(data), _Blame([_Layer(Path(origin), dict(data), None)], []))
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain YAML and JSON types."""
+    plain: dict[str, Any] = _plain(dataclasses.asdict(recipe))
+    return plain
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe; `load_recipe` reads the same recipe back."""
+    path.write_text(yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One file of the inheritance chain: its content and its YAML nodes (for line numbers)."""
+
+    path: Path
+    data: dict[str, Any]
+    node: yaml.Node | None
+
+    def line_of(self, keys: Sequence[str]) -> int | None:
+        """1-based line of the deepest key that this file writes, or None if it does not write the first."""
+        node, line = self.node, None
+        for key in keys:
+            if not isinstance(node, yaml.MappingNode):
+                break
+            found = next(((k, v) for k, v in node.value if k.value == key), None)
+            if found is None:
+                return None
+            line, node = found[0].start_mark.line + 1, found[1]
+        return line
+
+
+def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[_Layer]:
+    """The file's bases, most basic first, then the file itself."""
+    if path.resolve() in seen:
+        raise RecipeError(f"{path}: base: the recipe inherits from itself; break the circle")
+    try:
+        text = path.read_text(encoding="utf-8")
+        data, node = yaml.safe_load(text), yaml.compose(text)
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe file{_nearest_file(path)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    data = {} if data is None else data
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections, not a {type(data).__name__}")
+    bases = data.pop("base", [])
+    layers: list[_Layer] = []
+    for base in [bases] if isinstance(bases, str) else bases:
+        layers += _read_layers(path.parent / base, (*seen, path.resolve()))
+    return [*layers, _Layer(path, data, node)]
+
+
+def _nearest_file(path: Path) -> str:
+    siblings = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, siblings, 1)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""
+
+
+def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in child.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"override {text!r}: write it as section.key=value, for instance train.epochs=10")
+    try:
+        result: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"override {text!r}: the value is not valid YAML; quote it") from None
+    for part in reversed(key.strip().split(".")):
+        result = {part: result}
+    parsed: dict[str, Any] = result
+    return parsed
+
+
+@dataclass(frozen=True)
+class _Blame:
+    """Finds the place that a wrong key came from."""
+
+    layers: list[_Layer]
+    overrides: list[str]
+
+    def place(self, keys: Sequence[str]) -> str:
+        dotted = ".".join(keys)
+        for text in reversed(self.overrides):
+            written = text.partition("=")[0].strip()
+            if dotted == written or dotted.startswith(written + ".") or written.startswith(dotted + "."):
+                return f"override {text!r}"
+        for layer in reversed(self.layers):
+            line = layer.line_of(keys)
+            if line is not None:
+                return f"{layer.path}:{line}"
+        return str(self.layers[-1].path)
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Recipe)
+
+
+def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
+    from pydantic import ValidationError
+
+    data = dict(data)
+    backbone = data["model"].get("backbone") if isinstance(data.get("model"), dict) else None
+    given = data.get("input")
+    if given is None or isinstance(given, dict):
+        data["input"] = {**_plain(dataclasses.asdict(default_input(str(backbone)))), **(given or {})}
+    try:
+        recipe: Recipe = _adapter().validate_python(data)
+    except ValidationError as error:
+        raise RecipeError(_explain(error.errors()[0], blame)) from None
+    except RecipeError as error:
+        key = str(error).partition(":")[0]
+        raise RecipeError(f"{blame.place(key.split('.'))}: {error}") from None
+    return recipe
+
+
+def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
+    known = _known_keys(error["loc"])
+    keys = [str(part) for part in error["loc"] if isinstance(part, str)][: known.depth + 1]
+    dotted = ".".join(keys)
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        close = difflib.get_close_matches(keys[-1], known.names, 1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known.names)}"
+        return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
+    return f"{blame.place(keys)}: {dotted}: {error['msg'].lower()}, not {error['input']!r}"
+
+
+@dataclass(frozen=True)
+class _KnownKeys:
+    names: list[str]
+    depth: int
+
+
+def _known_keys(location: Sequence[Any]) -> _KnownKeys:
+    """Valid keys of the section that an error's location leads into, and how deep that section lies."""
+    cls: Any = Recipe
+    depth = 0
+    for part in location:
+        types = _section_types(cls)
+        if part not in types:
+            break
+        cls, depth = types[part], depth + 1
+    return _KnownKeys([f.name for f in dataclasses.fields(cls)], depth)
+
+
+def _section_types(cls: Any) -> dict[str, Any]:
+    """The keys of a section that are sections themselves."""
+    import typing
+
+    hints = typing.get_type_hints(cls)
+    sections = {}
+    for name, hint in hints.items():
+        for candidate in (hint, *typing.get_args(hint)):
+            if dataclasses.is_dataclass(candidate):
+                sections[name] = candidate
+    return sections

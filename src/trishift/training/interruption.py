@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM as a request to save and stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from trishift.errors import TrishiftError
+
+
+class Interrupted(TrishiftError):
+    """Training stopped on request; the run folder holds everything needed to go on."""
+
+
+class StopSignal:
+    """While open, the first Ctrl-C or SIGTERM sets `requested`; the second one acts as usual.
+
+    Signal handlers belong to the main thread; elsewhere this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            for number in self._previous:
+                signal.signal(number, self._request)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._restore()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+        print("\nstopping after this step; press Ctrl-C again to stop at once", flush=True)
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

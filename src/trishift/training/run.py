@@ -1,0 +1,126 @@
+"""From a recipe to a finished run: assemble data, network and weights, then train."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from trishift.backends import open_session
+from trishift.backends.base import Session
+from trishift.checkpoints import read_checkpoint
+from trishift.data.dataset import ClipDataset, open_datasets
+from trishift.errors import CheckpointError, DataError, RecipeError
+from trishift.evaluation.evaluator import Evaluation
+from trishift.recipe import Recipe
+from trishift.training.parameter_groups import describe_groups, optimization_plan
+from trishift.training.run_folder import Position, RunFolder, load_run
+from trishift.training.trainer import Trainer
+
+
+def train(
+    recipe: Recipe, framework: str, output: Path, *, resume: Path | None = None, until: int | None = None
+) -> Evaluation | None:
+    """Train a recipe in a framework.
+
+    Args:
+        recipe: a validated recipe; `model.num_classes` 0 is filled in from the labels.
+        framework: `pytorch`, `mindspore` or `paddle`.
+        output: the run folder, see `run_folder.py`.
+        resume: a run folder or its `last.safetensors`, of any framework, to go on from.
+        until: stop after this epoch (1-based); the schedule stays that of the whole recipe.
+
+    Returns:
+        The last evaluation.
+    """
+    train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
+    recipe = with_classes(recipe, train_set)
+    session = open_session(framework, recipe.model, recipe.execution, recipe.train.seed)
+    try:
+        check_sizes(recipe, train_set, session)
+        position, momentum = load_start(recipe, session, resume)
+        plan = optimization_plan(session.parameters(), recipe.train, recipe.input.modality)
+        session.prepare_training(plan)
+        session.load_momentum({name: value for name, value in momentum.items() if name in plan.parameters})
+        folder = RunFolder(output, tuple(train_set.labels))
+        if session.rank == 0:
+            folder.create(recipe)
+            print_summary(recipe, session, train_set, val_set)
+            print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
+        return Trainer(recipe, session, train_set, val_set, folder, position).fit(until)
+    finally:
+        session.close()
+
+
+def with_classes(recipe: Recipe, dataset: ClipDataset) -> Recipe:
+    """Fill in the number of classes, or check it against the labels."""
+    found = len(dataset.labels)
+    if recipe.model.num_classes not in (0, found):
+        raise RecipeError(
+            f"model.num_classes is {recipe.model.num_classes}, but {recipe.data.labels} names {found} classes; "
+            "set model.num_classes=0 to take the labels' number"
+        )
+    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=found))
+
+
+def check_sizes(recipe: Recipe, dataset: ClipDataset, session: Session) -> None:
+    """Refuse batch sizes that the processes or the data cannot fill."""
+    batch, parts = recipe.train.batch_size, session.world_size * recipe.train.accumulate
+    if batch % parts:
+        raise RecipeError(
+            f"train.batch_size: {batch} clips cannot be split evenly over {session.world_size} processes "
+            f"x {recipe.train.accumulate} micro-batches; use a multiple of {parts}"
+        )
+    if len(dataset) < batch:
+        raise DataError(
+            f"{recipe.data.train_list}: {len(dataset)} clips do not fill one batch of {batch}; lower train.batch_size"
+        )
+
+
+def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[Position, dict[str, Any]]:
+    """Load the weights to start from; returns the position and momentum of a resumed run (else the start)."""
+    if resume is not None:
+        checkpoint, position, momentum = load_run(resume)
+        if checkpoint.spec != recipe.model:
+            raise CheckpointError(f"{resume}: holds another model than the recipe describes; resume with its own recipe")
+        session.load_tensors(checkpoint.tensors)
+        return position, momentum
+    if recipe.train.initial_weights:
+        load_initial_weights(recipe, session, Path(recipe.train.initial_weights))
+    return Position(), {}
+
+
+def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
+    """Fine-tuning: start from a weight file of any family, with the old head or a new one."""
+    checkpoint = read_checkpoint(path, num_segments=recipe.model.num_segments)
+    tensors, shapes = checkpoint.tensors, session.tensor_shapes()
+    if recipe.train.new_head:
+        tensors = {name: value for name, value in tensors.items() if not name.startswith("head.")}
+        tensors |= {name: value for name, value in session.dump_tensors().items() if name.startswith("head.")}
+    wrong = [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]
+    if wrong:
+        found = tensors[wrong[0]].shape if wrong[0] in tensors else "missing"
+        hint = "; set train.new_head=true to train a new head" if wrong[0].startswith("head.") else ""
+        raise CheckpointError(f"{path}: {wrong[0]} is {found}, but the recipe's model needs {shapes[wrong[0]]}{hint}")
+    session.load_tensors({name: tensors[name] for name in shapes})
+
+
+def print_summary(recipe: Recipe, session: Session, train_set: ClipDataset, val_set: ClipDataset) -> None:
+    """Say what is about to be trained on what."""
+    train, model = recipe.train, recipe.model
+    parameters = sum(int(_size(info.shape)) for info in session.parameters())
+    print(
+        f"{recipe.name}: {model.backbone}, {model.num_segments} segments, {model.num_classes} classes, "
+        f"{parameters / 1e6:.2f} M parameters; {session.framework} on {session.execution.device}, "
+        f"{session.world_size} process(es)"
+    )
+    print(f"data: {len(train_set)} training and {len(val_set)} validation clips; protocol {recipe.evaluation}")
+    scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""
+    print(f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, {train.epochs} epochs")
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for side in shape:
+        size *= side
+    return size

@@ -1,0 +1,85 @@
+"""The folder of a training run.
+
+    recipe.yaml        the resolved recipe
+    metrics.jsonl      every step's and evaluation's numbers      tensorboard/   the same for TensorBoard
+    last.safetensors   the newest weights and the training state (momentum, position), in one file
+    best.safetensors   the weights with the best top-1 so far
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trishift
+from trishift.backends.base import Session
+from trishift.checkpoints.canonical import Checkpoint, save
+from trishift.checkpoints.training_state import TrainingState, load_state, save_state
+from trishift.errors import CheckpointError
+from trishift.recipe import Recipe, recipe_to_dict, save_recipe
+
+
+@dataclass(frozen=True)
+class Position:
+    """A point of a run: the next batch to train on, and the best evaluation so far (its epoch and metrics)."""
+
+    epoch: int = 0
+    batch: int = 0
+    iteration: int = 0
+    best: dict[str, Any] | None = None
+
+
+class RunFolder:
+    """Reads and writes a run's files; each write is atomic."""
+
+    def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
+        self.path = path
+        self._labels = labels
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folder and record the resolved recipe.
+
+        Raises:
+            CheckpointError: the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            save_recipe(recipe, self.path / "recipe.yaml")
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from None
+
+    def save_last(self, session: Session, recipe: Recipe, position: Position) -> None:
+        """Save everything that a resumed run needs, in any framework."""
+        checkpoint = self._checkpoint(session, recipe, position)
+        state = TrainingState(
+            epoch=position.epoch,
+            batch=position.batch,
+            iteration=position.iteration,
+            seed=recipe.train.seed,
+            momentum=session.dump_momentum(),
+            best=position.best or {},
+        )
+        save_state(self.path / "last.safetensors", checkpoint, state)
+
+    def save_best(self, session: Session, recipe: Recipe, position: Position) -> None:
+        """Save the weights alone, for evaluation, prediction and export."""
+        save(self.path / "best.safetensors", self._checkpoint(session, recipe, position))
+
+    def _checkpoint(self, session: Session, recipe: Recipe, position: Position) -> Checkpoint:
+        meta = {
+            "recipe": recipe_to_dict(recipe),
+            "framework": session.framework,
+            "version": trishift.__version__,
+            "epoch": position.epoch,
+            "metrics": position.best or {},
+        }
+        return Checkpoint(session.dump_tensors(), session.spec, recipe.input, self._labels, meta)
+
+
+def load_run(path: Path) -> tuple[Checkpoint, Position, dict[str, Any]]:
+    """Weights, position and momentum of a run folder, or of its `last.safetensors`."""
+    file = path / "last.safetensors" if path.is_dir() else path
+    checkpoint, state = load_state(file)
+    return checkpoint, Position(state.epoch, state.batch, state.iteration, state.best or None), state.momentum
+

@@ -1,0 +1,86 @@
+"""Where a run's numbers go: JSON lines (the truth), TensorBoard, and the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+
+class MetricsLog:
+    """Appends records to `metrics.jsonl` and their numbers to TensorBoard; survives a restart.
+
+    On resume, records at or after the resumed iteration are dropped, so that no iteration appears twice.
+    """
+
+    def __init__(self, folder: Path, resume_iteration: int | None = None) -> None:
+        from tensorboardX import SummaryWriter
+
+        self.path = folder / "metrics.jsonl"
+        if resume_iteration is None:
+            self.path.write_text("", encoding="utf-8")
+        else:
+            self._truncate(resume_iteration)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_iteration)
+
+    def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
+        """Add a record: `kind` is `train` or `evaluation`."""
+        self._file.write(json.dumps({"kind": kind, "iteration": iteration, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._board.add_scalar(f"{kind}/{name}", value, iteration)
+
+    def close(self) -> None:
+        """Flush and close both files."""
+        self._file.close()
+        self._board.close()
+
+    def _truncate(self, iteration: int) -> None:
+        if not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _iteration_of(line) is not None and _iteration_of(line) < iteration]
+        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+
+def _iteration_of(line: str) -> int:
+    """The iteration of a record; a line that a kill cut short counts as after everything."""
+    try:
+        return int(json.loads(line)["iteration"])
+    except (ValueError, KeyError):
+        return sys.maxsize
+
+
+class Progress:
+    """A tqdm bar on a terminal; elsewhere a line now and then."""
+
+    SECONDS_BETWEEN_LINES = 20.0
+
+    def __init__(self, description: str, total: int, start: int = 0, *, show: bool = True) -> None:
+        self._description, self._total, self._done = description, total, start
+        self._show = show
+        self._last_line = time.monotonic()
+        terminal = show and sys.stderr.isatty()
+        self._bar = tqdm(total=total, initial=start, desc=description, unit="step", leave=False) if terminal else None
+
+    def update(self, note: str) -> None:
+        """Count one step and show a short note (loss, learning rate)."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+            self._bar.set_postfix_str(note, refresh=False)
+        elif self._show and time.monotonic() - self._last_line > self.SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            print(f"{self._description}: {self._done}/{self._total} {note}", flush=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()

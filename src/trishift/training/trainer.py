@@ -1,0 +1,193 @@
+"""The training loop: batches in, weights out, the same for every framework.
+
+Given a recipe and a seed, every number that the loop feeds a framework (order, pixels, dropout, relations,
+learning rate) is a function of the position in the run, so a run continues exactly where it was saved.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from statistics import fmean
+
+from trishift.backends.base import MicroBatch, Session
+from trishift.data.dataset import ClipDataset
+from trishift.data.loader import Batch, Loader
+from trishift.errors import TrainingError
+from trishift.evaluation.evaluator import Evaluation, evaluate
+from trishift.recipe import Recipe
+from trishift.training.draws import draw_step, take
+from trishift.training.interruption import Interrupted, StopSignal
+from trishift.training.run_folder import Position, RunFolder
+from trishift.training.schedule import learning_rate
+from trishift.training.sinks import MetricsLog, Progress
+
+
+@dataclass
+class _Timing:
+    """Seconds spent waiting for data and in optimiser steps."""
+
+    data: float = 0.0
+    step: float = 0.0
+
+
+class Trainer:
+    """Trains a session on a dataset, evaluates it, and keeps the run folder up to date.
+
+    Args:
+        recipe: the resolved recipe (class count filled in).
+        session: a network with its weights and momentum loaded and `prepare_training` done.
+        train_set, val_set: datasets in training and in test mode.
+        folder: where checkpoints go; written by rank 0 only.
+        position: where to begin (the start, or the saved position of a resumed run).
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        session: Session,
+        train_set: ClipDataset,
+        val_set: ClipDataset,
+        folder: RunFolder,
+        position: Position,
+    ) -> None:
+        self._recipe, self._session, self._folder = recipe, session, folder
+        self._train_set, self._val_set = train_set, val_set
+        self._position = position
+        self._leader = session.rank == 0
+        self._loader = Loader(
+            train_set,
+            recipe.train.batch_size,
+            shuffle=True,
+            seed=recipe.train.seed,
+            rank=session.rank,
+            world_size=session.world_size,
+            workers=recipe.data.workers,
+            drop_last=True,
+        )
+        resumed = position.iteration if position.iteration else None
+        self._log = MetricsLog(folder.path, resumed) if self._leader else None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return len(self._loader)
+
+    def fit(self, until: int | None = None) -> Evaluation | None:
+        """Train to the end of the recipe, or to the end of epoch number `until` (1-based).
+
+        Returns:
+            The last evaluation, or None if nothing was left to do.
+
+        Raises:
+            TrainingError: the loss is not finite; the last checkpoint stays as it was.
+            Interrupted: the user or the system asked to stop; everything is saved.
+        """
+        last_epoch = min(until or self._recipe.train.epochs, self._recipe.train.epochs)
+        evaluation = None
+        try:
+            with StopSignal() as stop:
+                for epoch in range(self._position.epoch, last_epoch):
+                    self._train_epoch(epoch, stop)
+                    if self._evaluation_due(epoch):
+                        evaluation = self._evaluate(epoch)
+                    self._save(Position(epoch + 1, 0, (epoch + 1) * self.batches_per_epoch, self._position.best))
+        finally:
+            if self._log:
+                self._log.close()
+        return evaluation
+
+    def _train_epoch(self, epoch: int, stop: StopSignal) -> None:
+        start, total = self._position.batch, self.batches_per_epoch
+        progress = Progress(f"epoch {epoch + 1}/{self._recipe.train.epochs}", total, start, show=self._leader)
+        timing, losses = _Timing(), []
+        for index, batch in self._timed(self._loader.batches(epoch, start), start, timing):
+            began = time.perf_counter()
+            loss = self._step(epoch, index, batch)
+            timing.step += time.perf_counter() - began
+            losses.append(loss)
+            progress.update(f"loss {loss:.4f}")
+            here = Position(epoch, index + 1, epoch * total + index + 1, self._position.best)
+            if stop.requested:
+                progress.close()
+                self._save(here)
+                raise Interrupted(f"stopped after epoch {epoch + 1}, step {index + 1}/{total}; saved to {self._folder.path}")
+            every = self._recipe.train.save_every
+            if every and (index + 1) % every == 0 and index + 1 < total:
+                self._save(here)
+        progress.close()
+        if self._leader and losses:
+            self._report_epoch(epoch, fmean(losses), timing)
+
+    def _timed(self, batches: Iterator[Batch], start: int, timing: _Timing) -> Iterator[tuple[int, Batch]]:
+        """Number the batches and count the time spent waiting for them."""
+        index = start
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            timing.data += time.perf_counter() - began
+            if batch is None:
+                return
+            yield index, batch
+            index += 1
+
+    def _step(self, epoch: int, index: int, batch: Batch) -> float:
+        iteration = epoch * self.batches_per_epoch + index
+        lr = learning_rate(self._recipe.train, epoch + index / self.batches_per_epoch)
+        result = self._session.train_step(self._micro_batches(batch, iteration), lr)
+        if not math.isfinite(result.loss):
+            raise TrainingError(
+                f"the loss is {result.loss} at epoch {epoch + 1}, step {index + 1} (lr {lr:.3g}): "
+                f"lower train.lr or set train.clip_norm; the last checkpoint in {self._folder.path} is intact"
+            )
+        if self._log:
+            values = {"loss": result.loss, "lr": lr, "gradient_norm": result.gradient_norm, "epoch": epoch}
+            self._log.write("train", iteration, values)
+        return result.loss
+
+    def _micro_batches(self, batch: Batch, iteration: int) -> list[MicroBatch]:
+        """Split this rank's clips for accumulation; dropout follows a clip's place in the global batch."""
+        train, session = self._recipe.train, self._session
+        draws = draw_step(session.spec, train.batch_size, train.seed, iteration)
+        draws = take(draws, slice(session.rank, None, session.world_size))  # as the loader deals out clips
+        clips = batch.clips[:, 0]  # training has one view: (N, 1, T, C, H, W) -> (N, T, C, H, W)
+        size = len(clips) // train.accumulate
+        parts = [slice(i * size, (i + 1) * size) for i in range(train.accumulate)]
+        return [MicroBatch(clips[part], batch.targets[part], take(draws, part)) for part in parts]
+
+    def _evaluation_due(self, epoch: int) -> bool:
+        train = self._recipe.train
+        return (epoch + 1) % train.evaluate_every == 0 or epoch + 1 == train.epochs
+
+    def _evaluate(self, epoch: int) -> Evaluation:
+        size = max(1, self._recipe.train.batch_size // self._session.world_size)
+        evaluation = evaluate(self._session, self._val_set, batch_size=size, workers=self._recipe.data.workers)
+        best = self._position.best
+        better = best is None or evaluation.metrics.top1 > best["top1"]
+        if better:
+            best = {"epoch": epoch + 1, **asdict(evaluation.metrics)}
+        self._position = Position(epoch + 1, 0, (epoch + 1) * self.batches_per_epoch, best)
+        if self._leader:
+            assert self._log is not None
+            self._log.write("evaluation", self._position.iteration - 1, {**evaluation.summary(), "epoch": epoch})
+            print(f"epoch {epoch + 1}: {evaluation}", flush=True)
+            if better:
+                self._folder.save_best(self._session, self._recipe, self._position)
+        return evaluation
+
+    def _save(self, position: Position) -> None:
+        self._position = position
+        if self._leader:
+            self._folder.save_last(self._session, self._recipe, position)
+        self._session.barrier()
+
+    def _report_epoch(self, epoch: int, loss: float, timing: _Timing) -> None:
+        skipped = len(self._train_set.misses())
+        note = f", {skipped} unreadable clips left out" if skipped else ""
+        print(
+            f"epoch {epoch + 1}/{self._recipe.train.epochs}: loss {loss:.4f}, "
+            f"data {timing.data:.1f} s, steps {timing.step:.1f} s{note}",
+            flush=True,
+        )
