@@ -1,0 +1,92 @@
+"""BNInception (Ioffe & Szegedy 2015, arXiv:1502.03167; Caffe conversion of TSN) on frames, with temporal shifts.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+"""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from trishift import architectures
+from trishift.architectures import BN_INCEPTION_BLOCKS
+from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.temporal_shift import shift_at
+from trishift.spec import ModelSpec
+
+
+class ConvNormRelu(nn.Layer):
+    """Padded convolution with bias, batch norm, ReLU."""
+
+    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(in_channels, channels, kernel, stride, padding=kernel // 2)
+        self.bn = BatchNorm2D(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        return F.relu(self.bn(self.conv(x)))
+
+
+def reduce_pool(x: Tensor) -> Tensor:
+    """The halving max-pool of Caffe: 3x3, stride 2, no padding, sizes rounded up."""
+    return F.max_pool2d(x, 3, 2, ceil_mode=True)
+
+
+class InceptionBlock(nn.Layer):
+    """Concatenation of 1x1, 3x3, double 3x3 and pool branches, which read the (shifted) block input.
+
+    The two stride-2 blocks have no 1x1 branch and pass their pooled input on unprojected.
+    """
+
+    def __init__(self, block: architectures.InceptionBlock, shift: nn.Layer) -> None:
+        super().__init__()
+        self.block = block
+        self.shift = shift
+        inputs, stride = block.in_channels, block.stride
+        self.one = ConvNormRelu(inputs, block.one, 1) if block.one else None
+        self.three_reduce = ConvNormRelu(inputs, block.three[0], 1)
+        self.three = ConvNormRelu(block.three[0], block.three[1], 3, stride)
+        self.double_reduce = ConvNormRelu(inputs, block.double[0], 1)
+        self.double_1 = ConvNormRelu(block.double[0], block.double[1], 3)
+        self.double_2 = ConvNormRelu(block.double[1], block.double[2], 3, stride)
+        self.projection = ConvNormRelu(inputs, block.projection, 1) if block.projection else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        x = self.shift(x)
+        branches = [self.three(self.three_reduce(x)), self.double_2(self.double_1(self.double_reduce(x)))]
+        if self.one is not None:
+            branches.insert(0, self.one(x))
+        pooled = self._pool(x)
+        branches.append(pooled if self.projection is None else self.projection(pooled))
+        return paddle.concat(branches, axis=1)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.block.stride == 2:
+            return reduce_pool(x)
+        if self.block.pool == "max":
+            return F.max_pool2d(x, 3, 1, padding=1)
+        return F.avg_pool2d(x, 3, 1, padding=1, exclusive=False)  # Caffe counts the padding zeros
+
+
+class BNInception(nn.Layer):
+    """A BNInception that turns frames into pooled features."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, 7, stride=2)
+        self.conv2_shift = shift_at(spec, "conv2", spec.num_segments)
+        self.conv2_3x3_reduce = ConvNormRelu(64, 64, 1)
+        self.conv2_3x3 = ConvNormRelu(64, 192, 3)
+        for block in BN_INCEPTION_BLOCKS:
+            self.add_sublayer(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, F)."""
+        x = self.conv2_shift(reduce_pool(self.conv1_7x7_s2(x)))
+        x = reduce_pool(self.conv2_3x3(self.conv2_3x3_reduce(x)))
+        for block in BN_INCEPTION_BLOCKS:
+            x = getattr(self, block.name)(x)
+        return x.mean((2, 3))

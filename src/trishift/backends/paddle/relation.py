@@ -1,0 +1,85 @@
+"""The temporal relation heads (TRN, Zhou et al. 2018, arXiv:1711.08496).
+
+Shape legend: N clips, T segments, F pooled features, W relation width, D hidden width, K classes, R relations of
+k frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from trishift.relations import ScaleRelations, evaluation_relations
+from trishift.spec import ModelSpec
+
+
+class Relation(nn.Layer):
+    """The relations of one scale: a two-layer network on k frames at a time, summed over R relations.
+
+    Each frame is projected once for every place it can take in a relation, and the projections are gathered and
+    added: the same as `hidden` on R concatenations of k frames, without making them. The classifier is linear, so it
+    sees the sum of the hidden features once.
+
+    Attributes:
+        hidden: k * W to D.
+        classifier: D to K.
+        frames: (R, k) relations that count in evaluation.
+        weight: their factor in evaluation.
+    """
+
+    def __init__(self, width: int, hidden_width: int, num_classes: int, evaluation: ScaleRelations) -> None:
+        super().__init__()
+        self.scale = evaluation.frames.shape[1]
+        self.width = width
+        self.weight = evaluation.weight
+        self.hidden = nn.Linear(self.scale * width, hidden_width)
+        self.classifier = nn.Linear(hidden_width, num_classes)
+        self.register_buffer("frames", paddle.to_tensor(evaluation.frames), persistable=False)
+
+    def forward(self, x: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Logits of one scale.
+
+        Args:
+            x: (N, T, W) rectified frame features.
+            frames: (R, k) frame indices of the relations to sum; None for those of evaluation, weighted.
+
+        Returns:
+            (N, K).
+        """
+        weight = 1.0
+        if frames is None:
+            frames, weight = self.frames, self.weight
+        places = paddle.unbind(self.hidden.weight.reshape([self.scale, self.width, -1]))  # k matrices of (W, D)
+        hidden = self.hidden.bias
+        for place, matrix in enumerate(places):
+            hidden = hidden + F.linear(x, matrix).index_select(frames[:, place], axis=1)  # (N, R, D)
+        summed = F.relu(hidden).sum(1)
+        return weight * (F.linear(summed, self.classifier.weight) + frames.shape[0] * self.classifier.bias)
+
+
+class RelationHead(nn.Layer):
+    """Single- or multi-scale TRN: frame features to logits by relations of 2 to T frames.
+
+    Attributes:
+        fc: projects pooled features to the relation width.
+        relations: one `Relation` a scale, largest scale first.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        head = spec.head
+        self.fc = nn.Linear(spec.feature_width, head.relation_width)
+        self.relations = nn.LayerList(
+            Relation(head.relation_width, head.relation_hidden_width, spec.num_classes, evaluation)
+            for evaluation in evaluation_relations(head, spec.output_segments)
+        )
+
+    def forward(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
+        """(N, T, F) to (N, K); `relations` are (R, k) frame indices a scale, None for those of evaluation."""
+        x = F.relu(self.fc(features))
+        chosen = relations or [None] * len(self.relations)
+        scales = [relation(x, frames) for relation, frames in zip(self.relations, chosen, strict=True)]
+        return paddle.add_n(scales)

@@ -1,0 +1,167 @@
+"""ResNet-10 to -152 (He et al. 2016, arXiv:1512.03385) on frames, with TSM's shifts, pooling and non-local blocks.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+"""
+
+from __future__ import annotations
+
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from trishift.architectures import RESNETS
+from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.non_local import NonLocalBlock
+from trishift.backends.paddle.temporal_shift import shift_at
+from trishift.spec import ModelSpec
+
+
+def conv3x3(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2D:
+    """A padded 3x3 convolution without bias."""
+    return nn.Conv2D(in_channels, channels, 3, stride, padding=1, bias_attr=False)
+
+
+def conv1x1(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2D:
+    """A 1x1 convolution without bias."""
+    return nn.Conv2D(in_channels, channels, 1, stride, bias_attr=False)
+
+
+def projection(in_channels: int, channels: int, stride: int) -> nn.Layer:
+    """The identity path of a residual block: a strided 1x1 convolution where shapes change."""
+    if stride == 1 and in_channels == channels:
+        return nn.Identity()
+    return nn.Sequential(conv1x1(in_channels, channels, stride), BatchNorm2D(channels))
+
+
+class ResidualBlock(nn.Layer):
+    """relu(branch(shift(x)) + identity), then the non-local block where there is one.
+
+    Attributes:
+        shift: temporal shift or identity.
+        shifts_identity: whether the identity path reads the shifted features, too.
+        downsample: projection on the identity path, or identity.
+        non_local: non-local block or identity.
+    """
+
+    expansion: int
+    shift: nn.Layer
+    shifts_identity: bool
+    downsample: nn.Layer
+    non_local: nn.Layer
+
+    def branch(self, x: Tensor) -> Tensor:
+        """The residual branch up to its last batch norm: (N * T, C, H, W) to (N * T, C', H', W')."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        shifted = self.shift(x)
+        identity = self.downsample(shifted if self.shifts_identity else x)
+        return self.non_local(F.relu(self.branch(shifted) + identity))
+
+
+class BasicBlock(ResidualBlock):
+    """Two 3x3 convolutions (ResNet-34 and smaller)."""
+
+    expansion = 1
+
+    def __init__(
+        self, in_channels: int, width: int, stride: int, shift: nn.Layer, shifts_identity: bool, non_local: nn.Layer
+    ) -> None:
+        super().__init__()
+        self.shift = shift
+        self.shifts_identity = shifts_identity
+        self.conv1 = conv3x3(in_channels, width, stride)
+        self.bn1 = BatchNorm2D(width)
+        self.conv2 = conv3x3(width, width)
+        self.bn2 = BatchNorm2D(width)
+        self.downsample = projection(in_channels, width, stride)
+        self.non_local = non_local
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, width, H / stride, W / stride)."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(ResidualBlock):
+    """1x1, 3x3 (with the stride, as in torchvision) and 1x1 convolutions (ResNet-50 and deeper)."""
+
+    expansion = 4
+
+    def __init__(
+        self, in_channels: int, width: int, stride: int, shift: nn.Layer, shifts_identity: bool, non_local: nn.Layer
+    ) -> None:
+        super().__init__()
+        channels = width * self.expansion
+        self.shift = shift
+        self.shifts_identity = shifts_identity
+        self.conv1 = conv1x1(in_channels, width)
+        self.bn1 = BatchNorm2D(width)
+        self.conv2 = conv3x3(width, width, stride)
+        self.bn2 = BatchNorm2D(width)
+        self.conv3 = conv1x1(width, channels)
+        self.bn3 = BatchNorm2D(channels)
+        self.downsample = projection(in_channels, channels, stride)
+        self.non_local = non_local
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+def temporal_pool(x: Tensor, segments: int) -> Tensor:
+    """Max-pooling over time, kernel 3, stride 2, padding 1: (N * T, C, H, W) to (N * T / 2, C, H, W)."""
+    _, channels, height, width = x.shape
+    frames = x.reshape([-1, 1, segments, channels * height * width])
+    pooled = F.max_pool2d(frames, (3, 1), (2, 1), (1, 0))
+    return pooled.reshape([-1, channels, height, width])
+
+
+class ResNet(nn.Layer):
+    """A ResNet that turns frames into pooled features."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.conv1 = nn.Conv2D(spec.in_channels, spec.width, 7, 2, padding=3, bias_attr=False)
+        self.bn1 = BatchNorm2D(spec.width)
+        self.layer1 = self._stage(1)
+        self.layer2 = self._stage(2)
+        self.layer3 = self._stage(3)
+        self.layer4 = self._stage(4)
+
+    def _stage(self, stage: int) -> nn.Sequential:
+        """`layer1` to `layer4`."""
+        depth = RESNETS[self.spec.backbone].depths[stage - 1]
+        return nn.Sequential(*(self._block(stage, index) for index in range(depth)))
+
+    def _block(self, stage: int, index: int) -> ResidualBlock:
+        spec, name = self.spec, f"layer{stage}.{index}"
+        block = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
+        segments = spec.num_segments if stage == 1 else spec.output_segments
+        width = spec.width * 2 ** (stage - 1)
+        channels = width * block.expansion
+        if index > 0:
+            in_channels = channels
+        else:
+            in_channels = spec.width if stage == 1 else channels // 2
+        return block(
+            in_channels,
+            width,
+            stride=2 if stage > 1 and index == 0 else 1,
+            shift=shift_at(spec, name, segments),
+            shifts_identity=spec.shifts_identity,
+            non_local=NonLocalBlock(channels, segments) if name in spec.non_local_blocks else nn.Identity(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.max_pool2d(x, 3, 2, padding=1)
+        x = self.layer1(x)
+        if self.spec.temporal_pool:
+            x = temporal_pool(x, self.spec.num_segments)
+        x = self.layer4(self.layer3(self.layer2(x)))
+        return x.mean((2, 3))
