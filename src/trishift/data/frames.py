@@ -1,0 +1,156 @@
+"""Frames from a folder of pictures, and the interface that folders and videos share."""
+
+from __future__ import annotations
+
+import re
+import string
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from trishift.errors import DataError
+
+_WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
+_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+_Source = TypeVar("_Source", bound="FrameSource")
+
+
+class FrameSource(ABC):
+    """The frames of one clip, counted from 0 in the order in which they are shown.
+
+    Attributes:
+        path: the video file or the folder.
+        num_frames: how many frames there are; each of them can be read.
+        fps: mean frames per second, None where unknown.
+    """
+
+    path: Path
+    num_frames: int
+    fps: float | None
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The frames with the given numbers, in the given order; numbers may repeat.
+
+        Returns:
+            (len(indices), H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: a number is out of range, or a frame cannot be decoded.
+        """
+        wanted = [int(index) for index in indices]
+        for index in wanted:
+            if not 0 <= index < self.num_frames:
+                raise DataError(f"{self.path}: there is no frame {index}; the clip has {self.num_frames} frames")
+        return self._read(wanted)
+
+    @abstractmethod
+    def _read(self, wanted: list[int]) -> np.ndarray:
+        """`read` for numbers that are in range."""
+
+    def close(self) -> None:  # noqa: B027  (folders have nothing to close)
+        """Release files and decoders."""
+
+    def __enter__(self: _Source) -> _Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FrameFolder(FrameSource):
+    """A folder with one picture per frame, numbered from 1 as frame extractors do (a frame 0 counts as well).
+
+    Args:
+        path: the folder.
+        template: file name with one number in braces (`img_{:05d}.jpg`); None: found out from the files.
+
+    Raises:
+        DataError: there are no such pictures, or some in between are missing.
+    """
+
+    def __init__(self, path: str | Path, template: str | None = None) -> None:
+        self.path = Path(path)
+        self.fps = None
+        try:
+            names = {entry.name for entry in self.path.iterdir()}
+        except OSError as error:
+            raise DataError(f"{self.path}: the frame folder cannot be read ({error.strerror})") from None
+        self.template = template or _detect_template(self.path, names)
+        self._first, self.num_frames = _number_range(self.path, names, self.template)
+
+    def _read(self, wanted: list[int]) -> np.ndarray:
+        pictures = {index: self._picture(index) for index in sorted(set(wanted))}
+        sizes = {picture.shape for picture in pictures.values()}
+        if len(sizes) > 1:
+            raise DataError(f"{self.path}: the frames differ in size; extract them again from one video")
+        return np.stack([pictures[index] for index in wanted]) if wanted else np.empty((0, 0, 0, 3), np.uint8)
+
+    def _picture(self, index: int) -> np.ndarray:
+        file = self.path / self.template.format(index + self._first)
+        try:
+            with Image.open(file) as picture:
+                return np.asarray(picture.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{file}: the frame cannot be decoded ({error}); extract the frames again") from None
+
+
+def _detect_template(folder: Path, names: set[str]) -> str:
+    """The template of the folder's pictures: a well-known one, or the one with most frames."""
+    templates = [
+        f"{_escape(name[: digits.start()])}{{:0{len(digits.group())}d}}{_escape(name[digits.end() :])}"
+        for name in sorted(names)
+        if Path(name).suffix.lower() in _PICTURES
+        for digits in re.finditer(r"\d+", name)
+        if int(digits.group()) == 1
+    ]
+    if not templates:
+        raise DataError(f"{folder}: no numbered pictures (such as img_00001.jpg) in this folder; is it a frame folder?")
+    for template in _WELL_KNOWN_TEMPLATES:
+        if template in templates:
+            return template
+    return max(templates, key=lambda template: len(_frame_numbers(names, template)))
+
+
+def _escape(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _frame_numbers(names: set[str], template: str) -> set[int]:
+    """The numbers of the files that fit the template."""
+    prefix, suffix = _literals(template)
+    middles = (name[len(prefix) : len(name) - len(suffix)] for name in names if name.startswith(prefix))
+    numbers = {int(middle) for middle in middles if middle.isdecimal()}
+    return {number for number in numbers if template.format(number) in names}
+
+
+def _literals(template: str) -> tuple[str, str]:
+    """What stands before and after the number."""
+    try:
+        parts = list(string.Formatter().parse(template))
+        template.format(1)
+    except (IndexError, KeyError, ValueError):
+        parts = []
+    fields = [part for part in parts if part[1] is not None]
+    if len(fields) != 1 or len(parts) > 2 or parts[0][1] is None:
+        raise DataError(f"frame template {template!r} needs one number in braces, as in img_{{:05d}}.jpg")
+    return parts[0][0], parts[1][0] if len(parts) == 2 else ""
+
+
+def _number_range(folder: Path, names: set[str], template: str) -> tuple[int, int]:
+    """The first number (1, or 0 where there is a frame 0) and the count; complains of gaps."""
+    numbers = _frame_numbers(names, template)
+    if not numbers:
+        raise DataError(f"{folder}: no file is called like {template!r}; give the template of this folder's frames")
+    first = min(numbers.union({1}))
+    missing = sorted(set(range(first, max(numbers) + 1)) - numbers)
+    if missing:
+        name = template.format(missing[0])
+        raise DataError(f"{folder}: {name} and {len(missing) - 1} more frames are missing; extract the frames again")
+    return first, len(numbers)

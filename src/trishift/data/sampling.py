@@ -1,0 +1,258 @@
+"""Which frames of a clip a network sees.
+
+Every function returns frame numbers counted from 0 as (clips, T * length) int64: T segments of `length` consecutive
+frames each (1 for RGB, 5 for optical flow and motion windows; frames beyond the end repeat the last one).
+n is the number of frames of the clip, T of segments, `rng` the source of training's randomness. All n >= 1 work.
+
+Sources: TSN and TSM (Wang et al. 2016, arXiv:1608.00859; Lin et al. 2019, arXiv:1811.08383), the multi-moments models
+(M4), Paddle's TSM. Where those have defects, the formulas here are the corrected ones, and `SamplingSpec` has
+a `legacy_...` option that brings the defect back to reproduce published figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from trishift.errors import RecipeError
+
+_FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
+_M4_FPS = 30
+Mode = Literal["uniform", "dense", "twice", "m4", "m4_dense", "paddle"]
+
+
+def uniform_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> np.ndarray:
+    """TSN's training draw: each segment of d = (n - length + 1) // T frames starts at a place of its own.
+
+    A clip with fewer than T places is stretched: start k is drawn from the k-th of T equal parts, so that the
+    frames stay in order (the original repeats the first frame, see `legacy_short_clips`).
+    """
+    places = max(n - length + 1, 1)
+    d = places // T
+    if d > 0:
+        starts = np.arange(T) * d + rng.integers(d, size=T)
+    else:
+        starts = np.floor((np.arange(T) + rng.random(T)) * places / T)
+    return _windows(starts[None], n, length)
+
+
+def uniform_test(n: int, T: int, length: int = 1) -> np.ndarray:
+    """TSN's test frames, the centres of T equal segments: int(tick / 2 + tick * k), tick = (n - length + 1) / T."""
+    tick = max(n - length + 1, 1) / T
+    return _windows(np.floor(tick / 2 + tick * np.arange(T))[None], n, length)
+
+
+def twice_test(n: int, T: int, length: int = 1) -> np.ndarray:
+    """Two clips: the centres of the segments and their beginnings, int(tick * k)."""
+    tick = max(n - length + 1, 1) / T
+    beginnings = np.floor(tick * np.arange(T))[None]
+    return np.concatenate([uniform_test(n, T, length), _windows(beginnings, n, length)])
+
+
+def dense_train(n: int, T: int, rng: np.random.Generator, window: int = 64, length: int = 1) -> np.ndarray:
+    """I3D-like: every (window // T)-th frame from a random start on, around the end if need be.
+
+    The last possible start counts (the original never draws it, see `legacy_dense_start`).
+    """
+    return _dense(rng.integers(_dense_places(n, window), size=1), n, T, window, length)
+
+
+def dense_test(n: int, T: int, clips: int = 10, window: int = 64, length: int = 1) -> np.ndarray:
+    """`clips` dense clips with evenly spread starts, linspace(0, n - window, clips)."""
+    return _dense(np.linspace(0, _dense_places(n, window) - 1, clips, dtype=np.int64), n, T, window, length)
+
+
+def m4_train(n: int, T: int, rng: np.random.Generator, fps: float | None = None) -> np.ndarray:
+    """M4's training draw, on the clip resampled to 30 frames a second: one random offset common to all segments."""
+    resampled = _at_30_fps(n, fps)
+    d = len(resampled) // T
+    if d == 0:
+        return resampled[uniform_train(len(resampled), T, rng)]
+    return resampled[np.arange(T)[None] * d + rng.integers(d)]
+
+
+def m4_test(n: int, T: int, fps: float | None = None) -> np.ndarray:
+    """M4's test frames: the segments' centres on the clip resampled to 30 frames a second."""
+    resampled = _at_30_fps(n, fps)
+    return resampled[uniform_test(len(resampled), T)]
+
+
+def m4_dense_test(n: int, T: int, fps: float | None = None) -> np.ndarray:
+    """M4's dense frames: T frames from the first to the last, evenly spread over the clip at 30 frames a second."""
+    resampled = _at_30_fps(n, fps)
+    return resampled[np.linspace(0, len(resampled) - 1, T, dtype=np.int64)[None]]
+
+
+def paddle_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> np.ndarray:
+    """The Paddle original's training draw: segments of n // T frames, the window anywhere inside its segment.
+
+    Unlike TSN's it wraps: windows and clips shorter than T go on with the first frame.
+    """
+    d = n // T
+    offsets = rng.integers(d - length + 1, size=T) if d >= length else 0
+    return _paddle_windows(n, T, length, offsets)
+
+
+def paddle_test(n: int, T: int, length: int = 1, *, legacy_centre: bool = False) -> np.ndarray:
+    """The Paddle original's test frames: the window in the middle of its segment of n // T frames.
+
+    With `legacy_centre` the first frame of the window stands there, as in the original's mp4 reader. PaddleVideo's
+    default ("select_left") is `uniform` with `legacy_short_clips`.
+    """
+    d = n // T
+    width = 1 if legacy_centre else length
+    return _paddle_windows(n, T, length, (d - width) // 2 if d >= length else 0)
+
+
+def legacy_uniform(n: int, T: int, rng: np.random.Generator | None, length: int = 1) -> np.ndarray:
+    """TSN's own rule for short clips, in training (with `rng`) and validation (None): first frames repeat.
+
+    Training: all segments start at 0 if there are fewer than T places (sorted random places if n > T, which needs
+    length > 1). Validation: all start at 0 unless n > T + length - 1, so that n = T gives T copies of frame 0.
+    """
+    if rng is None:
+        return uniform_test(n, T, length) if n > T + length - 1 else _windows(np.zeros((1, T)), n, length)
+    places = n - length + 1
+    if places >= T:
+        return uniform_train(n, T, rng, length)
+    starts = np.sort(rng.integers(places, size=T)) if n > T and places > 0 else np.zeros(T)
+    return _windows(starts[None], n, length)
+
+
+def legacy_dense_train(n: int, T: int, rng: np.random.Generator, window: int = 64, length: int = 1) -> np.ndarray:
+    """`dense_train` as published: the last possible start is never drawn."""
+    return _dense(rng.integers(max(_dense_places(n, window) - 1, 1), size=1), n, T, window, length)
+
+
+def _windows(starts: np.ndarray, n: int, length: int) -> np.ndarray:
+    """(clips, T) starts to (clips, T * length) consecutive frames; the last frame repeats."""
+    frames = starts.astype(np.int64)[..., None] + np.arange(length)
+    return np.minimum(frames, n - 1).reshape(len(starts), -1)
+
+
+def _dense_places(n: int, window: int) -> int:
+    return max(1, 1 + n - window)
+
+
+def _dense(starts: np.ndarray, n: int, T: int, window: int, length: int) -> np.ndarray:
+    stride = max(1, window // T)
+    return _windows((np.arange(T) * stride + starts[:, None]) % n, n, length)
+
+
+def _at_30_fps(n: int, fps: float | None) -> np.ndarray:
+    """The frame shown at each thirtieth of a second, floor(i * fps / 30); all frames where fps is unknown."""
+    step = (fps or _M4_FPS) / _M4_FPS
+    return np.minimum(np.floor(np.arange(max(1, int(n / step))) * step).astype(np.int64), n - 1)
+
+
+def _paddle_windows(n: int, T: int, length: int, offsets: np.ndarray | int) -> np.ndarray:
+    d = n // T
+    starts = np.arange(T) * d + offsets if d > 0 else np.arange(T)
+    return ((starts[:, None] + np.arange(length)) % n).astype(np.int64).reshape(1, -1)
+
+
+@dataclass(frozen=True)
+class SamplingSpec:
+    """How frames are chosen, in a recipe.
+
+    Attributes:
+        mode: `uniform` (TSN, TSM, TRN, MSN), `dense` (I3D-like), `twice` (two uniform clips in evaluation), `m4`,
+            `m4_dense`, `paddle` (the Paddle original).
+        clips: clips of a video in evaluation; 0 means what the mode is published with (dense 10, twice 2, else 1).
+        length: consecutive frames of a segment (flow and motion windows: 5).
+        window: frames that a dense clip spans.
+        legacy_short_clips: `uniform`: repeat the first frame of clips that are shorter than T (TSN, TRN, PaddleVideo).
+        legacy_dense_start: `dense`: never draw the last start in training (TSM).
+        legacy_random_test: draw in evaluation as in training (TSM's dense validation, MSN's clips on Kinetics).
+        legacy_paddle_centre: `paddle` with length > 1: centre windows as if they had one frame (its mp4 reader).
+    """
+
+    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+
+    mode: Mode = "uniform"
+    clips: int = 0
+    length: int = 1
+    window: int = 64
+    legacy_short_clips: bool = False
+    legacy_dense_start: bool = False
+    legacy_random_test: bool = False
+    legacy_paddle_centre: bool = False
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.window < 1 or self.clips < 0:
+            raise RecipeError("sampling: length and window must be positive, clips not negative")
+        if self.mode.startswith("m4") and self.length != 1:
+            raise RecipeError(f"sampling.length: mode {self.mode} takes single frames; use 1")
+        if self.clips not in (0, self.num_clips):
+            raise RecipeError(f"sampling.clips: mode {self.mode} has {self.num_clips} clips; leave clips out")
+        for option, mode in _LEGACY_MODES.items():
+            if getattr(self, option) and self.mode != mode:
+                raise RecipeError(f"sampling.{option}: is for mode {mode}, not {self.mode}")
+
+    @property
+    def num_clips(self) -> int:
+        """Clips of a video in evaluation."""
+        if self.mode == "dense" or self.legacy_random_test:
+            return self.clips or (10 if self.mode == "dense" else 1)
+        return 2 if self.mode == "twice" else 1
+
+
+_LEGACY_MODES = {"legacy_short_clips": "uniform", "legacy_dense_start": "dense", "legacy_paddle_centre": "paddle"}
+
+
+def sample(
+    spec: SamplingSpec,
+    num_frames: int,
+    num_segments: int,
+    *,
+    training: bool,
+    rng: np.random.Generator | None = None,
+    fps: float | None = None,
+) -> np.ndarray:
+    """The frames that a recipe chooses from a clip.
+
+    Args:
+        spec: mode and options.
+        num_frames: frames of the clip, 1 or more.
+        num_segments: T.
+        training: draw one clip with `rng`; else the clips of evaluation, which need no `rng` (but
+            `legacy_random_test` does).
+        rng: source of randomness.
+        fps: frames per second, for `m4`; None counts as 30.
+
+    Returns:
+        (clips, T * spec.length) int64, counted from 0.
+    """
+    if training or spec.legacy_random_test:
+        if rng is None:
+            raise ValueError("a random draw needs rng")
+        clips = 1 if training else spec.num_clips
+        return np.concatenate([_draw(spec, num_frames, num_segments, rng, fps) for _ in range(clips)])
+    return _evaluation_clips(spec, num_frames, num_segments, fps)
+
+
+def _draw(spec: SamplingSpec, n: int, T: int, rng: np.random.Generator, fps: float | None) -> np.ndarray:
+    if spec.mode == "dense":
+        draw = legacy_dense_train if spec.legacy_dense_start else dense_train
+        return draw(n, T, rng, spec.window, spec.length)
+    if spec.mode in ("m4", "m4_dense"):
+        return m4_train(n, T, rng, fps)
+    if spec.mode == "paddle":
+        return paddle_train(n, T, rng, spec.length)
+    return (legacy_uniform if spec.legacy_short_clips else uniform_train)(n, T, rng, spec.length)
+
+
+def _evaluation_clips(spec: SamplingSpec, n: int, T: int, fps: float | None) -> np.ndarray:
+    if spec.mode == "dense":
+        return dense_test(n, T, spec.num_clips, spec.window, spec.length)
+    if spec.mode == "twice":
+        return twice_test(n, T, spec.length)
+    if spec.mode == "m4":
+        return m4_test(n, T, fps)
+    if spec.mode == "m4_dense":
+        return m4_dense_test(n, T, fps)
+    if spec.mode == "paddle":
+        return paddle_test(n, T, spec.length, legacy_centre=spec.legacy_paddle_centre)
+    return legacy_uniform(n, T, None, spec.length) if spec.legacy_short_clips else uniform_test(n, T, spec.length)

@@ -1,0 +1,193 @@
+"""From decoded frames to the pixels a network sees.
+
+Reproduces the pipelines of TSN, TSM and TRN pixel by pixel: PIL's antialiased bilinear resize (OpenCV's does not
+antialias), torchvision's centre crop, the 13 positions of TSN's multi-scale crop, and the order of their test crops.
+Frames are (T, H, W, 3) uint8 RGB; networks get (T, 3, H, W) float32 per view.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from trishift.errors import RecipeError
+from trishift.spec import InputSpec
+
+_FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
+Crops = Literal["center", "three", "five", "ten"]
+_SNAP = 3  # pixels: a crop size this close to the network's input is made equal to it
+_MIRRORED_WORDS = {"left": "right", "right": "left", "clockwise": "counterclockwise", "counterclockwise": "clockwise"}
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class AugmentationSpec:
+    """How training clips are varied (TSN's multi-scale crop and flip), in a recipe.
+
+    Attributes:
+        scales: sides of the crop relative to the short side of the frame.
+        max_distort: how many steps in `scales` width and height may lie apart.
+        flip: `none`; `mirror`: mirror half of the clips; `swap_labels`: also exchange the labels of classes
+            that are each other's mirror image (`mirrored_labels`).
+    """
+
+    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    max_distort: int = 1
+    flip: Literal["none", "mirror", "swap_labels"] = "mirror"
+
+    def __post_init__(self) -> None:
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            raise RecipeError("augmentation.scales: give one or more factors in (0, 1]")
+        if self.max_distort < 0:
+            raise RecipeError("augmentation.max_distort: must not be negative")
+
+
+def train_augmentation(
+    frames: np.ndarray,
+    input_spec: InputSpec,
+    rng: np.random.Generator,
+    augmentation: AugmentationSpec = AugmentationSpec(),
+) -> tuple[np.ndarray, bool]:
+    """Crop, resize and perhaps mirror a clip, all of its frames alike.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB.
+        input_spec: what the network expects.
+        rng: draws the crop and the flip.
+        augmentation: what may be drawn.
+
+    Returns:
+        (T, 3, crop, crop) float32 and whether the clip was mirrored.
+    """
+    height, width = frames.shape[1:3]
+    box = draw_crop(height, width, input_spec.crop, augmentation, rng)
+    flipped = augmentation.flip != "none" and bool(rng.random() < 0.5)
+    pixels = resize(crop(frames, box), input_spec.crop, input_spec.crop)
+    if flipped:
+        pixels = pixels[:, :, ::-1]
+    return normalize(pixels, input_spec), flipped
+
+
+def test_views(
+    frames: np.ndarray, input_spec: InputSpec, crops: Crops = "center", full_resolution: bool = False
+) -> np.ndarray:
+    """The views of a clip that a test averages.
+
+    The short side becomes `input_spec.resize`, the crops are squares of `input_spec.crop` (`resize` if
+    full_resolution). Order of the views, as in the originals: `three`: left, right, centre (of the long side, so that
+    portrait clips get top, bottom, centre); `five`: upper left, upper right, lower left, lower right, centre;
+    `ten`: the same, each followed by its mirror image.
+
+    Returns:
+        (V, T, 3, side, side) float32 with V = 1, 3, 5 or 10.
+    """
+    side = input_spec.resize if full_resolution else input_spec.crop
+    height, width = resized_size(frames.shape[1], frames.shape[2], input_spec.resize)
+    resized = resize(frames, height, width)
+    views = [crop(resized, box) for box in crop_boxes(height, width, side, crops)]
+    if crops == "ten":
+        views = [mirrored for view in views for mirrored in (view, view[:, :, ::-1])]
+    return np.stack([normalize(view, input_spec) for view in views])
+
+
+def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width after the short side became `short_side`; the long side is rounded down."""
+    if height <= width:
+        return short_side, int(short_side * width / height)
+    return int(short_side * height / width), short_side
+
+
+def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(T, height, width, 3) uint8: PIL's bilinear resize, antialiased when shrinking."""
+    if frames.shape[1:3] == (height, width):
+        return frames
+    pictures = (Image.fromarray(frame) for frame in np.ascontiguousarray(frames))
+    return np.stack([np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)) for picture in pictures])
+
+
+def crop(frames: np.ndarray, box: Box) -> np.ndarray:
+    """(T, box.height, box.width, 3), a view."""
+    return frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
+    """(T, H, W, 3) uint8 RGB to (T, 3, H, W) float32: channel order, scale, mean and deviation of the spec."""
+    channels = (0, 1, 2) if input_spec.channel_order == "rgb" else (2, 1, 0)
+    out = np.empty((len(frames), 3, *frames.shape[1:3]), np.float32)
+    for place, (channel, mean, std) in enumerate(zip(channels, input_spec.mean, input_spec.std, strict=True)):
+        np.multiply(frames[..., channel], np.float32(input_spec.scale / std), out=out[:, place])
+        out[:, place] -= np.float32(mean / std)
+    return out
+
+
+def draw_crop(height: int, width: int, side: int, augmentation: AugmentationSpec, rng: np.random.Generator) -> Box:
+    """TSN's multi-scale crop: a size and one of 13 positions, all equally likely."""
+    box_width, box_height = _draw_choice(_crop_sizes(height, width, side, augmentation), rng)
+    left, top = _draw_choice(_thirteen_positions(height - box_height, width - box_width), rng)
+    return Box(left, top, box_width, box_height)
+
+
+def _crop_sizes(height: int, width: int, side: int, augmentation: AugmentationSpec) -> list[tuple[int, int]]:
+    """(width, height) pairs: scaled short sides, snapped to the network's input, not too far from square."""
+    base = min(height, width)
+    lengths = [max(1, int(base * scale)) for scale in augmentation.scales]
+    lengths = [min(side, base) if abs(length - side) < _SNAP else length for length in lengths]
+    return [
+        (lengths[j], lengths[i])
+        for i in range(len(lengths))
+        for j in range(len(lengths))
+        if abs(i - j) <= augmentation.max_distort
+    ]
+
+
+def _thirteen_positions(spare_height: int, spare_width: int) -> list[tuple[int, int]]:
+    """(left, top): corners, centre, middles of the edges, and the four quarter points."""
+    x, y = spare_width // 4, spare_height // 4
+    corners = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
+    edges = [(0, 2), (4, 2), (2, 4), (2, 0)]
+    quarters = [(1, 1), (3, 1), (1, 3), (3, 3)]
+    return [(i * x, j * y) for i, j in corners + edges + quarters]
+
+
+def _draw_choice(choices: list[tuple[int, int]], rng: np.random.Generator) -> tuple[int, int]:
+    return choices[int(rng.integers(len(choices)))]
+
+
+def crop_boxes(height: int, width: int, side: int, crops: Crops) -> list[Box]:
+    """The squares that a test cuts out of a frame; `five` for `ten` too, whose mirror images are made later."""
+    spare_height, spare_width = height - side, width - side
+    if crops == "center":
+        return [Box(round(spare_width / 2), round(spare_height / 2), side, side)]
+    x, y = spare_width // 4, spare_height // 4
+    if crops == "three":
+        grid = [(0, 2), (4, 2), (2, 2)] if width >= height else [(2, 0), (2, 4), (2, 2)]
+    else:
+        grid = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
+    return [Box(i * x, j * y, side, side) for i, j in grid]
+
+
+def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
+    """The label of each class after mirroring, found by exchanging left and right, clockwise and counterclockwise.
+
+    Classes without such words, or whose counterpart is not in the list, keep their label.
+    """
+    names = [name.casefold() for name in class_names]
+    labels = {name: label for label, name in enumerate(names)}
+    pattern = re.compile(r"\b(" + "|".join(_MIRRORED_WORDS) + r")\b")
+    mirrored = (pattern.sub(lambda word: _MIRRORED_WORDS[word.group()], name.replace("_", " ")) for name in names)
+    return tuple(labels.get(name, label) for label, name in enumerate(mirrored))

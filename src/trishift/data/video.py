@@ -1,0 +1,294 @@
+"""Frames of a video file, exact to the frame, by way of PyAV (FFmpeg).
+
+Frame i is by definition the i-th picture that comes out when the whole file is decoded. Where the packets can be
+trusted (`packets.index_packets`) only the packets between a key frame and the wanted frame are decoded; in all other
+files everything is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from trishift.data.frames import FrameFolder, FrameSource
+from trishift.data.packets import PacketIndex, Run, index_packets
+from trishift.errors import DataError
+
+_TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg paints text files as pictures
+_KEPT_BYTES = 64 * 2**20  # decoded pictures that a scan may keep in memory
+
+
+def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1) -> FrameSource:
+    """Open a video file or a folder of frames.
+
+    Args:
+        path: a video, or a folder with one picture per frame.
+        template: file names of the pictures (`img_{:05d}.jpg`); found out if None.
+        threads: decoder threads: 1 where several clips are read side by side, 0 (as many as useful) for one file.
+
+    Raises:
+        DataError: the path is missing, empty, has no video stream, or nothing in it can be decoded.
+    """
+    return FrameFolder(path, template) if Path(path).is_dir() else VideoFile(path, threads=threads)
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What the header and the first frame of a video say.
+
+    Attributes:
+        codec: FFmpeg's name of the codec.
+        width, height: size in pixels as shown, after rotation.
+        fps: mean frames per second, None where unknown.
+        duration: seconds, None where unknown.
+        announced_frames: the header's frame count, None where it has none; fewer may decode.
+    """
+
+    codec: str
+    width: int
+    height: int
+    fps: float | None
+    duration: float | None
+    announced_frames: int | None
+
+
+def probe(path: str | Path) -> ClipInfo:
+    """Look at a video without decoding more than its first frame; raises DataError like `open_clip`."""
+    path = Path(path)
+    container, stream = _open(path, threads=1)
+    with container:
+        frame = next(_decoded(container, stream), None)
+        if frame is None:
+            raise _undecodable(path)
+        quarter_turns = _quarter_turns(frame)
+        width, height = (frame.height, frame.width) if quarter_turns % 2 else (frame.width, frame.height)
+        return ClipInfo(
+            codec=stream.codec_context.name,
+            width=width,
+            height=height,
+            fps=_fps(stream),
+            duration=_duration(container, stream),
+            announced_frames=stream.frames or None,
+        )
+
+
+class VideoFile(FrameSource):
+    """The frames of the best video stream of a file.
+
+    Rotation marks (phone videos) are applied; the pixel aspect ratio is not. Transparency is dropped.
+
+    Args:
+        path: the file.
+        threads: decoder threads, 0 for as many as useful.
+
+    Attributes:
+        announced_frames: the header's frame count or None. More than `num_frames` means a damaged or cut file.
+        duration: seconds, None where unknown.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+        self.path = Path(path)
+        self._threads = threads
+        self._container, self._stream = _open(self.path, threads)
+        self.fps = _fps(self._stream)
+        self.duration = _duration(self._container, self._stream)
+        self.announced_frames = self._stream.frames or None
+        self._size = (self._stream.codec_context.width, self._stream.codec_context.height)
+        self._kept: list[VideoFrame] | None = None
+        try:
+            self._index: PacketIndex | None = index_packets(self._container, self._stream)
+            self.num_frames = self._scan() if self._index is None else len(self._index.pts)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; `read` must not be called afterwards."""
+        self._kept = None
+        self._container.close()
+
+    def _read(self, wanted: list[int]) -> np.ndarray:
+        numbers = sorted(set(wanted))
+        pictures = self._read_by_index(numbers) if self._index else self._read_by_scan(numbers)
+        return np.stack([pictures[number] for number in wanted]) if wanted else np.empty((0, 0, 0, 3), np.uint8)
+
+    def _read_by_index(self, numbers: list[int]) -> dict[int, np.ndarray]:
+        assert self._index is not None
+        pictures: dict[int, np.ndarray] = {}
+        for run in self._index.runs(numbers):
+            found = {run.wanted[pts]: self._picture(frame) for pts, frame in self._decode_run(run)}
+            if len(found) < len(run.wanted):
+                return self._correct(numbers)
+            pictures |= found
+        return pictures
+
+    def _correct(self, numbers: list[int]) -> dict[int, np.ndarray]:
+        """Read by decoding everything, now that a packet did not become a frame."""
+        announced, self._index = self.num_frames, None
+        self.num_frames = self._scan()
+        if numbers[-1] >= self.num_frames:
+            raise DataError(
+                f"{self.path}: damaged, only {self.num_frames} of {announced} frames can be decoded; "
+                "copy it again or leave it out"
+            )
+        return self._read_by_scan(numbers)
+
+    def _decode_run(self, run: Run) -> Iterator[tuple[int, VideoFrame]]:
+        """The wanted frames of a run with their time stamps, in presentation order, as far as they decode."""
+        codec = self._stream.codec_context
+        for packet in self._packets_from(run.first_pts):
+            # Frames that no other frame refers to need not be decoded, unless they are wanted themselves.
+            codec.skip_frame = "DEFAULT" if packet.pts in run.wanted else "NONREF"
+            yield from _only(run, _decode(codec, packet))
+            if packet.pts == run.last_pts:
+                break
+        yield from _only(run, _decode(codec, None))
+
+    def _packets_from(self, pts: int) -> Iterator[av.Packet]:
+        """The packets from the one with this time stamp on."""
+        try:
+            self._container.seek(pts, stream=self._stream)
+        except av.FFmpegError:
+            self._reopen()
+        reached = False
+        for attempt in ("seek", "rewind"):
+            for packet in self._container.demux(self._stream):
+                reached = reached or packet.pts == pts
+                if reached and packet.size:
+                    yield packet
+            if reached or attempt == "rewind":
+                return
+            self._reopen()
+
+    def _scan(self) -> int:
+        """Count the frames by decoding all of them; keeps them if they are few enough."""
+        self._reopen()
+        kept: list[VideoFrame] | None = []
+        count = kept_bytes = 0
+        for frame in _decoded(self._container, self._stream):
+            count += 1
+            kept_bytes += sum(plane.buffer_size for plane in frame.planes)
+            if kept_bytes > _KEPT_BYTES:
+                kept = None
+            if kept is not None:
+                kept.append(frame)
+        if count == 0:
+            raise _undecodable(self.path)
+        self._kept = kept
+        return count
+
+    def _read_by_scan(self, numbers: list[int]) -> dict[int, np.ndarray]:
+        if self._kept is not None:
+            return {number: self._picture(self._kept[number]) for number in numbers}
+        self._reopen()
+        missing = set(numbers)
+        pictures = {}
+        for number, frame in enumerate(_decoded(self._container, self._stream)):
+            if number in missing:
+                pictures[number] = self._picture(frame)
+                missing.remove(number)
+            if not missing:
+                break
+        return pictures
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._container, self._stream = _open(self.path, self._threads)
+
+    def _picture(self, frame: VideoFrame) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright; a frame that differs in size is scaled to the size of the stream."""
+        width, height = self._size
+        pixels = frame.to_ndarray(format="rgb24", width=width or frame.width, height=height or frame.height)
+        return np.rot90(pixels, _quarter_turns(frame))
+
+
+def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
+    """Open a file and its best video stream; every reason why this fails becomes one line."""
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty (0 bytes); copy it again or leave it out")
+        container = av.open(_source(path), metadata_errors="replace")
+    except (FileNotFoundError, PermissionError) as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except av.FFmpegError as error:
+        reason = f"not a video, or damaged or truncated (FFmpeg: {error.strerror})"
+        raise DataError(f"{path}: {reason}; copy it again or leave it out") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    stream = _best_stream(container)
+    if stream is None:
+        kinds = sorted({stream.type for stream in container.streams})
+        container.close()
+        raise DataError(f"{path}: has no video stream (only {', '.join(kinds) or 'nothing'}); leave it out")
+    stream.codec_context.thread_count = threads
+    stream.thread_type = "NONE" if threads == 1 else "AUTO"
+    return container, stream
+
+
+def _source(path: Path) -> Any:
+    """The file as FFmpeg takes it: a name that cannot be mistaken for a URL, or the bytes if it is not UTF-8."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return io.BytesIO(path.read_bytes())
+    return f"file:{path}"
+
+
+def _best_stream(container: InputContainer) -> VideoStream | None:
+    """FFmpeg's choice among the video streams; cover pictures and painted text are none."""
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.codec_context is None:
+        return None
+    is_cover = bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return None if is_cover or stream.codec_context.name in _TEXT_CODECS else stream
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """All frames from here on in presentation order; packets that do not decode are passed over."""
+    try:
+        for packet in container.demux(stream):
+            yield from _decode(stream.codec_context, packet)
+    except av.FFmpegError:  # the file ends in the middle of something
+        yield from _decode(stream.codec_context, None)
+
+
+def _decode(codec: Any, packet: av.Packet | None) -> list[VideoFrame]:
+    """The frames that a packet (None: the end) brings out; none if it is damaged."""
+    try:
+        return codec.decode(packet)
+    except av.FFmpegError:
+        return []
+
+
+def _only(run: Run, frames: list[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
+    return ((frame.pts, frame) for frame in frames if frame.pts is not None and frame.pts in run.wanted)
+
+
+def _quarter_turns(frame: VideoFrame) -> int:
+    """Counter-clockwise quarter turns that set the frame upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def _fps(stream: VideoStream) -> float | None:
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else None
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _undecodable(path: Path) -> DataError:
+    return DataError(f"{path}: no frame can be decoded, it is damaged or truncated; copy it again or leave it out")
