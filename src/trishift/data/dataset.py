@@ -1,0 +1,240 @@
+"""Clips of a list as normalised arrays, for training (one random view) or for tests (the views of a protocol).
+
+Shape legend: V views, T segments, C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from trishift.data.lists import VideoRecord, read_labels, read_list
+from trishift.data.protocol import Protocol
+from trishift.data.sampling import SamplingSpec, sample
+from trishift.data.transforms import AugmentationSpec, mirrored_labels, test_views, train_augmentation
+from trishift.data.video import open_clip
+from trishift.errors import DataError, RecipeError
+from trishift.spec import InputSpec, ModelSpec
+
+_REPLACEMENTS = 20  # unreadable clips in a row before training gives up on its list
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Where the clips are and how they are read.
+
+    Attributes:
+        root: folder that the lists' paths are relative to; None means the folder of each list.
+        train_list, val_list: lists of clips, see `lists.read_list`.
+        labels: file of class names, see `lists.read_labels`; without one, classes are called by their numbers.
+        template: file name of a frame in a frame folder (`img_{:05d}.jpg`); None finds it out.
+        sampling: frames of a training clip.
+        augmentation: crops and flips in training.
+        on_error: an unreadable training clip either ends the run (`fail`) or is replaced by another one, counted
+            and listed (`skip`). Tests never replace: there it is a miss.
+        cache: keep decoded frames in memory, for sets of small clips.
+        workers: decoding threads.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    root: str | None = None
+    train_list: str | None = None
+    val_list: str | None = None
+    labels: str | None = None
+    template: str | None = None
+    sampling: SamplingSpec = field(default_factory=SamplingSpec)
+    augmentation: AugmentationSpec = field(default_factory=AugmentationSpec)
+    on_error: Literal["fail", "skip"] = "fail"
+    cache: bool = False
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip: `clips` (V, T, C, H, W) float32, its target, and whether it could be read."""
+
+    clips: np.ndarray
+    target: np.ndarray
+    valid: bool = True
+
+
+class ClipDataset:
+    """The clips of a list; `load` is thread-safe and depends on nothing but its arguments.
+
+    Args:
+        records: the list.
+        labels: K class names.
+        data, input_spec, model: how clips are read, and what the network expects.
+        protocol: the views of a test; None for training.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        labels: Sequence[str],
+        data: DataSpec,
+        input_spec: InputSpec,
+        model: ModelSpec,
+        protocol: Protocol | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.labels = tuple(labels)
+        self.protocol = protocol
+        self._records = list(records)
+        self._data, self._input, self._seed = data, input_spec, seed
+        self._segments, self._channels = model.num_segments, model.in_channels
+        self._mirrored = mirrored_labels(labels)
+        self._misses: dict[int, str] = {}
+        self._cache: dict[int, tuple[np.ndarray, float | None]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.labels)
+
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """(V, T, C, H, W) of every sample."""
+        side, views = self._input.crop, 1
+        if self.protocol is not None:
+            views = self.protocol.num_views
+            side = self._input.resize if self.protocol.full_resolution else side
+        return (views, self._segments, self._channels, side, side)
+
+    def name(self, index: int) -> str:
+        """Path of a clip as text."""
+        return str(self._records[index].path)
+
+    def target(self, index: int) -> int:
+        """Class of a clip; -1 where the list has no labels."""
+        labels = self._records[index].labels
+        return labels[0] if labels else -1
+
+    def misses(self) -> list[tuple[str, str]]:
+        """(name, reason) of the clips that could not be read so far, in list order."""
+        with self._lock:
+            return [(self.name(index), self._misses[index]) for index in sorted(self._misses)]
+
+    def load(self, index: int, epoch: int = 0) -> Sample:
+        """Read a clip: one random view in training, the protocol's views in a test.
+
+        Raises:
+            DataError: a training clip cannot be read and `on_error` is `fail`, or too many in a row cannot.
+        """
+        if self.protocol is not None:
+            return self._load_test(index, self.protocol)
+        rng = np.random.default_rng((self._seed, epoch, index))
+        for _ in range(_REPLACEMENTS):
+            try:
+                return self._load_training(index, rng)
+            except DataError as error:
+                self._record_miss(index, error)
+                if self._data.on_error == "fail":
+                    raise DataError(f"{error}; or set data.on_error=skip to train without such clips") from None
+                index = int(rng.integers(len(self)))
+        raise DataError(f"{_REPLACEMENTS} clips in a row cannot be read, the last one: {self.misses()[-1][1]}")
+
+    def _load_training(self, index: int, rng: np.random.Generator) -> Sample:
+        frames = self._read(index, self._data.sampling, rng)
+        clip, flipped = train_augmentation(frames, self._input, rng, self._data.augmentation)
+        target = self.target(index)
+        if flipped and self._data.augmentation.flip == "swap_labels":
+            target = self._mirrored[target]
+        return Sample(clip[None], np.int64(target))
+
+    def _load_test(self, index: int, protocol: Protocol) -> Sample:
+        target = np.int64(self.target(index))
+        try:
+            frames = self._read(index, protocol.sampling, np.random.default_rng((self._seed, index)))
+        except DataError as error:
+            self._record_miss(index, error)
+            return Sample(np.zeros(self.clip_shape, np.float32), target, valid=False)
+        views = test_views(frames, self._input, protocol.crops, protocol.full_resolution)  # (crops, clips * T, C, H, W)
+        return Sample(views.reshape(self.clip_shape), target)
+
+    def _read(self, index: int, sampling: SamplingSpec, rng: np.random.Generator) -> np.ndarray:
+        """The sampled frames: (clips * T, H, W, 3) uint8."""
+
+        def choose(num_frames: int, fps: float | None) -> np.ndarray:
+            training = self.protocol is None
+            return sample(sampling, num_frames, self._segments, training=training, rng=rng, fps=fps).reshape(-1)
+
+        if self._data.cache:
+            frames, fps = self._cached(index)
+            return frames[choose(len(frames), fps)]
+        with open_clip(self._records[index].path, template=self._data.template) as source:
+            return source.read(choose(source.num_frames, source.fps))
+
+    def _cached(self, index: int) -> tuple[np.ndarray, float | None]:
+        if index not in self._cache:
+            with open_clip(self._records[index].path, template=self._data.template) as source:
+                self._cache[index] = source.read(range(source.num_frames)), source.fps
+        return self._cache[index]
+
+    def _record_miss(self, index: int, error: DataError) -> None:
+        with self._lock:
+            self._misses[index] = str(error)
+
+
+def open_datasets(
+    data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol, seed: int = 0
+) -> tuple[ClipDataset, ClipDataset]:
+    """The training set and the validation set of a recipe.
+
+    Raises:
+        DataError: a list is missing, empty or malformed, or a label is out of range (file and line are named).
+        RecipeError: the recipe names no list.
+    """
+    labels = _labels(data, (data.train_list, data.val_list))
+    train = _records(data, data.train_list, "train_list", labels)
+    val = _records(data, data.val_list, "val_list", labels)
+    return (
+        ClipDataset(train, labels, data, input_spec, model, None, seed),
+        ClipDataset(val, labels, data, input_spec, model, protocol, seed),
+    )
+
+
+def open_test_set(data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol) -> ClipDataset:
+    """The validation list under a test protocol; errors as in `open_datasets`."""
+    labels = _labels(data, (data.val_list,), at_least=model.num_classes)
+    records = _records(data, data.val_list, "val_list", labels)
+    return ClipDataset(records, labels, data, input_spec, model, protocol)
+
+
+def prediction_set(
+    paths: Sequence[Path], input_spec: InputSpec, model: ModelSpec, protocol: Protocol, template: str | None = None
+) -> ClipDataset:
+    """Videos or frame folders without labels."""
+    records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
+    labels = [str(number) for number in range(model.num_classes)]
+    return ClipDataset(records, labels, DataSpec(template=template), input_spec, model, protocol)
+
+
+def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
+    """Names that stand in both sets: a leak, if one trains and the other tests."""
+    names = {second.name(i) for i in range(len(second))}
+    return sorted({first.name(i) for i in range(len(first))} & names)
+
+
+def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> tuple[str, ...]:
+    if data.labels is not None:
+        return read_labels(data.labels)
+    highest = max((max(r.labels) for name in lists if name for r in read_list(name, data.root)), default=-1)
+    return tuple(str(number) for number in range(max(highest + 1, at_least)))
+
+
+def _records(data: DataSpec, list_path: str | None, key: str, labels: tuple[str, ...]) -> list[VideoRecord]:
+    if list_path is None:
+        raise RecipeError(f"data.{key}: is not set; name a list of clips, for instance data.{key}=val.txt")
+    return read_list(list_path, data.root, num_classes=len(labels), class_names=labels)

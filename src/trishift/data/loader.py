@@ -1,0 +1,121 @@
+"""Batches of clips for every framework: numpy arrays, decoded by threads, in an order that a seed fixes.
+
+Threads, because decoding (FFmpeg) and resizing (PIL) release the interpreter lock, and because forking a process
+in which a framework runs threads is unsafe. Which clip is where depends on seed and epoch alone: not on the
+number of workers, nor on how the batches are dealt out to ranks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from trishift.data.dataset import ClipDataset, Sample
+
+_PADDING = -1  # index of a place that no clip fills
+_BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A rank's part of a batch.
+
+    Attributes:
+        clips: (N, V, T, C, H, W) float32.
+        targets: (N,) int64.
+        indices: (N,) int64, the clips' places in the dataset; -1 for padding.
+        valid: (N,) bool, false for padding and for clips that could not be read (their pixels are zero).
+    """
+
+    clips: np.ndarray
+    targets: np.ndarray
+    indices: np.ndarray
+    valid: np.ndarray
+
+
+class Loader:
+    """Iterates over a dataset in batches.
+
+    Args:
+        dataset: what to load.
+        batch_size: clips of a batch over all ranks; a multiple of `world_size`.
+        shuffle: a new order in every epoch.
+        seed: of the order.
+        rank, world_size: this process gets places rank, rank + world_size, ... of every batch.
+        workers: decoding threads.
+        drop_last: leave out an incomplete last batch; otherwise it is padded so that all ranks get equal parts.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int = 2,
+        drop_last: bool = False,
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(f"batch_size {batch_size} is not a multiple of world_size {world_size}")
+        self._dataset, self._batch_size = dataset, batch_size
+        self._shuffle, self._seed = shuffle, seed
+        self._rank, self._world_size = rank, world_size
+        self._workers, self._drop_last = max(1, workers), drop_last
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self._dataset), self._batch_size)
+        return whole + (rest > 0 and not self._drop_last)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `start` on; those before are not decoded.
+
+        Raises:
+            DataError: a clip that must be read cannot be.
+        """
+        plan = self._plan(epoch)[start:]
+        ahead = _BATCHES_AHEAD * -(-self._batch_size // self._world_size) + self._workers
+        places = [index for part in plan for index in part]
+        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        pending: deque[Future[Sample]] = deque()
+        try:
+            submitted = 0
+            for part in plan:
+                while submitted < len(places) and len(pending) < len(part) + ahead:
+                    pending.append(executor.submit(self._load, places[submitted], epoch))
+                    submitted += 1
+                yield _assemble(part, [pending.popleft().result() for _ in part])
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _plan(self, epoch: int) -> list[np.ndarray]:
+        """This rank's dataset indices of every batch."""
+        order = np.arange(len(self._dataset))
+        if self._shuffle:
+            order = np.random.default_rng((self._seed, epoch)).permutation(order)
+        plan = []
+        for number in range(len(self)):
+            batch = order[number * self._batch_size : (number + 1) * self._batch_size]
+            padding = np.full(-len(batch) % self._world_size, _PADDING)
+            plan.append(np.concatenate([batch, padding])[self._rank :: self._world_size])
+        return plan
+
+    def _load(self, index: int, epoch: int) -> Sample:
+        if index == _PADDING:
+            return Sample(np.zeros(self._dataset.clip_shape, np.float32), np.int64(0), valid=False)
+        return self._dataset.load(int(index), epoch)
+
+
+def _assemble(indices: np.ndarray, samples: list[Sample]) -> Batch:
+    return Batch(
+        np.stack([sample.clips for sample in samples]),
+        np.stack([sample.target for sample in samples]),
+        indices,
+        np.array([sample.valid for sample in samples]),
+    )

@@ -1,0 +1,59 @@
+"""Test protocols: which clips and crops of a video are scored and averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trishift.data.sampling import SamplingSpec
+from trishift.data.transforms import Crops
+from trishift.errors import RecipeError
+
+CROP_COUNTS: dict[Crops, int] = {"center": 1, "three": 3, "five": 5, "ten": 10}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a video is tested; its score is the mean of the logits of all views (clips x crops).
+
+    Attributes:
+        sampling: which frames make the clips.
+        crops: which crops of a clip are scored.
+        full_resolution: crops of the resized short side (256) instead of the training size (224).
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    sampling: SamplingSpec = field(default_factory=SamplingSpec)
+    crops: Crops = "center"
+    full_resolution: bool = False
+
+    @property
+    def num_views(self) -> int:
+        """Forward passes per video."""
+        return self.sampling.num_clips * CROP_COUNTS[self.crops]
+
+    def __str__(self) -> str:
+        clips, crops = self.sampling.num_clips, CROP_COUNTS[self.crops]
+        size = "full resolution" if self.full_resolution else "training size"
+        return f"{clips} {self.sampling.mode} clip{'s' * (clips > 1)} x {crops} crop{'s' * (crops > 1)}, {size}"
+
+
+PROTOCOLS = {
+    "center": Protocol(),
+    "three": Protocol(crops="three", full_resolution=True),
+    "ten": Protocol(crops="ten"),
+    "twice": Protocol(SamplingSpec("twice"), "three", full_resolution=True),  # Something-Something, "accurate"
+    "dense": Protocol(SamplingSpec("dense"), "three", full_resolution=True),  # Kinetics, 30 views
+}
+
+
+def named_protocol(name: str) -> Protocol:
+    """A published protocol by name: center, three, ten, twice, dense.
+
+    Raises:
+        RecipeError: there is no such protocol.
+    """
+    if name not in PROTOCOLS:
+        listing = "; ".join(f"{key}: {protocol}" for key, protocol in PROTOCOLS.items())
+        raise RecipeError(f"protocol {name!r} is unknown; use one of {listing}")
+    return PROTOCOLS[name]
