@@ -1,6 +1,9 @@
 """ResNet-10 to -152 (He et al. 2016, arXiv:1512.03385) on frames, with TSM's shifts, pooling and non-local blocks.
 
 Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+
+Outputs of batch norms are added to and rectified in place, since nothing else reads them: large new tensors cost
+more than the arithmetic on them. A block's input is never written to.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ class ResidualBlock(nn.Module):
         """(N * T, C, H, W) to (N * T, C', H', W')."""
         shifted = self.shift(x)
         identity = self.downsample(shifted if self.shifts_identity else x)
-        return self.non_local(F.relu(self.branch(shifted) + identity))
+        return self.non_local(F.relu(self.branch(shifted).add_(identity), inplace=True))
 
 
 class BasicBlock(ResidualBlock):
@@ -78,7 +81,7 @@ class BasicBlock(ResidualBlock):
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, width, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return self.bn2(self.conv2(x))
 
 
@@ -105,8 +108,8 @@ class Bottleneck(ResidualBlock):
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
         return self.bn3(self.conv3(x))
 
 
@@ -152,7 +155,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.max_pool2d(x, 3, 2, padding=1)
         x = self.layer1(x)
         if self.spec.temporal_pool:
