@@ -21,8 +21,8 @@ FLOORS = {  # a part may import itself and the parts listed here
     "initialization": {"backends"},
     "checkpoints": {"errors", "architectures", "spec", "relations", "data", "backends"},
     "recipe": {"errors", "spec", "data", "backends"},
-    "evaluation": {"errors", "spec", "data", "checkpoints", "backends"},
-    "training": {"errors", "spec", "relations", "data", "checkpoints", "backends", "recipe", "evaluation", ""},
+    "evaluation": {"errors", "spec", "relations", "data", "checkpoints", "backends"},
+    "training": {"errors", "spec", "relations", "data", "checkpoints", "backends", "recipe", "evaluation", "__version__"},
 }
 
 
@@ -32,6 +32,8 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "trishift":
+            names |= {f"trishift.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
     return names
@@ -56,7 +58,7 @@ def test_folders_import_only_from_below(path: Path) -> None:
     part = part_of(path)
     if part not in FLOORS:
         return
-    used = {name.partition("trishift")[2].strip(".").split(".")[0] for name in imports(path) if name.startswith("trishift")}
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("trishift.")}
     assert used <= FLOORS[part] | {part}
 
 

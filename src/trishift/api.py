@@ -23,6 +23,7 @@ from trishift.data.protocol import Protocol
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import score_videos
 from trishift.evaluation.prediction import Prediction, top_predictions
+from trishift.relations import prediction_relations
 from trishift.spec import InputSpec, ModelSpec
 
 
@@ -51,7 +52,7 @@ class Model:
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
         """Logits (N, K) of clips (N, T, C, H, W), normalised float32 (see `input`)."""
-        return self.session.predict(np.asarray(clips, np.float32))
+        return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
     def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> list[tuple[str, float]]:
         """The k most likely classes of a video file or a frame folder: [(label, probability), ...].

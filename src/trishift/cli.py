@@ -21,6 +21,7 @@ COMMANDS = {
     "convert": "convert weights between frameworks and code bases",
     "inspect": "say what a weight file is",
     "prepare": "make lists and labels out of data sets",
+    "quickstart": "train, evaluate and predict on the built-in gestures",
 }
 
 

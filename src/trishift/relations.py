@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from trishift.spec import HeadSpec, RelationMode
+from trishift.spec import HeadSpec, ModelSpec, RelationMode
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,10 @@ def draw_relations(head: HeadSpec, num_segments: int, rng: np.random.Generator) 
         chosen = rng.permutation(len(table))[: min(head.relations_per_scale, len(table))]
         draws.append(table[chosen])
     return draws
+
+
+def prediction_relations(spec: ModelSpec, seed: int = 0) -> list[np.ndarray] | None:
+    """The seeded draw of a head in `sampled` mode; None where the network knows its relations itself."""
+    if spec.head.relations != "sampled" or spec.head.consensus == "average":
+        return None
+    return draw_relations(spec.head, spec.output_segments, np.random.default_rng(seed))

@@ -15,14 +15,14 @@ from trishift.spec import ModelSpec
 
 Framework = Literal["pytorch", "mindspore", "paddle"]
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)
-_MODULES = {"pytorch": "torch", "mindspore": "mindspore", "paddle": "paddle"}
+MODULES = {"pytorch": "torch", "mindspore": "mindspore", "paddle": "paddle"}
 
 
 def check_framework(framework: str) -> None:
     """Raise a `FrameworkError` with a remedy unless the framework is known and installed."""
     if framework not in FRAMEWORKS:
         raise FrameworkError(f"framework {framework!r} is unknown; one of {', '.join(FRAMEWORKS)}")
-    if importlib.util.find_spec(_MODULES[framework]) is None:
+    if importlib.util.find_spec(MODULES[framework]) is None:
         raise FrameworkError(f"{framework} is not installed; run: pip install 'trishift[{framework}]'")
 
 

@@ -17,6 +17,7 @@ from trishift.data.dataset import ClipDataset
 from trishift.data.loader import Batch, Loader
 from trishift.errors import DataError
 from trishift.evaluation.metrics import Metrics, single_label_metrics
+from trishift.relations import prediction_relations
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ def _score_batch(session: Session, batch: Batch, views_per_pass: int) -> tuple[n
     """Dataset indices (-1 for padding and misses) and view-averaged logits of one batch."""
     videos, views = batch.clips.shape[:2]
     clips = batch.clips.reshape(videos * views, *batch.clips.shape[2:])  # (N*V, T, C, H, W)
-    parts = [session.predict(clips[i : i + views_per_pass]) for i in range(0, len(clips), views_per_pass)]
+    relations = prediction_relations(session.spec)
+    starts = range(0, len(clips), views_per_pass)
+    parts = [session.predict(clips[i : i + views_per_pass], relations) for i in starts]
     logits = np.concatenate(parts).reshape(videos, views, -1).mean(axis=1)
     return np.where(batch.valid, batch.indices, -1), logits
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import trishift
+from trishift import __version__
 from trishift.backends.base import Session
 from trishift.checkpoints.canonical import Checkpoint, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
@@ -70,7 +70,7 @@ class RunFolder:
         meta = {
             "recipe": recipe_to_dict(recipe),
             "framework": session.framework,
-            "version": trishift.__version__,
+            "version": __version__,
             "epoch": position.epoch,
             "metrics": position.best or {},
         }

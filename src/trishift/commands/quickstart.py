@@ -1,0 +1,124 @@
+"""`trishift quickstart`: the main job on the built-in gestures, one ordinary command after another.
+
+Makes the clips, trains TSN, TSM and TRN, evaluates and predicts, evaluates TSM's checkpoint in every installed
+framework, and writes a table, `summary.json` and `quickstart.png`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from trishift.backends import FRAMEWORKS, MODULES
+from trishift.commands.arguments import add_framework, make_parser
+from trishift.errors import TrishiftError
+
+EXAMPLES = """\
+  trishift quickstart
+  trishift quickstart --framework mindspore --output runs/quickstart-mindspore
+"""
+MODELS = ("tsn", "tsm", "trn")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the commands, then print and write what came out."""
+    parser = make_parser("quickstart", "Train, evaluate and predict on the built-in gestures.", EXAMPLES)
+    add_framework(parser)
+    parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="default: runs/quickstart")
+    options = parser.parse_args(arguments)
+
+    from trishift.commands.quickstart_picture import draw
+
+    output: Path = options.output
+    began = time.monotonic()
+    data = output / "gestures"
+    call("prepare", "gestures", str(data))
+    for model in MODELS:
+        config = f"configs/gestures/{model}.yaml"
+        call(
+            "train", "--config", config, "--framework", options.framework, "--output", str(output / model),
+            f"data.root={data}", f"data.train_list={data / 'train.txt'}",
+            f"data.val_list={data / 'val.txt'}", f"data.labels={data / 'labels.txt'}",
+        )  # fmt: skip
+        evaluate(output, model, options.framework)
+    clips = sorted((data / "val").rglob("*.mp4"))[:3]
+    call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework,
+         "--output", str(output / "predictions.json"), *map(str, clips))  # fmt: skip
+    parity = {name: evaluate(output, "tsm", name) for name in installed()}
+    summary = summarise(output, options.framework, parity, time.monotonic() - began)
+    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    draw(data, output, output / "quickstart.png")
+    print_table(summary)
+    print(f"\nwritten: {output / 'summary.json'}, {output / 'quickstart.png'}")
+
+
+def call(*arguments: str) -> None:
+    """Run a Trishift command in a process of its own and show it as the user would type it."""
+    print(f"\n$ trishift {shlex.join(arguments)}", flush=True)
+    result = subprocess.run([sys.executable, "-m", "trishift", *arguments], check=False)
+    if result.returncode:
+        raise TrishiftError(f"quickstart: `trishift {arguments[0]}` failed with status {result.returncode}, see above")
+
+
+def best(output: Path, model: str) -> Path:
+    """The best checkpoint of a model's run."""
+    return output / model / "best.safetensors"
+
+
+def result_file(output: Path, model: str, framework: str) -> Path:
+    """Where the evaluation of a model in a framework is written."""
+    return output / model / f"result-{framework}.json"
+
+
+def evaluate(output: Path, model: str, framework: str) -> float:
+    """Evaluate a model's best checkpoint and return its top-1 accuracy."""
+    path = result_file(output, model, framework)
+    call("eval", "--checkpoint", str(best(output, model)), "--framework", framework, "--output", str(path))
+    return float(json.loads(path.read_text(encoding="utf-8"))["top1"])
+
+
+def installed() -> list[str]:
+    """The frameworks that this environment has."""
+    return [name for name in FRAMEWORKS if importlib.util.find_spec(MODULES[name])]
+
+
+def summarise(output: Path, framework: str, parity: dict[str, float], seconds: float) -> dict[str, Any]:
+    """The content of summary.json: accuracies and checkpoints by model, seconds, and TSM in every framework."""
+    results = {m: json.loads(result_file(output, m, framework).read_text(encoding="utf-8")) for m in MODELS}
+    return {
+        "framework": framework,
+        "accuracy": {model: result["top1"] for model, result in results.items()},
+        "videos": {model: result["videos"] for model, result in results.items()},
+        "seconds": round(seconds, 1),
+        "checkpoint": {model: str(best(output, model)) for model in MODELS},
+        "parity": {"tsm_top1": parity, "largest_logit_difference": largest_difference(output, parity)},
+    }
+
+
+def largest_difference(output: Path, frameworks: dict[str, float]) -> float:
+    """Largest difference of TSM's logits between frameworks, relative to the largest logit."""
+    import numpy as np
+
+    scores = []
+    for name in frameworks:
+        with np.load(result_file(output, "tsm", name).with_suffix(".scores.npz")) as file:
+            scores.append(file["scores"])
+    differences = [float(np.abs(other - scores[0]).max() / np.abs(scores[0]).max()) for other in scores]
+    return max(differences)
+
+
+def print_table(summary: dict[str, Any]) -> None:
+    """What came out, in two small tables."""
+    print(f"\nGestures, {summary['framework']}, {summary['seconds']:.0f} s in all")
+    for model, accuracy in summary["accuracy"].items():
+        print(f"  {model.upper()}   top-1 {accuracy:7.2%}   {summary['checkpoint'][model]}")
+    print("The same TSM checkpoint in every installed framework")
+    for framework, accuracy in summary["parity"]["tsm_top1"].items():
+        print(f"  {framework:<10} top-1 {accuracy:7.2%}")
+    print(f"  largest relative difference of logits {summary['parity']['largest_logit_difference']:.1e}")

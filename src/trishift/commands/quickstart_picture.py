@@ -1,0 +1,70 @@
+"""The picture that the quickstart leaves: what the clips look like, how well the models do, where TSM errs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+COLOURS = {"tsn": "#9aa5b1", "tsm": "#2f6db5", "trn": "#d98032"}
+
+
+def draw(data: Path, output: Path, picture: Path) -> None:
+    """Draw film strips of the gestures, accuracies over the epochs, and TSM's confusion matrix.
+
+    Args:
+        data: the folder of the gesture set.
+        output: the quickstart's folder with its three runs.
+        picture: the PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from trishift.data.gestures import contact_sheet
+
+    figure = Figure(figsize=(13, 8.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    strips, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    axes = strips.add_subplot()
+    axes.imshow(contact_sheet(data), interpolation="lanczos")
+    axes.set_axis_off()
+    axes.set_title("One clip of each class, time from left to right", fontsize=11)
+    curves, matrix = lower.subplots(1, 2, width_ratios=(1.3, 1))
+    _draw_curves(curves, output)
+    _draw_confusion(matrix, output / "tsm")
+    figure.savefig(picture, dpi=110)
+
+
+def _draw_curves(axes: object, output: Path) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axes, Axes)
+    for model, colour in COLOURS.items():
+        records = [json.loads(line) for line in (output / model / "metrics.jsonl").read_text("utf-8").splitlines()]
+        points = [(r["epoch"] + 1, 100 * r["top1"]) for r in records if r["kind"] == "evaluation"]
+        epochs, accuracy = zip(*points, strict=True)
+        axes.plot(epochs, accuracy, "o-", color=colour, markersize=4, label=f"{model.upper()} {max(accuracy):.1f} %")
+    axes.axhline(100 / 9, color="grey", linewidth=0.8, linestyle=":")
+    axes.text(1, 100 / 9 + 1, "chance", fontsize=8, color="grey")
+    axes.set(xlabel="epoch", ylabel="top-1 on the validation clips (%)", ylim=(0, 102))
+    axes.set_title("TSN sees frames, TSM and TRN see their order", fontsize=11)
+    axes.legend(loc="center right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_confusion(axes: object, run: Path) -> None:
+    from matplotlib.axes import Axes
+
+    from trishift.evaluation.metrics import confusion
+
+    assert isinstance(axes, Axes)
+    with np.load(next(run.glob("result-*.scores.npz"))) as file:
+        counts, labels = confusion(file["scores"], file["targets"]), file["labels"].tolist()
+    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color="white" if row == column else "black")
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_title("TSM: true class (rows) against prediction", fontsize=11)

@@ -1,0 +1,191 @@
+"""The training loop end to end on a handful of gesture clips: exact resume, interruption, fine-tuning, bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trishift.checkpoints.training_state import load_state
+from trishift.data.gestures import make_gestures
+from trishift.errors import CheckpointError, DataError, RecipeError, TrainingError, TrishiftError
+from trishift.recipe import Recipe, load_recipe
+from trishift.training.run import train
+
+RECIPE = """\
+name: tiny
+model: {{backbone: resnet10, width: 8, num_segments: 4, shift: {{div: 4}}, dropout: 0.3}}
+input: {{resize: 32, crop: 32}}
+data:
+{lists}  augmentation: {{scales: [1.0, 0.75], flip: swap_labels}}
+train: {{epochs: 2, batch_size: 8, lr: 0.02, schedule: cosine, accumulate: 2, partial_bn: true, clip_norm: 5}}
+"""
+LONG = ["train.epochs=8"]
+DATA_FILES = {"train_list": "train.txt", "val_list": "val.txt", "labels": "labels.txt"}
+
+
+@pytest.fixture(scope="module")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gestures")
+    make_gestures(folder, train=36, val=18, size=32, workers=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(gestures: Path) -> Path:
+    path = gestures / "tiny.yaml"
+    lists = "".join(f"  {key}: {gestures / name}\n" for key, name in DATA_FILES.items())
+    path.write_text(RECIPE.format(lists=lists))
+    return path
+
+
+def recipe(config: Path, *overrides: str) -> Recipe:
+    return load_recipe(config, overrides)
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    checkpoint, state = load_state(run / "last.safetensors")
+    return {**checkpoint.tensors, **{f"momentum {name}": value for name, value in state.momentum.items()}}
+
+
+def assert_same(first: Path, second: Path) -> None:
+    one, other = weights(first), weights(second)
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def records(run: Path, kind: str) -> list[dict[str, float]]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train(recipe(config), "pytorch", run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def long_run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "long"
+    train(recipe(config, *LONG), "pytorch", run)
+    return run
+
+
+def test_a_run_leaves_what_the_run_folder_promises(uninterrupted: Path) -> None:
+    assert {"recipe.yaml", "metrics.jsonl", "tensorboard", "last.safetensors", "best.safetensors"} <= {
+        path.name for path in uninterrupted.iterdir()
+    }
+    steps = records(uninterrupted, "train")
+    assert [step["iteration"] for step in steps] == list(range(8))
+    assert all(np.isfinite(step["loss"]) for step in steps)
+    assert [record["videos"] for record in records(uninterrupted, "evaluation")] == [18, 18]
+
+
+def test_resuming_after_an_epoch_gives_the_same_bits(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    run = tmp_path / "parts"
+    train(recipe(config), "pytorch", run, until=1)
+    train(recipe(config), "pytorch", run, resume=run)
+    assert_same(run, uninterrupted)
+    assert [step["iteration"] for step in records(run, "train")] == list(range(8))
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_a_stopped_run_continues_to_the_same_bits(
+    config: Path, tmp_path: Path, long_run: Path, signal_number: signal.Signals
+) -> None:
+    run = tmp_path / "stopped"
+    options = [*LONG, f"train.save_every={int(signal_number == signal.SIGKILL)}"]
+    command = [sys.executable, "-m", "trishift", "train", "--config", str(config), "--output", str(run), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for_steps(process, run, 3)
+    process.send_signal(signal_number)
+    output, _ = process.communicate(timeout=60)
+    if signal_number == signal.SIGINT:
+        assert process.returncode == 130, output
+        assert "saved" in output
+    assert (run / "last.safetensors").exists()
+    assert load_state(run / "last.safetensors")[1].iteration < 32, "the signal came too late to test anything"
+    train(recipe(config, *options), "pytorch", run, resume=run)
+    assert_same(run, long_run)
+    assert [step["iteration"] for step in records(run, "train")] == list(range(32))
+
+
+def wait_for_steps(process: subprocess.Popen[str], run: Path, steps: int) -> None:
+    for _ in range(1200):
+        assert process.poll() is None, process.communicate()[0]
+        log = run / "metrics.jsonl"
+        if log.exists() and log.read_text(encoding="utf-8").count("\n") >= steps:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the run did not get to its first steps")
+
+
+def test_accumulation_equals_the_whole_batch_without_batch_statistics(config: Path, tmp_path: Path) -> None:
+    whole = recipe(config, "train.epochs=1", "train.accumulate=1")
+    parts = recipe(config, "train.epochs=1", "train.accumulate=4")
+    for name, variant in (("one", whole), ("four", parts)):
+        train(variant, "pytorch", tmp_path / name)
+    one, four = (records(tmp_path / name, "train")[0] for name in ("one", "four"))
+    assert one["loss"] == pytest.approx(four["loss"], rel=0.2)  # only the first batch norm sees other statistics
+
+
+def test_fine_tuning_keeps_the_backbone_and_makes_a_new_head(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    start = uninterrupted / "best.safetensors"
+    labels = tmp_path / "eleven.txt"
+    labels.write_text(Path(recipe(config).data.labels or "").read_text() + "Ten\nEleven\n")
+    options = ["train.epochs=1", f"train.initial_weights={start}", f"data.labels={labels}"]
+    with pytest.raises(CheckpointError, match=r"head\.fc\.weight.*train\.new_head=true"):
+        train(recipe(config, *options), "pytorch", tmp_path / "tuned")
+    tuned = recipe(config, *options, "train.new_head=true", "train.lr=1e-9")
+    train(tuned, "pytorch", tmp_path / "tuned")
+    before, after = weights(uninterrupted), weights(tmp_path / "tuned")
+    assert after["head.fc.weight"].shape == (11, 64)
+    name = "backbone.layer1.0.conv1.weight"
+    best = load_best(uninterrupted)
+    np.testing.assert_allclose(after[name], best[name], rtol=1e-4, atol=1e-6)
+    assert before.keys() == after.keys()
+
+
+def load_best(run: Path) -> dict[str, np.ndarray]:
+    from trishift.checkpoints.canonical import load
+
+    return load(run / "best.safetensors").tensors
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["train.batch_size=64"], DataError, "36 clips do not fill one batch of 64"),
+        (["model.num_classes=5"], RecipeError, "names 9 classes"),
+        (["data.val_list=missing.txt"], DataError, r"missing\.txt"),
+        (["train.initial_weights=missing.pth"], CheckpointError, r"missing\.pth"),
+        (["train.lr=1e30", "train.clip_norm=null"], TrainingError, r"loss is .* at epoch 1.*lower train\.lr"),
+        (["execution.device=ascend"], TrishiftError, "DEVICE=cpu"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    config: Path, tmp_path: Path, overrides: list[str], error: type[TrishiftError], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        train(recipe(config, *overrides), "pytorch", tmp_path / "bad")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unwritable_output_is_named(config: Path, tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        train(recipe(config), "pytorch", blocker / "run")
+
+
+def test_another_model_is_not_resumed(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    with pytest.raises(CheckpointError, match="another model"):
+        train(recipe(config, "model.shift=null"), "pytorch", tmp_path / "other", resume=uninterrupted)
