@@ -11,7 +11,7 @@ from typing import BinaryIO
 from trishift.errors import CheckpointError
 
 
-def write_atomically(path: str | Path, writer: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: str | Path, writer: Callable[[BinaryIO], object]) -> None:
     """Let `writer` fill a new file and move it to `path` once it is safely on the disk.
 
     The bytes go to a temporary file in the same folder, which replaces `path` in one rename. Whatever happens

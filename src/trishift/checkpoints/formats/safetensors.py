@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
+from trishift.checkpoints.formats.stored import StoredTensor, read_array, reading, widen_bfloat16
 from trishift.errors import CheckpointError
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -36,65 +37,58 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 
 
-def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
-    """Bfloat16, given as its uint16 bits, as float32 (exact)."""
-    return (bits.astype("<u4") << np.uint32(16)).view("<f4")
-
-
 def looks_like_safetensors(head: bytes, size: int) -> bool:
     """Whether the first bytes of a file of `size` bytes are a safetensors header."""
     return len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= min(size - 8, _MAX_HEADER)
 
 
-def read_safetensors(
-    path: str | Path, wanted: Callable[[str], bool] = lambda name: True
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The wanted tensors of a file, in file order, and its metadata.
+def open_safetensors(path: str | Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    """The tensors of a file, in file order and not yet read, and its metadata.
 
     Raises:
         CheckpointError: not a safetensors file, or a damaged one.
     """
     path = Path(path)
-    try:
+    with reading(path, "safetensors"):
         size = path.stat().st_size
         with path.open("rb") as file:
             header, start = _read_header(file, size)
-            metadata = header.pop("__metadata__", {})
-            tensors = {
-                name: _read_tensor(file, entry, start, size) for name, entry in header.items() if wanted(name)
-            }
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
-    return tensors, metadata
+        metadata = header.pop("__metadata__", {})
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("its metadata are not strings")
+        return {name: _stored(path, entry, start, size) for name, entry in header.items()}, metadata
+
+
+def read_safetensors(
+    path: str | Path, wanted: Callable[[str], bool] = lambda name: True
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of the wanted tensors of a file, and its metadata; raises as `open_safetensors`."""
+    stored, metadata = open_safetensors(path)
+    return {name: tensor.read() for name, tensor in stored.items() if wanted(name)}, metadata
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     length = struct.unpack("<Q", file.read(8))[0]
     if length > min(size - 8, _MAX_HEADER):
         raise ValueError("its header is longer than the file")
-    header = json.loads(file.read(length))
-    metadata = header.get("__metadata__", {})
-    if not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its metadata are not strings")
-    return header, 8 + length
+    return json.loads(file.read(length)), 8 + length
 
 
-def _read_tensor(file: BinaryIO, entry: dict[str, Any], start: int, size: int) -> np.ndarray:
+def _stored(path: Path, entry: dict[str, Any], start: int, size: int) -> StoredTensor:
     kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-    dtype: np.dtype[Any] | None = np.dtype("<u2") if kind == "BF16" else DTYPES.get(kind)
-    if dtype is None:
-        raise ValueError(f"unsupported type {kind}")
     if not all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end)):
         raise ValueError("negative or fractional sizes")
-    if end - begin != math.prod(shape) * dtype.itemsize or start + end > size:
-        raise ValueError("sizes do not fit the file")
-    array = np.empty(shape, dtype)
-    file.seek(start + begin)
-    if array.size and file.readinto(array.reshape(-1).view(np.uint8)) != end - begin:  # type: ignore[attr-defined]
-        raise ValueError("the file ends early")
-    return widen_bfloat16(array) if kind == "BF16" else array
+    dtype = np.dtype("<u2") if kind == "BF16" else DTYPES[kind]
+    count = math.prod(shape)
+    if end - begin != count * dtype.itemsize or start + end > size:
+        raise ValueError("its sizes do not fit the file")
+
+    def read() -> np.ndarray:
+        with reading(path, "safetensors"):
+            array = read_array(path, start + begin, dtype, count).reshape(shape)
+        return widen_bfloat16(array) if kind == "BF16" else array
+
+    return StoredTensor(shape, "bfloat16" if kind == "BF16" else str(dtype), read)
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

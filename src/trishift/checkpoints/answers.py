@@ -1,0 +1,112 @@
+"""What the names in a file cannot tell: answered by the user, by the file's own name, or not at all.
+
+Nothing is guessed in silence: every answer that did not come from the weights is noted for the report, and a
+question without an answer is an error that names the option.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trishift.errors import CheckpointError
+from trishift.spec import ModelSpec
+
+OPTIONS = {
+    "num_segments": "frames per clip (T)",
+    "shift": "none (TSN), block or blockres (TSM)",
+    "shift_div": "the shift moves 1/shift_div of the channels each way",
+    "temporal_pool": "whether T is halved before layer2",
+    "relations": "relations of a TRN in evaluation: expected, all, first or sampled",
+    "modality": "rgb, flow or rgbdiff",
+    "labels": "class names: a file, `jester`, or `none`",
+}
+_RUN_NAME = re.compile(r"^(TSM|TRN|TSN)_")  # the originals describe a model in the name of its run
+_SEGMENTS = (
+    re.compile(r"segment(\d+)(?!\d)"),
+    re.compile(r"(?<!\d)1x1x(\d+)(?!\d)"),  # mmaction2: frames x interval x segments
+    re.compile(r"(?<![a-z0-9])(\d+)f(?:rames?)?(?![a-z0-9])", re.IGNORECASE),
+)
+_SHIFT = re.compile(r"_shift(\d+)_(blockres|block)(?![a-z])")
+
+
+class Answers:
+    """Answers to the open questions of one file, in the order user, file name, fallback.
+
+    Attributes:
+        notes: one line for every answer that was taken from elsewhere than the weights.
+    """
+
+    def __init__(self, path: Path, options: Mapping[str, Any], fallback: ModelSpec | None = None) -> None:
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            raise CheckpointError(f"unknown option {unknown[0]!r}; known: {', '.join(OPTIONS)}")
+        self._path = path
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._hints = _hints(path)
+        self._fallback = fallback
+        self.notes: list[str] = []
+
+    def given(self, option: str) -> Any:
+        """What the user said, or None."""
+        return self._options.get(option)
+
+    def confirm(self, option: str, value: Any) -> Any:
+        """`value`, which the weights tell; a user who says otherwise is contradicted."""
+        if self._options.get(option, value) != value:
+            raise CheckpointError(f"{self._path}: {option}={self._options[option]}, but the weights say {value}")
+        return value
+
+    def ask(self, option: str, question: str) -> Any:
+        """An answer that has to come from outside.
+
+        Raises:
+            CheckpointError: nobody answers; the message names the option.
+        """
+        if option in self._options:
+            return self._options[option]
+        if option in self._hints:
+            return self._note(option, self._hints[option], "from the file's name")
+        if self._fallback is not None:
+            return self._note(option, _fallback_answer(self._fallback, option), "as in the model asked for")
+        flag = "--" + option.replace("_", "-")
+        raise CheckpointError(f"{self._path}: the weights do not tell {question}; say {option}=... (or {flag} ...)")
+
+    def assume(self, option: str, default: Any) -> Any:
+        """An answer for which all published weights agree on a default."""
+        if option in self._options:
+            return self._options[option]
+        if option in self._hints:
+            return self._note(option, self._hints[option], "from the file's name")
+        return self._note(option, default, "as in all published weights")
+
+    def _note(self, option: str, value: Any, reason: str) -> Any:
+        self.notes.append(f"{option}={value} ({reason})")
+        return value
+
+
+def _fallback_answer(spec: ModelSpec, option: str) -> Any:
+    if option == "shift":
+        return "none" if spec.shift is None else spec.shift.placement
+    return getattr(spec, option)
+
+
+def _hints(path: Path) -> dict[str, Any]:
+    """What a file name says about a model; of its folder's name, if that is the name of a run."""
+    hints: dict[str, Any] = {}
+    names = [path.name, path.parent.name] if _RUN_NAME.match(path.parent.name) else [path.name]
+    for name in names:
+        for pattern in _SEGMENTS:
+            if (found := pattern.search(name)) and int(found[1]):
+                hints.setdefault("num_segments", int(found[1]))
+        words = set(re.split(r"[^a-z0-9]+", name.lower()))
+        if found := _SHIFT.search(name):
+            hints.setdefault("shift", found[2])
+            hints.setdefault("shift_div", int(found[1]))
+        elif "tsn" in words or (name.startswith("TSM_") and "_segment" in name):
+            hints.setdefault("shift", "none")  # a run of the TSM code base without shift is a TSN
+        elif "tsm" in words:
+            hints.setdefault("shift", "tsm")
+    return hints

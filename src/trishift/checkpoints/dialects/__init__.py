@@ -1,0 +1,47 @@
+"""The foreign families of weights: which there are, and which one a file belongs to."""
+
+from __future__ import annotations
+
+from trishift.checkpoints.dialects.base import Dialect
+from trishift.checkpoints.dialects.bn_inception import BNInception
+from trishift.checkpoints.dialects.mindspore_zoo import MindSporeTRN, MindSporeTSM, MindSporeTSN
+from trishift.checkpoints.dialects.mmaction2 import MMAction2
+from trishift.checkpoints.dialects.native import NATIVE
+from trishift.checkpoints.dialects.paddle1 import PaddleFluid
+from trishift.checkpoints.dialects.paddlevideo import PaddleVideo
+from trishift.checkpoints.dialects.torchvision import PaddleVision, Torchvision
+from trishift.checkpoints.dialects.trn import TemporalRelationNetwork
+from trishift.checkpoints.dialects.tsm import M4, EmbeddedTSM, FlatMobileNet, TemporalShiftModule
+from trishift.errors import CheckpointError
+
+DIALECTS: dict[str, Dialect] = {  # of two that fit equally well, the first is taken
+    dialect.name: dialect
+    for dialect in (
+        *NATIVE.values(),
+        Torchvision(),
+        PaddleVision(),
+        BNInception(),
+        M4(),
+        TemporalShiftModule(),
+        EmbeddedTSM(),
+        FlatMobileNet(),
+        TemporalRelationNetwork(),
+        MMAction2(),
+        PaddleVideo(),
+        PaddleFluid(),
+        MindSporeTRN(),
+        MindSporeTSM(),
+        MindSporeTSN(),
+    )
+}
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect of a name.
+
+    Raises:
+        CheckpointError: there is none; the message lists them.
+    """
+    if name not in DIALECTS:
+        raise CheckpointError(f"dialect {name!r} is unknown; one of {', '.join(DIALECTS)}")
+    return DIALECTS[name]

@@ -1,0 +1,141 @@
+"""The MindSpore model zoo's video networks (research/cv/trn, tsm and tsn) and the ImageNet weights they start from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from trishift.checkpoints.answers import Answers
+from trishift.checkpoints.dialects.base import (
+    MINDSPORE_NORM,
+    Dialect,
+    Names,
+    ask_segments,
+    rewrite,
+    unshifted_image_model,
+    without,
+)
+from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
+from trishift.checkpoints.dialects.wrappers import describe_wrapped
+from trishift.checkpoints.layout import TensorInfo
+from trishift.spec import ModelSpec
+
+
+class _MindSporeZoo(Dialect):
+    """What the three have in common."""
+
+    framework = "mindspore"
+    norm_roles = MINDSPORE_NORM
+
+    def simplify(self, name: str) -> str:
+        """Without `base_model` (kept or lost by chance of assignment order) and the wrappers' `net`."""
+        return without(name, "base_model", "net")
+
+    def useless(self, name: str) -> str | None:
+        """Counters and hyper-parameters that MindSpore saves as parameters."""
+        if re.search(r"(^|\.)(global_step|learning_rate|momentum|epoch_num|step_num|stat\..*|accum\..*)$", name):
+            return "the optimiser's"
+        return super().useless(name)
+
+
+class MindSporeTRN(_MindSporeZoo):
+    """`base_model.inception_3a.branch_1x1.bn.gamma`, `base_model.fc` (the projection), `consensus.*`.
+
+    Without `consensus` it is the BNInception that training starts from.
+    """
+
+    name = "mindspore_trn"
+    title = "MindSpore zoo TRN (BNInception)"
+    backbones: tuple[str, ...] = ("bn_inception",)
+
+    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
+        """Layer, then `conv` or `bn`."""
+        if layer == "head.fc":
+            return ("fc",)
+        if relation := relation_layer(layer, spec):
+            return (relation,)
+        rules = (
+            (r"backbone\.(inception_\w\w)_(.*)_bn", r"\1.branch_\2.bn"),
+            (r"backbone\.(inception_\w\w)_(.*)", r"\1.branch_\2.conv"),
+            (r"backbone\.(.*)_bn", r"\1.bn"),
+            (r"backbone\.(.*)", r"\1.conv"),
+        )
+        return (rewrite(layer, rules),)
+
+    def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
+        """The projection counts as part of the base model."""
+        return name if name.startswith("consensus.") or spec.head.consensus == "average" else f"base_model.{name}"
+
+    def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
+        """T from the relations."""
+        if not names.any(r"^consensus\."):
+            return unshifted_image_model(model, answers)
+        model = with_relation_head(model, names.shapes)
+        return replace(model, num_segments=ask_segments(answers, model), shift=None)
+
+
+class MindSporeTSM(_MindSporeZoo):
+    """`layer1.0.conv1.net.weight`, `layer1.0.down_sample_layer.1.gamma`, `new_fc`; `end_point` in ImageNet weights."""
+
+    name = "mindspore_tsm"
+    title = "MindSpore zoo TSM and ResNet"
+    backbones: tuple[str, ...] = ("resnet50", "resnet101", "resnet152", "resnet18", "resnet34")
+
+    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
+        """`downsample` is `down_sample_layer`."""
+        if layer == "head.fc":
+            return ("new_fc", "end_point")
+        return (
+            rewrite(layer, ((r"backbone\.(.*)downsample(.*)", r"\1down_sample_layer\2"), (r"backbone\.(.*)", r"\1"))),
+        )
+
+    def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
+        """Only the stem keeps `base_model.`."""
+        if re.match(r"(conv1|bn1)\.", name):
+            return f"base_model.{name}"
+        block = ".".join(name.split(".")[:2])
+        return name.replace(".conv1.weight", ".conv1.net.weight") if block in spec.shifted_blocks else name
+
+    def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
+        """Placement from the wrappers' marks; `end_point` is ImageNet's classifier."""
+        if names.any(r"^end_point\.") and not names.any(r"\.net\."):
+            return unshifted_image_model(model, answers)
+        return describe_wrapped(model, names, answers, {r"layer(\d)\.(\d+)\.conv1\.net\.": r"layer\1.\2"})
+
+
+class MindSporeTSN(_MindSporeZoo):
+    """`base_model.inception_3a.inception_3a_1x1.bn.gamma`, `base_model.fc.new_fc`; RGB, flow or differences.
+
+    Its average pooling leaves the padding out of the mean, unlike all others, so its logits differ slightly.
+    """
+
+    name = "mindspore_tsn"
+    title = "MindSpore zoo TSN (BNInception)"
+    backbones: tuple[str, ...] = ("bn_inception",)
+
+    def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
+        """The stem's doubled name."""
+        return any("conv1_7x7_s2.conv1_7x7_s2." in name for name in names)
+
+    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
+        """The stem is named differently from the rest."""
+        rules = (
+            (r"head\.fc", r"fc.new_fc"),
+            (r"backbone\.(conv1_7x7_s2_bn)", r"\1"),
+            (r"backbone\.(conv1_7x7_s2)", r"\1.\1"),
+            (r"backbone\.((inception_\w\w)_.*)_bn", r"\2.\1.bn"),
+            (r"backbone\.((inception_\w\w)_.*)", r"\2.\1.conv"),
+            (r"backbone\.(.*)_bn", r"\1.bn"),
+            (r"backbone\.(.*)", r"\1.conv"),
+        )
+        return (rewrite(layer, rules),)
+
+    def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
+        """Everything is part of the base model."""
+        return f"base_model.{name}"
+
+    def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
+        """A TSN; T is asked for."""
+        answers.notes.append("the original's average pooling leaves out the padding: logits differ slightly")
+        return replace(model, num_segments=ask_segments(answers, model), shift=None)

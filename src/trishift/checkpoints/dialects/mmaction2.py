@@ -1,0 +1,106 @@
+"""mmaction2 (TSN, TSM, TRN): torchvision's ResNet with every conv and its norm in one ConvModule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from trishift.architectures import MOBILENET_V2_STAGES, block_names
+from trishift.checkpoints.answers import Answers
+from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, rewrite, without
+from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
+from trishift.checkpoints.dialects.wrappers import describe_wrapped
+from trishift.checkpoints.layout import TensorInfo
+from trishift.spec import ModelSpec
+
+_RULES = (
+    (r"backbone\.(layer.*)\.non_local\.theta", r"\1.non_local_block.theta.conv"),
+    (r"backbone\.(layer.*)\.non_local\.(phi|g)", r"\1.non_local_block.\2.0.conv"),
+    (r"backbone\.(layer.*)\.non_local\.out", r"\1.non_local_block.conv_out.conv"),
+    (r"backbone\.(layer.*)\.non_local\.bn", r"\1.non_local_block.conv_out.bn"),
+    (r"backbone\.(layer.*\.)?downsample\.0", r"\1downsample.conv"),
+    (r"backbone\.(layer.*\.)?downsample\.1", r"\1downsample.bn"),
+    (r"backbone\.(layer.*\.)conv(\d)", r"\1conv\2.conv"),
+    (r"backbone\.(layer.*\.)bn(\d)", r"\1conv\2.bn"),
+    (r"backbone\.conv1", r"conv1.conv"),
+    (r"backbone\.bn1", r"conv1.bn"),
+    (r"backbone\.features\.0\.0", r"conv1.conv"),
+    (r"backbone\.features\.0\.1", r"conv1.bn"),
+    (r"backbone\.features\.18\.0", r"conv2.conv"),
+    (r"backbone\.features\.18\.1", r"conv2.bn"),
+)
+_PART = ("conv", "bn")
+_STAGED = [f"layer{s}.{i}" for s, stage in enumerate(MOBILENET_V2_STAGES, 1) for i in range(stage.repeats)]
+
+
+def _mobilenet(layer: str) -> str:
+    """An inverted residual's layer: blocks are counted in stages, each conv has its norm beside it."""
+    match = re.match(r"^backbone\.features\.(\d+)\.conv\.(\d)(?:\.(\d))?$", layer)
+    if match is None:
+        return layer
+    block, major, minor = int(match[1]), int(match[2]), match[3]
+    if minor is not None:
+        return f"{_STAGED[block - 1]}.conv.{major}.{_PART[int(minor)]}"
+    last = 1 if block == 1 else 2  # the projection's place among the block's convolutions
+    return f"{_STAGED[block - 1]}.conv.{last}.{_PART[major - last]}"
+
+
+class MMAction2(Dialect):
+    """`backbone.layer1.0.conv1.conv.net.weight`, `backbone.layer1.0.conv1.bn.weight`, `cls_head.fc_cls.weight`."""
+
+    name = "mmaction2"
+    title = "mmaction2 (TSN, TSM, TRN)"
+    backbones: tuple[str, ...] = (*IMAGENET_RESNETS, "mobilenet_v2")
+    container: str | None = "state_dict"
+
+    def simplify(self, name: str) -> str:
+        """Without `module`, `backbone` and the wrappers' `net` and `block`."""
+        return without(name, "module", "backbone", "net", "block")
+
+    def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
+        """ConvModules under `backbone.`."""
+        return any("backbone." in name for name in names)
+
+    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
+        """ConvModules in the backbone; the head's only linear layer is `fc_cls`."""
+        if layer == "head.fc":
+            return ("cls_head.fc_cls",)
+        return (relation_layer(layer, spec, "cls_head.") or _mobilenet(rewrite(layer, _RULES)),)
+
+    def lacks(self, tensor: TensorInfo) -> bool:
+        """The last conv of its non-local block has no bias, for a norm follows."""
+        return tensor.name.endswith(".non_local.out.bias")
+
+    def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
+        """Placement from the wrappers' marks, T from relations or asked for."""
+        model = replace(with_relation_head(model, names.shapes, r"cls_head."), non_local=names.any("non_local_block"))
+        branches = {r"layer(\d)\.(?:net\.)?(\d+)\.(?:block\.)?conv1\.conv\.net\.": r"layer\1.\2"}
+        if model.backbone == "mobilenet_v2":
+            branches = {rf"{re.escape(place)}\.conv\.0\.net\.": f"features.{k}" for k, place in enumerate(_STAGED, 1)}
+        return describe_wrapped(model, names, answers, branches)
+
+    def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
+        """Put `backbone.` and the marks of the wrappers back."""
+        if tensor.name.startswith("head."):
+            return name
+        block = next((b for b in block_names(spec.backbone) if f".{b}." in tensor.name), None)
+        if block is not None and block in spec.shifted_blocks and ".non_local." not in tensor.name:
+            if spec.shifts_identity:
+                name = re.sub(r"^(layer\d\.\d+)\.", r"\1.net.", name)
+            else:
+                name = re.sub(r"\.conv1\.conv\.weight$", ".conv1.conv.net.weight", name)
+                name = re.sub(r"^(layer.*\.conv\.0)\.(conv|bn)\.", r"\1.net.\2.", name)
+        if block in spec.non_local_blocks and ".non_local." not in tensor.name:
+            name = re.sub(r"^(layer\d\.\d+)\.", r"\1.block.", name)
+        if spec.temporal_pool:
+            name = re.sub(r"^layer2\.", "layer2.net.", name)
+        return f"backbone.{name}"
+
+    def export_array(self, tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
+        """The convolutions of non-local blocks are 1x1x1."""
+        if ".non_local." in tensor.name and tensor.layer == "conv" and array.ndim == 4:
+            return array[..., np.newaxis]
+        return array

@@ -1,0 +1,86 @@
+"""PaddleVideo (TSM, TSN on ResNet): `.pdparams` with `_conv`/`_batch_norm` pairs and lettered blocks.
+
+Its temporal shift is Paddle's operator: the first fold comes from the past (the original's from the future), and
+it passes the ratio 1 / num_segments. TSM and TSN have the same names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from trishift.architectures import RESNETS
+from trishift.checkpoints.answers import Answers
+from trishift.checkpoints.dialects.base import (
+    IMAGENET_RESNETS,
+    PADDLE_NORM,
+    Dialect,
+    Names,
+    ask_segments,
+    ask_shift,
+)
+from trishift.errors import CheckpointError
+from trishift.spec import ModelSpec
+
+
+def lettered_block(stage: int, index: int, backbone: str) -> str:
+    """Paddle's name of a residual block: stages from 2, blocks a, b, c; long third stages a, b1, b2."""
+    if stage == 3 and RESNETS[backbone].depths[2] >= 23 and index:
+        return f"{stage + 1}b{index}"
+    return f"{stage + 1}{chr(ord('a') + index)}"
+
+
+def check_folds(model: ModelSpec, div: int) -> None:
+    """Refuse a ratio with which Paddle's two folds differ in size, which no other framework's shift does."""
+    widths = [model.width, *(model.width * 2**s * RESNETS[model.backbone].expansion for s in range(4))]
+    uneven = [c for c in widths if int(c * (1 / div)) != c // div or int(2 * c * (1 / div)) != 2 * (c // div)]
+    if uneven:
+        raise CheckpointError(
+            f"num_segments={div}: Paddle splits {uneven[0]} channels into unequal folds there, which is not supported; "
+            "use num_segments that divide the channels (4, 8, 16)"
+        )
+
+
+class PaddleVideo(Dialect):
+    """`backbone.res2a.conv0._conv.weight`, `backbone.res2a.short._batch_norm._mean`, `head.fc.weight` (in, out)."""
+
+    name = "paddlevideo"
+    title = "PaddleVideo (TSM, TSN)"
+    framework = "paddle"
+    backbones: tuple[str, ...] = IMAGENET_RESNETS
+    norm_roles = PADDLE_NORM
+    transposes_linear = True
+
+    def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
+        """Its pairs; with or without `backbone.` (ImageNet weights)."""
+        return any("._conv.weight" in name for name in names)
+
+    def simplify(self, name: str) -> str:
+        """Without `backbone.`."""
+        return name.removeprefix("backbone.")
+
+    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
+        """conv1..3 are conv0..2, `downsample` is `short`."""
+        if layer == "head.fc":
+            return ("head.fc", "out")
+        part = "_batch_norm" if re.search(r"(bn\d|downsample\.1)$", layer) else "_conv"
+        match = re.match(r"^backbone\.layer(\d)\.(\d+)\.(?:conv|bn|downsample\.)(\d)$", layer)
+        if match is None:
+            return (f"conv.{part}",)
+        block = lettered_block(int(match[1]), int(match[2]), spec.backbone)
+        place = "short" if "downsample" in layer else f"conv{int(match[3]) - 1}"
+        return (f"res{block}.{place}.{part}",)
+
+    def wrap(self, name: str, tensor: object, spec: ModelSpec) -> str:
+        """Put `backbone.` back."""
+        return name if name.startswith("head.") else f"backbone.{name}"
+
+    def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
+        """T and TSM or TSN are asked for; the ratio follows from T."""
+        segments = ask_segments(answers, model)
+        div = int(answers.given("shift_div") or segments)
+        shift = ask_shift(answers, "blockres", div=div, order="past_first")
+        if shift is not None:
+            check_folds(model, div)
+        return replace(model, num_segments=segments, shift=shift)

@@ -1,0 +1,45 @@
+"""TRN-pytorch: single and multi-scale temporal relation networks, and its TSN with average consensus."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from trishift.checkpoints.answers import Answers
+from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, ask_segments, rewrite, without
+from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
+from trishift.checkpoints.layout import TensorInfo
+from trishift.spec import ModelSpec
+
+
+class TemporalRelationNetwork(Dialect):
+    """`module.base_model.*`, `module.new_fc.*` (the per-frame projection), `module.consensus.*`."""
+
+    name = "trn"
+    title = "TRN-pytorch"
+    backbones: tuple[str, ...] = ("bn_inception", *IMAGENET_RESNETS)
+    container: str | None = "state_dict"
+    prefix = "module."
+
+    def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
+        """A relation head."""
+        return any("consensus." in name for name in names)
+
+    def simplify(self, name: str) -> str:
+        """Without `module` and `base_model`."""
+        return without(name, "module", "base_model")
+
+    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
+        """Relations under `consensus`."""
+        if layer == "head.fc":
+            return ("new_fc",)
+        return (relation_layer(layer, spec) or rewrite(layer, ((r"backbone\.(.*)", r"\1"),)),)
+
+    def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
+        """Put `base_model.` back."""
+        return self.prefix + ("" if tensor.name.startswith("head.") else "base_model.") + name
+
+    def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
+        """T from the relations."""
+        model = with_relation_head(model, names.shapes)
+        return replace(model, num_segments=ask_segments(answers, model), shift=None)

@@ -1,0 +1,77 @@
+"""What a file is, judged by its bytes and not by its name."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from trishift.checkpoints.formats.mindspore import looks_like_ckpt, read_ckpt
+from trishift.checkpoints.formats.paddle import read_pdparams
+from trishift.checkpoints.formats.paddle_legacy import read_folder
+from trishift.checkpoints.formats.pytorch import LEGACY_MAGIC, read_legacy, read_zip
+from trishift.checkpoints.formats.safetensors import looks_like_safetensors, open_safetensors
+from trishift.checkpoints.formats.stored import WeightFile
+from trishift.errors import CheckpointError
+
+_HEAD = 512  # bytes that tell
+
+
+def open_weights(path: str | Path) -> WeightFile:
+    """Open a file of any supported format; tensors are read later, when asked for.
+
+    Raises:
+        CheckpointError: missing, damaged, of another kind, or a pickle that wants to run something.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_folder(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    _refuse_other_things(path, head)
+    if head.startswith(b"PK"):
+        return read_zip(path)
+    if head.startswith(LEGACY_MAGIC):
+        return read_legacy(path)
+    if head.startswith(b"\x80"):  # any other pickle of protocol 2 or later
+        return read_pdparams(path)
+    if looks_like_safetensors(head, size):
+        tensors, metadata = open_safetensors(path)
+        return WeightFile(path, "safetensors", tensors, dict(metadata))
+    if looks_like_ckpt(head):
+        return read_ckpt(path)
+    raise CheckpointError(
+        f"{path}: no weight file of a known format (PyTorch, MindSpore, Paddle, safetensors), or damaged at its start"
+    )
+
+
+def _refuse_other_things(path: Path, head: bytes) -> None:
+    """What lies under the name of a weight file when a download went wrong."""
+    text = head.lstrip().lower()
+    if not head:
+        problem = "is empty (0 bytes); download it again"
+    elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        problem = "is a web page, not weights: its link is dead or asks for a login; download it again"
+    elif text.startswith(b"version https://git-lfs"):
+        problem = "is a Git LFS pointer, not weights; run git lfs pull"
+    elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or head[257:262] == b"ustar":
+        problem = "is an archive; unpack it and give the file inside"
+    else:
+        return
+    raise CheckpointError(f"{path}: {problem}")
+
+
+def sha256(path: str | Path) -> str:
+    """Hash of a file; of a folder, over the names and contents of its files in order of name."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(entry for entry in path.iterdir() if entry.is_file()):
+        if file != path:
+            digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as content:
+            while block := content.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""Paddle's `.pdparams`, read and written without Paddle: a pickle of names and numpy arrays.
+
+Paddle itself runs such pickles; here they are only read. Forms met in the wild: arrays, `(parameter name, array)`
+pairs (2.1 and later), arrays cut into slices of 1 GiB (protocol 2 and 3), and pickles of Python 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from trishift.checkpoints.atomic import write_atomically
+from trishift.checkpoints.formats.pickle_writer import Call, Global, dump, raw_bytes
+from trishift.checkpoints.formats.pickles import NUMPY, PickledArray, unpickle
+from trishift.checkpoints.formats.stored import WeightFile, in_memory, reading, widen_bfloat16
+from trishift.errors import CheckpointError
+
+_NAME_TABLE = "StructuredToParameterName@@"
+_SLICES = "UnpackBigParamInfor@@"
+
+
+def read_pdparams(path: Path) -> WeightFile:
+    """A `.pdparams` file.
+
+    Raises:
+        CheckpointError: damaged, no weights in it, or a pickle that wants to run something.
+    """
+    with reading(path, "Paddle .pdparams"), path.open("rb") as file:
+        content = unpickle(file, NUMPY)
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path}: holds no dictionary of tensors; save layer.state_dict()")
+        slices = content.pop(_SLICES, {})
+        arrays = {str(name): array for name, value in content.items() if (array := _array_of(value)) is not None}
+        for name, parts in slices.items():
+            whole = np.concatenate([arrays.pop(part) for part in parts["slices"]])
+            arrays[name] = whole.reshape(parts["OriginShape"])
+    if not arrays:
+        raise CheckpointError(f"{path}: holds no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
+    extras = {str(name): value for name, value in content.items() if isinstance(value, str | int | float)}
+    known = {*arrays, *extras, _NAME_TABLE}
+    ignored = {str(name): "not a tensor" for name, value in content.items() if str(name) not in known}
+    return WeightFile(path, "Paddle .pdparams", {n: in_memory(a) for n, a in arrays.items()}, extras, ignored)
+
+
+def _array_of(value: Any) -> np.ndarray | None:
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], PickledArray):
+        value = value[1]
+    if not isinstance(value, PickledArray):
+        return None
+    return widen_bfloat16(value.array) if value.array.dtype == np.uint16 else value.array
+
+
+def _pickled_array(array: np.ndarray) -> Call:
+    """An array as numpy 1 pickles it, which numpy 2 reads, too."""
+    byte_order = "<" if array.dtype.itemsize > 1 else "|"
+    state = (3, byte_order, None, None, None, -1, -1, 0)
+    dtype = Call(Global("numpy", "dtype"), (array.dtype.str[1:], False, True), state)
+    empty = (Global("numpy", "ndarray"), (0,), b"b")
+    return Call(
+        Global("numpy.core.multiarray", "_reconstruct"), empty, (1, array.shape, dtype, False, raw_bytes(array))
+    )
+
+
+def write_pdparams(path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapping[str, str]) -> None:
+    """Write what `paddle.load` reads: one flat dictionary of tensors and of the strings in `extras`.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+
+    def write(file: BinaryIO) -> None:
+        dump(file, {**tensors, **extras}, 4, _pickled_array)
+
+    write_atomically(path, write)

@@ -1,0 +1,101 @@
+"""Folders of Paddle 1.x (fluid): one binary file a variable, named like the variable.
+
+Layout: uint32 0; uint64 number of LoD levels, each with its size in bytes and content; uint32 0; int32 length of
+a protocol buffer `TensorDesc {type = 1; repeated int64 dims = 2}`; the raw numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trishift.checkpoints.atomic import write_atomically
+from trishift.checkpoints.formats import protobuf
+from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, read_array, reading
+from trishift.errors import CheckpointError
+
+_DTYPES: dict[int, np.dtype[Any]] = {  # VarType.Type of Paddle's framework.proto
+    0: np.dtype("?"),
+    1: np.dtype("<i2"),
+    2: np.dtype("<i4"),
+    3: np.dtype("<i8"),
+    4: np.dtype("<f2"),
+    5: np.dtype("<f4"),
+    6: np.dtype("<f8"),
+    20: np.dtype("u1"),
+    21: np.dtype("i1"),
+}
+
+
+def read_folder(path: Path) -> WeightFile:
+    """A folder of variables; files that are none (the program `__model__`) are left out.
+
+    Raises:
+        CheckpointError: no variables in the folder, or a damaged one.
+    """
+    tensors, ignored = {}, {}
+    with reading(path, "Paddle 1.x folder"):
+        files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    for file in files:
+        if file.name.startswith("__"):
+            ignored[file.name] = "a program, not a variable"
+        else:
+            with reading(file, "Paddle 1.x variable"):
+                tensors[file.name] = _open_variable(file)
+    if not tensors:
+        raise CheckpointError(f"{path}: a folder without Paddle 1.x variables; give a weight file")
+    return WeightFile(path, "Paddle 1.x folder", tensors, {}, ignored)
+
+
+def _open_variable(path: Path) -> StoredTensor:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        version, levels = struct.unpack("<IQ", file.read(12))
+        if version != 0 or levels > 16:
+            raise ValueError("no variable of Paddle 1.x")
+        for _ in range(levels):
+            file.seek(struct.unpack("<Q", file.read(8))[0], 1)
+        version, length = struct.unpack("<Ii", file.read(8))
+        start = file.tell() + length
+        if version != 0 or not 0 < length <= min(1000, size):
+            raise ValueError("no variable of Paddle 1.x")
+        dtype, shape = None, []
+        for number, wire, value in protobuf.fields(file, start):
+            if number == 1:
+                dtype = _DTYPES.get(value)
+            elif number == 2 and wire == protobuf.VARINT:
+                shape.append(value)
+    if dtype is None:
+        raise ValueError("its type is not supported")
+    if start + math.prod(shape) * dtype.itemsize != size:
+        raise ValueError("its data do not fit its shape")
+
+    def read() -> np.ndarray:
+        with reading(path, "Paddle 1.x variable"):
+            return read_array(path, start, dtype, math.prod(shape)).reshape(shape)
+
+    return StoredTensor(tuple(shape), str(dtype), read)
+
+
+def write_folder(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write one file a variable into a new folder.
+
+    Raises:
+        CheckpointError: the folder exists, or cannot be written.
+    """
+    codes = {dtype: code for code, dtype in _DTYPES.items()}
+    try:
+        path.mkdir()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be made ({error.strerror})") from error
+    for name, array in tensors.items():
+        description = protobuf.varint_field(1, codes[array.dtype])
+        description += b"".join(protobuf.varint_field(2, n) for n in array.shape)
+        head = struct.pack("<IQIi", 0, 0, 0, len(description)) + description
+        content = np.ascontiguousarray(array).tobytes()
+        write_atomically(path / name, lambda file, whole=head + content: file.write(whole))  # type: ignore[misc]

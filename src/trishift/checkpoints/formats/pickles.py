@@ -1,0 +1,183 @@
+"""Reading pickles of strangers without running them.
+
+A pickle is a program: it may name any function and have it called. Here a name is looked up in a short table of
+our own harmless stand-ins. Objects of the configuration and logging classes that training frameworks leave in
+checkpoints become inert placeholders; every other name stops the reading.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+
+from trishift.errors import CheckpointError
+
+_INERT_MODULES = ("argparse", "datetime", "mmaction", "mmcv", "mmengine", "pathlib", "torch.optim", "yacs")
+
+
+class Inert:
+    """Stands for an object whose class is not imported; it accepts everything and does nothing."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:  # noqa: D102
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+    def append(self, item: Any) -> None:
+        """Ignore an item of a list-like object."""
+
+    def extend(self, items: Any) -> None:
+        """Ignore items of a list-like object."""
+
+
+class PickledDtype:
+    """Numpy's dtype while it is unpickled: a type code and, set afterwards, its byte order."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in "biuf":
+            raise ValueError(f"arrays of type {code!r} are no weights")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class PickledArray:
+    """Numpy's ndarray while it is unpickled; shares the bytes of the pickle."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array = np.empty(0, np.float32)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, fortran, data = state
+        if isinstance(data, str):  # written by Python 2
+            data = data.encode("latin1")
+        self.array = _array(data, kind, shape, "F" if fortran else "C")
+
+
+def _array(data: Any, kind: PickledDtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    if len(data) != math.prod(shape) * kind.dtype.itemsize:
+        raise ValueError("an array has more or less data than its shape says")
+    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
+
+
+def _frombuffer(data: Any, kind: PickledDtype, shape: tuple[int, ...], order: str) -> PickledArray:
+    result = PickledArray()
+    result.array = _array(data, kind, shape, order)
+    return result
+
+
+def _scalar(kind: PickledDtype, data: Any) -> Any:
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, kind.dtype, 1)[0].item()
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    return text.encode("latin1")  # how protocol 2 stores bytes
+
+
+def _byte_string(data: Any = b"", *_: Any) -> bytes:
+    if not isinstance(data, bytes | str):  # bytes(10**12) would take all memory
+        raise ValueError("bytes of a number")
+    return data.encode("latin1") if isinstance(data, str) else data
+
+
+Table = Mapping[tuple[str, str], Callable[..., Any]]
+
+_BUILTINS = ("builtins", "__builtin__")  # of Python 3 and 2
+_PYTHON: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _encode,
+    **{(module, kind.__name__): kind for module in _BUILTINS for kind in (tuple, list, dict, set)},
+    **{(module, name): _byte_string for module in _BUILTINS for name in ("bytes", "bytearray")},
+}
+NUMPY: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): PickledArray,
+    ("numpy", "dtype"): PickledDtype,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): PickledArray for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
+}
+
+
+class _Bounded(io.RawIOBase):
+    """A file whose reads fail at its end, before any memory is set aside for them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        position = file.tell()
+        self._left = file.seek(0, io.SEEK_END) - position
+        file.seek(position)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= self._left:
+            raise EOFError("it ends early")
+        self._left -= size
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[:] = data
+        return len(data)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = self._file.readline(10_000)  # names and numbers; longer lines are damage
+        self._left -= len(line)
+        return line
+
+
+class _Unpickler(pickle._Unpickler):
+    """The unpickler in Python: unlike the one in C, damaged memo indices cost it no memory."""
+
+    def __init__(self, file: BinaryIO, table: Table, persistent_load: Callable[[Any], Any] | None) -> None:
+        super().__init__(_Bounded(file), encoding="latin1")  # type: ignore[arg-type]
+        self._table = {**_PYTHON, **table}
+        self._persistent_load = persistent_load
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = self._table.get((module, name))
+        if known is not None:
+            return known
+        if any(module == inert or module.startswith(inert + ".") for inert in _INERT_MODULES):
+            return type(name, (Inert,), {})
+        raise CheckpointError(
+            f"the file asks for {module}.{name}, which weights do not need; it was refused and nothing of it was run "
+            "(if you trust it, load it in its own framework and save the state_dict alone)"
+        )
+
+    def load_build(self) -> None:
+        if callable(self.stack[-2]):  # type: ignore[attr-defined] # setting attributes of our own stand-ins
+            raise ValueError("state for something that is no object")
+        super().load_build()  # type: ignore[misc]
+
+    dispatch: ClassVar = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+
+    def persistent_load(self, pid: Any) -> Any:
+        if self._persistent_load is None:
+            raise ValueError("unexpected persistent object")
+        return self._persistent_load(pid)
+
+
+def unpickle(file: BinaryIO, table: Table, persistent_load: Callable[[Any], Any] | None = None) -> Any:
+    """The object at the position of `file`, which ends up right behind it.
+
+    Args:
+        file: seekable.
+        table: (module, name) to the stand-in that replaces it, beyond plain Python containers.
+        persistent_load: stand-in for objects stored outside the pickle.
+
+    Raises:
+        CheckpointError: the pickle asks for something that is not in the table. Other damage raises anything.
+    """
+    return _Unpickler(file, table, persistent_load).load()

@@ -1,0 +1,276 @@
+"""PyTorch's files (`.pth`, `.pt`, `.pth.tar`), read and written without PyTorch.
+
+Since 1.6 a file is a zip archive: `data.pkl`, a pickle in which tensors refer to storages, and one stored entry
+`data/<key>` a storage. Older files are a sequence of pickles followed by the raw storages.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from trishift.checkpoints.atomic import write_atomically
+from trishift.checkpoints.formats.pickle_writer import Call, Global, Persistent, dump, raw_bytes
+from trishift.checkpoints.formats.pickles import NUMPY, Inert, PickledArray, unpickle
+from trishift.checkpoints.formats.stored import (
+    StoredTensor,
+    WeightFile,
+    in_memory,
+    read_array,
+    reading,
+    widen_bfloat16,
+)
+from trishift.errors import CheckpointError
+
+LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
+_STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "net", "params")  # of containers, best first
+_STORAGES = {
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "DoubleStorage": "<f8",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+    "BFloat16Storage": "<u2",
+}
+
+
+@dataclass(frozen=True)
+class _StorageKind:
+    """Stands for a class such as `torch.FloatStorage`."""
+
+    name: str
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(_STORAGES[self.name])
+
+
+@dataclass
+class _Storage:
+    """A flat array in the file; `read` is set once its place is known."""
+
+    kind: _StorageKind
+    count: int
+    read: Callable[[], np.ndarray] | None = None
+
+
+def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> StoredTensor:
+    """A view on a storage, which must lie inside of it."""
+    shape, strides, kind = tuple(shape), tuple(strides), storage.kind
+    if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in (offset, *shape, *strides)):
+        raise ValueError("a tensor with an impossible shape")
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    if math.prod(shape) and last >= storage.count:
+        raise ValueError("a tensor reaches beyond its storage")
+
+    def read() -> np.ndarray:
+        if storage.read is None:
+            raise ValueError("a tensor without data")
+        flat = storage.read()[offset:]
+        flat = widen_bfloat16(flat) if kind.name == "BFloat16Storage" else flat
+        view = np.lib.stride_tricks.as_strided(flat, shape, [n * flat.itemsize for n in strides], writeable=False)
+        return np.ascontiguousarray(view).reshape(shape)
+
+    dtype = "bfloat16" if kind.name == "BFloat16Storage" else str(kind.dtype)
+    return StoredTensor(shape, dtype, read)
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+def _rebuild_from_type(function: Callable[..., Any], kind: Any, arguments: tuple[Any, ...], state: Any) -> Any:
+    return function(*arguments) if function in (_rebuild_tensor, _rebuild_parameter) else None
+
+
+def _size(items: Any = ()) -> tuple[Any, ...]:
+    return tuple(items)
+
+
+class _Nothing(Inert):
+    """Stands for devices, data types and memory formats."""
+
+
+_DTYPE_NAMES = (
+    "float32",
+    "float",
+    "float16",
+    "half",
+    "bfloat16",
+    "float64",
+    "double",
+    "int64",
+    "long",
+    "int32",
+    "bool",
+)
+_TABLE: dict[tuple[str, str], Any] = {
+    **NUMPY,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
+    ("torch.nn.parameter", "Parameter"): _rebuild_parameter,
+    ("torch", "Tensor"): _Nothing,
+    ("torch", "Size"): _size,
+    ("torch", "device"): _Nothing,
+    ("torch.serialization", "_get_layout"): _Nothing,
+    **{("torch", name): _Nothing for name in _DTYPE_NAMES},
+    **{(module, name): _StorageKind(name) for module in ("torch", "torch.cuda") for name in _STORAGES},
+}
+
+
+def _declare_storage(pid: Any, storages: dict[str, _Storage]) -> _Storage:
+    """The storage that a pickle refers to, entered into `storages` under its key."""
+    label, kind, key, _, count, *view = pid
+    if label != "storage" or not isinstance(kind, _StorageKind) or type(count) is not int or count < 0:
+        raise ValueError("an unknown kind of storage")
+    if view and view[0] is not None:
+        raise ValueError("views of storages (PyTorch before 0.4) are not supported; save it again with a newer one")
+    known = storages.setdefault(str(key), _Storage(kind, count))
+    if (known.kind, known.count) != (kind, count):
+        raise ValueError("two sizes for one storage")
+    return known
+
+
+def read_zip(path: Path) -> WeightFile:
+    """A file of PyTorch 1.6 or later.
+
+    Raises:
+        CheckpointError: damaged, no weights in it, or a pickle that wants to run something.
+    """
+    with reading(path, "PyTorch zip"):
+        archive = zipfile.ZipFile(path)  # stays open as long as one of its tensors is wanted
+        entries = {info.filename: info for info in archive.infolist()}
+        pickled = next((name for name in entries if name.rpartition("/")[2] == "data.pkl"), None)
+        if pickled is None:
+            raise CheckpointError(f"{path}: a zip archive, but not of PyTorch (no data.pkl inside); unpack it first")
+        root = pickled.removesuffix("data.pkl")
+        if f"{root}constants.pkl" in entries:
+            raise CheckpointError(f"{path}: a TorchScript program; save the state_dict of its model instead")
+        if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big":
+            raise CheckpointError(f"{path}: written on a big-endian machine, which is not supported")
+        storages: dict[str, _Storage] = {}
+        content = unpickle(BytesIO(archive.read(pickled)), _TABLE, lambda pid: _declare_storage(pid, storages))
+        for key, storage in storages.items():
+            info = entries[f"{root}data/{key}"]
+            if info.file_size < storage.count * storage.kind.dtype.itemsize:
+                raise ValueError(f"storage {key} is cut")
+            storage.read = _zip_entry_reader(path, archive, info, storage)
+    return _weight_file(path, "PyTorch zip", content)
+
+
+def _zip_entry_reader(
+    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, storage: _Storage
+) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        with reading(path, "PyTorch zip"):
+            return np.frombuffer(archive.read(info), storage.kind.dtype, storage.count)
+
+    return read
+
+
+def read_legacy(path: Path) -> WeightFile:
+    """A file of PyTorch 0.x to 1.5; raises as `read_zip`."""
+    storages: dict[str, _Storage] = {}
+    with reading(path, "PyTorch (legacy)"), path.open("rb") as file:
+        for _ in range(3):  # magic number, protocol version, sizes of types
+            unpickle(file, {})
+        content = unpickle(file, _TABLE, lambda pid: _declare_storage(pid, storages))
+        keys = unpickle(file, {})
+        end = path.stat().st_size
+        for key in keys:
+            storage = storages[str(key)]
+            count = struct.unpack("<q", file.read(8))[0]
+            place = file.tell()
+            if count != storage.count or place + count * storage.kind.dtype.itemsize > end:
+                raise ValueError("it ends early")
+            storage.read = _place_reader(path, place, storage)
+            file.seek(place + count * storage.kind.dtype.itemsize)
+        if any(storage.read is None for storage in storages.values()):
+            raise ValueError("tensors without data")
+    return _weight_file(path, "PyTorch (legacy)", content)
+
+
+def _place_reader(path: Path, place: int, storage: _Storage) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        with reading(path, "PyTorch (legacy)"):
+            return read_array(path, place, storage.kind.dtype, storage.count)
+
+    return read
+
+
+def _weight_file(path: Path, format: str, content: Any) -> WeightFile:
+    """Find the state dict in what was saved: the object itself, or an entry of it."""
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds no dictionary of tensors; save model.state_dict() instead of the model")
+    state = next((content[key] for key in _STATE_KEYS if _has_tensors(content.get(key))), content)
+    tensors, ignored, extras = {}, {}, {}
+    for name, value in state.items():
+        if isinstance(value, StoredTensor | PickledArray):
+            tensors[str(name)] = value if isinstance(value, StoredTensor) else in_memory(value.array)
+        elif state is not content:
+            ignored[str(name)] = "not a tensor"
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
+    for key, value in content.items():
+        if isinstance(value, str | int | float | bool):
+            extras[str(key)] = value
+        elif value is not state and not isinstance(value, StoredTensor | PickledArray):
+            ignored[str(key)] = "not needed to run the model"
+    return WeightFile(path, format, tensors, extras, ignored)
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(item, StoredTensor | PickledArray) for item in value.values())
+
+
+class _Storages(dict[str, np.ndarray]):
+    """The arrays of a file under the keys of their storages."""
+
+    def add(self, array: np.ndarray) -> Call:
+        """Enter an array; what its pickle says about it."""
+        kind = next((name for name, code in _STORAGES.items() if np.dtype(code) == array.dtype), None)
+        if kind is None or kind == "BFloat16Storage":
+            raise CheckpointError(f"PyTorch files cannot hold tensors of type {array.dtype}")
+        key = str(len(self))
+        self[key] = array
+        storage = Persistent(("storage", Global("torch", kind), key, "cpu", array.size))
+        strides = tuple(math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim))
+        hooks = Call(Global("collections", "OrderedDict"), ())
+        return Call(Global("torch._utils", "_rebuild_tensor_v2"), (storage, 0, array.shape, strides, False, hooks))
+
+
+def write_pytorch(path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapping[str, Any]) -> None:
+    """Write `{**extras, "state_dict": tensors}`, which `torch.load(path, weights_only=True)` reads.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+
+    def write(file: BinaryIO) -> None:
+        pickled = BytesIO()
+        storages = _Storages()
+        dump(pickled, {**extras, "state_dict": dict(tensors)}, 2, storages.add)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("archive/data.pkl", pickled.getvalue())
+            archive.writestr("archive/byteorder", "little")
+            for key, array in storages.items():
+                with archive.open(f"archive/data/{key}", "w", force_zip64=array.nbytes > 2**31) as entry:
+                    entry.write(raw_bytes(array))
+            archive.writestr("archive/version", "3\n")
+
+    write_atomically(path, write)

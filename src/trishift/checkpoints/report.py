@@ -1,0 +1,101 @@
+"""What became of every tensor of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trishift.errors import CheckpointError
+
+
+@dataclass
+class Report:
+    """Bookkeeping of an import; canonical names unless said otherwise.
+
+    Attributes:
+        source: the file.
+        family: what it is, for people.
+        matched: tensors that had their canonical name already.
+        renamed: name in the file to canonical name.
+        transposed: matrices that were stored as (in, out).
+        reshaped: canonical name to the shape in the file, where only axes of length one differ.
+        cast: canonical name to the number type in the file, where that is not float32.
+        filled: biases that the family does without, filled with zeros.
+        dropped: name in the file to the reason why it is not needed.
+        missing: tensors that the model needs and the file lacks.
+        unexpected: names in the file that mean nothing to the model.
+        misfits: canonical name to what is wrong with its shape or type.
+        notes: answers that came from elsewhere than the weights.
+    """
+
+    source: str
+    family: str
+    matched: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    transposed: list[str] = field(default_factory=list)
+    reshaped: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    cast: dict[str, str] = field(default_factory=dict)
+    filled: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misfits: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file gave exactly the tensors of the model."""
+        return not (self.missing or self.unexpected or self.misfits)
+
+    def require_complete(self) -> None:
+        """Raise a `CheckpointError` that names the first offenders."""
+        if self.complete:
+            return
+        problems = [
+            *(f"{name} {problem}" for name, problem in list(self.misfits.items())[:1]),
+            *_first("missing", self.missing),
+            *_first("unexpected", self.unexpected),
+        ]
+        raise CheckpointError(
+            f"{self.source}: does not fit as {self.family}: {'; '.join(problems)} "
+            "(another family? --dialect; to take what fits: --allow-partial)"
+        )
+
+    def summary(self) -> str:
+        """The counts in one line."""
+        counts = {
+            "matched": len(self.matched) + len(self.renamed),
+            "renamed": len(self.renamed),
+            "transposed": len(self.transposed),
+            "reshaped": len(self.reshaped),
+            "cast to float32": len(self.cast),
+            "filled with zeros": len(self.filled),
+            "dropped": len(self.dropped),
+            "missing": len(self.missing),
+            "unexpected": len(self.unexpected),
+            "misfits": len(self.misfits),
+        }
+        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "matched")
+        return f"{self.source}: {self.family}: {told} tensors"
+
+    def __str__(self) -> str:
+        lines = [self.summary(), *(f"  note: {note}" for note in self.notes)]
+        lines += _grouped("dropped", self.dropped)
+        lines += _grouped("misfit", self.misfits)
+        lines += [f"  missing: {name}" for name in self.missing]
+        lines += [f"  unexpected: {name}" for name in self.unexpected]
+        lines += [f"  filled with zeros: {name}" for name in self.filled]
+        return "\n".join(lines)
+
+
+def _first(word: str, names: Sequence[str]) -> list[str]:
+    rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [f"{word} {names[0]}{rest}"] if names else []
+
+
+def _grouped(word: str, reasons: Mapping[str, str]) -> list[str]:
+    """One line a reason, with an example and a count."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        groups.setdefault(reason, []).append(name)
+    return [f"  {_first(word, names)[0]}: {reason}" for reason, names in groups.items()]
