@@ -1,0 +1,170 @@
+"""Write the gesture clips, their lists and labels into a folder.
+
+DIR/train/swiping_left_0007.mp4 ...   DIR/val/...      clips; the same number in the other class of a pair is
+                                                       the same clip backwards
+DIR/train.txt  DIR/val.txt            `path frames label` per line
+DIR/labels.txt                        one class name per line
+DIR/gestures.json                     what the folder holds; written last
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trishift.data.gestures.drawing import render
+from trishift.data.gestures.encoding import write_clip
+from trishift.data.gestures.motion import CLASSES, PAIRS, STILL, stillness, trajectory
+from trishift.data.lists import VideoRecord, write_labels, write_list
+from trishift.data.parallel import map_in_threads
+from trishift.errors import DataError
+
+_VERSION = 1  # raise whenever the same settings give other clips
+_MANIFEST = "gestures.json"
+_SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class GestureSet:
+    """Paths of a finished data set; clip paths in the lists are relative to the lists' folder."""
+
+    train_list: Path
+    val_list: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class _Settings:
+    train: int
+    val: int
+    size: int
+    seed: int
+    version: int = _VERSION
+
+
+@dataclass(frozen=True)
+class _Twins:
+    """One drawn motion and the two clips that it becomes: as it is, and backwards."""
+
+    split: str
+    pair: int  # len(PAIRS) stands for no gesture
+    number: int
+
+    @property
+    def clips(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """(file name, class) of both clips."""
+        if self.pair == len(PAIRS):
+            return self._clip(STILL, 2 * self.number), self._clip(STILL, 2 * self.number + 1)
+        return self._clip(PAIRS[self.pair][0], self.number), self._clip(PAIRS[self.pair][1], self.number)
+
+    def _clip(self, name: str, number: int) -> tuple[str, str]:
+        return f"{self.split}/{name.lower().replace(' ', '_')}_{number:04d}.mp4", name
+
+
+def make_gestures(
+    directory: str | Path,
+    *,
+    train: int = 1800,
+    val: int = 450,
+    size: int = 64,
+    seed: int = 0,
+    workers: int | None = None,
+) -> GestureSet:
+    """Make the data set, or find it made.
+
+    Every motion is written forwards for one class of a pair and backwards for the other, in both splits. The
+    frames of a clip are thus also the frames of a clip of the other class, and a model that ignores their order
+    cannot score more than 1/9 + 8/9 * 1/2 = 56 %.
+
+    Args:
+        directory: where to; made if missing. It must be empty or hold a gesture set, which is replaced if it
+            was made with other settings or left unfinished.
+        train, val: clips, multiples of 18 (9 classes, twins).
+        size: side of the square pictures in pixels, even.
+        seed: of everything random.
+        workers: threads; None for one per core.
+
+    Raises:
+        DataError: wrong numbers, a folder of something else, or a disk that cannot be written.
+    """
+    directory, settings = Path(directory), _Settings(train, val, size, seed)
+    _check(settings)
+    result = GestureSet(directory / "train.txt", directory / "val.txt", directory / "labels.txt")
+    if _read_manifest(directory) == {**asdict(settings), "complete": True}:
+        return result
+    _clear(directory)
+    _write_manifest(directory, settings, complete=False)
+    twins = [twin for split, clips in zip(_SPLITS, (train, val), strict=True) for twin in _plan(split, clips)]
+    lengths = map_in_threads(lambda twin: _make(directory, twin, settings), twins, workers, "drawing gestures")
+    for split, path in zip(_SPLITS, (result.train_list, result.val_list), strict=True):
+        write_list(path, _records(directory, split, twins, lengths))
+    write_labels(result.labels, CLASSES)
+    _write_manifest(directory, settings, complete=True)
+    return result
+
+
+def _check(settings: _Settings) -> None:
+    step = 2 * len(CLASSES)
+    for name in _SPLITS:
+        clips = getattr(settings, name)
+        if clips < step or clips % step:
+            raise DataError(f"gestures: {name}: {clips} clips do not make 9 classes of twins; use a multiple of {step}")
+    if settings.size < 32 or settings.size % 2:
+        raise DataError(f"gestures: size: {settings.size} is not an even number of at least 32 pixels")
+
+
+def _plan(split: str, clips: int) -> Iterator[_Twins]:
+    per_class = clips // len(CLASSES)
+    for pair in range(len(PAIRS) + 1):
+        for number in range(per_class if pair < len(PAIRS) else per_class // 2):
+            yield _Twins(split, pair, number)
+
+
+def _records(directory: Path, split: str, twins: list[_Twins], lengths: list[int]) -> Iterator[VideoRecord]:
+    """The clips of a split; the records' lines are not used."""
+    for twin, frames in zip(twins, lengths, strict=True):
+        if twin.split == split:
+            for name, label in twin.clips:
+                yield VideoRecord(directory / name, (CLASSES.index(label),), frames, 0)
+
+
+def _make(directory: Path, twin: _Twins, settings: _Settings) -> int:
+    """Draw and write both clips; returns their number of frames."""
+    rng = np.random.default_rng((settings.seed, _SPLITS.index(twin.split), twin.pair, twin.number))
+    poses = stillness(rng) if twin.pair == len(PAIRS) else trajectory(twin.pair, rng)
+    frames = render(poses, settings.size, rng)
+    (forward, _), (backward, _) = twin.clips
+    write_clip(directory / forward, frames)
+    write_clip(directory / backward, frames[::-1])
+    return len(frames)
+
+
+def _read_manifest(directory: Path) -> object:
+    try:
+        return json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_manifest(directory: Path, settings: _Settings, *, complete: bool) -> None:
+    temporary = directory / f".{_MANIFEST}.tmp"
+    temporary.write_text(json.dumps({**asdict(settings), "complete": complete}, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(directory / _MANIFEST)
+
+
+def _clear(directory: Path) -> None:
+    """Make the folders; remove the clips of another or an unfinished gesture set, and nothing else."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()) and not (directory / _MANIFEST).is_file():
+            raise DataError(f"{directory}: is not empty and holds no gestures; choose another folder")
+        for split in _SPLITS:
+            shutil.rmtree(directory / split, ignore_errors=True)
+            (directory / split).mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{directory}: cannot be written ({error.strerror}); choose another folder") from error

@@ -1,0 +1,70 @@
+"""Where the hand is in every frame of a gesture.
+
+The classes come in pairs that differ in the direction of time alone: `trajectory` draws the motion of the first
+class of a pair, and the same motion backwards belongs to the second. So the frames of a clip, taken as a set, have
+the same distribution in both classes, and only a model that knows the order of frames can tell them apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PAIRS = (
+    ("Swiping Left", "Swiping Right"),
+    ("Swiping Down", "Swiping Up"),
+    ("Zooming Out With Full Hand", "Zooming In With Full Hand"),
+    ("Turning Hand Clockwise", "Turning Hand Counterclockwise"),
+)
+STILL = "No gesture"
+CLASSES = tuple(sorted((STILL, *(name for pair in PAIRS for name in pair))))
+"""Labels in the order of their class indices: alphabetical, as in Jester."""
+
+FRAMES = (16, 24)
+"""Least and most frames of a clip, about two seconds at Jester's 12 frames a second."""
+
+X, Y, HEIGHT, ANGLE = range(4)
+"""Columns of a trajectory: centre as a fraction of the picture (0 is the middle, y points down), height of the hand
+as a fraction of the picture, and angle in radians, clockwise from upright."""
+
+_TREMOR = np.array([0.006, 0.006, 0.008, 0.03])
+
+
+def trajectory(pair: int, rng: np.random.Generator) -> np.ndarray:
+    """A random motion of the first class of pair number `pair`: (F, 4) float64, see the columns."""
+    progress = _progress(rng)
+    return _pose(pair, progress, rng) + rng.normal(0, _TREMOR, (len(progress), 4))
+
+
+def stillness(rng: np.random.Generator) -> np.ndarray:
+    """A hand that holds a pose of some gesture with a slow drift: (F, 4) float64."""
+    frames = len(_progress(rng))
+    held = _pose(int(rng.integers(len(PAIRS))), rng.uniform(-1, 1, 1), rng)
+    drift = np.linspace(-1, 1, frames)[:, None] * rng.normal(0, [0.02, 0.02, 0.02, 0.06])
+    return held + drift + rng.normal(0, _TREMOR, (frames, 4))
+
+
+def _progress(rng: np.random.Generator) -> np.ndarray:
+    """-1 (before) to 1 (after) over a random number of frames, with a rest at both ends."""
+    frames = int(rng.integers(FRAMES[0], FRAMES[1] + 1))
+    begin, end = rng.uniform(0, 0.2), rng.uniform(0.8, 1)
+    u = np.clip((np.linspace(0, 1, frames) - begin) / (end - begin), 0, 1)
+    return 2 * u * u * (3 - 2 * u) - 1
+
+
+def _pose(pair: int, progress: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Poses (F, 4) at the given progress (F,) of a random performance of a gesture."""
+    poses = np.empty((len(progress), 4))
+    poses[:] = rng.normal(0, [0.05, 0.05, 0.0, 0.15])
+    poses[:, HEIGHT] = rng.uniform(0.55, 0.75)
+    bow = rng.normal(0, 0.05) * (1 - progress**2)
+    if pair == 0:
+        poses[:, X] += -rng.uniform(0.26, 0.42) * progress
+        poses[:, Y] += bow
+    elif pair == 1:
+        poses[:, Y] += rng.uniform(0.26, 0.42) * progress
+        poses[:, X] += bow
+    elif pair == 2:
+        poses[:, HEIGHT] = 0.62 * np.exp(-rng.uniform(0.42, 0.6) * progress)
+    else:
+        poses[:, ANGLE] += rng.uniform(0.9, 1.4) * progress
+    return poses

@@ -1,0 +1,45 @@
+"""A contact sheet of the gestures, to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from trishift.data.gestures.dataset import GestureSet
+from trishift.data.gestures.motion import PAIRS, STILL
+from trishift.data.lists import read_labels, read_list
+from trishift.data.sampling import uniform_test
+from trishift.data.video import open_clip
+
+_FRAMES = 8
+_TILE, _GAP, _MARGIN = 96, 4, 230  # pixels
+_INK, _PAPER = (31, 35, 40), (255, 255, 255)
+
+
+def write_preview(gestures: GestureSet, path: str | Path, clip: int = 0) -> None:
+    """Write a PNG with one row a class: validation clip number `clip` of the class, 8 frames of it.
+
+    The rows of a pair show twins: the same frames, in opposite order.
+    """
+    labels = read_labels(gestures.labels)
+    records = read_list(gestures.val_list)
+    names = [name for pair in PAIRS for name in pair] + [STILL]
+    sheet = Image.new("RGB", (_MARGIN + _FRAMES * (_TILE + _GAP), len(names) * (_TILE + _GAP) + _GAP), _PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
+    for row, name in enumerate(names):
+        top = _GAP + row * (_TILE + _GAP)
+        of_class = [record for record in records if record.labels == (labels.index(name),)]
+        text = name.replace(" With ", "\nWith ").replace(" Hand ", " Hand\n")
+        draw.multiline_text((12, top + _TILE / 2), text, _INK, font, anchor="lm", spacing=6)
+        for column, frame in enumerate(_read(of_class[clip % len(of_class)].path)):
+            tile = Image.fromarray(frame).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
+            sheet.paste(tile, (_MARGIN + column * (_TILE + _GAP), top))
+    sheet.save(path)
+
+
+def _read(path: Path) -> np.ndarray:
+    """(8, H, W, 3) uint8, spread over the clip."""
+    with open_clip(path) as source:
+        return source.read(uniform_test(source.num_frames, _FRAMES)[0])
