@@ -22,7 +22,17 @@ FLOORS = {  # a part may import itself and the parts listed here
     "checkpoints": {"errors", "architectures", "spec", "relations", "data", "backends"},
     "recipe": {"errors", "spec", "data", "backends"},
     "evaluation": {"errors", "spec", "relations", "data", "checkpoints", "backends"},
-    "training": {"errors", "spec", "relations", "data", "checkpoints", "backends", "recipe", "evaluation", "__version__"},
+    "training": {
+        "errors",
+        "spec",
+        "relations",
+        "data",
+        "checkpoints",
+        "backends",
+        "recipe",
+        "evaluation",
+        "__version__",
+    },
 }
 
 

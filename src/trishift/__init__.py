@@ -1,4 +1,4 @@
-"""Video action recognition (TSN, TSM, TRN, MSN) in PyTorch, MindSpore and PaddlePaddle from one recipe and one checkpoint.
+"""Video action recognition in PyTorch, MindSpore and PaddlePaddle from one recipe and one checkpoint.
 
 Importing this package loads no framework; `trishift.load` and the commands load the one they are asked for.
 """

@@ -1,9 +1,9 @@
 """The Python API: load any supported weight file into any framework, call it, predict, convert.
 
-    import trishift
-    model = trishift.load("weights.pth", framework="mindspore", num_segments=8)
-    logits = model(clips)                          # (N, T, C, H, W) float32 -> (N, K) float32
-    model.predict("video.mp4", top_k=5)            # [(label, probability), ...]
+import trishift
+model = trishift.load("weights.pth", framework="mindspore", num_segments=8)
+logits = model(clips)                          # (N, T, C, H, W) float32 -> (N, K) float32
+model.predict("video.mp4", top_k=5)            # [(label, probability), ...]
 """
 
 from __future__ import annotations

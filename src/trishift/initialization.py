@@ -12,9 +12,7 @@ from trishift.backends.base import ParameterInfo, Tensors
 CLASSIFIER_STD = 0.001  # TSN, TSM, TRN: the new last layer starts almost at zero
 
 
-def initial_tensors(
-    parameters: Iterable[ParameterInfo], shapes: Mapping[str, tuple[int, ...]], seed: int
-) -> Tensors:
+def initial_tensors(parameters: Iterable[ParameterInfo], shapes: Mapping[str, tuple[int, ...]], seed: int) -> Tensors:
     """Weights of an untrained network under canonical names.
 
     Convolutions: normal with variance 2 / fan_out (He et al. 2015, arXiv:1502.01852, as torchvision does).
@@ -25,8 +23,7 @@ def initial_tensors(
     Each tensor has its own stream derived from its name: adding a layer does not change the others.
     """
     tensors = {
-        name: np.full(shape, 1.0 if name.endswith("running_var") else 0.0, np.float32)
-        for name, shape in shapes.items()
+        name: np.full(shape, 1.0 if name.endswith("running_var") else 0.0, np.float32) for name, shape in shapes.items()
     }
     widths = {info.layer_name: int(np.prod(info.shape[1:])) for info in parameters if info.role == "weight"}
     for info in parameters:

@@ -23,7 +23,7 @@ from trishift.backends.base import Execution, LossSpec
 from trishift.data.dataset import DataSpec
 from trishift.data.protocol import Protocol
 from trishift.errors import RecipeError
-from trishift.spec import InputSpec, ModelSpec, default_input
+from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, default_input
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrainSpec:
         seed: of initial weights, order, augmentation, dropout and relation draws.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     epochs: int = 50
     batch_size: int = 64
@@ -95,7 +95,7 @@ class TrainSpec:
 class Recipe:
     """A validated recipe; see the sections' classes for their keys."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     name: str = "run"
     model: ModelSpec = field(default_factory=ModelSpec)
@@ -135,9 +135,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return _validate(data, _Blame(layers, list(overrides)))
 
 
-def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
     """Validate a mapping, for instance the recipe inside a checkpoint; `origin` names it in errors."""
-    return _validate(dict(data), _Blame([_Layer(Path(origin), dict(data), None)], []))
+    merged = dict(data)
+    for text in overrides:
+        merged = _merge(merged, _parse_override(text))
+    return _validate(merged, _Blame([_Layer(Path(origin), dict(data), None)], list(overrides)))
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:

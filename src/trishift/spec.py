@@ -27,7 +27,7 @@ RelationMode = Literal["expected", "all", "first", "sampled"]
 Modality = Literal["rgb", "flow", "rgbdiff"]
 Shape = tuple[int, ...]
 
-_FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
+FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ShiftSpec:
             (for BNInception, which has no branches: the block input).
     """
 
-    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     div: int = 8
     direction: Literal["bidirectional", "unidirectional"] = "bidirectional"
@@ -70,7 +70,7 @@ class HeadSpec:
             draw, seeded).
     """
 
-    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     consensus: Literal["average", "relation", "multiscale_relation"] = "average"
     relation_width: int = 256
@@ -107,7 +107,7 @@ class ModelSpec:
         dropout: probability of dropping a pooled feature in training.
     """
 
-    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     backbone: Backbone = "resnet50"
     num_classes: int = 0
@@ -199,7 +199,7 @@ class InputSpec:
         mean, std: per channel, in network order and after `scale`.
     """
 
-    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     modality: Modality = "rgb"
     resize: int = 256

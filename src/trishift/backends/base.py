@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from trishift.errors import CheckpointError
-from trishift.spec import ModelSpec
+from trishift.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 
 Tensors = dict[str, np.ndarray]  # canonical names
 
@@ -34,7 +34,7 @@ class Execution:
         distributed: join the process group that the launcher describes in the environment.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     device: Literal["cpu", "gpu", "ascend"] = "cpu"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -48,7 +48,7 @@ class Execution:
 class LossSpec:
     """The training loss: `cross_entropy` on class indices (N,), with label smoothing as in Szegedy et al. 2016."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     name: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: float = 0.0
@@ -199,7 +199,7 @@ class Session(Protocol):
         """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits."""
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
-        """Evaluation mode: activations of named layers (`layer1`..., `pooled`, `logits`), frames explicit: (N, T', ...)."""
+        """Evaluation-mode activations of named layers (`layer1`, `pooled`, `logits`), frames explicit: (N, T', ...)."""
 
     def export(self, path: Path, **options: Any) -> None:
         """Write the framework's native deployment format, see `exporting.py`."""

@@ -76,5 +76,3 @@ def _write(evaluation: object, path: Path, **context: str) -> None:
     write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))
     write_result(evaluation, path, **context)
     print(f"written: {path} and, beside it, .scores.npz, .confusion.csv, .confusion.png")
-
-

@@ -34,17 +34,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--protocol", help="named test protocol; default: one clip, centre crop")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show; default: 5")
     parser.add_argument("--output", type=Path, help="predictions as .json, .csv or .pkl (Paddle's form)")
-    parser.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of videos")
+    parser.add_argument(
+        "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of videos"
+    )
     options = parser.parse_intermixed_args(arguments)
 
     from trishift.api import load
-    from trishift.data.lists import read_paths
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.prediction import write_predictions
 
     paths = [path for video in options.videos for path in expand(video)]
     if options.filelist:
-        paths += read_paths(options.filelist, options.root)
+        paths += listed(options.filelist, options.root)
     if not paths:
         raise DataError("infer: give at least one VIDEO or a --filelist")
     model = load(options.checkpoint, options.framework, execution=execution_of(options), **import_options(options))
@@ -66,3 +67,16 @@ def expand(path: Path) -> list[Path]:
         videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
         return videos or [path]
     return [path]
+
+
+def listed(filelist: Path, root: Path | None) -> list[Path]:
+    """The videos of a list, whose lines are paths alone or carry frame counts and labels, too."""
+    from trishift.data.lists import read_list
+
+    plain = [record.path for record in read_list(filelist, root, has_labels=False)]
+    if any(path.exists() for path in plain):
+        return plain
+    try:
+        return [record.path for record in read_list(filelist, root)]
+    except DataError:
+        return plain  # paths alone, none of which is there: each will be reported

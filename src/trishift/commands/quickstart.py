@@ -41,11 +41,8 @@ def main(arguments: list[str]) -> None:
     call("prepare", "gestures", str(data))
     for model in MODELS:
         config = f"configs/gestures/{model}.yaml"
-        call(
-            "train", "--config", config, "--framework", options.framework, "--output", str(output / model),
-            f"data.root={data}", f"data.train_list={data / 'train.txt'}",
-            f"data.val_list={data / 'val.txt'}", f"data.labels={data / 'labels.txt'}",
-        )  # fmt: skip
+        call("train", "--config", config, "--framework", options.framework,
+             "--output", str(output / model), f"data.root={data}")  # fmt: skip
         evaluate(output, model, options.framework)
     clips = sorted((data / "val").rglob("*.mp4"))[:3]
     call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = {"tsn": "#9aa5b1", "tsm": "#2f6db5", "trn": "#d98032"}
 
@@ -21,25 +25,25 @@ def draw(data: Path, output: Path, picture: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from trishift.data.gestures import contact_sheet
+    from PIL import Image
 
-    figure = Figure(figsize=(13, 8.5), layout="constrained")
+    from trishift.data.gestures import make_gestures, write_preview
+
+    preview = output / "gestures.png"
+    write_preview(make_gestures(data), preview)
+    figure = Figure(figsize=(15, 8.6), layout="constrained")
     FigureCanvasAgg(figure)
-    strips, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1))
-    axes = strips.add_subplot()
-    axes.imshow(contact_sheet(data), interpolation="lanczos")
-    axes.set_axis_off()
-    axes.set_title("One clip of each class, time from left to right", fontsize=11)
-    curves, matrix = lower.subplots(1, 2, width_ratios=(1.3, 1))
-    _draw_curves(curves, output)
-    _draw_confusion(matrix, output / "tsm")
+    axes = figure.subplot_mosaic([["clips", "curves"], ["clips", "confusion"]], width_ratios=(1.15, 1))
+    with Image.open(preview) as image:
+        axes["clips"].imshow(np.asarray(image), interpolation="lanczos")
+    axes["clips"].set_axis_off()
+    axes["clips"].set_title("One clip of each class, time from left to right", fontsize=11)
+    _draw_curves(axes["curves"], output)
+    _draw_confusion(axes["confusion"], output / "tsm")
     figure.savefig(picture, dpi=110)
 
 
-def _draw_curves(axes: object, output: Path) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
+def _draw_curves(axes: Axes, output: Path) -> None:
     for model, colour in COLOURS.items():
         records = [json.loads(line) for line in (output / model / "metrics.jsonl").read_text("utf-8").splitlines()]
         points = [(r["epoch"] + 1, 100 * r["top1"]) for r in records if r["kind"] == "evaluation"]
@@ -53,18 +57,23 @@ def _draw_curves(axes: object, output: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_confusion(axes: object, run: Path) -> None:
-    from matplotlib.axes import Axes
-
+def _draw_confusion(axes: Axes, run: Path) -> None:
     from trishift.evaluation.metrics import confusion
 
-    assert isinstance(axes, Axes)
     with np.load(next(run.glob("result-*.scores.npz"))) as file:
         counts, labels = confusion(file["scores"], file["targets"]), file["labels"].tolist()
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color="white" if row == column else "black")
+            axes.text(
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if row == column else "black",
+            )
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.set_title("TSM: true class (rows) against prediction", fontsize=11)

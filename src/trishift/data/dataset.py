@@ -19,7 +19,7 @@ from trishift.data.sampling import SamplingSpec, sample
 from trishift.data.transforms import AugmentationSpec, mirrored_labels, test_views, train_augmentation
 from trishift.data.video import open_clip
 from trishift.errors import DataError, RecipeError
-from trishift.spec import InputSpec, ModelSpec
+from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
 
 _REPLACEMENTS = 20  # unreadable clips in a row before training gives up on its list
 
@@ -29,7 +29,9 @@ class DataSpec:
     """Where the clips are and how they are read.
 
     Attributes:
-        root: folder that the lists' paths are relative to; None means the folder of each list.
+        root: the data set's folder, which the next four paths are relative to; default: the current folder.
+        clips: folder that the paths inside the lists are relative to; default: `root`, or without a root each
+            list's own folder.
         train_list, val_list: lists of clips, see `lists.read_list`.
         labels: file of class names, see `lists.read_labels`; without one, classes are called by their numbers.
         template: file name of a frame in a frame folder (`img_{:05d}.jpg`); None finds it out.
@@ -41,9 +43,10 @@ class DataSpec:
         workers: decoding threads.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     root: str | None = None
+    clips: str | None = None
     train_list: str | None = None
     val_list: str | None = None
     labels: str | None = None
@@ -54,13 +57,22 @@ class DataSpec:
     cache: bool = False
     workers: int = 2
 
+    def path(self, name: str) -> Path:
+        """A path of the recipe under `root`."""
+        return Path(self.root or ".") / name
+
+    @property
+    def clips_folder(self) -> Path | None:
+        """Where relative paths inside the lists start; None: in the list's folder."""
+        return None if self.root is None and self.clips is None else self.path(self.clips or ".")
+
 
 @dataclass(frozen=True)
 class Sample:
     """One clip: `clips` (V, T, C, H, W) float32, its target, and whether it could be read."""
 
     clips: np.ndarray
-    target: np.ndarray
+    target: np.int64
     valid: bool = True
 
 
@@ -229,12 +241,13 @@ def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
 
 def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> tuple[str, ...]:
     if data.labels is not None:
-        return read_labels(data.labels)
-    highest = max((max(r.labels) for name in lists if name for r in read_list(name, data.root)), default=-1)
+        return read_labels(data.path(data.labels))
+    records = [record for name in lists if name for record in read_list(data.path(name), data.clips_folder)]
+    highest = max((label for record in records for label in record.labels), default=-1)
     return tuple(str(number) for number in range(max(highest + 1, at_least)))
 
 
 def _records(data: DataSpec, list_path: str | None, key: str, labels: tuple[str, ...]) -> list[VideoRecord]:
     if list_path is None:
         raise RecipeError(f"data.{key}: is not set; name a list of clips, for instance data.{key}=val.txt")
-    return read_list(list_path, data.root, num_classes=len(labels), class_names=labels)
+    return read_list(data.path(list_path), data.clips_folder, num_classes=len(labels), class_names=labels)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from trishift.data.sampling import SamplingSpec
 from trishift.data.transforms import Crops
 from trishift.errors import RecipeError
+from trishift.spec import FORBID_UNKNOWN_KEYS
 
 CROP_COUNTS: dict[Crops, int] = {"center": 1, "three": 3, "five": 5, "ten": 10}
 
@@ -21,7 +22,7 @@ class Protocol:
         full_resolution: crops of the resized short side (256) instead of the training size (224).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     crops: Crops = "center"

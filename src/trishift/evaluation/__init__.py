@@ -1,0 +1,1 @@
+"""Scores of videos under a protocol, metrics, predictions, and the files that hold them."""

@@ -122,4 +122,3 @@ def _score_batch(session: Session, batch: Batch, views_per_pass: int) -> tuple[n
     parts = [session.predict(clips[i : i + views_per_pass], relations) for i in starts]
     logits = np.concatenate(parts).reshape(videos, views, -1).mean(axis=1)
     return np.where(batch.valid, batch.indices, -1), logits
-

@@ -1,9 +1,9 @@
 """What an evaluation leaves on disk.
 
-    result.json     protocol, metrics, counts, misses
-    scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,), labels (K,)
-    confusion.csv   counts, rows are true classes, columns predicted ones
-    confusion.png   the same as a picture, rows normalised
+result.json     protocol, metrics, counts, misses
+scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,), labels (K,)
+confusion.csv   counts, rows are true classes, columns predicted ones
+confusion.png   the same as a picture, rows normalised
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Online recognition, frame by frame."""

@@ -9,7 +9,7 @@ from typing import Any
 from trishift.backends import open_session
 from trishift.backends.base import Session
 from trishift.checkpoints import read_checkpoint
-from trishift.data.dataset import ClipDataset, open_datasets
+from trishift.data.dataset import ClipDataset, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.recipe import Recipe
@@ -82,7 +82,9 @@ def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[P
     if resume is not None:
         checkpoint, position, momentum = load_run(resume)
         if checkpoint.spec != recipe.model:
-            raise CheckpointError(f"{resume}: holds another model than the recipe describes; resume with its own recipe")
+            raise CheckpointError(
+                f"{resume}: holds another model than the recipe describes; resume with its own recipe"
+            )
         session.load_tensors(checkpoint.tensors)
         return position, momentum
     if recipe.train.initial_weights:
@@ -115,6 +117,9 @@ def print_summary(recipe: Recipe, session: Session, train_set: ClipDataset, val_
         f"{session.world_size} process(es)"
     )
     print(f"data: {len(train_set)} training and {len(val_set)} validation clips; protocol {recipe.evaluation}")
+    leaked = shared_clips(train_set, val_set)
+    if leaked:
+        print(f"warning: {len(leaked)} clips stand in both lists, so the validation is too good; first: {leaked[0]}")
     scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""
     print(f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, {train.epochs} epochs")
 

@@ -1,9 +1,9 @@
 """The folder of a training run.
 
-    recipe.yaml        the resolved recipe
-    metrics.jsonl      every step's and evaluation's numbers      tensorboard/   the same for TensorBoard
-    last.safetensors   the newest weights and the training state (momentum, position), in one file
-    best.safetensors   the weights with the best top-1 so far
+recipe.yaml        the resolved recipe
+metrics.jsonl      every step's and evaluation's numbers      tensorboard/   the same for TensorBoard
+last.safetensors   the newest weights and the training state (momentum, position), in one file
+best.safetensors   the weights with the best top-1 so far
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             save_recipe(recipe, self.path / "recipe.yaml")
         except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be written ({error.strerror}); choose another --output") from None
+            raise CheckpointError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another --output"
+            ) from None
 
     def save_last(self, session: Session, recipe: Recipe, position: Position) -> None:
         """Save everything that a resumed run needs, in any framework."""
@@ -82,4 +84,3 @@ def load_run(path: Path) -> tuple[Checkpoint, Position, dict[str, Any]]:
     file = path / "last.safetensors" if path.is_dir() else path
     checkpoint, state = load_state(file)
     return checkpoint, Position(state.epoch, state.batch, state.iteration, state.best or None), state.momentum
-

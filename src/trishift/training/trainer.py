@@ -113,7 +113,9 @@ class Trainer:
             if stop.requested:
                 progress.close()
                 self._save(here)
-                raise Interrupted(f"stopped after epoch {epoch + 1}, step {index + 1}/{total}; saved to {self._folder.path}")
+                raise Interrupted(
+                    f"stopped after epoch {epoch + 1}, step {index + 1}/{total}; saved to {self._folder.path}"
+                )
             every = self._recipe.train.save_every
             if every and (index + 1) % every == 0 and index + 1 < total:
                 self._save(here)

@@ -1,0 +1,86 @@
+# Sourced by the run_*.sh scripts: environment variables, checks, and the launcher of each framework.
+#
+#   FRAMEWORK     pytorch (default), mindspore or paddle
+#   CONFIG        recipe                               (default: configs/jester/trn_bn_inception.yaml)
+#   DEVICE        gpu (default), cpu or ascend
+#   OUTPUT        run folder                           (default: runs/<name of the recipe's file>)
+#   NPROC         processes on this machine            (default: all GPUs; 2 on cpu)
+#   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT        several machines
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+[ -d .venv/bin ] && export PATH="$PWD/.venv/bin:$PATH"
+
+FRAMEWORK=${FRAMEWORK:-pytorch}
+CONFIG=${CONFIG:-configs/jester/trn_bn_inception.yaml}
+DEVICE=${DEVICE:-gpu}
+NNODES=${NNODES:-1}
+NODE_RANK=${NODE_RANK:-0}
+MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
+OUTPUT=${OUTPUT:-runs/$(basename "${CONFIG%.yaml}")}
+export GLOG_v=${GLOG_v:-3}  # MindSpore: errors only
+
+fail() { echo "error: $*" >&2; exit 1; }
+
+usage() { echo "usage: bash $(basename "$0") $*" >&2; exit 2; }
+
+require_path() { [ -e "$2" ] || fail "$1 $2 does not exist"; }
+
+check_device() {
+    case "$DEVICE" in
+        gpu) nvidia-smi -L >/dev/null 2>&1 || fail "no NVIDIA GPU is found on this machine; set DEVICE=cpu" ;;
+        cpu|ascend) ;;
+        *) fail "DEVICE=$DEVICE is unknown; use gpu, cpu or ascend" ;;
+    esac
+}
+
+count_processes() {
+    if [ -n "${NPROC:-}" ]; then echo "$NPROC"
+    elif [ "$DEVICE" = gpu ]; then nvidia-smi -L | wc -l
+    else echo 2
+    fi
+}
+
+# A free port where one machine talks to itself; the named one where machines must agree.
+choose_port() {
+    python - "$MASTER_ADDR" "${MASTER_PORT:-0}" "$NNODES" <<'PYTHON'
+import socket, sys
+address, port, nodes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if nodes > 1:
+    print(port or 29500)
+    sys.exit()
+with socket.socket() as probe:
+    try:
+        probe.bind((address, port))
+    except OSError as error:
+        sys.exit(f"error: MASTER_PORT={port} on {address} cannot be used ({error.strerror}); choose another one")
+    print(probe.getsockname()[1])
+PYTHON
+}
+
+# Runs `train.py "$@"` in NPROC processes. Each launcher ends all processes when one of them fails.
+launch() {
+    local processes port logs status=0
+    processes=$(count_processes) && port=$(choose_port) || exit 1
+    logs=$OUTPUT/ranks
+    mkdir -p "$logs" || fail "$OUTPUT cannot be written; set OUTPUT"
+    case "$FRAMEWORK" in
+        pytorch)
+            OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun --nproc_per_node "$processes" --nnodes "$NNODES" \
+                --node_rank "$NODE_RANK" --master_addr "$MASTER_ADDR" --master_port "$port" "$@" || status=$? ;;
+        paddle)
+            local backend=nccl; [ "$DEVICE" = cpu ] && backend=gloo
+            python -m paddle.distributed.launch --nproc_per_node "$processes" --nnodes "$NNODES" \
+                --rank "$NODE_RANK" --master "$MASTER_ADDR:$port" --backend "$backend" --log_dir "$logs" "$@" || status=$? ;;
+        mindspore)
+            rm -f "$logs"/worker_*.log
+            msrun --worker_num $((processes * NNODES)) --local_worker_num "$processes" --node_rank "$NODE_RANK" \
+                --master_addr "$MASTER_ADDR" --master_port "$port" --log_dir "$logs" --join=True \
+                --cluster_time_out=60 "$@" || status=$?
+            cat "$logs/worker_0.log" 2>/dev/null || true ;;
+        *) fail "FRAMEWORK=$FRAMEWORK is unknown; use pytorch, mindspore or paddle" ;;
+    esac
+    if [ "$status" -ne 0 ]; then
+        grep -h '^error:' "$logs"/*log* 2>/dev/null | sort -u >&2 || true
+        fail "a process ended with status $status; logs of the ranks, where the launcher keeps them: $logs"
+    fi
+}
