@@ -96,9 +96,16 @@ class FrameFolder(FrameSource):
         file = self.path / self.template.format(index + self._first)
         try:
             with Image.open(file) as picture:
-                return np.asarray(picture.convert("RGB"))
+                return _rgb(picture)
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{file}: the frame cannot be decoded ({error}); extract the frames again") from None
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8; transparency is dropped."""
+    if picture.mode.startswith("I"):  # 16 bit grey, which PIL would clip instead of scaling
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return np.asarray(picture.convert("RGB"))
 
 
 def _detect_template(folder: Path, names: set[str]) -> str:
@@ -137,10 +144,11 @@ def _literals(template: str) -> tuple[str, str]:
         template.format(1)
     except (IndexError, KeyError, ValueError):
         parts = []
-    fields = [part for part in parts if part[1] is not None]
-    if len(fields) != 1 or len(parts) > 2 or parts[0][1] is None:
+    places = [place for place, part in enumerate(parts) if part[1] is not None]
+    if len(places) != 1:
         raise DataError(f"frame template {template!r} needs one number in braces, as in img_{{:05d}}.jpg")
-    return parts[0][0], parts[1][0] if len(parts) == 2 else ""
+    literals = [part[0] for part in parts]
+    return "".join(literals[: places[0] + 1]), "".join(literals[places[0] + 1 :])
 
 
 def _number_range(folder: Path, names: set[str], template: str) -> tuple[int, int]:

@@ -96,6 +96,8 @@ def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex
             latest = packet.pts if latest is None else max(latest, packet.pts)
     except av.FFmpegError:
         return None
+    if codec.name == "h264" and (codec.pix_fmt or "").startswith("yuv444"):
+        starts = starts[:1]  # FFmpeg works around an x264 bug here, but knows the version from the first packet only
     return _checked_index(stamps, starts)
 
 

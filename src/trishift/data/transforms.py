@@ -186,8 +186,8 @@ def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
 
     Classes without such words, or whose counterpart is not in the list, keep their label.
     """
-    names = [name.casefold() for name in class_names]
+    names = [name.casefold().replace("_", " ") for name in class_names]
     labels = {name: label for label, name in enumerate(names)}
     pattern = re.compile(r"\b(" + "|".join(_MIRRORED_WORDS) + r")\b")
-    mirrored = (pattern.sub(lambda word: _MIRRORED_WORDS[word.group()], name.replace("_", " ")) for name in names)
+    mirrored = (pattern.sub(lambda word: _MIRRORED_WORDS[word.group()], name) for name in names)
     return tuple(labels.get(name, label) for label, name in enumerate(mirrored))

@@ -126,14 +126,24 @@ class VideoFile(FrameSource):
         assert self._index is not None
         pictures: dict[int, np.ndarray] = {}
         for run in self._index.runs(numbers):
-            found = {run.wanted[pts]: self._picture(frame) for pts, frame in self._decode_run(run)}
-            if len(found) < len(run.wanted):
+            found = self._read_run(run)
+            if found is None:
                 return self._correct(numbers)
             pictures |= found
         return pictures
 
+    def _read_run(self, run: Run) -> dict[int, np.ndarray] | None:
+        """The wanted frames of a run; None if one is missing or damaged, so that it depends on what came before."""
+        pictures = {}
+        for frame in self._decode_run(run):
+            if frame.is_corrupt:
+                return None
+            if frame.pts is not None and frame.pts in run.wanted:
+                pictures[run.wanted[frame.pts]] = self._picture(frame)
+        return pictures if len(pictures) == len(run.wanted) else None
+
     def _correct(self, numbers: list[int]) -> dict[int, np.ndarray]:
-        """Read by decoding everything, now that a packet did not become a frame."""
+        """Read by decoding everything, now that the packets turned out to be damaged."""
         announced, self._index = self.num_frames, None
         self.num_frames = self._scan()
         if numbers[-1] >= self.num_frames:
@@ -143,16 +153,16 @@ class VideoFile(FrameSource):
             )
         return self._read_by_scan(numbers)
 
-    def _decode_run(self, run: Run) -> Iterator[tuple[int, VideoFrame]]:
-        """The wanted frames of a run with their time stamps, in presentation order, as far as they decode."""
+    def _decode_run(self, run: Run) -> Iterator[VideoFrame]:
+        """The frames of a run in presentation order; some that are not wanted are left out."""
         codec = self._stream.codec_context
         for packet in self._packets_from(run.first_pts):
-            # Frames that no other frame refers to need not be decoded, unless they are wanted themselves.
+            # A frame that no other frame refers to need not be decoded, unless it is wanted itself.
             codec.skip_frame = "DEFAULT" if packet.pts in run.wanted else "NONREF"
-            yield from _only(run, _decode(codec, packet))
+            yield from _decode(codec, packet)
             if packet.pts == run.last_pts:
                 break
-        yield from _only(run, _decode(codec, None))
+        yield from _decode(codec, None)
 
     def _packets_from(self, pts: int) -> Iterator[av.Packet]:
         """The packets from the one with this time stamp on."""
@@ -206,7 +216,7 @@ class VideoFile(FrameSource):
         self._container, self._stream = _open(self.path, self._threads)
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright; a frame that differs in size is scaled to the size of the stream."""
+        """(H, W, 3) uint8 RGB, upright; a frame of another size than the header's is scaled to that."""
         width, height = self._size
         pixels = frame.to_ndarray(format="rgb24", width=width or frame.width, height=height or frame.height)
         return np.rot90(pixels, _quarter_turns(frame))
@@ -268,10 +278,6 @@ def _decode(codec: Any, packet: av.Packet | None) -> list[VideoFrame]:
         return codec.decode(packet)
     except av.FFmpegError:
         return []
-
-
-def _only(run: Run, frames: list[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
-    return ((frame.pts, frame) for frame in frames if frame.pts is not None and frame.pts in run.wanted)
 
 
 def _quarter_turns(frame: VideoFrame) -> int:

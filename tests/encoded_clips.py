@@ -1,0 +1,137 @@
+"""Small videos made by the test itself, in many codecs and with the oddities of real files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+HEIGHT, WIDTH = 48, 64
+NUM_FRAMES = 40
+
+
+_BITS = 6
+_BLOCK = WIDTH // _BITS
+
+
+def picture(number: int) -> np.ndarray:
+    """(HEIGHT, WIDTH, 3) uint8: above, `number` as black and white blocks; below, texture that moves to the right."""
+    x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    texture = 128 + 40 * np.sin((x - 2 * number) / 3) + 40 * np.cos(y / 4)
+    pixels = np.stack([texture, 255 - texture, texture], axis=-1)
+    for bit in range(_BITS):
+        pixels[: HEIGHT // 2, bit * _BLOCK : (bit + 1) * _BLOCK] = 230 if number >> bit & 1 else 25
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+def shown_number(pixels: np.ndarray) -> int:
+    """The number that `picture` painted, read back from a decoded frame of any size."""
+    height, width = pixels.shape[:2]
+    edges = [width * bit * _BLOCK // WIDTH for bit in range(_BITS + 1)]
+    means = [pixels[: height // 2, edges[bit] : edges[bit + 1]].mean() for bit in range(_BITS)]
+    return sum((mean > 128) << bit for bit, mean in enumerate(means))
+
+
+def encode(
+    path: Path,
+    codec: str,
+    pix_fmt: str = "yuv420p",
+    *,
+    options: dict[str, str] | None = None,
+    stamps: Sequence[int] | None = None,
+    num_frames: int = NUM_FRAMES,
+    max_b_frames: int = 0,
+    rotation: int = 0,
+    zoom: int = 1,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Encode `picture(0)`, `picture(1)`, ... at 25 frames a second, or at `stamps` (in 1/1000 s)."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream: Any = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = zoom * WIDTH, zoom * HEIGHT, pix_fmt
+        stream.codec_context.max_b_frames = max_b_frames
+        stream.codec_context.gop_size = 10
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if stamps is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(num_frames):
+            pixels = picture(number).repeat(zoom, axis=0).repeat(zoom, axis=1)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
+            frame.pts = number if stamps is None else stamps[number]
+            frame.time_base = Fraction(1, 25) if stamps is None else Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def encode_audio(path: Path) -> Path:
+    """A second of silence without any video."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), layout="mono")
+        samples.sample_rate = 8000
+        container.mux(stream.encode(samples))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(source: Path, path: Path, part: float) -> Path:
+    """The first `part` of a file."""
+    data = source.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    return path
+
+
+def damage(source: Path, path: Path, at: float, size: int = 40) -> Path:
+    """A copy with some bytes overwritten."""
+    shutil.copy(source, path)
+    with path.open("r+b") as file:
+        file.seek(int(source.stat().st_size * at))
+        file.write(b"\xff" * size)
+    return path
+
+
+_H264 = {"preset": "fast", "x264-params": "keyint=10:min-keyint=10:scenecut=0"}
+
+VIDEOS: dict[str, Callable[[Path], Path]] = {
+    "h264.mp4": lambda p: encode(p, "libx264", options=_H264),
+    "h264_b_frames.mp4": lambda p: encode(p, "libx264", options=_H264, max_b_frames=3),
+    "h264_open_gop.mkv": lambda p: encode(
+        p, "libx264", options=_H264 | {"x264-params": _H264["x264-params"] + ":open-gop=1"}, max_b_frames=3
+    ),
+    "h264_refresh.mp4": lambda p: encode(p, "libx264", options={"x264-params": "keyint=10:intra-refresh=1:scenecut=0"}),
+    "h264.ts": lambda p: encode(p, "libx264", options=_H264, max_b_frames=2),
+    "h264.avi": lambda p: encode(p, "libx264", options=_H264, max_b_frames=2),
+    "h264_444.mp4": lambda p: encode(p, "libx264", "yuv444p", options=_H264),
+    "h264_gray.mp4": lambda p: encode(p, "libx264", "gray", options=_H264),
+    "h264_10bit.mp4": lambda p: encode(p, "libx264", "yuv420p10le", options=_H264),
+    "h264_fragmented.mp4": lambda p: encode(
+        p, "libx264", options=_H264, container_options={"movflags": "frag_keyframe+empty_moov"}
+    ),
+    "h264_raw.264": lambda p: encode(p, "libx264", options=_H264, max_b_frames=2),
+    "-dash.mp4": lambda p: encode(p, "libx264", options=_H264, num_frames=5),
+    "one_frame.mp4": lambda p: encode(p, "libx264", options=_H264, num_frames=1),
+    "variable_rate.mp4": lambda p: encode(
+        p, "libx264", options=_H264, stamps=(np.arange(NUM_FRAMES) ** 2 * 7).tolist(), max_b_frames=2
+    ),
+    "hevc.mp4": lambda p: encode(p, "libx265", options={"x265-params": "keyint=10:log-level=none"}, max_b_frames=3),
+    "av1.mkv": lambda p: encode(p, "libsvtav1", options={"preset": "12", "svtav1-params": "keyint=10"}),
+    "vp8.webm": lambda p: encode(p, "libvpx", options={"deadline": "realtime", "auto-alt-ref": "1"}),
+    "vp9.webm": lambda p: encode(p, "libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
+    "vp9_alpha.webm": lambda p: encode(p, "libvpx-vp9", "yuva420p", options={"deadline": "realtime", "cpu-used": "8"}),
+    "mpeg4.mp4": lambda p: encode(p, "mpeg4", max_b_frames=2),
+    "mpeg4.avi": lambda p: encode(p, "mpeg4", max_b_frames=2),
+    "mpeg1.mpg": lambda p: encode(p, "mpeg1video", max_b_frames=2),
+    "mpeg2.ts": lambda p: encode(p, "mpeg2video", max_b_frames=2),
+    "mjpeg.avi": lambda p: encode(p, "mjpeg", "yuvj420p"),
+    "alpha.mov": lambda p: encode(p, "qtrle", "argb"),
+    "gray.mkv": lambda p: encode(p, "ffv1", "gray"),
+    "pictures.gif": lambda p: encode(p, "gif", "rgb8"),
+}
+"""File name -> how to make it."""

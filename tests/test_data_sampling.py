@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trishift.data.sampling import (
+    SamplingSpec,
+    dense_test,
+    dense_train,
+    legacy_dense_train,
+    legacy_uniform,
+    m4_dense_test,
+    m4_test,
+    m4_train,
+    paddle_test,
+    paddle_train,
+    sample,
+    twice_test,
+    uniform_test,
+    uniform_train,
+)
+from trishift.errors import RecipeError
+
+ALL_MODES = ["uniform", "dense", "twice", "m4", "m4_dense", "paddle"]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def drawn(draw: object, times: int = 300) -> np.ndarray:
+    """(times, T) draws with different seeds."""
+    return np.concatenate([draw(rng(seed)) for seed in range(times)])  # type: ignore[operator]
+
+
+def from_one(frames: np.ndarray) -> list[list[int]]:
+    """As the originals count."""
+    return (frames + 1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("n", "frames"),
+    [
+        (3, [1, 1, 1, 2, 2, 3, 3, 3]),
+        (5, [1, 1, 2, 3, 3, 4, 5, 5]),
+        (8, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (30, [2, 6, 10, 14, 17, 21, 25, 29]),
+        (165, [11, 31, 52, 73, 93, 114, 135, 155]),
+        (1, [1] * 8),
+    ],
+)
+def test_uniform_test_frames_of_the_original(n: int, frames: list[int]) -> None:
+    assert from_one(uniform_test(n, 8)) == [frames]
+
+
+def test_uniform_test_windows_follow_the_formula_of_msn() -> None:
+    """Starts floor(tau / 2 + tau * i), tau = (L - 4) / S; window centres are symmetric in the clip."""
+    windows = uniform_test(100, 8, length=5).reshape(8, 5)
+    assert (windows[:, 2] + 1).tolist() == [9, 21, 33, 45, 57, 69, 81, 93]
+    assert (np.diff(windows, axis=1) == 1).all()
+
+
+def test_windows_repeat_the_last_frame() -> None:
+    assert uniform_test(3, 2, length=5).tolist() == [[0, 1, 2, 2, 2, 0, 1, 2, 2, 2]]
+
+
+def test_twice_test_frames_of_the_original() -> None:
+    expected = [[2, 6, 10, 14, 17, 21, 25, 29], [1, 4, 8, 12, 16, 19, 23, 27]]
+    assert from_one(twice_test(30, 8)) == expected
+
+
+def test_uniform_train_draws_each_place_of_each_segment_alone() -> None:
+    draws = drawn(lambda r: uniform_train(27, 4, r))
+    for k in range(4):
+        assert set(draws[:, k]) == set(range(6 * k, 6 * k + 6))
+    offsets = draws - 6 * np.arange(4)
+    assert (offsets != offsets[:, :1]).any()
+
+
+def test_uniform_train_windows_stay_inside() -> None:
+    draws = drawn(lambda r: uniform_train(20, 4, r, length=5)).reshape(-1, 4, 5)
+    assert draws.max() <= 19
+    for k in range(4):
+        assert set(draws[:, k, 0]) == set(range(4 * k, 4 * k + 4))
+
+
+def test_uniform_train_stretches_short_clips_in_order() -> None:
+    draws = drawn(lambda r: uniform_train(5, 8, r))
+    assert (np.diff(draws, axis=1) >= 0).all()
+    assert set(draws[:, 0]) == {0}
+    assert set(draws[:, 7]) == {4}
+    assert set(draws.ravel()) == set(range(5))
+
+
+def test_uniform_train_of_as_many_frames_as_segments_takes_each() -> None:
+    assert uniform_train(8, 8, rng()).tolist() == [list(range(8))]
+
+
+def test_dense_test_starts_of_the_original() -> None:
+    clips = dense_test(100, 8)
+    assert from_one(clips[:, :1].T) == [[1, 5, 9, 13, 17, 21, 25, 29, 33, 37]]
+    assert np.diff(clips, axis=1).tolist() == [[8] * 7] * 10
+
+
+def test_dense_clips_of_short_videos_wrap() -> None:
+    assert from_one(dense_test(20, 8, clips=2)) == [[1, 9, 17, 5, 13, 1, 9, 17]] * 2
+
+
+def test_dense_train_draws_every_start_but_the_legacy_one_misses_the_last() -> None:
+    assert set(drawn(lambda r: dense_train(66, 8, r))[:, 0]) == {0, 1, 2}
+    assert set(drawn(lambda r: legacy_dense_train(66, 8, r))[:, 0]) == {0, 1}
+    assert set(drawn(lambda r: legacy_dense_train(64, 8, r), 20)[:, 0]) == {0}
+
+
+def test_m4_resamples_to_30_frames_a_second() -> None:
+    """60 fps: every second frame; 15 fps: every frame twice."""
+    assert m4_test(160, 8, fps=60).tolist() == (2 * uniform_test(80, 8)).tolist()
+    assert m4_test(40, 8, fps=15).tolist() == (uniform_test(80, 8) // 2).tolist()
+    assert m4_test(90, 8, fps=30).tolist() == m4_test(90, 8).tolist() == uniform_test(90, 8).tolist()
+    assert m4_dense_test(160, 8, fps=60).tolist() == [[0, 22, 44, 66, 90, 112, 134, 158]]
+
+
+def test_m4_train_shares_one_offset() -> None:
+    draws = drawn(lambda r: m4_train(80, 8, r))
+    assert (np.diff(draws, axis=1) == 10).all()
+    assert set(draws[:, 0]) == set(range(10))
+
+
+def test_paddle_formulas() -> None:
+    """Segments of floor(n / T) frames, the window in the middle; short clips wrap."""
+    assert paddle_test(83, 8).tolist() == [[4, 14, 24, 34, 44, 54, 64, 74]]
+    assert paddle_test(83, 2, length=3).reshape(2, 3).tolist() == [[19, 20, 21], [60, 61, 62]]
+    assert paddle_test(83, 2, length=3, legacy_centre=True).reshape(2, 3).tolist() == [[20, 21, 22], [61, 62, 63]]
+    assert paddle_test(5, 8).tolist() == [[0, 1, 2, 3, 4, 0, 1, 2]]
+    assert paddle_test(8, 4, length=3).reshape(4, 3).tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 6], [6, 7, 0]]
+    draws = drawn(lambda r: paddle_train(43, 4, r, length=3)).reshape(-1, 4, 3)
+    for k in range(4):
+        assert set(draws[:, k, 0]) == set(range(10 * k, 10 * k + 8))
+
+
+def test_legacy_uniform_repeats_the_first_frame_of_short_clips() -> None:
+    assert legacy_uniform(8, 8, None).tolist() == [[0] * 8]
+    assert legacy_uniform(9, 8, None).tolist() == uniform_test(9, 8).tolist()
+    assert legacy_uniform(7, 8, rng()).tolist() == [[0] * 8]
+    assert legacy_uniform(8, 8, rng()).tolist() == [list(range(8))]
+    assert legacy_uniform(12, 8, None, length=5).reshape(8, 5)[:, 0].tolist() == [0] * 8
+    starts = drawn(lambda r: legacy_uniform(10, 8, r, length=5)).reshape(-1, 8, 5)[:, :, 0]
+    assert (np.diff(starts, axis=1) >= 0).all()
+    assert set(starts.ravel()) == set(range(6))
+
+
+@given(
+    mode=st.sampled_from(ALL_MODES),
+    n=st.integers(1, 300),
+    T=st.integers(1, 32),
+    length=st.integers(1, 5),
+    training=st.booleans(),
+    fps=st.none() | st.floats(1, 240),
+    legacy=st.booleans(),
+)
+def test_every_mode_gives_frames_that_exist(
+    mode: str, n: int, T: int, length: int, training: bool, fps: float | None, legacy: bool
+) -> None:
+    options = {"legacy_short_clips": legacy and mode == "uniform", "legacy_dense_start": legacy and mode == "dense"}
+    spec = SamplingSpec(mode, length=1 if mode.startswith("m4") else length, **options)  # type: ignore[arg-type]
+    frames = sample(spec, n, T, training=training, rng=rng() if training else None, fps=fps)
+    assert frames.shape == (1 if training else spec.num_clips, T * spec.length)
+    assert frames.dtype == np.int64
+    assert frames.min() >= 0 and frames.max() < n
+
+
+def test_training_depends_on_nothing_but_rng() -> None:
+    spec = SamplingSpec()
+    one, same, other = (sample(spec, 200, 8, training=True, rng=rng(seed)).tolist() for seed in (1, 1, 2))
+    assert one == same != other
+
+
+def test_random_tests_are_a_legacy_option() -> None:
+    spec = SamplingSpec(clips=10, legacy_random_test=True)
+    clips = sample(spec, 100, 8, training=False, rng=rng())
+    assert clips.shape == (10, 8)
+    assert len({tuple(clip) for clip in clips.tolist()}) > 1
+    with pytest.raises(ValueError, match="rng"):
+        sample(spec, 100, 8, training=False)
+
+
+def test_numbers_of_clips() -> None:
+    assert [SamplingSpec(mode).num_clips for mode in ALL_MODES] == [1, 10, 2, 1, 1, 1]  # type: ignore[arg-type]
+    assert SamplingSpec("dense", clips=3).num_clips == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": 0}, "length"),
+        ({"clips": 3}, "mode uniform has 1 clips"),
+        ({"mode": "m4", "length": 5}, "single frames"),
+        ({"mode": "dense", "legacy_short_clips": True}, "is for mode uniform"),
+        ({"legacy_dense_start": True}, "is for mode dense"),
+        ({"legacy_paddle_centre": True}, "is for mode paddle"),
+    ],
+)
+def test_impossible_specs_are_errors(options: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        SamplingSpec(**options)  # type: ignore[arg-type]
