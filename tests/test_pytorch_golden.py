@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.golden_records import SPECS, load_record  # noqa: E402
+
 from trishift.backends.base import Execution  # noqa: E402
 from trishift.backends.pytorch.session import Session  # noqa: E402
 
