@@ -18,7 +18,6 @@ OPTIONS = {
     "num_segments": "frames per clip (T)",
     "shift": "none (TSN), block or blockres (TSM)",
     "shift_div": "the shift moves 1/shift_div of the channels each way",
-    "temporal_pool": "whether T is halved before layer2",
     "relations": "relations of a TRN in evaluation: expected, all, first or sampled",
     "modality": "rgb, flow or rgbdiff",
     "labels": "class names: a file, `jester`, or `none`",

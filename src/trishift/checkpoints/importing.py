@@ -210,7 +210,7 @@ def _meta(file: WeightFile) -> dict[str, Any]:
 
 def describe_model(spec: ModelSpec) -> str:
     """A model in a few words: `resnet50, 8 segments, shift 1/8 blockres, 400 classes`."""
-    words = [spec.backbone, f"{spec.num_segments} segments"]
+    words = [spec.backbone, f"{spec.num_segments} segment{'s' if spec.num_segments > 1 else ''}"]
     if spec.in_channels != 3:
         words.append(f"{spec.in_channels} channels")
     if spec.shift is not None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
 from trishift.checkpoints.formats import protobuf
-from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, read_array, reading, widen_bfloat16
+from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, raw_bytes, read_array, reading, widen_bfloat16
 from trishift.errors import CheckpointError
 
 _SLICE = 512 * 2**20  # bytes of a tensor in one value
@@ -139,7 +139,7 @@ def write_ckpt(path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapp
         for name, array in tensors.items():
             if array.dtype not in names:
                 raise CheckpointError(f"{path}: {name} has type {array.dtype}, which MindSpore files cannot hold")
-            data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            data = np.frombuffer(raw_bytes(array), np.uint8)
             for start in range(0, max(data.size, 1), _SLICE):
                 _write_value(file, name, array.shape, names[array.dtype], data[start : start + _SLICE])
         for name, text in extras.items():

@@ -84,8 +84,3 @@ def _write(file: BinaryIO, value: Any, array: Callable[[np.ndarray], Any]) -> No
         items((array(value),))
     else:
         raise TypeError(f"{type(value).__name__} cannot be stored")
-
-
-def raw_bytes(array: np.ndarray) -> memoryview:
-    """The numbers of an array, row by row, without a copy where they lie so."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -161,7 +161,7 @@ class _Unpickler(pickle._Unpickler):
             raise ValueError("state for something that is no object")
         super().load_build()  # type: ignore[misc]
 
-    dispatch: ClassVar = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
 
     def persistent_load(self, pid: Any) -> Any:
         if self._persistent_load is None:

@@ -18,12 +18,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
-from trishift.checkpoints.formats.pickle_writer import Call, Global, Persistent, dump, raw_bytes
+from trishift.checkpoints.formats.pickle_writer import Call, Global, Persistent, dump
 from trishift.checkpoints.formats.pickles import NUMPY, Inert, PickledArray, unpickle
 from trishift.checkpoints.formats.stored import (
     StoredTensor,
     WeightFile,
     in_memory,
+    raw_bytes,
     read_array,
     reading,
     widen_bfloat16,
@@ -254,17 +255,19 @@ class _Storages(dict[str, np.ndarray]):
         return Call(Global("torch._utils", "_rebuild_tensor_v2"), (storage, 0, array.shape, strides, False, hooks))
 
 
-def write_pytorch(path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapping[str, Any]) -> None:
-    """Write `{**extras, "state_dict": tensors}`, which `torch.load(path, weights_only=True)` reads.
+def write_pytorch(
+    path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapping[str, Any], container: str | None = "state_dict"
+) -> None:
+    """Write `{**extras, container: tensors}`, or all in one dictionary, which `torch.load(weights_only=True)` reads.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        CheckpointError: the file cannot be written, or PyTorch has no such type.
     """
+    content = {**extras, **({container: dict(tensors)} if container else tensors)}
 
     def write(file: BinaryIO) -> None:
-        pickled = BytesIO()
-        storages = _Storages()
-        dump(pickled, {**extras, "state_dict": dict(tensors)}, 2, storages.add)
+        pickled, storages = BytesIO(), _Storages()
+        dump(pickled, content, 2, storages.add)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr("archive/data.pkl", pickled.getvalue())
             archive.writestr("archive/byteorder", "little")

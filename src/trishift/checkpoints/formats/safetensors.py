@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
-from trishift.checkpoints.formats.stored import StoredTensor, read_array, reading, widen_bfloat16
+from trishift.checkpoints.formats.stored import StoredTensor, raw_bytes, read_array, reading, widen_bfloat16
 from trishift.errors import CheckpointError
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -112,6 +112,6 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray], metad
         file.write(struct.pack("<Q", len(encoded)) + encoded)
         for array in tensors.values():
             little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-            file.write(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
+            file.write(raw_bytes(little))
 
     write_atomically(path, write)

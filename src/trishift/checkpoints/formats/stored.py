@@ -61,6 +61,11 @@ def read_array(path: Path, offset: int, dtype: np.dtype[Any], count: int) -> np.
     return array
 
 
+def raw_bytes(array: np.ndarray) -> memoryview:
+    """The numbers of an array, row by row, without a copy where they lie so."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
 @contextmanager
 def reading(path: Path, format: str) -> Iterator[None]:
     """Turn whatever goes wrong on a stranger's bytes into one clear line."""

@@ -1,0 +1,115 @@
+"""From any supported file to any other: the whole way, with a report and, on demand, a proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trishift.backends import FRAMEWORKS
+from trishift.checkpoints.canonical import Checkpoint
+from trishift.checkpoints.exporting import framework_of, write_dialect, write_native
+from trishift.checkpoints.files import sha256
+from trishift.checkpoints.importing import import_weights
+from trishift.checkpoints.report import Report
+from trishift.checkpoints.verification import Difference, verify
+from trishift.errors import CheckpointError, FrameworkError
+
+TOLERANCE = 1e-4  # of the largest logit
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion did.
+
+    Attributes:
+        checkpoint: the weights in canonical form, with their origin.
+        report: what became of every tensor.
+        differences: one a verified framework.
+    """
+
+    checkpoint: Checkpoint
+    report: Report
+    differences: tuple[Difference, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.report), *map(str, self.differences)])
+
+
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    framework: str | None = None,
+    dialect: str | None = None,
+    to_dialect: str | None = None,
+    backbone: str | None = None,
+    verify: bool = False,
+    tolerance: float = TOLERANCE,
+    force: bool = False,
+    **options: Any,
+) -> Conversion:
+    """Convert a weight file. The suffix of `destination` chooses its format; `.safetensors` runs in all frameworks.
+
+    Args:
+        source: file of any supported family.
+        destination: new file.
+        framework: who the result is for; must agree with the suffix.
+        dialect: family of the source, where recognition is wrong.
+        to_dialect: family of the result, to go back to an original code base; default our own network.
+        backbone: refuse a source that holds another one.
+        verify: run source and result on a fixed random clip and compare.
+        tolerance: largest relative difference that passes.
+        force: replace an existing destination.
+        options: answers to what the source leaves open, see `import_weights`.
+
+    Raises:
+        CheckpointError: see `import_weights`; the destination exists, or the results differ.
+        FrameworkError: a framework needed to verify is missing.
+    """
+    source, destination = Path(source), Path(destination)
+    _check_destination(source, destination, framework, force)
+    checkpoint, report = import_weights(source, dialect=dialect, **options)
+    found = checkpoint.spec.backbone if checkpoint.spec else "nothing known"
+    if backbone not in (None, found):
+        raise CheckpointError(f"{source}: holds {found}, not {backbone}")
+    origin = {"file": source.name, **checkpoint.meta.get("origin", {}), "sha256": sha256(source)}
+    checkpoint = replace(checkpoint, meta={**checkpoint.meta, "origin": origin})
+    if to_dialect:
+        write_dialect(destination, checkpoint, to_dialect)
+    else:
+        write_native(destination, checkpoint)
+    if not verify:
+        return Conversion(checkpoint, report)
+    frameworks = [framework or framework_of(destination)] if framework or framework_of(destination) else FRAMEWORKS
+    return _proven(Conversion(checkpoint, report), destination, to_dialect, [f for f in frameworks if f], tolerance)
+
+
+def _check_destination(source: Path, destination: Path, framework: str | None, force: bool) -> None:
+    if framework is not None and framework not in FRAMEWORKS:
+        raise FrameworkError(f"framework {framework!r} is unknown; one of {', '.join(FRAMEWORKS)}")
+    implied = framework_of(destination)
+    if implied is not None and framework not in (None, implied):
+        raise CheckpointError(f"{destination}: ends like a {implied} file, but framework is {framework}")
+    if not source.exists():
+        raise CheckpointError(f"{source}: no such file")
+    if destination.exists():
+        if destination.is_dir() or source.samefile(destination):
+            raise CheckpointError(f"{destination}: is in the way; choose another name")
+        if not force:
+            raise CheckpointError(f"{destination}: exists already; --force replaces it")
+    if not destination.parent.is_dir():
+        raise CheckpointError(f"{destination}: its folder does not exist")
+
+
+def _proven(
+    conversion: Conversion, destination: Path, dialect: str | None, frameworks: Sequence[str], tolerance: float
+) -> Conversion:
+    """Read the result back and run it; a result that differs stays on disk to be looked at."""
+    result, _ = import_weights(destination, dialect=dialect, fallback=conversion.checkpoint.spec)
+    differences = tuple(verify(conversion.checkpoint, result, frameworks))
+    worst = max(differences, key=lambda difference: difference.relative)
+    if not worst.relative <= tolerance:
+        raise CheckpointError(f"{destination}: not the same model within {tolerance:g}: {worst}")
+    return replace(conversion, differences=differences)

@@ -1,0 +1,107 @@
+"""What a file is: its format, its family, its model, and what it leaves open."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trishift.checkpoints.canonical import TRAINING_PREFIX
+from trishift.checkpoints.files import open_weights, sha256
+from trishift.checkpoints.formats.stored import WeightFile
+from trishift.checkpoints.importing import import_weights
+from trishift.checkpoints.recognition import recognize
+from trishift.checkpoints.report import Report
+from trishift.errors import CheckpointError
+
+_LONGEST = 100  # characters of a container's entry that are printed
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Facts about a weight file.
+
+    Attributes:
+        format: file format.
+        size: bytes on disk.
+        sha256: of the file.
+        tensors: number of tensors, training state left out.
+        numbers: of all of them together.
+        dtypes: number type to number of tensors.
+        extras: what else the container tells.
+        report: how its tensors match the model it was recognised as; None where that failed.
+        problem: why it was not recognised, or which option it needs.
+        details: label and origin lines.
+    """
+
+    path: Path
+    format: str
+    size: int
+    sha256: str
+    tensors: int
+    numbers: int
+    dtypes: dict[str, int]
+    extras: dict[str, Any]
+    report: Report | None
+    problem: str | None
+    details: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        types = ", ".join(f"{count} {dtype}" for dtype, count in self.dtypes.items())
+        lines = [
+            f"{self.path}: {self.format}, {self.size:,} bytes, sha256 {self.sha256}",
+            f"  {self.tensors} tensors of {self.numbers:,} numbers ({types})",
+            *(f"  {key}: {value}" for key, value in self.extras.items()),
+            *(f"  {line}" for line in self.details),
+        ]
+        return "\n".join([*lines, str(self.report) if self.report else f"  {self.problem}"])
+
+
+def inspect_weights(path: str | Path, **options: Any) -> Inspection:
+    """Say what a file is; `options` as for `import_weights`.
+
+    Raises:
+        CheckpointError: the file is not readable at all. One that is merely not recognised is described.
+    """
+    file = open_weights(path)
+    tensors = {name: tensor for name, tensor in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}
+    report, problem, details = None, None, []
+    try:
+        checkpoint, report = import_weights(path, allow_partial=True, **options)
+        if checkpoint.labels:
+            details.append(f"labels: {', '.join(checkpoint.labels[:3])}, ...")
+        details += [f"{key}: {_short(value)}" for key, value in checkpoint.meta.items() if value is not None]
+        if len(tensors) < len(file.tensors):
+            details.append(f"training state of {len(file.tensors) - len(tensors)} tensors: the run can be resumed")
+    except CheckpointError as error:
+        problem = f"{_family(file)}{error}"
+    files = [file.path] if file.path.is_file() else [entry for entry in file.path.iterdir() if entry.is_file()]
+    return Inspection(
+        path=file.path,
+        format=file.format,
+        size=sum(entry.stat().st_size for entry in files),
+        sha256=sha256(path),
+        tensors=len(tensors),
+        numbers=sum(math.prod(tensor.shape) for tensor in tensors.values()),
+        dtypes=dict(Counter(tensor.dtype for tensor in tensors.values())),
+        extras={key: value for key, value in file.extras.items() if len(str(value)) <= _LONGEST},
+        report=report,
+        problem=problem,
+        details=tuple(details),
+    )
+
+
+def _family(file: WeightFile) -> str:
+    """The family of a file whose model is not certain, as the start of a line."""
+    try:
+        recognition = recognize(file)
+    except CheckpointError:
+        return ""
+    return f"{recognition.dialect.title}, {recognition.backbone}; "
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

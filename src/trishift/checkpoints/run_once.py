@@ -1,0 +1,31 @@
+"""`python -m trishift.checkpoints.run_once FRAMEWORK WEIGHTS LOGITS`: logits of a fixed random clip, for verification."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from trishift.backends import open_session
+from trishift.checkpoints import canonical
+from trishift.relations import prediction_relations
+from trishift.spec import InputSpec
+
+_SEED = 0
+
+
+def predict(framework: str, weights: Path) -> np.ndarray:
+    """(1, K) logits of a canonical file on one clip of normal noise in the model's size."""
+    checkpoint = canonical.load(weights)
+    spec, side = checkpoint.spec, (checkpoint.input or InputSpec()).crop
+    assert spec is not None
+    shape = (1, spec.num_segments, spec.in_channels, side, side)
+    clip = np.random.default_rng(_SEED).standard_normal(shape).astype(np.float32)
+    session = open_session(framework, spec)
+    session.load_tensors(checkpoint.tensors)
+    return session.predict(clip, prediction_relations(spec))
+
+
+if __name__ == "__main__":
+    np.save(sys.argv[3], predict(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,89 @@
+"""Proof of a conversion: source and result give the same logits on the same clip, each in its framework.
+
+Every framework runs in a process of its own (see run_once.py), for they do not share one gladly.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from trishift.backends import check_framework
+from trishift.checkpoints import canonical
+from trishift.checkpoints.canonical import Checkpoint
+from trishift.errors import CheckpointError, FrameworkError
+
+REFERENCE = "pytorch"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Largest difference between the logits of source and result.
+
+    Attributes:
+        framework: that of the result.
+        absolute: max |a - b|.
+        relative: max |a - b| / max |a|.
+    """
+
+    framework: str
+    absolute: float
+    relative: float
+
+    def __str__(self) -> str:
+        return (
+            f"{REFERENCE} (source) against {self.framework} (result): "
+            f"max absolute difference {self.absolute:.3g}, max relative difference {self.relative:.3g}"
+        )
+
+
+def verify(source: Checkpoint, result: Checkpoint, frameworks: Sequence[str]) -> list[Difference]:
+    """Compare logits on a fixed random clip: the source in PyTorch, the result in each of `frameworks`.
+
+    A backbone without a classifier gets one that averages its features.
+
+    Raises:
+        FrameworkError: a framework is missing or fails.
+    """
+    for framework in (REFERENCE, *frameworks):
+        check_framework(framework)
+    with tempfile.TemporaryDirectory() as folder:
+        expected = _run(with_classifier(source), REFERENCE, Path(folder))
+        differences = []
+        for framework in frameworks:
+            found = _run(with_classifier(result), framework, Path(folder))
+            absolute = float(np.abs(expected - found).max())
+            differences.append(Difference(framework, absolute, absolute / float(np.abs(expected).max())))
+    return differences
+
+
+def with_classifier(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint, if it lacks a classifier with one whose single logit is the mean of the features."""
+    spec = checkpoint.spec
+    if spec is None:
+        raise CheckpointError("the checkpoint does not say what model it is; it cannot be run")
+    if spec.num_classes:
+        return checkpoint
+    width = spec.feature_width
+    head = {"head.fc.weight": np.full((1, width), 1 / width, np.float32), "head.fc.bias": np.zeros(1, np.float32)}
+    return replace(checkpoint, spec=replace(spec, num_classes=1), tensors={**checkpoint.tensors, **head})
+
+
+def _run(checkpoint: Checkpoint, framework: str, folder: Path) -> np.ndarray:
+    weights, logits = folder / "weights.safetensors", folder / "logits.npy"
+    canonical.save(weights, checkpoint)
+    command = [sys.executable, "-m", "trishift.checkpoints.run_once", framework, str(weights), str(logits)]
+    source = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise FrameworkError(f"{framework} could not run the weights: {reason}")
+    return np.asarray(np.load(logits))

@@ -1,0 +1,47 @@
+"""`trishift convert`: weights of any family to any framework, with a report and, on demand, a proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trishift.backends import FRAMEWORKS
+from trishift.commands.arguments import add_import_options, import_options, make_parser
+
+EXAMPLES = """\
+  trishift convert tsm_k400_segment8.pth tsm.safetensors            (runs in every framework)
+  trishift convert tsm_k400_segment8.pth tsm.ckpt --framework mindspore --verify
+  trishift convert TSM_k400.pdparams tsm.pth --num-segments 8 --shift blockres
+  trishift convert runs/best.safetensors back.pth --to-dialect tsm  (for the original code)
+"""
+
+
+def main(arguments: list[str], backbone: str | None = None) -> None:
+    """Parse, convert and print the report; `backbone` refuses sources that hold another one."""
+    parser = make_parser("convert", "Convert weights between frameworks and code bases.", EXAMPLES)
+    parser.add_argument("source", type=Path, help="weights of any supported family")
+    parser.add_argument("destination", type=Path, help=".safetensors, .pth, .ckpt or .pdparams; the suffix decides")
+    parser.add_argument("--framework", choices=FRAMEWORKS, help="default: that of the suffix")
+    add_import_options(parser)
+    parser.add_argument("--to-dialect", help="write for an original code base instead of our own network")
+    parser.add_argument("--allow-partial", action="store_true", help="take the tensors that fit, leave out the rest")
+    parser.add_argument("--verify", action="store_true", help="run source and result and compare their logits")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="largest relative difference; default: 1e-4")
+    parser.add_argument("--force", action="store_true", help="replace an existing destination")
+    options = parser.parse_args(arguments)
+
+    from trishift.checkpoints import convert
+
+    conversion = convert(
+        options.source,
+        options.destination,
+        framework=options.framework,
+        to_dialect=options.to_dialect,
+        backbone=backbone,
+        allow_partial=options.allow_partial,
+        verify=options.verify,
+        tolerance=options.tolerance,
+        force=options.force,
+        **import_options(options),
+    )
+    print(conversion)
+    print(f"written: {options.destination}")

@@ -1,0 +1,25 @@
+"""`trishift inspect`: say what a weight file is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trishift.commands.arguments import add_import_options, import_options, make_parser
+
+EXAMPLES = """\
+  trishift inspect TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth
+  trishift inspect runs/gestures-tsm/last.safetensors
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse and print."""
+    parser = make_parser("inspect", "Say what weight files are: format, family, model, open questions.", EXAMPLES)
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="weight file, or folder of Paddle 1.x")
+    add_import_options(parser)
+    options = parser.parse_args(arguments)
+
+    from trishift.checkpoints import inspect_weights
+
+    for file in options.files:
+        print(inspect_weights(file, **import_options(options)))
