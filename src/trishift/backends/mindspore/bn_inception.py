@@ -1,0 +1,96 @@
+"""BNInception (Ioffe & Szegedy 2015, arXiv:1502.03167; Caffe conversion of TSN) on frames, with temporal shifts.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from trishift import architectures
+from trishift.architectures import BN_INCEPTION_BLOCKS
+from trishift.backends.mindspore.batch_norm import batch_norm
+from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.spec import ModelSpec
+
+
+class ConvNormRelu(nn.Cell):
+    """Padded convolution with bias, batch norm, ReLU."""
+
+    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=True
+        )
+        self.bn = batch_norm(channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        return ops.relu(self.bn(self.conv(x)))
+
+
+def reduce_pool() -> nn.MaxPool2d:
+    """The halving max-pool of Caffe: 3x3, stride 2, no padding, sizes rounded up."""
+    return nn.MaxPool2d(3, 2, pad_mode="pad", ceil_mode=True)
+
+
+def block_pool(block: architectures.InceptionBlock) -> nn.Cell:
+    """The pool of an inception block's pool branch."""
+    if block.stride == 2:
+        return reduce_pool()
+    if block.pool == "max":
+        return nn.MaxPool2d(3, 1, pad_mode="pad", padding=1)
+    return nn.AvgPool2d(3, 1, pad_mode="pad", padding=1)  # Caffe counts the padding zeros
+
+
+class InceptionBlock(nn.Cell):
+    """Concatenation of 1x1, 3x3, double 3x3 and pool branches, which read the (shifted) block input.
+
+    The two stride-2 blocks have no 1x1 branch and pass their pooled input on unprojected.
+    """
+
+    def __init__(self, block: architectures.InceptionBlock, shift: nn.Cell) -> None:
+        super().__init__()
+        self.shift = shift
+        inputs, stride = block.in_channels, block.stride
+        self.one = ConvNormRelu(inputs, block.one, 1) if block.one else None
+        self.three_reduce = ConvNormRelu(inputs, block.three[0], 1)
+        self.three = ConvNormRelu(block.three[0], block.three[1], 3, stride)
+        self.double_reduce = ConvNormRelu(inputs, block.double[0], 1)
+        self.double_1 = ConvNormRelu(block.double[0], block.double[1], 3)
+        self.double_2 = ConvNormRelu(block.double[1], block.double[2], 3, stride)
+        self.pool = block_pool(block)
+        self.projection = ConvNormRelu(inputs, block.projection, 1) if block.projection else nn.Identity()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        x = self.shift(x)
+        three = self.three(self.three_reduce(x))
+        double = self.double_2(self.double_1(self.double_reduce(x)))
+        pooled = self.projection(self.pool(x))
+        if self.one is None:
+            return ops.concat((three, double, pooled), 1)
+        return ops.concat((self.one(x), three, double, pooled), 1)
+
+
+class BNInception(nn.Cell):
+    """A BNInception that turns frames into pooled features."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.pool = reduce_pool()
+        self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, 7, stride=2)
+        self.conv2_shift = shift_at(spec, "conv2", spec.num_segments)
+        self.conv2_3x3_reduce = ConvNormRelu(64, 64, 1)
+        self.conv2_3x3 = ConvNormRelu(64, 192, 3)
+        for block in BN_INCEPTION_BLOCKS:
+            self.insert_child_to_cell(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
+        self._blocks = [getattr(self, block.name) for block in BN_INCEPTION_BLOCKS]
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, F)."""
+        x = self.conv2_shift(self.pool(self.conv1_7x7_s2(x)))
+        x = self.pool(self.conv2_3x3(self.conv2_3x3_reduce(x)))
+        for block in self._blocks:
+            x = block(x)
+        return x.mean((2, 3))

@@ -1,0 +1,65 @@
+"""The processes of a data-parallel run, as msrun describes them in the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from mindspore import Tensor, communication, ops
+
+from trishift.errors import FrameworkError
+
+
+class Ranks:
+    """This process among its equals; alone (rank 0 of 1) unless `distributed`.
+
+    The device must have been chosen: tensors travel by HCCL between NPUs, by MCCL between CPUs.
+
+    Raises:
+        FrameworkError: `distributed` without a launcher.
+    """
+
+    def __init__(self, distributed: bool) -> None:
+        self.rank, self.world_size = 0, 1
+        if not distributed:
+            return
+        if "MS_ROLE" not in os.environ:
+            raise FrameworkError(
+                "distributed: no launcher in the environment; start with msrun --worker_num N --local_worker_num N, "
+                "or set execution.distributed=false"
+            )
+        communication.init()
+        self.rank, self.world_size = communication.get_rank(), communication.get_group_size()
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean of a float32 tensor over all ranks."""
+        return ops.AllReduce()(tensor) / self.world_size if self.world_size > 1 else tensor
+
+    def means(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The means of float32 tensors over all ranks, in one message."""
+        if self.world_size == 1 or not tensors:
+            return tuple(tensors)
+        flat = self.mean(ops.concat([tensor.reshape(-1) for tensor in tensors]))
+        parts = ops.split(flat, [tensor.size for tensor in tensors])
+        return tuple(part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""
+        if self.world_size == 1:
+            return array
+        mine = array.tobytes()
+        words = np.frombuffer(mine.ljust(-(-len(mine) // 4) * 4, b"\0"), np.int32)  # MCCL gathers no bytes
+        everything = ops.AllGather()(Tensor(words.copy())).asnumpy().reshape(self.world_size, -1)
+        arrays = [np.frombuffer(part.tobytes()[: len(mine)], array.dtype).reshape(array.shape) for part in everything]
+        return np.concatenate(arrays)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self.mean(ops.zeros(1)).asnumpy()  # the read waits for the exchange
+
+    def close(self) -> None:
+        """Leave the process group."""
+        if self.world_size > 1:
+            communication.release()
+            self.rank, self.world_size = 0, 1

@@ -1,0 +1,76 @@
+"""MobileNetV2 1.0 (Sandler et al. 2018, arXiv:1801.04381) on frames, with temporal shifts.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn
+
+from trishift import architectures
+from trishift.architectures import MOBILENET_V2_LAST_WIDTH, MOBILENET_V2_STEM_WIDTH, inverted_residuals
+from trishift.backends.mindspore.batch_norm import batch_norm
+from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.spec import ModelSpec
+
+
+def conv_norm_relu(in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.SequentialCell:
+    """Padded convolution without bias, batch norm, ReLU6."""
+    conv = nn.Conv2d(
+        in_channels, channels, kernel, stride, pad_mode="pad", padding=kernel // 2, group=groups, has_bias=False
+    )
+    return nn.SequentialCell(conv, batch_norm(channels), nn.ReLU6())
+
+
+class InvertedResidual(nn.Cell):
+    """1x1 expansion (absent at factor 1), depthwise 3x3, linear 1x1 projection; residual where shapes allow it.
+
+    Attributes:
+        shift: temporal shift or identity, at the input of the branch.
+        shifts_identity: whether the identity path reads the shifted features, too.
+        conv: the residual branch.
+    """
+
+    def __init__(self, block: architectures.InvertedResidual, shift: nn.Cell, shifts_identity: bool) -> None:
+        super().__init__()
+        self.has_residual = block.has_residual
+        self.shift = shift
+        self.shifts_identity = shifts_identity
+        hidden = block.in_channels * block.expansion
+        expansion = [conv_norm_relu(block.in_channels, hidden, 1)] if block.expansion > 1 else []
+        self.conv = nn.SequentialCell(
+            *expansion,
+            conv_norm_relu(hidden, hidden, 3, block.stride, groups=hidden),
+            nn.Conv2d(hidden, block.channels, 1, pad_mode="pad", has_bias=False),
+            batch_norm(block.channels),
+        )
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        shifted = self.shift(x)
+        y = self.conv(shifted)
+        if not self.has_residual:
+            return y
+        return y + (shifted if self.shifts_identity else x)
+
+
+class MobileNetV2(nn.Cell):
+    """A MobileNetV2 that turns frames into pooled features."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        blocks = inverted_residuals()
+        self.features = nn.SequentialCell(
+            conv_norm_relu(spec.in_channels, MOBILENET_V2_STEM_WIDTH, 3, stride=2),
+            *(
+                InvertedResidual(
+                    block, shift_at(spec, f"features.{block.index}", spec.num_segments), spec.shifts_identity
+                )
+                for block in blocks
+            ),
+            conv_norm_relu(blocks[-1].channels, MOBILENET_V2_LAST_WIDTH, 1),
+        )
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, F)."""
+        return self.features(x).mean((2, 3))

@@ -1,0 +1,84 @@
+"""The whole network: a backbone on every frame and a head over the frames.
+
+Shape legend: N clips, T segments, T' segments at the head, C channels, H x W pixels, F pooled features, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindspore import Tensor, nn
+
+from trishift.backends.mindspore.bn_inception import BNInception
+from trishift.backends.mindspore.mobilenet_v2 import MobileNetV2
+from trishift.backends.mindspore.relation import RelationHead
+from trishift.backends.mindspore.resnet import ResNet
+from trishift.errors import DataError
+from trishift.spec import ModelSpec
+
+
+class AverageHead(nn.Cell):
+    """Mean over time of per-frame logits (TSN, Wang et al. 2016, arXiv:1608.00859)."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.fc = nn.Dense(spec.feature_width, spec.num_classes)
+
+    def construct(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
+        """(N, T', F) to (N, K); there are no relations."""
+        return self.fc(features).mean(1)
+
+
+def build_backbone(spec: ModelSpec) -> nn.Cell:
+    """The network that turns frames (N * T, C, H, W) into pooled features (N * T', F)."""
+    if spec.backbone == "mobilenet_v2":
+        return MobileNetV2(spec)
+    return BNInception(spec) if spec.backbone == "bn_inception" else ResNet(spec)
+
+
+def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
+    """Refuse clips (N, T, C, H, W) of other segments or channels; graphs cannot raise this error themselves.
+
+    Raises:
+        DataError: the clips do not have the T segments and C channels of the spec.
+    """
+    segments, channels = shape[1:3]
+    if (segments, channels) != (spec.num_segments, spec.in_channels):
+        raise DataError(
+            f"clips of {segments} segments and {channels} channels do not fit a model of "
+            f"{spec.num_segments} segments and {spec.in_channels} channels"
+        )
+
+
+class Recognizer(nn.Cell):
+    """TSN, TSM or TRN as its spec describes it: clips to logits.
+
+    Attributes:
+        backbone: sees every frame, and through shifts its neighbours.
+        head: `AverageHead` or `RelationHead`.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = build_backbone(spec)
+        self.head = AverageHead(spec) if spec.head.consensus == "average" else RelationHead(spec)
+
+    def construct(
+        self, clips: Tensor, dropout: Tensor | None = None, relations: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Logits of clips.
+
+        Args:
+            clips: (N, T, C, H, W).
+            dropout: (N, T', F) factors on the pooled features, or None for no dropout.
+            relations: (R, k) frame indices a scale for a relation head, or None for the relations of evaluation.
+
+        Returns:
+            (N, K).
+        """
+        features = self.backbone(clips.reshape((-1, *clips.shape[2:])))
+        features = features.reshape((-1, self.spec.output_segments, features.shape[-1]))
+        if dropout is not None:
+            features = features * dropout
+        return self.head(features, relations)

@@ -1,0 +1,87 @@
+"""The temporal relation heads (TRN, Zhou et al. 2018, arXiv:1711.08496).
+
+Shape legend: N clips, T segments, F pooled features, W relation width, D hidden width, K classes, R relations of
+k frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindspore import Tensor, nn, ops
+
+from trishift.relations import ScaleRelations, evaluation_relations
+from trishift.spec import ModelSpec
+
+
+class Relation(nn.Cell):
+    """The relations of one scale: a two-layer network on k frames at a time, summed over R relations.
+
+    Each frame is projected once for every place it can take in a relation, and the projections are gathered and
+    added: the same as `hidden` on R concatenations of k frames, without making them. The classifier is linear, so it
+    sees the sum of the hidden features once.
+
+    Attributes:
+        hidden: k * W to D.
+        classifier: D to K.
+        frames: (R, k) relations that count in evaluation.
+        weight: their factor in evaluation.
+    """
+
+    def __init__(self, width: int, hidden_width: int, num_classes: int, evaluation: ScaleRelations) -> None:
+        super().__init__()
+        self.width = width
+        self.scale = evaluation.frames.shape[1]
+        self.weight = evaluation.weight
+        self.hidden = nn.Dense(self.scale * width, hidden_width)
+        self.classifier = nn.Dense(hidden_width, num_classes)
+        self.frames = Tensor(evaluation.frames)
+
+    def construct(self, x: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Logits of one scale.
+
+        Args:
+            x: (N, T, W) rectified frame features.
+            frames: (R, k) frame indices of the relations to sum; None for those of evaluation, weighted.
+
+        Returns:
+            (N, K).
+        """
+        weight = 1.0
+        if frames is None:
+            frames, weight = self.frames, self.weight
+        hidden = self.hidden.bias
+        for place in range(self.scale):
+            matrix = self.hidden.weight[:, place * self.width : (place + 1) * self.width]  # (D, W)
+            hidden = hidden + ops.gather(ops.matmul(x, matrix.T), frames[:, place], 1)  # (N, R, D)
+        summed = ops.relu(hidden).sum(1)
+        logits = ops.matmul(summed, self.classifier.weight.T) + frames.shape[0] * self.classifier.bias
+        return weight * logits
+
+
+class RelationHead(nn.Cell):
+    """Single- or multi-scale TRN: frame features to logits by relations of 2 to T frames.
+
+    Attributes:
+        fc: projects pooled features to the relation width.
+        relations: one `Relation` a scale, largest scale first.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        head = spec.head
+        self.fc = nn.Dense(spec.feature_width, head.relation_width)
+        self.relations = nn.CellList(
+            [
+                Relation(head.relation_width, head.relation_hidden_width, spec.num_classes, evaluation)
+                for evaluation in evaluation_relations(head, spec.output_segments)
+            ]
+        )
+
+    def construct(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
+        """(N, T, F) to (N, K); `relations` are (R, k) frame indices a scale, None for those of evaluation."""
+        x = ops.relu(self.fc(features))
+        scales = []
+        for index, relation in enumerate(self.relations):
+            scales.append(relation(x, relations[index] if relations else None))
+        return ops.stack(scales).sum(0)

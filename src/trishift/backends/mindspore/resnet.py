@@ -1,0 +1,169 @@
+"""ResNet-10 to -152 (He et al. 2016, arXiv:1512.03385) on frames, with TSM's shifts, pooling and non-local blocks.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from trishift.architectures import RESNETS
+from trishift.backends.mindspore.batch_norm import batch_norm
+from trishift.backends.mindspore.non_local import NonLocalBlock
+from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.spec import ModelSpec
+
+
+def conv3x3(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
+    """A padded 3x3 convolution without bias."""
+    return nn.Conv2d(in_channels, channels, 3, stride, pad_mode="pad", padding=1, has_bias=False)
+
+
+def conv1x1(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
+    """A 1x1 convolution without bias."""
+    return nn.Conv2d(in_channels, channels, 1, stride, pad_mode="pad", has_bias=False)
+
+
+def projection(in_channels: int, channels: int, stride: int) -> nn.Cell:
+    """The identity path of a residual block: a strided 1x1 convolution where shapes change."""
+    if stride == 1 and in_channels == channels:
+        return nn.Identity()
+    return nn.SequentialCell(conv1x1(in_channels, channels, stride), batch_norm(channels))
+
+
+class ResidualBlock(nn.Cell):
+    """relu(branch(shift(x)) + identity), then the non-local block where there is one.
+
+    Attributes:
+        shift: temporal shift or identity.
+        shifts_identity: whether the identity path reads the shifted features, too.
+        downsample: projection on the identity path, or identity.
+        non_local: non-local block or identity.
+    """
+
+    expansion: int
+    shift: nn.Cell
+    shifts_identity: bool
+    downsample: nn.Cell
+    non_local: nn.Cell
+
+    def branch(self, x: Tensor) -> Tensor:
+        """The residual branch up to its last batch norm: (N * T, C, H, W) to (N * T, C', H', W')."""
+        raise NotImplementedError
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        shifted = self.shift(x)
+        identity = self.downsample(shifted if self.shifts_identity else x)
+        return self.non_local(ops.relu(self.branch(shifted) + identity))
+
+
+class BasicBlock(ResidualBlock):
+    """Two 3x3 convolutions (ResNet-34 and smaller)."""
+
+    expansion = 1
+
+    def __init__(
+        self, in_channels: int, width: int, stride: int, shift: nn.Cell, shifts_identity: bool, non_local: nn.Cell
+    ) -> None:
+        super().__init__()
+        self.shift = shift
+        self.shifts_identity = shifts_identity
+        self.conv1 = conv3x3(in_channels, width, stride)
+        self.bn1 = batch_norm(width)
+        self.conv2 = conv3x3(width, width)
+        self.bn2 = batch_norm(width)
+        self.downsample = projection(in_channels, width, stride)
+        self.non_local = non_local
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, width, H / stride, W / stride)."""
+        x = ops.relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(ResidualBlock):
+    """1x1, 3x3 (with the stride, as in torchvision) and 1x1 convolutions (ResNet-50 and deeper)."""
+
+    expansion = 4
+
+    def __init__(
+        self, in_channels: int, width: int, stride: int, shift: nn.Cell, shifts_identity: bool, non_local: nn.Cell
+    ) -> None:
+        super().__init__()
+        channels = width * self.expansion
+        self.shift = shift
+        self.shifts_identity = shifts_identity
+        self.conv1 = conv1x1(in_channels, width)
+        self.bn1 = batch_norm(width)
+        self.conv2 = conv3x3(width, width, stride)
+        self.bn2 = batch_norm(width)
+        self.conv3 = conv1x1(width, channels)
+        self.bn3 = batch_norm(channels)
+        self.downsample = projection(in_channels, channels, stride)
+        self.non_local = non_local
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
+        x = ops.relu(self.bn1(self.conv1(x)))
+        x = ops.relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+class TemporalPool(nn.Cell):
+    """Max-pooling over time, kernel 3, stride 2, padding 1: (N * T, C, H, W) to (N * T / 2, C, H, W)."""
+
+    def __init__(self, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+        self.pool = nn.MaxPool2d((3, 1), (2, 1), pad_mode="pad", padding=(1, 0))
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Halve the number of frames."""
+        channels, height, width = x.shape[1:]
+        frames = x.reshape((-1, 1, self.segments, channels * height * width))
+        return self.pool(frames).reshape((-1, channels, height, width))
+
+
+class ResNet(nn.Cell):
+    """A ResNet that turns frames into pooled features."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.conv1 = nn.Conv2d(spec.in_channels, spec.width, 7, 2, pad_mode="pad", padding=3, has_bias=False)
+        self.bn1 = batch_norm(spec.width)
+        self.pool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
+        self.layer1 = self._stage(1)
+        self.temporal_pool = TemporalPool(spec.num_segments) if spec.temporal_pool else nn.Identity()
+        self.layer2 = self._stage(2)
+        self.layer3 = self._stage(3)
+        self.layer4 = self._stage(4)
+
+    def _stage(self, stage: int) -> nn.SequentialCell:
+        """`layer1` to `layer4`."""
+        depth = RESNETS[self.spec.backbone].depths[stage - 1]
+        return nn.SequentialCell(*(self._block(stage, index) for index in range(depth)))
+
+    def _block(self, stage: int, index: int) -> ResidualBlock:
+        spec, name = self.spec, f"layer{stage}.{index}"
+        block = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
+        segments = spec.num_segments if stage == 1 else spec.output_segments
+        width = spec.width * 2 ** (stage - 1)
+        channels = width * block.expansion
+        stage_input = spec.width if stage == 1 else channels // 2
+        return block(
+            stage_input if index == 0 else channels,
+            width,
+            stride=2 if stage > 1 and index == 0 else 1,
+            shift=shift_at(spec, name, segments),
+            shifts_identity=spec.shifts_identity,
+            non_local=NonLocalBlock(channels, segments) if name in spec.non_local_blocks else nn.Identity(),
+        )
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
+        x = ops.relu(self.bn1(self.conv1(x)))
+        x = self.temporal_pool(self.layer1(self.pool(x)))
+        x = self.layer4(self.layer3(self.layer2(x)))
+        return x.mean((2, 3))

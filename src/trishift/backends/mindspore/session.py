@@ -1,0 +1,315 @@
+"""A recogniser in MindSpore, ready to train or predict: the backend protocol of `backends.base`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, nn
+from mindspore import dtype as mstype
+
+from trishift.backends.base import (
+    Draws,
+    Execution,
+    LossSpec,
+    MicroBatch,
+    OptimizationPlan,
+    ParameterInfo,
+    StepResult,
+    Tensors,
+)
+from trishift.backends.mindspore import tensors as naming
+from trishift.backends.mindspore.batch_norm import freeze, synchronize
+from trishift.backends.mindspore.distributed import Ranks
+from trishift.backends.mindspore.losses import loss
+from trishift.backends.mindspore.optimizer import Optimizer
+from trishift.backends.mindspore.recognizer import Recognizer, check_clips
+from trishift.errors import FrameworkError, RecipeError, TrainingError
+from trishift.initialization import initial_tensors
+from trishift.spec import ModelSpec
+
+_TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
+_REMEDIES = {
+    "gpu": "the official wheels have no GPU support since 2.3 (a build from source with -e gpu has)",
+    "ascend": "it needs an Ascend NPU, its driver and the CANN toolkit",
+}
+_DTYPES = {"bf16": mstype.bfloat16, "fp16": mstype.float16}
+
+Gradients = tuple[Tensor, ...]
+
+
+def select_device(execution: Execution) -> None:
+    """Make MindSpore run on the device of an `Execution`.
+
+    Raises:
+        FrameworkError: there is none, or it lacks what is asked for.
+    """
+    if execution.device == "cpu":
+        if execution.precision == "bf16":
+            raise FrameworkError("precision bf16: MindSpore has no bf16 convolutions on CPUs; set precision to fp32")
+        if execution.sync_batch_norm:
+            raise FrameworkError("sync_batch_norm: MindSpore has it on Ascend only; set execution.sync_batch_norm=false")
+    logging.disable(logging.ERROR)  # MindSpore logs pages about missing libraries; the error below says it in a line
+    try:
+        mindspore.set_device(_TARGETS[execution.device])
+    except RuntimeError:
+        raise FrameworkError(
+            f"device {execution.device}: MindSpore {mindspore.__version__} cannot use one here; "
+            f"{_REMEDIES[execution.device]}; or set DEVICE=cpu"
+        ) from None
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+class Session:
+    """A network, its optimiser and its place among the ranks.
+
+    With `Execution.compile`, the training pass and prediction run as graphs (`mindspore.jit`), compiled once for a
+    batch shape; otherwise they run operator by operator. `Execution.channels_last` changes nothing here.
+
+    Attributes:
+        network: the `Recognizer`, never compiled.
+    """
+
+    framework = "mindspore"
+
+    def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
+        self.spec = spec
+        self.execution = execution
+        select_device(execution)
+        self._ranks = Ranks(execution.distributed)
+        self.network = self._build(seed)
+        self._trained = naming.parameters(self.network)
+        self._loss = loss(LossSpec())
+        self._optimizer: Optimizer | None = None
+        self._training_pass = self._make_training_pass()
+        self._evaluation_pass = self._make_evaluation_pass()
+        self._batch_sizes: dict[tuple[int, ...], int] = {}
+
+    def _build(self, seed: int) -> Recognizer:
+        network = Recognizer(self.spec)
+        infos, shapes = naming.parameter_infos(network), naming.tensor_shapes(network)
+        naming.load_tensors(network, initial_tensors(infos, shapes, seed))
+        if self.execution.sync_batch_norm:
+            synchronize(network)
+        if self.execution.precision != "fp32":
+            use_mixed_precision(network, _DTYPES[self.execution.precision])
+        return network
+
+    @property
+    def rank(self) -> int:
+        """Number of this process."""
+        return self._ranks.rank
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self._ranks.world_size
+
+    # Tensors
+
+    def parameters(self) -> tuple[ParameterInfo, ...]:
+        """All trainable tensors in network order."""
+        return naming.parameter_infos(self.network)
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical name to canonical shape of every tensor in network order."""
+        return naming.tensor_shapes(self.network)
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Copy weights in; see `tensors.load_tensors`."""
+        naming.load_tensors(self.network, tensors)
+
+    def dump_tensors(self) -> Tensors:
+        """Copy weights out under canonical names."""
+        return naming.dump_tensors(self.network)
+
+    # Training
+
+    def prepare_training(self, plan: OptimizationPlan) -> None:
+        """Make the optimiser, with zero momentum, and freeze what the plan does not train."""
+        for name, layer, cell in naming.layers(self.network):
+            if layer == "norm":
+                freeze(cell, name in plan.frozen_norms)
+        parameters = naming.parameters(self.network)
+        self._trained = {name: parameters[name] for name in plan.parameters}
+        self._loss = loss(plan.loss)
+        self._optimizer = Optimizer(self._trained, plan, loss_scaling=self.execution.precision == "fp16")
+        self._training_pass = self._make_training_pass()
+
+    def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
+        """Set the optimiser's momentum; missing names start at zero."""
+        self._prepared().load_momentum(momentum)
+
+    def dump_momentum(self) -> Tensors:
+        """The optimiser's momentum under canonical names."""
+        return self._prepared().dump_momentum()
+
+    def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
+        """One optimiser step on the mean gradient of the micro-batches (and of all ranks).
+
+        Running statistics become the means over the ranks, so that all ranks keep the same network.
+        """
+        optimizer = self._prepared()
+        scale = optimizer.loss_scale
+        total, gradients = self._run_training_pass(batches[0], scale / len(batches))
+        for batch in batches[1:]:
+            batch_loss, more = self._run_training_pass(batch, scale / len(batches))
+            total += batch_loss
+            gradients = tuple(a + b for a, b in zip(gradients, more, strict=True))
+        gradient_norm = optimizer.step(self._ranks.means(gradients), lr)
+        self._average_statistics()
+        return StepResult(float(self._ranks.mean(total).asnumpy()) / scale, gradient_norm)
+
+    def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
+        """Loss and unclipped gradients of a training-mode pass on this rank; changes running statistics."""
+        batch_loss, gradients = self._run_training_pass(batch, 1.0)
+        arrays = {name: naming.to_numpy(value) for name, value in zip(self._trained, gradients, strict=True)}
+        return float(batch_loss.asnumpy()), arrays
+
+    def _prepared(self) -> Optimizer:
+        if self._optimizer is None:
+            raise TrainingError("the session has no optimiser yet; call prepare_training first")
+        return self._optimizer
+
+    def _make_training_pass(self) -> Callable[..., tuple[Tensor, Gradients]]:
+        """A function of (clips, targets, dropout, relations, factor): the loss times the factor, and its gradients."""
+        network, criterion = self.network, self._loss
+
+        def training_loss(
+            clips: Tensor,
+            targets: Tensor,
+            dropout: Tensor | None,
+            relations: tuple[Tensor, ...] | None,
+            factor: Tensor,
+        ) -> Tensor:
+            return criterion(network(clips, dropout, relations), targets) * factor
+
+        return self._compiled(mindspore.value_and_grad(training_loss, None, list(self._trained.values())))
+
+    def _run_training_pass(self, batch: MicroBatch, factor: float) -> tuple[Tensor, Gradients]:
+        check_clips(batch.clips.shape, self.spec)
+        self.network.set_train(True)
+        clips, targets = _tensor(batch.clips), _tensor(batch.targets)
+        return self._training_pass(clips, targets, *_draws(batch.draws), Tensor(factor, mstype.float32))
+
+    def _average_statistics(self) -> None:
+        if self.world_size > 1:
+            statistics = naming.statistics(self.network)
+            for parameter, mean in zip(statistics, self._ranks.means(statistics), strict=True):
+                parameter.set_data(mean)
+
+    # Prediction
+
+    def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits.
+
+        Raises:
+            RecipeError: a head with `sampled` relations gets none.
+        """
+        if relations is None and self.spec.head.consensus != "average" and self.spec.head.relations == "sampled":
+            raise RecipeError("head.relations: 'sampled' needs relations drawn by the caller; or choose 'expected'")
+        check_clips(clips.shape, self.spec)
+        self.network.set_train(False)
+        tables = tuple(_tensor(table) for table in relations or ()) or None
+        logits = self._evaluation_pass(_tensor(self._fill_batch(clips)), tables)
+        return naming.to_numpy(logits)[: len(clips)]
+
+    def _make_evaluation_pass(self) -> Callable[..., Tensor]:
+        """A function of (clips, relations): the logits."""
+        network = self.network
+
+        def logits(clips: Tensor, relations: tuple[Tensor, ...] | None) -> Tensor:
+            return network(clips, None, relations)
+
+        return self._compiled(logits)
+
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return mindspore.jit(function) if self.execution.compile else function
+
+    def _fill_batch(self, clips: np.ndarray) -> np.ndarray:
+        """Pad a batch with zeros to the largest one of its kind so far, for which there is a graph already."""
+        if not self.execution.compile:
+            return clips
+        size = max(len(clips), self._batch_sizes.get(clips.shape[1:], 0))
+        self._batch_sizes[clips.shape[1:]] = size
+        padding = np.zeros((size - len(clips), *clips.shape[1:]), clips.dtype)
+        return np.concatenate([clips, padding])
+
+    def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
+        """Evaluation-mode activations by name, frames explicit: (N, T', ...) and (N, K) for `logits`.
+
+        Args:
+            clips: (N, T, C, H, W).
+            layers: cells of the backbone (`layer1`, `features.3`, `inception_3a`), `pooled` or `logits`.
+
+        Raises:
+            RecipeError: the network has no such layer.
+        """
+        found: Tensors = {}
+
+        def keep(name: str, output: Tensor) -> None:
+            array = naming.to_numpy(output)
+            found[name] = array if name == "logits" else array.reshape(len(clips), -1, *array.shape[1:])
+
+        check_clips(clips.shape, self.spec)
+        self.network.set_train(False)
+        hooks = [
+            self._layer(name).register_forward_hook(lambda _, __, output, name=name: keep(name, output))
+            for name in layers
+        ]
+        try:
+            self.network(_tensor(clips))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    def _layer(self, name: str) -> nn.Cell:
+        if name in ("pooled", "logits"):
+            return self.network.backbone if name == "pooled" else self.network.head
+        cells = dict(self.network.backbone.cells_and_names())
+        if name not in cells:
+            known = ", ".join(self.network.backbone.name_cells())
+            raise RecipeError(f"layer {name!r} is unknown; among others there are {known}, pooled, logits")
+        return cells[name]
+
+    # Ranks
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Concatenate an array over all ranks along axis 0 (same shape on every rank)."""
+        return self._ranks.gather(array)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self._ranks.barrier()
+
+    def close(self) -> None:
+        """Leave the process group."""
+        self._ranks.close()
+
+
+def use_mixed_precision(network: Recognizer, dtype: Any) -> None:
+    """Compute the convolutions in another type; norms, heads and weights stay float32.
+
+    `amp.auto_mixed_precision` is not used: it puts cells around cells, and their paths would change.
+    """
+    for _, layer, cell in naming.layers(network):
+        if layer == "conv":
+            cell.to_float(dtype)
+        else:
+            cell.to_float(mstype.float32)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """An array on the device; MindSpore counts classes in int32."""
+    return Tensor(np.ascontiguousarray(array, np.int32 if array.dtype == np.int64 else array.dtype))
+
+
+def _draws(draws: Draws) -> tuple[Tensor | None, tuple[Tensor, ...] | None]:
+    """Dropout factors and relations, as `Recognizer.construct` takes them."""
+    dropout = None if draws.dropout is None else _tensor(draws.dropout)
+    return dropout, tuple(_tensor(table) for table in draws.relations) or None

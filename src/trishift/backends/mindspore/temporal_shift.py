@@ -1,0 +1,72 @@
+"""The temporal shift module (TSM, Lin et al. 2019, arXiv:1811.08383) and its place in a network.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from trishift.spec import ModelSpec, ShiftSpec
+
+
+def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
+    """Move the first channels of every frame to a neighbouring frame.
+
+    With f = C // shift.div and `future_first`, y[t, :f] = x[t + 1, :f], y[t, f:2f] = x[t - 1, f:2f] and the other
+    channels stay; `past_first` swaps the neighbours, `unidirectional` moves [0, f) alone, from t - 1. Frames
+    beyond the clip are zero.
+
+    Args:
+        x: (N * T, C, H, W).
+        segments: T.
+        shift: which channels move where.
+
+    Returns:
+        (N * T, C, H, W).
+    """
+    clips = x.reshape((-1, segments, *x.shape[1:]))  # (N, T, C, H, W)
+    fold = clips.shape[2] // shift.div
+    if shift.direction == "unidirectional":
+        parts = (_from_past(clips[:, :, :fold]), clips[:, :, fold:])
+    else:
+        first, second, rest = clips[:, :, :fold], clips[:, :, fold : 2 * fold], clips[:, :, 2 * fold :]
+        if shift.order == "future_first":
+            parts = (_from_future(first), _from_past(second), rest)
+        else:
+            parts = (_from_past(first), _from_future(second), rest)
+    return ops.concat(parts, 2).reshape(x.shape)
+
+
+def _from_past(clips: Tensor) -> Tensor:
+    """y[:, t] = x[:, t - 1] for (N, T, ., ., .)."""
+    return ops.concat((ops.zeros_like(clips[:, :1]), clips), 1)[:, :-1]  # cut last: T may be 1
+
+
+def _from_future(clips: Tensor) -> Tensor:
+    """y[:, t] = x[:, t + 1] for (N, T, ., ., .)."""
+    return ops.concat((clips, ops.zeros_like(clips[:, :1])), 1)[:, 1:]
+
+
+class TemporalShift(nn.Cell):
+    """`temporal_shift` as a cell without parameters: (N * T, C, H, W) in and out."""
+
+    def __init__(self, segments: int, shift: ShiftSpec) -> None:
+        super().__init__()
+        self.segments = segments
+        self.spec = shift
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Shift along time."""
+        return temporal_shift(x, self.segments, self.spec)
+
+    def extend_repr(self) -> str:
+        """What `print(network)` says of the shift."""
+        return f"segments={self.segments}, div={self.spec.div}, {self.spec.direction}, {self.spec.order}"
+
+
+def shift_at(spec: ModelSpec, block: str, segments: int) -> nn.Cell:
+    """The shift of the block called `block`, or the identity where the spec has none."""
+    if spec.shift is None or block not in spec.shifted_blocks:
+        return nn.Identity()
+    return TemporalShift(segments, spec.shift)
