@@ -1,0 +1,91 @@
+"""Split clips into parts of given sizes: every class in proportion, no group in two parts."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trishift.errors import DataError
+
+
+def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> list[str]:
+    """The group of every clip: clips of a group (a recording, a person) must not be torn apart.
+
+    Args:
+        directory: folder that the paths are relative to.
+        paths: the clips.
+        groups: `FILE.csv:COLUMN`, a table with a column `path` (relative to `directory`; the file is looked for
+            there, too); or a regular expression, whose first parenthesis (or, without one, whose match) in the
+            clip's path is the group; None: every clip for itself.
+
+    Raises:
+        DataError: the table or the expression is wrong, or says nothing about a clip.
+    """
+    names = [path.as_posix() for path in paths]
+    if groups is None:
+        return names
+    file, _, column = groups.rpartition(":")
+    if file.endswith(".csv"):
+        table = _read_column(directory, file, column)
+        missing = next((name for name in names if name not in table), None)
+        if missing is not None:
+            raise DataError(f"{file}: has no line for {missing}; add it, with the path relative to {directory}")
+        return [table[name] for name in names]
+    try:
+        pattern = re.compile(groups)
+    except re.error as error:
+        raise DataError(f"groups: {groups!r} is not a regular expression ({error}), nor FILE.csv:COLUMN") from None
+    matches = [pattern.search(name) for name in names]
+    missing = next((name for name, match in zip(names, matches, strict=True) if match is None), None)
+    if missing is not None:
+        raise DataError(f"groups: {groups!r} does not match {missing}; every clip needs a group")
+    return [match[1 if pattern.groups else 0] or "" for match in matches if match is not None]
+
+
+def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
+    path = Path(file) if Path(file).is_file() else directory / file
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path of the groups") from None
+    for name in ("path", column):
+        if rows and name not in rows[0]:
+            raise DataError(f"{path}: has no column {name!r}; its columns are {', '.join(map(str, rows[0]))}")
+    return {row["path"]: row[column] for row in rows}
+
+
+def split(classes: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:
+    """Deal groups out to parts so that each part gets its share of every class, as nearly as groups allow.
+
+    Greedy: groups in random order, large ones first; each goes to the part where it most reduces the squared
+    distance of the class counts from their targets, relative to the part's share.
+
+    Args:
+        classes: (N,) class of every clip.
+        groups: (N,) group of every clip.
+        shares: (P,) sizes of the parts; they add up to 1.
+        seed: of the order.
+
+    Returns:
+        (N,) int64 part of every clip.
+    """
+    names, group_of = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
+    counts = np.zeros((len(names), max(classes) + 1))
+    np.add.at(counts, (group_of, np.asarray(classes)), 1)
+    share = np.asarray(shares, float)
+    targets = share[:, None] * counts.sum(axis=0)
+    weights = 1 / (share[:, None] * np.maximum(counts.sum(axis=0), 1))
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    filled, part_of = np.zeros_like(targets), np.empty(len(names), np.int64)
+    for group in order:
+        gap = filled - targets
+        cost = (((gap + counts[group]) ** 2 - gap**2) * weights).sum(axis=1)
+        part_of[group] = np.argmin(np.round(cost, 9))  # rounded, so that ties are ties on every machine
+        filled[part_of[group]] += counts[group]
+    return part_of[group_of]
