@@ -20,7 +20,7 @@ from trishift.checkpoints import Checkpoint, read_checkpoint
 from trishift.checkpoints import convert as convert
 from trishift.data.dataset import prediction_set
 from trishift.data.protocol import Protocol
-from trishift.errors import DataError
+from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import score_videos
 from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.relations import prediction_relations
@@ -28,27 +28,25 @@ from trishift.spec import InputSpec, ModelSpec
 
 
 class Model:
-    """A recogniser with its weights, class names and preprocessing, in one framework."""
+    """A recogniser with its weights, class names and preprocessing, in one framework.
+
+    Attributes:
+        spec: what the network is.
+        input: the pixels that it expects.
+        labels: class names; their numbers where the weights came without names.
+        session: the network in its framework.
+    """
 
     def __init__(self, checkpoint: Checkpoint, framework: str, execution: Execution | None = None) -> None:
-        self._checkpoint = checkpoint
-        self.session: Session = open_session(framework, checkpoint.spec, execution)
+        if checkpoint.spec is None or checkpoint.input is None or not checkpoint.spec.num_classes:
+            raise CheckpointError(
+                "the weights have no head and do not make a model; train one with train.initial_weights"
+            )
+        self.spec: ModelSpec = checkpoint.spec
+        self.input: InputSpec = checkpoint.input
+        self.labels: tuple[str, ...] = checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
+        self.session: Session = open_session(framework, self.spec, execution)
         self.session.load_tensors(checkpoint.tensors)
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the network is."""
-        return self._checkpoint.spec
-
-    @property
-    def input(self) -> InputSpec:
-        """The pixels that the network expects."""
-        return self._checkpoint.input
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names; their numbers where the weights came without names."""
-        return self._checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
         """Logits (N, K) of clips (N, T, C, H, W), normalised float32 (see `input`)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trishift.commands.arguments import (
     add_execution,
@@ -13,6 +14,9 @@ from trishift.commands.arguments import (
     make_parser,
 )
 from trishift.errors import RecipeError
+
+if TYPE_CHECKING:
+    from trishift.evaluation.evaluator import Evaluation
 
 EXAMPLES = """\
   trishift eval --checkpoint runs/gestures-tsm/best.safetensors
@@ -36,13 +40,14 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_intermixed_args(arguments)
 
     from trishift.api import Model
-    from trishift.checkpoints import read_checkpoint
+    from trishift.checkpoints import import_weights
     from trishift.data.dataset import open_test_set
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import evaluate
     from trishift.recipe import load_recipe, recipe_from_dict
 
-    checkpoint = read_checkpoint(options.checkpoint, **import_options(options))
+    checkpoint, report = import_weights(options.checkpoint, **import_options(options))
+    print(report)
     if options.config:
         recipe = load_recipe(options.config, options.overrides)
     elif checkpoint.meta.get("recipe"):
@@ -66,11 +71,9 @@ def main(arguments: list[str]) -> None:
     model.session.close()
 
 
-def _write(evaluation: object, path: Path, **context: str) -> None:
-    from trishift.evaluation.evaluator import Evaluation
+def _write(evaluation: Evaluation, path: Path, **context: str) -> None:
     from trishift.evaluation.reports import write_confusion, write_result, write_scores
 
-    assert isinstance(evaluation, Evaluation)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_scores(evaluation, path.with_suffix(".scores.npz"))
     write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))

@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.api import load
+    from trishift.api import Model
+    from trishift.checkpoints import import_weights
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.prediction import write_predictions
 
@@ -48,7 +49,9 @@ def main(arguments: list[str]) -> None:
         paths += listed(options.filelist, options.root)
     if not paths:
         raise DataError("infer: give at least one VIDEO or a --filelist")
-    model = load(options.checkpoint, options.framework, execution=execution_of(options), **import_options(options))
+    checkpoint, report = import_weights(options.checkpoint, **import_options(options))
+    print(report.summary())
+    model = Model(checkpoint, options.framework, execution_of(options))
     protocol = named_protocol(options.protocol) if options.protocol else None
     predictions, misses = model.predict_many(paths, options.top_k, protocol)
     for prediction in predictions:

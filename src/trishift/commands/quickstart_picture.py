@@ -24,7 +24,6 @@ def draw(data: Path, output: Path, picture: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-
     from PIL import Image
 
     from trishift.data.gestures import make_gestures, write_preview
@@ -33,7 +32,7 @@ def draw(data: Path, output: Path, picture: Path) -> None:
     write_preview(make_gestures(data), preview)
     figure = Figure(figsize=(15, 8.6), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplot_mosaic([["clips", "curves"], ["clips", "confusion"]], width_ratios=(1.15, 1))
+    axes: dict[str, Axes] = figure.subplot_mosaic([["clips", "curves"], ["clips", "confusion"]], width_ratios=(1.15, 1))
     with Image.open(preview) as image:
         axes["clips"].imshow(np.asarray(image), interpolation="lanczos")
     axes["clips"].set_axis_off()

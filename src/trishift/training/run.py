@@ -8,7 +8,7 @@ from typing import Any
 
 from trishift.backends import open_session
 from trishift.backends.base import Session
-from trishift.checkpoints import read_checkpoint
+from trishift.checkpoints import import_weights
 from trishift.data.dataset import ClipDataset, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
@@ -94,7 +94,9 @@ def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[P
 
 def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
     """Fine-tuning: start from a weight file of any family, with the old head or a new one."""
-    checkpoint = read_checkpoint(path, num_segments=recipe.model.num_segments)
+    checkpoint, report = import_weights(path, fallback=recipe.model)
+    if session.rank == 0:
+        print(report.summary())
     tensors, shapes = checkpoint.tensors, session.tensor_shapes()
     if recipe.train.new_head:
         tensors = {name: value for name, value in tensors.items() if not name.startswith("head.")}
