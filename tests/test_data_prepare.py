@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trishift.cli import main
 from trishift.data.gestures.encoding import write_clip
 from trishift.data.lists import read_labels, read_list
 from trishift.data.prepare import FolderReport, prepare_folder
@@ -184,3 +185,15 @@ def test_real_clips_fall_into_whole_sequences(clips_dir: Path, tmp_path: Path) -
     assert report.groups == 20
     assert report.classes == {"hugging": [16, 4], "kicking": [16, 4]}
     assert not report.unreadable and not report.truncated
+
+
+def test_command_line_prepares_and_explains_mistakes_in_one_line(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, status in ((["--groups", r"/(p\d)_"], 0), (["--folds", "1"], 1)):
+        with pytest.raises(SystemExit) as stop:
+            main(["prepare", "folder", str(clips), "--output", str(tmp_path / "out"), *arguments])
+        assert stop.value.code == status
+    output = capsys.readouterr()
+    assert "2 classes in 3 groups" in output.out and "written:" in output.out
+    assert output.err.startswith("error: ") and output.err.count("\n") == 1
