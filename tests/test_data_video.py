@@ -252,7 +252,10 @@ def test_real_clips_are_read_exactly(clips_dir: Path, name: str, rng: np.random.
     [
         ("odd/moviepy/doc_medias/result.webm", "empty"),
         ("odd/mediabunny/ac3.mp4", "no video stream"),
-        ("odd/mediabunny/malformed-join.mp3", "no video stream"),  # its cover picture is no video
+        (
+            "odd/mediabunny/malformed-join.mp3",
+            "no video stream (only audio, pictures)",
+        ),  # its cover picture is no video
     ],
 )
 def test_real_files_without_video_are_errors(clips_dir: Path, name: str, reason: str) -> None:

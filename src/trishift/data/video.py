@@ -237,7 +237,7 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     stream = _best_stream(container)
     if stream is None:
-        kinds = sorted({stream.type for stream in container.streams})
+        kinds = sorted({"pictures" if s.type == "video" else s.type for s in container.streams})
         container.close()
         raise DataError(f"{path}: has no video stream (only {', '.join(kinds) or 'nothing'}); leave it out")
     stream.codec_context.thread_count = threads
