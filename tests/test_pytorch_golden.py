@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.golden_records import SPECS, load_record
 
-torch = pytest.importorskip("torch")
-
-from tests.golden_records import SPECS, load_record  # noqa: E402
-
-from trishift.backends.base import Execution  # noqa: E402
-from trishift.backends.pytorch.session import Session  # noqa: E402
+from trishift.backends.base import Execution
+from trishift.backends.pytorch.session import Session
 
 CLIP_RECORDS = [name for name in SPECS if name != "tsm_mobilenetv2_online"]
 

@@ -6,16 +6,15 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from trishift.backends.base import Execution  # noqa: E402
-from trishift.backends.pytorch.recognizer import Recognizer  # noqa: E402
-from trishift.backends.pytorch.relation import RelationHead  # noqa: E402
-from trishift.backends.pytorch.session import Session  # noqa: E402
-from trishift.errors import RecipeError  # noqa: E402
-from trishift.relations import draw_relations  # noqa: E402
-from trishift.spec import HeadSpec, ModelSpec  # noqa: E402
+from trishift.backends.base import Execution
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.backends.pytorch.relation import RelationHead
+from trishift.backends.pytorch.session import Session
+from trishift.errors import RecipeError
+from trishift.relations import draw_relations
+from trishift.spec import HeadSpec, ModelSpec
 
 SEGMENTS = 5
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch")
-
-from torch import nn  # noqa: E402
-
-from trishift.architectures import inverted_residuals  # noqa: E402
-from trishift.backends.pytorch.mobilenet_v2 import InvertedResidual  # noqa: E402
-from trishift.backends.pytorch.recognizer import Recognizer  # noqa: E402
-from trishift.backends.pytorch.resnet import BasicBlock, Bottleneck, temporal_pool  # noqa: E402
-from trishift.backends.pytorch.temporal_shift import TemporalShift, temporal_shift  # noqa: E402
-from trishift.spec import ModelSpec, ShiftSpec  # noqa: E402
+from trishift.architectures import inverted_residuals
+from trishift.backends.pytorch.mobilenet_v2 import InvertedResidual
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.backends.pytorch.resnet import BasicBlock, Bottleneck, temporal_pool
+from trishift.backends.pytorch.temporal_shift import TemporalShift, temporal_shift
+from trishift.spec import ModelSpec, ShiftSpec
 
 SHIFTS = [
     ShiftSpec(div=div, direction=direction, order=order)
