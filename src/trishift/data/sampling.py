@@ -12,13 +12,13 @@ a `legacy_...` option that brings the defect back to reproduce published figures
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from trishift.errors import RecipeError
+from trishift.spec import FORBID_UNKNOWN_KEYS
 
-_FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
 _M4_FPS = 30
 Mode = Literal["uniform", "dense", "twice", "m4", "m4_dense", "paddle"]
 
@@ -169,7 +169,7 @@ class SamplingSpec:
         legacy_paddle_centre: `paddle` with length > 1: centre windows as if they had one frame (its mp4 reader).
     """
 
-    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     mode: Mode = "uniform"
     clips: int = 0

@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from trishift.errors import RecipeError
-from trishift.spec import InputSpec
+from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec
 
-_FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
 Crops = Literal["center", "three", "five", "ten"]
 _SNAP = 3  # pixels: a crop size this close to the network's input is made equal to it
 _MIRRORED_WORDS = {"left": "right", "right": "left", "clockwise": "counterclockwise", "counterclockwise": "clockwise"}
@@ -44,7 +43,7 @@ class AugmentationSpec:
             that are each other's mirror image (`mirrored_labels`).
     """
 
-    __pydantic_config__ = _FORBID_UNKNOWN_KEYS
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     max_distort: int = 1
