@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from trishift.data.video import open_clip
 from trishift.errors import DataError, RecipeError
 from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
 
+Target = np.int64 | np.ndarray
 _REPLACEMENTS = 20  # unreadable clips in a row before training gives up on its list
 
 
@@ -37,6 +38,7 @@ class DataSpec:
         template: file name of a frame in a frame folder (`img_{:05d}.jpg`); None finds it out.
         sampling: frames of a training clip.
         augmentation: crops and flips in training.
+        multi_label: targets are K zeros and ones; always so where a clip of a list has several labels.
         on_error: an unreadable training clip either ends the run (`fail`) or is replaced by another one, counted
             and listed (`skip`). Tests never replace: there it is a miss.
         cache: keep decoded frames in memory, for sets of small clips.
@@ -53,6 +55,7 @@ class DataSpec:
     template: str | None = None
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     augmentation: AugmentationSpec = field(default_factory=AugmentationSpec)
+    multi_label: bool = False
     on_error: Literal["fail", "skip"] = "fail"
     cache: bool = False
     workers: int = 2
@@ -69,10 +72,16 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip: `clips` (V, T, C, H, W) float32, its target, and whether it could be read."""
+    """One clip.
+
+    Attributes:
+        clips: (V, T, C, H, W) float32.
+        target: class number (-1: unknown), or (K,) float32 of zeros and ones in multi-label sets.
+        valid: whether the clip could be read; if not, its pixels are zero.
+    """
 
     clips: np.ndarray
-    target: np.int64
+    target: Target
     valid: bool = True
 
 
@@ -102,6 +111,7 @@ class ClipDataset:
         self._records = list(records)
         self._data, self._input, self._seed = data, input_spec, seed
         self._segments, self._channels = model.num_segments, model.in_channels
+        self.multi_label = data.multi_label or has_several_labels(records)
         self._mirrored = mirrored_labels(labels)
         self._misses: dict[int, str] = {}
         self._cache: dict[int, tuple[np.ndarray, float | None]] = {}
@@ -124,14 +134,25 @@ class ClipDataset:
             side = self._input.resize if self.protocol.full_resolution else side
         return (views, self._segments, self._channels, side, side)
 
+    @property
+    def padding(self) -> Sample:
+        """An invalid sample of the shapes of all others."""
+        return Sample(np.zeros(self.clip_shape, np.float32), self._encode(()), valid=False)
+
     def name(self, index: int) -> str:
         """Path of a clip as text."""
         return str(self._records[index].path)
 
-    def target(self, index: int) -> int:
-        """Class of a clip; -1 where the list has no labels."""
-        labels = self._records[index].labels
-        return labels[0] if labels else -1
+    def target(self, index: int) -> Target:
+        """Class of a clip, -1 where the list has no labels; (K,) float32 of zeros and ones in multi-label sets."""
+        return self._encode(self._records[index].labels)
+
+    def _encode(self, labels: Sequence[int]) -> Target:
+        if not self.multi_label:
+            return np.int64(labels[0] if labels else -1)
+        target = np.zeros(self.num_classes, np.float32)
+        target[list(labels)] = 1
+        return target
 
     def misses(self) -> list[tuple[str, str]]:
         """(name, reason) of the clips that could not be read so far, in list order."""
@@ -160,20 +181,19 @@ class ClipDataset:
     def _load_training(self, index: int, rng: np.random.Generator) -> Sample:
         frames = self._read(index, self._data.sampling, rng)
         clip, flipped = train_augmentation(frames, self._input, rng, self._data.augmentation)
-        target = self.target(index)
+        labels = self._records[index].labels
         if flipped and self._data.augmentation.flip == "swap_labels":
-            target = self._mirrored[target]
-        return Sample(clip[None], np.int64(target))
+            labels = tuple(self._mirrored[label] for label in labels)
+        return Sample(clip[None], self._encode(labels))
 
     def _load_test(self, index: int, protocol: Protocol) -> Sample:
-        target = np.int64(self.target(index))
         try:
             frames = self._read(index, protocol.sampling, np.random.default_rng((self._seed, index)))
         except DataError as error:
             self._record_miss(index, error)
-            return Sample(np.zeros(self.clip_shape, np.float32), target, valid=False)
+            return replace(self.padding, target=self.target(index))
         views = test_views(frames, self._input, protocol.crops, protocol.full_resolution)  # (crops, clips * T, C, H, W)
-        return Sample(views.reshape(self.clip_shape), target)
+        return Sample(views.reshape(self.clip_shape), self.target(index))
 
     def _read(self, index: int, sampling: SamplingSpec, rng: np.random.Generator) -> np.ndarray:
         """The sampled frames: (clips * T, H, W, 3) uint8."""
@@ -211,6 +231,7 @@ def open_datasets(
     labels = _labels(data, (data.train_list, data.val_list))
     train = _records(data, data.train_list, "train_list", labels)
     val = _records(data, data.val_list, "val_list", labels)
+    data = replace(data, multi_label=data.multi_label or has_several_labels([*train, *val]))
     return (
         ClipDataset(train, labels, data, input_spec, model, None, seed),
         ClipDataset(val, labels, data, input_spec, model, protocol, seed),
@@ -231,6 +252,11 @@ def prediction_set(
     records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
     labels = [str(number) for number in range(model.num_classes)]
     return ClipDataset(records, labels, DataSpec(template=template), input_spec, model, protocol)
+
+
+def has_several_labels(records: Sequence[VideoRecord]) -> bool:
+    """Whether a clip of the list has more than one label."""
+    return any(len(record.labels) > 1 for record in records)
 
 
 def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trishift.data.dataset import ClipDataset, Sample
+from trishift.errors import TrishiftError
 
 _PADDING = -1  # index of a place that no clip fills
 _BATCHES_AHEAD = 2
@@ -26,7 +27,7 @@ class Batch:
 
     Attributes:
         clips: (N, V, T, C, H, W) float32.
-        targets: (N,) int64.
+        targets: (N,) int64, or (N, K) float32 in multi-label sets.
         indices: (N,) int64, the clips' places in the dataset; -1 for padding.
         valid: (N,) bool, false for padding and for clips that could not be read (their pixels are zero).
     """
@@ -78,6 +79,7 @@ class Loader:
 
         Raises:
             DataError: a clip that must be read cannot be.
+            RuntimeError: loading a clip failed in an unforeseen way; names the clip.
         """
         plan = self._plan(epoch)[start:]
         ahead = _BATCHES_AHEAD * -(-self._batch_size // self._world_size) + self._workers
@@ -108,8 +110,13 @@ class Loader:
 
     def _load(self, index: int, epoch: int) -> Sample:
         if index == _PADDING:
-            return Sample(np.zeros(self._dataset.clip_shape, np.float32), np.int64(0), valid=False)
-        return self._dataset.load(int(index), epoch)
+            return self._dataset.padding
+        try:
+            return self._dataset.load(int(index), epoch)
+        except TrishiftError:
+            raise
+        except Exception as error:
+            raise RuntimeError(f"{self._dataset.name(index)}: loading failed: {error!r}") from error
 
 
 def _assemble(indices: np.ndarray, samples: list[Sample]) -> Batch:

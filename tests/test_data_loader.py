@@ -1,0 +1,143 @@
+"""Batches: the same for any number of workers and ranks, resumable, bounded, honest about errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice
+
+import numpy as np
+import pytest
+
+from trishift.data.dataset import Sample
+from trishift.data.loader import Batch, Loader
+from trishift.errors import DataError
+
+CLIPS = 23
+
+
+class Clips:
+    """A dataset whose pixels tell index and epoch; remembers what was loaded and by which threads."""
+
+    clip_shape = (1, 2, 3, 4, 4)
+    padding = Sample(np.zeros(clip_shape, np.float32), np.int64(-1), valid=False)
+
+    def __init__(self, failing: dict[int, Exception] | None = None) -> None:
+        self.loaded: list[int] = []
+        self.threads: set[threading.Thread] = set()
+        self._failing = failing or {}
+
+    def __len__(self) -> int:
+        return CLIPS
+
+    def name(self, index: int) -> str:
+        return f"clip{index}.mp4"
+
+    def load(self, index: int, epoch: int) -> Sample:
+        self.loaded.append(index)
+        self.threads.add(threading.current_thread())
+        if index in self._failing:
+            raise self._failing[index]
+        return Sample(np.full(self.clip_shape, index + 100 * epoch, np.float32), np.int64(index % 5))
+
+
+def loader(dataset: Clips | None = None, batch_size: int = 4, **options: object) -> Loader:
+    return Loader(dataset or Clips(), batch_size, **{"shuffle": True, **options})  # type: ignore[arg-type]
+
+
+def indices(batches: Iterator[Batch]) -> list[list[int]]:
+    return [batch.indices.tolist() for batch in batches]
+
+
+def test_an_epoch_holds_every_clip_once_with_its_pixels_and_target() -> None:
+    batches = list(loader().batches(epoch=2))
+    assert sorted(i for batch in batches for i in batch.indices) == list(range(CLIPS))
+    for batch in batches:
+        assert batch.clips.dtype == np.float32 and batch.clips.shape[1:] == Clips.clip_shape
+        np.testing.assert_array_equal(batch.clips[:, 0, 0, 0, 0, 0], batch.indices + 200)
+        np.testing.assert_array_equal(batch.targets, batch.indices % 5)
+        assert batch.valid.all()
+
+
+def test_order_depends_on_seed_and_epoch_and_not_on_workers() -> None:
+    reference = indices(loader(workers=1).batches(0))
+    assert indices(loader(workers=4).batches(0)) == reference
+    assert indices(loader().batches(1)) != reference
+    assert indices(loader(seed=1).batches(0)) != reference
+    assert list(chain(*indices(loader(shuffle=False).batches(7)))) == list(range(CLIPS))
+
+
+@pytest.mark.parametrize("start", [0, 2, 5, 6])
+def test_an_epoch_goes_on_in_the_middle_without_loading_what_came_before(start: int) -> None:
+    whole = indices(loader().batches(3))
+    dataset = Clips()
+    assert indices(loader(dataset).batches(3, start)) == whole[start:]
+    assert sorted(dataset.loaded) == sorted(chain(*whole[start:]))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_ranks_share_the_batches_of_a_single_process(world_size: int, drop_last: bool) -> None:
+    options = {"batch_size": 6, "drop_last": drop_last}
+    single = list(loader(**options).batches(0))
+    ranks = [list(loader(**options, rank=r, world_size=world_size).batches(0)) for r in range(world_size)]
+    assert len(single) == len(loader(**options)) == (3 if drop_last else 4)
+    for number, whole in enumerate(single):
+        parts = [rank[number] for rank in ranks]
+        assert len({part.clips.shape for part in parts}) == 1
+        together = np.empty(sum(len(part.indices) for part in parts), int)
+        for rank, part in enumerate(parts):
+            together[rank::world_size] = part.indices
+        assert together[: len(whole.indices)].tolist() == whole.indices.tolist()
+        assert (together[len(whole.indices) :] == -1).all()
+
+
+def test_padding_is_marked_invalid() -> None:
+    last = list(loader(batch_size=6, rank=2, world_size=3, shuffle=False).batches(0))[-1]
+    assert last.indices.tolist() == [20, -1]
+    assert last.valid.tolist() == [True, False]
+    assert not last.clips[1].any()
+
+
+def test_batch_size_must_suit_the_ranks() -> None:
+    with pytest.raises(ValueError, match="multiple of world_size"):
+        loader(batch_size=5, world_size=2)
+
+
+def test_errors_surface_with_the_name_of_the_clip() -> None:
+    known = Clips({7: DataError("clip7.mp4: not a video")})
+    with pytest.raises(DataError, match=r"clip7\.mp4: not a video"):
+        list(loader(known).batches(0))
+    unforeseen = Clips({7: ZeroDivisionError("oh")})
+    with pytest.raises(RuntimeError, match=r"clip7\.mp4") as error:
+        list(loader(unforeseen).batches(0))
+    assert isinstance(error.value.__cause__, ZeroDivisionError)
+
+
+def test_batches_before_the_error_still_come() -> None:
+    dataset = Clips({20: DataError("clip20.mp4: not a video")})
+    batches = loader(dataset, shuffle=False).batches(0)
+    assert indices(islice(batches, 5)) == [[4 * i + j for j in range(4)] for i in range(5)]
+    with pytest.raises(DataError):
+        next(batches)
+
+
+def test_loading_ahead_is_bounded_and_stops_when_the_iterator_is_closed() -> None:
+    dataset = Clips()
+    batches = loader(dataset, batch_size=2, workers=2).batches(0)
+    next(batches)
+    batches.close()
+    for thread in dataset.threads:
+        thread.join(timeout=30)
+    assert not any(thread.is_alive() for thread in dataset.threads)
+    assert 2 <= len(dataset.loaded) <= 2 + 2 * 2 + 2  # the batch, two batches ahead, one clip a worker
+
+
+def test_threads_end_with_the_epoch_and_after_an_error() -> None:
+    for dataset in (Clips(), Clips({3: DataError("no")})):
+        with suppress(DataError):
+            list(loader(dataset, workers=3).batches(0))
+        for thread in dataset.threads:
+            thread.join(timeout=30)
+        assert dataset.threads and not any(thread.is_alive() for thread in dataset.threads)
