@@ -26,21 +26,20 @@ def open_weights(path: str | Path) -> WeightFile:
     if path.is_dir():
         return read_folder(path)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     _refuse_other_things(path, head)
+    if looks_like_safetensors(head):  # first, for its length may start like any other format
+        tensors, metadata = open_safetensors(path)
+        return WeightFile(path, "safetensors", tensors, dict(metadata))
     if head.startswith(b"PK"):
         return read_zip(path)
     if head.startswith(LEGACY_MAGIC):
         return read_legacy(path)
     if head.startswith(b"\x80"):  # any other pickle of protocol 2 or later
         return read_pdparams(path)
-    if looks_like_safetensors(head, size):
-        tensors, metadata = open_safetensors(path)
-        return WeightFile(path, "safetensors", tensors, dict(metadata))
     if looks_like_ckpt(head):
         return read_ckpt(path)
     raise CheckpointError(

@@ -55,7 +55,17 @@ def import_weights(
     Raises:
         CheckpointError: unreadable, not recognised, a question is open, or tensors do not fit.
     """
-    file = open_weights(path)
+    return import_file(open_weights(path), dialect, allow_partial, fallback, **options)
+
+
+def import_file(
+    file: WeightFile,
+    dialect: str | None = None,
+    allow_partial: bool = False,
+    fallback: ModelSpec | None = None,
+    **options: Any,
+) -> tuple[Checkpoint, Report]:
+    """`import_weights` of a file that is open already."""
     answers = Answers(file.path, options, fallback)
     description = file.extras.get(DESCRIPTION)
     try:

@@ -1,4 +1,4 @@
-"""`python -m trishift.checkpoints.run_once FRAMEWORK WEIGHTS LOGITS`: logits of a fixed random clip, for verification."""
+"""`python -m trishift.checkpoints.run_once FRAMEWORK WEIGHTS LOGITS`: write the logits of a fixed random clip."""
 
 from __future__ import annotations
 

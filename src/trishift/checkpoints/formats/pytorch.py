@@ -33,6 +33,7 @@ from trishift.errors import CheckpointError
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
 _STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "net", "params")  # of containers, best first
+_INFLATION = 50  # PyTorch stores without compression; a zip bomb does not
 _STORAGES = {
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
@@ -156,6 +157,8 @@ def read_zip(path: Path) -> WeightFile:
     with reading(path, "PyTorch zip"):
         archive = zipfile.ZipFile(path)  # stays open as long as one of its tensors is wanted
         entries = {info.filename: info for info in archive.infolist()}
+        if sum(info.file_size for info in entries.values()) > _INFLATION * path.stat().st_size:
+            raise CheckpointError(f"{path}: unpacks to far more than its size; these are no weights")
         pickled = next((name for name in entries if name.rpartition("/")[2] == "data.pkl"), None)
         if pickled is None:
             raise CheckpointError(f"{path}: a zip archive, but not of PyTorch (no data.pkl inside); unpack it first")

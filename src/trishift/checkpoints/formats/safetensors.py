@@ -37,9 +37,9 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 
 
-def looks_like_safetensors(head: bytes, size: int) -> bool:
-    """Whether the first bytes of a file of `size` bytes are a safetensors header."""
-    return len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= min(size - 8, _MAX_HEADER)
+def looks_like_safetensors(head: bytes) -> bool:
+    """Whether the first bytes of a file are a safetensors header, be the rest there or not."""
+    return head[8:10] in (b'{"', b"{}") and struct.unpack("<Q", head[:8])[0] <= _MAX_HEADER
 
 
 def open_safetensors(path: str | Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:

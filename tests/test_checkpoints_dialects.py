@@ -1,0 +1,475 @@
+"""The grammars of the code bases: any depth, placement, head and prefix is recognised, read and written back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import originals
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from originals import in_file, paddle_resnet, trn_head, tsm_resnet
+
+from trishift.architectures import block_names
+from trishift.checkpoints import Checkpoint, import_weights
+from trishift.checkpoints.dialects import DIALECTS
+from trishift.checkpoints.exporting import check_expressible, foreign_tensors, write_dialect, write_native
+from trishift.checkpoints.formats.stored import in_memory
+from trishift.checkpoints.importing import import_file
+from trishift.checkpoints.layout import layout
+from trishift.errors import CheckpointError
+from trishift.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, ShiftSpec
+
+ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
+
+
+def read(shapes, name="weights", dialect=None, extras=None, **options):
+    """Import tensors that lie in no file; everything has to fit."""
+    return import_file(in_file(shapes, name, **(extras or {})), dialect, **options)[0]
+
+
+def origin(checkpoint):
+    return checkpoint.meta["origin"]["dialect"]
+
+
+def constants(tensors):
+    """The one value that all numbers of each tensor have (see `originals.in_file`)."""
+    return {name: float(array.flat[0]) for name, array in tensors.items()}
+
+
+def without_counters(shapes):
+    return {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
+
+
+# ---- temporal-shift-module
+
+
+@st.composite
+def tsm_files(draw):
+    depth = draw(st.sampled_from([18, 34, 50, 101, 152]))
+    grammar = {
+        "shift": draw(st.sampled_from(["none", "block", "blockres"])),
+        "classes": draw(st.integers(1, 30).filter(lambda n: n != 27)),
+        "channels": draw(st.sampled_from([3, 10, 15])),
+        "non_local": depth == 50 and draw(st.booleans()),
+        "temporal_pool": draw(st.booleans()),
+        "prefix": draw(st.sampled_from(["module.", ""])),
+        "head": draw(st.sampled_from(["new_fc", "base_model.fc"])),
+    }
+    return depth, grammar, 2 * draw(st.integers(1, 8))
+
+
+@settings(max_examples=25, deadline=None)
+@given(tsm_files())
+def test_any_resnet_of_temporal_shift_module(file):
+    depth, grammar, segments = file
+    shapes = tsm_resnet(depth, **grammar)
+    checkpoint = read(shapes, num_segments=segments)
+    assert origin(checkpoint) == "tsm"
+    assert checkpoint.spec == ModelSpec(
+        f"resnet{depth}",
+        grammar["classes"],
+        segments,
+        in_channels=grammar["channels"],
+        width=4,
+        shift=None if grammar["shift"] == "none" else ShiftSpec(placement=grammar["shift"]),
+        non_local=grammar["non_local"],
+        temporal_pool=grammar["temporal_pool"],
+    )
+    assert checkpoint.input.modality == {3: "rgb", 10: "flow", 15: "rgbdiff"}[grammar["channels"]]
+    assert {t.name: t.shape for t in layout(checkpoint.spec)} == {n: a.shape for n, a in checkpoint.tensors.items()}
+
+    stored = in_file(shapes).tensors
+    values = constants({name: stored[name].read() for name in without_counters(shapes)})
+    assert sorted(constants(checkpoint.tensors).values()) == sorted(values.values())
+    back = constants(foreign_tensors(checkpoint, DIALECTS["tsm"]))
+    spelled = {f"module.{n.removeprefix('module.').replace('base_model.fc.', 'new_fc.')}": v for n, v in values.items()}
+    assert back == spelled
+
+
+def test_numbers_of_tensors_of_the_originals():
+    """Counted in the originals: TSM-R50 has 320 tensors, R101 626, with non-local blocks 385."""
+    assert len(tsm_resnet(50, shift="blockres")) == 320
+    assert len(tsm_resnet(101, shift="blockres")) == 626
+    assert len(tsm_resnet(50, shift="blockres", non_local=True)) == 385
+
+
+def test_a_placement_of_its_own_is_kept():
+    shapes = tsm_resnet(18, shift="blockres")
+    first = {name.replace(".net.", ".") if ".layer4." in name else name: shape for name, shape in shapes.items()}
+    placement = tuple(name for name in block_names("resnet18") if not name.startswith("layer4"))
+    assert read(first, num_segments=4).spec.shift == ShiftSpec(placement=placement)
+
+
+def mobilenet(name, change=lambda n: n):
+    return {change(key): tuple(shape) for key, shape in originals.record(name)["keys"]}
+
+
+@pytest.mark.parametrize(
+    ("rename", "family", "spec"),
+    [
+        (lambda n: f"module.{n}", "tsm", ModelSpec("mobilenet_v2", 27, shift=ShiftSpec())),
+        (
+            lambda n: n.replace("new_fc", "base_model.classifier"),
+            "tsm",
+            ModelSpec("mobilenet_v2", 27, shift=ShiftSpec()),
+        ),
+        (lambda n: n.replace(".net.", "."), "tsm", ModelSpec("mobilenet_v2", 27)),
+        (
+            lambda n: re.sub(r"(features\.(?:[1-9]|1[0-7])\.conv)\.", r"\1.net.", n.replace(".net.", ".")),
+            "embedded_tsm",
+            ModelSpec("mobilenet_v2", 27, shift=ShiftSpec(placement=ALL_INVERTED_RESIDUALS)),
+        ),
+        (
+            lambda n: n.replace(".net.", ".").replace("base_model.", "").replace("new_fc", "classifier"),
+            "tsm_online",
+            ModelSpec("mobilenet_v2", 27, shift=ShiftSpec(direction="unidirectional")),
+        ),
+    ],
+)
+def test_the_same_shapes_are_different_mobilenets(rename, family, spec):
+    checkpoint = read(mobilenet("tsm_mobilenetv2_8f", rename), num_segments=8)
+    assert (origin(checkpoint), checkpoint.spec) == (family, spec)
+    assert checkpoint.labels[0] == "Doing other things" and len(checkpoint.labels) == 27
+    names = set(foreign_tensors(checkpoint, DIALECTS[family]))
+    spelled = {
+        name.replace("classifier", "new_fc") if family == "tsm" else name
+        for name in map(rename, mobilenet("tsm_mobilenetv2_8f"))
+    }
+    prefix = "" if family == "tsm_online" else "module."
+    expected = {prefix + name.removeprefix("module.").replace("base_model.new_fc", "new_fc") for name in spelled}
+    assert names == set(without_counters(dict.fromkeys(expected)))
+
+
+def test_m4_is_known_by_its_container():
+    shapes = tsm_resnet(50, shift="blockres", classes=313)
+    folder = "TSM_m4dataset_RGB_resnet50_shift8_blockres_avg_segment8_e120_cos_lsep"
+    checkpoint = read(shapes, f"{folder}/ckpt.best.pth.tar", extras={"best_mAP": 0.63, "epoch": 119})
+    assert origin(checkpoint) == "m4"
+    assert checkpoint.spec.num_segments == 8 and checkpoint.spec.shift == ShiftSpec()
+    assert checkpoint.meta["metrics"] == {"best_mAP": 0.63}
+
+
+# ---- TRN, mmaction2, Paddle, MindSpore, ImageNet
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(2, 9), st.booleans(), st.sampled_from([18, 50]))
+def test_relations_tell_the_number_of_segments(segments, multiscale, depth):
+    shapes = {**tsm_resnet(depth, classes=256), **trn_head(segments, 11, multiscale=multiscale)}
+    checkpoint = read(shapes)
+    head = HeadSpec("multiscale_relation" if multiscale else "relation")
+    assert checkpoint.spec == ModelSpec(f"resnet{depth}", 11, segments, width=4, head=head)
+    assert origin(checkpoint) == "trn"
+    assert set(foreign_tensors(checkpoint, DIALECTS["trn"])) == set(without_counters(shapes))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from([50, 101, 152]), st.booleans(), st.sampled_from([4, 8, 16]), st.booleans())
+def test_any_bottleneck_resnet_of_paddle(depth, fluid, segments, shifts):
+    shapes = paddle_resnet(depth, fluid=fluid, width=16)
+    checkpoint = read(shapes, num_segments=segments, shift="blockres" if shifts else "none")
+    assert origin(checkpoint) == ("paddle1" if fluid else "paddlevideo")
+    div = 8 if fluid else segments
+    shift = ShiftSpec(div=div, order="past_first") if shifts else None
+    assert checkpoint.spec == ModelSpec(f"resnet{depth}", 7, segments, width=16, shift=shift)
+    assert checkpoint.tensors["head.fc.weight"].shape == (7, 512)
+    back = foreign_tensors(checkpoint, DIALECTS[origin(checkpoint)])
+    assert {name: array.shape for name, array in back.items()} == shapes
+
+
+def test_unequal_folds_of_paddle_are_refused():
+    with pytest.raises(CheckpointError, match="unequal folds"):
+        read(paddle_resnet(50, fluid=False, width=64), num_segments=7, shift="blockres")
+
+
+def test_paddle_image_classifiers():
+    checkpoint = read({**paddle_resnet(50, fluid=True, classes=1000), "learning_rate": (1,)})
+    assert checkpoint.spec == ModelSpec("resnet50", 1000, 1, width=4)
+    assert constants(checkpoint.tensors)["head.fc.bias"] == len(checkpoint.tensors) - 0.5
+
+
+FAMILIES = [
+    ("tsm", ModelSpec("resnet34", 5, width=4, shift=ShiftSpec(), non_local=True, temporal_pool=True)),
+    ("tsm", ModelSpec("resnet18", 5, width=4, shift=ShiftSpec(placement="block"), non_local=False)),
+    ("embedded_tsm", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec(placement=ALL_INVERTED_RESIDUALS))),
+    ("tsm_online", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec(direction="unidirectional"))),
+    ("trn", ModelSpec("resnet18", 5, 3, width=4, head=HeadSpec("relation"))),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(), non_local=True)),
+    ("mmaction2", ModelSpec("resnet101", 5, width=4, shift=ShiftSpec())),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(placement="block"), temporal_pool=True)),
+    ("mmaction2", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec())),
+    ("mmaction2", ModelSpec("mobilenet_v2", 5)),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, head=HeadSpec("multiscale_relation"))),
+    ("paddlevideo", ModelSpec("resnet34", 5, width=4)),
+    ("paddle1", ModelSpec("resnet50", 5, width=16, shift=ShiftSpec(order="past_first"))),
+    ("mindspore_trn", ModelSpec("bn_inception", 5, 4, head=HeadSpec("multiscale_relation"))),
+    ("mindspore_tsm", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec())),
+    ("mindspore_tsm", ModelSpec("resnet101", 5, width=4, shift=ShiftSpec())),
+    ("mindspore_tsn", ModelSpec("bn_inception", 5, in_channels=10)),
+    ("torchvision", ModelSpec("mobilenet_v2", 1000, 1)),
+    ("torchvision", ModelSpec("resnet152", 1000, 1, width=4)),
+    ("paddle_vision", ModelSpec("resnet18", 1000, 1, width=4)),
+    ("bn_inception", ModelSpec("bn_inception", 1000, 1)),
+]
+
+
+def model_of(spec, seed=0):
+    rng = np.random.default_rng(seed)
+    tensors = {t.name: rng.standard_normal(t.shape, np.float32) for t in layout(spec)}
+    for name in tensors:
+        if name.endswith("non_local.out.bias"):
+            tensors[name][:] = 0  # mmaction2 has none
+    return Checkpoint(tensors, spec, InputSpec())
+
+
+def assert_same_tensors(a, b):
+    assert a.tensors.keys() == b.tensors.keys()
+    for name, array in a.tensors.items():
+        assert array.dtype == b.tensors[name].dtype
+        np.testing.assert_array_equal(array, b.tensors[name])
+
+
+@pytest.mark.parametrize(("family", "spec"), FAMILIES, ids=lambda value: getattr(value, "backbone", value))
+def test_original_canonical_native_and_back_bit_by_bit(family, spec, tmp_path):
+    """A file of the family, our file in every framework, and the family's file again: no bit changes."""
+    model = model_of(spec)
+    suffix = {"pytorch": ".pth", "mindspore": ".ckpt", "paddle": ".pdparams"}[DIALECTS[family].framework]
+    original = tmp_path / f"original{suffix}"
+    write_dialect(original, model, family)
+    imported, report = import_weights(original, fallback=spec)
+    assert (origin(imported), imported.spec) == (family, spec)
+    assert report.complete
+    assert_same_tensors(imported, model)
+    for native in (".pth", ".ckpt", ".pdparams", ".safetensors"):
+        write_native(tmp_path / f"native{native}", imported)
+        again, _ = import_weights(tmp_path / f"native{native}")
+        assert_same_tensors(again, imported)
+        assert (again.spec, again.input, again.labels, again.meta) == (
+            imported.spec, imported.input, imported.labels, imported.meta
+        )  # fmt: skip
+    write_dialect(tmp_path / f"back{suffix}", again, family)
+    assert_same_tensors(import_weights(tmp_path / f"back{suffix}", fallback=spec)[0], model)
+
+
+def test_folders_of_paddle_1(tmp_path):
+    model = model_of(ModelSpec("resnet50", 5, width=16, shift=ShiftSpec(order="past_first")))
+    write_dialect(tmp_path / "TSM_epoch3", model, "paddle1")
+    (tmp_path / "TSM_epoch3" / "__model__").write_bytes(b"program")
+    assert (tmp_path / "TSM_epoch3" / "res2a_branch2a_weights").is_file()
+    checkpoint, report = import_weights(tmp_path / "TSM_epoch3", num_segments=8)  # TSM: the folder's name
+    assert checkpoint.spec == model.spec
+    assert report.dropped == {"__model__": "a program, not a variable"}
+    assert_same_tensors(checkpoint, model)
+
+
+def test_batch_norms_of_caffe_may_be_matrices():
+    shapes = {t.name.removeprefix("backbone."): t.shape for t in layout(ModelSpec("bn_inception"))}
+    shapes = {name: (1, *shape) if "_bn." in name else shape for name, shape in shapes.items()}
+    shapes |= {"fc.weight": (1000, 1024), "fc.bias": (1000,)}
+    checkpoint = read(shapes)
+    assert origin(checkpoint) == "bn_inception"
+    assert checkpoint.spec == ModelSpec("bn_inception", 1000, 1)
+    assert checkpoint.input == CAFFE_INPUT
+    assert checkpoint.tensors["backbone.conv1_7x7_s2_bn.weight"].shape == (64,)
+
+
+def test_a_backbone_alone():
+    shapes = {t.name.removeprefix("backbone."): t.shape for t in layout(ModelSpec("resnet18", width=4))}
+    checkpoint = read(shapes)
+    assert checkpoint.spec == ModelSpec("resnet18", 0, 1, width=4)
+
+
+def test_flow_of_bn_inception_expects_flow():
+    shapes = {
+        f"base_model.{t.name.removeprefix('backbone.')}": t.shape
+        for t in layout(ModelSpec("bn_inception", in_channels=10))
+    }
+    shapes |= {"new_fc.weight": (101, 1024), "new_fc.bias": (101,)}
+    checkpoint = read(shapes, num_segments=3, shift="none")
+    assert checkpoint.input == replace(CAFFE_INPUT, modality="flow", mean=(128.0,) * 10, std=(1.0,) * 10)
+
+
+# ---- what is not known, wrong or contradictory
+
+
+def test_half_precision_becomes_float32_and_is_reported():
+    file = in_file(tsm_resnet(18))
+    half = {name: in_memory(tensor.read().astype(np.float16)) for name, tensor in file.tensors.items()}
+    checkpoint, report = import_file(replace(file, tensors=half), num_segments=8)
+    assert {array.dtype for array in checkpoint.tensors.values()} == {np.dtype(np.float32)}
+    assert len(report.cast) == len(checkpoint.tensors)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "option"),
+    [
+        (tsm_resnet(18, shift="blockres"), "num_segments"),
+        (tsm_resnet(18), "num_segments"),
+        (paddle_resnet(50, fluid=False), "num_segments"),
+        (paddle_resnet(50, fluid=True), "num_segments"),
+    ],
+)
+def test_open_questions_name_their_option(shapes, option):
+    with pytest.raises(CheckpointError, match=rf"say {option}=... \(or --{option.replace('_', '-')} ...\)"):
+        read(shapes)
+
+
+@pytest.mark.parametrize("shapes", [paddle_resnet(50, fluid=fluid, width=8) for fluid in (False, True)])
+def test_paddle_files_do_not_tell_tsm_from_tsn(shapes):
+    with pytest.raises(CheckpointError, match="shift='blockres' for a TSM, shift='none' for a TSN"):
+        read(shapes, num_segments=8)
+    assert read(shapes, "TSN_k400.pdparams", num_segments=8).spec.shift is None
+    assert read(shapes, "TSM_k400.pdparams", num_segments=8).spec.shift.order == "past_first"
+
+
+@pytest.mark.parametrize(
+    ("name", "segments"),
+    [
+        ("TSM_kinetics_RGB_resnet18_shift8_blockres_avg_segment16_e50.pth", 16),
+        ("TSM_somethingv2_RGB_resnet18_shift8_blockres_avg_segment8_e45/ckpt.best.pth.tar", 8),
+        ("tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb_20220831-64d69186.pth", 8),
+        ("tsm_resnet18_12f.pth", 12),
+    ],
+)
+def test_file_names_of_the_originals_tell_the_segments(name, segments):
+    checkpoint, report = import_file(in_file(tsm_resnet(18, shift="blockres"), name))
+    assert checkpoint.spec.num_segments == segments
+    assert f"num_segments={segments} (from the file's name)" in report.notes
+
+
+def test_a_model_to_train_answers_what_names_leave_open():
+    target = ModelSpec("resnet50", 3, 4, shift=ShiftSpec(order="past_first"))
+    checkpoint = import_file(in_file(paddle_resnet(50, fluid=True)), fallback=target)[0]
+    assert checkpoint.spec.num_segments == 4 and checkpoint.spec.shift is not None
+
+
+def test_answers_that_contradict_the_weights_are_refused():
+    with pytest.raises(CheckpointError, match="shift=none, but the weights say blockres"):
+        read(tsm_resnet(18, shift="blockres"), num_segments=8, shift="none")
+    trn = {**tsm_resnet(18, classes=256), **trn_head(5, 11, multiscale=True)}
+    with pytest.raises(CheckpointError, match="num_segments=8, but the weights say 5"):
+        read(trn, num_segments=8)
+    with pytest.raises(CheckpointError, match="unknown option 'segments'"):
+        read(trn, segments=8)
+    with pytest.raises(CheckpointError, match="relations='some'"):
+        read(trn, relations="some")
+    with pytest.raises(CheckpointError, match="num_segments must be even"):
+        read(tsm_resnet(18, shift="blockres", temporal_pool=True), num_segments=5)
+
+
+def test_relations_can_be_chosen():
+    trn = {**tsm_resnet(18, classes=256), **trn_head(5, 11, multiscale=True)}
+    assert read(trn).spec.head.relations == "expected"
+    assert read(trn, relations="first").spec.head.relations == "first"
+
+
+def test_labels_only_where_their_number_is_one_dataset_s(tmp_path):
+    assert read(tsm_resnet(18, classes=27), num_segments=8).labels[14] == "Stop Sign"
+    assert read(tsm_resnet(18, classes=27), num_segments=8, labels="none").labels is None
+    assert read(tsm_resnet(18, classes=174), num_segments=8).labels is None  # Something V1 or V2: never assumed
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    assert read(tsm_resnet(18, classes=2), num_segments=8, labels=str(tmp_path / "names.txt")).labels == ("one", "two")
+    with pytest.raises(CheckpointError, match="27 names for 174 classes"):
+        read(tsm_resnet(18, classes=174), num_segments=8, labels="jester")
+    with pytest.raises(CheckpointError, match="labels"):
+        read(tsm_resnet(18), num_segments=8, labels=str(tmp_path / "missing.txt"))
+
+
+def broken(change):
+    shapes = tsm_resnet(18, shift="blockres")
+    change(shapes)
+    return shapes
+
+
+FC, STEM = "module.new_fc.weight", "module.base_model.conv1.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("module.base_model.layer3.1.bn2.bias"), "missing backbone.layer3.1.bn2.bias"),
+        (lambda s: s.update({"module.base_model.extra.weight": (3,)}), "unexpected module.base_model.extra.weight"),
+        (lambda s: s.update({FC: s[FC][::-1]}), r"needs"),
+        (lambda s: s.update({STEM: (7, 7, 3, 4)}), "needs"),
+        (lambda s: s.update({STEM: (4,)}), "first convolution"),
+        (lambda s: s.update({"module.base_model.layer1.0.bn1.weight": (5,)}), r"has shape \(5,\), needs \(4,\)"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused_by_name(change, message):
+    with pytest.raises(CheckpointError, match=message) as error:
+        read(broken(change), num_segments=8)
+    assert "\n" not in str(error.value)
+
+
+def test_what_fits_can_be_taken():
+    shapes = broken(lambda s: (s.pop("module.base_model.layer3.1.bn2.bias"), s.update({"more": (2,)})))
+    checkpoint, report = import_file(in_file(shapes), allow_partial=True, num_segments=8)
+    assert "backbone.layer3.1.bn2.bias" not in checkpoint.tensors
+    assert (report.missing, report.unexpected) == (["backbone.layer3.1.bn2.bias"], ["more"])
+    assert "missing: backbone.layer3.1.bn2.bias" in str(report) and "unexpected: more" in str(report)
+
+
+def test_integer_weights_are_refused():
+    file = in_file(tsm_resnet(18))
+    tensors = {**file.tensors, FC: in_memory(np.zeros((7, 32), np.int8))}
+    with pytest.raises(CheckpointError, match="int8"):
+        import_file(replace(file, tensors=tensors), num_segments=8)
+
+
+@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name not in ("tsm", "m4")])
+def test_a_wrong_dialect_does_not_fit(dialect):
+    shapes = tsm_resnet(50, shift="blockres")
+    with pytest.raises(CheckpointError):
+        read(shapes, dialect=dialect, num_segments=8, shift="blockres")
+
+
+def test_unknown_dialects_and_families():
+    with pytest.raises(CheckpointError, match="dialect 'caffe' is unknown; one of"):
+        read(tsm_resnet(18), dialect="caffe")
+    with pytest.raises(CheckpointError, match="no known family"):
+        read({"encoder.layer.0.weight": (3, 3)})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from(["drop", "rename", "reshape"]), st.booleans())
+def test_random_damage_is_noticed(random, damage, partial):
+    """No damage passes in silence, and none gives another error than the clear one."""
+    shapes = tsm_resnet(18, shift="blockres")
+    for name in random.sample(sorted(without_counters(shapes)), random.randint(1, 6)):
+        shape = shapes.pop(name)
+        if damage == "rename":
+            position = random.randrange(len(name))
+            shapes[name[:position] + random.choice("._0x") + name[position:]] = shape
+        elif damage == "reshape":
+            shapes[name] = tuple(random.randint(0, 3) for _ in range(random.randint(0, 5)))
+    try:
+        _, report = import_file(in_file(shapes), allow_partial=partial, num_segments=8)
+    except CheckpointError as error:
+        assert "\n" not in str(error)
+    else:
+        assert partial and not report.complete
+
+
+def test_a_mirrored_shift_is_not_written_for_others():
+    paddle = model_of(ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(order="past_first")))
+    with pytest.raises(CheckpointError, match="would read shift"):
+        check_expressible(paddle, DIALECTS["tsm"])
+    with pytest.raises(CheckpointError, match="has no resnet50"):
+        check_expressible(paddle, DIALECTS["embedded_tsm"])
+    biased = model_of(ModelSpec("resnet50", 5, width=4, non_local=True))
+    biased.tensors["backbone.layer2.0.non_local.out.bias"][:] = 1
+    with pytest.raises(CheckpointError, match="no place"):
+        foreign_tensors(biased, DIALECTS["mmaction2"])
+
+
+def test_files_of_others_take_their_suffix(tmp_path):
+    model = model_of(ModelSpec("resnet18", 5, width=4))
+    with pytest.raises(CheckpointError, match="use their suffix"):
+        write_dialect(tmp_path / "w.ckpt", model, "tsm")
+    with pytest.raises(CheckpointError, match=r"ends in '\.onnx'"):
+        write_native(tmp_path / "w.onnx", model)
+    assert not list(Path(tmp_path).iterdir())
