@@ -28,4 +28,3 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
     echo "$wanted" > .venv/installed
 fi
 export PATH="$PWD/.venv/bin:$PATH"
-export GLOG_v="${GLOG_v:-3}"  # MindSpore: errors only

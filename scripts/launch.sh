@@ -17,7 +17,6 @@ NNODES=${NNODES:-1}
 NODE_RANK=${NODE_RANK:-0}
 MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
 OUTPUT=${OUTPUT:-runs/$(basename "${CONFIG%.yaml}")}
-export GLOG_v=${GLOG_v:-3}  # MindSpore: errors only
 
 fail() { echo "error: $*" >&2; exit 1; }
 
