@@ -63,6 +63,12 @@ def test_groups_follow_the_originals_table(partial: bool) -> None:
     assert plan.frozen_norms == (frozenset({"backbone.layer1.0.bn1", "backbone.layer1.1.bn1"}) if partial else set())
 
 
+def test_frozen_bn_freezes_all() -> None:
+    plan = optimization_plan(resnet_parameters(), TrainSpec(frozen_bn=True), "rgb")
+    assert "backbone.bn1" in plan.frozen_norms
+    assert not any(".bn" in name for name in plan.parameters)
+
+
 def test_flow_speeds_up_the_first_convolution_and_trn_slows_the_head() -> None:
     plan = optimization_plan(resnet_parameters(), TrainSpec(head_lr_mult=1), "flow")
     assert plan.parameters["backbone.conv1.weight"].lr_mult == 5

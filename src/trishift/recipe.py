@@ -43,6 +43,7 @@ class TrainSpec:
         momentum, nesterov, weight_decay: of SGD.
         clip_norm: total gradient norm above which gradients are scaled down, or None.
         partial_bn: freeze every batch norm of the backbone but the first (TSN).
+        frozen_bn: freeze every batch norm, for batches too small for statistics.
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
         loss: the loss function.
         initial_weights: a weight file of any supported family to start from, or None.
@@ -68,6 +69,7 @@ class TrainSpec:
     weight_decay: float = 5e-4
     clip_norm: float | None = 20.0
     partial_bn: bool = False
+    frozen_bn: bool = False
     head_lr_mult: float = 5.0
     loss: LossSpec = field(default_factory=LossSpec)
     initial_weights: str | None = None

@@ -25,7 +25,7 @@ from trishift.spec import Modality
 def optimization_plan(parameters: Iterable[ParameterInfo], train: TrainSpec, modality: Modality) -> OptimizationPlan:
     """What the optimiser does with every parameter of a network."""
     infos = tuple(parameters)
-    frozen = frozen_norms(infos) if train.partial_bn else frozenset()
+    frozen = frozen_norms(infos, train)
     groups = group_names(infos)
     factors = _factors(train.head_lr_mult, flow=modality == "flow")
     trained = {info.name: factors[groups[info.name]] for info in infos if info.layer_name not in frozen}
@@ -40,10 +40,12 @@ def optimization_plan(parameters: Iterable[ParameterInfo], train: TrainSpec, mod
     )
 
 
-def frozen_norms(parameters: Iterable[ParameterInfo]) -> frozenset[str]:
-    """Norm layers that partial batch norm freezes: all of the backbone but the first and the non-local ones."""
+def frozen_norms(parameters: Iterable[ParameterInfo], train: TrainSpec) -> frozenset[str]:
+    """The norm layers that a recipe freezes; partial batch norm spares the first one and the non-local ones."""
     norms = [info.layer_name for info in parameters if info.layer == "norm" and info.role == "weight"]
-    return frozenset(name for name in norms[1:] if ".non_local." not in name)
+    if train.frozen_bn:
+        return frozenset(norms)
+    return frozenset(name for name in norms[1:] if ".non_local." not in name and train.partial_bn)
 
 
 def group_names(parameters: Iterable[ParameterInfo]) -> dict[str, str]:
