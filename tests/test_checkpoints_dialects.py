@@ -174,7 +174,8 @@ def test_any_bottleneck_resnet_of_paddle(depth, fluid, segments, shifts):
     checkpoint = read(shapes, num_segments=segments, shift="blockres" if shifts else "none")
     assert origin(checkpoint) == ("paddle1" if fluid else "paddlevideo")
     div = 8 if fluid else segments
-    shift = ShiftSpec(div=div, order="past_first") if shifts else None
+    every = "blockres" if depth == 50 else block_names(f"resnet{depth}")  # the original's rule leaves half of them out
+    shift = ShiftSpec(div=div, order="past_first", placement=every) if shifts else None
     assert checkpoint.spec == ModelSpec(f"resnet{depth}", 7, segments, width=16, shift=shift)
     assert checkpoint.tensors["head.fc.weight"].shape == (7, 512)
     back = foreign_tensors(checkpoint, DIALECTS[origin(checkpoint)])
@@ -206,6 +207,10 @@ FAMILIES = [
     ("mmaction2", ModelSpec("resnet50", 5, width=4, head=HeadSpec("multiscale_relation"))),
     ("paddlevideo", ModelSpec("resnet34", 5, width=4)),
     ("paddle1", ModelSpec("resnet50", 5, width=16, shift=ShiftSpec(order="past_first"))),
+    (
+        "paddlevideo",
+        ModelSpec("resnet101", 5, width=8, shift=ShiftSpec(order="past_first", placement=block_names("resnet101"))),
+    ),
     ("mindspore_trn", ModelSpec("bn_inception", 5, 4, head=HeadSpec("multiscale_relation"))),
     ("mindspore_tsm", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec())),
     ("mindspore_tsm", ModelSpec("resnet101", 5, width=4, shift=ShiftSpec())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,13 @@ def convert(
     """
     source, destination = Path(source), Path(destination)
     _check_destination(source, destination, framework, force)
-    checkpoint, report = import_weights(source, dialect=dialect, **options)
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(sha256, source)
+        checkpoint, report = import_weights(source, dialect=dialect, **options)
     found = checkpoint.spec.backbone if checkpoint.spec else "nothing known"
     if backbone not in (None, found):
         raise CheckpointError(f"{source}: holds {found}, not {backbone}")
-    origin = {"file": source.name, **checkpoint.meta.get("origin", {}), "sha256": sha256(source)}
+    origin = {"file": source.name, **checkpoint.meta.get("origin", {}), "sha256": hashed.result()}
     checkpoint = replace(checkpoint, meta={**checkpoint.meta, "origin": origin})
     if to_dialect:
         write_dialect(destination, checkpoint, to_dialect)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trishift.architectures import RESNETS, residual_shift_blocks
+from trishift.architectures import RESNETS, block_names, residual_shift_blocks
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.layout import TensorInfo
 from trishift.errors import CheckpointError
@@ -144,13 +144,19 @@ def standard_input(spec: ModelSpec, answers: Answers) -> InputSpec:
     return replace(base, modality="rgbdiff", mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
-def ask_shift(answers: Answers, placement: str, **fields: object) -> ShiftSpec | None:
+def every_branch(backbone: str) -> str | tuple[str, ...]:
+    """The placement that shifts the branch of every block, unlike the original's rule also in deep ResNets."""
+    return placement_of(set(block_names(backbone)), backbone)
+
+
+def ask_shift(answers: Answers, placement: str | tuple[str, ...], **fields: object) -> ShiftSpec | None:
     """The shift of a family whose names do not show it: with `placement`, or none."""
-    answer = answers.ask("shift", f"whether it shifts: shift='{placement}' for a TSM, shift='none' for a TSN")
+    name = placement if isinstance(placement, str) else "blockres"
+    answer = answers.ask("shift", f"whether it shifts: shift='{name}' for a TSM, shift='none' for a TSN")
     if answer == "none":
         return None
-    if answer not in (placement, "tsm") and not isinstance(answer, tuple):
-        raise CheckpointError(f"shift={answer!r}: weights of this family shift {placement!r} or 'none'")
+    if answer not in (name, "tsm") and not isinstance(answer, tuple):
+        raise CheckpointError(f"shift={answer!r}: weights of this family shift {name!r} or 'none'")
     return ShiftSpec(placement=placement, **fields)  # type: ignore[arg-type]
 
 

@@ -70,6 +70,10 @@ class MMAction2(Dialect):
             return ("cls_head.fc_cls",)
         return (relation_layer(layer, spec, "cls_head.") or _mobilenet(rewrite(layer, _RULES)),)
 
+    def useless(self, name: str) -> str | None:
+        """The preprocessing is in our description."""
+        return "the preprocessing's" if name.startswith("data_preprocessor.") else super().useless(name)
+
     def lacks(self, tensor: TensorInfo) -> bool:
         """The last conv of its non-local block has no bias, for a norm follows."""
         return tensor.name.endswith(".non_local.out.bias")

@@ -17,6 +17,7 @@ from trishift.checkpoints.dialects.base import (
     Names,
     ask_segments,
     ask_shift,
+    every_branch,
     unshifted_image_model,
 )
 from trishift.checkpoints.dialects.paddlevideo import lettered_block
@@ -57,7 +58,8 @@ class PaddleFluid(Dialect):
         if model.num_classes in (0, _IMAGENET_CLASSES) and answers.given("shift") is None:
             return unshifted_image_model(model, answers)
         segments = ask_segments(answers, model)
-        shift = ask_shift(answers, "blockres", div=int(answers.assume("shift_div", 8)), order="past_first")
+        div = int(answers.assume("shift_div", 8))
+        shift = ask_shift(answers, every_branch(model.backbone), div=div, order="past_first")
         return replace(model, num_segments=segments, shift=shift)
 
     def useless(self, name: str) -> str | None:

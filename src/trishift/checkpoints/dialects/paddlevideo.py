@@ -1,7 +1,7 @@
 """PaddleVideo (TSM, TSN on ResNet): `.pdparams` with `_conv`/`_batch_norm` pairs and lettered blocks.
 
 Its temporal shift is Paddle's operator: the first fold comes from the past (the original's from the future), and
-it passes the ratio 1 / num_segments. TSM and TSN have the same names.
+it passes the ratio 1 / num_segments. It shifts every bottleneck, also in deep ResNets. TSM and TSN have the same names.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from trishift.checkpoints.dialects.base import (
     Names,
     ask_segments,
     ask_shift,
+    every_branch,
+    unshifted_image_model,
 )
 from trishift.errors import CheckpointError
 from trishift.spec import ModelSpec
@@ -63,7 +65,7 @@ class PaddleVideo(Dialect):
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
         """conv1..3 are conv0..2, `downsample` is `short`."""
         if layer == "head.fc":
-            return ("head.fc", "out")
+            return ("head.fc", "fc", "out")
         part = "_batch_norm" if re.search(r"(bn\d|downsample\.1)$", layer) else "_conv"
         match = re.match(r"^backbone\.layer(\d)\.(\d+)\.(?:conv|bn|downsample\.)(\d)$", layer)
         if match is None:
@@ -78,9 +80,11 @@ class PaddleVideo(Dialect):
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """T and TSM or TSN are asked for; the ratio follows from T."""
+        if not names.any(r"^backbone\."):
+            return unshifted_image_model(model, answers)
         segments = ask_segments(answers, model)
         div = int(answers.given("shift_div") or segments)
-        shift = ask_shift(answers, "blockres", div=div, order="past_first")
+        shift = ask_shift(answers, every_branch(model.backbone), div=div, order="past_first")
         if shift is not None:
             check_folds(model, div)
         return replace(model, num_segments=segments, shift=shift)

@@ -62,8 +62,8 @@ class TemporalShiftModule(Dialect):
     prefix = "module."
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """Names with `base_model.` or `.net.`, but no relation head and no embedded shift."""
-        marked = any("base_model." in name or ".net." in name for name in names)
+        """Names with `base_model.`, `.net.` or `new_fc.`, but no relation head and no embedded shift."""
+        marked = any("base_model." in name or ".net." in name or "new_fc." in name for name in names)
         return marked and not any("consensus." in name or ".conv.net." in name for name in names)
 
     def simplify(self, name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -154,8 +155,7 @@ def read_zip(path: Path) -> WeightFile:
     Raises:
         CheckpointError: damaged, no weights in it, or a pickle that wants to run something.
     """
-    with reading(path, "PyTorch zip"):
-        archive = zipfile.ZipFile(path)  # stays open as long as one of its tensors is wanted
+    with reading(path, "PyTorch zip"), zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
         if sum(info.file_size for info in entries.values()) > _INFLATION * path.stat().st_size:
             raise CheckpointError(f"{path}: unpacks to far more than its size; these are no weights")
@@ -173,18 +173,30 @@ def read_zip(path: Path) -> WeightFile:
             info = entries[f"{root}data/{key}"]
             if info.file_size < storage.count * storage.kind.dtype.itemsize:
                 raise ValueError(f"storage {key} is cut")
-            storage.read = _zip_entry_reader(path, archive, info, storage)
+            storage.read = _zip_entry_reader(path, info, storage)
     return _weight_file(path, "PyTorch zip", content)
 
 
-def _zip_entry_reader(
-    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, storage: _Storage
-) -> Callable[[], np.ndarray]:
+def _zip_entry_reader(path: Path, info: zipfile.ZipInfo, storage: _Storage) -> Callable[[], np.ndarray]:
     def read() -> np.ndarray:
         with reading(path, "PyTorch zip"):
-            return np.frombuffer(archive.read(info), storage.kind.dtype, storage.count)
+            data = _entry_bytes(path, info)
+            if zlib.crc32(data.data) != info.CRC:
+                raise ValueError(f"the checksum of {info.filename} is wrong")
+            return data[: storage.count * storage.kind.dtype.itemsize].view(storage.kind.dtype)
 
     return read
+
+
+def _entry_bytes(path: Path, info: zipfile.ZipInfo) -> np.ndarray:
+    """The content of a zip entry; one that is stored as it is (PyTorch's are) is read in one go."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        with zipfile.ZipFile(path) as archive:
+            return np.frombuffer(archive.read(info), np.uint8)
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)  # lengths of the name and of the extra field that follow the header
+        name, extra = struct.unpack("<HH", file.read(4))
+    return read_array(path, info.header_offset + 30 + name + extra, np.dtype(np.uint8), info.file_size)
 
 
 def read_legacy(path: Path) -> WeightFile:
