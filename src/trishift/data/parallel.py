@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tqdm import tqdm
+from trishift.data.progress import track
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -22,11 +22,11 @@ def map_in_threads(
         function: called in any thread; its first exception cancels what has not begun and is raised.
         items: arguments.
         workers: threads; None for one per core.
-        description: title of the progress bar, which shows only on a terminal.
+        description: title of the progress bar (`progress.track`).
     """
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         futures = [pool.submit(function, item) for item in items]
-        return [future.result() for future in tqdm(futures, description, disable=None, leave=False)]
+        return [future.result() for future in track(futures, len(futures), description)]
     finally:
         pool.shutdown(cancel_futures=True)

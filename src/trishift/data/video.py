@@ -82,6 +82,26 @@ def probe(path: str | Path) -> ClipInfo:
         )
 
 
+def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[VideoFrame, int]]:
+    """All frames of a video in presentation order, one at a time, for conversions that need every frame.
+
+    Yields:
+        FFmpeg's frame, and the counter-clockwise quarter turns that set it upright.
+
+    Raises:
+        DataError: like `open_clip`.
+    """
+    path = Path(path)
+    container, stream = _open(path, threads)
+    any_frame = False
+    with container:
+        for frame in _decoded(container, stream):
+            any_frame = True
+            yield frame, _quarter_turns(frame)
+    if not any_frame:
+        raise _undecodable(path)
+
+
 class VideoFile(FrameSource):
     """The frames of the best video stream of a file.
 
