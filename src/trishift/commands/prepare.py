@@ -1,4 +1,4 @@
-"""`trishift prepare`: make lists and labels out of clips, or the clips themselves."""
+"""`trishift prepare`: make lists and labels out of public data sets or own clips, or make clips."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 from trishift.commands.arguments import make_parser
 
 EXAMPLES = """\
+  trishift prepare jester downloads/jester --output data/jester
+  trishift prepare somethingv2 downloads/something --output data/somethingv2 --frames
+  trishift prepare kinetics downloads/k400 --output data/kinetics --reencode --workers 16
+  trishift prepare ucf101 downloads/ucf101 --output data/ucf101 --split 2
   trishift prepare gestures data/gestures
   trishift prepare folder my_clips --output data/custom
   trishift prepare folder my_clips --output data/custom --folds 5 --groups 'labels.csv:sequence'
@@ -15,14 +19,88 @@ EXAMPLES = """\
 """
 
 
+DATASETS = {  # the second says whether the clips come as videos, and not as frames
+    "kinetics": ("Kinetics 400, 600 or 700", True),
+    "somethingv1": ("Something-Something V1", False),
+    "somethingv2": ("Something-Something V2", True),
+    "jester": ("Jester", False),
+    "ucf101": ("UCF101", True),
+    "hmdb51": ("HMDB51", True),
+    "moments": ("Moments in Time and Multi-Moments in Time", True),
+}
+
+
 def main(arguments: list[str]) -> None:
     """Parse, prepare and print."""
-    parser = make_parser("prepare", "Make lists and labels out of clips, or the clips themselves.", EXAMPLES)
+    parser = make_parser("prepare", "Make lists and labels out of downloads or clips.", EXAMPLES)
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
-    _add_gestures(kinds.add_parser("gestures", help="the built-in hand gestures"))
+    for name, (title, has_videos) in DATASETS.items():
+        _add_dataset(kinds.add_parser(name, help=title), name, has_videos)
     _add_folder(kinds.add_parser("folder", help="a folder that holds one folder of clips per class"))
+    _add_gestures(kinds.add_parser("gestures", help="the built-in hand gestures"))
+    _add_unpack(kinds.add_parser("unpack", help="only unpack archives, also those that come in parts"))
     options = parser.parse_args(arguments)
-    {"gestures": _gestures, "folder": _folder}[options.kind](options)
+    run = {"gestures": _gestures, "folder": _folder, "unpack": _unpack}
+    run.get(options.kind, _dataset)(options)
+
+
+def _add_dataset(parser: argparse.ArgumentParser, name: str, has_videos: bool) -> None:
+    parser.add_argument("directory", type=Path, help="what you downloaded: archives, folders, annotations")
+    parser.add_argument("--output", type=Path, required=True, help="folder for lists, labels and unpacked clips")
+    parser.set_defaults(convert=None, short_side=None)
+    if has_videos:
+        choice = parser.add_mutually_exclusive_group()
+        for option, kind, text in (
+            ("--frames", "frames", "extract the frames of the videos"),
+            ("--reencode", "videos", "make small videos with dense key frames"),
+        ):
+            choice.add_argument(option, dest="convert", action="store_const", const=kind, help=text)
+        parser.add_argument("--short-side", type=int, metavar="PIXELS", help="of converted clips; default: 256")
+    if name in ("ucf101", "hmdb51"):
+        parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="for train and val; default: 1")
+    if name == "jester":
+        parser.add_argument(
+            "--original-names",
+            action="store_true",
+            help="write categories.txt, train_videofolder.txt and val_videofolder.txt as MindSpore's TRN does",
+        )
+    parser.add_argument(
+        "--check",
+        choices=("none", "first", "all"),
+        default="first",
+        help="frames of each clip to decode; default: first",
+    )
+    parser.add_argument("--incomplete", action="store_true", help="go on without what damaged archives lack")
+    parser.add_argument("--workers", type=int, help="threads; default: one per core")
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    from trishift.data import prepare
+
+    own = {name: getattr(options, name) for name in ("split", "original_names") if hasattr(options, name)}
+    shared = prepare.Options(
+        convert=options.convert,
+        short_side=options.short_side,
+        check=options.check,
+        workers=options.workers,
+        incomplete=options.incomplete,
+    )
+    report = getattr(prepare, f"prepare_{options.kind}")(options.directory, options.output, shared, **own)
+    print(report)
+    print(f"written: {', '.join(report.lists)}, {report.labels} and report.json in {options.output}")
+
+
+def _add_unpack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="folder with zip, tar, tar.gz, rar or 20bn-...-?? files")
+    parser.add_argument("--output", type=Path, required=True, help="where to; an interrupted run goes on there")
+    parser.add_argument("--workers", type=int, help="threads; default: one per core")
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    from trishift.data.prepare.unpacking import unpack_completely
+
+    unpack_completely(options.directory, options.output, options.workers)
+    print(f"unpacked: everything in {options.directory} is in {options.output}")
 
 
 def _add_gestures(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,29 @@
-"""Turn folders of clips into lists and labels that recipes can name."""
+"""Turn what users download, or folders of clips, into lists and labels that recipes can name."""
 
 from __future__ import annotations
 
 from trishift.data.prepare.folder import FolderReport, prepare_folder
+from trishift.data.prepare.hmdb51 import prepare_hmdb51
+from trishift.data.prepare.jester import prepare_jester
+from trishift.data.prepare.kinetics import prepare_kinetics
+from trishift.data.prepare.moments import prepare_moments
+from trishift.data.prepare.pipeline import Options
+from trishift.data.prepare.report import Report
+from trishift.data.prepare.something import prepare_somethingv1, prepare_somethingv2
+from trishift.data.prepare.ucf101 import prepare_ucf101
+from trishift.data.prepare.unpacking import unpack
 
-__all__ = ["FolderReport", "prepare_folder"]
+__all__ = [
+    "FolderReport",
+    "Options",
+    "Report",
+    "prepare_folder",
+    "prepare_hmdb51",
+    "prepare_jester",
+    "prepare_kinetics",
+    "prepare_moments",
+    "prepare_somethingv1",
+    "prepare_somethingv2",
+    "prepare_ucf101",
+    "unpack",
+]

@@ -17,6 +17,7 @@ _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _NOT_CLIPS = frozenset(
     {".txt", ".csv", ".json", ".yaml", ".yml", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".zip"}
 )
+_TRUNCATED = 0.9  # of the announced frames
 _DECODED_BYTES = 32 * 2**20  # pixels decoded at a time
 
 
@@ -40,6 +41,11 @@ class CheckedClip:
     def label(self) -> str:
         """Name of the class."""
         return self.path.parts[0]
+
+
+def is_truncated(num_frames: int | None, announced_frames: int | None) -> bool:
+    """Whether clearly fewer frames decode than the header says."""
+    return bool(num_frames and announced_frames and num_frames < _TRUNCATED * announced_frames - 1)
 
 
 def find_clips(directory: Path) -> list[Path]:

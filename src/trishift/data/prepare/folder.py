@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from trishift.data.lists import VideoRecord, write_labels, write_list
-from trishift.data.prepare.checking import CheckedClip, check_clips, find_clips, find_duplicates
+from trishift.data.prepare.checking import CheckedClip, check_clips, find_clips, find_duplicates, is_truncated
 from trishift.data.prepare.splitting import group_clips, split
 from trishift.errors import DataError
 
 SHORT = 8  # frames: clips with fewer are listed, because their frames repeat in a network's segments
-_TRUNCATED = 0.9  # of the announced frames
 
 
 @dataclass
@@ -143,7 +142,7 @@ def _usable(directory: Path, checked: Sequence[CheckedClip], report: FolderRepor
     report.truncated = {
         clip.path.as_posix(): f"{clip.num_frames} of {clip.announced_frames} frames"
         for clip in clips
-        if clip.announced_frames and clip.num_frames < _TRUNCATED * clip.announced_frames - 1
+        if is_truncated(clip.num_frames, clip.announced_frames)
     }
     return clips
 

@@ -1,0 +1,202 @@
+"""Find the archives of a download folder: zip, tar, tar.gz, rar, and one tar.gz that comes in parts.
+
+The 20BN sets (Jester, Something-Something) are one tar.gz cut into `20bn-jester-v1-00`, `-01`, ...; the parts lie
+in the folder as they are, inside one zip each (with their MD5 sums), or under names that end in `.zip` without being
+zips. All of these become one `Archive`, which is read through without joining the parts on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Literal
+
+from trishift.errors import DataError
+
+_PART = re.compile(r"(?P<name>20bn-.+)-(?P<number>\d\d)")
+_SUFFIXES: dict[str, Literal["zip", "tar", "tar.gz", "rar"]] = {
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tar.gz": "tar.gz",
+    ".tgz": "tar.gz",
+    ".rar": "rar",
+}
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+class DamagedArchive(DataError):
+    """An archive that is incomplete or has broken members; what could be read was unpacked."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file, or a member of a zip, that is an archive or a piece of one.
+
+    Attributes:
+        path: the file.
+        member: name inside `path`, if that is a zip around the part.
+        md5: the announced MD5 sum, None where there is none.
+    """
+
+    path: Path
+    member: str | None = None
+    md5: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call the part in messages."""
+        return self.path.name if self.member is None else f"{self.member} in {self.path.name}"
+
+    def open(self) -> IO[bytes]:
+        """Open for reading from the beginning."""
+        return self.path.open("rb") if self.member is None else zipfile.ZipFile(self.path).open(self.member)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What unpacks as one.
+
+    Attributes:
+        name: path below the searched folder; `-??` stands for the parts.
+        kind: its format.
+        parts: the file, or the pieces in order.
+    """
+
+    name: str
+    kind: Literal["zip", "tar", "tar.gz", "rar"]
+    parts: tuple[Part, ...]
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """The folder that it lies in, below the searched one."""
+        return PurePosixPath(self.name).parent
+
+    @property
+    def num_bytes(self) -> int:
+        """Size on disk."""
+        return sum(path.stat().st_size for path in {part.path for part in self.parts})
+
+
+class JoinedParts(io.RawIOBase):
+    """The parts of an archive as one stream; compares each with its MD5 sum when its end is reached."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._waiting = list(parts)
+        self._stream: IO[bytes] | None = None
+        self.part = parts[0]
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read on, over the ends of parts."""
+        while self._stream is not None or self._waiting:
+            if self._stream is None:
+                self.part = self._waiting.pop(0)
+                self._stream = self.part.open()
+                self._digest = hashlib.md5(usedforsecurity=False)
+            data = self._stream.read(len(buffer))
+            if data:
+                self._digest.update(data)
+                buffer[: len(data)] = data
+                return len(data)
+            self.close_part()
+            if self.part.md5 not in (None, self._digest.hexdigest()):
+                raise DamagedArchive(f"{self.part.name}: differs from its MD5 sum; download this part again")
+        return 0
+
+    def close_part(self) -> None:
+        """Close the file that is being read."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def close(self) -> None:
+        """Close everything."""
+        self.close_part()
+        super().close()
+
+
+def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], dict[str, str]]:
+    """The archives among the files below a folder.
+
+    Returns:
+        (archives by name, {name of an archive that is incomplete: what is wrong}).
+    """
+    archives, problems = [], {}
+    pieces: defaultdict[str, dict[int, Part]] = defaultdict(dict)
+    for path in sorted(files):
+        name = path.relative_to(folder).as_posix()
+        kind = _kind(path)
+        numbered = _PART.fullmatch(path.name.removesuffix(".zip"))
+        if numbered and (kind is None or not _begins_like_zip(path)):
+            pieces[_joined_name(name, numbered)][int(numbered["number"])] = Part(path, None, _md5_beside(path))
+        elif kind == "zip":
+            try:
+                inside = _parts_inside(path)
+            except (zipfile.BadZipFile, OSError):
+                problems[name] = f"{name}: is not a complete zip file; download it again"
+                continue
+            for match, part in inside:
+                pieces[_joined_name(name, match)][int(match["number"])] = part
+            if not inside:
+                archives.append(Archive(name, kind, (Part(path),)))
+        elif kind is not None:
+            archives.append(Archive(name, kind, (Part(path),)))
+    for name, by_number in pieces.items():
+        missing = sorted(set(range(max(by_number) + 1)) - set(by_number))
+        if missing:
+            numbers = ", ".join(f"{number:02d}" for number in missing)
+            problems[name] = f"{name}: part {numbers} is missing; download it into the same folder"
+        else:
+            archives.append(Archive(name, "tar.gz", tuple(by_number[number] for number in sorted(by_number))))
+    return sorted(archives, key=lambda archive: archive.name), problems
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file's name is one of an archive or of a part."""
+    return _kind(path) is not None or _PART.fullmatch(path.name) is not None
+
+
+def _kind(path: Path) -> Literal["zip", "tar", "tar.gz", "rar"] | None:
+    name = path.name.lower()
+    return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
+
+
+def _joined_name(name: str, match: re.Match[str]) -> str:
+    return str(PurePosixPath(name).parent / f"{match['name']}-??")
+
+
+def _begins_like_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+
+
+def _parts_inside(path: Path) -> list[tuple[re.Match[str], Part]]:
+    """The parts that a zip holds; none in an ordinary zip."""
+    found = []
+    with zipfile.ZipFile(path) as file:
+        names = set(file.namelist())
+        for name in sorted(names):
+            if match := _PART.fullmatch(PurePosixPath(name).name):
+                md5 = _md5_of(file.read(f"{name}.md5")) if f"{name}.md5" in names else None
+                found.append((match, Part(path, name, md5)))
+    return found
+
+
+def _md5_beside(path: Path) -> str | None:
+    sums = path.with_name(f"{path.name}.md5")
+    return _md5_of(sums.read_bytes()) if sums.is_file() else None
+
+
+def _md5_of(text: bytes) -> str | None:
+    """The sum in the output of md5sum."""
+    match = re.search(rb"\b[0-9a-f]{32}\b", text.lower())
+    return match.group().decode() if match else None

@@ -1,0 +1,79 @@
+"""Kinetics 400, 600 and 700 (Kay et al. 2017): YouTube clips; classes are numbered in sorted order.
+
+Download: train.csv and val.csv with the columns label, youtube_id, time_start, time_end (further ones are ignored),
+and the clips, as archives or in folders, named `<youtube_id>_<start>_<end>.mp4` with six digits each.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
+from trishift.data.prepare.files import read_lines
+from trishift.data.prepare.pipeline import Options, prepare
+from trishift.data.prepare.report import Report
+from trishift.data.prepare.tree import Tree
+from trishift.errors import DataError
+
+_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+_PREFIX = r"(k(inetics)?[-_]?(400|600|700)?([-_]2020)?[-_])?"
+
+
+def prepare_kinetics(root: str | Path, output: str | Path, options: Options | None = None) -> Report:
+    """Prepare a version of Kinetics; see `pipeline.prepare`. Frames get a short side of 331 pixels, as TSM's."""
+    return prepare(KINETICS, root, output, options)
+
+
+def _read(tree: Tree) -> Catalogue:
+    train = tree.file(rf"{_PREFIX}train\.csv", "train.csv")
+    val = tree.file(rf"{_PREFIX}val(idate|idation)?\.csv", "val.csv")
+    rows = {path: list(_rows(path)) for path in (train, val)}
+    # The training list has all classes, so a validation label that is not in it is a mistake or another version.
+    numbers = ClassNumbers(tuple(sorted({row["label"] for _, row in rows[train]})), train)
+    return Catalogue(
+        numbers.labels,
+        {name: [_clip(path, *row, numbers) for row in rows[path]] for name, path in (("train", train), ("val", val))},
+    )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, cells by column) of a csv."""
+    (_, header), *lines = read_lines(path)
+    columns = next(csv.reader([header]))
+    lacking = [name for name in _COLUMNS if name not in columns]
+    if lacking:
+        raise DataError(
+            f"{path}:1: the header lacks {', '.join(lacking)} (it is {header[:80]!r}); use Kinetics' own csv files"
+        )
+    for number, line in lines:
+        cells = next(csv.reader([line]))
+        if len(cells) != len(columns):
+            raise DataError(f"{path}:{number}: {len(cells)} columns instead of {len(columns)}: {line[:60]!r}")
+        yield number, dict(zip(columns, cells, strict=True))
+
+
+def _clip(path: Path, line: int, row: dict[str, str], numbers: ClassNumbers) -> Clip:
+    try:
+        start, end = (round(float(row[name])) for name in ("time_start", "time_end"))
+    except ValueError:
+        raise DataError(f"{path}:{line}: time_start and time_end must be seconds") from None
+    video = row["youtube_id"]
+    names = (
+        f"{video}_{start:06d}_{end:06d}",
+        f"{video}_{start}_{end}",
+        f"{video}_{start:06d}",
+        f"{video}_{start}",
+        video,
+    )
+    return Clip(f"{folder_name(row['label'])}/{names[0]}", (numbers.of(row["label"], path, line),), names)
+
+
+def folder_name(label: str) -> str:
+    """A class name as TSM's tools write folders: spaces become underscores, quotes and parentheses vanish."""
+    return re.sub(r"[\"'()]", "", label).replace(" ", "_")
+
+
+KINETICS = Dataset("kinetics", _read, short_side=331)

@@ -1,0 +1,69 @@
+"""Moments in Time (Monfort et al. 2018) and Multi-Moments in Time (2019): 3 s videos, one or several labels each.
+
+Download: the archive of videos with moments_categories.txt, trainingSet.csv and validationSet.csv. In the csv files a
+video is followed by the name of its class (and votes), or in Multi-Moments by the numbers of its classes.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path, PurePosixPath
+
+from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
+from trishift.data.prepare.files import read_lines
+from trishift.data.prepare.pipeline import Options, prepare
+from trishift.data.prepare.report import Report
+from trishift.data.prepare.tree import Tree
+from trishift.errors import DataError
+
+
+def prepare_moments(root: str | Path, output: str | Path, options: Options | None = None) -> Report:
+    """Prepare Moments in Time or Multi-Moments in Time; see `pipeline.prepare`."""
+    return prepare(MOMENTS, root, output, options)
+
+
+def _read(tree: Tree) -> Catalogue:
+    categories = tree.file(r"moments_categories\.(txt|csv)", "moments_categories.txt")
+    numbers = ClassNumbers(_read_categories(categories), categories)
+    train, val = (
+        _read_set(tree.file(rf"{name}\.(csv|txt)", f"{name}.csv"), numbers) for name in ("trainingSet", "validationSet")
+    )
+    return Catalogue(numbers.labels, {"train": train, "val": val})
+
+
+def _read_categories(path: Path) -> tuple[str, ...]:
+    """Class names of `name,number` lines."""
+    by_number: dict[int, str] = {}
+    for line, text in read_lines(path):
+        name, _, number = text.rpartition(",")
+        if not name or not number.strip().isdecimal():
+            raise DataError(f"{path}:{line}: expected `name,number`, found {text[:60]!r}")
+        by_number[int(number)] = name.strip()
+    if sorted(by_number) != list(range(len(by_number))):
+        raise DataError(f"{path}: class numbers must run from 0 on, without gaps, each once; download it again")
+    return tuple(by_number[number] for number in sorted(by_number))
+
+
+def _read_set(path: Path, numbers: ClassNumbers) -> list[Clip]:
+    clips = []
+    for line, text in read_lines(path):
+        file, *cells = (cell.strip() for cell in next(csv.reader([text])))
+        if not file or not cells or not cells[0]:
+            raise DataError(f"{path}:{line}: expected a video and its class or classes, found {text[:60]!r}")
+        if cells[0].isdecimal():
+            labels = tuple(dict.fromkeys(_number(cell, path, line, numbers) for cell in cells if cell))
+        else:
+            labels = (numbers.of(cells[0], path, line),)
+        name = PurePosixPath(file).with_suffix("")
+        aliases = (str(name), name.name) if cells[0].isdecimal() else (str(name),)  # Multi-Moments comes flat, too
+        clips.append(Clip(str(name), labels, aliases))
+    return clips
+
+
+def _number(cell: str, path: Path, line: int, numbers: ClassNumbers) -> int:
+    if not cell.isdecimal() or int(cell) >= len(numbers.labels):
+        raise DataError(f"{path}:{line}: {cell!r} is none of the {len(numbers.labels)} classes' numbers, from 0")
+    return int(cell)
+
+
+MOMENTS = Dataset("moments", _read, template="{:06d}.jpg")

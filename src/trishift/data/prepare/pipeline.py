@@ -1,0 +1,204 @@
+"""From a download folder to lists: unpack, read the annotations, find the clips, check or convert them, write.
+
+OUT/train.txt, val.txt   `path frames label` per line, or `path label`; train.csv, val.csv with several labels per clip
+OUT/labels.txt           class names in the order of their numbers
+OUT/report.json          what is missing or broken
+OUT/frames-256/...       extracted frames, OUT/videos-256/... re-encoded videos, if asked for
+OUT/unpacked.json        archives that are unpacked; all else that comes out of them lies in OUT as they have it
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from trishift.data.lists import VideoRecord, write_labels, write_list
+from trishift.data.parallel import map_in_threads
+from trishift.data.prepare.catalogue import Catalogue, Clip, Dataset, check_names
+from trishift.data.prepare.checking import check_clip, is_truncated
+from trishift.data.prepare.conversion import Conversion
+from trishift.data.prepare.files import write_json
+from trishift.data.prepare.report import Report
+from trishift.data.prepare.tree import Tree
+from trishift.data.prepare.unpacking import require_complete, unpack
+from trishift.data.video import open_clip, probe
+from trishift.errors import DataError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every preparation can do.
+
+    Attributes:
+        convert: extract `frames`, re-encode `videos`, or leave the clips as they are.
+        short_side: of converted clips in pixels; None: 256, or what the originals use for frames.
+        check: `first` decodes the first frame of every clip, `all` all of them, `none` believes everything.
+            Whatever is converted is decoded from end to end anyway.
+        workers: threads; None for one per core.
+        incomplete: go on without what damaged or incomplete archives lack.
+    """
+
+    convert: Literal["frames", "videos"] | None = None
+    short_side: int | None = None
+    check: Literal["none", "first", "all"] = "first"
+    workers: int | None = None
+    incomplete: bool = False
+
+    def __post_init__(self) -> None:
+        if self.short_side is not None and self.short_side < 16:
+            raise DataError(f"prepare: a short side of {self.short_side} pixels is too small; 256 is usual")
+
+
+@dataclass(frozen=True)
+class ListNames:
+    """What the output files are called.
+
+    Attributes:
+        labels: file of the class names.
+        suffix: after `train` and `val`.
+        beside_clips: paths in lists start in the folder that holds the clips, not in the output folder.
+    """
+
+    labels: str = "labels.txt"
+    suffix: str = ".txt"
+    beside_clips: bool = False
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a clip: a usable one has a path, a missing one has neither path nor problem."""
+
+    path: Path | None = None
+    num_frames: int | None = None
+    problem: str | None = None
+    announced_frames: int | None = None
+
+
+def prepare(
+    dataset: Dataset,
+    root: str | Path,
+    output: str | Path,
+    options: Options | None = None,
+    names: ListNames | None = None,
+) -> Report:
+    """Prepare a data set; repeating goes on where an earlier run stopped.
+
+    Args:
+        dataset: which one.
+        root: what was downloaded: archives, unpacked folders and annotations, in any arrangement.
+        output: folder for everything that is made; may be `root`. Lists that are there are replaced.
+        options: see `Options`.
+        names: of the output files.
+
+    Raises:
+        DataError: `root` is no folder, archives are damaged (unless `options.incomplete`), annotations are missing or
+            contradictory, no clip can be found, or `output` cannot be written.
+    """
+    options, names = options or Options(), names or ListNames()
+    root, output = Path(root).absolute(), Path(output).absolute()
+    if not root.is_dir():
+        raise DataError(f"{root}: is not a folder; give the folder with the downloaded files")
+    report = Report(dataset.name, str(output), names.labels, archives=unpack(root, output, options.workers))
+    require_complete(report.archives, options.incomplete)
+    tree = Tree([output, root])
+    catalogue = dataset.read(tree)
+    check_names(catalogue)
+    outcomes = _process(dataset, catalogue, tree, output, options)
+    _note(report, dataset, catalogue, outcomes)
+    if all(outcome.path is None for outcome in outcomes.values()):
+        raise DataError(f"{root}: none of the {len(outcomes)} annotated clips can be used; {_first(outcomes)}")
+    _write(report, catalogue, outcomes, output, names)
+    return report
+
+
+def _process(dataset: Dataset, catalogue: Catalogue, tree: Tree, output: Path, options: Options) -> dict[str, _Outcome]:
+    """The outcome of every clip by name."""
+    conversion = None
+    if options.convert is not None:
+        usual = dataset.short_side if options.convert == "frames" else 256
+        conversion = Conversion(options.convert, options.short_side or usual, dataset.template)
+    clips = {clip.name: clip for clips in catalogue.splits.values() for clip in clips}
+
+    def process(clip: Clip) -> _Outcome:
+        try:
+            source = tree.clip(clip.aliases or (clip.name,))
+            if conversion is None or (source is not None and source.is_dir()):
+                return _check(source, options.check)
+            return _convert(conversion, source, conversion.target(output, clip.name))
+        except DataError as error:
+            return _Outcome(problem=str(error))
+
+    title = "checking clips" if conversion is None else f"making {conversion.kind}"
+    return dict(zip(clips, map_in_threads(process, list(clips.values()), options.workers, title), strict=True))
+
+
+def _convert(conversion: Conversion, source: Path | None, target: Path) -> _Outcome:
+    frames = conversion.finished_frames(target)
+    if frames is not None:
+        return _Outcome(target, frames)
+    if source is None:
+        return _Outcome()
+    announced = probe(source).announced_frames
+    return _Outcome(target, conversion.convert(source, target), announced_frames=announced)
+
+
+def _check(path: Path | None, check: str) -> _Outcome:
+    if path is None:
+        return _Outcome()
+    if check == "all":
+        checked = check_clip(path.parent, Path(path.name))
+        if checked.problem is not None:
+            return _Outcome(problem=checked.problem)
+        return _Outcome(path, checked.num_frames, announced_frames=checked.announced_frames)
+    if path.is_dir():
+        with open_clip(path) as frames:
+            if check != "none":
+                frames.read([0])
+            return _Outcome(path, frames.num_frames)
+    if check != "none":
+        probe(path)
+    return _Outcome(path)
+
+
+def _note(report: Report, dataset: Dataset, catalogue: Catalogue, outcomes: dict[str, _Outcome]) -> None:
+    """Put everything that needs attention into the report."""
+    report.classes = len(catalogue.labels)
+    report.broken = {name: o.problem for name, o in outcomes.items() if o.problem is not None}
+    report.truncated = {
+        name: f"{o.num_frames} of {o.announced_frames} frames"
+        for name, o in outcomes.items()
+        if is_truncated(o.num_frames, o.announced_frames)
+    }
+    for split, clips in catalogue.splits.items():
+        missing = [c.name for c in clips if outcomes[c.name].path is None and outcomes[c.name].problem is None]
+        if missing:
+            report.missing[split] = missing
+        if all(outcomes[clip.name].path is None for clip in clips):
+            report.warnings.append(f"{split} is empty: none of its {len(clips)} clips can be used")
+    if dataset.num_classes not in (None, report.classes):
+        report.warnings.append(f"{report.classes} classes; the whole set has {dataset.num_classes}")
+
+
+def _first(outcomes: dict[str, _Outcome]) -> str:
+    """What is wrong with the first clip."""
+    name, outcome = next(iter(outcomes.items()))
+    return f"the first one: {outcome.problem}" if outcome.problem else f"the first one, {name}, is nowhere"
+
+
+def _write(report: Report, catalogue: Catalogue, outcomes: dict[str, _Outcome], output: Path, names: ListNames) -> None:
+    suffix = ".csv" if catalogue.multi_label else names.suffix
+    root = next(o.path.parent for o in outcomes.values() if o.path) if names.beside_clips else output
+    splits = dict(catalogue.splits)
+    if catalogue.chosen is not None:
+        splits = {name: splits[f"{name}_{catalogue.chosen}"] for name in ("train", "val")} | splits
+    write_labels(output / names.labels, catalogue.labels)
+    for split, clips in splits.items():
+        records = [
+            VideoRecord(path, clip.labels, outcomes[clip.name].num_frames, line)
+            for line, clip in enumerate(clips, 1)
+            if (path := outcomes[clip.name].path) is not None
+        ]
+        write_list(output / f"{split}{suffix}", records, root)
+        report.lists[f"{split}{suffix}"] = len(records)
+    write_json(output / "report.json", asdict(report))
