@@ -29,7 +29,8 @@ class Execution:
         device: `cpu`, `gpu` or `ascend`.
         precision: `fp32`, `bf16` or `fp16` (mixed; weights stay float32).
         channels_last: use the NHWC memory format where the framework has one.
-        compile: compile the network (torch.compile, MindSpore graph mode, Paddle to_static).
+        compile: compile the network (torch.compile, MindSpore graph mode, Paddle to_static); None leaves it to the
+            framework: MindSpore compiles as soon as that pays, the others do not.
         sync_batch_norm: batch statistics over all ranks, where the framework has it.
         distributed: join the process group that the launcher describes in the environment.
     """
@@ -39,7 +40,7 @@ class Execution:
     device: Literal["cpu", "gpu", "ascend"] = "cpu"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
-    compile: bool = False
+    compile: bool | None = None
     sync_batch_norm: bool = False
     distributed: bool = False
 

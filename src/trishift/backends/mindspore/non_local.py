@@ -42,5 +42,5 @@ class NonLocalBlock(nn.Cell):
 
     def _positions(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N, T * H * W, C)."""
-        frames, channels, height, width = x.shape
+        channels, height, width = x.shape[1:]
         return x.transpose(0, 2, 3, 1).reshape((-1, self.segments * height * width, channels))

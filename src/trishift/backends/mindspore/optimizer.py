@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore import dtype as mstype
 from mindspore.amp import DynamicLossScaler
 
 from trishift.backends.base import OptimizationPlan, ParameterPlan, Tensors
@@ -64,7 +63,7 @@ class Optimizer:
 
     def _update(self, gradients: Sequence[Tensor], factor: float, lr: float) -> None:
         for group, rate in self._rates.items():
-            rate.set_data(Tensor(lr * group.lr_mult, mstype.float32))
+            assign(rate, lr * group.lr_mult)
         self._sgd(tuple(gradients) if factor == 1 else tuple(gradient * factor for gradient in gradients))
 
     def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
@@ -76,10 +75,10 @@ class Optimizer:
         for name, array in momentum.items():
             if name not in self._parameters or self._parameters[name].shape != array.shape:
                 raise CheckpointError(f"momentum of {name} {array.shape} does not fit what the recipe trains")
-        zeros = {name: np.zeros(parameter.shape) for name, parameter in self._parameters.items()}
-        assign(zip(self._sgd.accum, (momentum.get(name, zero) for name, zero in zeros.items()), strict=True))
-        # a `stat` of one would make nn.SGD's next step overwrite the momentum
-        assign(zip(self._sgd.stat, zeros.values(), strict=True))
+        for (name, parameter), buffer in zip(self._parameters.items(), self._sgd.accum, strict=True):
+            assign(buffer, momentum.get(name, np.zeros(parameter.shape)))
+        for flag in self._sgd.stat:  # of ones, it would make the next step overwrite the momentum
+            assign(flag, np.zeros(flag.shape))
 
     def dump_momentum(self) -> Tensors:
         """Copies of the momentum under canonical names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mindspore
@@ -23,6 +23,7 @@ from trishift.backends.base import (
 )
 from trishift.backends.mindspore import tensors as naming
 from trishift.backends.mindspore.batch_norm import freeze, synchronize
+from trishift.backends.mindspore.compiled import Pass
 from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.losses import loss
 from trishift.backends.mindspore.optimizer import Optimizer
@@ -33,12 +34,11 @@ from trishift.spec import ModelSpec
 
 _TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
 _REMEDIES = {
-    "gpu": "the official wheels have no GPU support since 2.3 (a build from source with -e gpu has)",
-    "ascend": "it needs an Ascend NPU, its driver and the CANN toolkit",
+    "cpu": "it runs on another device already; start a new process",
+    "gpu": "official wheels support GPUs up to version 2.3 only; set DEVICE=cpu, or build MindSpore with -e gpu",
+    "ascend": "install the Ascend driver and the CANN toolkit on a machine with an NPU, or set DEVICE=cpu",
 }
 _DTYPES = {"bf16": mstype.bfloat16, "fp16": mstype.float16}
-
-Gradients = tuple[Tensor, ...]
 
 
 def select_device(execution: Execution) -> None:
@@ -51,15 +51,18 @@ def select_device(execution: Execution) -> None:
         if execution.precision == "bf16":
             raise FrameworkError("precision bf16: MindSpore has no bf16 convolutions on CPUs; set precision to fp32")
         if execution.sync_batch_norm:
-            raise FrameworkError("sync_batch_norm: MindSpore has it on Ascend only; set execution.sync_batch_norm=false")
+            raise FrameworkError(
+                "sync_batch_norm: MindSpore has it on Ascend only; set execution.sync_batch_norm=false"
+            )
     logging.disable(logging.ERROR)  # MindSpore logs pages about missing libraries; the error below says it in a line
     try:
         mindspore.set_device(_TARGETS[execution.device])
-    except RuntimeError:
-        raise FrameworkError(
-            f"device {execution.device}: MindSpore {mindspore.__version__} cannot use one here; "
-            f"{_REMEDIES[execution.device]}; or set DEVICE=cpu"
-        ) from None
+    except RuntimeError:  # also raised where MindSpore runs already, which is all right on the same device
+        if mindspore.get_context("device_target") != _TARGETS[execution.device]:
+            raise FrameworkError(
+                f"device {execution.device}: MindSpore {mindspore.__version__} cannot use it in this process; "
+                f"{_REMEDIES[execution.device]}"
+            ) from None
     finally:
         logging.disable(logging.NOTSET)
 
@@ -67,8 +70,8 @@ def select_device(execution: Execution) -> None:
 class Session:
     """A network, its optimiser and its place among the ranks.
 
-    With `Execution.compile`, the training pass and prediction run as graphs (`mindspore.jit`), compiled once for a
-    batch shape; otherwise they run operator by operator. `Execution.channels_last` changes nothing here.
+    The training pass and prediction run as graphs, compiled once for a batch shape: at once, never or when it pays, as
+    `Execution.compile` says. `Execution.channels_last` changes nothing: MindSpore has no memory formats.
 
     Attributes:
         network: the `Recognizer`, never compiled.
@@ -175,7 +178,7 @@ class Session:
             raise TrainingError("the session has no optimiser yet; call prepare_training first")
         return self._optimizer
 
-    def _make_training_pass(self) -> Callable[..., tuple[Tensor, Gradients]]:
+    def _make_training_pass(self) -> Pass:
         """A function of (clips, targets, dropout, relations, factor): the loss times the factor, and its gradients."""
         network, criterion = self.network, self._loss
 
@@ -188,9 +191,10 @@ class Session:
         ) -> Tensor:
             return criterion(network(clips, dropout, relations), targets) * factor
 
-        return self._compiled(mindspore.value_and_grad(training_loss, None, list(self._trained.values())))
+        gradients = mindspore.value_and_grad(training_loss, None, list(self._trained.values()))
+        return Pass(gradients, self.execution.compile)
 
-    def _run_training_pass(self, batch: MicroBatch, factor: float) -> tuple[Tensor, Gradients]:
+    def _run_training_pass(self, batch: MicroBatch, factor: float) -> tuple[Tensor, tuple[Tensor, ...]]:
         check_clips(batch.clips.shape, self.spec)
         self.network.set_train(True)
         clips, targets = _tensor(batch.clips), _tensor(batch.targets)
@@ -200,7 +204,7 @@ class Session:
         if self.world_size > 1:
             statistics = naming.statistics(self.network)
             for parameter, mean in zip(statistics, self._ranks.means(statistics), strict=True):
-                parameter.set_data(mean)
+                naming.assign(parameter, mean)
 
     # Prediction
 
@@ -218,21 +222,18 @@ class Session:
         logits = self._evaluation_pass(_tensor(self._fill_batch(clips)), tables)
         return naming.to_numpy(logits)[: len(clips)]
 
-    def _make_evaluation_pass(self) -> Callable[..., Tensor]:
+    def _make_evaluation_pass(self) -> Pass:
         """A function of (clips, relations): the logits."""
         network = self.network
 
         def logits(clips: Tensor, relations: tuple[Tensor, ...] | None) -> Tensor:
             return network(clips, None, relations)
 
-        return self._compiled(logits)
-
-    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return mindspore.jit(function) if self.execution.compile else function
+        return Pass(logits, self.execution.compile)
 
     def _fill_batch(self, clips: np.ndarray) -> np.ndarray:
         """Pad a batch with zeros to the largest one of its kind so far, for which there is a graph already."""
-        if not self.execution.compile:
+        if self.execution.compile is False:
             return clips
         size = max(len(clips), self._batch_sizes.get(clips.shape[1:], 0))
         self._batch_sizes[clips.shape[1:]] = size

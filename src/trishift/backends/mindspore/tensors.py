@@ -7,12 +7,12 @@ in which cells were put into one another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from trishift.architectures import canonical_layer_name
@@ -102,10 +102,13 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.astype(mstype.float32).asnumpy(), order="C")
 
 
-def assign(pairs: Iterable[tuple[Parameter, np.ndarray]]) -> None:
-    """Copy arrays into parameters."""
-    for parameter, array in pairs:
-        parameter.set_data(Tensor(np.array(array, np.float32, order="C")))
+def assign(parameter: Parameter, value: Tensor | np.ndarray | float) -> None:
+    """Copy a value into a parameter where it lies.
+
+    Not `set_data`: that gives the parameter new memory, and graphs compiled before go on with the old values.
+    """
+    value = value if isinstance(value, Tensor) else Tensor(np.array(value, np.float32, order="C"))
+    ops.assign(parameter, value)
 
 
 def dump_tensors(network: nn.Cell) -> Tensors:
@@ -122,4 +125,5 @@ def load_tensors(network: nn.Cell, tensors: Mapping[str, np.ndarray]) -> None:
         CheckpointError: a tensor is missing, unknown or of another shape; the network is then untouched.
     """
     check_tensors(tensors, tensor_shapes(network))
-    assign((slot.tensor, tensors[slot.name]) for slot in slots(network))
+    for slot in slots(network):
+        assign(slot.tensor, tensors[slot.name])
