@@ -4,6 +4,8 @@ import trishift
 model = trishift.load("weights.pth", framework="mindspore", num_segments=8)
 logits = model(clips)                          # (N, T, C, H, W) float32 -> (N, K) float32
 model.predict("video.mp4", top_k=5)            # [(label, probability), ...]
+stream = model.stream()                        # unidirectional models, one frame a step
+stream.step(frame)                             # (N, 3, H, W) float32 -> (N, K) float32
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from trishift.evaluation.evaluator import score_videos
 from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.relations import prediction_relations
 from trishift.spec import InputSpec, ModelSpec
+from trishift.streaming.stream import Stream
 
 
 class Model:
@@ -75,6 +78,14 @@ class Model:
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Activations of named layers (`layer1`, ..., `pooled`, `logits`), frames explicit: (N, T, ...)."""
         return self.session.features(np.asarray(clips, np.float32), layers)
+
+    def stream(self) -> Stream:
+        """A stream of one or several videos, one frame a step: `stream.step(frame)`, (N, 3, H, W) to (N, K).
+
+        Raises:
+            RecipeError: the model is not unidirectional, or has non-local blocks, temporal pooling or relations.
+        """
+        return Stream(self.session, self.input)
 
 
 def load(path: str | Path, framework: str = "pytorch", *, execution: Execution | None = None, **options: Any) -> Model:

@@ -19,6 +19,7 @@ from trishift.errors import CheckpointError
 from trishift.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 
 Tensors = dict[str, np.ndarray]  # canonical names
+State = tuple[Any, ...]  # a framework's own tensors, see `Session.step`
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,16 @@ class Session(Protocol):
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
         """Evaluation-mode activations of named layers (`layer1`, `pooled`, `logits`), frames explicit: (N, T', ...)."""
+
+    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+        """Shifted block to the shape (C // div, H', W') of what a stream keeps of it, see `online.state_shapes`."""
+
+    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """The next frame of N streams, in evaluation mode: frames (N, C, H, W) float32 to (N, K) float32 logits.
+
+        `state` is what the last step returned, in the order of `state_shapes` and on the network's device; None
+        begins a video. Raises RecipeError where the model cannot run frame by frame.
+        """
 
     def export(self, path: Path, **options: Any) -> None:
         """Write the framework's native deployment format, see `exporting.py`."""

@@ -10,7 +10,7 @@ from mindspore import Tensor, nn, ops
 from trishift import architectures
 from trishift.architectures import BN_INCEPTION_BLOCKS
 from trishift.backends.mindspore.batch_norm import batch_norm
-from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
 from trishift.spec import ModelSpec
 
 
@@ -19,9 +19,7 @@ class ConvNormRelu(nn.Cell):
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            in_channels, channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=True
-        )
+        self.conv = nn.Conv2d(in_channels, channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=True)
         self.bn = batch_norm(channels)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -64,13 +62,16 @@ class InceptionBlock(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
-        x = self.shift(x)
-        three = self.three(self.three_reduce(x))
-        double = self.double_2(self.double_1(self.double_reduce(x)))
-        pooled = self.projection(self.pool(x))
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from the shifted input; x itself is not used, there is no identity path."""
+        three = self.three(self.three_reduce(shifted))
+        double = self.double_2(self.double_1(self.double_reduce(shifted)))
+        pooled = self.projection(self.pool(shifted))
         if self.one is None:
             return ops.concat((three, double, pooled), 1)
-        return ops.concat((self.one(x), three, double, pooled), 1)
+        return ops.concat((self.one(shifted), three, double, pooled), 1)
 
 
 class BNInception(nn.Cell):
@@ -78,7 +79,7 @@ class BNInception(nn.Cell):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.pool = reduce_pool()
+        self.stem_pool = reduce_pool()
         self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, 7, stride=2)
         self.conv2_shift = shift_at(spec, "conv2", spec.num_segments)
         self.conv2_3x3_reduce = ConvNormRelu(64, 64, 1)
@@ -87,10 +88,27 @@ class BNInception(nn.Cell):
             self.insert_child_to_cell(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
         self._blocks = [getattr(self, block.name) for block in BN_INCEPTION_BLOCKS]
 
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the second stem stage, a quarter of their size."""
+        return self.stem_pool(self.conv1_7x7_s2(x))
+
+    def conv2(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The second stem stage, whose place among the blocks is the first; x itself is not used."""
+        return self.stem_pool(self.conv2_3x3(self.conv2_3x3_reduce(shifted)))
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        names = [block.name for block in BN_INCEPTION_BLOCKS]
+        return ("conv2", self.conv2), *((name, getattr(self, name).after_shift) for name in names)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T, F, H, W) to (N * T, F)."""
+        return x.mean((2, 3))
+
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""
-        x = self.conv2_shift(self.pool(self.conv1_7x7_s2(x)))
-        x = self.pool(self.conv2_3x3(self.conv2_3x3_reduce(x)))
+        x = self.stem(x)
+        x = self.conv2(x, self.conv2_shift(x))
         for block in self._blocks:
             x = block(x)
-        return x.mean((2, 3))
+        return self.pool(x)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
-from trishift.architectures import RESNETS
+from trishift.architectures import RESNETS, block_names
 from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.non_local import NonLocalBlock
-from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
 from trishift.spec import ModelSpec
 
 
@@ -53,7 +53,10 @@ class ResidualBlock(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
-        shifted = self.shift(x)
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
         identity = self.downsample(shifted if self.shifts_identity else x)
         return self.non_local(ops.relu(self.branch(shifted) + identity))
 
@@ -133,7 +136,7 @@ class ResNet(nn.Cell):
         self.spec = spec
         self.conv1 = nn.Conv2d(spec.in_channels, spec.width, 7, 2, pad_mode="pad", padding=3, has_bias=False)
         self.bn1 = batch_norm(spec.width)
-        self.pool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
+        self.stem_pool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
         self.layer1 = self._stage(1)
         self.temporal_pool = TemporalPool(spec.num_segments) if spec.temporal_pool else nn.Identity()
         self.layer2 = self._stage(2)
@@ -161,9 +164,20 @@ class ResNet(nn.Cell):
             non_local=NonLocalBlock(channels, segments) if name in spec.non_local_blocks else nn.Identity(),
         )
 
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the first block, a quarter of their size."""
+        return self.stem_pool(ops.relu(self.bn1(self.conv1(x))))
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        cells = dict(self.cells_and_names())
+        return tuple((name, cells[name].after_shift) for name in block_names(self.spec.backbone))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T', F, H, W) to (N * T', F)."""
+        return x.mean((2, 3))
+
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
-        x = ops.relu(self.bn1(self.conv1(x)))
-        x = self.temporal_pool(self.layer1(self.pool(x)))
-        x = self.layer4(self.layer3(self.layer2(x)))
-        return x.mean((2, 3))
+        x = self.temporal_pool(self.layer1(self.stem(x)))
+        return self.pool(self.layer4(self.layer3(self.layer2(x))))

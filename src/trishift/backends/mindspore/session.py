@@ -18,6 +18,7 @@ from trishift.backends.base import (
     MicroBatch,
     OptimizationPlan,
     ParameterInfo,
+    State,
     StepResult,
     Tensors,
 )
@@ -28,8 +29,10 @@ from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.losses import loss
 from trishift.backends.mindspore.optimizer import Optimizer
 from trishift.backends.mindspore.recognizer import Recognizer, check_clips
+from trishift.backends.mindspore.streaming import StreamingRecognizer
 from trishift.errors import FrameworkError, RecipeError, TrainingError
 from trishift.initialization import initial_tensors
+from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
 _TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
@@ -90,6 +93,7 @@ class Session:
         self._optimizer: Optimizer | None = None
         self._training_pass = self._make_training_pass()
         self._evaluation_pass = self._make_evaluation_pass()
+        self._step_pass: Pass | None = None
         self._batch_sizes: dict[tuple[int, ...], int] = {}
 
     def _build(self, seed: int) -> Recognizer:
@@ -277,6 +281,42 @@ class Session:
             known = ", ".join(self.network.backbone.name_cells())
             raise RecipeError(f"layer {name!r} is unknown; among others there are {known}, pooled, logits")
         return cells[name]
+
+    # Streaming
+
+    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+        """Shifted block to the shape (C // div, H', W') of what a stream keeps of it."""
+        return state_shapes(self.spec, height, width)
+
+    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """The next frame of N streams, in evaluation mode.
+
+        Args:
+            frames: (N, C, H, W) float32.
+            state: what the step before returned; None at the beginning of a video.
+
+        Returns:
+            (N, K) float32 logits of the frames, and the new state.
+
+        Raises:
+            RecipeError: the model cannot run frame by frame.
+        """
+        if state is None:
+            state = tuple(_tensor(buffer) for buffer in zero_state(self.spec, frames.shape))
+        step = self._streaming()
+        self.network.set_train(False)
+        logits, *present = step(_tensor(frames), *state)
+        return naming.to_numpy(logits), tuple(present)
+
+    def _streaming(self) -> Pass:
+        if self._step_pass is None:
+            network = StreamingRecognizer(self.network)
+
+            def step(frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+                return network(frames, *state)
+
+            self._step_pass = Pass(step, self.execution.compile)
+        return self._step_pass
 
     # Ranks
 

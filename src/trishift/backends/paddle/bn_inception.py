@@ -12,7 +12,7 @@ from paddle import Tensor, nn
 from trishift import architectures
 from trishift.architectures import BN_INCEPTION_BLOCKS
 from trishift.backends.paddle.batch_norm import BatchNorm2D
-from trishift.backends.paddle.temporal_shift import shift_at
+from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
 from trishift.spec import ModelSpec
 
 
@@ -55,11 +55,17 @@ class InceptionBlock(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
-        x = self.shift(x)
-        branches = [self.three(self.three_reduce(x)), self.double_2(self.double_1(self.double_reduce(x)))]
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from the shifted input; x itself is not used, there is no identity path."""
+        branches = [
+            self.three(self.three_reduce(shifted)),
+            self.double_2(self.double_1(self.double_reduce(shifted))),
+        ]
         if self.one is not None:
-            branches.insert(0, self.one(x))
-        pooled = self._pool(x)
+            branches.insert(0, self.one(shifted))
+        pooled = self._pool(shifted)
         branches.append(pooled if self.projection is None else self.projection(pooled))
         return paddle.concat(branches, axis=1)
 
@@ -83,10 +89,27 @@ class BNInception(nn.Layer):
         for block in BN_INCEPTION_BLOCKS:
             self.add_sublayer(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
 
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the second stem stage, a quarter of their size."""
+        return reduce_pool(self.conv1_7x7_s2(x))
+
+    def conv2(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The second stem stage, whose place among the blocks is the first; x itself is not used."""
+        return reduce_pool(self.conv2_3x3(self.conv2_3x3_reduce(shifted)))
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        names = [block.name for block in BN_INCEPTION_BLOCKS]
+        return ("conv2", self.conv2), *((name, getattr(self, name).after_shift) for name in names)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T, F, H, W) to (N * T, F)."""
+        return x.mean((2, 3))
+
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""
-        x = self.conv2_shift(reduce_pool(self.conv1_7x7_s2(x)))
-        x = reduce_pool(self.conv2_3x3(self.conv2_3x3_reduce(x)))
+        x = self.stem(x)
+        x = self.conv2(x, self.conv2_shift(x))
         for block in BN_INCEPTION_BLOCKS:
             x = getattr(self, block.name)(x)
-        return x.mean((2, 3))
+        return self.pool(x)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from paddle import Tensor, nn
 
 from trishift import architectures
-from trishift.architectures import MOBILENET_V2_LAST_WIDTH, MOBILENET_V2_STEM_WIDTH, inverted_residuals
+from trishift.architectures import MOBILENET_V2_LAST_WIDTH, MOBILENET_V2_STEM_WIDTH, block_names, inverted_residuals
 from trishift.backends.paddle.batch_norm import BatchNorm2D
-from trishift.backends.paddle.temporal_shift import shift_at
+from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
 from trishift.spec import ModelSpec
 
 
@@ -45,7 +45,10 @@ class InvertedResidual(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
-        shifted = self.shift(x)
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
         y = self.conv(shifted)
         if not self.has_residual:
             return y
@@ -68,6 +71,19 @@ class MobileNetV2(nn.Layer):
             ),
             conv_norm_relu(blocks[-1].channels, MOBILENET_V2_LAST_WIDTH, 1),
         )
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the first block, half of their size."""
+        return self.features[0](x)
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        layers = dict(self.named_sublayers())
+        return tuple((name, layers[name].after_shift) for name in block_names("mobilenet_v2"))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T, C, H, W) through the last convolution to (N * T, F)."""
+        return self.features[-1](x).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

@@ -8,10 +8,14 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import paddle
 from paddle import Tensor, nn
 
 from trishift.spec import ModelSpec, ShiftSpec
+
+AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 
 
 def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
@@ -68,6 +72,21 @@ def _clips(x: Tensor, segments: int) -> Tensor:
     """(N * T, C, H, W) to (N, T, C, H, W)."""
     _, channels, height, width = x.shape
     return x.reshape([-1, segments, channels, height, width])
+
+
+def shift_step(x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    """The unidirectional `temporal_shift` of one frame a clip.
+
+    Args:
+        x: (N, C, H, W), the frames.
+        past: (N, f, H, W), the first channels of the frames before; zeros at the beginning of a clip.
+
+    Returns:
+        The shifted frames (N, C, H, W), and the first channels of x (N, f, H, W): the next step's `past`.
+    """
+    fold = past.shape[1]
+    present, rest = paddle.split(x, [fold, x.shape[1] - fold], axis=1)
+    return paddle.concat([past, rest], axis=1), present
 
 
 class TemporalShift(nn.Layer):

@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.architectures import RESNETS
+from trishift.architectures import RESNETS, block_names
 from trishift.backends.pytorch.non_local import NonLocalBlock
-from trishift.backends.pytorch.temporal_shift import shift_at
+from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
 from trishift.spec import ModelSpec
 
 
@@ -56,7 +56,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
-        shifted = self.shift(x)
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
         identity = self.downsample(shifted if self.shifts_identity else x)
         return self.non_local(F.relu(self.branch(shifted).add_(identity), inplace=True))
 
@@ -153,12 +156,22 @@ class ResNet(nn.Module):
             non_local=NonLocalBlock(channels, segments) if name in spec.non_local_blocks else nn.Identity(),
         )
 
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the first block, a quarter of their size."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.max_pool2d(x, 3, 2, padding=1)
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        return tuple((name, self.get_submodule(name).after_shift) for name in block_names(self.spec.backbone))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T', F, H, W) to (N * T', F)."""
+        return x.mean((2, 3))
+
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = F.max_pool2d(x, 3, 2, padding=1)
-        x = self.layer1(x)
+        x = self.layer1(self.stem(x))
         if self.spec.temporal_pool:
             x = temporal_pool(x, self.spec.num_segments)
-        x = self.layer4(self.layer3(self.layer2(x)))
-        return x.mean((2, 3))
+        return self.pool(self.layer4(self.layer3(self.layer2(x))))

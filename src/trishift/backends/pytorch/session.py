@@ -17,6 +17,7 @@ from trishift.backends.base import (
     MicroBatch,
     OptimizationPlan,
     ParameterInfo,
+    State,
     StepResult,
     Tensors,
 )
@@ -25,8 +26,10 @@ from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.losses import loss
 from trishift.backends.pytorch.optimizer import Optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.backends.pytorch.streaming import StreamingRecognizer
 from trishift.errors import FrameworkError, RecipeError, TrainingError
 from trishift.initialization import initial_tensors
+from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -67,6 +70,7 @@ class Session:
         self.network = self._build(seed)
         self._model: nn.Module = torch.compile(self.network) if execution.compile else self.network
         self._parallel: nn.Module = self._model
+        self._stepper: nn.Module | None = None
         self._loss = loss(LossSpec())
         self._frozen: list[nn.Module] = []
         self._optimizer: Optimizer | None = None
@@ -252,6 +256,39 @@ class Session:
     def _mixed_precision(self) -> AbstractContextManager[None]:
         dtype = _DTYPES[self.execution.precision]
         return torch.autocast(self._device.type, dtype, enabled=self.execution.precision != "fp32")
+
+    # Streaming
+
+    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+        """Shifted block to the shape (C // div, H', W') of what a stream keeps of it."""
+        return state_shapes(self.spec, height, width)
+
+    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """The next frame of N streams, in evaluation mode.
+
+        Args:
+            frames: (N, C, H, W) float32.
+            state: what the step before returned; None at the beginning of a video.
+
+        Returns:
+            (N, K) float32 logits of the frames, and the new state.
+
+        Raises:
+            RecipeError: the model cannot run frame by frame.
+        """
+        if state is None:
+            state = tuple(self._tensor(buffer) for buffer in zero_state(self.spec, frames.shape))
+        stepper = self._streaming()
+        with torch.inference_mode(), self._mixed_precision():
+            logits, *present = stepper(self._tensor(frames), *state)
+            present = [buffer.clone() for buffer in present]  # views would keep whole feature maps alive
+        return naming.to_numpy(logits), tuple(present)
+
+    def _streaming(self) -> nn.Module:
+        if self._stepper is None:
+            network = StreamingRecognizer(self.network)
+            self._stepper = torch.compile(network) if self.execution.compile else network
+        return self._stepper.eval()
 
     # Ranks
 

@@ -5,11 +5,15 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trishift.spec import ModelSpec, ShiftSpec
+
+AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 
 
 def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
@@ -56,6 +60,21 @@ def _from_past(clips: Tensor) -> Tensor:
 def _from_future(clips: Tensor) -> Tensor:
     """y[:, t] = x[:, t + 1] for (N, T, ., ., .)."""
     return F.pad(clips[:, 1:], (0, 0, 0, 0, 0, 0, 0, 1))
+
+
+def shift_step(x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    """The unidirectional `temporal_shift` of one frame a clip.
+
+    Args:
+        x: (N, C, H, W), the frames.
+        past: (N, f, H, W), the first channels of the frames before; zeros at the beginning of a clip.
+
+    Returns:
+        The shifted frames (N, C, H, W), and the first channels of x (N, f, H, W): the next step's `past`.
+    """
+    fold = past.shape[1]
+    present, rest = x.split([fold, x.shape[1] - fold], 1)
+    return torch.cat([past, rest], 1), present
 
 
 class TemporalShift(nn.Module):

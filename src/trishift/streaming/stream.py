@@ -1,0 +1,84 @@
+"""Videos that a model sees frame by frame, while they happen."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from trishift.backends.base import State
+from trishift.data.transforms import test_views
+from trishift.errors import DataError
+from trishift.online import check_streamable
+from trishift.spec import InputSpec, ModelSpec
+
+
+class Stepper(Protocol):
+    """Whatever runs a model one frame at a time: a session, or the runtime of an exported file."""
+
+    spec: ModelSpec
+
+    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """See `backends.base.Session.step`."""
+
+
+class Stream:
+    """N videos that advance together, one frame a step; the state between frames is kept here.
+
+    The logits of a step are those of this frame, informed by all frames before. Their mean over T steps equals the
+    clip network's logits of the same T frames. Time and memory of a step do not depend on the steps before.
+
+    Args:
+        stepper: runs the model.
+        input_spec: the pixels it expects, for `step_image`.
+
+    Attributes:
+        num_frames: steps since the beginning or the last `reset`.
+
+    Raises:
+        RecipeError: the model cannot run frame by frame, see `online.check_streamable`.
+    """
+
+    def __init__(self, stepper: Stepper, input_spec: InputSpec) -> None:
+        check_streamable(stepper.spec)
+        self._stepper = stepper
+        self._input = input_spec
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames; the next step begins new videos, of any number and size."""
+        self.num_frames = 0
+        self._state: State | None = None
+        self._shape: tuple[int, ...] | None = None
+
+    def step(self, frames: np.ndarray) -> np.ndarray:
+        """Logits (N, K) float32 of the next frame (N, C, H, W) of N videos, normalised float32.
+
+        Raises:
+            DataError: the channels are not the model's, or N, H or W changed since the frame before.
+        """
+        frames = np.asarray(frames, np.float32)
+        self._check(frames.shape)
+        logits, self._state = self._stepper.step(frames, self._state)
+        self.num_frames += 1
+        return logits
+
+    def step_image(self, image: np.ndarray) -> np.ndarray:
+        """Logits (K,) float32 of the next picture (H, W, 3) uint8 RGB of one video; sizes may change on the way.
+
+        The picture is resized, cropped in the centre and normalised as in the evaluation of clips.
+
+        Raises:
+            DataError: it is not such a picture, or the model does not look at single pictures (flow, differences).
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise DataError(f"stream: a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+        return self.step(test_views(image[None], self._input)[0])[0]
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        channels = self._stepper.spec.in_channels
+        if len(shape) != 4 or shape[1] != channels:
+            raise DataError(f"stream: a step takes frames (N, {channels}, H, W), not {shape}")
+        if self._shape is not None and shape != self._shape:
+            raise DataError(f"stream: frames changed from {self._shape} to {shape}; call reset() to begin new videos")
+        self._shape = shape
