@@ -14,5 +14,5 @@ with warnings.catch_warnings():
         import mindspore  # noqa: F401
     except ImportError as error:
         raise FrameworkError(
-            f"mindspore cannot be imported ({error}); in one process it must come before torch and paddle"
+            f"mindspore cannot be imported: {error}; install it, and in one process import it before torch and paddle"
         ) from error
