@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.distributed import get_world_size
 
@@ -12,42 +13,50 @@ TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; Paddle's 
 EPSILON = 1e-5
 
 
-class _UnbiasedVariance(nn.Layer):
-    """Makes the running variance follow the unbiased batch variance, n / (n - 1) times the one Paddle takes.
+class BatchNorm2D(nn.BatchNorm2D):
+    """`nn.BatchNorm2D` with PyTorch's defaults, whose running variance follows the unbiased batch variance.
 
-    The old value is scaled by (n - 1) / n before Paddle's update and the sum by n / (n - 1) after it, so that only
-    the new part is corrected. Normalisation itself uses the biased variance in both frameworks.
+    Paddle adds the biased one, (n - 1) / n times the unbiased. Scaling the old value by (n - 1) / n before and the
+    sum by n / (n - 1) after Paddle's update corrects just the new part. Normalisation uses the biased variance in
+    both frameworks.
     """
 
     ranks = 1
 
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, momentum=1 - TORCH_MOMENTUM, epsilon=EPSILON)
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in and out."""
         if not self.training:
-            return super().forward(x)
-        values = self.ranks * x.shape[0] * math.prod(x.shape[2:])
-        correction = values / max(values - 1, 1)
-        with paddle.no_grad():
-            self._variance.scale_(1 / correction)
-        y = super().forward(x)
-        with paddle.no_grad():
-            self._variance.scale_(correction)
+            return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, epsilon=EPSILON)
+        count = self.ranks * x.shape[0] * math.prod(x.shape[2:])
+        correction = count / max(count - 1, 1)
+        variance = self._variance / correction  # a copy: the backward pass holds on to what Paddle updates
+        y = self._normalize(x, variance)
+        paddle.assign(variance * correction, self._variance)
         return y
 
+    def _normalize(self, x: Tensor, variance: Tensor) -> Tensor:
+        """Normalise with batch statistics and update `_mean` and `variance`."""
+        return F.batch_norm(
+            x, self._mean, variance, self.weight, self.bias, True, momentum=self._momentum, epsilon=EPSILON
+        )
 
-class BatchNorm2D(_UnbiasedVariance, nn.BatchNorm2D):
-    """`nn.BatchNorm2D` with PyTorch's defaults and running variance."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, momentum=1 - TORCH_MOMENTUM, epsilon=EPSILON)
-
-
-class SyncBatchNorm(_UnbiasedVariance, nn.SyncBatchNorm):
+class SyncBatchNorm(BatchNorm2D):
     """`BatchNorm2D` with batch statistics over all ranks (GPU only); every rank has the same batch size."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, momentum=1 - TORCH_MOMENTUM, epsilon=EPSILON)
+        super().__init__(channels)
         self.ranks = get_world_size()
+
+    def _normalize(self, x: Tensor, variance: Tensor) -> Tensor:
+        # the call of nn.SyncBatchNorm, which itself cannot be told which variance to update
+        outputs = paddle._C_ops.sync_batch_norm_(
+            x, self._mean, variance, self.weight, self.bias, False, self._momentum, EPSILON, "NCHW", False, False
+        )
+        return outputs[0]
 
 
 def synchronize(network: nn.Layer) -> None:

@@ -81,5 +81,5 @@ class RelationHead(nn.Layer):
         """(N, T, F) to (N, K); `relations` are (R, k) frame indices a scale, None for those of evaluation."""
         x = F.relu(self.fc(features))
         chosen = relations or [None] * len(self.relations)
-        scales = [relation(x, frames) for relation, frames in zip(self.relations, chosen, strict=True)]
+        scales = [relation(x, chosen[scale]) for scale, relation in enumerate(self.relations)]
         return paddle.add_n(scales)

@@ -33,23 +33,17 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     Returns:
         (N * T, C, H, W).
     """
-    neighbours = _neighbours(shift)
     channels = x.shape[1]
     fold = channels // shift.div
-    moved = fold * len(neighbours)
-    if moved == 0:
+    if fold == 0:
         return x
-    sizes = [fold] * len(neighbours) + ([channels - moved] if moved < channels else [])
-    parts = paddle.split(x, sizes, axis=1)
-    shifted = [neighbour(part, segments) for neighbour, part in zip(neighbours, parts, strict=False)]
-    return paddle.concat([*shifted, *parts[len(neighbours) :]], axis=1)
-
-
-def _neighbours(shift: ShiftSpec) -> tuple:
-    """What each fold is fed from, first fold first."""
     if shift.direction == "unidirectional":
-        return (_from_past,)
-    return (_from_future, _from_past) if shift.order == "future_first" else (_from_past, _from_future)
+        first, rest = paddle.split(x, [fold, channels - fold], axis=1)
+        return paddle.concat([_from_past(first, segments), rest], axis=1)
+    first, second, rest = paddle.split(x, [fold, fold, channels - 2 * fold], axis=1)
+    if shift.order == "future_first":
+        return paddle.concat([_from_future(first, segments), _from_past(second, segments), rest], axis=1)
+    return paddle.concat([_from_past(first, segments), _from_future(second, segments), rest], axis=1)
 
 
 def _from_past(x: Tensor, segments: int) -> Tensor:

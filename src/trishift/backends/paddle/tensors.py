@@ -98,6 +98,16 @@ def parameter_infos(network: nn.Layer) -> tuple[ParameterInfo, ...]:
     )
 
 
+def parameters(network: nn.Layer) -> dict[str, Slot]:
+    """Every trainable tensor by canonical name."""
+    return {slot.name: slot for slot in slots(network) if slot.trainable}
+
+
+def statistics(network: nn.Layer) -> list[Tensor]:
+    """The running means and variances of all batch norms."""
+    return [slot.tensor for slot in slots(network) if not slot.trainable]
+
+
 def tensor_shapes(network: nn.Layer) -> dict[str, tuple[int, ...]]:
     """Canonical name to canonical shape of every tensor in network order."""
     return {slot.name: slot.shape for slot in slots(network)}

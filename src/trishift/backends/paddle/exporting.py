@@ -1,0 +1,112 @@
+"""A recogniser as a Paddle Inference program, and such programs opened again.
+
+Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, inference, nn
+from paddle.static import InputSpec as PortSpec
+
+from trishift.backends.base import Execution
+from trishift.backends.paddle.processor import threads
+from trishift.backends.paddle.recognizer import Recognizer
+from trishift.backends.paddle.session import select_device
+from trishift.backends.paddle.streaming import StreamingRecognizer
+from trishift.backends.program import ProgramSpec
+from trishift.spec import InputSpec
+
+_PREFIX = "inference"
+_GPU_MEMORY = 256  # MiB to begin with
+
+
+class PixelRecognizer(nn.Layer):
+    """A network behind its preprocessing and in front of a softmax: uint8 RGB frames to probabilities."""
+
+    def __init__(self, network: nn.Layer, pixels: InputSpec) -> None:
+        super().__init__()
+        self.network = network
+        order = [0, 1, 2] if pixels.channel_order == "rgb" else [2, 1, 0]
+        std = np.array(pixels.std, np.float32)[:, None, None]
+        scale, offset = np.float32(pixels.scale) / std, np.array(pixels.mean, np.float32)[:, None, None] / std
+        self.register_buffer("order", paddle.to_tensor(order), persistable=False)
+        self.register_buffer("scale", paddle.to_tensor(scale), persistable=False)
+        self.register_buffer("offset", paddle.to_tensor(offset), persistable=False)
+
+    def forward(self, frames: Tensor, *state: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """(N, T, H, W, 3), or (N, H, W, 3) with the state of a stream, to (N, K) and the new state."""
+        pixels = frames.astype("float32").index_select(self.order, axis=-1)
+        outputs = self.network(pixels.moveaxis(-1, -3) * self.scale - self.offset, *state)
+        if isinstance(outputs, tuple):
+            return F.softmax(outputs[0]), *outputs[1:]
+        return F.softmax(outputs)
+
+
+class _Step(nn.Layer):
+    """A streaming network whose state is one argument: Paddle's programs have no `*state`."""
+
+    def __init__(self, network: nn.Layer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
+        """Logits or probabilities (N, K) and the new state."""
+        return self.network(frames, *state)
+
+
+def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
+    """The layer with the inputs and outputs of `spec`; it shares the network's weights."""
+    layer = StreamingRecognizer(network) if spec.streaming else network
+    layer = PixelRecognizer(layer, spec.pixels) if spec.pixels else layer
+    layer = _Step(layer) if spec.streaming else layer
+    layer.eval()
+    return layer
+
+
+def write_program(
+    network: Recognizer, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int
+) -> None:
+    """Write a network.
+
+    Args:
+        network: on the CPU.
+        spec: inputs and outputs.
+        form: `paddle`.
+        path: the folder, which is made; `inference.json` (`inference.pdmodel` before Paddle 3) and
+            `inference.pdiparams` are put there.
+        description: not used, for the files cannot keep it.
+        opset: not used.
+    """
+    path.mkdir()
+    first, *state = (PortSpec(list(port.shape), port.dtype, port.name) for port in spec.inputs)
+    arguments = [first, state] if spec.streaming else [first]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        paddle.jit.save(deployable(network, spec), str(path / _PREFIX), input_spec=arguments)
+
+
+class Program:
+    """A Paddle Inference program: batch norms folded, oneDNN kernels on the CPU."""
+
+    def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
+        select_device(execution)
+        config = inference.Config(str(path), _PREFIX)
+        if execution.device == "gpu":
+            config.enable_use_gpu(_GPU_MEMORY, 0)
+        else:
+            config.disable_gpu()
+            config.enable_onednn()
+            config.set_cpu_math_library_num_threads(threads())
+        config.disable_glog_info()
+        self._predictor = inference.create_predictor(config)
+
+    def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        tensors = [paddle.to_tensor(np.ascontiguousarray(array)) for array in inputs]
+        return [output.numpy() for output in self._predictor.run(tensors)]
