@@ -16,9 +16,14 @@ from pathlib import Path
 import numpy as np
 from golden_records import FOLDER, fill
 
+from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.formats.mindspore import write_ckpt
 from trishift.checkpoints.formats.stored import WeightFile, in_memory
+from trishift.checkpoints.importing import import_file
+from trishift.checkpoints.layout import layout
+from trishift.spec import InputSpec, ModelSpec
 
+COUNTER = "num_batches_tracked"
 Shapes = dict[str, tuple[int, ...]]
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -35,7 +40,11 @@ def record(name: str) -> dict:
 
 
 def record_tensors(entry: dict) -> dict[str, np.ndarray]:
-    return {entry["key_prefix"] + name: fill(name, tuple(shape)) for name, shape in entry["keys"]}
+    """The record's weights; the counters of batch norms are zero."""
+    return {
+        entry["key_prefix"] + name: np.zeros(shape, np.int64) if name.endswith(COUNTER) else fill(name, tuple(shape))
+        for name, shape in entry["keys"]
+    }
 
 
 def write_record(entry: dict, folder: Path) -> Path:
@@ -168,3 +177,18 @@ def trn_head(segments: int, classes: int, *, multiscale: bool, prefix: str = "mo
         shapes |= {f"{name}.1.weight": (hidden, frames * 256), f"{name}.1.bias": (hidden,)}
         shapes |= {f"{name}.3.weight": (classes, hidden), f"{name}.3.bias": (classes,)}
     return shapes
+
+
+def read(shapes: Shapes, name: str = "weights", dialect: str | None = None, extras: dict | None = None, **options):
+    """Import tensors that lie in no file; everything has to fit."""
+    return import_file(in_file(shapes, name, **(extras or {})), dialect, **options)[0]
+
+
+def model_of(spec: ModelSpec, seed: int = 0) -> Checkpoint:
+    """Random weights; those which mmaction2 lacks are zero."""
+    rng = np.random.default_rng(seed)
+    tensors = {t.name: rng.standard_normal(t.shape, np.float32) for t in layout(spec)}
+    for name in tensors:
+        if name.endswith("non_local.out.bias"):
+            tensors[name][:] = 0  # mmaction2 has none
+    return Checkpoint(tensors, spec, InputSpec())
