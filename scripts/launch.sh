@@ -61,17 +61,17 @@ launch() {
     local processes port logs status=0
     processes=$(count_processes) && port=$(choose_port) || exit 1
     logs=$OUTPUT/ranks
-    mkdir -p "$logs" || fail "$OUTPUT cannot be written; set OUTPUT"
+    rm -rf "$logs"; mkdir -p "$logs" || fail "$OUTPUT cannot be written; set OUTPUT"
     case "$FRAMEWORK" in
         pytorch)
             OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun --nproc_per_node "$processes" --nnodes "$NNODES" \
                 --node_rank "$NODE_RANK" --master_addr "$MASTER_ADDR" --master_port "$port" "$@" || status=$? ;;
         paddle)
-            local backend=nccl; [ "$DEVICE" = cpu ] && backend=gloo
-            python -m paddle.distributed.launch --nproc_per_node "$processes" --nnodes "$NNODES" \
-                --rank "$NODE_RANK" --master "$MASTER_ADDR:$port" --backend "$backend" --log_dir "$logs" "$@" || status=$? ;;
+            local machines=()
+            [ "$NNODES" -gt 1 ] && machines=(--nnodes "$NNODES" --rank "$NODE_RANK" --master "$MASTER_ADDR:$port")
+            python -m paddle.distributed.launch --nproc_per_node "$processes" "${machines[@]}" \
+                --log_dir "$logs" "$@" || status=$? ;;
         mindspore)
-            rm -f "$logs"/worker_*.log
             msrun --worker_num $((processes * NNODES)) --local_worker_num "$processes" --node_rank "$NODE_RANK" \
                 --master_addr "$MASTER_ADDR" --master_port "$port" --log_dir "$logs" --join=True \
                 --cluster_time_out=60 "$@" || status=$?

@@ -35,4 +35,3 @@ def main(arguments: list[str]) -> None:
     recipe = load_recipe(config, options.overrides)
     output = options.output or folder or Path("runs") / recipe.name
     train(recipe, options.framework, output, resume=options.resume, until=options.until)
-    print(f"run folder: {output}")

@@ -47,7 +47,10 @@ def train(
             folder.create(recipe)
             print_summary(recipe, session, train_set, val_set)
             print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
-        return Trainer(recipe, session, train_set, val_set, folder, position).fit(until)
+        evaluation = Trainer(recipe, session, train_set, val_set, folder, position).fit(until)
+        if session.rank == 0:
+            print(f"run folder: {output}", flush=True)
+        return evaluation
     finally:
         session.close()
 
