@@ -1,8 +1,9 @@
-"""The picture that the quickstart leaves: what the clips look like, how well the models do, where TSM errs."""
+"""The picture that the quickstart leaves: the clips, how well the models do, where TSM errs, and the relay."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
 COLOURS = {"tsn": "#9aa5b1", "tsm": "#2f6db5", "trn": "#d98032"}
 
 
-def draw(data: Path, output: Path, picture: Path) -> None:
-    """Draw film strips of the gestures, accuracies over the epochs, and TSM's confusion matrix.
+def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> None:
+    """Draw film strips of the gestures, accuracies over the epochs, TSM's confusion matrix, and the relay's loss.
 
     Args:
         data: the folder of the gesture set.
         output: the quickstart's folder with its three runs.
         picture: the PNG to write.
+        frameworks: those of the relay, in order.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -30,15 +32,17 @@ def draw(data: Path, output: Path, picture: Path) -> None:
 
     preview = output / "gestures.png"
     write_preview(make_gestures(data), preview)
-    figure = Figure(figsize=(15, 8.6), layout="constrained")
+    figure = Figure(figsize=(17, 10), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: dict[str, Axes] = figure.subplot_mosaic([["clips", "curves"], ["clips", "confusion"]], width_ratios=(1.15, 1))
+    layout = [["clips", "clips", "curves"], ["confusion", "relay", "relay"]]
+    axes: dict[str, Axes] = figure.subplot_mosaic(layout, height_ratios=(1.25, 1))
     with Image.open(preview) as image:
         axes["clips"].imshow(np.asarray(image), interpolation="lanczos")
     axes["clips"].set_axis_off()
     axes["clips"].set_title("One clip of each class, time from left to right", fontsize=11)
     _draw_curves(axes["curves"], output)
     _draw_confusion(axes["confusion"], output / "tsm")
+    _draw_relay(axes["relay"], output, frameworks)
     figure.savefig(picture, dpi=110)
 
 
@@ -76,3 +80,20 @@ def _draw_confusion(axes: Axes, run: Path) -> None:
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.set_title("TSM: true class (rows) against prediction", fontsize=11)
+
+
+def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
+    from trishift.commands.quickstart import losses
+
+    solo, relay = losses(output / "solo"), losses(output / "relay")
+    axes.plot(range(len(solo)), solo, color="#c4ccd4", linewidth=5, label=f"{frameworks[0]} alone")
+    steps = len(relay) // len(frameworks)
+    for number, (framework, colour) in enumerate(zip(frameworks, COLOURS.values(), strict=False)):
+        part = range(number * steps, (number + 1) * steps)
+        axes.plot(
+            part, [relay[i] for i in part], "o-", color=colour, markersize=3, linewidth=1, label=f"relay: {framework}"
+        )
+    axes.set(xlabel="step", ylabel="training loss")
+    axes.set_title("One run handed from framework to framework, an epoch each", fontsize=11)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
