@@ -43,7 +43,8 @@ class StreamingRecognizer(nn.Cell):
             (N, K), followed by the new state.
         """
         backbone = self.recognizer.backbone
-        x, present = backbone.stem(frames), ()
+        x = backbone.stem(frames)
+        present: tuple[Tensor, ...] = ()
         for name, after_shift in self._blocks:
             shifted = x
             if name in self.stateful:
