@@ -90,6 +90,15 @@ def test_a_cut_tar_gives_its_whole_files_and_is_reported(tmp_path: Path, mode: s
     assert contents(tmp_path / "out") == FILES
 
 
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_check_sums_after_the_last_file_are_compared(tmp_path: Path, damage: str) -> None:
+    data = bytearray(tar_bytes(FILES))
+    data[-6] ^= 1 if damage == "flip" else 0  # in the check sum
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "clips.tgz").write_bytes(data if damage == "flip" else data[:-2])
+    assert "6 files could be read" in unpack(tmp_path / "in", tmp_path / "out")["clips.tgz"]
+
+
 def test_a_broken_member_of_a_zip_costs_only_itself(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "in" / "videos.zip", {f"{n}.mp4": bytes([n]) * 300 for n in range(5)})
     path.write_bytes(path.read_bytes().replace(bytes([3]) * 300, bytes([9]) * 300))
@@ -102,7 +111,8 @@ def test_a_cut_zip_is_reported_and_other_archives_still_unpack(tmp_path: Path) -
     path = write_zip(tmp_path / "in" / "a.zip", FILES)
     path.write_bytes(path.read_bytes()[:-100])
     write_zip(tmp_path / "in" / "b.zip", {"b.txt": b"b"})
-    assert "complete zip" in unpack(tmp_path / "in", tmp_path / "out")["a.zip"]
+    (tmp_path / "in" / "._b.zip").write_bytes(b"what macOS leaves beside files")
+    assert "complete zip" in unpack(tmp_path / "in", tmp_path / "out").pop("a.zip")
     assert contents(tmp_path / "out") == {"b.txt": b"b"}
 
 

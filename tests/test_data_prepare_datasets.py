@@ -18,6 +18,7 @@ from PIL import Image
 from trishift.cli import main
 from trishift.data import prepare
 from trishift.data.lists import read_labels, read_list
+from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -185,10 +186,25 @@ def test_something_v2_as_frames_in_the_originals_files(something_v2: Root, tmp_p
     prepare.prepare_somethingv2(something_v2, out, prepare.Options(convert="frames"))
     assert listed(out / "train.txt") == [("frames-256/1", 6, (1,)), ("frames-256/2", 6, (0,))]
     assert sorted(path.name for path in (out / "frames-256" / "1").iterdir()) == [f"{n:06d}.jpg" for n in range(1, 7)]
-    shutil.rmtree(out / "20bn-something-something-v2")  # not needed any more
-    written = read_text(out / "train.txt")
-    prepare.prepare_somethingv2(something_v2, out, prepare.Options(convert="frames"))
-    assert read_text(out / "train.txt") == written
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")}
+    for without_originals in (False, True):  # they are not needed any more
+        if without_originals:
+            shutil.rmtree(out / "20bn-something-something-v2")
+        prepare.prepare_somethingv2(something_v2, out, prepare.Options(convert="frames"))
+        assert listed(out / "train.txt") == [("frames-256/1", 6, (1,)), ("frames-256/2", 6, (0,))]
+        assert {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")} == before
+
+
+def test_of_several_forms_of_a_clip_the_best_one_is_taken(tmp_path: Path) -> None:
+    order = ("replacement_for_k400/x.mp4", "a/x.mp4", "b/x/img_00001.jpg", "a/videos-256/x.mp4", ".trash/x.mp4")
+    for name in order:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in order[:-1]:
+        found = Tree([tmp_path, tmp_path / "a"]).clip(["nowhere", "x"])
+        assert found == (tmp_path / name if name.endswith("mp4") else (tmp_path / name).parent)
+        (tmp_path / name).unlink()
+    assert Tree([tmp_path]).clip(["x"]) is None
 
 
 KINETICS_HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import av
 import numpy as np
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from PIL import Image
 
 from trishift.data.frames import FrameFolder
@@ -145,4 +145,5 @@ def _timed_frames(source: Path, short_side: int, fps: Fraction) -> Iterator[Vide
             ticks = round((frame.time - start) * _CLOCK)
         last = max(ticks, last + 1)
         scaled.pts, scaled.time_base = last, Fraction(1, _CLOCK)
+        scaled.pict_type = PictureType.NONE  # a frame that needed no scaling brings the source's type along
         yield scaled
