@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -158,14 +157,52 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
             )
 
 
-class Session(Protocol):
-    """A network in one framework, ready to train or predict. Each backend's `session.py` has a class `Session`."""
+class Predictor(Protocol):
+    """A model that predicts: a session of a framework, or an exported program in its runtime.
+
+    Attributes:
+        framework: who computes: a framework, or another runtime.
+        spec: the network.
+        rank, world_size: of this process.
+    """
 
     framework: str
     spec: ModelSpec
-    execution: Execution
     rank: int
     world_size: int
+
+    def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits."""
+
+    def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
+        """Evaluation-mode activations of named layers (`layer1`, `pooled`, `logits`), frames explicit: (N, T', ...)."""
+
+    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+        """Shifted block to the shape (C // div, H', W') of what a stream keeps of it, see `online.state_shapes`."""
+
+    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """The next frame of N streams, in evaluation mode: frames (N, C, H, W) float32 to (N, K) float32 logits.
+
+        `state` is what the last step returned, in the order of `state_shapes` and on the network's device; None
+        begins a video. Raises RecipeError where the model cannot run frame by frame.
+        """
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Concatenate an array over all ranks along axis 0 (same shape on every rank)."""
+
+    def close(self) -> None:
+        """Leave the process group."""
+
+
+class Session(Predictor, Protocol):
+    """A network in one framework, ready to train or predict. Each backend's `session.py` has a class `Session`.
+
+    Attributes:
+        network: the framework's own module, never compiled nor wrapped.
+    """
+
+    execution: Execution
+    network: Any
 
     def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
         """Build the network; initial weights follow the originals' initialisers (see `initialization.py`)."""
@@ -197,30 +234,5 @@ class Session(Protocol):
     def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
         """Loss and unclipped gradients of a training-mode pass; changes running statistics, not weights."""
 
-    def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits."""
-
-    def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
-        """Evaluation-mode activations of named layers (`layer1`, `pooled`, `logits`), frames explicit: (N, T', ...)."""
-
-    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-        """Shifted block to the shape (C // div, H', W') of what a stream keeps of it, see `online.state_shapes`."""
-
-    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
-        """The next frame of N streams, in evaluation mode: frames (N, C, H, W) float32 to (N, K) float32 logits.
-
-        `state` is what the last step returned, in the order of `state_shapes` and on the network's device; None
-        begins a video. Raises RecipeError where the model cannot run frame by frame.
-        """
-
-    def export(self, path: Path, **options: Any) -> None:
-        """Write the framework's native deployment format, see `exporting.py`."""
-
-    def gather(self, array: np.ndarray) -> np.ndarray:
-        """Concatenate an array over all ranks along axis 0 (same shape on every rank)."""
-
     def barrier(self) -> None:
         """Wait for all ranks."""
-
-    def close(self) -> None:
-        """Leave the process group."""

@@ -81,7 +81,7 @@ class RelationHead(nn.Cell):
     def construct(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
         """(N, T, F) to (N, K); `relations` are (R, k) frame indices a scale, None for those of evaluation."""
         x = ops.relu(self.fc(features))
-        scales = []
+        logits = 0.0  # added one by one: `ops.stack` is wrong in exported graphs once the batch changes
         for index, relation in enumerate(self.relations):
-            scales.append(relation(x, relations[index] if relations else None))
-        return ops.stack(scales).sum(0)
+            logits = logits + relation(x, relations[index] if relations else None)
+        return logits

@@ -6,6 +6,7 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,32 +40,20 @@ class PixelRecognizer(nn.Layer):
         self.register_buffer("scale", paddle.to_tensor(scale), persistable=False)
         self.register_buffer("offset", paddle.to_tensor(offset), persistable=False)
 
-    def forward(self, frames: Tensor, *state: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, frames: Tensor, state: Sequence[Tensor] | None = None) -> Tensor | tuple[Tensor, ...]:
         """(N, T, H, W, 3), or (N, H, W, 3) with the state of a stream, to (N, K) and the new state."""
         pixels = frames.astype("float32").index_select(self.order, axis=-1)
-        outputs = self.network(pixels.moveaxis(-1, -3) * self.scale - self.offset, *state)
-        if isinstance(outputs, tuple):
-            return F.softmax(outputs[0]), *outputs[1:]
-        return F.softmax(outputs)
-
-
-class _Step(nn.Layer):
-    """A streaming network whose state is one argument: Paddle's programs have no `*state`."""
-
-    def __init__(self, network: nn.Layer) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, frames: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
-        """Logits or probabilities (N, K) and the new state."""
-        return self.network(frames, *state)
+        x = pixels.moveaxis(-1, -3) * self.scale - self.offset
+        if state is None:
+            return F.softmax(self.network(x))
+        logits, *present = self.network(x, state)
+        return F.softmax(logits), *present
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
     """The layer with the inputs and outputs of `spec`; it shares the network's weights."""
     layer = StreamingRecognizer(network) if spec.streaming else network
     layer = PixelRecognizer(layer, spec.pixels) if spec.pixels else layer
-    layer = _Step(layer) if spec.streaming else layer
     layer.eval()
     return layer
 

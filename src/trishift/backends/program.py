@@ -1,0 +1,83 @@
+"""What an exported program takes and gives, the same in every deployment format.
+
+Shape legend: N clips or streams (any number), T segments, C channels, H x W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from trishift.online import state_shapes
+from trishift.spec import InputSpec, ModelSpec
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a program; None in the shape stands for any size."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: Literal["float32", "uint8"] = "float32"
+
+    def example(self, batch: int) -> np.ndarray:
+        """Zeros of the port's shape, for tracers."""
+        return np.zeros([batch if size is None else size for size in self.shape], self.dtype)
+
+
+@dataclass(frozen=True)
+class ProgramSpec:
+    """A model and the form in which it is exported.
+
+    Plain: clips (N, T, C, H, W) float32, normalised, to logits (N, K). With `pixels`: frames (N, T, H, W, 3) uint8
+    RGB to probabilities (N, K). Streaming, a step: frames without T, and a buffer for each shifted block, to the same
+    outputs and the new buffers; zero buffers begin a video.
+
+    Attributes:
+        model: the network.
+        size: H and W.
+        pixels: the normalisation that is part of the program, or None.
+        streaming: one frame at a time, with the state as inputs and outputs.
+        batch: N where the format cannot leave it open.
+    """
+
+    model: ModelSpec
+    size: int
+    pixels: InputSpec | None = None
+    streaming: bool = False
+    batch: int | None = None
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """Clips or frames, then the state."""
+        model, size = self.model, self.size
+        segments = () if self.streaming else (model.num_segments,)
+        if self.pixels:
+            first = Port("frames", (self.batch, *segments, size, size, 3), "uint8")
+        else:
+            name = "frames" if self.streaming else "clips"
+            first = Port(name, (self.batch, *segments, model.in_channels, size, size))
+        return first, *self._state("state")
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """Logits or probabilities, then the new state."""
+        scores = Port("probabilities" if self.pixels else "logits", (self.batch, self.model.num_classes))
+        return scores, *self._state("next_state")
+
+    def _state(self, prefix: str) -> tuple[Port, ...]:
+        if not self.streaming:
+            return ()
+        buffers = state_shapes(self.model, self.size, self.size)
+        return tuple(
+            Port(f"{prefix}_{block.replace('.', '_')}", (self.batch, *shape)) for block, shape in buffers.items()
+        )
+
+
+class Program(Protocol):
+    """An exported program, opened in its runtime."""
+
+    def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """Outputs of inputs, both in the order of the `ProgramSpec`."""

@@ -1,0 +1,117 @@
+"""A recogniser as a torch.export program or an ONNX file, and torch.export programs opened again.
+
+Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export.passes import move_to_device_pass
+
+from trishift.backends.base import Execution
+from trishift.backends.program import ProgramSpec
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.backends.pytorch.session import select_device
+from trishift.backends.pytorch.streaming import StreamingRecognizer
+from trishift.spec import InputSpec
+
+_EXAMPLE_BATCH = 2  # 0 and 1 would become constants of the traced program
+
+
+class PixelRecognizer(nn.Module):
+    """A network behind its preprocessing and in front of a softmax: uint8 RGB frames to probabilities."""
+
+    def __init__(self, network: nn.Module, pixels: InputSpec) -> None:
+        super().__init__()
+        self.network = network
+        order = [0, 1, 2] if pixels.channel_order == "rgb" else [2, 1, 0]
+        std = torch.tensor(pixels.std)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.register_buffer("scale", (pixels.scale / std)[:, None, None], persistent=False)
+        self.register_buffer("offset", (torch.tensor(pixels.mean) / std)[:, None, None], persistent=False)
+
+    def forward(self, frames: Tensor, *state: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """(N, T, H, W, 3), or (N, H, W, 3) with the state of a stream, to (N, K) and the new state."""
+        x = frames.index_select(-1, self.order).movedim(-1, -3).float() * self.scale - self.offset
+        outputs = self.network(x, *state)
+        if isinstance(outputs, Tensor):
+            return outputs.softmax(-1)
+        return outputs[0].softmax(-1), *outputs[1:]
+
+
+def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Module:
+    """The module with the inputs and outputs of `spec`; it shares the network's weights."""
+    module = StreamingRecognizer(network) if spec.streaming else network
+    return (PixelRecognizer(module, spec.pixels) if spec.pixels else module).eval()
+
+
+def write_program(
+    network: Recognizer, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int
+) -> None:
+    """Write a network.
+
+    Args:
+        network: on the CPU.
+        spec: inputs and outputs.
+        form: `torch` or `onnx`.
+        path: the file.
+        description: texts by name, kept inside a `torch` file.
+        opset: version of the operators in an `onnx` file.
+    """
+    program = _trace(deployable(network, spec), spec)
+    if form == "torch":
+        torch.export.save(program, path, extra_files=description)
+    else:
+        _write_onnx(program, spec, path, opset)
+
+
+def _trace(module: nn.Module, spec: ProgramSpec) -> torch.export.ExportedProgram:
+    examples = tuple(torch.from_numpy(port.example(_EXAMPLE_BATCH)) for port in spec.inputs)
+    free = {0: torch.export.Dim("batch")}
+    state = (free,) * (len(examples) - 1)
+    shapes = (free, state) if state else (free,)  # `*state` is one argument, or none
+    with torch.no_grad():
+        return torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
+
+
+def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: Path, opset: int) -> None:
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of every optional package that is not there
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            written = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=opset,
+                input_names=[port.name for port in spec.inputs],
+                output_names=[port.name for port in spec.outputs],
+                verbose=False,
+            )
+        assert written is not None
+        written.save(path, external_data=False)
+    finally:
+        log.setLevel(level)
+
+
+class Program:
+    """A torch.export program."""
+
+    def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
+        self._device = select_device(execution.device)
+        program = torch.export.load(path)
+        self._module = move_to_device_pass(program, self._device).module()
+
+    def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in inputs]
+        with torch.no_grad():
+            outputs = self._module(*tensors)
+        return [output.cpu().numpy() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)]
