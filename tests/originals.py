@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from golden_records import FOLDER, fill
+from tests.golden_records import FOLDER, fill
 
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.formats.mindspore import write_ckpt

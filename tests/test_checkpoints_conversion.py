@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import originals
 import pytest
+from tests import originals
 
 from trishift.checkpoints import Checkpoint, convert, import_weights, inspect_weights
 from trishift.checkpoints.canonical import save

@@ -6,11 +6,11 @@ import re
 from dataclasses import replace
 
 import numpy as np
-import originals
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
+from tests import originals
+from tests.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
 
 from trishift.architectures import block_names
 from trishift.checkpoints import import_weights

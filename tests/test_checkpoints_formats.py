@@ -13,9 +13,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-import originals
 import pytest
 import torch
+from tests import originals
 
 from trishift.checkpoints.files import open_weights, sha256
 from trishift.checkpoints.formats import mindspore, paddle, paddle_legacy, pytorch, safetensors

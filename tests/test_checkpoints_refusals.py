@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
+from tests.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
 
 from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.exporting import check_expressible, foreign_tensors, write_dialect, write_native

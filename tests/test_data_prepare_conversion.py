@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, cut, encode, shown_number
 from PIL import Image
+from tests.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, cut, encode, shown_number
 
 from trishift.data.gestures.encoding import write_clip
 from trishift.data.prepare import conversion

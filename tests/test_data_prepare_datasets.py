@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from downloads import tar_bytes, write_parts, write_zip
-from encoded_clips import cut, encode
 from PIL import Image
+from tests.downloads import tar_bytes, write_parts, write_zip
+from tests.encoded_clips import cut, encode
 
 from trishift.cli import main
 from trishift.data import prepare

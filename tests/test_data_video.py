@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import av
-import encoded_clips
 import numpy as np
 import pytest
 from benchmarks.frame_exactness import compare, decode_everything
-from encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, shown_number
+from tests import encoded_clips
+from tests.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, shown_number
 
 from trishift.data.video import VideoFile, open_clip, probe
 from trishift.errors import DataError
