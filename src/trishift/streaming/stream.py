@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
-from trishift.backends.base import State
+from trishift.backends.base import Predictor, State
 from trishift.data.transforms import test_views
 from trishift.errors import DataError
 from trishift.online import check_streamable
-from trishift.spec import InputSpec, ModelSpec
-
-
-class Stepper(Protocol):
-    """Whatever runs a model one frame at a time: a session, or the runtime of an exported file."""
-
-    spec: ModelSpec
-
-    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
-        """See `backends.base.Session.step`."""
+from trishift.spec import InputSpec
 
 
 class Stream:
@@ -29,7 +18,7 @@ class Stream:
     clip network's logits of the same T frames. Time and memory of a step do not depend on the steps before.
 
     Args:
-        stepper: runs the model.
+        predictor: runs the model, in a framework or exported with its state.
         input_spec: the pixels it expects, for `step_image`.
 
     Attributes:
@@ -39,9 +28,9 @@ class Stream:
         RecipeError: the model cannot run frame by frame, see `online.check_streamable`.
     """
 
-    def __init__(self, stepper: Stepper, input_spec: InputSpec) -> None:
-        check_streamable(stepper.spec)
-        self._stepper = stepper
+    def __init__(self, predictor: Predictor, input_spec: InputSpec) -> None:
+        check_streamable(predictor.spec)
+        self._predictor = predictor
         self._input = input_spec
         self.reset()
 
@@ -59,7 +48,7 @@ class Stream:
         """
         frames = np.asarray(frames, np.float32)
         self._check(frames.shape)
-        logits, self._state = self._stepper.step(frames, self._state)
+        logits, self._state = self._predictor.step(frames, self._state)
         self.num_frames += 1
         return logits
 
@@ -76,7 +65,7 @@ class Stream:
         return self.step(test_views(image[None], self._input)[0])[0]
 
     def _check(self, shape: tuple[int, ...]) -> None:
-        channels = self._stepper.spec.in_channels
+        channels = self._predictor.spec.in_channels
         if len(shape) != 4 or shape[1] != channels:
             raise DataError(f"stream: a step takes frames (N, {channels}, H, W), not {shape}")
         if self._shape is not None and shape != self._shape:

@@ -1,0 +1,59 @@
+"""Pictures with the shown class on them, in a window; what the network sees stays clean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trishift.errors import FrameworkError
+from trishift.streaming.sources import import_opencv
+from trishift.streaming.watching import Observation
+
+_TITLE = "trishift"
+_ESCAPE = 27
+_BAR = 0.12  # of the picture's height
+
+
+def annotate(image: np.ndarray, observation: Observation) -> np.ndarray:
+    """A copy of a picture (H, W, 3) uint8 RGB with class and probability in a bar below it: (H', W, 3) uint8 RGB."""
+    cv2 = import_opencv("overlays")
+    height, width = image.shape[:2]
+    bar = np.zeros((max(24, round(_BAR * height)), width, 3), np.uint8)
+    text = f"{observation.name}  {observation.probability:.0%}"
+    scale = len(bar) / 40
+    (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    scale *= min(1.0, 0.95 * width / text_width)
+    cv2.putText(bar, text, (4, round(0.7 * len(bar))), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.concatenate([image, bar])
+
+
+class WindowClosedError(Exception):
+    """The user has seen enough."""
+
+
+class Window:
+    """A window on the screen; `q`, Escape or its close button ends the stream.
+
+    Raises:
+        FrameworkError: there is no OpenCV, or it cannot open windows here.
+    """
+
+    def __init__(self) -> None:
+        self._cv2 = import_opencv("overlays")
+        try:
+            self._cv2.namedWindow(_TITLE, self._cv2.WINDOW_NORMAL)
+        except self._cv2.error:
+            raise FrameworkError(
+                "--show: this OpenCV cannot open windows (headless, or no display); "
+                "install opencv-python in place of opencv-python-headless, or leave --show out"
+            ) from None
+
+    def show(self, image: np.ndarray, observation: Observation) -> None:
+        """Display a picture and what was seen in it; raises WindowClosedError."""
+        self._cv2.imshow(_TITLE, np.ascontiguousarray(annotate(image, observation)[:, :, ::-1]))
+        key = self._cv2.waitKey(1) & 0xFF
+        if key in (ord("q"), _ESCAPE) or self._cv2.getWindowProperty(_TITLE, self._cv2.WND_PROP_VISIBLE) < 1:
+            raise WindowClosedError
+
+    def close(self) -> None:
+        """Remove the window."""
+        self._cv2.destroyAllWindows()

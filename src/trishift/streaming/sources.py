@@ -1,0 +1,226 @@
+"""Where the frames of a stream come from: files, cameras and network streams."""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from trishift.data.video import open_clip, stream_frames
+from trishift.errors import DataError, FrameworkError
+
+_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
+_UNKNOWN_FPS = 30.0  # of pictures without times
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture and when it was.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright.
+        number: its place in the source, from 0.
+        time: seconds since the source's first frame, by the source's clock.
+        connection: how many times a source that dropped was opened again before it.
+    """
+
+    image: np.ndarray
+    number: int
+    time: float
+    connection: int = 0
+
+
+class Source(ABC):
+    """Something that can be opened, also again and again, and then gives frames until it ends.
+
+    Attributes:
+        name: what the user called it.
+        live: whether it goes on by itself, so that frames that nobody takes are lost.
+    """
+
+    name: str
+    live: bool
+
+    @abstractmethod
+    def frames(self) -> Iterator[Frame]:
+        """Open the source and give its frames.
+
+        Raises:
+            DataError: it cannot be opened, or it drops.
+        """
+
+
+def open_source(text: str, timeout: float = 10.0) -> Source:
+    """The source that a user means: the number of a camera, a URL, or the path of a video or of a frame folder.
+
+    Args:
+        text: `0`, `rtsp://host/stream`, `http://...`, `udp://...`, `video.mp4`, `frames/`.
+        timeout: seconds without an answer after which a camera or a network source counts as dropped.
+
+    Raises:
+        FrameworkError: cameras need OpenCV on this system.
+    """
+    if text.isdecimal():
+        return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
+    return NetworkStream(text, timeout) if "://" in text else Recording(Path(text))
+
+
+class Recording(Source):
+    """A video file or a folder of frames, at full speed."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, str(path)
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames; DataError if there is no such video."""
+        return self._pictures() if self.path.is_dir() else self._video()
+
+    def _video(self) -> Iterator[Frame]:
+        return _numbered(picture for picture, _ in stream_frames(self.path))
+
+    def _pictures(self) -> Iterator[Frame]:
+        with open_clip(self.path) as clip:
+            for number in range(clip.num_frames):
+                yield Frame(clip.read([number])[0], number, number / (clip.fps or _UNKNOWN_FPS))
+
+
+class LibavSource(Source):
+    """A live source that FFmpeg's libraries open by themselves."""
+
+    live = True
+
+    def __init__(self, name: str, url: str, timeout: float, container_format: str | None = None) -> None:
+        self.name = name
+        self._url, self._format, self._timeout = url, container_format, timeout
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames until the source ends; DataError if it is absent, drops or falls silent."""
+        options = {} if self._format else _LOW_DELAY
+        try:
+            container = av.open(self._url, format=self._format, options=options, timeout=self._timeout)
+        except (av.FFmpegError, OSError) as error:
+            raise DataError(f"{self.name}: cannot be opened ({self._reason(error)}); {self._remedy()}") from None
+        with container:
+            try:
+                yield from _numbered(_decode(container))
+            except (av.FFmpegError, OSError) as error:
+                raise DataError(f"{self.name}: dropped ({self._reason(error)}); {self._remedy()}") from None
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, av.error.ExitError):
+            return f"silent for {self._timeout:g} s"
+        return getattr(error, "strerror", None) or str(error)
+
+    def _remedy(self) -> str:
+        return "check that it runs and is in nobody else's use"
+
+
+class NetworkStream(LibavSource):
+    """RTSP, HTTP, UDP or whatever else FFmpeg has a protocol for."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        super().__init__(url, url, timeout)
+
+    def _remedy(self) -> str:
+        return "check address and sender, or try --reconnect"
+
+
+class Camera(LibavSource):
+    """A camera of a Linux machine, /dev/video0 for number 0, by way of Video4Linux."""
+
+    def __init__(self, number: int, timeout: float) -> None:
+        super().__init__(f"camera {number}", f"/dev/video{number}", timeout, container_format="v4l2")
+
+    def _remedy(self) -> str:
+        present = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
+        return f"cameras on this machine: {present}"
+
+
+class OpenCvCamera(Source):
+    """A camera by way of OpenCV, for systems without Video4Linux; needs the extra `demo`."""
+
+    live = True
+
+    def __init__(self, device: int | str) -> None:
+        self.name = f"camera {device}"
+        self._device = device
+        self._cv2 = import_opencv("cameras")
+
+    def frames(self) -> Iterator[Frame]:
+        """All pictures until the camera stops; DataError if it is absent."""
+        capture = self._cv2.VideoCapture(self._device)
+        try:
+            if not capture.isOpened():
+                raise DataError(f"{self.name}: cannot be opened; check that it is connected and in nobody else's use")
+            start, number = time.monotonic(), 0
+            while True:
+                ok, bgr = capture.read()
+                if not ok:
+                    return
+                yield Frame(np.ascontiguousarray(bgr[:, :, ::-1]), number, time.monotonic() - start)
+                number += 1
+        finally:
+            capture.release()
+
+
+def import_opencv(purpose: str) -> Any:
+    """The module cv2.
+
+    Raises:
+        FrameworkError: it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError:
+        raise FrameworkError(f"{purpose} need OpenCV; run: pip install 'trishift[demo]'") from None
+    return cv2
+
+
+def paced(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Frames at the speed at which they were recorded."""
+    start = time.monotonic()
+    for frame in frames:
+        time.sleep(max(0.0, start + frame.time - time.monotonic()))
+        yield frame
+
+
+def _decode(container: InputContainer) -> Iterator[VideoFrame]:
+    """Every picture that comes, each in its own size; what cannot be decoded is passed over."""
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream):
+        raise DataError(f"{container.name}: has no video")
+    stream.thread_type = "SLICE"  # threads over frames would hold some of them back
+    for packet in container.demux(stream):
+        yield from _pictures_of(packet)
+
+
+def _numbered(pictures: Iterable[VideoFrame]) -> Iterator[Frame]:
+    first = None
+    for number, picture in enumerate(pictures):
+        seconds = number / _UNKNOWN_FPS if picture.time is None else picture.time
+        first = seconds if first is None else first
+        yield Frame(_upright(picture), number, seconds - first)
+
+
+def _pictures_of(packet: av.Packet) -> list[VideoFrame]:
+    try:
+        return packet.decode()
+    except av.error.InvalidDataError:  # the first packets of a running stream lack what came before them
+        return []
+
+
+def _upright(picture: VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8 RGB with the rotation mark applied."""
+    return np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90) % 4)
