@@ -24,6 +24,16 @@ FLOORS = {  # a part may import itself and the parts listed here
     "recipe": {"errors", "spec", "data", "backends"},
     "evaluation": {"errors", "spec", "relations", "data", "checkpoints", "backends"},
     "streaming": {"errors", "spec", "online", "data", "backends", "evaluation"},
+    "export": {
+        "errors",
+        "spec",
+        "online",
+        "data",
+        "checkpoints",
+        "backends",
+        "evaluation",
+        "__version__",
+    },
     "training": {
         "errors",
         "spec",

@@ -10,37 +10,56 @@ stream.step(frame)                             # (N, 3, H, W) float32 -> (N, K) 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trishift.backends import check_framework, open_session
-from trishift.backends.base import Execution, Session
-from trishift.checkpoints import Checkpoint, read_checkpoint
+from trishift.backends.base import Execution, Predictor, Session
+from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints import convert as convert
+from trishift.checkpoints.report import Report
 from trishift.data.dataset import prediction_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import score_videos
 from trishift.evaluation.prediction import Prediction, top_predictions
+from trishift.export import Description, is_exported, open_exported
 from trishift.relations import prediction_relations
 from trishift.spec import InputSpec, ModelSpec
 from trishift.streaming.stream import Stream
 
+_log = logging.getLogger(__name__)
+
 
 class Model:
-    """A recogniser with its weights, class names and preprocessing, in one framework.
+    """A recogniser with its weights, class names and preprocessing, in one framework or deployment runtime.
 
     Attributes:
         spec: what the network is.
         input: the pixels that it expects.
         labels: class names; their numbers where the weights came without names.
-        session: the network in its framework.
+        session: the network in its framework, or the exported program in its runtime.
+        meta: what is known about the origin of the weights, see `Checkpoint`.
+
+    Args:
+        checkpoint: weights and what they are.
+        framework: who runs them.
+        execution: device, precision and the like.
+        session: what runs already, instead of the checkpoint's tensors.
     """
 
-    def __init__(self, checkpoint: Checkpoint, framework: str, execution: Execution | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        framework: str,
+        execution: Execution | None = None,
+        session: Predictor | None = None,
+    ) -> None:
         if checkpoint.spec is None or checkpoint.input is None or not checkpoint.spec.num_classes:
             raise CheckpointError(
                 "the weights have no head and do not make a model; train one with train.initial_weights"
@@ -48,8 +67,8 @@ class Model:
         self.spec: ModelSpec = checkpoint.spec
         self.input: InputSpec = checkpoint.input
         self.labels: tuple[str, ...] = checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
-        self.session: Session = open_session(framework, self.spec, execution)
-        self.session.load_tensors(checkpoint.tensors)
+        self.meta = checkpoint.meta
+        self.session: Predictor = session or _load_session(checkpoint, self.spec, framework, execution)
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
         """Logits (N, K) of clips (N, T, C, H, W), normalised float32 (see `input`)."""
@@ -88,18 +107,59 @@ class Model:
         return Stream(self.session, self.input)
 
 
-def load(path: str | Path, framework: str = "pytorch", *, execution: Execution | None = None, **options: Any) -> Model:
-    """Load weights of any supported family and file format.
+def _load_session(checkpoint: Checkpoint, spec: ModelSpec, framework: str, execution: Execution | None) -> Session:
+    session = open_session(framework, spec, execution)
+    session.load_tensors(checkpoint.tensors)
+    return session
+
+
+def load(
+    path: str | Path,
+    framework: str = "pytorch",
+    *,
+    execution: Execution | None = None,
+    runtime: str | None = None,
+    **options: Any,
+) -> Model:
+    """Load weights of any supported family and file format, or an exported model.
 
     Args:
-        path: a canonical `.safetensors`, or a foreign file; its family is recognised from names and shapes.
-        framework: `pytorch`, `mindspore` or `paddle`.
+        path: a canonical `.safetensors`, or a foreign file; its family is recognised from names and shapes. Or an
+            exported file or folder (`.onnx`, `.mindir`, `.pt2`, `.paddle`, `.openvino-int8`).
+        framework: `pytorch`, `mindspore` or `paddle`; not used for an exported model.
         execution: device, precision and the like.
+        runtime: who runs an exported model (`onnxruntime`, `openvino`, ...); None for its format's own.
         options: what names cannot tell: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
 
     Raises:
         CheckpointError: the file is not readable, not recognised, or leaves a question open (it says which option).
         FrameworkError: the framework or the device is missing.
     """
+    model, report = open_model(path, framework, execution=execution, runtime=runtime, **options)
+    _log.info("%s", report)
+    return model
+
+
+def open_model(
+    path: str | Path,
+    framework: str = "pytorch",
+    *,
+    execution: Execution | None = None,
+    runtime: str | None = None,
+    **options: Any,
+) -> tuple[Model, Report | Description]:
+    """`load`, and a report on what was loaded."""
+    path = Path(path)
+    if is_exported(path):
+        if options:
+            raise CheckpointError(
+                f"{path}: is exported, and {next(iter(options))} is fixed; export it anew to change it"
+            )
+        session, description = open_exported(path, runtime, execution)
+        checkpoint = replace(description.checkpoint, input=description.input)
+        return Model(checkpoint, session.framework, execution, session), description
+    if runtime is not None:
+        raise CheckpointError(f"{path}: no exported model; choose a framework instead of runtime {runtime}")
     check_framework(framework)
-    return Model(read_checkpoint(Path(path), **options), framework, execution)
+    checkpoint, report = import_weights(path, **options)
+    return Model(checkpoint, framework, execution), report

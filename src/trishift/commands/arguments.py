@@ -7,6 +7,7 @@ from typing import Any
 
 from trishift.backends import FRAMEWORKS
 from trishift.backends.base import Execution
+from trishift.export.formats import RUNTIMES
 
 
 def make_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -22,6 +23,11 @@ def make_parser(name: str, description: str, examples: str) -> argparse.Argument
 def add_framework(parser: argparse.ArgumentParser) -> None:
     """Add `--framework`."""
     parser.add_argument("--framework", choices=FRAMEWORKS, default="pytorch", help="default: pytorch")
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Add `--runtime`."""
+    parser.add_argument("--runtime", choices=RUNTIMES, help="who runs an exported model; default: its format's own")
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from trishift.commands.arguments import (
     add_execution,
     add_framework,
     add_import_options,
+    add_runtime,
     execution_of,
     import_options,
     make_parser,
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   trishift eval --checkpoint runs/gestures-tsm/best.safetensors
   trishift eval --checkpoint tsm_k400.pth --num-segments 8 --config configs/kinetics/tsm_r50_8f.yaml \\
-      --framework paddle --protocol 10x3 --output result.json
+      --framework paddle --protocol dense --output result.json
+  trishift eval --checkpoint best.onnx --runtime openvino --precision bf16
 """
 
 
 def main(arguments: list[str]) -> None:
     """Parse, evaluate, print and write."""
     parser = make_parser("eval", "Evaluate weights; key=value overrides entries of the recipe.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any family, or an exported model")
     parser.add_argument("--config", type=Path, help="recipe that names the data; default: the checkpoint's own")
     add_framework(parser)
+    add_runtime(parser)
     add_execution(parser)
     add_import_options(parser)
     parser.add_argument("--protocol", help="named test protocol, overrides the recipe's")
@@ -39,23 +42,27 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.api import Model
-    from trishift.checkpoints import import_weights
+    from trishift.api import open_model
     from trishift.data.dataset import open_test_set
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import evaluate
     from trishift.recipe import load_recipe, recipe_from_dict
 
-    checkpoint, report = import_weights(options.checkpoint, **import_options(options))
+    model, report = open_model(
+        options.checkpoint,
+        options.framework,
+        execution=execution_of(options),
+        runtime=options.runtime,
+        **import_options(options),
+    )
     print(report)
     if options.config:
         recipe = load_recipe(options.config, options.overrides)
-    elif checkpoint.meta.get("recipe"):
-        recipe = recipe_from_dict(checkpoint.meta["recipe"], str(options.checkpoint), options.overrides)
+    elif model.meta.get("recipe"):
+        recipe = recipe_from_dict(model.meta["recipe"], str(options.checkpoint), options.overrides)
     else:
         raise RecipeError(f"{options.checkpoint}: holds no recipe; give --config to name the data")
     protocol = named_protocol(options.protocol) if options.protocol else recipe.evaluation
-    model = Model(checkpoint, options.framework, execution_of(options))
     dataset = open_test_set(recipe.data, model.input, model.spec, protocol)
     if dataset.num_classes != model.spec.num_classes:
         raise RecipeError(
@@ -67,7 +74,7 @@ def main(arguments: list[str]) -> None:
         for name, reason in evaluation.misses:
             print(f"missed {name}: {reason}")
         if options.output:
-            _write(evaluation, options.output, checkpoint=str(options.checkpoint), framework=options.framework)
+            _write(evaluation, options.output, checkpoint=str(options.checkpoint), framework=model.session.framework)
     model.session.close()
 
 

@@ -8,6 +8,7 @@ from trishift.commands.arguments import (
     add_execution,
     add_framework,
     add_import_options,
+    add_runtime,
     execution_of,
     import_options,
     make_parser,
@@ -18,6 +19,7 @@ EXAMPLES = """\
   trishift infer --checkpoint runs/gestures-tsm/best.safetensors clip.mp4
   trishift infer --checkpoint best.safetensors --framework paddle --filelist val.txt --output predictions.json
   trishift infer --checkpoint best.safetensors --output predictions.csv folder_of_videos/ -- -odd-name.mp4
+  trishift infer --checkpoint best.onnx --runtime openvino clip.mp4
 """
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".gif", ".flv", ".wmv"}
 
@@ -25,8 +27,9 @@ VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4
 def main(arguments: list[str]) -> None:
     """Parse, predict, print and write."""
     parser = make_parser("infer", "Predict the classes of videos.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any family, or an exported model")
     add_framework(parser)
+    add_runtime(parser)
     add_execution(parser)
     add_import_options(parser)
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
@@ -39,8 +42,7 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.api import Model
-    from trishift.checkpoints import import_weights
+    from trishift.api import open_model
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.prediction import write_predictions
 
@@ -49,9 +51,14 @@ def main(arguments: list[str]) -> None:
         paths += listed(options.filelist, options.root)
     if not paths:
         raise DataError("infer: give at least one VIDEO or a --filelist")
-    checkpoint, report = import_weights(options.checkpoint, **import_options(options))
+    model, report = open_model(
+        options.checkpoint,
+        options.framework,
+        execution=execution_of(options),
+        runtime=options.runtime,
+        **import_options(options),
+    )
     print(report.summary())
-    model = Model(checkpoint, options.framework, execution_of(options))
     protocol = named_protocol(options.protocol) if options.protocol else None
     predictions, misses = model.predict_many(paths, options.top_k, protocol)
     for prediction in predictions:

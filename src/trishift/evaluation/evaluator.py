@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trishift.backends.base import Session
+from trishift.backends.base import Predictor
 from trishift.data.dataset import ClipDataset
 from trishift.data.loader import Batch, Loader
 from trishift.errors import DataError
@@ -60,7 +60,7 @@ class Evaluation:
         return f"{self.metrics}  ({len(self.names)} videos{missed}; {self.protocol})"
 
 
-def evaluate(session: Session, dataset: ClipDataset, *, batch_size: int, workers: int) -> Evaluation:
+def evaluate(session: Predictor, dataset: ClipDataset, *, batch_size: int, workers: int) -> Evaluation:
     """Score every video of a labelled test dataset, see `score_videos`.
 
     Raises:
@@ -81,7 +81,7 @@ def evaluate(session: Session, dataset: ClipDataset, *, batch_size: int, workers
 
 
 def score_videos(
-    session: Session, dataset: ClipDataset, *, batch_size: int, workers: int
+    session: Predictor, dataset: ClipDataset, *, batch_size: int, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits of every video of a test dataset; all ranks take part and all get the whole result.
 
@@ -113,7 +113,7 @@ def score_videos(
     return scores, scored
 
 
-def _score_batch(session: Session, batch: Batch, views_per_pass: int) -> tuple[np.ndarray, np.ndarray]:
+def _score_batch(session: Predictor, batch: Batch, views_per_pass: int) -> tuple[np.ndarray, np.ndarray]:
     """Dataset indices (-1 for padding and misses) and view-averaged logits of one batch."""
     videos, views = batch.clips.shape[:2]
     clips = batch.clips.reshape(videos * views, *batch.clips.shape[2:])  # (N*V, T, C, H, W)

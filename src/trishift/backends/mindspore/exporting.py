@@ -104,7 +104,8 @@ def write_program(
         mindspore.export(deployable(network, spec), *inputs, file_name=str(path), file_format=_FORMATS[form])
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise FrameworkError(f"MindSpore cannot write this model as {form}: {reason}") from error
+        remedy = "; use framework pytorch" if form == "onnx" else ""
+        raise FrameworkError(f"MindSpore cannot write this model as {form}: {reason}{remedy}") from error
     path.chmod(0o644)  # it comes read-only
 
 

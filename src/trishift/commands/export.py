@@ -1,0 +1,78 @@
+"""`trishift export`: a checkpoint as a file for deployment, proven to give what the checkpoint gives."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trishift.backends import FRAMEWORKS
+from trishift.checkpoints import Checkpoint
+from trishift.commands.arguments import add_import_options, import_options, make_parser
+from trishift.export.formats import FORMATS
+
+if TYPE_CHECKING:
+    from trishift.export.calibration import CalibrationClips
+
+EXAMPLES = """\
+  trishift export --checkpoint runs/gestures-tsm/best.safetensors --format onnx
+  trishift export --checkpoint tsm_k400.pth --num-segments 8 --format mindir --output exports --name tsm
+  trishift export --checkpoint best.safetensors --format paddle --uint8       (takes RGB frames, gives probabilities)
+  trishift export --checkpoint online.safetensors --format onnx --streaming   (one frame a step, with its state)
+  trishift export --checkpoint best.safetensors --format openvino-int8 --calibration data/gestures/train.txt
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, export and print."""
+    options = _parser().parse_args(arguments)
+
+    from trishift.checkpoints import import_weights
+    from trishift.export import ExportOptions, export_checkpoint, with_size
+
+    checkpoint, report = import_weights(options.checkpoint, **import_options(options))
+    print(report.summary())
+    if options.size:
+        checkpoint = with_size(checkpoint, options.size)
+    calibration = _calibration(checkpoint, options) if options.calibration else None
+    export = ExportOptions(
+        form=options.format,
+        framework=options.framework,
+        uint8=options.uint8,
+        streaming=options.streaming,
+        opset=options.opset,
+        tolerance=options.tolerance,
+        calibration=calibration,
+    )
+    folder = options.output or options.checkpoint.parent
+    exported = export_checkpoint(checkpoint, export, folder, options.name or options.checkpoint.stem)
+    print(exported)
+    print(f"written: {exported.path}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("export", "Write a deployment format and prove it against the checkpoint.", EXAMPLES)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    parser.add_argument("--format", choices=FORMATS, required=True, help="deployment format")
+    parser.add_argument("--framework", choices=FRAMEWORKS, help="who writes it; default: the format's own framework")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder; default: that of the checkpoint")
+    parser.add_argument("--name", help="name of the file without suffix; default: that of the checkpoint")
+    add_import_options(parser)
+    program = parser.add_argument_group("program")
+    program.add_argument("--size", type=int, help="side of the frames in pixels; default: the model's crop")
+    program.add_argument("--uint8", action="store_true", help="uint8 RGB frames in, probabilities out")
+    program.add_argument("--streaming", action="store_true", help="one step of a unidirectional model")
+    program.add_argument("--opset", type=int, default=18, help="of an ONNX file written by PyTorch; default: 18")
+    program.add_argument("--tolerance", type=float, default=1e-4, help="largest relative difference; default: 1e-4")
+    quantisation = parser.add_argument_group("INT8")
+    quantisation.add_argument("--calibration", type=Path, metavar="LIST", help="list of videos like those to come")
+    quantisation.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
+    quantisation.add_argument("--clips", type=int, default=300, help="clips to calibrate on; default: 300")
+    return parser
+
+
+def _calibration(checkpoint: Checkpoint, options: argparse.Namespace) -> CalibrationClips:
+    from trishift.commands.infer import listed
+    from trishift.export.calibration import CalibrationClips
+
+    return CalibrationClips(listed(options.calibration, options.root), checkpoint, options.clips)

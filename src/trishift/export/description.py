@@ -1,0 +1,206 @@
+"""What an exported model is: a JSON beside the file, or inside the folder, and inside the file where its format can.
+
+    best.onnx      best.onnx.trishift.json
+    best.mindir    best.mindir.trishift.json
+    best.pt2       best.pt2.trishift.json
+    best.paddle/   inference.json, inference.pdiparams, trishift.json
+
+It holds what a checkpoint's own description holds (model, pixels, class names, recipe), inputs and outputs of the
+program, who wrote it, how far it is from the checkpoint, and the hashes of the files.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trishift.backends.program import Port, ProgramSpec
+from trishift.checkpoints.atomic import write_atomically
+from trishift.checkpoints.canonical import Checkpoint, decode_description, encode_description
+from trishift.checkpoints.files import sha256
+from trishift.checkpoints.formats.protobuf import fields
+from trishift.errors import CheckpointError
+from trishift.export.formats import FORMATS, Format
+from trishift.spec import InputSpec
+
+ENTRY = "trishift"  # name of the text inside files
+FILE = "trishift.json"
+FORMAT_VERSION = 1
+_ONNX_METADATA = 14  # field of a ModelProto that holds key-value pairs
+
+
+@dataclass(frozen=True)
+class Description:
+    """An exported model but for the program itself.
+
+    Attributes:
+        form: the deployment format.
+        checkpoint: where it came from, without tensors.
+        program: its inputs and outputs.
+        written_by: names of programs to their versions; `opset` of an ONNX file.
+        measured: how far it is from the checkpoint, see `proof.py`.
+        files: name to `bytes` and `sha256`.
+    """
+
+    form: Format
+    checkpoint: Checkpoint
+    program: ProgramSpec
+    written_by: dict[str, Any]
+    measured: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def input(self) -> InputSpec:
+        """The pixels the program expects; plain ones where it normalises them itself."""
+        given = self.checkpoint.input
+        assert given is not None
+        if self.program.pixels is None:
+            return given
+        return InputSpec(given.modality, given.resize, given.crop, scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+    def summary(self) -> str:
+        """What it is, in a line."""
+        model, program = self.program.model, self.program
+        kind = "streaming step" if program.streaming else f"{model.num_segments} frames"
+        pixels = "uint8 frames to probabilities" if program.pixels else "normalised frames to logits"
+        writers = ", ".join(f"{name} {version}" for name, version in self.written_by.items())
+        size = f"{program.size} x {program.size}"
+        return f"{self.form.title}: {model.backbone}, {kind} of {size}, {pixels}; written by {writers}"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def description_path(path: Path) -> Path:
+    """Where the description of an exported file or folder lies."""
+    return path / FILE if path.is_dir() else path.with_name(f"{path.name}.{FILE}")
+
+
+def encode(description: Description) -> str:
+    """A description as JSON."""
+    program = description.program
+    content = {
+        "trishift": FORMAT_VERSION,
+        "format": description.form.name,
+        "checkpoint": json.loads(encode_description(description.checkpoint)),
+        "program": {
+            "size": program.size,
+            "uint8": program.pixels is not None,
+            "streaming": program.streaming,
+            "batch": program.batch,
+            "inputs": [_port(port) for port in program.inputs],
+            "outputs": [_port(port) for port in program.outputs],
+        },
+        "written_by": description.written_by,
+        "measured": description.measured,
+        "files": description.files,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {"name": port.name, "shape": list(port.shape), "dtype": port.dtype}
+
+
+def write_description(description: Description, path: Path) -> None:
+    """Write the JSON of an exported file or folder `path`."""
+    text = encode(description)
+    write_atomically(description_path(path), lambda file: file.write(text.encode()))
+
+
+def read_description(path: Path) -> Description:
+    """The description beside or inside an exported file or folder.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or of a newer version.
+    """
+    beside = description_path(path)
+    try:
+        text = beside.read_text(encoding="utf-8") if beside.is_file() else _inside(path)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: is damaged or no exported model ({error}); export it again") from error
+    if text is None:
+        raise CheckpointError(
+            f"{path}: its description {beside.name} is missing; put it back or export the model again"
+        )
+    return decode(text, beside if beside.is_file() else path)
+
+
+def decode(text: str, path: Path) -> Description:
+    """The inverse of `encode`; `path` is for messages."""
+    try:
+        content = json.loads(text)
+        if content["trishift"] > FORMAT_VERSION:
+            raise CheckpointError(f"{path}: written by a newer Trishift; upgrade with pip install -U trishift")
+        checkpoint = decode_description(path, {}, json.dumps(content["checkpoint"]))
+        program = content["program"]
+        if checkpoint.spec is None or checkpoint.input is None:
+            raise ValueError("no model in it")
+        return Description(
+            form=FORMATS[content["format"]],
+            checkpoint=checkpoint,
+            program=ProgramSpec(
+                checkpoint.spec,
+                program["size"],
+                checkpoint.input if program["uint8"] else None,
+                program["streaming"],
+                program["batch"],
+            ),
+            written_by=content["written_by"],
+            measured=content["measured"],
+            files=content["files"],
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is damaged or not an exported model's description ({error!r})") from error
+
+
+def _inside(path: Path) -> str | None:
+    """The text that travels inside the file, without hashes and differences."""
+    if path.suffix == FORMATS["onnx"].suffix:
+        return _onnx_metadata(path)
+    if path.suffix == FORMATS["torch"].suffix:
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")), None)
+            return archive.read(name).decode() if name else None
+    return None
+
+
+def _onnx_metadata(path: Path) -> str | None:
+    """The value of our key among the metadata of an ONNX file."""
+    with path.open("rb") as file:
+        for number, _, length in fields(file, path.stat().st_size):
+            if number == _ONNX_METADATA:
+                pair = {key: file.read(size) for key, _, size in fields(file, file.tell() + length)}
+                if pair.get(1) == ENTRY.encode():
+                    return pair[2].decode()
+    return None
+
+
+def fingerprints(path: Path) -> dict[str, dict[str, Any]]:
+    """Sizes and hashes of an exported file, or of the files of a folder (without the description)."""
+    files = sorted(entry for entry in path.iterdir() if entry.name != FILE) if path.is_dir() else [path]
+    return {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files}
+
+
+def check_files(path: Path, description: Description) -> None:
+    """Refuse files that are not those which the description was written for.
+
+    Raises:
+        CheckpointError: one is missing, truncated or another one.
+    """
+    for name, expected in description.files.items():
+        file = path / name if path.is_dir() else path
+        if not file.is_file():
+            raise CheckpointError(f"{file}: is missing; copy or export the model again")
+        size = file.stat().st_size
+        if size < expected["bytes"]:
+            raise CheckpointError(
+                f"{file}: is truncated, {size} of {expected['bytes']} bytes; copy or export the model again"
+            )
+        if size != expected["bytes"] or sha256(file) != expected["sha256"]:
+            raise CheckpointError(
+                f"{file}: is not the file that its description was written for; copy or export the model again"
+            )

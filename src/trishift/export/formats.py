@@ -1,0 +1,71 @@
+"""The deployment formats: who writes them, what runs them, and how their files are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trishift.errors import FrameworkError
+
+
+@dataclass(frozen=True)
+class Format:
+    """A deployment format.
+
+    Attributes:
+        name: as in `--format`.
+        title: as people call it.
+        suffix: of the file, or of the folder.
+        writers: frameworks that write it, the default first.
+        runtimes: what opens it, the default first.
+        folder: whether it consists of several files, which then lie in a folder.
+        lossy: whether it computes something else than the checkpoint (in 8 bits, say), so that no tolerance holds.
+    """
+
+    name: str
+    title: str
+    suffix: str
+    writers: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    folder: bool = False
+    lossy: bool = False
+
+    def choose_writer(self, framework: str | None) -> str:
+        """The framework asked for, or the default one.
+
+        Raises:
+            FrameworkError: it does not write this format.
+        """
+        if framework not in (None, *self.writers):
+            raise FrameworkError(f"{self.title} is written by {' or '.join(self.writers)}, not by {framework}")
+        return framework or self.writers[0]
+
+    def choose_runtime(self, runtime: str | None) -> str:
+        """The runtime asked for, or the default one.
+
+        Raises:
+            FrameworkError: it does not open this format.
+        """
+        if runtime not in (None, *self.runtimes):
+            raise FrameworkError(f"{self.title} files are opened by {' or '.join(self.runtimes)}, not by {runtime}")
+        return runtime or self.runtimes[0]
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        Format("onnx", "ONNX", ".onnx", ("pytorch", "mindspore"), ("onnxruntime", "openvino")),
+        Format("mindir", "MINDIR", ".mindir", ("mindspore",), ("mindspore",)),
+        Format("paddle", "Paddle Inference", ".paddle", ("paddle",), ("paddle",), folder=True),
+        Format("torch", "torch.export", ".pt2", ("pytorch",), ("pytorch",)),
+        Format(
+            "openvino-int8", "OpenVINO INT8", ".openvino-int8", ("pytorch",), ("openvino",), folder=True, lossy=True
+        ),
+    )
+}
+RUNTIMES = tuple(dict.fromkeys(runtime for form in FORMATS.values() for runtime in form.runtimes))
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that a file or folder is called after, or None."""
+    return next((form for form in FORMATS.values() if path.suffix == form.suffix), None)

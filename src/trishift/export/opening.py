@@ -1,0 +1,40 @@
+"""Exported models opened again, by path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trishift.backends.base import Execution
+from trishift.errors import CheckpointError
+from trishift.export.description import FILE, Description, check_files, read_description
+from trishift.export.formats import FORMATS
+from trishift.export.runtimes import open_program
+from trishift.export.session import RuntimeSession
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is an exported model rather than weights, judged by its name or the description in a folder."""
+    return path.suffix in {form.suffix for form in FORMATS.values()} or (path / FILE).is_file()
+
+
+def open_exported(
+    path: Path, runtime: str | None = None, execution: Execution | None = None
+) -> tuple[RuntimeSession, Description]:
+    """Open an exported file or folder.
+
+    Args:
+        path: what `export_checkpoint` wrote.
+        runtime: who runs it; None for the format's own.
+        execution: device, and the precision where the runtime has a choice.
+
+    Raises:
+        CheckpointError: missing, truncated or damaged, or its description is.
+        FrameworkError: the runtime is not installed, does not fit, or lacks the device or precision.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file")
+    description = read_description(path)
+    check_files(path, description)
+    chosen = description.form.choose_runtime(runtime)
+    program = open_program(chosen, path, description.program, execution or Execution())
+    return RuntimeSession(program, description.program, chosen, path.name), description

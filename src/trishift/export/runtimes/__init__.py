@@ -1,0 +1,56 @@
+"""One module a runtime that is no framework; the frameworks' own programs are opened by their backends."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from trishift.backends import FRAMEWORKS, check_framework
+from trishift.backends.base import Execution
+from trishift.backends.program import Program, ProgramSpec
+from trishift.errors import CheckpointError, FrameworkError, TrishiftError
+
+MODULES = {"onnxruntime": "onnx_runtime", "openvino": "openvino"}
+
+
+def check_runtime(runtime: str) -> None:
+    """Raise a `FrameworkError` with a remedy unless the runtime is installed."""
+    if runtime in FRAMEWORKS:
+        check_framework(runtime)
+    elif importlib.util.find_spec(runtime) is None:
+        raise FrameworkError(f"{runtime} is not installed; run: pip install 'trishift[export]'")
+
+
+def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:
+    """Open an exported file or folder in a runtime.
+
+    Raises:
+        FrameworkError: the runtime is not installed, or lacks the device or precision asked for.
+        CheckpointError: the runtime refuses the file.
+    """
+    check_runtime(runtime)
+    if execution.precision != "fp32" and runtime != "openvino":
+        raise FrameworkError(f"precision {execution.precision}: {runtime} runs programs in fp32; openvino can do more")
+    try:
+        program: Program = _module(runtime).Program(path, spec, execution)
+        return program
+    except TrishiftError:
+        raise
+    except Exception as error:  # every runtime has errors of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: {runtime} cannot open it, export it again ({reason})") from error
+
+
+def runtime_version(runtime: str) -> str:
+    """Version of a runtime or framework that is installed."""
+    from trishift.backends import MODULES as FRAMEWORK_MODULES
+
+    return str(importlib.import_module(FRAMEWORK_MODULES.get(runtime, runtime)).__version__).partition("+")[0].partition("-")[0]
+
+
+def _module(runtime: str) -> ModuleType:
+    if runtime in FRAMEWORKS:
+        return importlib.import_module(f"trishift.backends.{runtime}.exporting")
+    return importlib.import_module(f"{__name__}.{MODULES[runtime]}")

@@ -1,0 +1,37 @@
+"""ONNX files and INT8 models in OpenVINO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from trishift.backends.base import Execution
+from trishift.backends.program import ProgramSpec
+from trishift.errors import FrameworkError
+
+MODEL = "model.xml"  # in the folder of an INT8 model
+_DEVICES = {"cpu": "CPU", "gpu": "GPU"}
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class Program:
+    """A compiled model; `bf16` and `fp16` are hints, followed where the device computes in them."""
+
+    def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
+        core = openvino.Core()
+        device = _DEVICES.get(execution.device)
+        if device not in core.available_devices:
+            raise FrameworkError(
+                f"device {execution.device}: OpenVINO finds {', '.join(core.available_devices)} here; set DEVICE=cpu"
+            )
+        model = core.read_model(path / MODEL if path.is_dir() else path)
+        hints = {"INFERENCE_PRECISION_HINT": _PRECISIONS[execution.precision], "PERFORMANCE_HINT": "LATENCY"}
+        self._request = core.compile_model(model, device, hints).create_infer_request()
+        self._outputs = len(model.outputs)
+
+    def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        self._request.infer(list(inputs))
+        return [self._request.get_output_tensor(index).data.copy() for index in range(self._outputs)]
