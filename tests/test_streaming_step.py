@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import subprocess
 import sys
 
 import numpy as np
-import originals
 import pytest
+import torch
+from tests import originals
 from tests.isolated import environment
 from tests.streaming_experiment import CASES, lively_session
 
@@ -78,6 +80,22 @@ def test_streams_side_by_side_do_not_touch_each_other() -> None:
     together, alone = Stream(session, INPUT), Stream(session, INPUT)
     for frame in frames:
         assert relative_error(together.step(frame)[1:], alone.step(frame[1:])) < 1e-5
+
+
+def test_a_stream_keeps_its_buffers_and_nothing_else() -> None:
+    session, frame = lively_session("pytorch", SPEC), np.ones((1, 3, 32, 32), np.float32)
+
+    def kept_tensors(steps: int) -> int:
+        for _ in range(steps):
+            stream.step(frame)
+        gc.collect()
+        return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+
+    stream = Stream(session, INPUT)
+    assert kept_tensors(3) == kept_tensors(30)
+    _, state = session.step(frame)
+    for buffer, shape in zip(state, state_shapes(SPEC, 32, 32).values(), strict=True):
+        assert buffer.untyped_storage().nbytes() == 4 * np.prod(shape)  # not a view of a whole feature map
 
 
 def test_weights_are_shared_and_not_copied() -> None:

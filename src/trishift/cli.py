@@ -17,6 +17,8 @@ COMMANDS = {
     "train": "train a recipe",
     "eval": "evaluate weights on a list of videos",
     "infer": "predict videos, folders and file lists",
+    "stream": "classify a camera, a network stream or a file frame by frame",
+    "features": "write activations of named layers, one file a video",
     "export": "write a deployment format",
     "convert": "convert weights between frameworks and code bases",
     "inspect": "say what a weight file is",

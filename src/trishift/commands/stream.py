@@ -1,0 +1,153 @@
+"""`trishift stream`: classify a file, a camera or a network stream frame by frame (online TSM)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trishift.commands.arguments import (
+    add_execution,
+    add_framework,
+    add_import_options,
+    add_runtime,
+    execution_of,
+    import_options,
+    make_parser,
+)
+from trishift.errors import RecipeError
+
+if TYPE_CHECKING:
+    from trishift.streaming.reader import NewestFrames
+    from trishift.streaming.smoothing import Smoothing
+    from trishift.streaming.sources import Frame, Source
+    from trishift.streaming.watching import Observation
+
+EXAMPLES = """\
+  trishift stream video.mp4 --checkpoint runs/gestures-tsm-online/best.safetensors --json
+  trishift stream 0 --checkpoint online.pth --num-segments 8 --smoothing demo --stride 2 --show
+  trishift stream rtsp://camera.local/live --checkpoint best.safetensors --window 8 --agreement 3 --reconnect 5
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, open everything, print observations until the source ends."""
+    options = _parser().parse_intermixed_args(arguments)
+    _check(options)
+
+    from trishift.api import open_model
+    from trishift.streaming.overlay import Window, WindowClosedError
+    from trishift.streaming.reader import NewestFrames
+    from trishift.streaming.smoothing import Smoother
+    from trishift.streaming.sources import open_source
+    from trishift.streaming.watching import watch
+
+    source = open_source(options.source, options.timeout)
+    smoothing = _smoothing(options)
+    model, report = open_model(
+        options.checkpoint,
+        options.framework,
+        execution=execution_of(options),
+        runtime=options.runtime,
+        **import_options(options),
+    )
+    _say(report.summary())
+    smoothing.check_classes(model.spec.num_classes)
+    stream = model.stream()
+    window = Window() if options.show else None
+    reader = _frames(source, options)
+    observations = watch(reader, stream, Smoother(smoothing), model.labels, *([window.show] if window else []))
+    try:
+        with closing(observations):
+            _print(observations, reader if isinstance(reader, NewestFrames) else None, options)
+    except (KeyboardInterrupt, WindowClosedError):
+        pass  # how one leaves a camera
+    finally:
+        if window:
+            window.close()
+    dropped = f", {reader.dropped} dropped" if isinstance(reader, NewestFrames) else ""
+    _say(f"{stream.num_frames} frames classified{dropped}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("stream", "Classify a video while it happens, frame by frame (online TSM).", EXAMPLES)
+    parser.add_argument(
+        "source", metavar="SOURCE", help="video file, frame folder, camera number, or URL (rtsp, http, udp)"
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights or an export of a unidirectional model")
+    add_framework(parser)
+    add_runtime(parser)
+    add_execution(parser)
+    add_import_options(parser)
+    reading = parser.add_argument_group("reading")
+    reading.add_argument("--stride", type=int, default=1, help="classify every n-th frame; default: 1")
+    reading.add_argument("--max-frames", type=int, help="stop after so many classified frames")
+    reading.add_argument("--realtime", action="store_true", help="read a file at its own speed, like a camera")
+    reading.add_argument("--timeout", type=float, default=10.0, help="seconds of silence until an error; default: 10")
+    reading.add_argument("--reconnect", type=int, default=0, metavar="N", help="open a dropped source again, N times")
+    smoothing = parser.add_argument_group("smoothing")
+    smoothing.add_argument(
+        "--smoothing", choices=("none", "demo"), default="none", help="demo: TSM's online demo's rule"
+    )
+    smoothing.add_argument("--window", type=int, help="average the logits of so many frames")
+    smoothing.add_argument("--agreement", type=int, help="equal candidates in a row that a change needs")
+    smoothing.add_argument("--hold", type=int, help="frames for which a class is shown at least")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="a JSON line for every classified frame")
+    output.add_argument("--show", action="store_true", help="a window with the pictures; q closes it")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name in ("stride", "max_frames"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise RecipeError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
+    if options.timeout <= 0 or options.reconnect < 0:
+        raise RecipeError("--timeout must be positive and --reconnect not negative")
+
+
+def _smoothing(options: argparse.Namespace) -> Smoothing:
+    from dataclasses import replace
+
+    from trishift.streaming.smoothing import Smoothing
+
+    smoothing = Smoothing.original_demo() if options.smoothing == "demo" else Smoothing()
+    given = {name: getattr(options, name) for name in ("window", "agreement", "hold")}
+    return replace(smoothing, **{name: value for name, value in given.items() if value is not None})
+
+
+def _frames(source: Source, options: argparse.Namespace) -> NewestFrames | Iterator[Frame]:
+    """Every frame of a file, the newest ones of everything else."""
+    from trishift.streaming.reader import NewestFrames, reconnecting, strided
+    from trishift.streaming.sources import paced
+
+    if not source.live:
+        frames = strided(source.frames(), options.stride)
+        return NewestFrames(paced(frames), options.timeout) if options.realtime else frames
+    frames = reconnecting(source, options.reconnect, notify=_say)
+    patience = (options.timeout + 1) * (options.reconnect + 1) + 1  # a source reports its own silence first
+    return NewestFrames(strided(frames, options.stride), patience)
+
+
+def _print(observations: Iterable[Observation], reader: NewestFrames | None, options: argparse.Namespace) -> None:
+    """A JSON line for every observation, or a line of text for every change of class."""
+    label = None
+    for count, observation in enumerate(observations, 1):
+        if options.json:
+            lag = {} if reader is None else {"lag": reader.newest - observation.frame, "dropped": reader.dropped}
+            print(json.dumps({**observation.as_json(), **lag}, ensure_ascii=False), flush=True)
+        elif observation.label != label:
+            print(observation, flush=True)
+        label = observation.label
+        if count == options.max_frames:
+            return
+
+
+def _say(text: str) -> None:
+    """To the screen, not into the JSON lines."""
+    print(text, file=sys.stderr)
