@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.parity import REFERENCE, TOLERANCES, Row, cases, rows
+
 from trishift.backends import FRAMEWORKS
 
 HEADER = """\
@@ -20,7 +21,7 @@ HEADER = """\
 
 The largest relative difference from PyTorch on the CPU, float32, with the same weights, clips and random draws:
 evaluation logits, loss and gradients of one training pass, batch-norm statistics after it, and losses, weights and
-momentum after three SGD steps with momentum, weight decay, gradient clipping and partial or full batch norm. `tests/parity.py`
+momentum after three SGD steps with momentum, weight decay, clipping and partial or full batch norm. `tests/parity.py`
 defines the cases and how differences are taken; the gates in the test suite hold them below the tolerances in the last
 row. Made by `python -m benchmarks.parity`.
 """
