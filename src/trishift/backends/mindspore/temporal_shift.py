@@ -32,13 +32,13 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     clips = x.reshape((-1, segments, *x.shape[1:]))  # (N, T, C, H, W)
     fold = clips.shape[2] // shift.div
     if shift.direction == "unidirectional":
-        parts = (_from_past(clips[:, :, :fold]), clips[:, :, fold:])
+        parts = [_from_past(clips[:, :, :fold]), clips[:, :, fold:]]
     else:
         first, second, rest = clips[:, :, :fold], clips[:, :, fold : 2 * fold], clips[:, :, 2 * fold :]
         if shift.order == "future_first":
-            parts = (_from_future(first), _from_past(second), rest)
+            parts = [_from_future(first), _from_past(second), rest]
         else:
-            parts = (_from_past(first), _from_future(second), rest)
+            parts = [_from_past(first), _from_future(second), rest]
     return ops.concat(parts, 2).reshape(x.shape)
 
 
