@@ -5,8 +5,11 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +97,25 @@ class Program:
             config.set_cpu_math_library_num_threads(threads())
         config.disable_glog_info()
         self._predictor = inference.create_predictor(config)
+        self._is_new = True
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         """Outputs of inputs, in the order of the `ProgramSpec`."""
         tensors = [paddle.to_tensor(np.ascontiguousarray(array)) for array in inputs]
-        return [output.numpy() for output in self._predictor.run(tensors)]
+        with _chatter_on_stderr() if self._is_new else nullcontext():
+            outputs = self._predictor.run(tensors)
+        self._is_new = False
+        return [output.numpy() for output in outputs]
+
+
+@contextmanager
+def _chatter_on_stderr() -> Iterator[None]:
+    """Send to stderr what Paddle's kernels print on stdout when they run for the first time."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)

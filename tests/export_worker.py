@@ -1,0 +1,120 @@
+"""Exports models in one framework and runs the files; test_export_parity runs it as a process of its own.
+
+    python -m tests.export_worker mindspore FOLDER
+
+writes, for every case and format that the framework writes, FOLDER/<case>.<format>.npz with the scores of the
+reopened file for batches of 1 and 3 clips, and FOLDER/<framework>.json with what was measured while exporting. The
+weights are a function of their names, so that all frameworks export the same model.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.parity import weights
+
+from trishift.backends import open_session
+from trishift.backends.base import Predictor, Session
+from trishift.checkpoints import Checkpoint
+from trishift.data.transforms import normalize
+from trishift.export import ExportOptions, export_checkpoint, open_exported
+from trishift.export.formats import FORMATS
+from trishift.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
+
+SIZE = 32
+STREAM_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the form in which it is exported."""
+
+    name: str
+    spec: ModelSpec
+    uint8: bool = False
+    streaming: bool = False
+
+
+def cases() -> tuple[Case, ...]:
+    """Every family, backbone and form of export."""
+    tsm, uni = ShiftSpec(), ShiftSpec(direction="unidirectional")
+    trn = HeadSpec("multiscale_relation", relation_width=16, hidden_width=16)
+    small = ModelSpec("resnet18", 5, num_segments=4, width=8)
+    return (
+        Case("tsn", ModelSpec("mobilenet_v2", 5, num_segments=2), uint8=True),
+        Case("tsm", replace(small, shift=tsm, temporal_pool=True)),
+        Case("online", replace(small, shift=uni)),
+        Case("stream", replace(small, backbone="resnet10", shift=uni), streaming=True),
+        Case("stream-uint8", ModelSpec("resnet10", 5, 4, width=8, shift=uni), uint8=True, streaming=True),
+        Case("trn", ModelSpec("bn_inception", 5, num_segments=3, head=trn)),
+    )
+
+
+def frames(case: Case, batch: int) -> np.ndarray:
+    """(N, T, H, W, 3) uint8 random frames; a stream gets many."""
+    segments = STREAM_FRAMES if case.streaming else case.spec.num_segments
+    return np.random.default_rng(batch).integers(0, 256, (batch, segments, SIZE, SIZE, 3), np.uint8)
+
+
+def checkpoint(case: Case, session: Session) -> Checkpoint:
+    """The weights that all frameworks give the case."""
+    pixels = replace(default_input(case.spec.backbone), resize=SIZE, crop=SIZE)
+    tensors = weights(session.parameters(), session.tensor_shapes())
+    return Checkpoint(tensors, case.spec, pixels, tuple("abcde"))
+
+
+def clips(case: Case, batch: int, raw: bool) -> np.ndarray:
+    """The frames as a session of the checkpoint takes them, or (`raw`) of an export that normalises them itself."""
+    pixels = default_input(case.spec.backbone)
+    if raw:
+        pixels = replace(pixels, channel_order="rgb", scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return np.stack([normalize(clip, pixels) for clip in frames(case, batch)])
+
+
+def scores(session: Predictor, case: Case, batch: int, raw: bool = False) -> np.ndarray:
+    """(N, K) logits, or (T, N, K) of every step of a stream; as probabilities if the export gives those."""
+    logits = _run(session, case, clips(case, batch, raw))
+    if not case.uint8:
+        return logits
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True))
+
+
+def _run(session: Predictor, case: Case, batch: np.ndarray) -> np.ndarray:
+    if not case.streaming:
+        return session.predict(batch)
+    state, steps = None, []
+    for step in batch.swapaxes(0, 1):
+        logits, state = session.step(np.ascontiguousarray(step), state)
+        steps.append(logits)
+    return np.stack(steps)
+
+
+def forms(framework: str) -> list[str]:
+    """The exact formats whose default writer is the framework."""
+    return [form.name for form in FORMATS.values() if form.writers[0] == framework and not form.lossy]
+
+
+def main(framework: str, folder: Path) -> None:
+    """Export every case in every format of a framework."""
+    measured: dict[str, Any] = {}
+    for case in cases():
+        session = open_session(framework, case.spec)
+        for form in forms(framework):
+            options = ExportOptions(form, uint8=case.uint8, streaming=case.streaming)
+            exported = export_checkpoint(checkpoint(case, session), options, folder, case.name)
+            reopened, description = open_exported(exported.path)
+            assert description == exported.description
+            arrays = {str(batch): scores(reopened, case, batch, raw=case.uint8) for batch in (1, 3)}
+            np.savez(folder / f"{case.name}.{form}.npz", **arrays)
+            measured[f"{case.name} {form}"] = description.measured["relative"]
+    (folder / f"{framework}.json").write_text(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,80 @@
+"""One model, all formats: every reopened file gives the logits of the PyTorch checkpoint, batch 1 and 3."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests import export_worker
+from tests.export_worker import cases
+from tests.isolated import ROOT, environment
+
+from trishift.backends import FRAMEWORKS, open_session
+from trishift.export import open_exported
+from trishift.export.proof import TOLERANCE
+
+FORMS = [(framework, form) for framework in FRAMEWORKS for form in export_worker.forms(framework)]
+CASES = {case.name: case for case in cases()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module")
+def exports(folder: Path) -> Path:
+    """A folder with every case in every format, each framework's written by a process of its own."""
+    processes = {
+        framework: subprocess.Popen(
+            [sys.executable, "-m", "tests.export_worker", framework, str(folder)],
+            env=environment(),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for framework in FRAMEWORKS
+    }
+    for framework, process in processes.items():
+        output, _ = process.communicate(timeout=1200)
+        assert process.returncode == 0, f"{framework}:\n{output[-4000:]}"
+    return folder
+
+
+@cache
+def expected(name: str) -> dict[str, np.ndarray]:
+    """What the checkpoint gives in PyTorch."""
+    case = CASES[name]
+    session = open_session("pytorch", case.spec)
+    session.load_tensors(export_worker.checkpoint(case, session).tensors)
+    return {str(batch): export_worker.scores(session, case, batch) for batch in (1, 3)}
+
+
+@pytest.mark.parametrize(("framework", "form"), FORMS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_exported_file_gives_the_checkpoint_s_logits(exports: Path, name: str, framework: str, form: str) -> None:
+    measured = json.loads((exports / f"{framework}.json").read_text())[f"{name} {form}"]
+    assert set(measured) == {"1", "3"}
+    with np.load(exports / f"{name}.{form}.npz") as arrays:
+        for batch, scores in expected(name).items():
+            difference = np.abs(arrays[batch] - scores).max() / np.abs(scores).max()
+            assert difference < TOLERANCE
+            assert measured[batch] < TOLERANCE
+
+
+def test_a_stream_of_64_frames_equals_the_clip_forward(exports: Path) -> None:
+    case = CASES["stream"]
+    session, _ = open_exported(exports / "stream.onnx")
+    clip_spec = export_worker.replace(case.spec, num_segments=export_worker.STREAM_FRAMES)
+    network = open_session("pytorch", clip_spec)
+    network.load_tensors(export_worker.checkpoint(case, network).tensors)
+    clips = export_worker.clips(case, 1, raw=False)
+    steps = export_worker.scores(session, case, 1)
+    logits = network.predict(clips)
+    assert np.abs(steps.mean(0) - logits).max() / np.abs(logits).max() < TOLERANCE
