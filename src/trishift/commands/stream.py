@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,8 +113,6 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _smoothing(options: argparse.Namespace) -> Smoothing:
-    from dataclasses import replace
-
     from trishift.streaming.smoothing import Smoothing
 
     smoothing = Smoothing.original_demo() if options.smoothing == "demo" else Smoothing()
