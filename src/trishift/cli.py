@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments and arguments[0] in COMMANDS:
         module = importlib.import_module(f"trishift.commands.{arguments[0]}")
         sys.exit(run(module.main, arguments[1:]))
-    parser = argparse.ArgumentParser(prog="trishift", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="trishift", description="Video action recognition in three frameworks.")
     listing = parser.add_subparsers(metavar="COMMAND")
     for name, text in COMMANDS.items():
         listing.add_parser(name, help=text, add_help=False)
