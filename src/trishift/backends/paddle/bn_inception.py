@@ -104,7 +104,7 @@ class BNInception(nn.Layer):
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, F, H, W) to (N * T, F)."""
-        return x.mean((2, 3))
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

@@ -5,6 +5,7 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 
 from __future__ import annotations
 
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from trishift import architectures
@@ -83,8 +84,8 @@ class MobileNetV2(nn.Layer):
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, C, H, W) through the last convolution to (N * T, F)."""
-        return self.features[-1](x).mean((2, 3))
+        return F.adaptive_avg_pool2d(self.features[-1](x), 1).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""
-        return self.features(x).mean((2, 3))
+        return F.adaptive_avg_pool2d(self.features(x), 1).flatten(1)

@@ -146,12 +146,9 @@ class ResNet(nn.Layer):
         segments = spec.num_segments if stage == 1 else spec.output_segments
         width = spec.width * 2 ** (stage - 1)
         channels = width * block.expansion
-        if index > 0:
-            in_channels = channels
-        else:
-            in_channels = spec.width if stage == 1 else channels // 2
+        stage_input = spec.width if stage == 1 else channels // 2
         return block(
-            in_channels,
+            stage_input if index == 0 else channels,
             width,
             stride=2 if stage > 1 and index == 0 else 1,
             shift=shift_at(spec, name, segments),
@@ -171,7 +168,7 @@ class ResNet(nn.Layer):
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T', F, H, W) to (N * T', F)."""
-        return x.mean((2, 3))
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
