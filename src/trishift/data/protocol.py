@@ -40,16 +40,20 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "center": Protocol(),
+    "center": Protocol(),  # "efficient" on Something-Something; what most originals validate with
     "three": Protocol(crops="three", full_resolution=True),
-    "ten": Protocol(crops="ten"),
+    "ten": Protocol(crops="ten"),  # TSN, TRN
     "twice": Protocol(SamplingSpec("twice"), "three", full_resolution=True),  # Something-Something, "accurate"
-    "dense": Protocol(SamplingSpec("dense"), "three", full_resolution=True),  # Kinetics, 30 views
+    "dense": Protocol(SamplingSpec("dense"), "three", full_resolution=True),  # Kinetics, 30 views (non-local networks)
+    "dense_center": Protocol(SamplingSpec("dense")),  # 10 views
+    "dense_ten": Protocol(SamplingSpec("dense"), "ten"),  # 100 views (mmaction2)
 }
 
 
 def named_protocol(name: str) -> Protocol:
-    """A published protocol by name: center, three, ten, twice, dense.
+    """A published protocol by name, see `PROTOCOLS`.
+
+    They leave the number of frames alone: 25 frames x 10 crops is `ten` on a model of 25 segments.
 
     Raises:
         RecipeError: there is no such protocol.
