@@ -17,6 +17,8 @@ from trishift.backends.paddle.processor import threads
 from trishift.backends.paddle.recognizer import Recognizer
 
 Program = Callable[[Tensor], Tensor]
+_PREFIX = "network"
+_GPU_MEMORY = 256  # MiB to begin with
 
 
 def compile_network(network: Recognizer, device: str) -> Program:
@@ -36,14 +38,21 @@ def to_static(network: Recognizer) -> Program:
 
 
 def predictor(network: Recognizer) -> Program:
-    """A Paddle Inference program with copies of the weights: batch norms folded, oneDNN kernels."""
+    """A Paddle Inference program with copies of the weights."""
     with tempfile.TemporaryDirectory() as folder:
-        prefix = str(Path(folder) / "network")
-        paddle.jit.save(network, prefix, input_spec=[clips_spec(network)])
-        config = inference.Config(f"{prefix}.json", f"{prefix}.pdiparams")
+        paddle.jit.save(network, str(Path(folder) / _PREFIX), input_spec=[clips_spec(network)])
+        program = open_predictor(Path(folder), _PREFIX, "cpu")
+    return lambda clips: program.run([clips])[0]
+
+
+def open_predictor(folder: Path, prefix: str, device: str) -> inference.Predictor:
+    """Paddle Inference on saved files: batch norms folded, oneDNN kernels on CPUs."""
+    config = inference.Config(str(folder), prefix)
+    if device == "gpu":
+        config.enable_use_gpu(_GPU_MEMORY, 0)
+    else:
         config.disable_gpu()
         config.enable_onednn()
         config.set_cpu_math_library_num_threads(threads())
-        config.disable_glog_info()
-        program = inference.create_predictor(config)
-    return lambda clips: program.run([clips])[0]
+    config.disable_glog_info()
+    return inference.create_predictor(config)

@@ -5,21 +5,18 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from paddle import Tensor, inference, nn
+from paddle import Tensor, nn
 from paddle.static import InputSpec as PortSpec
 
 from trishift.backends.base import Execution
-from trishift.backends.paddle.processor import threads
+from trishift.backends.paddle.compiled import open_predictor
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.session import select_device
 from trishift.backends.paddle.streaming import StreamingRecognizer
@@ -27,7 +24,6 @@ from trishift.backends.program import ProgramSpec
 from trishift.spec import InputSpec
 
 _PREFIX = "inference"
-_GPU_MEMORY = 256  # MiB to begin with
 
 
 class PixelRecognizer(nn.Layer):
@@ -88,34 +84,9 @@ class Program:
 
     def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
         select_device(execution)
-        config = inference.Config(str(path), _PREFIX)
-        if execution.device == "gpu":
-            config.enable_use_gpu(_GPU_MEMORY, 0)
-        else:
-            config.disable_gpu()
-            config.enable_onednn()
-            config.set_cpu_math_library_num_threads(threads())
-        config.disable_glog_info()
-        self._predictor = inference.create_predictor(config)
-        self._is_new = True
+        self._predictor = open_predictor(path, _PREFIX, execution.device)
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         """Outputs of inputs, in the order of the `ProgramSpec`."""
         tensors = [paddle.to_tensor(np.ascontiguousarray(array)) for array in inputs]
-        with _chatter_on_stderr() if self._is_new else nullcontext():
-            outputs = self._predictor.run(tensors)
-        self._is_new = False
-        return [output.numpy() for output in outputs]
-
-
-@contextmanager
-def _chatter_on_stderr() -> Iterator[None]:
-    """Send to stderr what Paddle's kernels print on stdout when they run for the first time."""
-    sys.stdout.flush()
-    stdout = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        os.dup2(stdout, 1)
-        os.close(stdout)
+        return [output.numpy() for output in self._predictor.run(tensors)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 from trishift.backends import FRAMEWORKS, check_framework
+from trishift.backends import MODULES as FRAMEWORK_MODULES
 from trishift.backends.base import Execution
 from trishift.backends.program import Program, ProgramSpec
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
@@ -44,10 +46,9 @@ def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Executi
 
 
 def runtime_version(runtime: str) -> str:
-    """Version of a runtime or framework that is installed."""
-    from trishift.backends import MODULES as FRAMEWORK_MODULES
-
-    return str(importlib.import_module(FRAMEWORK_MODULES.get(runtime, runtime)).__version__).partition("+")[0].partition("-")[0]
+    """Version of a runtime or framework that is installed, without what says how it was built."""
+    module = importlib.import_module(FRAMEWORK_MODULES.get(runtime, runtime))
+    return re.split("[+-]", module.__version__)[0]
 
 
 def _module(runtime: str) -> ModuleType:
