@@ -43,7 +43,7 @@ def execution_of(options: argparse.Namespace) -> Execution:
     return Execution(
         device=options.device,
         precision=options.precision,
-        compile=options.compile,
+        compile=options.compile or None,  # not asked for: what the framework does best
         channels_last=options.channels_last,
     )
 

@@ -100,10 +100,12 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
     checkpoint, report = import_weights(path, fallback=recipe.model)
     if session.rank == 0:
         print(report.summary())
-    tensors, shapes = checkpoint.tensors, session.tensor_shapes()
-    if recipe.train.new_head:
-        tensors = {name: value for name, value in tensors.items() if not name.startswith("head.")}
-        tensors |= {name: value for name, value in session.dump_tensors().items() if name.startswith("head.")}
+    tensors, shapes = dict(checkpoint.tensors), session.tensor_shapes()
+    own = session.dump_tensors()
+    for name in shapes:
+        new_head = recipe.train.new_head and name.startswith("head.")
+        if new_head or (".non_local." in name and name not in tensors):  # non-local blocks start as identities
+            tensors[name] = own[name]
     wrong = [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]
     if wrong:
         found = tensors[wrong[0]].shape if wrong[0] in tensors else "missing"
