@@ -109,7 +109,9 @@ def test_a_mistake_is_one_line_and_status_one(
     assert "\n" not in error
 
 
-@pytest.mark.parametrize("name", ["train", "eval", "infer", "export", "convert", "inspect", "prepare", "quickstart", "stream", "features"])
+@pytest.mark.parametrize(
+    "name", ["train", "eval", "infer", "export", "convert", "inspect", "prepare", "quickstart", "stream", "features"]
+)
 def test_help_shows_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(name, "--help") == 0
     assert "examples:\n  trishift" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from trishift.backends.base import LossSpec
-from trishift.backends.paddle import batch_norm, processor
+from trishift.backends.paddle import batch_norm, device
 from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
 from trishift.backends.paddle.losses import loss
 from trishift.backends.paddle.recognizer import Recognizer
@@ -124,7 +124,7 @@ def test_only_amd_processors_are_named_to_the_matrix_library(vendor, flags, expe
         monkeypatch.delenv(name)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
-    processor.tune_matrix_library(tmp_path / "cpuinfo")
+    device.tune_matrix_library(tmp_path / "cpuinfo")
     assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
     assert os.environ["MKL_NUM_THREADS"] == "3"
 
@@ -133,6 +133,6 @@ def test_the_users_own_settings_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("MKL_NUM_THREADS", "5")
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "1")
     (tmp_path / "cpuinfo").write_text("vendor_id: AuthenticAMD\nflags: avx2\n")
-    processor.tune_matrix_library(tmp_path / "cpuinfo")
-    assert processor.threads() == 5
+    device.tune_matrix_library(tmp_path / "cpuinfo")
+    assert device.threads() == 5
     assert os.environ["MKL_DEBUG_CPU_TYPE"] == "1"

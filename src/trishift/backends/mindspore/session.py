@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,49 +24,18 @@ from trishift.backends.base import (
 from trishift.backends.mindspore import tensors as naming
 from trishift.backends.mindspore.batch_norm import freeze, synchronize
 from trishift.backends.mindspore.compiled import Pass
+from trishift.backends.mindspore.device import select_device
 from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.losses import loss
 from trishift.backends.mindspore.optimizer import Optimizer
 from trishift.backends.mindspore.recognizer import Recognizer, check_clips
 from trishift.backends.mindspore.streaming import StreamingRecognizer
-from trishift.errors import FrameworkError, RecipeError, TrainingError
+from trishift.errors import RecipeError, TrainingError
 from trishift.initialization import initial_tensors
 from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
-_TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
-_REMEDIES = {
-    "cpu": "it runs on another device already; start a new process",
-    "gpu": "official wheels support GPUs up to version 2.3 only; set DEVICE=cpu, or build MindSpore with -e gpu",
-    "ascend": "install the Ascend driver and the CANN toolkit on a machine with an NPU, or set DEVICE=cpu",
-}
 _DTYPES = {"bf16": mstype.bfloat16, "fp16": mstype.float16}
-
-
-def select_device(execution: Execution) -> None:
-    """Make MindSpore run on the device of an `Execution`.
-
-    Raises:
-        FrameworkError: there is none, or it lacks what is asked for.
-    """
-    if execution.device == "cpu":
-        if execution.precision == "bf16":
-            raise FrameworkError("precision bf16: MindSpore has no bf16 convolutions on CPUs; set precision to fp32")
-        if execution.sync_batch_norm:
-            raise FrameworkError(
-                "sync_batch_norm: MindSpore has it on Ascend only; set execution.sync_batch_norm=false"
-            )
-    logging.disable(logging.ERROR)  # MindSpore logs pages about missing libraries; the error below says it in a line
-    try:
-        mindspore.set_device(_TARGETS[execution.device])
-    except RuntimeError:  # also raised where MindSpore runs already, which is all right on the same device
-        if mindspore.get_context("device_target") != _TARGETS[execution.device]:
-            raise FrameworkError(
-                f"device {execution.device}: MindSpore {mindspore.__version__} cannot use it in this process; "
-                f"{_REMEDIES[execution.device]}"
-            ) from None
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 class Session:

@@ -3,7 +3,7 @@
 import os
 import warnings
 
-from trishift.backends.paddle.processor import tune_matrix_library
+from trishift.backends.paddle.device import tune_matrix_library
 
 tune_matrix_library()  # the library reads the environment once, at its first product of matrices
 os.environ.setdefault("GLOG_minloglevel", "2")  # log errors only: Paddle warns of its own operators

@@ -13,7 +13,7 @@ import paddle
 from paddle import Tensor, inference
 from paddle.static import InputSpec
 
-from trishift.backends.paddle.processor import threads
+from trishift.backends.paddle.device import threads
 from trishift.backends.paddle.recognizer import Recognizer
 
 Program = Callable[[Tensor], Tensor]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -24,40 +23,18 @@ from trishift.backends.base import (
 from trishift.backends.paddle import tensors as naming
 from trishift.backends.paddle.batch_norm import synchronize
 from trishift.backends.paddle.compiled import Program, compile_network
+from trishift.backends.paddle.device import select_device
 from trishift.backends.paddle.distributed import Ranks
 from trishift.backends.paddle.losses import loss
 from trishift.backends.paddle.optimizer import Optimizer
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.streaming import StreamingRecognizer
-from trishift.errors import FrameworkError, RecipeError, TrainingError
+from trishift.errors import RecipeError, TrainingError
 from trishift.initialization import initial_tensors
 from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
-
-
-def select_device(execution: Execution, local_rank: int = 0) -> None:
-    """Make Paddle run on the device of an `Execution`.
-
-    Raises:
-        FrameworkError: there is none, or it lacks what is asked for.
-    """
-    if execution.device == "cpu":
-        if execution.precision != "fp32":
-            raise FrameworkError(f"precision {execution.precision}: Paddle has it on GPUs only; set precision to fp32")
-        if execution.sync_batch_norm:
-            raise FrameworkError("sync_batch_norm: Paddle has it on GPUs only; set execution.sync_batch_norm=false")
-        paddle.set_device("cpu")
-        return
-    if execution.device != "gpu":
-        raise FrameworkError(
-            f"device {execution.device}: the Paddle backend runs on cpu and gpu; set DEVICE=cpu or DEVICE=gpu"
-        )
-    if not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
-        raise FrameworkError("device gpu: paddle finds no CUDA device; install paddlepaddle-gpu or set DEVICE=cpu")
-    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # fp32 means float32; bf16 is the fast choice
-    paddle.set_device(f"gpu:{local_rank}")
 
 
 class Session:

@@ -21,7 +21,10 @@ from trishift.backends.base import (
     StepResult,
     Tensors,
 )
+from trishift.backends.pytorch import batch_norm
 from trishift.backends.pytorch import tensors as naming
+from trishift.backends.pytorch.compiled import compile_network
+from trishift.backends.pytorch.device import select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.losses import loss
 from trishift.backends.pytorch.optimizer import Optimizer
@@ -33,24 +36,6 @@ from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def select_device(device: str, local_rank: int = 0) -> torch.device:
-    """The torch device of an `Execution.device`.
-
-    Raises:
-        FrameworkError: there is none.
-    """
-    if device == "cpu":
-        return torch.device("cpu")
-    if device != "gpu":
-        raise FrameworkError(f"device {device}: the PyTorch backend runs on cpu and gpu; set DEVICE=cpu or DEVICE=gpu")
-    if not torch.cuda.is_available():
-        raise FrameworkError("device gpu: torch finds no CUDA device; install a CUDA build of it or set DEVICE=cpu")
-    torch.cuda.set_device(local_rank)
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means float32; bf16 is the fast choice
-    return torch.device("cuda", local_rank)
 
 
 class Session:
@@ -68,7 +53,7 @@ class Session:
         self._ranks = Ranks(execution.distributed, execution.device)
         self._device = select_device(execution.device, self._ranks.local_rank)
         self.network = self._build(seed)
-        self._model: nn.Module = torch.compile(self.network) if execution.compile else self.network
+        self._model = compile_network(self.network, execution.compile)
         self._parallel: nn.Module = self._model
         self._stepper: nn.Module | None = None
         self._loss = loss(LossSpec())
@@ -82,7 +67,7 @@ class Session:
         if self.execution.sync_batch_norm:
             if self._device.type == "cpu":
                 raise FrameworkError("sync_batch_norm: torch has it on GPUs only; set execution.sync_batch_norm=false")
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            network = batch_norm.synchronize(network)
         network.to(self._device)
         if self.execution.channels_last:
             network.to(memory_format=torch.channels_last)
@@ -147,7 +132,7 @@ class Session:
         """
         optimizer = self._prepared()
         optimizer.zero_gradients()
-        self._training_mode()
+        batch_norm.train(self.network, self._frozen)
         total = torch.zeros((), device=self._device)
         for position, batch in enumerate(batches, 1):
             with self._gradient_exchange(position == len(batches)):
@@ -161,7 +146,7 @@ class Session:
     def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
         """Loss and unclipped gradients of a training-mode pass on this rank; changes running statistics."""
         self.network.zero_grad(set_to_none=True)
-        self._training_mode()
+        batch_norm.train(self.network, self._frozen)
         batch_loss = self._training_loss(batch, self._model)
         batch_loss.backward()
         gradients = {
@@ -176,11 +161,6 @@ class Session:
         if self._optimizer is None:
             raise TrainingError("the session has no optimiser yet; call prepare_training first")
         return self._optimizer
-
-    def _training_mode(self) -> None:
-        self.network.train()
-        for norm in self._frozen:
-            norm.eval()
 
     def _training_loss(self, batch: MicroBatch, model: nn.Module) -> Tensor:
         with self._mixed_precision():
@@ -287,7 +267,7 @@ class Session:
     def _streaming(self) -> nn.Module:
         if self._stepper is None:
             network = StreamingRecognizer(self.network)
-            self._stepper = torch.compile(network) if self.execution.compile else network
+            self._stepper = compile_network(network, self.execution.compile)
         return self._stepper.eval()
 
     # Ranks

@@ -1,11 +1,42 @@
-"""The processor and the threads that Paddle's matrix library, an MKL of 2019, uses for convolutions."""
+"""The device that a session runs on, and what Paddle's matrix library, an MKL of 2019, makes of the processor.
+
+The package's `__init__` tunes the library before anything imports Paddle, so this module imports it on demand.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from trishift.backends.base import Execution
+from trishift.errors import FrameworkError
+
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+
+
+def select_device(execution: Execution, local_rank: int = 0) -> None:
+    """Make Paddle run on the device of an `Execution`.
+
+    Raises:
+        FrameworkError: there is none, or it lacks what is asked for.
+    """
+    import paddle
+
+    if execution.device == "cpu":
+        if execution.precision != "fp32":
+            raise FrameworkError(f"precision {execution.precision}: Paddle has it on GPUs only; set precision to fp32")
+        if execution.sync_batch_norm:
+            raise FrameworkError("sync_batch_norm: Paddle has it on GPUs only; set execution.sync_batch_norm=false")
+        paddle.set_device("cpu")
+        return
+    if execution.device != "gpu":
+        raise FrameworkError(
+            f"device {execution.device}: the Paddle backend runs on cpu and gpu; set DEVICE=cpu or DEVICE=gpu"
+        )
+    if not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
+        raise FrameworkError("device gpu: paddle finds no CUDA device; install paddlepaddle-gpu or set DEVICE=cpu")
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # fp32 means float32; bf16 is the fast choice
+    paddle.set_device(f"gpu:{local_rank}")
 
 
 def threads() -> int:
