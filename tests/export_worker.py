@@ -22,8 +22,10 @@ from trishift.backends import open_session
 from trishift.backends.base import Predictor, Session
 from trishift.checkpoints import Checkpoint
 from trishift.data.transforms import normalize
-from trishift.export import ExportOptions, export_checkpoint, open_exported
 from trishift.export.formats import FORMATS
+from trishift.export.opening import open_exported
+from trishift.export.planning import ExportOptions
+from trishift.export.writing import export_checkpoint
 from trishift.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
 
 SIZE = 32

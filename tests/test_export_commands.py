@@ -18,8 +18,8 @@ from trishift.backends.base import Execution
 from trishift.checkpoints.canonical import Checkpoint, save
 from trishift.data.gestures import make_gestures
 from trishift.errors import CheckpointError, DataError, RecipeError
-from trishift.export import open_exported
 from trishift.export.description import read_description
+from trishift.export.opening import open_exported
 from trishift.recipe import DataSpec, Recipe, recipe_to_dict
 from trishift.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 
@@ -165,6 +165,8 @@ def test_a_difference_above_the_tolerance_leaves_everything_as_it_was(
         (("--framework", "paddle"), "onnx", "written by pytorch or mindspore, not by paddle"),
         ((), "openvino-int8", "give --calibration"),
         (("--calibration", "val.txt"), "onnx", "needs no calibration"),
+        (("--opset", "99"), "onnx", "opset 99: torch cannot write it"),
+        (("--name", "up/there"), "onnx", "give the export a plain name"),
         (("--uint8", "--calibration", "val.txt"), "openvino-int8", "leave --uint8"),
     ],
 )

@@ -15,7 +15,7 @@ from tests.export_worker import cases
 from tests.isolated import ROOT, environment
 
 from trishift.backends import FRAMEWORKS, open_session
-from trishift.export import open_exported
+from trishift.export.opening import open_exported
 from trishift.export.proof import TOLERANCE
 
 FORMS = [(framework, form) for framework in FRAMEWORKS for form in export_worker.forms(framework)]

@@ -28,7 +28,8 @@ from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import score_videos
 from trishift.evaluation.prediction import Prediction, top_predictions
-from trishift.export import Description, is_exported, open_exported
+from trishift.export.description import Description
+from trishift.export.opening import is_exported, open_exported
 from trishift.relations import prediction_relations
 from trishift.spec import InputSpec, ModelSpec
 from trishift.streaming.stream import Stream

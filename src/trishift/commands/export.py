@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
 
     from trishift.checkpoints import import_weights
-    from trishift.export import ExportOptions, export_checkpoint, with_size
+    from trishift.export.planning import ExportOptions, with_size
+    from trishift.export.writing import export_checkpoint
 
     checkpoint, report = import_weights(options.checkpoint, **import_options(options))
     print(report.summary())

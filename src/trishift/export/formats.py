@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from trishift.errors import FrameworkError
 
@@ -18,6 +17,7 @@ class Format:
         suffix: of the file, or of the folder.
         writers: frameworks that write it, the default first.
         runtimes: what opens it, the default first.
+        packages: what writing it takes beside the framework.
         folder: whether it consists of several files, which then lie in a folder.
         lossy: whether it computes something else than the checkpoint (in 8 bits, say), so that no tolerance holds.
     """
@@ -27,6 +27,7 @@ class Format:
     suffix: str
     writers: tuple[str, ...]
     runtimes: tuple[str, ...]
+    packages: tuple[str, ...] = ()
     folder: bool = False
     lossy: bool = False
 
@@ -51,21 +52,24 @@ class Format:
         return runtime or self.runtimes[0]
 
 
+_ONNX = ("onnx", "onnxscript")
 FORMATS = {
     form.name: form
     for form in (
-        Format("onnx", "ONNX", ".onnx", ("pytorch", "mindspore"), ("onnxruntime", "openvino")),
+        Format("onnx", "ONNX", ".onnx", ("pytorch", "mindspore"), ("onnxruntime", "openvino"), _ONNX),
         Format("mindir", "MINDIR", ".mindir", ("mindspore",), ("mindspore",)),
         Format("paddle", "Paddle Inference", ".paddle", ("paddle",), ("paddle",), folder=True),
         Format("torch", "torch.export", ".pt2", ("pytorch",), ("pytorch",)),
         Format(
-            "openvino-int8", "OpenVINO INT8", ".openvino-int8", ("pytorch",), ("openvino",), folder=True, lossy=True
+            "openvino-int8",
+            "OpenVINO INT8",
+            ".openvino-int8",
+            ("pytorch",),
+            ("openvino",),
+            (*_ONNX, "nncf"),
+            folder=True,
+            lossy=True,
         ),
     )
 }
 RUNTIMES = tuple(dict.fromkeys(runtime for form in FORMATS.values() for runtime in form.runtimes))
-
-
-def format_of(path: Path) -> Format | None:
-    """The format that a file or folder is called after, or None."""
-    return next((form for form in FORMATS.values() if path.suffix == form.suffix), None)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-from trishift.errors import FrameworkError
-
-
-def check_quantizer() -> None:
-    """Raise a `FrameworkError` with a remedy unless NNCF is installed."""
-    if importlib.util.find_spec("nncf") is None:
-        raise FrameworkError("nncf is not installed; run: pip install 'trishift[export]'")
 
 
 def quantize(onnx_file: Path, folder: Path, clips: Sequence[np.ndarray]) -> None:

@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from trishift import __version__
 from trishift.backends import check_framework, open_session
 from trishift.backends.base import Execution, Session
 from trishift.backends.program import ProgramSpec
 from trishift.checkpoints.canonical import Checkpoint
-from trishift.errors import CheckpointError, FrameworkError, RecipeError
+from trishift.errors import CheckpointError, FrameworkError, TrishiftError
 from trishift.export.description import ENTRY, Description, encode, fingerprints, write_description
 from trishift.export.formats import FORMATS, Format
-from trishift.export.proof import TOLERANCE, Trial, agreement, differences, lossy_trial, make_trials
+from trishift.export.planning import ExportOptions, plan
+from trishift.export.proof import Trial, agreement, differences, lossy_trial, make_trials
 from trishift.export.publishing import staging
-from trishift.export.quantization import check_quantizer, quantize
-from trishift.export.runtimes import check_runtime, open_program, runtime_version
+from trishift.export.quantization import quantize
+from trishift.export.runtimes import check_packages, open_program, runtime_version
 from trishift.export.session import RuntimeSession
-from trishift.online import check_streamable
 from trishift.spec import InputSpec
-
-OPSET = 18  # the oldest that torch's exporter writes without conversion
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How a checkpoint is exported.
-
-    Attributes:
-        form: a key of `formats.FORMATS`.
-        framework: who writes it; None for the format's own.
-        uint8: put the preprocessing and a softmax into the program: uint8 RGB frames in, probabilities out.
-        streaming: export one step of a unidirectional model, with its state as inputs and outputs.
-        opset: version of the operators of an ONNX file.
-        tolerance: largest difference from the checkpoint, relative to the largest score.
-        calibration: clips (T, C, H, W) float32, normalised, that INT8 is calibrated on.
-    """
-
-    form: str
-    framework: str | None = None
-    uint8: bool = False
-    streaming: bool = False
-    opset: int = OPSET
-    tolerance: float = TOLERANCE
-    calibration: Sequence[np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,13 +39,6 @@ class Exported:
         return f"{self.description.summary()}\n{against}: largest relative difference {worst}{same}"
 
 
-def with_size(checkpoint: Checkpoint, size: int) -> Checkpoint:
-    """The checkpoint for frames of another side in pixels than its own crop."""
-    if checkpoint.input is None:
-        return checkpoint
-    return replace(checkpoint, input=replace(checkpoint.input, crop=size, resize=max(size, checkpoint.input.resize)))
-
-
 def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Path, name: str) -> Exported:
     """Write `folder/name.<suffix>` and its description, once the reopened program gave what the checkpoint gives.
 
@@ -84,13 +49,13 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
         RecipeError, FrameworkError: model, format and options do not go together, or a package is missing.
         CheckpointError: the program differs from the checkpoint, or cannot be written.
     """
+    if not name or Path(name).name != name:
+        raise CheckpointError(f"{name!r}: give the export a plain name, and the folder apart")
     form = FORMATS[options.form]
     framework = form.choose_writer(options.framework)
     program = plan(checkpoint, form, framework, options)
     check_framework(framework)
-    check_runtime(form.runtimes[0])
-    if form.lossy:
-        check_quantizer()
+    check_packages(form.runtimes[0], *form.packages)
     session = _session(checkpoint, framework)
     assert checkpoint.input is not None
     trials = _trials(session, program, checkpoint.input, options)
@@ -111,32 +76,6 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
     return Exported(folder / path.name, description)
 
 
-def plan(checkpoint: Checkpoint, form: Format, framework: str, options: ExportOptions) -> ProgramSpec:
-    """The inputs and outputs of the program.
-
-    Raises:
-        CheckpointError: the weights make no model.
-        RecipeError: the model cannot be exported so.
-        FrameworkError: the format lacks something that is asked for.
-    """
-    model, pixels = checkpoint.spec, checkpoint.input
-    if model is None or pixels is None or not model.num_classes:
-        raise CheckpointError("the weights have no head and do not make a model; there is nothing to export")
-    if model.head.consensus != "average" and model.head.relations == "sampled":
-        raise RecipeError("head.relations: random draws cannot be exported; choose --relations expected, all or first")
-    if options.uint8 and (pixels.modality != "rgb" or model.in_channels != 3):
-        raise RecipeError(f"--uint8: the model sees {pixels.modality}, and only RGB frames can be normalised inside")
-    if options.streaming:
-        check_streamable(model)
-    if form.lossy and (options.uint8 or options.streaming):
-        raise FrameworkError(f"{form.title} takes whole normalised clips; leave --uint8 and --streaming out")
-    if form.lossy != (options.calibration is not None):
-        wanted = "is calibrated on clips; give" if form.lossy else "needs no calibration; leave out"
-        raise FrameworkError(f"{form.title} {wanted} --calibration")
-    fixed = 1 if (framework, form.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX knows no open sizes
-    return ProgramSpec(model, pixels.crop, pixels if options.uint8 else None, options.streaming, fixed)
-
-
 def _session(checkpoint: Checkpoint, framework: str) -> Session:
     assert checkpoint.spec is not None
     session = open_session(framework, checkpoint.spec)
@@ -151,13 +90,33 @@ def _write(
     form, program = description.form, description.program
     if form.lossy:
         return _write_quantized(session, path, description, framework, options)
-    _write_program(session, framework, program, form.name, path, {ENTRY: encode(description)}, options.opset)
+    _write_program(session, framework, form, program, path, {ENTRY: encode(description)}, options.opset)
     return _annotated(path, description) if form.name == "onnx" else description
 
 
-def _write_program(session: Session, framework: str, *arguments: Any) -> None:
+def _write_program(
+    session: Session,
+    framework: str,
+    form: Format,
+    program: ProgramSpec,
+    path: Path,
+    texts: dict[str, str],
+    opset: int,
+) -> None:
+    """Let the framework write, and say in one line why it cannot.
+
+    Raises:
+        FrameworkError: an operator, an opset or something else is beyond it.
+    """
     backend = importlib.import_module(f"trishift.backends.{framework}.exporting")
-    backend.write_program(session.network, *arguments)
+    try:
+        backend.write_program(session.network, program, form.name, path, texts, opset)
+    except TrishiftError:
+        raise
+    except Exception as error:  # every exporter has errors of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        remedy = "" if framework == form.writers[0] else f"; use framework {form.writers[0]}"
+        raise FrameworkError(f"{framework} cannot write this model as {form.title}: {reason}{remedy}") from error
 
 
 def _annotated(path: Path, description: Description) -> Description:
@@ -175,7 +134,7 @@ def _write_quantized(
     assert options.calibration is not None
     path.mkdir()
     onnx_file = path / "model.onnx"
-    _write_program(session, framework, description.program, "onnx", onnx_file, {}, options.opset)
+    _write_program(session, framework, FORMATS["onnx"], description.program, onnx_file, {}, options.opset)
     quantize(onnx_file, path, options.calibration)
     onnx_file.unlink()
     return replace(description, written_by={**description.written_by, "nncf": runtime_version("nncf")})

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from trishift.backends.program import ProgramSpec
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.session import select_device
 from trishift.backends.pytorch.streaming import StreamingRecognizer
+from trishift.errors import FrameworkError
 from trishift.spec import InputSpec
 
 _EXAMPLE_BATCH = 2  # 0 and 1 would become constants of the traced program
@@ -63,6 +66,9 @@ def write_program(
         path: the file.
         description: texts by name, kept inside a `torch` file.
         opset: version of the operators in an `onnx` file.
+
+    Raises:
+        FrameworkError: torch cannot write this opset.
     """
     program = _trace(deployable(network, spec), spec)
     if form == "torch":
@@ -81,24 +87,35 @@ def _trace(module: nn.Module, spec: ProgramSpec) -> torch.export.ExportedProgram
 
 
 def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: Path, opset: int) -> None:
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it warns of every optional package that is not there
+    with _quiet():
+        written = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=opset,
+            input_names=[port.name for port in spec.inputs],
+            output_names=[port.name for port in spec.outputs],
+            verbose=False,
+        )
+    assert written is not None
+    if written.model.opset_imports[""] != opset:  # it cannot convert to some, and goes on
+        raise FrameworkError(f"opset {opset}: torch cannot write it; the default is sure to work")
+    written.save(path, external_data=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter from warning of every optional package that is not there."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            written = torch.onnx.export(
-                program,
-                dynamo=True,
-                opset_version=opset,
-                input_names=[port.name for port in spec.inputs],
-                output_names=[port.name for port in spec.outputs],
-                verbose=False,
-            )
-        assert written is not None
-        written.save(path, external_data=False)
+            yield
     finally:
-        log.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class Program:

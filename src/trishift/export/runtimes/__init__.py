@@ -17,12 +17,13 @@ from trishift.errors import CheckpointError, FrameworkError, TrishiftError
 MODULES = {"onnxruntime": "onnx_runtime", "openvino": "openvino"}
 
 
-def check_runtime(runtime: str) -> None:
-    """Raise a `FrameworkError` with a remedy unless the runtime is installed."""
-    if runtime in FRAMEWORKS:
-        check_framework(runtime)
-    elif importlib.util.find_spec(runtime) is None:
-        raise FrameworkError(f"{runtime} is not installed; run: pip install 'trishift[export]'")
+def check_packages(*packages: str) -> None:
+    """Raise a `FrameworkError` with a remedy unless runtimes and other packages are installed."""
+    for package in packages:
+        if package in FRAMEWORKS:
+            check_framework(package)
+        elif importlib.util.find_spec(package) is None:
+            raise FrameworkError(f"{package} is not installed; run: pip install 'trishift[export]'")
 
 
 def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:
@@ -32,7 +33,7 @@ def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Executi
         FrameworkError: the runtime is not installed, or lacks the device or precision asked for.
         CheckpointError: the runtime refuses the file.
     """
-    check_runtime(runtime)
+    check_packages(runtime)
     if execution.precision != "fp32" and runtime != "openvino":
         raise FrameworkError(f"precision {execution.precision}: {runtime} runs programs in fp32; openvino can do more")
     try:

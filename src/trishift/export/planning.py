@@ -1,0 +1,73 @@
+"""What is exported, and whether it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trishift.backends.program import ProgramSpec
+from trishift.checkpoints.canonical import Checkpoint
+from trishift.errors import CheckpointError, FrameworkError, RecipeError
+from trishift.export.formats import Format
+from trishift.export.proof import TOLERANCE
+from trishift.online import check_streamable
+
+OPSET = 18  # the oldest that torch's exporter writes without conversion
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a checkpoint is exported.
+
+    Attributes:
+        form: a key of `formats.FORMATS`.
+        framework: who writes it; None for the format's own.
+        uint8: put the preprocessing and a softmax into the program: uint8 RGB frames in, probabilities out.
+        streaming: export one step of a unidirectional model, with its state as inputs and outputs.
+        opset: version of the operators of an ONNX file.
+        tolerance: largest difference from the checkpoint, relative to the largest score.
+        calibration: clips (T, C, H, W) float32, normalised, that INT8 is calibrated on.
+    """
+
+    form: str
+    framework: str | None = None
+    uint8: bool = False
+    streaming: bool = False
+    opset: int = OPSET
+    tolerance: float = TOLERANCE
+    calibration: Sequence[np.ndarray] | None = None
+
+
+def with_size(checkpoint: Checkpoint, size: int) -> Checkpoint:
+    """The checkpoint for frames of another side in pixels than its own crop."""
+    if checkpoint.input is None:
+        return checkpoint
+    return replace(checkpoint, input=replace(checkpoint.input, crop=size, resize=max(size, checkpoint.input.resize)))
+
+
+def plan(checkpoint: Checkpoint, form: Format, framework: str, options: ExportOptions) -> ProgramSpec:
+    """The inputs and outputs of the program.
+
+    Raises:
+        CheckpointError: the weights make no model.
+        RecipeError: the model cannot be exported so.
+        FrameworkError: the format lacks something that is asked for.
+    """
+    model, pixels = checkpoint.spec, checkpoint.input
+    if model is None or pixels is None or not model.num_classes:
+        raise CheckpointError("the weights have no head and do not make a model; there is nothing to export")
+    if model.head.consensus != "average" and model.head.relations == "sampled":
+        raise RecipeError("head.relations: random draws cannot be exported; choose --relations expected, all or first")
+    if options.uint8 and (pixels.modality != "rgb" or model.in_channels != 3):
+        raise RecipeError(f"--uint8: the model sees {pixels.modality}, and only RGB frames can be normalised inside")
+    if options.streaming:
+        check_streamable(model)
+    if form.lossy and (options.uint8 or options.streaming):
+        raise FrameworkError(f"{form.title} takes whole normalised clips; leave --uint8 and --streaming out")
+    if form.lossy != (options.calibration is not None):
+        wanted = "is calibrated on clips; give" if form.lossy else "needs no calibration; leave out"
+        raise FrameworkError(f"{form.title} {wanted} --calibration")
+    fixed = 1 if (framework, form.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX knows no open sizes
+    return ProgramSpec(model, pixels.crop, pixels if options.uint8 else None, options.streaming, fixed)
