@@ -64,8 +64,10 @@ def evaluate(session: Predictor, dataset: ClipDataset, *, batch_size: int, worke
     """Score every video of a labelled test dataset, see `score_videos`.
 
     Raises:
-        DataError: not a single video could be read.
+        DataError: not a single video could be read, or videos have several labels.
     """
+    if dataset.multi_label:
+        raise DataError("the list gives videos several labels; the metrics here are those of one label a video")
     scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers)
     if not scored.any():
         raise DataError(f"none of the {len(dataset)} videos could be read; first: {dataset.misses()[0][1]}")
