@@ -229,7 +229,8 @@ def record(framework: str, folder: Path, chosen: Sequence[Case], timeout: float 
     command += [case.name for case in missing]
     done = subprocess.run(command, env=environment, cwd=root, timeout=timeout, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{framework} failed on parity cases:\n{done.stderr[-4000:]}")
+        output = (done.stdout + done.stderr)[-4000:]
+        raise RuntimeError(f"{framework} ended with status {done.returncode} on parity cases:\n{output}")
 
 
 def read(case: Case, framework: str, folder: Path) -> Tensors:
