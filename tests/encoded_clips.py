@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -35,6 +36,14 @@ def shown_number(pixels: np.ndarray) -> int:
     edges = [width * bit * _BLOCK // WIDTH for bit in range(_BITS + 1)]
     means = [pixels[: height // 2, edges[bit] : edges[bit + 1]].mean() for bit in range(_BITS)]
     return sum((mean > 128) << bit for bit, mean in enumerate(means))
+
+
+def encode_av1(path: Path) -> Path:
+    """Encode AV1. Run by root, this encoder gives the process real-time priority for good: take that back."""
+    encode(path, "libsvtav1", options={"preset": "12", "svtav1-params": "keyint=10"})
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return path
 
 
 def encode(
@@ -121,7 +130,7 @@ VIDEOS: dict[str, Callable[[Path], Path]] = {
         p, "libx264", options=_H264, stamps=(np.arange(NUM_FRAMES) ** 2 * 7).tolist(), max_b_frames=2
     ),
     "hevc.mp4": lambda p: encode(p, "libx265", options={"x265-params": "keyint=10:log-level=none"}, max_b_frames=3),
-    "av1.mkv": lambda p: encode(p, "libsvtav1", options={"preset": "12", "svtav1-params": "keyint=10"}),
+    "av1.mkv": lambda p: encode_av1(p),
     "vp8.webm": lambda p: encode(p, "libvpx", options={"deadline": "realtime", "auto-alt-ref": "1"}),
     "vp9.webm": lambda p: encode(p, "libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
     "vp9_alpha.webm": lambda p: encode(p, "libvpx-vp9", "yuva420p", options={"deadline": "realtime", "cpu-used": "8"}),
