@@ -2,9 +2,9 @@
 
     python -m tests.export_worker mindspore FOLDER
 
-writes, for every case and format that the framework writes, FOLDER/<case>.<format>.npz with the scores of the
-reopened file for batches of 1 and 3 clips, and FOLDER/<framework>.json with what was measured while exporting. The
-weights are a function of their names, so that all frameworks export the same model.
+writes, for every case and format that the framework writes, FOLDER/<case>-<framework>.<format>.npz with the scores of
+the reopened file for batches of 1 and 3 clips, and FOLDER/<framework>.json with what was measured while exporting.
+The weights are a function of their names, so that all frameworks export the same model.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class Case:
     spec: ModelSpec
     uint8: bool = False
     streaming: bool = False
+
+    def file_name(self, framework: str) -> str:
+        """Name of its exports by a framework, without suffix."""
+        return f"{self.name}-{framework}"
 
 
 def cases() -> tuple[Case, ...]:
@@ -98,8 +102,8 @@ def _run(session: Predictor, case: Case, batch: np.ndarray) -> np.ndarray:
 
 
 def forms(framework: str) -> list[str]:
-    """The exact formats whose default writer is the framework."""
-    return [form.name for form in FORMATS.values() if form.writers[0] == framework and not form.lossy]
+    """The exact formats that the framework writes."""
+    return [form.name for form in FORMATS.values() if framework in form.writers and not form.lossy]
 
 
 def main(framework: str, folder: Path) -> None:
@@ -107,13 +111,14 @@ def main(framework: str, folder: Path) -> None:
     measured: dict[str, Any] = {}
     for case in cases():
         session = open_session(framework, case.spec)
+        weights_of_case = checkpoint(case, session)
         for form in forms(framework):
-            options = ExportOptions(form, uint8=case.uint8, streaming=case.streaming)
-            exported = export_checkpoint(checkpoint(case, session), options, folder, case.name)
+            options = ExportOptions(form, framework, case.uint8, case.streaming)
+            exported = export_checkpoint(weights_of_case, options, folder, case.file_name(framework))
             reopened, description = open_exported(exported.path)
             assert description == exported.description
             arrays = {str(batch): scores(reopened, case, batch, raw=case.uint8) for batch in (1, 3)}
-            np.savez(folder / f"{case.name}.{form}.npz", **arrays)
+            np.savez(folder / f"{case.file_name(framework)}.{form}.npz", **arrays)
             measured[f"{case.name} {form}"] = description.measured["relative"]
     (folder / f"{framework}.json").write_text(json.dumps(measured))
 

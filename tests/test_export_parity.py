@@ -61,7 +61,7 @@ def expected(name: str) -> dict[str, np.ndarray]:
 def test_every_exported_file_gives_the_checkpoint_s_logits(exports: Path, name: str, framework: str, form: str) -> None:
     measured = json.loads((exports / f"{framework}.json").read_text())[f"{name} {form}"]
     assert set(measured) == {"1", "3"}
-    with np.load(exports / f"{name}.{form}.npz") as arrays:
+    with np.load(exports / f"{CASES[name].file_name(framework)}.{form}.npz") as arrays:
         for batch, scores in expected(name).items():
             difference = np.abs(arrays[batch] - scores).max() / np.abs(scores).max()
             assert difference < TOLERANCE
@@ -70,7 +70,7 @@ def test_every_exported_file_gives_the_checkpoint_s_logits(exports: Path, name: 
 
 def test_a_stream_of_64_frames_equals_the_clip_forward(exports: Path) -> None:
     case = CASES["stream"]
-    session, _ = open_exported(exports / "stream.onnx")
+    session, _ = open_exported(exports / f"{case.file_name('pytorch')}.onnx")
     clip_spec = export_worker.replace(case.spec, num_segments=export_worker.STREAM_FRAMES)
     network = open_session("pytorch", clip_spec)
     network.load_tensors(export_worker.checkpoint(case, network).tensors)

@@ -43,39 +43,51 @@ class PixelRecognizer(nn.Cell):
         return ops.softmax(outputs, -1)
 
 
-class _RankKeepingPool(nn.Cell):
-    """A padded pool whose output is known to be 4-D.
+class _ExplicitPool(nn.Cell):
+    """A pool with zeros put around the frames beforehand, as every exporter knows it.
 
-    MindSpore pools such frames in 3-D and squeezes the extra axis away again, which loses the rank of a tensor whose
-    batch is open, and with it whatever comes next in the exported graph.
+    MindSpore's own padded pools run in 3-D: their operators have no ONNX form, and the axis that is squeezed away
+    takes with it the rank of a tensor whose batch is open. Maxima are right because only rectified features are pooled.
     """
 
-    def __init__(self, pool: nn.Cell) -> None:
+    def __init__(self, pool: nn.MaxPool2d | nn.AvgPool2d, padding: tuple[int, int], rounds_up: bool) -> None:
         super().__init__()
-        self.pool = pool
+        operator = ops.MaxPool if isinstance(pool, nn.MaxPool2d) else ops.AvgPool
+        self.pool = operator(pool.kernel_size, pool.stride, "valid")
+        self.kernel, self.stride = _pair(pool.kernel_size), _pair(pool.stride)
+        self.padding = padding
+        self.rounds_up = rounds_up
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C, H', W')."""
-        pooled = self.pool(x.expand_dims(2))
-        if isinstance(pooled, tuple):  # maxima and where they are
-            pooled = pooled[0]
-        return pooled[:, :, 0]
+        sides = []
+        for axis in range(2):
+            before = self.padding[axis]
+            rest = (self.kernel[axis] - x.shape[2 + axis] - 2 * before) % self.stride[axis]
+            sides.append((before, before + rest if self.rounds_up else before))
+        return self.pool(ops.Pad(((0, 0), (0, 0), sides[0], sides[1]))(x))
 
 
-def keep_ranks(network: nn.Cell) -> None:
-    """Replace the padded pools of a network by ones that can be exported with an open batch."""
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def replace_pools(network: nn.Cell) -> None:
+    """Give a network pools that can be exported, in place of the padded ones."""
     for _, cell in list(network.cells_and_names()):
         for name, child in list(cell.name_cells().items()):
             if isinstance(child, nn.MaxPool2d) and child.use_pad:
-                setattr(cell, name, _RankKeepingPool(child.max_pool))
+                padding, rounds_up = child.padding[1:], bool(child.max_pool.ceil_mode)
             elif isinstance(child, nn.AvgPool2d) and child.is_expand:
-                setattr(cell, name, _RankKeepingPool(child.avg_pool))
+                padding, rounds_up = child.avg_pool.pad_list[2::2], bool(child.avg_pool.ceil_mode)
+            else:
+                continue
+            setattr(cell, name, _ExplicitPool(child, tuple(padding), rounds_up))
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Cell:
     """The cell with the inputs and outputs of `spec`; it shares the network's weights and changes its pools."""
-    if spec.batch is None:
-        keep_ranks(network)
+    replace_pools(network)
     cell = StreamingRecognizer(network) if spec.streaming else network
     return (PixelRecognizer(cell, spec.pixels) if spec.pixels else cell).set_train(False)
 
