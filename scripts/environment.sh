@@ -22,8 +22,10 @@ fi
 wanted=$(cat "$@" pyproject.toml | cksum)
 if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
     echo "installing the requirements into .venv (once)"
-    for file in "$@"; do set -- "$@" -r "$file"; shift; done
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" || exit 1
+    # An array and not `set --`, which would replace the arguments of the script that sources this one.
+    requirements=()
+    for file in "$@"; do requirements+=(-r "$file"); done
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${requirements[@]}" || exit 1
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . || exit 1
     echo "$wanted" > .venv/installed
 fi
