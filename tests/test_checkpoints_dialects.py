@@ -278,4 +278,4 @@ def test_flow_of_bn_inception_expects_flow():
     }
     shapes |= {"new_fc.weight": (101, 1024), "new_fc.bias": (101,)}
     checkpoint = read(shapes, num_segments=3, shift="none")
-    assert checkpoint.input == replace(CAFFE_INPUT, modality="flow", mean=(128.0,) * 10, std=(1.0,) * 10)
+    assert checkpoint.input == replace(CAFFE_INPUT, modality="flow", mean=(128.0,) * 2, std=(1.0,) * 2)

@@ -164,9 +164,10 @@ def test_every_mode_gives_frames_that_exist(
     mode: str, n: int, T: int, length: int, training: bool, fps: float | None, legacy: bool
 ) -> None:
     options = {"legacy_short_clips": legacy and mode == "uniform", "legacy_dense_start": legacy and mode == "dense"}
-    spec = SamplingSpec(mode, length=1 if mode.startswith("m4") else length, **options)  # type: ignore[arg-type]
-    frames = sample(spec, n, T, training=training, rng=rng() if training else None, fps=fps)
-    assert frames.shape == (1 if training else spec.num_clips, T * spec.length)
+    spec = SamplingSpec(mode, **options)  # type: ignore[arg-type]
+    length = 1 if mode.startswith("m4") else length
+    frames = sample(spec, n, T, length, training=training, rng=rng() if training else None, fps=fps)
+    assert frames.shape == (1 if training else spec.num_clips, T * length)
     assert frames.dtype == np.int64
     assert frames.min() >= 0 and frames.max() < n
 
@@ -194,9 +195,8 @@ def test_numbers_of_clips() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "length"),
+        ({"window": 0}, "window"),
         ({"clips": 3}, "mode uniform has 1 clips"),
-        ({"mode": "m4", "length": 5}, "single frames"),
         ({"mode": "dense", "legacy_short_clips": True}, "is for mode uniform"),
         ({"legacy_dense_start": True}, "is for mode dense"),
         ({"legacy_paddle_centre": True}, "is for mode paddle"),
@@ -205,3 +205,8 @@ def test_numbers_of_clips() -> None:
 def test_impossible_specs_are_errors(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         SamplingSpec(**options)  # type: ignore[arg-type]
+
+
+def test_m4_takes_single_frames() -> None:
+    with pytest.raises(RecipeError, match="m4 takes single frames, but a segment of the model has 5"):
+        sample(SamplingSpec("m4"), 100, 8, 5, training=False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from trishift.data.sampling import uniform_test
 from trishift.data.transforms import AugmentationSpec, Box
 from trishift.data.video import open_clip
 from trishift.errors import RecipeError
-from trishift.spec import CAFFE_INPUT, InputSpec
+from trishift.spec import CAFFE_INPUT, InputSpec, Modality, default_input, segment_length
 
 GOLDEN = Path(__file__).parent / "golden"
 PLAIN = InputSpec(resize=16, crop=12, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -172,3 +173,48 @@ def test_mirrored_labels() -> None:
 def test_impossible_augmentation_is_an_error(options: dict[str, object]) -> None:
     with pytest.raises(RecipeError, match="augmentation"):
         AugmentationSpec(**options)  # type: ignore[arg-type]
+
+
+def test_flow_is_inverted_when_it_is_mirrored() -> None:
+    spec = default_input("bn_inception", "flow")
+    flow = noise(4, 16, 24)[..., :2]
+    mirrored = transforms.mirror(flow, spec)
+    np.testing.assert_array_equal(mirrored[:, :, ::-1, 0], 255 - flow[..., 0])
+    np.testing.assert_array_equal(mirrored[:, :, ::-1, 1], flow[..., 1])
+    np.testing.assert_array_equal(transforms.mirror(mirrored, spec), flow)
+    ten = transforms.test_views(flow, replace(spec, resize=16, crop=16), "ten")
+    assert ten.shape == (10, 4, 2, 16, 16)
+    np.testing.assert_array_equal(ten[1, :, 0], -1 - ten[0, :, 0, :, ::-1])  # 128 is no motion: 255 - x - 128
+    np.testing.assert_array_equal(ten[1, :, 1], ten[0, :, 1, :, ::-1])
+
+
+def test_flow_is_normalised_and_resized_by_direction() -> None:
+    flow = noise(2, 30, 40)[..., :2]
+    resized = transforms.resize(flow, 15, 20)
+    for axis in range(2):
+        grey = [Image.fromarray(f).resize((20, 15), Image.Resampling.BILINEAR) for f in flow[..., axis]]
+        np.testing.assert_array_equal(resized[..., axis], np.stack([np.asarray(g) for g in grey]))
+    result = transforms.normalize(flow, default_input("resnet50", "flow"))
+    np.testing.assert_allclose(result[:, 1], (flow[..., 1] / 255 - 0.5) / 0.226, atol=1e-6)
+
+
+def test_frames_become_the_channels_of_segments() -> None:
+    frames = np.random.default_rng(0).normal(size=(10, 12, 2, 4, 5)).astype(np.float32)
+    flow = transforms.stack_segments(frames, default_input("resnet50", "flow"), 4)
+    assert flow.shape == (10, 3, 8, 4, 5)
+    np.testing.assert_array_equal(flow[:, 1, 0::2], frames[:, 4:8, 0])
+    frames = np.random.default_rng(0).normal(size=(12, 3, 4, 5)).astype(np.float32)
+    windows = transforms.stack_segments(frames, InputSpec(), 6)
+    np.testing.assert_array_equal(windows[1, 3:6], frames[7])
+    differences = transforms.stack_segments(frames, default_input("resnet50", "rgbdiff"), 6)
+    assert differences.shape == (2, 15, 4, 5)
+    np.testing.assert_array_equal(differences[1, 12:], frames[11] - frames[10])
+
+
+@pytest.mark.parametrize(
+    ("modality", "channels", "length"), [("rgb", 3, 1), ("rgb", 15, 5), ("flow", 10, 5), ("rgbdiff", 15, 6)]
+)
+def test_channels_tell_the_frames_of_a_segment(modality: Modality, channels: int, length: int) -> None:
+    assert segment_length(modality, channels) == length
+    with pytest.raises(RecipeError, match="7 is no multiple"):
+        segment_length(modality, 7)

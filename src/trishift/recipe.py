@@ -22,8 +22,9 @@ import yaml
 from trishift.backends.base import Execution, LossSpec
 from trishift.data.dataset import DataSpec
 from trishift.data.protocol import Protocol
+from trishift.data.sampling import check_length
 from trishift.errors import RecipeError
-from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, default_input
+from trishift.spec import FORBID_UNKNOWN_KEYS, FRAME_CHANNELS, InputSpec, ModelSpec, default_input, segment_length
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,9 @@ class Recipe:
                 "input: bn_inception expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
                 "leave the input section's colours out to get them"
             )
-        if self.input.modality == "rgb" and self.model.in_channels != 3:
-            raise RecipeError(f"model.in_channels: rgb frames have 3 channels, not {self.model.in_channels}")
+        length = segment_length(self.input.modality, self.model.in_channels)
+        for sampling in (self.data.sampling, self.evaluation.sampling):
+            check_length(sampling, length)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -270,7 +272,9 @@ def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
     backbone = data["model"].get("backbone") if isinstance(data.get("model"), dict) else None
     given = data.get("input")
     if given is None or isinstance(given, dict):
-        data["input"] = {**_plain(dataclasses.asdict(default_input(str(backbone)))), **(given or {})}
+        modality = (given or {}).get("modality", "rgb")
+        default = default_input(str(backbone), modality if modality in FRAME_CHANNELS else "rgb")
+        data["input"] = {**_plain(dataclasses.asdict(default)), **(given or {})}
     try:
         recipe: Recipe = _adapter().validate_python(data)
     except ValidationError as error:

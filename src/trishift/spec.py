@@ -25,6 +25,7 @@ Backbone = Literal[
 ]
 RelationMode = Literal["expected", "all", "first", "sampled"]
 Modality = Literal["rgb", "flow", "rgbdiff"]
+FRAME_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "rgbdiff": 3}  # of one frame before segments are stacked
 Shape = tuple[int, ...]
 
 FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
@@ -98,7 +99,7 @@ class ModelSpec:
         backbone: the 2-D network that sees every frame.
         num_classes: K; 0 in a recipe means "as many as the label file has".
         num_segments: T, the frames of a clip.
-        in_channels: C of one segment (3; optical flow: 10; differences: 15).
+        in_channels: C of one segment, see `segment_length` (one RGB frame: 3; flow of 5 frames: 10; 5 differences: 15).
         width: stem width of a ResNet (64 in all published ones; smaller makes toy models).
         shift: temporal shift, or None (TSN, TRN).
         non_local: the five non-local blocks of NL-TSM (ResNet-50 and deeper).
@@ -188,15 +189,15 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The pixels a network expects; frames are decoded as uint8 RGB.
+    """The pixels a network expects; frames are decoded as uint8 RGB, optical flow as uint8 (x, y).
 
     Attributes:
-        modality: `rgb`, optical `flow`, or `rgbdiff`.
+        modality: `rgb`; optical `flow`; `rgbdiff`: what changes from one frame to the next, in normalised pixels.
         resize: short side in pixels after the first resize.
         crop: side in pixels of the square that the network sees.
         channel_order: order of the colours that the network expects.
         scale: factor on 0..255 pixels before the mean is subtracted (1/255, or 1 for Caffe networks).
-        mean, std: per channel, in network order and after `scale`.
+        mean, std: per channel of a frame (flow: x and y), in network order and after `scale`.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -212,17 +213,46 @@ class InputSpec:
     def __post_init__(self) -> None:
         if self.crop < 1 or self.resize < self.crop:
             raise RecipeError(f"input: resize ({self.resize}) must be at least crop ({self.crop})")
-        if len(self.mean) != len(self.std) or min(self.std) <= 0:
-            raise RecipeError("input: mean and std need the same length and positive deviations")
+        channels = FRAME_CHANNELS[self.modality]
+        if {len(self.mean), len(self.std)} != {channels} or min(self.std) <= 0:
+            raise RecipeError(f"input: {self.modality} needs {channels} means and as many positive deviations")
 
 
 CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
 """BNInception's input (TSN's Caffe conversion): BGR, 0..255, mean only."""
 
 
-def default_input(backbone: str) -> InputSpec:
-    """The input that published weights of a backbone expect."""
-    return CAFFE_INPUT if backbone == "bn_inception" else InputSpec()
+def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
+    """The input that published weights of a backbone expect (TSN, TSM).
+
+    Flow: the grey that stands for no motion becomes zero, and both directions share the mean deviation of the colours.
+    Differences are taken of pixels that are scaled, but not normalised.
+    """
+    base = CAFFE_INPUT if backbone == "bn_inception" else InputSpec()
+    if modality == "flow":
+        still = 128.0 if base.scale == 1 else 0.5
+        return dataclasses.replace(base, modality="flow", mean=(still,) * 2, std=(sum(base.std) / 3,) * 2)
+    if modality == "rgbdiff":
+        return dataclasses.replace(base, modality="rgbdiff", mean=(0.0,) * 3, std=(1.0,) * 3)
+    return base
+
+
+def segment_length(modality: Modality, in_channels: int) -> int:
+    """Consecutive frames that the C channels of a segment are made of.
+
+    RGB: C / 3 (1; windows of 5 frames have 15 channels). Flow: C / 2 pairs of x and y. Differences: one frame more
+    than there are differences, so 6 for 15 channels.
+
+    Raises:
+        RecipeError: the modality has no segments of C channels.
+    """
+    frames, rest = divmod(in_channels, FRAME_CHANNELS[modality])
+    if rest:
+        raise RecipeError(
+            f"model.in_channels: {in_channels} is no multiple of the {FRAME_CHANNELS[modality]} channels of a frame "
+            f"({modality}); RGB frames have 3, five flow pairs 10, five differences 15"
+        )
+    return frames + 1 if modality == "rgbdiff" else frames
 
 
 def to_json(spec: Any) -> dict[str, Any]:

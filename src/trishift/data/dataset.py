@@ -16,10 +16,16 @@ import numpy as np
 from trishift.data.lists import VideoRecord, read_labels, read_list
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import SamplingSpec, sample
-from trishift.data.transforms import AugmentationSpec, mirrored_labels, test_views, train_augmentation
+from trishift.data.transforms import (
+    AugmentationSpec,
+    mirrored_labels,
+    stack_segments,
+    test_views,
+    train_augmentation,
+)
 from trishift.data.video import open_clip
 from trishift.errors import DataError, RecipeError
-from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
+from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
 
 Target = np.int64 | np.ndarray
 _REPLACEMENTS = 20  # unreadable clips in a row before training gives up on its list
@@ -111,6 +117,7 @@ class ClipDataset:
         self._records = list(records)
         self._data, self._input, self._seed = data, input_spec, seed
         self._segments, self._channels = model.num_segments, model.in_channels
+        self._length = segment_length(input_spec.modality, model.in_channels)
         self.multi_label = data.multi_label or has_several_labels(records)
         self._mirrored = mirrored_labels(labels)
         self._misses: dict[int, str] = {}
@@ -184,7 +191,7 @@ class ClipDataset:
         labels = self._records[index].labels
         if flipped and self._data.augmentation.flip == "swap_labels":
             labels = tuple(self._mirrored[label] for label in labels)
-        return Sample(clip[None], self._encode(labels))
+        return Sample(stack_segments(clip, self._input, self._length)[None], self._encode(labels))
 
     def _load_test(self, index: int, protocol: Protocol) -> Sample:
         try:
@@ -192,15 +199,15 @@ class ClipDataset:
         except DataError as error:
             self._record_miss(index, error)
             return replace(self.padding, target=self.target(index))
-        views = test_views(frames, self._input, protocol.crops, protocol.full_resolution)  # (crops, clips * T, C, H, W)
-        return Sample(views.reshape(self.clip_shape), self.target(index))
+        views = test_views(frames, self._input, protocol.crops, protocol.full_resolution)  # (crops, frames, F, H, W)
+        return Sample(stack_segments(views, self._input, self._length).reshape(self.clip_shape), self.target(index))
 
     def _read(self, index: int, sampling: SamplingSpec, rng: np.random.Generator) -> np.ndarray:
-        """The sampled frames: (clips * T, H, W, 3) uint8."""
+        """The sampled frames: (clips * T * length, H, W, F) uint8."""
 
         def choose(num_frames: int, fps: float | None) -> np.ndarray:
-            training = self.protocol is None
-            return sample(sampling, num_frames, self._segments, training=training, rng=rng, fps=fps).reshape(-1)
+            training, segments = self.protocol is None, self._segments
+            return sample(sampling, num_frames, segments, self._length, training=training, rng=rng, fps=fps).reshape(-1)
 
         if self._data.cache:
             frames, fps = self._cached(index)

@@ -1,7 +1,7 @@
 """Which frames of a clip a network sees.
 
 Every function returns frame numbers counted from 0 as (clips, T * length) int64: T segments of `length` consecutive
-frames each (1 for RGB, 5 for optical flow and motion windows; frames beyond the end repeat the last one).
+frames each (`spec.segment_length`; frames beyond the end repeat the last one).
 n is the number of frames of the clip, T of segments, `rng` the source of training's randomness. All n >= 1 work.
 
 Sources: TSN and TSM (Wang et al. 2016, arXiv:1608.00859; Lin et al. 2019, arXiv:1811.08383), the multi-moments models
@@ -161,19 +161,17 @@ class SamplingSpec:
         mode: `uniform` (TSN, TSM, TRN, MSN), `dense` (I3D-like), `twice` (two uniform clips in evaluation), `m4`,
             `m4_dense`, `paddle` (the Paddle original).
         clips: clips of a video in evaluation; 0 means what the mode is published with (dense 10, twice 2, else 1).
-        length: consecutive frames of a segment (flow and motion windows: 5).
         window: frames that a dense clip spans.
         legacy_short_clips: `uniform`: repeat the first frame of clips that are shorter than T (TSN, TRN, PaddleVideo).
         legacy_dense_start: `dense`: never draw the last start in training (TSM).
         legacy_random_test: draw in evaluation as in training (TSM's dense validation, MSN's clips on Kinetics).
-        legacy_paddle_centre: `paddle` with length > 1: centre windows as if they had one frame (its mp4 reader).
+        legacy_paddle_centre: `paddle` with windows: centre them as if they had one frame (its mp4 reader).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     mode: Mode = "uniform"
     clips: int = 0
-    length: int = 1
     window: int = 64
     legacy_short_clips: bool = False
     legacy_dense_start: bool = False
@@ -181,10 +179,8 @@ class SamplingSpec:
     legacy_paddle_centre: bool = False
 
     def __post_init__(self) -> None:
-        if self.length < 1 or self.window < 1 or self.clips < 0:
-            raise RecipeError("sampling: length and window must be positive, clips not negative")
-        if self.mode.startswith("m4") and self.length != 1:
-            raise RecipeError(f"sampling.length: mode {self.mode} takes single frames; use 1")
+        if self.window < 1 or self.clips < 0:
+            raise RecipeError("sampling: window must be positive, clips not negative")
         if self.clips not in (0, self.num_clips):
             raise RecipeError(f"sampling.clips: mode {self.mode} has {self.num_clips} clips; leave clips out")
         for option, mode in _LEGACY_MODES.items():
@@ -202,10 +198,17 @@ class SamplingSpec:
 _LEGACY_MODES = {"legacy_short_clips": "uniform", "legacy_dense_start": "dense", "legacy_paddle_centre": "paddle"}
 
 
+def check_length(spec: SamplingSpec, length: int) -> None:
+    """Refuse segments of several frames where the mode takes single ones."""
+    if length > 1 and spec.mode.startswith("m4"):
+        raise RecipeError(f"sampling.mode: {spec.mode} takes single frames, but a segment of the model has {length}")
+
+
 def sample(
     spec: SamplingSpec,
     num_frames: int,
     num_segments: int,
+    length: int = 1,
     *,
     training: bool,
     rng: np.random.Generator | None = None,
@@ -217,42 +220,44 @@ def sample(
         spec: mode and options.
         num_frames: frames of the clip, 1 or more.
         num_segments: T.
+        length: consecutive frames of a segment.
         training: draw one clip with `rng`; else the clips of evaluation, which need no `rng` (but
             `legacy_random_test` does).
         rng: source of randomness.
         fps: frames per second, for `m4`; None counts as 30.
 
     Returns:
-        (clips, T * spec.length) int64, counted from 0.
+        (clips, T * length) int64, counted from 0.
     """
+    check_length(spec, length)
     if training or spec.legacy_random_test:
         if rng is None:
             raise ValueError("a random draw needs rng")
         clips = 1 if training else spec.num_clips
-        return np.concatenate([_draw(spec, num_frames, num_segments, rng, fps) for _ in range(clips)])
-    return _evaluation_clips(spec, num_frames, num_segments, fps)
+        return np.concatenate([_draw(spec, num_frames, num_segments, length, rng, fps) for _ in range(clips)])
+    return _evaluation_clips(spec, num_frames, num_segments, length, fps)
 
 
-def _draw(spec: SamplingSpec, n: int, T: int, rng: np.random.Generator, fps: float | None) -> np.ndarray:
+def _draw(spec: SamplingSpec, n: int, T: int, length: int, rng: np.random.Generator, fps: float | None) -> np.ndarray:
     if spec.mode == "dense":
         draw = legacy_dense_train if spec.legacy_dense_start else dense_train
-        return draw(n, T, rng, spec.window, spec.length)
+        return draw(n, T, rng, spec.window, length)
     if spec.mode in ("m4", "m4_dense"):
         return m4_train(n, T, rng, fps)
     if spec.mode == "paddle":
-        return paddle_train(n, T, rng, spec.length)
-    return (legacy_uniform if spec.legacy_short_clips else uniform_train)(n, T, rng, spec.length)
+        return paddle_train(n, T, rng, length)
+    return (legacy_uniform if spec.legacy_short_clips else uniform_train)(n, T, rng, length)
 
 
-def _evaluation_clips(spec: SamplingSpec, n: int, T: int, fps: float | None) -> np.ndarray:
+def _evaluation_clips(spec: SamplingSpec, n: int, T: int, length: int, fps: float | None) -> np.ndarray:
     if spec.mode == "dense":
-        return dense_test(n, T, spec.num_clips, spec.window, spec.length)
+        return dense_test(n, T, spec.num_clips, spec.window, length)
     if spec.mode == "twice":
-        return twice_test(n, T, spec.length)
+        return twice_test(n, T, length)
     if spec.mode == "m4":
         return m4_test(n, T, fps)
     if spec.mode == "m4_dense":
         return m4_dense_test(n, T, fps)
     if spec.mode == "paddle":
-        return paddle_test(n, T, spec.length, legacy_centre=spec.legacy_paddle_centre)
-    return legacy_uniform(n, T, None, spec.length) if spec.legacy_short_clips else uniform_test(n, T, spec.length)
+        return paddle_test(n, T, length, legacy_centre=spec.legacy_paddle_centre)
+    return legacy_uniform(n, T, None, length) if spec.legacy_short_clips else uniform_test(n, T, length)

@@ -2,7 +2,8 @@
 
 Reproduces the pipelines of TSN, TSM and TRN pixel by pixel: PIL's antialiased bilinear resize (OpenCV's does not
 antialias), torchvision's centre crop, the 13 positions of TSN's multi-scale crop, and the order of their test crops.
-Frames are (T, H, W, 3) uint8 RGB; networks get (T, 3, H, W) float32 per view.
+Frames are (T, H, W, F) uint8, F = 3 for RGB and 2 for optical flow (x, y); networks get (T, F, H, W) float32 per view,
+and `stack_segments` makes their C channels of consecutive frames.
 """
 
 from __future__ import annotations
@@ -65,20 +66,20 @@ def train_augmentation(
     """Crop, resize and perhaps mirror a clip, all of its frames alike.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB.
+        frames: (T, H, W, F) uint8.
         input_spec: what the network expects.
         rng: draws the crop and the flip.
         augmentation: what may be drawn.
 
     Returns:
-        (T, 3, crop, crop) float32 and whether the clip was mirrored.
+        (T, F, crop, crop) float32 and whether the clip was mirrored.
     """
     height, width = frames.shape[1:3]
     box = draw_crop(height, width, input_spec.crop, augmentation, rng)
     flipped = augmentation.flip != "none" and bool(rng.random() < 0.5)
     pixels = resize(crop(frames, box), input_spec.crop, input_spec.crop)
     if flipped:
-        pixels = pixels[:, :, ::-1]
+        pixels = mirror(pixels, input_spec)
     return normalize(pixels, input_spec), flipped
 
 
@@ -93,14 +94,14 @@ def test_views(
     `ten`: the same, each followed by its mirror image.
 
     Returns:
-        (V, T, 3, side, side) float32 with V = 1, 3, 5 or 10.
+        (V, T, F, side, side) float32 with V = 1, 3, 5 or 10.
     """
     side = input_spec.resize if full_resolution else input_spec.crop
     height, width = resized_size(frames.shape[1], frames.shape[2], input_spec.resize)
     resized = resize(frames, height, width)
     views = [crop(resized, box) for box in crop_boxes(height, width, side, crops)]
     if crops == "ten":
-        views = [mirrored for view in views for mirrored in (view, view[:, :, ::-1])]
+        views = [mirrored for view in views for mirrored in (view, mirror(view, input_spec))]
     return np.stack([normalize(view, input_spec) for view in views])
 
 
@@ -112,26 +113,53 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(T, height, width, 3) uint8: PIL's bilinear resize, antialiased when shrinking."""
+    """(T, height, width, F) uint8: PIL's bilinear resize, antialiased when shrinking."""
     if frames.shape[1:3] == (height, width):
         return frames
+    if frames.shape[3:] == (2,):  # PIL has no pictures of two equal channels
+        return np.stack([resize(frames[..., i], height, width) for i in range(2)], axis=-1)
     pictures = (Image.fromarray(frame) for frame in np.ascontiguousarray(frames))
     return np.stack([np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)) for picture in pictures])
 
 
 def crop(frames: np.ndarray, box: Box) -> np.ndarray:
-    """(T, box.height, box.width, 3), a view."""
+    """(T, box.height, box.width, F), a view."""
     return frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
 
+def mirror(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
+    """Exchange left and right in (T, H, W, F) uint8; what moved to the right in a flow then moves to the left."""
+    mirrored = frames[:, :, ::-1]
+    if input_spec.modality == "flow":
+        mirrored = mirrored.copy()
+        mirrored[..., 0] = 255 - mirrored[..., 0]
+    return mirrored
+
+
 def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
-    """(T, H, W, 3) uint8 RGB to (T, 3, H, W) float32: channel order, scale, mean and deviation of the spec."""
-    channels = (0, 1, 2) if input_spec.channel_order == "rgb" else (2, 1, 0)
-    out = np.empty((len(frames), 3, *frames.shape[1:3]), np.float32)
+    """(T, H, W, F) uint8 to (T, F, H, W) float32: channel order, scale, mean and deviation of the spec."""
+    if input_spec.modality == "flow":
+        channels: tuple[int, ...] = (0, 1)
+    else:
+        channels = (0, 1, 2) if input_spec.channel_order == "rgb" else (2, 1, 0)
+    out = np.empty((len(frames), len(channels), *frames.shape[1:3]), np.float32)
     for place, (channel, mean, std) in enumerate(zip(channels, input_spec.mean, input_spec.std, strict=True)):
         np.multiply(frames[..., channel], np.float32(input_spec.scale / std), out=out[:, place])
         out[:, place] -= np.float32(mean / std)
     return out
+
+
+def stack_segments(frames: np.ndarray, input_spec: InputSpec, length: int) -> np.ndarray:
+    """Make the channels of segments: (..., S * length, F, H, W) normalised frames to (..., S, C, H, W).
+
+    The frames of a segment follow each other on the channel axis: RGB r1 g1 b1 r2 ..., flow x1 y1 x2 y2 ... Of RGB
+    differences, `length` frames make length - 1, each frame minus the one before.
+    """
+    *views, count, channels, height, width = frames.shape
+    segments = frames.reshape(*views, count // length, length, channels, height, width)
+    if input_spec.modality == "rgbdiff":
+        segments = np.diff(segments, axis=-4)
+    return segments.reshape(*views, count // length, -1, height, width)
 
 
 def draw_crop(height: int, width: int, side: int, augmentation: AugmentationSpec, rng: np.random.Generator) -> Box:

@@ -62,6 +62,8 @@ class Stream:
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise DataError(f"stream: a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+        if (self._input.modality, self._predictor.spec.in_channels) != ("rgb", 3):
+            raise DataError(f"stream: the model sees {self._input.modality} of several frames, not single pictures")
         return self.step(test_views(image[None], self._input)[0])[0]
 
     def _check(self, shape: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ from trishift.architectures import RESNETS, block_names, residual_shift_blocks
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.layout import TensorInfo
 from trishift.errors import CheckpointError
-from trishift.spec import InputSpec, ModelSpec, ShiftSpec, default_input
+from trishift.spec import InputSpec, ModelSpec, ShiftSpec, default_input, segment_length
 
 TORCH_NORM = {role: role for role in ("weight", "bias", "running_mean", "running_var")}
 MINDSPORE_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
@@ -134,14 +134,8 @@ def standard_input(spec: ModelSpec, answers: Answers) -> InputSpec:
     """The originals' input of a backbone and a modality; 3 channels are RGB, 15 differences, others optical flow."""
     implied = {3: "rgb", 15: "rgbdiff"}.get(spec.in_channels, "flow")
     modality = answers.given("modality") or implied
-    base = default_input(spec.backbone)
-    if modality == "rgb":
-        return base
-    channels = spec.in_channels
-    if modality == "flow":
-        mean, std = (128.0, 1.0) if base.scale == 1 else (0.5, sum(base.std) / 3)
-        return replace(base, modality="flow", mean=(mean,) * channels, std=(std,) * channels)
-    return replace(base, modality="rgbdiff", mean=(0.0,) * channels, std=(1.0,) * channels)
+    segment_length(modality, spec.in_channels)  # refuses a modality that has no such segments
+    return default_input(spec.backbone, modality)
 
 
 def every_branch(backbone: str) -> str | tuple[str, ...]:
