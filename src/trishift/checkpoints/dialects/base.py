@@ -17,7 +17,7 @@ from trishift.architectures import RESNETS, block_names, residual_shift_blocks
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.layout import TensorInfo
 from trishift.errors import CheckpointError
-from trishift.spec import InputSpec, ModelSpec, ShiftSpec, default_input, segment_length
+from trishift.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, default_input, segment_length
 
 TORCH_NORM = {role: role for role in ("weight", "bias", "running_mean", "running_var")}
 MINDSPORE_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
@@ -132,8 +132,10 @@ def without(name: str, *components: str) -> str:
 
 def standard_input(spec: ModelSpec, answers: Answers) -> InputSpec:
     """The originals' input of a backbone and a modality; 3 channels are RGB, 15 differences, others optical flow."""
-    implied = {3: "rgb", 15: "rgbdiff"}.get(spec.in_channels, "flow")
-    modality = answers.given("modality") or implied
+    implied: dict[int, Modality] = {3: "rgb", 15: "rgbdiff"}
+    modality: Modality = answers.given("modality") or implied.get(spec.in_channels, "flow")
+    if modality not in FRAME_CHANNELS:
+        raise CheckpointError(f"modality={modality!r} is unknown; one of {', '.join(FRAME_CHANNELS)}")
     segment_length(modality, spec.in_channels)  # refuses a modality that has no such segments
     return default_input(spec.backbone, modality)
 
