@@ -269,7 +269,7 @@ def test_clips_of_another_model_are_refused(shape):
     ("execution", "message"),
     [
         ({"device": "ascend"}, "device ascend: .* DEVICE=cpu"),
-        ({"precision": "bf16"}, "precision bf16: Paddle has it on GPUs only; set precision to fp32"),
+        ({"precision": "bf16"}, "precision bf16: Paddle has it on GPUs only; set execution.precision=fp32"),
         ({"sync_batch_norm": True}, "sync_batch_norm: .* on GPUs only"),
         ({"distributed": True}, r"start with python -m paddle\.distributed\.launch"),
     ],

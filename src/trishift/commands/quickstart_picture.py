@@ -22,7 +22,7 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
         data: the folder of the gesture set.
         output: the quickstart's folder with its three runs.
         picture: the PNG to write.
-        frameworks: those of the relay, in order.
+        frameworks: those of the relay, in order; the first one trained everything else.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -32,10 +32,10 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
 
     preview = output / "gestures.png"
     write_preview(make_gestures(data), preview)
-    figure = Figure(figsize=(17, 10), layout="constrained")
+    figure = Figure(figsize=(17, 10.5), layout="constrained")
     FigureCanvasAgg(figure)
-    layout = [["clips", "clips", "curves"], ["confusion", "relay", "relay"]]
-    axes: dict[str, Axes] = figure.subplot_mosaic(layout, height_ratios=(1.25, 1))
+    layout = [["clips", "curves"], ["clips", "confusion"], ["relay", "relay"]]
+    axes: dict[str, Axes] = figure.subplot_mosaic(layout, width_ratios=(1.1, 1), height_ratios=(1, 1.3, 0.8))
     with Image.open(preview) as image:
         axes["clips"].imshow(np.asarray(image), interpolation="lanczos")
     axes["clips"].set_axis_off()
@@ -56,7 +56,7 @@ def _draw_curves(axes: Axes, output: Path) -> None:
     axes.text(1, 100 / 9 + 1, "chance", fontsize=8, color="grey")
     axes.set(xlabel="epoch", ylabel="top-1 on the validation clips (%)", ylim=(0, 102))
     axes.set_title("TSN sees frames, TSM and TRN see their order", fontsize=11)
-    axes.legend(loc="center right", frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.12), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -74,18 +74,19 @@ def _draw_confusion(axes: Axes, run: Path) -> None:
                 str(count),
                 ha="center",
                 va="center",
-                fontsize=7,
+                fontsize=8,
                 color="white" if row == column else "black",
             )
-    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
+    axes.set_xticks([])  # the same order as the rows
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
-    axes.set_title("TSM: true class (rows) against prediction", fontsize=11)
+    axes.set_title("TSM: true class (rows) against prediction (columns, same order)", fontsize=11)
 
 
 def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
     from trishift.commands.quickstart import losses
 
-    solo, relay = losses(output / "solo"), losses(output / "relay")
+    relay = losses(output / "relay")
+    solo = losses(output / "tsm")[: len(relay)]
     axes.plot(range(len(solo)), solo, color="#c4ccd4", linewidth=5, label=f"{frameworks[0]} alone")
     steps = len(relay) // len(frameworks)
     for number, (framework, colour) in enumerate(zip(frameworks, COLOURS.values(), strict=False)):

@@ -18,6 +18,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from trishift.data.frames import FrameFolder, FrameSource
@@ -125,6 +126,7 @@ class VideoFile(FrameSource):
         self.announced_frames = self._stream.frames or None
         self._size = (self._stream.codec_context.width, self._stream.codec_context.height)
         self._kept: list[VideoFrame] | None = None
+        self._reformatter = VideoReformatter()
         try:
             self._index: PacketIndex | None = index_packets(self._container, self._stream)
             self.num_frames = self._scan() if self._index is None else len(self._index.pts)
@@ -238,8 +240,9 @@ class VideoFile(FrameSource):
     def _picture(self, frame: VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB, upright; a frame of another size than the header's is scaled to that."""
         width, height = self._size
-        pixels = frame.to_ndarray(format="rgb24", width=width or frame.width, height=height or frame.height)
-        return np.rot90(pixels, _quarter_turns(frame))
+        # One reformatter for all frames: a frame's own one would set FFmpeg's scaler up anew for each of them.
+        pixels = self._reformatter.reformat(frame, width or frame.width, height or frame.height, "rgb24", threads=1)
+        return np.rot90(pixels.to_ndarray(), _quarter_turns(frame))
 
 
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:

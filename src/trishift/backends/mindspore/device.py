@@ -7,6 +7,7 @@ import logging
 import mindspore
 
 from trishift.backends.base import Execution
+from trishift.backends.unsupported import check_execution
 from trishift.errors import FrameworkError
 
 _TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
@@ -23,13 +24,7 @@ def select_device(execution: Execution) -> None:
     Raises:
         FrameworkError: there is none, or it lacks what is asked for.
     """
-    if execution.device == "cpu":
-        if execution.precision == "bf16":
-            raise FrameworkError("precision bf16: MindSpore has no bf16 convolutions on CPUs; set precision to fp32")
-        if execution.sync_batch_norm:
-            raise FrameworkError(
-                "sync_batch_norm: MindSpore has it on Ascend only; set execution.sync_batch_norm=false"
-            )
+    check_execution("mindspore", execution)
     logging.disable(logging.ERROR)  # MindSpore logs pages about missing libraries; the error below says it in a line
     try:
         mindspore.set_device(_TARGETS[execution.device])

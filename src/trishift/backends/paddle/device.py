@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from trishift.backends.base import Execution
+from trishift.backends.unsupported import check_execution
 from trishift.errors import FrameworkError
 
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
@@ -22,17 +23,10 @@ def select_device(execution: Execution, local_rank: int = 0) -> None:
     """
     import paddle
 
+    check_execution("paddle", execution)
     if execution.device == "cpu":
-        if execution.precision != "fp32":
-            raise FrameworkError(f"precision {execution.precision}: Paddle has it on GPUs only; set precision to fp32")
-        if execution.sync_batch_norm:
-            raise FrameworkError("sync_batch_norm: Paddle has it on GPUs only; set execution.sync_batch_norm=false")
         paddle.set_device("cpu")
         return
-    if execution.device != "gpu":
-        raise FrameworkError(
-            f"device {execution.device}: the Paddle backend runs on cpu and gpu; set DEVICE=cpu or DEVICE=gpu"
-        )
     if not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
         raise FrameworkError("device gpu: paddle finds no CUDA device; install paddlepaddle-gpu or set DEVICE=cpu")
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # fp32 means float32; bf16 is the fast choice

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import torch
 
+from trishift.backends.base import Execution
+from trishift.backends.unsupported import check_execution
 from trishift.errors import FrameworkError
 
 
-def select_device(device: str, local_rank: int = 0) -> torch.device:
-    """The torch device of an `Execution.device`.
+def select_device(execution: Execution, local_rank: int = 0) -> torch.device:
+    """The torch device of an `Execution`.
 
     Raises:
-        FrameworkError: there is none.
+        FrameworkError: there is none, or it lacks what is asked for.
     """
-    if device == "cpu":
+    check_execution("pytorch", execution)
+    if execution.device == "cpu":
         return torch.device("cpu")
-    if device != "gpu":
-        raise FrameworkError(f"device {device}: the PyTorch backend runs on cpu and gpu; set DEVICE=cpu or DEVICE=gpu")
     if not torch.cuda.is_available():
         raise FrameworkError("device gpu: torch finds no CUDA device; install a CUDA build of it or set DEVICE=cpu")
     torch.cuda.set_device(local_rank)

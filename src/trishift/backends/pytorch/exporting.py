@@ -122,7 +122,7 @@ class Program:
     """A torch.export program."""
 
     def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
-        self._device = select_device(execution.device)
+        self._device = select_device(execution)
         program = torch.export.load(path)
         self._module = move_to_device_pass(program, self._device).module()
 

@@ -30,7 +30,7 @@ from trishift.backends.pytorch.losses import loss
 from trishift.backends.pytorch.optimizer import Optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.streaming import StreamingRecognizer
-from trishift.errors import FrameworkError, RecipeError, TrainingError
+from trishift.errors import RecipeError, TrainingError
 from trishift.initialization import initial_tensors
 from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
@@ -51,7 +51,7 @@ class Session:
         self.spec = spec
         self.execution = execution
         self._ranks = Ranks(execution.distributed, execution.device)
-        self._device = select_device(execution.device, self._ranks.local_rank)
+        self._device = select_device(execution, self._ranks.local_rank)
         self.network = self._build(seed)
         self._model = compile_network(self.network, execution.compile)
         self._parallel: nn.Module = self._model
@@ -65,8 +65,6 @@ class Session:
         infos, shapes = naming.parameter_infos(network), naming.tensor_shapes(network)
         naming.load_tensors(network, initial_tensors(infos, shapes, seed))
         if self.execution.sync_batch_norm:
-            if self._device.type == "cpu":
-                raise FrameworkError("sync_batch_norm: torch has it on GPUs only; set execution.sync_batch_norm=false")
             network = batch_norm.synchronize(network)
         network.to(self._device)
         if self.execution.channels_last:

@@ -1,0 +1,231 @@
+"""What fine-tuning brings on real clips: UT-Interaction (120 clips, 6 classes, Ryoo & Aggarwal, SDHA 2010).
+
+    python -m benchmarks.interactions probe CLIPS WEIGHTS       linear classifiers on frozen ImageNet features
+    python -m benchmarks.interactions folds CLIPS WEIGHTS       TSN, TSM and TRN, 5 folds by sequence
+    python -m benchmarks.interactions reversed CLIPS WEIGHTS    which way does the clip run? TSN against TSM
+    python -m benchmarks.interactions sources CLIPS WEIGHTS     the same recipe on videos and on extracted frames
+
+CLIPS is the folder with one folder per class and `labels.csv` (columns path, label, sequence), WEIGHTS a MobileNetV2
+file. Everything is done by `trishift prepare` and `trishift train` with configs/custom/finetune.yaml; an accuracy is
+that of the last epoch, never of the best one. Runs that are done are not repeated; `key=value` overrides the recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean, pstdev
+
+import numpy as np
+
+CONFIG = Path(__file__).parents[1] / "configs" / "custom" / "finetune.yaml"
+FOLDS = 5
+SHORT_SIDE = 128
+PIXELS = ["input.mean=[0.5,0.5,0.5]", "input.std=[0.5,0.5,0.5]"]  # of the MobileNetV2 that TensorFlow published
+MODELS = {
+    "tsn": ["model.shift=null"],
+    "tsm": [],
+    "trn": ["model.shift=null", "model.head.consensus=multiscale_relation"],
+}
+
+
+def trishift(*arguments: str, log: Path | None = None) -> None:
+    """Run a command of the package; its output goes to a file, if there is one."""
+    output = log.open("w") if log else None
+    subprocess.run([sys.executable, "-m", "trishift", *arguments], check=True, stdout=output, stderr=output)
+
+
+def prepare(clips: Path, lists: Path) -> None:
+    """Lists of five folds, no sequence in two of them."""
+    if not (lists / "labels.txt").is_file():
+        groups = ["--groups", "labels.csv:sequence"]
+        trishift("prepare", "folder", str(clips), "--output", str(lists), *groups, "--folds", str(FOLDS))
+
+
+def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Namespace, overrides: list[str]) -> float:
+    """Top-1 of the last epoch of a run, which is made unless it is there."""
+    metrics = run / "metrics.jsonl"
+    if not (run / "done").is_file():
+        run.mkdir(parents=True, exist_ok=True)
+        trishift(
+            "train", "--config", str(CONFIG), "--framework", options.framework, "--output", str(run),
+            f"data.root={lists.absolute()}", f"data.clips={clips.absolute()}",
+            f"data.train_list=train_{fold}.txt", f"data.val_list=val_{fold}.txt",
+            f"train.initial_weights={options.weights.absolute()}", *PIXELS,
+            "data.cache=true", *overrides, *options.overrides, log=run / "log.txt",
+        )  # fmt: skip
+        (run / "done").touch()
+    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    return float([record["top1"] for record in records if record["kind"] == "evaluation"][-1])
+
+
+def run_folds(options: argparse.Namespace) -> None:
+    """TSN and TSM on every fold, TRN on the first."""
+    lists = options.work / "folds"
+    prepare(options.clips, lists)
+    print("| model | top-1 of each fold | mean | spread |\n|---|---|---|---|", flush=True)
+    for model in options.models:
+        folds = range(1 if model == "trn" else options.folds)
+        name = f"{options.name}{model}"
+        tops = [train(options.work / f"{name}-{i}", lists, options.clips, i, options, MODELS[model]) for i in folds]
+        each = ", ".join(f"{top:.1%}" for top in tops)
+        print(f"| {model.upper()} | {each} | {fmean(tops):.1%} | {pstdev(tops):.1%} |", flush=True)
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """All frames of a video, (F, h, w, 3) uint8, with the short side at 128 pixels."""
+    from PIL import Image
+
+    from trishift.data.video import open_clip
+
+    with open_clip(path) as source:
+        frames = source.read(np.arange(source.num_frames))
+    scale = SHORT_SIDE / min(frames.shape[1:3])
+    width, height = (2 * round(side * scale / 2) for side in (frames.shape[2], frames.shape[1]))
+    return np.stack([np.asarray(Image.fromarray(frame).resize((width, height))) for frame in frames])
+
+
+def reverse(clips: Path, output: Path) -> None:
+    """Every clip forward and backward, with frames that decode to the same pixels both ways."""
+    from trishift.data.gestures.encoding import write_clip
+
+    with (clips / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    written = []
+    for row in rows:
+        frames = read_frames(clips / row["path"])
+        for direction, ordered in (("forward", frames), ("backward", frames[::-1])):
+            path = Path(direction) / f"{row['label']}_{Path(row['path']).stem}.mp4"
+            (output / path).parent.mkdir(parents=True, exist_ok=True)
+            write_clip(output / path, ordered)
+            written.append((path, row["sequence"]))
+    with (output / "labels.csv").open("w", encoding="utf-8") as file:
+        file.write("path,sequence\n" + "".join(f"{path},{sequence}\n" for path, sequence in written))
+
+
+def run_reversed(options: argparse.Namespace) -> None:
+    """TSN against TSM where only the order of the frames tells the two classes apart."""
+    clips, lists = options.work / "reversed", options.work / "reversed-lists"
+    if not (clips / "labels.csv").is_file():
+        reverse(options.clips, clips)
+    prepare(clips, lists)
+    flat = ["data.augmentation.flip=mirror"]
+    print("| model | top-1 of each fold |\n|---|---|", flush=True)
+    for model in ("tsn", "tsm"):
+        name = f"{options.name}reversed-{model}"
+        runs = [options.work / f"{name}-{i}" for i in range(options.folds)]
+        tops = [train(run, lists, clips, i, options, [*MODELS[model], *flat]) for i, run in enumerate(runs)]
+        print(f"| {model.upper()} | {', '.join(f'{top:.1%}' for top in tops)} |", flush=True)
+
+
+def run_sources(options: argparse.Namespace) -> None:
+    """One epoch of TSM on videos and on the same frames as PNG files: the losses must be the same numbers."""
+    from PIL import Image
+
+    lists, frames, frame_lists = options.work / "folds", options.work / "frames", options.work / "frame-lists"
+    prepare(options.clips, lists)
+    frame_lists.mkdir(parents=True, exist_ok=True)
+    (frame_lists / "labels.txt").write_bytes((lists / "labels.txt").read_bytes())
+    for name in ("train_0.txt", "val_0.txt"):
+        lines = [line.rsplit(" ", 2) for line in (lists / name).read_text(encoding="utf-8").splitlines()]
+        for path, _, _ in lines:
+            save_frames(options.clips / path, (frames / path).with_suffix(""), Image)
+        text = "".join(f"{Path(path).with_suffix('')} {count} {label}\n" for path, count, label in lines)
+        (frame_lists / name).write_text(text, encoding="utf-8")
+    short = ["train.epochs=1"]
+    top_video = train(options.work / "sources-video", lists, options.clips, 0, options, short)
+    top_frames = train(options.work / "sources-frames", frame_lists, frames, 0, options, short)
+    losses = [step_losses(options.work / name) for name in ("sources-video", "sources-frames")]
+    print(f"videos: top-1 {top_video:.2%}, frames: top-1 {top_frames:.2%}; {len(losses[0])} step losses, "
+          f"{'all equal' if losses[0] == losses[1] else 'different'}")  # fmt: skip
+
+
+def save_frames(video: Path, folder: Path, image: type) -> None:
+    """Every frame of a video as a PNG file, unless they are there."""
+    from trishift.data.video import open_clip
+
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True)
+    with open_clip(video) as source:
+        for number, frame in enumerate(source.read(np.arange(source.num_frames)), 1):
+            image.fromarray(frame).save(folder / f"img_{number:05d}.png", compress_level=1)  # type: ignore[attr-defined]
+
+
+def step_losses(run: Path) -> list[float]:
+    """The training loss of every step."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [record["loss"] for record in records if record["kind"] == "train"]
+
+
+def run_probe(options: argparse.Namespace) -> None:
+    """Logistic regression on the features of frozen frames, averaged and in order."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    lists = options.work / "folds"
+    prepare(options.clips, lists)
+    features = frame_features(options.clips, options.weights, lists)
+    shapes = {"frames averaged": lambda x: x.mean(0), "frames in order": lambda x: x.reshape(-1)}
+    print("| features | top-1 of each fold | mean |\n|---|---|---|")
+    for name, shape in shapes.items():
+        tops = []
+        for fold in range(FOLDS):
+            parts = [read_records(lists / f"{part}_{fold}.txt") for part in ("train", "val")]
+            (x, y), (test_x, test_y) = (
+                (np.stack([shape(features[path]) for path, _ in part]), [label for _, label in part]) for part in parts
+            )
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000)).fit(x, y)
+            tops.append(float(model.score(test_x, test_y)))
+        print(f"| {name} | {', '.join(f'{top:.1%}' for top in tops)} | {fmean(tops):.1%} |")
+
+
+def read_records(path: Path) -> list[tuple[str, int]]:
+    """Paths and classes of a list."""
+    lines = [line.rsplit(" ", 2) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(name, int(label)) for name, _, label in lines]
+
+
+def frame_features(clips: Path, weights: Path, lists: Path) -> dict[str, np.ndarray]:
+    """Path to pooled features (8, 1280) of the frames that TSM's test sampling takes."""
+    import trishift
+    from trishift.data.dataset import ClipDataset, DataSpec
+    from trishift.data.lists import read_list
+    from trishift.data.protocol import Protocol
+    from trishift.recipe import load_recipe
+
+    recipe = load_recipe(CONFIG, [*PIXELS, "model.shift=null"])
+    model = trishift.load(weights, num_segments=recipe.model.num_segments)
+    found = {}
+    for name in ("train_0.txt", "val_0.txt"):
+        records = read_list(lists / name, clips)
+        dataset = ClipDataset(records, model.labels, DataSpec(), recipe.input, recipe.model, Protocol())
+        for index, (path, _) in enumerate(read_records(lists / name)):
+            found[path] = model.features(dataset.load(index).clips, ["pooled"])["pooled"][0]
+    return found
+
+
+def main() -> None:
+    """Parse and run one of the comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    runs = {"probe": run_probe, "folds": run_folds, "reversed": run_reversed, "sources": run_sources}
+    parser.add_argument("what", choices=runs)
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("overrides", nargs="*", help="section.key=value")
+    parser.add_argument("--work", type=Path, default=Path("runs/interactions"), help="default: runs/interactions")
+    parser.add_argument("--framework", default="pytorch")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="how many of the five folds to run")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--name", default="", help="prefix of the runs' names, to try other settings")
+    options = parser.parse_intermixed_args()
+    runs[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
