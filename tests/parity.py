@@ -68,7 +68,7 @@ def cases() -> tuple[Case, ...]:
     block, uni = ShiftSpec(placement="block"), ShiftSpec(direction="unidirectional")
     multiscale = HeadSpec("multiscale_relation", relation_width=32)
     return (
-        Case("tsn resnet18", _resnet(18)),
+        Case("tsn resnet18 flow", _resnet(18, in_channels=10)),
         Case("tsm resnet18 block", _resnet(18, shift=block), FULL_BN, compiled=True),
         Case("tsm resnet18 past first", _resnet(18, shift=ShiftSpec(order="past_first", div=4))),
         Case("tsm resnet50", _resnet(50, shift=ShiftSpec())),

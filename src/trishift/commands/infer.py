@@ -13,6 +13,7 @@ from trishift.commands.arguments import (
     import_options,
     make_parser,
 )
+from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.errors import DataError
 
 EXAMPLES = """\
@@ -21,7 +22,6 @@ EXAMPLES = """\
   trishift infer --checkpoint best.safetensors --output predictions.csv folder_of_videos/ -- -odd-name.mp4
   trishift infer --checkpoint best.onnx --runtime openvino clip.mp4
 """
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".ts", ".gif", ".flv", ".wmv"}
 
 
 def main(arguments: list[str]) -> None:

@@ -13,6 +13,7 @@ EXAMPLES = """\
   trishift prepare kinetics downloads/k400 --output data/kinetics --reencode --workers 16
   trishift prepare ucf101 downloads/ucf101 --output data/ucf101 --split 2
   trishift prepare gestures data/gestures
+  trishift prepare flow data/ucf101/train.txt data/ucf101/val.txt --output data/ucf101/flow
   trishift prepare folder my_clips --output data/custom
   trishift prepare folder my_clips --output data/custom --folds 5 --groups 'labels.csv:sequence'
   trishift prepare folder my_clips --output data/custom --groups '_(person[0-9]+)_'
@@ -38,9 +39,10 @@ def main(arguments: list[str]) -> None:
         _add_dataset(kinds.add_parser(name, help=title), name, has_videos)
     _add_folder(kinds.add_parser("folder", help="a folder that holds one folder of clips per class"))
     _add_gestures(kinds.add_parser("gestures", help="the built-in hand gestures"))
+    _add_flow(kinds.add_parser("flow", help="the optical flow of the clips of lists"))
     _add_unpack(kinds.add_parser("unpack", help="only unpack archives, also those that come in parts"))
     options = parser.parse_args(arguments)
-    run = {"gestures": _gestures, "folder": _folder, "unpack": _unpack}
+    run = {"gestures": _gestures, "folder": _folder, "flow": _flow, "unpack": _unpack}
     run.get(options.kind, _dataset)(options)
 
 
@@ -166,3 +168,31 @@ def _folder(options: argparse.Namespace) -> None:
     )
     print(report)
     print(f"written: labels.txt, train.txt, val.txt and report.json in {options.output}")
+
+
+def _add_flow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("lists", type=Path, nargs="+", metavar="LIST", help="list of clips, such as train.txt")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the flow and its lists")
+    parser.add_argument("--clips", type=Path, help="folder of the lists' paths; default: that of each list")
+    parser.add_argument("--labels", type=Path, help="class names, for lists that name classes")
+    parser.add_argument(
+        "--method", choices=("dis", "tvl1"), default="dis", help="tvl1 needs opencv-contrib; default: dis"
+    )
+    parser.add_argument("--short-side", type=int, default=256, metavar="PIXELS", help="of the frames; default: 256")
+    parser.add_argument(
+        "--template",
+        default="flow_{}_{:05d}.jpg",
+        help="file names: {} is x or y; without it, x is red and y is green; default: flow_{}_{:05d}.jpg",
+    )
+    parser.add_argument("--workers", type=int, help="threads; default: one per core")
+
+
+def _flow(options: argparse.Namespace) -> None:
+    from trishift.data.lists import read_labels
+    from trishift.data.prepare.flow import FlowOptions, prepare_flow
+
+    settings = FlowOptions(options.method, options.short_side, options.template, options.workers)
+    names = read_labels(options.labels) if options.labels else None
+    report = prepare_flow(options.lists, options.output, clips=options.clips, class_names=names, options=settings)
+    print(report)
+    print(f"written: {', '.join(report.lists)} and report.json in {options.output}")

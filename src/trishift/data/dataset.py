@@ -13,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from trishift.data.flow import open_flow
+from trishift.data.frames import FrameSource
 from trishift.data.lists import VideoRecord, read_labels, read_list
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import SamplingSpec, sample
@@ -41,7 +43,8 @@ class DataSpec:
             list's own folder.
         train_list, val_list: lists of clips, see `lists.read_list`.
         labels: file of class names, see `lists.read_labels`; without one, classes are called by their numbers.
-        template: file name of a frame in a frame folder (`img_{:05d}.jpg`); None finds it out.
+        template: file name of a frame in a frame folder (`img_{:05d}.jpg`), or of flow (`flow.picture_templates`); None
+            finds it out.
         sampling: frames of a training clip.
         augmentation: crops and flips in training.
         multi_label: targets are K zeros and ones; always so where a clip of a list has several labels.
@@ -212,12 +215,16 @@ class ClipDataset:
         if self._data.cache:
             frames, fps = self._cached(index)
             return frames[choose(len(frames), fps)]
-        with open_clip(self._records[index].path, template=self._data.template) as source:
+        with self._open(index) as source:
             return source.read(choose(source.num_frames, source.fps))
+
+    def _open(self, index: int) -> FrameSource:
+        opener = open_flow if self._input.modality == "flow" else open_clip
+        return opener(self._records[index].path, template=self._data.template)
 
     def _cached(self, index: int) -> tuple[np.ndarray, float | None]:
         if index not in self._cache:
-            with open_clip(self._records[index].path, template=self._data.template) as source:
+            with self._open(index) as source:
                 self._cache[index] = source.read(range(source.num_frames)), source.fps
         return self._cache[index]
 

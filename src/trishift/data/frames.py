@@ -17,6 +17,9 @@ from trishift.errors import DataError
 
 _WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv", ".gif"}
+)
 _Source = TypeVar("_Source", bound="FrameSource")
 
 
@@ -71,6 +74,9 @@ class FrameFolder(FrameSource):
         path: the folder.
         template: file name with one number in braces (`img_{:05d}.jpg`); None: found out from the files.
 
+    Attributes:
+        first: number of the first picture.
+
     Raises:
         DataError: there are no such pictures, or some in between are missing.
     """
@@ -83,7 +89,7 @@ class FrameFolder(FrameSource):
         except OSError as error:
             raise DataError(f"{self.path}: the frame folder cannot be read ({error.strerror})") from None
         self.template = template or _detect_template(self.path, names)
-        self._first, self.num_frames = _number_range(self.path, names, self.template)
+        self.first, self.num_frames = _number_range(self.path, names, self.template)
 
     def _read(self, wanted: list[int]) -> np.ndarray:
         pictures = {index: self._picture(index) for index in sorted(set(wanted))}
@@ -93,7 +99,7 @@ class FrameFolder(FrameSource):
         return np.stack([pictures[index] for index in wanted]) if wanted else np.empty((0, 0, 0, 3), np.uint8)
 
     def _picture(self, index: int) -> np.ndarray:
-        file = self.path / self.template.format(index + self._first)
+        file = self.path / self.template.format(index + self.first)
         try:
             with Image.open(file) as picture:
                 return _rgb(picture)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from trishift.data.opencv import import_opencv
 from trishift.errors import FrameworkError
-from trishift.streaming.sources import import_opencv
 from trishift.streaming.watching import Observation
 
 _TITLE = "trishift"
@@ -15,7 +15,7 @@ _BAR = 0.12  # of the picture's height
 
 def annotate(image: np.ndarray, observation: Observation) -> np.ndarray:
     """A copy of a picture (H, W, 3) uint8 RGB with class and probability in a bar below it: (H', W, 3) uint8 RGB."""
-    cv2 = import_opencv("overlays")
+    cv2 = import_opencv("overlays need")
     height, width = image.shape[:2]
     bar = np.zeros((max(24, round(_BAR * height)), width, 3), np.uint8)
     text = f"{observation.name}  {observation.probability:.0%}"
@@ -38,7 +38,7 @@ class Window:
     """
 
     def __init__(self) -> None:
-        self._cv2 = import_opencv("overlays")
+        self._cv2 = import_opencv("overlays need")
         try:
             self._cv2.namedWindow(_TITLE, self._cv2.WINDOW_NORMAL)
         except self._cv2.error:

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -16,8 +15,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from trishift.data.opencv import import_opencv
 from trishift.data.video import open_clip, stream_frames
-from trishift.errors import DataError, FrameworkError
+from trishift.errors import DataError
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
 _UNKNOWN_FPS = 30.0  # of pictures without times
@@ -156,7 +156,7 @@ class OpenCvCamera(Source):
     def __init__(self, device: int | str) -> None:
         self.name = f"camera {device}"
         self._device = device
-        self._cv2 = import_opencv("cameras")
+        self._cv2 = import_opencv("cameras need")
 
     def frames(self) -> Iterator[Frame]:
         """All pictures until the camera stops; DataError if it is absent."""
@@ -173,19 +173,6 @@ class OpenCvCamera(Source):
                 number += 1
         finally:
             capture.release()
-
-
-def import_opencv(purpose: str) -> Any:
-    """The module cv2.
-
-    Raises:
-        FrameworkError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError:
-        raise FrameworkError(f"{purpose} need OpenCV; run: pip install 'trishift[demo]'") from None
-    return cv2
 
 
 def paced(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trishift.backends import open_session
 from trishift.backends.base import Session
 from trishift.checkpoints import import_weights
@@ -101,6 +103,7 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
     if session.rank == 0:
         print(report.summary())
     tensors, shapes = dict(checkpoint.tensors), session.tensor_shapes()
+    adapt_stem(tensors, session)
     own = session.dump_tensors()
     for name in shapes:
         new_head = recipe.train.new_head and name.startswith("head.")
@@ -112,6 +115,19 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
         hint = "; set train.new_head=true to train a new head" if wrong[0].startswith("head.") else ""
         raise CheckpointError(f"{path}: {wrong[0]} is {found}, but the recipe's model needs {shapes[wrong[0]]}{hint}")
     session.load_tensors({name: tensors[name] for name in shapes})
+
+
+def adapt_stem(tensors: dict[str, np.ndarray], session: Session) -> None:
+    """Make the first convolution of an RGB network see other channels: each gets the mean over the colours (TSN).
+
+    The result is not rescaled; where it matters, the batch norm behind it adapts.
+    """
+    stem = next(info.name for info in session.parameters() if info.layer == "conv")
+    channels = session.tensor_shapes()[stem][1]
+    if stem in tensors and tensors[stem].shape[1] == 3 != channels:
+        tensors[stem] = np.repeat(tensors[stem].mean(axis=1, keepdims=True), channels, axis=1)
+        if session.rank == 0:
+            print(f"{stem}: the mean over 3 colours, for {channels} channels")
 
 
 def print_summary(recipe: Recipe, session: Session, train_set: ClipDataset, val_set: ClipDataset) -> None:

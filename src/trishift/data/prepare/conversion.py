@@ -85,12 +85,12 @@ def _remove(path: Path) -> None:
 def _write_frames(source: Path, folder: Path, conversion: Conversion) -> int:
     folder.mkdir()
     count = 0
-    for count, picture in enumerate(_pictures(source, conversion.short_side), 1):
+    for count, picture in enumerate(pictures(source, conversion.short_side), 1):
         Image.fromarray(picture).save(folder / conversion.template.format(count), quality=_JPEG_QUALITY)
     return count
 
 
-def _pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
+def pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
     """(H, W, 3) uint8, upright; all of the size of the first one."""
     size = None
     for frame, turns in stream_frames(source):

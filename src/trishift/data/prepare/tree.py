@@ -8,12 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.data.prepare.archives import is_archive
 from trishift.errors import DataError
 
-_VIDEOS = frozenset(
-    {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv"}
-)
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _CONVERTED = re.compile(r"(frames|videos)-\d+")
 
@@ -56,7 +54,7 @@ class Tree:
             suffix = dot + extension.lower()
             if suffix in _PICTURES:
                 has_pictures = True
-            elif suffix in _VIDEOS:
+            elif suffix in VIDEO_SUFFIXES:
                 self._clips[stem].append(parent / name)
             else:
                 self._files.append(parent / name)
@@ -110,4 +108,4 @@ def _lies_in(path: Path, folders: tuple[str, ...]) -> bool:
 def _preference(path: Path) -> tuple[bool, bool, bool, str]:
     is_replacement = any(part.startswith("replacement") for part in path.parts)
     is_converted = any(_CONVERTED.fullmatch(part) for part in path.parts)
-    return is_converted, not is_replacement, path.suffix.lower() not in _VIDEOS, path.as_posix()
+    return is_converted, not is_replacement, path.suffix.lower() not in VIDEO_SUFFIXES, path.as_posix()

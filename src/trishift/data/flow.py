@@ -1,0 +1,196 @@
+"""Optical flow of a clip as pictures: extracted into a folder, or computed from the frames of a video.
+
+Picture i tells how far each pixel moves from frame i to frame i + 1, in 8 bits a direction: 255 * (v + 20) / 40 (TSN's
+extraction, Wang et al. 2016, arXiv:1608.00859). 128 is rest; what moves by more than 20 pixels is cut off.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from trishift.data.frames import FrameFolder, FrameSource
+from trishift.data.opencv import import_opencv
+from trishift.data.transforms import resize, resized_size
+from trishift.data.video import VideoFile
+from trishift.errors import DataError, FrameworkError
+
+BOUND = 20.0  # pixels a frame
+SHORT_SIDE = 256  # of the frames that flow is computed from; smaller ones are not enlarged
+Method = Literal["dis", "tvl1"]
+
+_PAIR = re.compile(r"(?P<head>(?:.*[^A-Za-z])?)[xy](?P<tail>[^A-Za-z\d]*)(?P<number>0*[01])(?P<suffix>\.\w+)")
+_BOTH = re.compile(r"(?P<head>flow\D*)(?P<number>0*[01])(?P<suffix>\.\w+)")
+_FRAMES_AT_ONCE = 32  # that a video keeps decoded
+
+
+def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
+    """The flow of a clip; its `read` gives (n, H, W, 2) uint8, x and y.
+
+    Args:
+        path: a folder of flow pictures, or a video, whose flow is computed when it is read. A folder called by a number
+            may be given with fewer zeros (Something-Something V1).
+        template: file names in a folder, see `picture_templates`; found out if None.
+
+    Raises:
+        DataError: there is no such clip, pictures of a direction or in between are missing, or nothing can be decoded.
+        FrameworkError: a video's flow needs OpenCV.
+    """
+    path = Path(path)
+    if not path.exists() and path.name.isdecimal():
+        path = path.with_name(path.name.zfill(6))
+    return FlowFolder(path, template) if path.is_dir() else VideoFlow(path)
+
+
+def picture_templates(template: str, folder: str) -> tuple[str, ...]:
+    """File names of the pictures in a folder, with one number in braces: those of x and of y, or those of both.
+
+    The originals' templates: `flow_{}_{:05d}.jpg` (UCF101, HMDB51; `{}` is x or y, the other the number of the step),
+    `{:06d}-{}_{:05d}.jpg` (Something-Something V1; the first is the folder's number) and `{:06d}.jpg`
+    (Something-Something V2; red is x, green is y).
+    """
+    try:
+        fields = [spec or "" for _, name, spec, _ in string.Formatter().parse(template) if name is not None]
+        step = max(place for place, spec in enumerate(fields) if spec)
+        directions = ("x", "y") if "" in fields else ("",)
+        values = [
+            [_Later() if place == step else int(folder) if spec else axis for place, spec in enumerate(fields)]
+            for axis in directions
+        ]
+        return tuple(template.format(*each) for each in values)
+    except (IndexError, KeyError, ValueError):
+        raise DataError(
+            f"flow template {template!r} does not fit folder {folder!r}; write the direction as {{}}, the step as a "
+            "number and before it a folder that is a number, as in flow_{}_{:05d}.jpg"
+        ) from None
+
+
+class _Later:
+    """A number that is not known yet: formatting it leaves its place."""
+
+    def __format__(self, spec: str) -> str:
+        return f"{{:{spec}}}"
+
+
+class FlowFolder(FrameSource):
+    """A folder of flow pictures, a grey one for x and one for y a step, or one in colours that shows both."""
+
+    def __init__(self, path: str | Path, template: str | None = None) -> None:
+        self.path = Path(path)
+        self.fps = None
+        templates = picture_templates(template, self.path.name) if template else _detect_templates(self.path)
+        self._directions = [FrameFolder(self.path, each) for each in templates]
+        if len({(each.first, each.num_frames) for each in self._directions}) > 1:
+            counts = " and ".join(f"{each.num_frames} called {each.template}" for each in self._directions)
+            raise DataError(f"{self.path}: flow without its pair: {counts}; extract the flow again")
+        self.num_frames = self._directions[0].num_frames
+
+    def _read(self, wanted: list[int]) -> np.ndarray:
+        pictures = [each.read(wanted) for each in self._directions]
+        if len(pictures) == 1:
+            return pictures[0][..., :2]
+        if pictures[0].shape != pictures[1].shape:
+            raise DataError(f"{self.path}: the pictures of x and y differ in size; extract the flow again")
+        return np.stack([each[..., 0] for each in pictures], axis=-1)
+
+
+def _detect_templates(folder: Path) -> tuple[str, ...]:
+    names = sorted(entry.name for entry in folder.iterdir())
+    for pattern, directions in ((_PAIR, ("x", "y")), (_BOTH, ("",))):
+        for name in names:
+            if match := pattern.fullmatch(name):
+                head, digits = match["head"], len(match["number"])
+                tail = match.groupdict().get("tail", "")
+                return tuple(f"{head}{axis}{tail}{{:0{digits}d}}{match['suffix']}" for axis in directions)
+    raise DataError(
+        f"{folder}: holds no flow pictures (such as flow_x_00001.jpg and flow_y_00001.jpg); extract them with "
+        "trishift prepare flow, or name them with data.template"
+    )
+
+
+class VideoFlow(FrameSource):
+    """The flow of a video, computed for the steps that are read, at a short side of at most 256 pixels."""
+
+    def __init__(self, path: str | Path, method: Method = "dis") -> None:
+        self.path = Path(path)
+        self._video = VideoFile(path)
+        self.fps = self._video.fps
+        self.num_frames = self._video.num_frames - 1
+        self._method = method
+        if self.num_frames < 1:
+            self._video.close()
+            raise DataError(f"{self.path}: has a single frame and so no motion; leave it out")
+
+    def close(self) -> None:
+        """Close the video."""
+        self._video.close()
+
+    def _read(self, wanted: list[int]) -> np.ndarray:
+        estimate = flow_estimator(self._method)
+        steps = sorted(set(wanted))
+        pictures: dict[int, np.ndarray] = {}
+        for start in range(0, len(steps), _FRAMES_AT_ONCE):
+            some = steps[start : start + _FRAMES_AT_ONCE]
+            numbers = sorted({number for step in some for number in (step, step + 1)})
+            frames = dict(zip(numbers, _small(self._video.read(numbers)), strict=True))
+            pictures |= {step: _picture(estimate, frames[step], frames[step + 1], self.path) for step in some}
+        return np.stack([pictures[step] for step in wanted]) if wanted else np.empty((0, 0, 0, 2), np.uint8)
+
+
+def flow_pictures(frames: Iterable[np.ndarray], path: Path, method: Method = "dis") -> Iterator[np.ndarray]:
+    """(H, W, 2) uint8 for every two neighbours of (H, W, 3) uint8 RGB frames; errors name them by `path`."""
+    estimate = flow_estimator(method)
+    for before, after in pairwise(frames):
+        yield _picture(estimate, before, after, path)
+
+
+Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]  # two (H, W, 3) uint8 RGB frames to (H, W, 2) pixels
+
+
+def flow_estimator(method: Method) -> Estimator:
+    """A function that computes flow, for one thread.
+
+    `dis`: dense inverse search (Kroeger et al. 2016, arXiv:1603.03590), medium preset, a hundred times faster than
+    `tvl1`: dual TV-L1 (Zach et al. 2007), which the originals used, and which only opencv-contrib has.
+
+    Raises:
+        FrameworkError: OpenCV or its contributed part is not installed.
+    """
+    cv2 = import_opencv("optical flow needs")
+    cv2.setNumThreads(1)  # clips are computed side by side
+    if method == "dis":
+        algorithm: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    elif hasattr(cv2, "optflow"):
+        algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
+    else:
+        raise FrameworkError("tvl1 needs OpenCV's contributed part; run: pip install opencv-contrib-python-headless")
+
+    def estimate(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        grey = (cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (before, after))
+        flow: np.ndarray = algorithm.calc(*grey, None)
+        return flow
+
+    return estimate
+
+
+def _picture(estimate: Estimator, before: np.ndarray, after: np.ndarray, path: Path) -> np.ndarray:
+    height, width = before.shape[:2]
+    if min(height, width) < 12:
+        raise DataError(f"{path}: frames of {width} x {height} pixels are too small for optical flow")
+    return as_picture(estimate(before, after))
+
+
+def as_picture(flow: np.ndarray) -> np.ndarray:
+    """Pixels a frame to 8 bits, see the module's docstring."""
+    return np.rint((flow.clip(-BOUND, BOUND) + BOUND) * (255 / (2 * BOUND))).astype(np.uint8)
+
+
+def _small(frames: np.ndarray) -> np.ndarray:
+    height, width = frames.shape[1:3]
+    return frames if min(height, width) <= SHORT_SIDE else resize(frames, *resized_size(height, width, SHORT_SIDE))
