@@ -74,6 +74,10 @@ def cases() -> tuple[Case, ...]:
         Case("tsm resnet50", _resnet(50, shift=ShiftSpec())),
         Case("tsm resnet50 temporal pool", _resnet(50, shift=ShiftSpec(), temporal_pool=True), FULL_BN, compiled=True),
         Case("tsm resnet50 non-local", _resnet(50, shift=ShiftSpec(), non_local=True), size=32, compiled=True),
+        *(
+            Case(f"tsn resnet34 {form}", _resnet(34, non_local=True, non_local_form=form), FULL_BN, size=32)
+            for form in ("gaussian", "dot_product", "concatenation")
+        ),
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale), compiled=True),
         Case("trn resnet50", _resnet(50, head=HeadSpec("relation", relation_width=32, hidden_width=64)), FULL_BN),
         Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),

@@ -11,6 +11,8 @@ from trishift.spec import HeadSpec, ModelSpec, ShiftSpec
 MODELS = [
     ModelSpec("resnet10", 3, width=8, in_channels=10),
     ModelSpec("resnet34", 3, width=8, non_local=True, temporal_pool=True, shift=ShiftSpec()),
+    ModelSpec("resnet34", 3, width=8, non_local=True, non_local_form="gaussian"),
+    ModelSpec("resnet34", 3, width=8, non_local=True, non_local_form="concatenation"),
     ModelSpec("resnet50", 3, width=8, head=HeadSpec("relation", hidden_width=16, relation_width=8)),
     ModelSpec("mobilenet_v2", 3, shift=ShiftSpec()),
     ModelSpec("bn_inception", 3, 5, head=HeadSpec("multiscale_relation", relation_width=8)),

@@ -8,6 +8,9 @@ from tests import parity
 CHOSEN = (  # every family and backbone, with and without partial batch norm; docs/parity.md has all cases
     "tsm resnet18 block",
     "tsm resnet50 non-local",
+    "tsn resnet34 gaussian",
+    "tsn resnet34 dot_product",
+    "tsn resnet34 concatenation",
     "trn resnet18 multi-scale",
     "tsm mobilenet_v2 online",
     "trn bn_inception multi-scale",

@@ -16,6 +16,7 @@ from trishift.errors import TrishiftError
 COMMANDS = {
     "train": "train a recipe",
     "eval": "evaluate weights on a list of videos",
+    "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",
     "stream": "classify a camera, a network stream or a file frame by frame",
     "features": "write activations of named layers, one file a video",

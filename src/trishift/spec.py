@@ -24,6 +24,7 @@ Backbone = Literal[
     "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "bn_inception"
 ]
 RelationMode = Literal["expected", "all", "first", "sampled"]
+NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 Modality = Literal["rgb", "flow", "rgbdiff"]
 FRAME_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "rgbdiff": 3}  # of one frame before segments are stacked
 Shape = tuple[int, ...]
@@ -103,6 +104,8 @@ class ModelSpec:
         width: stem width of a ResNet (64 in all published ones; smaller makes toy models).
         shift: temporal shift, or None (TSN, TRN).
         non_local: the five non-local blocks of NL-TSM (ResNet-50 and deeper).
+        non_local_form: how they compare two positions, see the backends' `NonLocalBlock`; all published TSM but some of
+            mmaction2's are `embedded_gaussian`.
         temporal_pool: halve T by max-pooling before layer2 (ResNet).
         head: consensus or relations.
         dropout: probability of dropping a pooled feature in training.
@@ -117,6 +120,7 @@ class ModelSpec:
     width: int = 64
     shift: ShiftSpec | None = None
     non_local: bool = False
+    non_local_form: NonLocalForm = "embedded_gaussian"
     temporal_pool: bool = False
     head: HeadSpec = field(default_factory=HeadSpec)
     dropout: float = 0.5

@@ -19,6 +19,7 @@ OPTIONS = {
     "shift": "none (TSN), block or blockres (TSM)",
     "shift_div": "the shift moves 1/shift_div of the channels each way",
     "relations": "relations of a TRN in evaluation: expected, all, first or sampled",
+    "non_local_form": "mmaction2: embedded_gaussian or dot_product",
     "modality": "rgb, flow or rgbdiff",
     "labels": "class names: a file, `jester`, or `none`",
 }
@@ -28,6 +29,7 @@ _SEGMENTS = (
     re.compile(r"(?<!\d)1x1x(\d+)(?!\d)"),  # mmaction2: frames x interval x segments
     re.compile(r"(?<![a-z0-9])(\d+)f(?:rames?)?(?![a-z0-9])", re.IGNORECASE),
 )
+_NON_LOCAL = re.compile(r"nl[-_](embedded|dot)[-_]")
 _SHIFT = re.compile(r"_shift(\d+)_(blockres|block)(?![a-z])")
 
 
@@ -100,6 +102,8 @@ def _hints(path: Path) -> dict[str, Any]:
         for pattern in _SEGMENTS:
             if (found := pattern.search(name)) and int(found[1]):
                 hints.setdefault("num_segments", int(found[1]))
+        if found := _NON_LOCAL.search(name):
+            hints.setdefault("non_local_form", {"embedded": "embedded_gaussian", "dot": "dot_product"}[found[1]])
         words = set(re.split(r"[^a-z0-9]+", name.lower()))
         if found := _SHIFT.search(name):
             hints.setdefault("shift", found[2])

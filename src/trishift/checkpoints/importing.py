@@ -227,9 +227,10 @@ def describe_model(spec: ModelSpec) -> str:
         place = spec.shift.placement
         where = place if isinstance(place, str) else f"in {len(place)} blocks"
         words.append(f"{spec.shift.direction} shift 1/{spec.shift.div} {where}, {spec.shift.order.replace('_', ' ')}")
-    words += [
-        word for word, present in (("non-local", spec.non_local), ("temporal pool", spec.temporal_pool)) if present
-    ]
+    if spec.non_local:
+        words.append(f"non-local {spec.non_local_form.replace('_', ' ')}")
+    if spec.temporal_pool:
+        words.append("temporal pool")
     if spec.head.consensus != "average":
         words.append(spec.head.consensus.replace("_", " "))
     return ", ".join([*words, f"{spec.num_classes} classes" if spec.num_classes else "no head"])

@@ -17,7 +17,7 @@ from trishift.architectures import (
     InceptionBlock,
     inverted_residuals,
 )
-from trishift.spec import ModelSpec
+from trishift.spec import ModelSpec, NonLocalForm
 
 Layer = Literal["conv", "linear", "norm"]
 NORM_ROLES = ("weight", "bias", "running_mean", "running_var")
@@ -90,13 +90,15 @@ def _resnet(spec: ModelSpec) -> Iterator[TensorInfo]:
                 yield from _conv(f"backbone.{name}.downsample.0", (outputs, channels, 1, 1))
                 yield from _norm(f"backbone.{name}.downsample.1", outputs)
             if name in spec.non_local_blocks:
-                yield from _non_local(f"backbone.{name}.non_local", outputs)
+                yield from _non_local(f"backbone.{name}.non_local", outputs, spec.non_local_form)
             channels = outputs
 
 
-def _non_local(name: str, channels: int) -> Iterator[TensorInfo]:
-    for projection in ("theta", "phi", "g"):
+def _non_local(name: str, channels: int, form: NonLocalForm) -> Iterator[TensorInfo]:
+    for projection in ("g",) if form == "gaussian" else ("theta", "phi", "g"):
         yield from _conv(f"{name}.{projection}", (channels // 2, channels, 1, 1), bias=True)
+    if form == "concatenation":
+        yield from _conv(f"{name}.pair", (1, channels // 2 * 2, 1, 1))
     yield from _conv(f"{name}.out", (channels, channels // 2, 1, 1), bias=True)
     yield from _norm(f"{name}.bn", channels)
 

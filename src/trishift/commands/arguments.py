@@ -54,6 +54,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-segments", type=int, help="frames per clip, where the weights do not tell")
     parser.add_argument("--shift", choices=("none", "block", "blockres"), help="none for a TSN, else TSM's placement")
     parser.add_argument("--shift-div", type=int, help="the shift moves 1/DIV of the channels each way")
+    parser.add_argument("--non-local-form", choices=("embedded_gaussian", "dot_product"), help="mmaction2: non-local")
     parser.add_argument("--modality", choices=("rgb", "flow", "rgbdiff"), help="where the channels do not tell")
     parser.add_argument("--labels", metavar="FILE", help="class names: a file, `jester`, or `none`")
     parser.add_argument("--relations", choices=("expected", "all", "first", "sampled"), help="TRN: relations to use")
@@ -61,5 +62,5 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
 
 def import_options(options: argparse.Namespace) -> dict[str, Any]:
     """The given import options as keywords of `trishift.load`."""
-    names = ("dialect", "num_segments", "shift", "shift_div", "modality", "labels", "relations")
+    names = ("dialect", "num_segments", "shift", "shift_div", "non_local_form", "modality", "labels", "relations")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}

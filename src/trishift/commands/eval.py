@@ -74,11 +74,14 @@ def main(arguments: list[str]) -> None:
         for name, reason in evaluation.misses:
             print(f"missed {name}: {reason}")
         if options.output:
-            _write(evaluation, options.output, checkpoint=str(options.checkpoint), framework=model.session.framework)
+            write_evaluation(
+                evaluation, options.output, checkpoint=str(options.checkpoint), framework=model.session.framework
+            )
     model.session.close()
 
 
-def _write(evaluation: Evaluation, path: Path, **context: str) -> None:
+def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> None:
+    """Write result.json and what belongs beside it, and say so."""
     from trishift.evaluation.reports import write_confusion, write_result, write_scores
 
     path.parent.mkdir(parents=True, exist_ok=True)

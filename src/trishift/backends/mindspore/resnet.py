@@ -161,7 +161,9 @@ class ResNet(nn.Cell):
             stride=2 if stage > 1 and index == 0 else 1,
             shift=shift_at(spec, name, segments),
             shifts_identity=spec.shifts_identity,
-            non_local=NonLocalBlock(channels, segments) if name in spec.non_local_blocks else nn.Identity(),
+            non_local=NonLocalBlock(channels, segments, spec.non_local_form)
+            if name in spec.non_local_blocks
+            else nn.Identity(),
         )
 
     def stem(self, x: Tensor) -> Tensor:

@@ -1,36 +1,60 @@
-"""The non-local block (Wang et al. 2018, arXiv:1711.07971) of NL-TSM, embedded Gaussian version."""
+"""The non-local block (Wang et al. 2018, arXiv:1711.07971) of NL-TSM in all its forms."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trishift.spec import NonLocalForm
+
 
 class NonLocalBlock(nn.Module):
-    """x + BN(out(softmax(theta(x)^T phi(x)) g(x))) over all positions of all frames of a clip.
+    """x + BN(out(sum over j of f(x_i, x_j) g(x_j))), where i and j are positions in all frames of a clip.
 
-    The originals' 1x1x1 convolutions, (1, 2, 2) pooling and 3-D batch norm see each frame by itself, so they are
-    2-D layers here. The attention has no 1 / sqrt(C) factor, as in the original.
+    f is what the form says (as mmaction2 has it), n the number of j:
+
+        embedded_gaussian  softmax over j of theta(x_i)^T phi(x_j)
+        gaussian           softmax over j of x_i^T x_j
+        dot_product        theta(x_i)^T phi(x_j) / n
+        concatenation      relu(w^T [theta(x_i), phi(x_j)]) / n, w being the weights of `pair`
+
+    The originals' 1x1x1 convolutions, (1, 2, 2) pooling of j and 3-D batch norm see each frame by itself, so they are
+    2-D layers here. There is no factor 1 / sqrt(C), as in the originals.
     """
 
-    def __init__(self, channels: int, segments: int) -> None:
+    def __init__(self, channels: int, segments: int, form: NonLocalForm) -> None:
         super().__init__()
         self.segments = segments
+        self.form = form
         inner = channels // 2
-        self.theta = nn.Conv2d(channels, inner, 1)
-        self.phi = nn.Conv2d(channels, inner, 1)
+        if form != "gaussian":
+            self.theta = nn.Conv2d(channels, inner, 1)
+            self.phi = nn.Conv2d(channels, inner, 1)
         self.g = nn.Conv2d(channels, inner, 1)
+        if form == "concatenation":
+            self.pair = nn.Conv2d(2 * inner, 1, 1, bias=False)
         self.out = nn.Conv2d(inner, channels, 1)
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) in and out."""
-        query = self._positions(self.theta(x))
-        key = self._positions(F.max_pool2d(self.phi(x), 2))
+        embedded = self.form != "gaussian"
+        query = self._positions(self.theta(x) if embedded else x)
+        key = self._positions(F.max_pool2d(self.phi(x) if embedded else x, 2))
         value = self._positions(F.max_pool2d(self.g(x), 2))
-        y = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        y = self._compare(query, key, value)
         y = y.reshape(x.shape[0], x.shape[2], x.shape[3], -1).permute(0, 3, 1, 2)
         return x + self.bn(self.out(y))
+
+    def _compare(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The sum over j: (N, 1, I, C), (N, 1, J, C) and (N, 1, J, C') to (N, 1, I, C')."""
+        if self.form == "dot_product":  # in the cheaper order
+            return query @ (key.transpose(2, 3) @ value) / key.shape[2]
+        if self.form == "concatenation":
+            of_query, of_key = self.pair.weight.flatten().split(query.shape[3])
+            similarity = (query @ of_query)[..., None] + (key @ of_key)[..., None, :]
+            return F.relu(similarity) @ value / key.shape[2]
+        return F.scaled_dot_product_attention(query, key, value, scale=1.0)
 
     def _positions(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N, 1, T * H * W, C): one attention head over the positions of a clip."""

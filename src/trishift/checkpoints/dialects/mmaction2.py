@@ -14,11 +14,13 @@ from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names,
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
 from trishift.checkpoints.layout import TensorInfo
-from trishift.spec import ModelSpec
+from trishift.errors import CheckpointError
+from trishift.spec import ModelSpec, NonLocalForm
 
 _RULES = (
     (r"backbone\.(layer.*)\.non_local\.theta", r"\1.non_local_block.theta.conv"),
     (r"backbone\.(layer.*)\.non_local\.(phi|g)", r"\1.non_local_block.\2.0.conv"),
+    (r"backbone\.(layer.*)\.non_local\.pair", r"\1.non_local_block.concat_project.conv"),
     (r"backbone\.(layer.*)\.non_local\.out", r"\1.non_local_block.conv_out.conv"),
     (r"backbone\.(layer.*)\.non_local\.bn", r"\1.non_local_block.conv_out.bn"),
     (r"backbone\.(layer.*\.)?downsample\.0", r"\1downsample.conv"),
@@ -46,6 +48,20 @@ def _mobilenet(layer: str) -> str:
         return f"{_STAGED[block - 1]}.conv.{major}.{_PART[int(minor)]}"
     last = 1 if block == 1 else 2  # the projection's place among the block's convolutions
     return f"{_STAGED[block - 1]}.conv.{last}.{_PART[major - last]}"
+
+
+def _non_local_form(names: Names, answers: Answers) -> NonLocalForm:
+    """What the block's layers tell; those with two embeddings compare by attention or by dot product alone."""
+    if names.any(r"non_local_block\.concat_project\."):
+        form: NonLocalForm = answers.confirm("non_local_form", "concatenation")
+    elif not names.any(r"non_local_block\.theta\."):
+        form = answers.confirm("non_local_form", "gaussian")
+    else:
+        question = "how its non-local blocks compare: embedded_gaussian or dot_product"
+        form = answers.ask("non_local_form", question)
+        if form not in ("embedded_gaussian", "dot_product"):
+            raise CheckpointError(f"non_local_form={form!r}: the weights allow embedded_gaussian and dot_product")
+    return form
 
 
 class MMAction2(Dialect):
@@ -80,7 +96,9 @@ class MMAction2(Dialect):
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """Placement from the wrappers' marks, T from relations or asked for."""
-        model = replace(with_relation_head(model, names.shapes, r"cls_head."), non_local=names.any("non_local_block"))
+        model = with_relation_head(model, names.shapes, r"cls_head.")
+        if names.any("non_local_block"):
+            model = replace(model, non_local=True, non_local_form=_non_local_form(names, answers))
         branches = {r"layer(\d)\.(?:net\.)?(\d+)\.(?:block\.)?conv1\.conv\.net\.": r"layer\1.\2"}
         if model.backbone == "mobilenet_v2":
             branches = {rf"{re.escape(place)}\.conv\.0\.net\.": f"features.{k}" for k, place in enumerate(_STAGED, 1)}
@@ -104,7 +122,7 @@ class MMAction2(Dialect):
         return f"backbone.{name}"
 
     def export_array(self, tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
-        """The convolutions of non-local blocks are 1x1x1."""
-        if ".non_local." in tensor.name and tensor.layer == "conv" and array.ndim == 4:
+        """The convolutions of non-local blocks are 1x1x1, but for the one that compares pairs."""
+        if re.search(r"\.non_local\.(theta|phi|g|out)\.weight$", tensor.name):
             return array[..., np.newaxis]
         return array

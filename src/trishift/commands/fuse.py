@@ -1,0 +1,59 @@
+"""`trishift fuse`: metrics of the weighted mean of several models' scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trishift.commands.arguments import make_parser
+from trishift.commands.eval import write_evaluation
+
+EXAMPLES = """\
+  trishift fuse rgb.json flow.json:1.5
+  trishift fuse tsm_8f.json tsm_16f.json --output both.json
+  trishift fuse msn_8f/ msn_16f/              # folders of MSN's pickles, a file a view
+  trishift fuse both.json --output both.pkl   # MSN's form
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, fuse, print and write."""
+    parser = make_parser("fuse", "Fuse score files, which `trishift eval --output` writes.", EXAMPLES)
+    parser.add_argument(
+        "scores",
+        nargs="+",
+        metavar="FILE[:WEIGHT]",
+        help="result.json or .scores.npz of an evaluation, .pkl of MSN, or a folder of .pkl; default weight: 1",
+    )
+    parser.add_argument(
+        "--average",
+        choices=("probabilities", "logits"),
+        default="probabilities",
+        help="what is averaged; default: probabilities",
+    )
+    parser.add_argument("--output", type=Path, help="result.json, with scores and confusion matrix beside it, or .pkl")
+    options = parser.parse_args(arguments)
+
+    from trishift.evaluation.fusion import evaluation_of, fuse
+    from trishift.evaluation.scores import PICKLES, read_scores, write_pickle
+
+    paths, weights = zip(*(split_weight(text) for text in options.scores), strict=True)
+    parts = [read_scores(path) for path in paths]
+    fused = fuse(parts, weights, options.average)
+    if len(parts) > 1:
+        for part in parts:
+            print(f"{part.source}: {evaluation_of(part).metrics}")
+    print(f"{'fused: ' * (len(parts) > 1)}{fused.metrics}  ({len(fused.names)} videos; {fused.protocol})")
+    if options.output and options.output.suffix in PICKLES:
+        write_pickle(fused, options.output)
+        print(f"written: {options.output}")
+    elif options.output:
+        write_evaluation(fused, options.output)
+
+
+def split_weight(text: str) -> tuple[Path, float]:
+    """`FILE:WEIGHT` or `FILE`; a colon that no number follows belongs to the file's name."""
+    path, _, weight = text.rpartition(":")
+    try:
+        return (Path(path), float(weight)) if path else (Path(text), 1.0)
+    except ValueError:
+        return Path(text), 1.0

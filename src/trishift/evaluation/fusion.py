@@ -1,0 +1,135 @@
+"""Fuse the scores of several models: RGB and flow (Simonyan & Zisserman 2014, arXiv:1406.2199), 8 and 16 frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from trishift.data.frames import VIDEO_SUFFIXES
+from trishift.errors import DataError
+from trishift.evaluation.evaluator import Evaluation
+from trishift.evaluation.metrics import softmax
+from trishift.evaluation.scores import Scores, logarithm
+
+Space = Literal["probabilities", "logits"]
+
+
+def fuse(parts: Sequence[Scores], weights: Sequence[float], space: Space = "probabilities") -> Evaluation:
+    """The weighted mean of what several models say of the same videos.
+
+    Videos are matched by name: their paths below the folder that all videos of a file share, without the suffix of
+    a video and the zeros before a number, so that clips, their frames and their flow are the same video. Files without
+    names must have the others' order.
+
+    Args:
+        parts: one or more score files.
+        weights: one for each, not negative, not all zero.
+        space: what is averaged: probabilities, or logits (models of one kind only, or the louder one wins).
+
+    Returns:
+        The fused scores as an evaluation, in the order of the first file with names.
+
+    Raises:
+        DataError: the files are of different videos or classes, or give a video different labels.
+    """
+    if min(weights) < 0 or sum(weights) == 0:
+        raise DataError(f"fuse: weights {', '.join(map(str, weights))}: give positive ones")
+    first = next((part for part in parts if part.names is not None), parts[0])
+    total = np.zeros(first.logits.shape, np.float64)
+    for part, weight in zip(parts, weights, strict=True):
+        _check_classes(first, part)
+        order = _order(first, part)
+        _check_targets(first, part, order)
+        logits = part.logits[order].astype(np.float64)
+        total += weight / sum(weights) * (softmax(logits) if space == "probabilities" else logits)
+    models = ", ".join(f"{part.source} x {weight:g}" for part, weight in zip(parts, weights, strict=True))
+    return Evaluation(
+        protocol=f"mean {space} of {models}",
+        labels=_class_names(first) or tuple(str(number) for number in range(total.shape[1])),
+        names=list(first.names or (str(number) for number in range(len(total)))),
+        scores=(logarithm(total) if space == "probabilities" else total).astype(np.float32),
+        targets=first.targets,
+        misses=[],
+    )
+
+
+def evaluation_of(part: Scores) -> Evaluation:
+    """A single file as an evaluation."""
+    return fuse([part], [1.0], "logits")
+
+
+def video_keys(names: Sequence[str]) -> list[str]:
+    """What identifies the videos of a file whatever form they had, see `fuse`."""
+    try:
+        shared = os.path.commonpath([Path(name).parent for name in names])
+    except ValueError:  # some absolute, some relative
+        shared = ""
+    return [_key(Path(os.path.relpath(name, shared)) if shared else Path(name)) for name in names]
+
+
+def _key(path: Path) -> str:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        path = path.with_suffix("")
+    name = path.name.lstrip("0") or "0"
+    return path.with_name(name if path.name.isdecimal() else path.name).as_posix()
+
+
+def _order(first: Scores, part: Scores) -> np.ndarray:
+    """Where the videos of `first` are in `part`."""
+    if len(part.logits) != len(first.logits):
+        raise DataError(
+            f"{part.source}: has {len(part.logits)} videos, {first.source} has {len(first.logits)}; "
+            "evaluate all models on the same list"
+        )
+    if part.names is None or first.names is None:
+        return np.arange(len(part.logits))
+    wanted, found = video_keys(first.names), video_keys(part.names)
+    places = {key: place for place, key in enumerate(found)}
+    if len(places) < len(found):
+        raise DataError(f"{part.source}: {_twice(found)} is there twice; evaluate a list that names each video once")
+    missing = [key for key in wanted if key not in places]
+    if missing:
+        raise DataError(
+            f"{part.source}: lacks {missing[0]} and {len(missing) - 1} more videos of {first.source}; "
+            "evaluate all models on the same list"
+        )
+    return np.array([places[key] for key in wanted])
+
+
+def _twice(keys: list[str]) -> str:
+    return next(key for place, key in enumerate(keys) if key in keys[:place])
+
+
+def _check_classes(first: Scores, part: Scores) -> None:
+    if part.logits.shape[1] != first.logits.shape[1]:
+        counts = f"{part.logits.shape[1]} classes, {first.source} has {first.logits.shape[1]}"
+        raise DataError(f"{part.source}: has {counts}; fuse models of the same classes")
+    for number, (mine, its) in enumerate(zip(_class_names(part) or (), _class_names(first) or (), strict=False)):
+        if mine != its:
+            raise DataError(
+                f"{part.source}: class {number} is {mine!r}, in {first.source} it is {its!r}; "
+                "fuse models of the same classes in the same order"
+            )
+
+
+def _class_names(part: Scores) -> tuple[str, ...] | None:
+    """Class names, unless they are mere numbers because nobody named the classes."""
+    numbers = tuple(str(number) for number in range(part.logits.shape[1]))
+    return None if part.labels == numbers else part.labels
+
+
+def _check_targets(first: Scores, part: Scores, order: np.ndarray) -> None:
+    if part.targets.shape != first.targets.shape:
+        raise DataError(f"{part.source}: has one label a video where {first.source} has several, or the reverse")
+    differing = (part.targets[order] != first.targets).reshape(len(order), -1).any(axis=1)
+    if differing.any():
+        place = int(differing.argmax())
+        name = first.names[place] if first.names else f"video {place + 1}"
+        raise DataError(
+            f"{part.source}: another label than in {first.source} for {name} (and {differing.sum() - 1} more); "
+            "evaluate all models on the same list"
+        )
