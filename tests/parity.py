@@ -46,6 +46,8 @@ TOLERANCES = {
 PARTIAL_BN = TrainSpec(lr=1e-3, partial_bn=True, clip_norm=1.0)
 FULL_BN = TrainSpec(lr=1e-4, clip_norm=None, nesterov=True, weight_decay=1e-3, loss=LossSpec(label_smoothing=0.1))
 
+SMALL_STEPS = TrainSpec(lr=1e-5, partial_bn=True, clip_norm=1.0)  # softmax of large products is nearly a maximum
+
 
 @dataclass(frozen=True)
 class Case:
@@ -75,7 +77,7 @@ def cases() -> tuple[Case, ...]:
         Case("tsm resnet50 temporal pool", _resnet(50, shift=ShiftSpec(), temporal_pool=True), FULL_BN, compiled=True),
         Case("tsm resnet50 non-local", _resnet(50, shift=ShiftSpec(), non_local=True), size=32, compiled=True),
         *(
-            Case(f"tsn resnet34 {form}", _resnet(34, non_local=True, non_local_form=form), FULL_BN, size=32)
+            Case(f"tsn resnet34 {form}", _resnet(34, non_local=True, non_local_form=form), SMALL_STEPS, size=32)
             for form in ("gaussian", "dot_product", "concatenation")
         ),
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale), compiled=True),

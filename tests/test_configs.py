@@ -135,7 +135,7 @@ def check(steps: Steps, path: Path) -> None:
     assert steps.trained == steps.expected
     assert not steps.disturbed
     views, segments = recipe.evaluation.num_views, recipe.model.num_segments
-    assert steps.views_shape == [views, segments, 3, 32, 32]
+    assert steps.views_shape == [views, segments, recipe.model.in_channels, 32, 32]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
