@@ -15,7 +15,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +46,6 @@ TOLERANCES = {
 PARTIAL_BN = TrainSpec(lr=1e-3, partial_bn=True, clip_norm=1.0)
 FULL_BN = TrainSpec(lr=1e-4, clip_norm=None, nesterov=True, weight_decay=1e-3, loss=LossSpec(label_smoothing=0.1))
 
-SMALL_STEPS = TrainSpec(lr=1e-5, partial_bn=True, clip_norm=1.0)  # softmax of large products is nearly a maximum
-
 
 @dataclass(frozen=True)
 class Case:
@@ -76,8 +74,8 @@ def cases() -> tuple[Case, ...]:
         Case("tsm resnet50", _resnet(50, shift=ShiftSpec())),
         Case("tsm resnet50 temporal pool", _resnet(50, shift=ShiftSpec(), temporal_pool=True), FULL_BN, compiled=True),
         Case("tsm resnet50 non-local", _resnet(50, shift=ShiftSpec(), non_local=True), size=32, compiled=True),
-        *(
-            Case(f"tsn resnet34 {form}", _resnet(34, non_local=True, non_local_form=form), SMALL_STEPS, size=32)
+        *(  # narrow, for products of many channels make a softmax that rounding switches
+            Case(f"tsn resnet34 {form}", replace(_resnet(34, non_local=True, non_local_form=form), width=4), size=32)
             for form in ("gaussian", "dot_product", "concatenation")
         ),
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale), compiled=True),
