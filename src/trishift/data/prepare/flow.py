@@ -8,7 +8,7 @@ OUT/report.json                                   clips that cannot be read; lef
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from trishift.data.flow import SHORT_SIDE, FlowFolder, Method, flow_estimator, flow_pictures, picture_templates
 from trishift.data.frames import VIDEO_SUFFIXES, FrameFolder
-from trishift.data.lists import read_list, write_list
+from trishift.data.lists import VideoRecord, read_list, write_list
 from trishift.data.parallel import map_in_threads
 from trishift.data.prepare.conversion import pictures, scaled_size
 from trishift.data.prepare.files import UNFINISHED, write_json
@@ -80,33 +80,37 @@ def prepare_flow(
     """
     flow_estimator(options.method)  # complains before anything is done
     records = {path: read_list(path, clips, class_names=class_names) for path in lists}
-    sources: dict[Path, Path] = {}
-    for path, of_list in records.items():
-        for record in of_list:
-            target = _target(record.path, clips or path.parent, output)
-            if sources.setdefault(target, record.path) != record.path:
-                raise DataError(f"{path}:{record.line}: {record.path} and {sources[target]} would share {target}")
+    sources = _sources(records, clips, output)
     results = map_in_threads(
         lambda target: _extract_or_reason(sources[target], target, options), list(sources), options.workers, "flow"
     )
-    steps = {target: result for target, result in zip(sources, results, strict=True) if isinstance(result, int)}
-    report = FlowReport(
-        broken={str(sources[t]): str(r) for t, r in zip(sources, results, strict=True) if t not in steps}
-    )
-    if not steps:
+    made = dict(zip(sources, results, strict=True))
+    report = FlowReport(broken={str(sources[to]): result for to, result in made.items() if isinstance(result, str)})
+    if len(report.broken) == len(sources):
         raise DataError(f"none of the {len(sources)} clips can be read; first: {next(iter(report.broken.values()))}")
     for path, of_list in records.items():
         targets = [_target(record.path, clips or path.parent, output) for record in of_list]
         kept = [
-            replace(record, path=target, num_frames=steps[target])
-            for record, target in zip(of_list, targets, strict=True)
-            if target in steps
+            replace(record, path=to, num_frames=steps)
+            for record, to in zip(of_list, targets, strict=True)
+            if isinstance(steps := made[to], int)
         ]
         name = path.name if all(len(record.labels) == 1 for record in kept) else f"{path.stem}.csv"
         write_list(output / name, kept, output)
         report.lists[name] = len(kept)
     write_json(output / "report.json", asdict(report))
     return report
+
+
+def _sources(records: Mapping[Path, Sequence[VideoRecord]], clips: Path | None, output: Path) -> dict[Path, Path]:
+    """Folder of the flow to clip."""
+    sources: dict[Path, Path] = {}
+    for path, of_list in records.items():
+        for record in of_list:
+            target = _target(record.path, clips or path.parent, output)
+            if sources.setdefault(target, record.path) != record.path:
+                raise DataError(f"{path}:{record.line}: {record.path} and {sources[target]} would share {target}")
+    return sources
 
 
 def _target(clip: Path, root: Path, output: Path) -> Path:
