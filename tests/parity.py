@@ -15,7 +15,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,9 @@ TOLERANCES = {
 PARTIAL_BN = TrainSpec(lr=1e-3, partial_bn=True, clip_norm=1.0)
 FULL_BN = TrainSpec(lr=1e-4, clip_norm=None, nesterov=True, weight_decay=1e-3, loss=LossSpec(label_smoothing=0.1))
 
+TINY_STEPS = TrainSpec(lr=1e-7, partial_bn=True, clip_norm=1.0)
+"""For similarities in the hundreds: their softmax is a maximum, and rounding of larger steps would switch it."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -74,10 +77,9 @@ def cases() -> tuple[Case, ...]:
         Case("tsm resnet50", _resnet(50, shift=ShiftSpec())),
         Case("tsm resnet50 temporal pool", _resnet(50, shift=ShiftSpec(), temporal_pool=True), FULL_BN, compiled=True),
         Case("tsm resnet50 non-local", _resnet(50, shift=ShiftSpec(), non_local=True), size=32, compiled=True),
-        *(  # narrow, for products of many channels make a softmax that rounding switches
-            Case(f"tsn resnet34 {form}", replace(_resnet(34, non_local=True, non_local_form=form), width=4), size=32)
-            for form in ("gaussian", "dot_product", "concatenation")
-        ),
+        Case("tsn resnet34 dot product", _resnet(34, non_local=True, non_local_form="dot_product"), size=32),
+        Case("tsn resnet34 concatenation", _resnet(34, non_local=True, non_local_form="concatenation"), size=32),
+        Case("tsn resnet34 gaussian", _resnet(34, non_local=True, non_local_form="gaussian"), TINY_STEPS, size=32),
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale), compiled=True),
         Case("trn resnet50", _resnet(50, head=HeadSpec("relation", relation_width=32, hidden_width=64)), FULL_BN),
         Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),
