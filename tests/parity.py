@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from trishift.backends import open_session
-from trishift.backends.base import Execution, LossSpec, MicroBatch, ParameterInfo, Session, Tensors
+from trishift.backends.base import Execution, MicroBatch, ParameterInfo, Session, Tensors
+from trishift.losses import LossSpec
 from trishift.recipe import TrainSpec
 from trishift.spec import HeadSpec, ModelSpec, ShiftSpec
 from trishift.training.draws import draw_step, take

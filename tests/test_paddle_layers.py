@@ -8,12 +8,12 @@ import numpy as np
 import paddle
 import pytest
 
-from trishift.backends.base import LossSpec
 from trishift.backends.paddle import batch_norm, device
 from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
 from trishift.backends.paddle.losses import loss
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.temporal_shift import TemporalShift, temporal_shift
+from trishift.losses import LossSpec
 from trishift.spec import ModelSpec, ShiftSpec
 
 RNG = np.random.default_rng(3)

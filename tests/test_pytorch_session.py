@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from trishift.backends.base import Draws, Execution, LossSpec, MicroBatch, OptimizationPlan, ParameterPlan
+from trishift.backends.base import Draws, Execution, MicroBatch, OptimizationPlan, ParameterPlan
 from trishift.backends.pytorch.session import Session
 from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError, TrainingError
 from trishift.initialization import initial_tensors
+from trishift.losses import LossSpec
 from trishift.spec import HeadSpec, ModelSpec, ShiftSpec
 
 SPEC = ModelSpec("resnet10", 4, num_segments=4, width=4, shift=ShiftSpec(div=4))

@@ -19,11 +19,12 @@ from typing import Any, Literal
 
 import yaml
 
-from trishift.backends.base import Execution, LossSpec
+from trishift.backends.base import Execution
 from trishift.data.dataset import DataSpec
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import check_length
 from trishift.errors import RecipeError
+from trishift.losses import LossSpec
 from trishift.spec import FORBID_UNKNOWN_KEYS, FRAME_CHANNELS, InputSpec, ModelSpec, default_input, segment_length
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from trishift.errors import CheckpointError
+from trishift.losses import LossSpec
 from trishift.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 
 Tensors = dict[str, np.ndarray]  # canonical names
@@ -43,16 +44,6 @@ class Execution:
     compile: bool | None = None
     sync_batch_norm: bool = False
     distributed: bool = False
-
-
-@dataclass(frozen=True)
-class LossSpec:
-    """The training loss: `cross_entropy` on class indices (N,), with label smoothing as in Szegedy et al. 2016."""
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
-
-    name: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,11 +111,19 @@ class Draws:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Part of a training batch: clips (N, T, C, H, W) float32, targets (N,) int64 or (N, K) float32."""
+    """Part of a training batch.
+
+    Attributes:
+        clips: (N, T, C, H, W) float32.
+        targets: (N,) int64, or (N, K) float32 of zeros and ones.
+        draws: its random choices.
+        weight: factor on its loss, 1 for equal parts; a mean over positives gives more to a part that has more.
+    """
 
     clips: np.ndarray
     targets: np.ndarray
     draws: Draws = field(default_factory=Draws)
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -229,7 +228,7 @@ class Session(Predictor, Protocol):
         """The optimiser's momentum under canonical names and shapes."""
 
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
-        """One optimiser step on the mean gradient of the micro-batches (and of all ranks)."""
+        """One optimiser step on the mean gradient of the micro-batches (and of all ranks), each times its weight."""
 
     def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
         """Loss and unclipped gradients of a training-mode pass; changes running statistics, not weights."""

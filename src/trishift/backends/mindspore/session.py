@@ -13,7 +13,6 @@ from mindspore import dtype as mstype
 from trishift.backends.base import (
     Draws,
     Execution,
-    LossSpec,
     MicroBatch,
     OptimizationPlan,
     ParameterInfo,
@@ -32,6 +31,7 @@ from trishift.backends.mindspore.recognizer import Recognizer, check_clips
 from trishift.backends.mindspore.streaming import StreamingRecognizer
 from trishift.errors import RecipeError, TrainingError
 from trishift.initialization import initial_tensors
+from trishift.losses import LossSpec
 from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
@@ -170,7 +170,7 @@ class Session:
         check_clips(batch.clips.shape, self.spec)
         self.network.set_train(True)
         clips, targets = _tensor(batch.clips), _tensor(batch.targets)
-        return self._training_pass(clips, targets, *_draws(batch.draws), Tensor(factor, mstype.float32))
+        return self._training_pass(clips, targets, *_draws(batch.draws), Tensor(factor * batch.weight, mstype.float32))
 
     def _average_statistics(self) -> None:
         if self.world_size > 1:

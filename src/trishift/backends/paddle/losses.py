@@ -1,26 +1,133 @@
-"""The training losses."""
+"""The training losses; their formulas stand in `trishift.losses`.
+
+Shape legend: N clips, K classes; pairs (N, K, K) are (clip, positive, negative).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from trishift.backends.base import LossSpec
+from trishift.losses import LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+_LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have gradients: zeros
 
 
 def loss(spec: LossSpec) -> Loss:
-    """The loss function of a spec: logits (N, K) and targets (N,) or (N, K) to the mean over N, a scalar.
+    """The loss function of a spec: logits (N, K) and targets (N,) or (N, K) to a scalar."""
+    compute = _LOSSES[spec.name](spec)
+    return lambda logits, targets: compute(logits.astype("float32"), targets)
 
-    Label smoothing (Szegedy et al. 2016, arXiv:1512.00567) mixes the target with the uniform distribution.
-    """
 
-    def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits.astype("float32"), targets, soft_label=targets.ndim == 2, label_smoothing=spec.label_smoothing
-        )
+def cross_entropy(spec: LossSpec) -> Loss:
+    """Of class indices (N,), or of probabilities (N, K)."""
+    return lambda logits, targets: F.cross_entropy(
+        logits, targets, soft_label=targets.ndim == 2, label_smoothing=spec.label_smoothing
+    )
 
-    return cross_entropy
+
+def lsep(spec: LossSpec) -> Loss:
+    """log(1 + sum over pairs), where the sum is a product of two: over negatives and over positives."""
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        pairs = _log_sum_exp(logits, targets < 0.5) + _log_sum_exp(-logits, targets > 0.5)
+        return F.softplus(pairs.logsumexp(0) if spec.legacy_m4 else pairs).mean()
+
+    return compute
+
+
+def wlsep(spec: LossSpec) -> Loss:
+    """`lsep` of each positive class by itself, weighted."""
+    weights = _weights(spec)
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        terms = F.softplus(_log_sum_exp(logits, targets < 0.5).unsqueeze(1) - logits)
+        return _mean_over_positives(weights * terms, targets)
+
+    return compute
+
+
+def bce(spec: LossSpec) -> Loss:
+    """Binary cross entropy of each class."""
+    weights = _weights(spec)
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        factors = weights
+        if spec.legacy_m4 and spec.class_weights:
+            factors = (1 - weights) * targets + weights * (1 - targets)
+        smooth = targets * (1 - spec.label_smoothing) + spec.label_smoothing / 2
+        terms = F.softplus(logits) - smooth * logits  # binary_cross_entropy_with_logits has wrong gradients at 0
+        return (factors * terms).sum(1).mean()
+
+    return compute
+
+
+def bp_mll(spec: LossSpec) -> Loss:
+    """Exponential of each pair's difference."""
+    weights = _weights(spec)
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        positives = targets.sum(1)
+        pairs = positives * (targets.shape[1] - positives)
+        weighted = weights.log() - logits
+        log_sum = _log_sum_exp(logits, targets < 0.5) + _log_sum_exp(weighted, targets > 0.5)
+        return (log_sum if spec.legacy_m4 else log_sum - pairs.clip(min=1).log()).exp().mean()
+
+    return compute
+
+
+def warp(spec: LossSpec) -> Loss:
+    """Hinge of each pair, heavier the lower the positive class is ranked."""
+    weights = _weights(spec)
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        differences = logits.unsqueeze(1) - logits.unsqueeze(2)  # (N, K, K)
+        hinges = (F.relu(1 + differences) * (1 - targets).unsqueeze(1)).sum(2)
+        ranks = logits.argsort(1, descending=True) if spec.legacy_m4 else (differences > 0).astype("int64").sum(2)
+        harmonic = (1 / paddle.arange(1, logits.shape[1] + 1, dtype="float32")).cumsum(0)
+        return _mean_over_positives(weights * harmonic[ranks] * hinges, targets)
+
+    return compute
+
+
+def multi_softmax(spec: LossSpec) -> Loss:
+    """Cross entropy with every positive class."""
+    weights = _weights(spec)
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        log_softmax = logits - logits.logsumexp(1, keepdim=True)  # Paddle's own ends at -64
+        terms = -weights * log_softmax * targets
+        if spec.legacy_m4:
+            return terms.mean()
+        return (terms.sum(1) / targets.sum(1).clip(min=1)).mean()
+
+    return compute
+
+
+_LOSSES: dict[str, Callable[[LossSpec], Loss]] = {
+    "cross_entropy": cross_entropy,
+    "lsep": lsep,
+    "wlsep": wlsep,
+    "bce": bce,
+    "bp_mll": bp_mll,
+    "warp": warp,
+    "multi_softmax": multi_softmax,
+}
+
+
+def _weights(spec: LossSpec) -> Tensor:
+    """Class weights, (K,) or a scalar 1."""
+    return paddle.to_tensor(spec.class_weights or 1.0, "float32")
+
+
+def _log_sum_exp(values: Tensor, where: Tensor) -> Tensor:
+    """(N,) of (N, K): the logarithm of the sum of the exponentials of some of a row."""
+    return paddle.where(where, values, paddle.full_like(values, _LOG_OF_NOTHING)).logsumexp(1)
+
+
+def _mean_over_positives(terms: Tensor, targets: Tensor) -> Tensor:
+    return (terms * targets).sum() / targets.sum().clip(min=1)

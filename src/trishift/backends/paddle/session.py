@@ -12,7 +12,6 @@ from paddle import Tensor, nn
 from trishift.backends.base import (
     Draws,
     Execution,
-    LossSpec,
     MicroBatch,
     OptimizationPlan,
     ParameterInfo,
@@ -31,6 +30,7 @@ from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.streaming import StreamingRecognizer
 from trishift.errors import RecipeError, TrainingError
 from trishift.initialization import initial_tensors
+from trishift.losses import LossSpec
 from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
@@ -163,7 +163,7 @@ class Session:
     def _training_loss(self, batch: MicroBatch) -> Tensor:
         with self._mixed_precision():
             logits = self.network(paddle.to_tensor(batch.clips), *self._draws(batch.draws))
-        return self._loss(logits, paddle.to_tensor(batch.targets))
+        return self._loss(logits, paddle.to_tensor(batch.targets)) * batch.weight
 
     def _draws(self, draws: Draws) -> tuple[Tensor | None, list[Tensor] | None]:
         """Dropout factors and relations, as `Recognizer.forward` takes them."""

@@ -1,24 +1,125 @@
-"""The training losses."""
+"""The training losses; their formulas stand in `trishift.losses`.
+
+Shape legend: N clips, K classes; pairs (N, K, K) are (clip, positive, negative).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trishift.backends.base import LossSpec
+from trishift.losses import LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+_LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have gradients: zeros
 
 
 def loss(spec: LossSpec) -> Loss:
-    """The loss function of a spec: logits (N, K) and targets (N,) or (N, K) to the mean over N, a scalar.
+    """The loss function of a spec: logits (N, K) and targets (N,) or (N, K) to a scalar."""
+    compute = _LOSSES[spec.name](spec)
+    return lambda logits, targets: compute(logits.float(), targets)
 
-    Label smoothing (Szegedy et al. 2016, arXiv:1512.00567) mixes the target with the uniform distribution.
-    """
 
-    def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits.float(), targets, label_smoothing=spec.label_smoothing)
+def cross_entropy(spec: LossSpec) -> Loss:
+    """Of class indices (N,), or of probabilities (N, K)."""
+    return lambda logits, targets: F.cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
 
-    return cross_entropy
+
+def lsep(spec: LossSpec) -> Loss:
+    """log(1 + sum over pairs), where the sum is a product of two: over negatives and over positives."""
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        pairs = _log_sum_exp(logits, targets < 0.5) + _log_sum_exp(-logits, targets > 0.5)
+        return F.softplus(pairs.logsumexp(0) if spec.legacy_m4 else pairs).mean()
+
+    return compute
+
+
+def wlsep(spec: LossSpec) -> Loss:
+    """`lsep` of each positive class by itself, weighted."""
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        terms = F.softplus(_log_sum_exp(logits, targets < 0.5)[:, None] - logits)
+        return _mean_over_positives(_weights(spec, logits) * terms, targets)
+
+    return compute
+
+
+def bce(spec: LossSpec) -> Loss:
+    """Binary cross entropy of each class."""
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        weights = _weights(spec, logits)
+        if spec.legacy_m4 and spec.class_weights:
+            weights = (1 - weights) * targets + weights * (1 - targets)
+        smooth = targets * (1 - spec.label_smoothing) + spec.label_smoothing / 2
+        terms = F.softplus(logits) - smooth * logits
+        return (weights * terms).sum(1).mean()
+
+    return compute
+
+
+def bp_mll(spec: LossSpec) -> Loss:
+    """Exponential of each pair's difference."""
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        positives = targets.sum(1)
+        pairs = positives * (targets.shape[1] - positives)
+        weighted = _weights(spec, logits).log() - logits
+        log_sum = _log_sum_exp(logits, targets < 0.5) + _log_sum_exp(weighted, targets > 0.5)
+        return (log_sum if spec.legacy_m4 else log_sum - pairs.clamp(min=1).log()).exp().mean()
+
+    return compute
+
+
+def warp(spec: LossSpec) -> Loss:
+    """Hinge of each pair, heavier the lower the positive class is ranked."""
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        differences = logits[:, None, :] - logits[:, :, None]  # (N, K, K)
+        hinges = ((1 + differences).relu() * (1 - targets)[:, None, :]).sum(2)
+        ranks = logits.argsort(1, descending=True) if spec.legacy_m4 else (differences > 0).sum(2)
+        harmonic = (1 / torch.arange(1, logits.shape[1] + 1, device=logits.device)).cumsum(0)
+        return _mean_over_positives(_weights(spec, logits) * harmonic[ranks] * hinges, targets)
+
+    return compute
+
+
+def multi_softmax(spec: LossSpec) -> Loss:
+    """Cross entropy with every positive class."""
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        terms = -_weights(spec, logits) * F.log_softmax(logits, 1) * targets
+        if spec.legacy_m4:
+            return terms.mean()
+        return (terms.sum(1) / targets.sum(1).clamp(min=1)).mean()
+
+    return compute
+
+
+_LOSSES: dict[str, Callable[[LossSpec], Loss]] = {
+    "cross_entropy": cross_entropy,
+    "lsep": lsep,
+    "wlsep": wlsep,
+    "bce": bce,
+    "bp_mll": bp_mll,
+    "warp": warp,
+    "multi_softmax": multi_softmax,
+}
+
+
+def _weights(spec: LossSpec, logits: Tensor) -> Tensor:
+    """Class weights, (K,) or a scalar 1."""
+    return logits.new_tensor(spec.class_weights or 1.0)
+
+
+def _log_sum_exp(values: Tensor, where: Tensor) -> Tensor:
+    """(N,) of (N, K): the logarithm of the sum of the exponentials of some of a row."""
+    return values.masked_fill(~where, _LOG_OF_NOTHING).logsumexp(1)
+
+
+def _mean_over_positives(terms: Tensor, targets: Tensor) -> Tensor:
+    return (terms * targets).sum() / targets.sum().clamp(min=1)

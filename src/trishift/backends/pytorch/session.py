@@ -13,7 +13,6 @@ from torch.nn.parallel import DistributedDataParallel
 from trishift.backends.base import (
     Draws,
     Execution,
-    LossSpec,
     MicroBatch,
     OptimizationPlan,
     ParameterInfo,
@@ -32,6 +31,7 @@ from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.streaming import StreamingRecognizer
 from trishift.errors import RecipeError, TrainingError
 from trishift.initialization import initial_tensors
+from trishift.losses import LossSpec
 from trishift.online import state_shapes, zero_state
 from trishift.spec import ModelSpec
 
@@ -163,7 +163,7 @@ class Session:
     def _training_loss(self, batch: MicroBatch, model: nn.Module) -> Tensor:
         with self._mixed_precision():
             logits = model(self._tensor(batch.clips), *self._draws(batch.draws))
-        return self._loss(logits, self._tensor(batch.targets))
+        return self._loss(logits, self._tensor(batch.targets)) * batch.weight
 
     def _draws(self, draws: Draws) -> tuple[Tensor | None, list[Tensor] | None]:
         """Dropout factors and relations, as `Recognizer.forward` takes them."""
