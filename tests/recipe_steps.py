@@ -26,7 +26,6 @@ from trishift.training.run import with_classes
 BATCH = 2
 SMALL = [
     *("input.resize=32", "input.crop=32", "data.clips=null", "data.template=null", "data.workers=1"),
-    *("data.train_list=train.txt", "data.val_list=val.txt", "data.labels=labels.txt"),
     *(f"train.batch_size={BATCH}", "train.warmup_epochs=0", "execution.compile=false"),
 ]
 
@@ -51,9 +50,12 @@ class Steps:
 
 
 def small_recipe(config: Path, gestures: Path) -> Recipe:
-    """A recipe with the gestures as its data, frames of 32 pixels and an eighth of a ResNet's width."""
-    overrides = [*SMALL, f"data.root={gestures}"]
-    if load_recipe(config).model.backbone in RESNETS:
+    """A recipe with the gestures of one or two hands as its data, frames of 32 pixels and an eighth of the width."""
+    model = load_recipe(config).model
+    root, suffix = (gestures / "two-hands", "csv") if model.multi_label else (gestures / "one-hand", "txt")
+    lists = [f"data.train_list=train.{suffix}", f"data.val_list=val.{suffix}", "data.labels=labels.txt"]
+    overrides = [*SMALL, f"data.root={root}", *lists]
+    if model.backbone in RESNETS:
         overrides.append("model.width=8")
     return load_recipe(config, overrides)
 

@@ -142,7 +142,7 @@ def test_m4_is_known_by_its_container():
     checkpoint = read(shapes, f"{folder}/ckpt.best.pth.tar", extras={"best_mAP": 0.63, "epoch": 119})
     assert origin(checkpoint) == "m4"
     assert checkpoint.spec.num_segments == 8 and checkpoint.spec.shift == ShiftSpec()
-    assert checkpoint.meta["metrics"] == {"best_mAP": 0.63}
+    assert checkpoint.meta["metrics"] == {"best_mAP": 0.63} and checkpoint.spec.multi_label
 
 
 # ---- TRN, mmaction2, Paddle, MindSpore, ImageNet

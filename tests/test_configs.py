@@ -52,7 +52,8 @@ def value_after(flag: str, arguments: list[str]) -> str:
 @pytest.fixture(scope="module")
 def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gestures")
-    make_gestures(folder, train=18, val=18, size=32, workers=2)
+    make_gestures(folder / "one-hand", train=18, val=18, size=32, workers=2)
+    make_gestures(folder / "two-hands", train=72, val=72, size=32, hands=2, workers=2)
     return folder
 
 

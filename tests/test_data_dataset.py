@@ -108,13 +108,13 @@ def test_mirrored_clips_get_the_mirrored_label(records: list[VideoRecord]) -> No
 
 
 def test_several_labels_become_zeros_and_ones(records: list[VideoRecord]) -> None:
-    both = [replace(records[0], labels=(1, 4)), *records[1:]]
-    data = dataset(both)
+    both = [replace(records[0], labels=(1, 4)), *records[1:-1], replace(records[-1], labels=())]
+    data = dataset(both, model=replace(MODEL, multi_label=True))
     assert data.multi_label and data.target(0).tolist() == [0, 1, 0, 0, 1, 0, 0, 0, 0]
     assert data.load(0).target.dtype == np.float32
     assert data.target(1).sum() == 1 and data.padding.target.tolist() == [0] * 9
-    assert not dataset(records).multi_label
-    assert dataset(records, multi_label=True).target(0).shape == (9,)
+    assert data.target(len(both) - 1).tolist() == [0] * 9 and data.num_unlabelled == 1
+    assert data.class_counts().sum() == len(both) and not dataset(records).multi_label
 
 
 def test_an_unreadable_training_clip_ends_the_run_by_default(records: list[VideoRecord], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from trishift.data.gestures import CLASSES, GestureSet, make_gestures, write_preview
 from trishift.data.gestures.drawing import _place, draw_hand
 from trishift.data.gestures.motion import ANGLE, HEIGHT, PAIRS, STILL, X, Y, stillness, trajectory
+from trishift.data.gestures.scenes import Hand, draw_motion
 from trishift.data.lists import read_labels, read_list
 from trishift.data.video import open_clip, probe
 from trishift.errors import DataError
@@ -44,6 +46,30 @@ def test_lists_name_every_clip_with_its_frames_and_classes_are_balanced(gestures
         for record in records:
             assert len(_frames(record.path)) == record.num_frames
             assert CLASSES[record.labels[0]].lower().replace(" ", "_") in record.path.name
+
+
+def test_two_hands_make_one_or_two_labels_and_twins_the_opposite_ones(tmp_path: Path) -> None:
+    made = make_gestures(tmp_path, train=72, val=72, size=32, hands=2)
+    labels = read_labels(made.labels)
+    assert labels == tuple(name for name in CLASSES if name != STILL)
+    opposite = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
+    for path in (made.train_list, made.val_list):
+        records = read_list(path, num_classes=8)
+        seen = Counter(record.labels for record in records)
+        assert set(seen.values()) == {2} and len(seen) == 36  # every pair of gestures, and each by itself
+        frames = {record.path: _frames(record.path) for record in records}
+        for first, second in zip(records[::2], records[1::2], strict=True):
+            np.testing.assert_array_equal(frames[first.path], frames[second.path][::-1])
+            names = [{labels[number] for number in record.labels} for record in (first, second)]
+            assert {opposite[name] for name in names[0]} == names[1]
+
+
+def test_two_hands_move_side_by_side() -> None:
+    for seed in range(20):
+        hands = draw_motion((Hand(0), Hand(len(PAIRS))), np.random.default_rng(seed))
+        assert len(hands[0]) == len(hands[1])
+        assert abs(hands[0][:, X].mean() - hands[1][:, X].mean()) > 0.1
+        assert hands[0][-1, X] - hands[0][0, X] < -0.2 < hands[1][-1, X] - hands[1][0, X]  # swipes left; rests
 
 
 def test_clips_are_h264(gestures: GestureSet) -> None:
@@ -97,9 +123,9 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
     assert precious.read_text() == "three years of work"
 
 
-@pytest.mark.parametrize("wrong", [{"train": 20}, {"val": 0}, {"size": 33}, {"size": 16}])
+@pytest.mark.parametrize("wrong", [{"train": 20}, {"val": 9}, {"size": 33}, {"size": 16}, {"hands": 2, "train": 36}])
 def test_impossible_numbers_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
-    with pytest.raises(DataError, match=next(iter(wrong))):
+    with pytest.raises(DataError, match=list(wrong)[-1]):
         make_gestures(tmp_path, **{**SMALL, **wrong})
 
 

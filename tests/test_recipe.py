@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from trishift.errors import RecipeError
+from trishift.losses import LossSpec
 from trishift.recipe import load_recipe, save_recipe
 from trishift.spec import ShiftSpec
 
@@ -34,6 +35,16 @@ def test_a_child_merges_into_its_base_and_overrides_win(tmp_path: Path) -> None:
     assert (recipe.name, recipe.train.epochs, recipe.train.lr) == ("child", 7, 0.5)
     assert recipe.train.milestones == (2, 4)
     assert recipe.model.shift == ShiftSpec(div=8, direction="unidirectional")
+
+
+def test_the_loss_decides_whether_clips_have_several_labels(tmp_path: Path) -> None:
+    base = write(tmp_path, "base.yaml", BASE)
+    assert not load_recipe(base).model.multi_label
+    short = load_recipe(write(tmp_path, "short.yaml", "base: base.yaml\ntrain: {loss: lsep}\n"))
+    assert short == load_recipe(write(tmp_path, "long.yaml", "base: base.yaml\ntrain: {loss: {name: lsep}}\n"))
+    assert short == load_recipe(base, ["train.loss=lsep"]) and short.model.multi_label
+    weighted = load_recipe(tmp_path / "short.yaml", ["train.loss=bce", "train.loss.class_weights=inverse_frequency"])
+    assert weighted.train.loss == LossSpec("bce", class_weights="inverse_frequency")
 
 
 def test_a_section_can_be_removed_with_null(tmp_path: Path) -> None:
@@ -64,6 +75,10 @@ def test_bn_inception_gets_caffe_pixels_by_default(tmp_path: Path) -> None:
         ("model:\n  temporal_pool: true\n  num_segments: 7\n", ["r.yaml", "num_segments must be even"]),
         ("model:\n  backbone: resnet18\n  non_local: true\n", ["r.yaml", "non_local", "layer2.2"]),
         ("train:\n  batch_size: 10\n  accumulate: 3\n", ["r.yaml:3", "train.accumulate", "does not divide"]),
+        ("train:\n  loss: lspe\n", ["r.yaml:2", "train.loss.name", "'lspe'"]),
+        ("train:\n  loss: {name: lsep, label_smoothing: 0.1}\n", ["r.yaml:2", "label_smoothing: lsep has none"]),
+        ("train:\n  loss: lsep\nmodel:\n  multi_label: false\n", ["r.yaml:4", "lsep is for several labels a clip"]),
+        ("model:\n  multi_label: true\n", ["r.yaml:2", "cross_entropy is for one label a clip"]),
         ("model: [1, 2]\n", ["r.yaml:1", "model"]),
         ("- a\n", ["r.yaml", "mapping"]),
         ("model: {a: [}\n", ["r.yaml:1", "not valid YAML"]),

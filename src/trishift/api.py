@@ -28,6 +28,7 @@ from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import score_videos
 from trishift.evaluation.prediction import Prediction, top_predictions
+from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
 from trishift.export.description import Description
 from trishift.export.opening import is_exported, open_exported
 from trishift.relations import prediction_relations
@@ -46,6 +47,7 @@ class Model:
         labels: class names; their numbers where the weights came without names.
         session: the network in its framework, or the exported program in its runtime.
         meta: what is known about the origin of the weights, see `Checkpoint`.
+        thresholds: (K,) probabilities that make a class a label, where a video can have several; else None.
 
     Args:
         checkpoint: weights and what they are.
@@ -69,7 +71,19 @@ class Model:
         self.input: InputSpec = checkpoint.input
         self.labels: tuple[str, ...] = checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
         self.meta = checkpoint.meta
+        several = self.spec.multi_label
+        self.thresholds = stored_thresholds(checkpoint.meta, self.spec.num_classes) if several else None
         self.session: Predictor = session or _load_session(checkpoint, self.spec, framework, execution)
+
+    def set_thresholds(self, text: str) -> None:
+        """Take other thresholds: a number for all classes, or those in the result.json of an evaluation.
+
+        Raises:
+            DataError: it is neither, or the model gives one label a video.
+        """
+        if self.thresholds is None:
+            raise DataError("thresholds: are for several labels a video; this model gives one, the most likely")
+        self.thresholds = read_thresholds(text, self.spec.num_classes)
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
         """Logits (N, K) of clips (N, T, C, H, W), normalised float32 (see `input`)."""
@@ -77,6 +91,8 @@ class Model:
 
     def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> list[tuple[str, float]]:
         """The k most likely classes of a video file or a frame folder: [(label, probability), ...].
+
+        Where a video can have several labels, those above their thresholds are listed even if they are more than k.
 
         Raises:
             DataError: the video cannot be read.
@@ -93,7 +109,7 @@ class Model:
         dataset = prediction_set(paths, self.input, self.spec, protocol or Protocol())
         scores, scored = score_videos(self.session, dataset, batch_size=4, workers=workers)
         names = [str(path) for path, readable in zip(paths, scored, strict=True) if readable]
-        return top_predictions(names, scores[scored], self.labels, top_k), dataset.misses()
+        return top_predictions(names, scores[scored], self.labels, top_k, self.thresholds), dataset.misses()
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Activations of named layers (`layer1`, ..., `pooled`, `logits`), frames explicit: (N, T, ...)."""

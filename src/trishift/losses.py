@@ -35,6 +35,7 @@ from trishift.spec import FORBID_UNKNOWN_KEYS
 LossName = Literal["cross_entropy", "lsep", "wlsep", "bce", "bp_mll", "warp", "multi_softmax"]
 ClassWeights = tuple[float, ...] | Literal["inverse_frequency"]
 
+MULTI_LABEL_LOSSES = ("lsep", "wlsep", "bce", "bp_mll", "warp", "multi_softmax")
 _PAIRWISE = ("lsep", "wlsep", "bp_mll", "warp", "multi_softmax")  # compare a clip's classes with each other
 _OVER_POSITIVES = ("wlsep", "warp")  # means over positives; all others are means over clips
 _OPTIONS = {
@@ -75,16 +76,21 @@ class LossSpec:
     @property
     def multi_label(self) -> bool:
         """Whether clips have several labels."""
-        return self.name != "cross_entropy"
+        return self.name in MULTI_LABEL_LOSSES
 
     @property
     def compares_classes(self) -> bool:
         """Whether a single class has nothing to learn from."""
         return self.name in _PAIRWISE
 
+    @property
+    def averages_positives(self) -> bool:
+        """Whether its mean is over positives, of which equal batches have different numbers, and not over clips."""
+        return self.name in _OVER_POSITIVES
+
     def terms(self, targets: np.ndarray) -> int:
         """Terms of the loss's mean over targets (N,) or (N, K): clips, or positives."""
-        return int(targets.sum()) if self.name in _OVER_POSITIVES else len(targets)
+        return int(targets.sum()) if self.averages_positives else len(targets)
 
 
 def inverse_frequency(counts: np.ndarray) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ from trishift.data.dataset import DataSpec
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import check_length
 from trishift.errors import RecipeError
-from trishift.losses import LossSpec
+from trishift.losses import MULTI_LABEL_LOSSES, LossSpec
 from trishift.spec import FORBID_UNKNOWN_KEYS, FRAME_CHANNELS, InputSpec, ModelSpec, default_input, segment_length
 
 
@@ -47,7 +47,7 @@ class TrainSpec:
         partial_bn: freeze every batch norm of the backbone but the first (TSN).
         frozen_bn: freeze every batch norm, for batches too small for statistics.
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
-        loss: the loss function.
+        loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
         initial_weights: a weight file of any supported family to start from, or None.
         new_head: leave the file's last layers out and train new ones (another set of classes).
         evaluate_every: epochs between evaluations on the validation list; the last epoch always counts.
@@ -119,6 +119,12 @@ class Recipe:
         length = segment_length(self.input.modality, self.model.in_channels)
         for sampling in (self.data.sampling, self.evaluation.sampling):
             check_length(sampling, length)
+        if self.train.loss.multi_label != self.model.multi_label:
+            labels = "several labels" if self.train.loss.multi_label else "one label"
+            raise RecipeError(
+                f"model.multi_label: {str(self.model.multi_label).lower()}, but train.loss {self.train.loss.name} is "
+                f"for {labels} a clip; leave model.multi_label out, the loss decides"
+            )
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -208,7 +214,15 @@ def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[_Layer]:
     layers: list[_Layer] = []
     for base in [bases] if isinstance(bases, str) else bases:
         layers += _read_layers(path.parent / base, (*seen, path.resolve()))
-    return [*layers, _Layer(path, data, node)]
+    return [*layers, _Layer(path, _spell_out(data), node)]
+
+
+def _spell_out(data: dict[str, Any]) -> dict[str, Any]:
+    """The same recipe without shorthand: `train: {loss: lsep}` means `train: {loss: {name: lsep}}`."""
+    train = data.get("train")
+    if isinstance(train, dict) and isinstance(train.get("loss"), str):
+        return {**data, "train": {**train, "loss": {"name": train["loss"]}}}
+    return data
 
 
 def _nearest_file(path: Path) -> str:
@@ -235,8 +249,7 @@ def _parse_override(text: str) -> dict[str, Any]:
         raise RecipeError(f"override {text!r}: the value is not valid YAML; quote it") from None
     for part in reversed(key.strip().split(".")):
         result = {part: result}
-    parsed: dict[str, Any] = result
-    return parsed
+    return _spell_out(result)
 
 
 @dataclass(frozen=True)
@@ -269,21 +282,31 @@ def _adapter() -> Any:
 def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
     from pydantic import ValidationError
 
-    data = dict(data)
-    backbone = data["model"].get("backbone") if isinstance(data.get("model"), dict) else None
-    given = data.get("input")
-    if given is None or isinstance(given, dict):
-        modality = (given or {}).get("modality", "rgb")
-        default = default_input(str(backbone), modality if modality in FRAME_CHANNELS else "rgb")
-        data["input"] = {**_plain(dataclasses.asdict(default)), **(given or {})}
     try:
-        recipe: Recipe = _adapter().validate_python(data)
+        recipe: Recipe = _adapter().validate_python(_filled_in(data))
     except ValidationError as error:
         raise RecipeError(_explain(error.errors()[0], blame)) from None
     except RecipeError as error:
         key = str(error).partition(":")[0]
         raise RecipeError(f"{blame.place(key.split('.'))}: {error}") from None
     return recipe
+
+
+def _filled_in(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe leaves out and other entries decide: pixels by backbone and modality, `multi_label` by the loss."""
+    sections = [data.get(name) or {} for name in ("model", "input", "train")]
+    if not all(isinstance(section, dict) for section in sections):
+        return dict(data)  # validation will say so
+    model, pixels, train = sections
+    modality = pixels.get("modality", "rgb")
+    default = default_input(str(model.get("backbone")), modality if modality in FRAME_CHANNELS else "rgb")
+    loss = train.get("loss")
+    multi_label = isinstance(loss, dict) and loss.get("name") in MULTI_LABEL_LOSSES
+    return {
+        **data,
+        "model": {"multi_label": multi_label, **model},
+        "input": {**_plain(dataclasses.asdict(default)), **pixels},
+    }
 
 
 def _explain(error: Mapping[str, Any], blame: _Blame) -> str:

@@ -109,6 +109,8 @@ class ModelSpec:
         temporal_pool: halve T by max-pooling before layer2 (ResNet).
         head: consensus or relations.
         dropout: probability of dropping a pooled feature in training.
+        multi_label: a clip can have several labels: logits are those of independent classes (sigmoid), and not of
+            alternatives (softmax). Recipes leave it out: the training loss decides.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -124,6 +126,7 @@ class ModelSpec:
     temporal_pool: bool = False
     head: HeadSpec = field(default_factory=HeadSpec)
     dropout: float = 0.5
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:

@@ -21,7 +21,7 @@ from trishift.spec import InputSpec, ModelSpec, from_json, to_json
 FORMAT_VERSION = 1
 _ENTRY = "trishift"  # metadata entry of the JSON
 _KEYS = {"format", "spec", "input", "labels", "meta"}
-META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "origin")
+META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", "origin")
 TRAINING_PREFIX = "training."  # tensors and metadata of a training state, see training_state.py
 
 
@@ -35,7 +35,8 @@ class Checkpoint:
         input: the pixels it expects.
         labels: class names in the order of the logits, or None.
         meta: any of `recipe`, `framework` and `version` (of the program that wrote them), `epoch`, `metrics`,
-            `origin` (of imported weights: file, format, dialect, sha256). Plain JSON types.
+            `thresholds` (a probability a class, where clips have several labels), `origin` (of imported weights: file,
+            format, dialect, sha256). Plain JSON types.
     """
 
     tensors: dict[str, np.ndarray]

@@ -233,4 +233,6 @@ def describe_model(spec: ModelSpec) -> str:
         words.append("temporal pool")
     if spec.head.consensus != "average":
         words.append(spec.head.consensus.replace("_", " "))
+    if spec.multi_label:
+        words.append("several labels a clip")
     return ", ".join([*words, f"{spec.num_classes} classes" if spec.num_classes else "no head"])

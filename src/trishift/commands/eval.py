@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     add_execution(parser)
     add_import_options(parser)
     parser.add_argument("--protocol", help="named test protocol, overrides the recipe's")
-    parser.add_argument("--output", type=Path, help="result.json; scores and confusion matrix are put beside it")
+    parser.add_argument("--output", type=Path, help="result.json; scores and figures of classes are put beside it")
     parser.add_argument("--batch-size", type=int, default=8, help="videos per batch; default: 8")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
     options = parser.parse_intermixed_args(arguments)
@@ -82,10 +82,14 @@ def main(arguments: list[str]) -> None:
 
 def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> None:
     """Write result.json and what belongs beside it, and say so."""
-    from trishift.evaluation.reports import write_confusion, write_result, write_scores
+    from trishift.evaluation.reports import write_classes, write_confusion, write_result, write_scores
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_scores(evaluation, path.with_suffix(".scores.npz"))
-    write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))
+    if evaluation.multi_label:
+        write_classes(evaluation, path.with_suffix(".classes.csv"))
+    else:
+        write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))
     write_result(evaluation, path, **context)
-    print(f"written: {path} and, beside it, .scores.npz, .confusion.csv, .confusion.png")
+    others = ".classes.csv" if evaluation.multi_label else ".confusion.csv, .confusion.png"
+    print(f"written: {path} and, beside it, .scores.npz, {others}")

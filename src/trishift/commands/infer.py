@@ -21,6 +21,7 @@ EXAMPLES = """\
   trishift infer --checkpoint best.safetensors --framework paddle --filelist val.txt --output predictions.json
   trishift infer --checkpoint best.safetensors --output predictions.csv folder_of_videos/ -- -odd-name.mp4
   trishift infer --checkpoint best.onnx --runtime openvino clip.mp4
+  trishift infer --checkpoint m4.safetensors --thresholds result.json clip.mp4      (several labels a clip)
 """
 
 
@@ -36,6 +37,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
     parser.add_argument("--protocol", help="named test protocol; default: one clip, centre crop")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show; default: 5")
+    parser.add_argument(
+        "--thresholds",
+        metavar="P|FILE",
+        help="several labels: probability from which on a class counts, or an evaluation's result.json; "
+        "default: the checkpoint's",
+    )
     parser.add_argument("--output", type=Path, help="predictions as .json, .csv or .pkl (Paddle's form)")
     parser.add_argument(
         "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of videos"
@@ -59,6 +66,8 @@ def main(arguments: list[str]) -> None:
         **import_options(options),
     )
     print(report.summary())
+    if options.thresholds is not None:
+        model.set_thresholds(options.thresholds)
     protocol = named_protocol(options.protocol) if options.protocol else None
     predictions, misses = model.predict_many(paths, options.top_k, protocol)
     for prediction in predictions:

@@ -14,6 +14,7 @@ EXAMPLES = """\
   trishift prepare ucf101 downloads/ucf101 --output data/ucf101 --split 2
   trishift prepare gestures data/gestures
   trishift prepare flow data/ucf101/train.txt data/ucf101/val.txt --output data/ucf101/flow
+  trishift prepare gestures data/gestures-two-hands --hands 2
   trishift prepare folder my_clips --output data/custom
   trishift prepare folder my_clips --output data/custom --folds 5 --groups 'labels.csv:sequence'
   trishift prepare folder my_clips --output data/custom --groups '_(person[0-9]+)_'
@@ -109,8 +110,11 @@ def _unpack(options: argparse.Namespace) -> None:
 
 def _add_gestures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, help="where to; made if missing")
-    parser.add_argument("--train", type=int, default=1800, help="training clips, a multiple of 18; default: 1800")
-    parser.add_argument("--val", type=int, default=450, help="validation clips, a multiple of 18; default: 450")
+    parser.add_argument(
+        "--hands", type=int, choices=(1, 2), default=1, help="2: a gesture of each hand, several labels; default: 1"
+    )
+    parser.add_argument("--train", type=int, help="training clips, a multiple of 18 or 72; default: 1800")
+    parser.add_argument("--val", type=int, help="validation clips, a multiple of 18 or 72; default: 450 or 432")
     parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels; default: 64")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
@@ -126,9 +130,10 @@ def _gestures(options: argparse.Namespace) -> None:
         val=options.val,
         size=options.size,
         seed=options.seed,
+        hands=options.hands,
         workers=options.workers,
     )
-    print(f"written: {options.train} training and {options.val} validation clips in {made.train_list.parent}")
+    print(f"written: clips, {made.train_list.name}, {made.val_list.name} and labels.txt in {made.labels.parent}")
     if options.preview:
         write_preview(made, options.preview)
         print(f"written: {options.preview}")

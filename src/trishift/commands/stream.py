@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> None:
     stream = model.stream()
     window = Window() if options.show else None
     reader = _frames(source, options)
-    observations = watch(reader, stream, Smoother(smoothing), model.labels, *([window.show] if window else []))
+    smoother = Smoother(smoothing, model.thresholds)
+    observations = watch(reader, stream, smoother, model.labels, *([window.show] if window else []))
     try:
         with closing(observations):
             _print(observations, reader if isinstance(reader, NewestFrames) else None, options)
@@ -134,15 +135,15 @@ def _frames(source: Source, options: argparse.Namespace) -> NewestFrames | Itera
 
 
 def _print(observations: Iterable[Observation], reader: NewestFrames | None, options: argparse.Namespace) -> None:
-    """A JSON line for every observation, or a line of text for every change of class."""
-    label = None
+    """A JSON line for every observation, or a line of text for every change of what is shown."""
+    classes: tuple[str, ...] | None = None
     for count, observation in enumerate(observations, 1):
         if options.json:
             lag = {} if reader is None else {"lag": reader.newest - observation.frame, "dropped": reader.dropped}
             print(json.dumps({**observation.as_json(), **lag}, ensure_ascii=False), flush=True)
-        elif observation.label != label:
+        elif observation.classes != classes:
             print(observation, flush=True)
-        label = observation.label
+        classes = observation.classes
         if count == options.max_frames:
             return
 

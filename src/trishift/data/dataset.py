@@ -47,7 +47,6 @@ class DataSpec:
             finds it out.
         sampling: frames of a training clip.
         augmentation: crops and flips in training.
-        multi_label: targets are K zeros and ones; always so where a clip of a list has several labels.
         on_error: an unreadable training clip either ends the run (`fail`) or is replaced by another one, counted
             and listed (`skip`). Tests never replace: there it is a miss.
         cache: keep decoded frames in memory, for sets of small clips.
@@ -64,7 +63,6 @@ class DataSpec:
     template: str | None = None
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     augmentation: AugmentationSpec = field(default_factory=AugmentationSpec)
-    multi_label: bool = False
     on_error: Literal["fail", "skip"] = "fail"
     cache: bool = False
     workers: int = 2
@@ -121,7 +119,7 @@ class ClipDataset:
         self._data, self._input, self._seed = data, input_spec, seed
         self._segments, self._channels = model.num_segments, model.in_channels
         self._length = segment_length(input_spec.modality, model.in_channels)
-        self.multi_label = data.multi_label or has_several_labels(records)
+        self.multi_label = model.multi_label
         self._mirrored = mirrored_labels(labels)
         self._misses: dict[int, str] = {}
         self._cache: dict[int, tuple[np.ndarray, float | None]] = {}
@@ -163,6 +161,16 @@ class ClipDataset:
         target = np.zeros(self.num_classes, np.float32)
         target[list(labels)] = 1
         return target
+
+    def class_counts(self) -> np.ndarray:
+        """(K,) int64: clips of each class."""
+        labels = [label for record in self._records for label in record.labels]
+        return np.bincount(np.array(labels, np.int64), minlength=self.num_classes)
+
+    @property
+    def num_unlabelled(self) -> int:
+        """Clips without any label."""
+        return sum(not record.labels for record in self._records)
 
     def misses(self) -> list[tuple[str, str]]:
         """(name, reason) of the clips that could not be read so far, in list order."""
@@ -239,13 +247,18 @@ def open_datasets(
     """The training set and the validation set of a recipe.
 
     Raises:
-        DataError: a list is missing, empty or malformed, or a label is out of range (file and line are named).
+        DataError: a list is missing, empty or malformed, a label is out of range (file and line are named), or clips
+            have one label and the model several, or the reverse.
         RecipeError: the recipe names no list.
     """
     labels = _labels(data, (data.train_list, data.val_list))
-    train = _records(data, data.train_list, "train_list", labels)
-    val = _records(data, data.val_list, "val_list", labels)
-    data = replace(data, multi_label=data.multi_label or has_several_labels([*train, *val]))
+    train = _records(data, "train_list", labels, model)
+    val = _records(data, "val_list", labels, model)
+    if model.multi_label and all(len(record.labels) == 1 for record in (*train, *val)):
+        raise DataError(
+            f"{data.path(str(data.train_list))}: every clip has one label, the loss is for several; "
+            "set train.loss=cross_entropy"
+        )
     return (
         ClipDataset(train, labels, data, input_spec, model, None, seed),
         ClipDataset(val, labels, data, input_spec, model, protocol, seed),
@@ -255,7 +268,7 @@ def open_datasets(
 def open_test_set(data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol) -> ClipDataset:
     """The validation list under a test protocol; errors as in `open_datasets`."""
     labels = _labels(data, (data.val_list,), at_least=model.num_classes)
-    records = _records(data, data.val_list, "val_list", labels)
+    records = _records(data, "val_list", labels, model)
     return ClipDataset(records, labels, data, input_spec, model, protocol)
 
 
@@ -266,11 +279,6 @@ def prediction_set(
     records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
     labels = [str(number) for number in range(model.num_classes)]
     return ClipDataset(records, labels, DataSpec(template=template), input_spec, model, protocol)
-
-
-def has_several_labels(records: Sequence[VideoRecord]) -> bool:
-    """Whether a clip of the list has more than one label."""
-    return any(len(record.labels) > 1 for record in records)
 
 
 def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
@@ -287,7 +295,15 @@ def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> t
     return tuple(str(number) for number in range(max(highest + 1, at_least)))
 
 
-def _records(data: DataSpec, list_path: str | None, key: str, labels: tuple[str, ...]) -> list[VideoRecord]:
+def _records(data: DataSpec, key: str, labels: tuple[str, ...], model: ModelSpec) -> list[VideoRecord]:
+    list_path = getattr(data, key)
     if list_path is None:
         raise RecipeError(f"data.{key}: is not set; name a list of clips, for instance data.{key}=val.txt")
-    return read_list(data.path(list_path), data.clips_folder, num_classes=len(labels), class_names=labels)
+    records = read_list(data.path(list_path), data.clips_folder, num_classes=len(labels), class_names=labels)
+    for record in records:
+        if not model.multi_label and len(record.labels) != 1:
+            raise DataError(
+                f"{data.path(list_path)}:{record.line}: {len(record.labels) or 'no'} labels, but the model gives one; "
+                "train with a loss for several, for instance train.loss=lsep"
+            )
+    return records

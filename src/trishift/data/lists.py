@@ -5,7 +5,7 @@ A list has one clip per line; `read_list` finds out which of these formats it is
 * `path frames label` and `path label`, separated by white space (TSN, TSM, TRN, MSN, Paddle); paths may contain spaces
 * `path,frames,label[,label...]` and `path,label` (M4; several labels per clip)
 * a CSV file with a header that names the columns `path` and `label`, and optionally `num_frames` (or `frames`);
-  several labels are separated by `;`
+  several labels are separated by `;`, and an empty cell means that none applies
 
 Byte order marks, Windows line ends, blank lines and lines that begin with `#` are fine. Names are read as UTF-8; other
 bytes are kept as the file system knows them.
@@ -35,7 +35,7 @@ class VideoRecord:
 
     Attributes:
         path: video file or frame folder, under the list's root.
-        labels: class numbers; more than one for multi-label sets, none in lists without labels.
+        labels: class numbers; any number of them in multi-label sets, none in lists without labels.
         num_frames: the list's frame count, None where it has none.
         line: line of the list, from 1.
     """
@@ -131,7 +131,8 @@ def _read_csv(
         frames = next((row[column] for column in _FRAME_COLUMNS if row.get(column)), None)
         if frames is not None and not frames.isdecimal():
             raise _malformed(list_path, line, "a whole number of frames")
-        labels = tuple(_label(list_path, line, text, numbers) for text in row["label"].split(";")) if has_labels else ()
+        texts = row["label"].split(";") if has_labels and row["label"] else []
+        labels = tuple(_label(list_path, line, text, numbers) for text in texts)
         records.append(VideoRecord(Path(row["path"]), labels, int(frames) if frames else None, line.number))
     return records
 

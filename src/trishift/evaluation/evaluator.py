@@ -16,7 +16,8 @@ from trishift.backends.base import Predictor
 from trishift.data.dataset import ClipDataset
 from trishift.data.loader import Batch, Loader
 from trishift.errors import DataError
-from trishift.evaluation.metrics import Metrics, single_label_metrics
+from trishift.evaluation.metrics import Metrics, MultiLabelMetrics, multi_label_metrics, single_label_metrics
+from trishift.evaluation.thresholds import choose_thresholds
 from trishift.relations import prediction_relations
 
 
@@ -29,7 +30,7 @@ class Evaluation:
         labels: K class names.
         names: V video names, in list order.
         scores: (V, K) float32 logits, averaged over views.
-        targets: (V,) class indices.
+        targets: (V,) class indices, or (V, K) zeros and ones.
         misses: (name, reason) of the videos that could not be scored.
     """
 
@@ -40,17 +41,29 @@ class Evaluation:
     targets: np.ndarray
     misses: list[tuple[str, str]]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether videos can have several labels."""
+        return self.targets.ndim == 2
+
     @cached_property
-    def metrics(self) -> Metrics:
-        """Top-1, top-5 and mean class accuracy over the scored videos."""
-        return single_label_metrics(self.scores, self.targets)
+    def metrics(self) -> Metrics | MultiLabelMetrics:
+        """Over the scored videos; over those that have any label where they can have several."""
+        return (multi_label_metrics if self.multi_label else single_label_metrics)(self.scores, self.targets)
+
+    @cached_property
+    def thresholds(self) -> np.ndarray | None:
+        """(K,) probabilities that separate these videos best, see `thresholds.py`; None for one label a video."""
+        return choose_thresholds(self.scores, self.targets) if self.multi_label else None
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the scores, as JSON types."""
+        """Everything but the scores and thresholds, as JSON types."""
+        unlabelled = {"unlabelled": int((~self.targets.any(axis=1)).sum())} if self.multi_label else {}
         return {
             "protocol": self.protocol,
             "videos": len(self.names),
             "missed": len(self.misses),
+            **unlabelled,
             "misses": [{"name": name, "reason": reason} for name, reason in self.misses],
             **asdict(self.metrics),
         }
@@ -64,20 +77,21 @@ def evaluate(session: Predictor, dataset: ClipDataset, *, batch_size: int, worke
     """Score every video of a labelled test dataset, see `score_videos`.
 
     Raises:
-        DataError: not a single video could be read, or videos have several labels.
+        DataError: not a single video could be read, or none has a label.
     """
-    if dataset.multi_label:
-        raise DataError("the list gives videos several labels; the metrics here are those of one label a video")
     scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers)
     if not scored.any():
         raise DataError(f"none of the {len(dataset)} videos could be read; first: {dataset.misses()[0][1]}")
     kept = np.flatnonzero(scored)
+    targets = np.array([dataset.target(i) for i in kept])
+    if dataset.multi_label and not targets.any():
+        raise DataError(f"none of the {len(kept)} videos has a label; there is nothing to measure, check the list")
     return Evaluation(
         protocol=str(dataset.protocol),
         labels=tuple(dataset.labels),
         names=[dataset.name(i) for i in kept],
         scores=scores[kept],
-        targets=np.array([dataset.target(i) for i in kept]),
+        targets=targets,
         misses=dataset.misses(),
     )
 

@@ -1,23 +1,51 @@
-"""Metrics of single-label recognition from a score matrix."""
+"""Metrics of recognition from a score matrix: one label a video, or several.
+
+Shape legend: V videos, K classes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Fractions in [0, 1]; `mean_class_accuracy` averages the recall of the classes that occur."""
+    """Of one label a video; `mean_class_accuracy` averages the recall of the classes that occur. All in [0, 1]."""
 
     top1: float
     top5: float
     mean_class_accuracy: float
 
+    main: ClassVar[str] = "top1"  # decides which weights are the best
+
     def __str__(self) -> str:
         mean = self.mean_class_accuracy
         return f"top-1 {self.top1:.2%}, top-5 {self.top5:.2%}, mean class accuracy {mean:.2%}"
+
+
+@dataclass(frozen=True)
+class MultiLabelMetrics:
+    """Of several labels a video, over the videos that have any (M4's P@1, P@5 and mAP). All in [0, 1].
+
+    Attributes:
+        p_at_1, p_at_5: share of videos with a true class among the 1 or 5 that score highest.
+        sample_map: average precision of the ranking of a video's classes, mean over videos.
+        class_map: average precision of the ranking of videos by a class's score, mean over classes that occur.
+    """
+
+    p_at_1: float
+    p_at_5: float
+    sample_map: float
+    class_map: float
+
+    main: ClassVar[str] = "sample_map"
+
+    def __str__(self) -> str:
+        precision = f"P@1 {self.p_at_1:.2%}, P@5 {self.p_at_5:.2%}"
+        return f"{precision}, mAP {self.sample_map:.2%} over samples, {self.class_map:.2%} over classes"
 
 
 def topk_accuracy(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
@@ -49,8 +77,51 @@ def single_label_metrics(scores: np.ndarray, targets: np.ndarray) -> Metrics:
     return Metrics(top1, top5, float(recall.mean()))
 
 
+def multi_label_metrics(scores: np.ndarray, targets: np.ndarray) -> MultiLabelMetrics:
+    """Metrics of (V, K) scores against (V, K) zeros and ones, at least one of which is a one."""
+    from sklearn.metrics import average_precision_score
+
+    labelled = targets.any(axis=1)
+    scores, targets = scores[labelled], targets[labelled] > 0
+    p_at_1, p_at_5 = (hit_rate(scores, targets, k) for k in (1, 5))
+    sample_map = average_precision_score(targets, scores, average="samples")
+    return MultiLabelMetrics(p_at_1, p_at_5, float(sample_map), float(np.nanmean(class_precisions(scores, targets))))
+
+
+def hit_rate(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
+    """Fraction of rows with a positive among the k highest scores; ties count against the positive.
+
+    Args:
+        scores: (V, K).
+        targets: (V, K) bool.
+    """
+    best = np.where(targets, scores, -np.inf).max(axis=1, keepdims=True)
+    not_lower = (~targets & (scores >= best)).sum(axis=1)
+    return float(np.mean(not_lower < k))
+
+
+def class_precisions(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(K,) average precision of each class of (V, K) scores and targets; NaN where a class does not occur."""
+    from sklearn.metrics import average_precision_score
+
+    columns = zip(scores.T, targets.T, strict=True)
+    return np.array([average_precision_score(y, s) if y.any() else np.nan for s, y in columns])
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis."""
+    """Probabilities of alternatives over the last axis."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of independent classes."""
+    small = np.exp(-np.abs(logits))
+    probabilities: np.ndarray = np.where(logits < 0, small, 1) / (1 + small)
+    return probabilities
+
+
+def probabilities(logits: np.ndarray, multi_label: bool) -> np.ndarray:
+    """What logits (..., K) say: probabilities of classes that go together, or of alternatives."""
+    return sigmoid(logits) if multi_label else softmax(logits)

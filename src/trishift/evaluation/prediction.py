@@ -1,4 +1,4 @@
-"""Top-k predictions and the files that hold them."""
+"""Predictions of videos and the files that hold them."""
 
 from __future__ import annotations
 
@@ -9,51 +9,74 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
 from trishift.errors import DataError
-from trishift.evaluation.metrics import softmax
+from trishift.evaluation.metrics import probabilities
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one video: class indices and probabilities, most likely first."""
+    """What a model says of one video: class indices and probabilities, most likely first.
+
+    Attributes:
+        applies: where a video can have several labels, whether each class is one: its probability reaches the class's
+            threshold. None where classes are alternatives.
+    """
 
     name: str
     classes: tuple[int, ...]
     probabilities: tuple[float, ...]
     labels: tuple[str, ...]
+    applies: tuple[bool, ...] | None = None
 
     def pairs(self) -> list[tuple[str, float]]:
         """[(label, probability), ...]."""
         return list(zip(self.labels, self.probabilities, strict=True))
 
     def __str__(self) -> str:
-        return f"{self.name}: " + ", ".join(f"{label} {value:.1%}" for label, value in self.pairs())
+        texts = [f"{label} {value:.1%}" for label, value in self.pairs()]
+        if self.applies is not None:
+            texts = [f"[{text}]" if applies else text for text, applies in zip(texts, self.applies, strict=True)]
+        return f"{self.name}: {', '.join(texts)}"
 
 
-def top_predictions(names: Sequence[str], logits: np.ndarray, labels: Sequence[str], k: int) -> list[Prediction]:
-    """The k most likely classes of (V, K) logits; k is cut to K."""
-    probabilities = softmax(logits.astype(np.float64))
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return [
-        Prediction(
-            name,
-            tuple(int(c) for c in classes),
-            tuple(float(row[c]) for c in classes),
-            tuple(labels[c] for c in classes),
-        )
-        for name, row, classes in zip(names, probabilities, order, strict=True)
-    ]
+def top_predictions(
+    names: Sequence[str], logits: np.ndarray, labels: Sequence[str], k: int, thresholds: np.ndarray | None = None
+) -> list[Prediction]:
+    """The k most likely classes of (V, K) logits; k is cut to K.
+
+    With thresholds (K,), classes are independent: all those above their thresholds are listed, even if more than k.
+    """
+    scores = probabilities(logits.astype(np.float64), multi_label=thresholds is not None)
+    return [_prediction(name, row, labels, k, thresholds) for name, row in zip(names, scores, strict=True)]
+
+
+def _prediction(
+    name: str, scores: np.ndarray, labels: Sequence[str], k: int, thresholds: np.ndarray | None
+) -> Prediction:
+    order = np.argsort(-scores, kind="stable")
+    applies = None if thresholds is None else scores >= thresholds
+    listed = [int(c) for place, c in enumerate(order) if place < k or (applies is not None and applies[c])]
+    return Prediction(
+        name,
+        tuple(listed),
+        tuple(float(scores[c]) for c in listed),
+        tuple(labels[c] for c in listed),
+        None if applies is None else tuple(bool(applies[c]) for c in listed),
+    )
 
 
 def write_predictions(predictions: Sequence[Prediction], path: Path) -> None:
     """Write predictions in the form that the file's suffix names.
 
     `.json`: a list of {video, predictions: [{class, label, probability}]}. `.csv`: video, rank, class, label,
-    probability. `.pkl`: the list of (video, [probabilities], [class indices]) that Paddle's TSM wrote.
+    probability. Where a video can have several labels, both say of each class whether it `applies`, the latter with 0
+    and 1, and JSON also lists the `labels` that do. `.pkl`: the list of (video, [probabilities], [class indices]) that
+    Paddle's TSM wrote.
 
     Raises:
         DataError: another suffix.
@@ -66,26 +89,31 @@ def write_predictions(predictions: Sequence[Prediction], path: Path) -> None:
 
 
 def _json(predictions: Sequence[Prediction]) -> bytes:
-    rows = [
-        {
-            "video": p.name,
-            "predictions": [
-                {"class": c, "label": label, "probability": value}
-                for c, (label, value) in zip(p.classes, p.pairs(), strict=True)
-            ],
-        }
-        for p in predictions
-    ]
+    rows = [_json_row(prediction) for prediction in predictions]
     return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+
+
+def _json_row(p: Prediction) -> dict[str, Any]:
+    entries: list[dict[str, Any]] = [
+        {"class": c, "label": label, "probability": value}
+        for c, (label, value) in zip(p.classes, p.pairs(), strict=True)
+    ]
+    if p.applies is None:
+        return {"video": p.name, "predictions": entries}
+    for entry, applies in zip(entries, p.applies, strict=True):
+        entry["applies"] = applies
+    return {"video": p.name, "labels": [e["label"] for e in entries if e["applies"]], "predictions": entries}
 
 
 def _csv(predictions: Sequence[Prediction]) -> bytes:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(["video", "rank", "class", "label", "probability"])
+    several = any(p.applies is not None for p in predictions)
+    writer.writerow(["video", "rank", "class", "label", "probability", *(["applies"] if several else [])])
     for p in predictions:
-        for rank, (c, (label, value)) in enumerate(zip(p.classes, p.pairs(), strict=True), 1):
-            writer.writerow([p.name, rank, c, label, f"{value:.6f}"])
+        for place, (c, (label, value)) in enumerate(zip(p.classes, p.pairs(), strict=True)):
+            applies = [] if p.applies is None else [int(p.applies[place])]
+            writer.writerow([p.name, place + 1, c, label, f"{value:.6f}", *applies])
     return buffer.getvalue().encode("utf-8", "surrogateescape")
 
 

@@ -1,9 +1,10 @@
 """What an evaluation leaves on disk.
 
-result.json     protocol, metrics, counts, misses
-scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,), labels (K,)
+result.json     protocol, metrics, counts, misses; for several labels a video also thresholds (K,)
+scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,) or (V, K), labels (K,)
 confusion.csv   counts, rows are true classes, columns predicted ones
 confusion.png   the same as a picture, rows normalised
+classes.csv     for several labels a video instead of the confusion: a row a class, see `write_classes`
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
 from trishift.evaluation.evaluator import Evaluation
-from trishift.evaluation.metrics import confusion
+from trishift.evaluation.metrics import class_precisions, confusion, probabilities
+from trishift.evaluation.thresholds import ENTRY
 
 
 def write_result(evaluation: Evaluation, path: Path, **context: Any) -> None:
     """Write the JSON summary; `context` adds entries such as the checkpoint's name."""
-    text = json.dumps({**context, **evaluation.summary()}, indent=2, ensure_ascii=False) + "\n"
+    thresholds = {} if evaluation.thresholds is None else {ENTRY: evaluation.thresholds.tolist()}
+    text = json.dumps({**context, **evaluation.summary(), **thresholds}, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -48,6 +51,27 @@ def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> N
     writer.writerows([label, *row.tolist()] for label, row in zip(evaluation.labels, matrix, strict=True))
     write_atomically(csv_path, lambda file: file.write(buffer.getvalue().encode()))
     write_atomically(png_path, lambda file: _draw_confusion(matrix, evaluation.labels, file))
+
+
+def write_classes(evaluation: Evaluation, path: Path) -> None:
+    """Write each class's videos, average precision and threshold, and the precision, recall and F1 at the threshold.
+
+    Figures that are not defined (a class without videos) are left empty.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    assert evaluation.thresholds is not None
+    truth = evaluation.targets > 0
+    chosen = probabilities(evaluation.scores.astype(np.float64), multi_label=True) >= evaluation.thresholds
+    average = class_precisions(evaluation.scores, truth)
+    at_threshold = precision_recall_fscore_support(truth, chosen, average=None, zero_division=np.nan)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["class", "videos", "average_precision", "threshold", "precision", "recall", "f1"])
+    columns = (average, evaluation.thresholds, *at_threshold[:3])
+    for label, count, *figures in zip(evaluation.labels, truth.sum(axis=0), *columns, strict=True):
+        writer.writerow([label, count, *("" if np.isnan(figure) else f"{figure:.6f}" for figure in figures)])
+    write_atomically(path, lambda file: file.write(buffer.getvalue().encode()))
 
 
 def _draw_confusion(matrix: np.ndarray, labels: tuple[str, ...], file: BinaryIO) -> None:

@@ -24,7 +24,8 @@ class ExportOptions:
     Attributes:
         form: a key of `formats.FORMATS`.
         framework: who writes it; None for the format's own.
-        uint8: put the preprocessing and a softmax into the program: uint8 RGB frames in, probabilities out.
+        uint8: put preprocessing and softmax (several labels: sigmoid) into the program: uint8 RGB frames in,
+            probabilities out.
         streaming: export one step of a unidirectional model, with its state as inputs and outputs.
         opset: version of the operators of an ONNX file.
         tolerance: largest difference from the checkpoint, relative to the largest score.

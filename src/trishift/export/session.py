@@ -16,13 +16,15 @@ from trishift.errors import DataError, RecipeError
 from trishift.online import state_shapes
 
 _TINY = np.finfo(np.float32).tiny
+_EPSILON = np.finfo(np.float32).eps / 2
 
 
 class RuntimeSession:
     """What a `Session` is to a network: see `backends.base.Predictor`.
 
     A program that takes uint8 frames is given clips of 0..255 in RGB (see `Description.input`), and its probabilities
-    become logits again (their logarithms; softmax and averages of logits do not see the constant that is lost).
+    become logits again: their logarithms, of which softmax and averages do not see the constant that is lost, or, for
+    several labels, the inverse of the sigmoid (float32 ends near 16).
 
     Attributes:
         framework: name of the runtime.
@@ -108,7 +110,10 @@ class RuntimeSession:
         return np.ascontiguousarray(np.moveaxis(clips, -3, -1).round().clip(0, 255).astype(np.uint8))
 
     def _logits(self, scores: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = scores if self._form.pixels is None else np.log(np.maximum(scores, _TINY))
+        if self._form.pixels is None:
+            return scores
+        rest = 1 - scores if self.spec.multi_label else np.ones_like(scores)
+        logits: np.ndarray = np.log(np.maximum(scores, _TINY)) - np.log(np.maximum(rest, _EPSILON))
         return logits
 
     def _run(self, inputs: tuple[Any, ...]) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ def annotate(image: np.ndarray, observation: Observation) -> np.ndarray:
     cv2 = import_opencv("overlays need")
     height, width = image.shape[:2]
     bar = np.zeros((max(24, round(_BAR * height)), width, 3), np.uint8)
-    text = f"{observation.name}  {observation.probability:.0%}"
+    text = observation.caption
     scale = len(bar) / 40
     (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     scale *= min(1.0, 0.95 * width / text_width)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.evaluation.metrics import softmax
+from trishift.evaluation.metrics import probabilities
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,28 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class Shown:
-    """The class shown after a frame, and its probability under the averaged logits."""
+    """The class shown after a frame, and its probability under the averaged logits.
+
+    Attributes:
+        present: where a frame can have several labels, the classes above their thresholds, most likely first.
+    """
 
     label: int
     probability: float
+    present: tuple[int, ...] | None = None
 
 
 class Smoother:
-    """`Smoothing` at work on one video."""
+    """`Smoothing` at work on one video.
 
-    def __init__(self, smoothing: Smoothing) -> None:
+    Args:
+        smoothing: the rule. Where a frame can have several labels, the window smooths all; the rest is about the best.
+        thresholds: (K,) probabilities of a model for several labels; None for one of one label.
+    """
+
+    def __init__(self, smoothing: Smoothing, thresholds: np.ndarray | None = None) -> None:
         self.smoothing = smoothing
+        self._thresholds = thresholds
         self.reset()
 
     def reset(self) -> None:
@@ -96,7 +107,13 @@ class Smoother:
         if self._shown is None or (candidate != self._shown and self._may_change()):
             self._shown, self._shown_for = candidate, 0
         self._shown_for += 1
-        return Shown(self._shown, float(softmax(mean[None])[0, self._shown]))
+        scores = probabilities(mean, multi_label=self._thresholds is not None)
+        return Shown(self._shown, float(scores[self._shown]), self._present(scores))
+
+    def _present(self, scores: np.ndarray) -> tuple[int, ...] | None:
+        if self._thresholds is None:
+            return None
+        return tuple(int(c) for c in np.argsort(-scores, kind="stable") if scores[c] >= self._thresholds[c])
 
     def _candidate(self, mean: np.ndarray) -> int:
         best = int(mean.argmax())

@@ -23,6 +23,7 @@ class Observation:
         label: number of the class.
         name: its name.
         probability: of the class, under the averaged logits.
+        labels: names of all classes above their thresholds, where a frame can have several labels.
     """
 
     frame: int
@@ -30,13 +31,27 @@ class Observation:
     label: int
     name: str
     probability: float
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What is shown: the class, or all labels."""
+        return (self.name,) if self.labels is None else self.labels
+
+    @property
+    def caption(self) -> str:
+        """What is shown, as a text; the probability is told of a single class."""
+        if self.labels is None:
+            return f"{self.name} ({self.probability:.1%})"
+        return ", ".join(self.labels) or "-"
 
     def as_json(self) -> dict[str, Any]:
         """Plain types; times in milliseconds' and probabilities in 1/10,000 precision."""
-        return {**asdict(self), "time": round(self.time, 3), "probability": round(self.probability, 4)}
+        entries = {**asdict(self), "time": round(self.time, 3), "probability": round(self.probability, 4)}
+        return {name: value for name, value in entries.items() if value is not None}
 
     def __str__(self) -> str:
-        return f"{self.time:8.2f} s  frame {self.frame:6d}  {self.name} ({self.probability:.1%})"
+        return f"{self.time:8.2f} s  frame {self.frame:6d}  {self.caption}"
 
 
 def watch(
@@ -62,6 +77,8 @@ def watch(
             stream.reset()
             smoother.reset()
         shown = smoother.update(stream.step_image(frame.image))
-        observation = Observation(frame.number, frame.time, shown.label, labels[shown.label], shown.probability)
+        present = None if shown.present is None else tuple(labels[c] for c in shown.present)
+        name = labels[shown.label]
+        observation = Observation(frame.number, frame.time, shown.label, name, shown.probability, present)
         show(frame.image, observation)
         yield observation

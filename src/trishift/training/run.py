@@ -14,6 +14,7 @@ from trishift.checkpoints import import_weights
 from trishift.data.dataset import ClipDataset, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
+from trishift.losses import LossSpec, inverse_frequency
 from trishift.recipe import Recipe
 from trishift.training.parameter_groups import describe_groups, optimization_plan
 from trishift.training.run_folder import Position, RunFolder, load_run
@@ -41,7 +42,8 @@ def train(
     try:
         check_sizes(recipe, train_set, session)
         position, momentum = load_start(recipe, session, resume)
-        plan = optimization_plan(session.parameters(), recipe.train, recipe.input.modality)
+        weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
+        plan = optimization_plan(session.parameters(), weighted, recipe.input.modality)
         session.prepare_training(plan)
         session.load_momentum({name: value for name, value in momentum.items() if name in plan.parameters})
         folder = RunFolder(output, tuple(train_set.labels))
@@ -66,6 +68,22 @@ def with_classes(recipe: Recipe, dataset: ClipDataset) -> Recipe:
             "set model.num_classes=0 to take the labels' number"
         )
     return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=found))
+
+
+def with_class_weights(recipe: Recipe, dataset: ClipDataset) -> LossSpec:
+    """The loss with numbers for its class weights.
+
+    Raises:
+        RecipeError: as many weights as classes are needed, and more than one class to compare.
+    """
+    loss, classes = recipe.train.loss, dataset.num_classes
+    if loss.compares_classes and classes == 1:
+        raise RecipeError(f"train.loss: {loss.name} compares classes, and there is only one; use bce")
+    if loss.class_weights == "inverse_frequency":
+        return dataclasses.replace(loss, class_weights=inverse_frequency(dataset.class_counts()))
+    if loss.class_weights is not None and len(loss.class_weights) != classes:
+        raise RecipeError(f"train.loss.class_weights: {len(loss.class_weights)} weights for {classes} classes")
+    return loss
 
 
 def check_sizes(recipe: Recipe, dataset: ClipDataset, session: Session) -> None:
@@ -143,6 +161,8 @@ def print_summary(recipe: Recipe, session: Session, train_set: ClipDataset, val_
     leaked = shared_clips(train_set, val_set)
     if leaked:
         print(f"warning: {len(leaked)} clips stand in both lists, so the validation is too good; first: {leaked[0]}")
+    if train_set.num_unlabelled and train.loss.compares_classes:
+        print(f"note: {train_set.num_unlabelled} training clips have no label and teach {train.loss.name} nothing")
     scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""
     print(f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, {train.epochs} epochs")
 

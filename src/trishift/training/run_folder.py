@@ -3,7 +3,7 @@
 recipe.yaml        the resolved recipe
 metrics.jsonl      every step's and evaluation's numbers      tensorboard/   the same for TensorBoard
 last.safetensors   the newest weights and the training state (momentum, position), in one file
-best.safetensors   the weights with the best top-1 so far
+best.safetensors   the weights with the best top-1 (several labels a clip: mAP) so far
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trishift import __version__
 from trishift.backends.base import Session
 from trishift.checkpoints.canonical import Checkpoint, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
 from trishift.errors import CheckpointError
+from trishift.evaluation.thresholds import ENTRY
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
 
 
@@ -31,10 +34,15 @@ class Position:
 
 
 class RunFolder:
-    """Reads and writes a run's files; each write is atomic."""
+    """Reads and writes a run's files; each write is atomic.
+
+    Attributes:
+        thresholds: of the last evaluation, see `evaluation/thresholds.py`; goes into the checkpoints if there is one.
+    """
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         self.path = path
+        self.thresholds: np.ndarray | None = None
         self._labels = labels
 
     def create(self, recipe: Recipe) -> None:
@@ -76,6 +84,8 @@ class RunFolder:
             "epoch": position.epoch,
             "metrics": position.best or {},
         }
+        if self.thresholds is not None:
+            meta[ENTRY] = self.thresholds.tolist()
         return Checkpoint(session.dump_tensors(), session.spec, recipe.input, self._labels, meta)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
+import numpy as np
+
 from trishift.backends.base import MicroBatch, Session
 from trishift.data.dataset import ClipDataset
 from trishift.data.loader import Batch, Loader
@@ -157,7 +159,20 @@ class Trainer:
         clips = batch.clips[:, 0]  # training has one view: (N, 1, T, C, H, W) -> (N, T, C, H, W)
         size = len(clips) // train.accumulate
         parts = [slice(i * size, (i + 1) * size) for i in range(train.accumulate)]
-        return [MicroBatch(clips[part], batch.targets[part], take(draws, part)) for part in parts]
+        weights = self._weights([batch.targets[part] for part in parts])
+        return [
+            MicroBatch(clips[part], batch.targets[part], take(draws, part), weight)
+            for part, weight in zip(parts, weights, strict=True)
+        ]
+
+    def _weights(self, targets: list[np.ndarray]) -> list[float]:
+        """Weights of micro-batches that make the mean of their losses, over all ranks, the loss of the whole batch."""
+        loss = self._recipe.train.loss
+        if not loss.averages_positives:
+            return [1.0] * len(targets)
+        terms = np.array([loss.terms(part) for part in targets], np.float32)
+        mean = float(self._session.gather(terms).mean())
+        return [float(term) / mean if mean else 1.0 for term in terms]
 
     def _evaluation_due(self, epoch: int) -> bool:
         train = self._recipe.train
@@ -167,9 +182,12 @@ class Trainer:
         size = max(1, self._recipe.train.batch_size // self._session.world_size)
         evaluation = evaluate(self._session, self._val_set, batch_size=size, workers=self._recipe.data.workers)
         best = self._position.best
-        better = best is None or evaluation.metrics.top1 > best["top1"]
+        metrics = asdict(evaluation.metrics)
+        main = evaluation.metrics.main
+        better = best is None or metrics[main] > best[main]
         if better:
-            best = {"epoch": epoch + 1, **asdict(evaluation.metrics)}
+            best = {"epoch": epoch + 1, **metrics}
+        self._folder.thresholds = evaluation.thresholds
         self._position = Position(epoch + 1, 0, (epoch + 1) * self.batches_per_epoch, best)
         if self._leader:
             assert self._log is not None

@@ -24,11 +24,15 @@ _DTYPES = {"float32": mstype.float32, "uint8": mstype.uint8}
 
 
 class PixelRecognizer(nn.Cell):
-    """A network behind its preprocessing and in front of a softmax: uint8 RGB frames to probabilities."""
+    """A network behind its preprocessing and in front of a softmax, or a sigmoid where it gives several labels.
 
-    def __init__(self, network: nn.Cell, pixels: InputSpec) -> None:
+    It makes probabilities of uint8 RGB frames.
+    """
+
+    def __init__(self, network: nn.Cell, pixels: InputSpec, multi_label: bool) -> None:
         super().__init__()
         self.network = network
+        self.multi_label = multi_label
         self.order = Tensor([0, 1, 2] if pixels.channel_order == "rgb" else [2, 1, 0], mstype.int32)
         std = np.array(pixels.std, np.float32)[:, None, None]
         self.scale = Tensor(np.float32(pixels.scale) / std)
@@ -39,8 +43,12 @@ class PixelRecognizer(nn.Cell):
         pixels = ops.gather(frames.astype(mstype.float32), self.order, -1).movedim(-1, -3)
         outputs = self.network(pixels * self.scale - self.offset, *state)
         if isinstance(outputs, tuple):
-            return ops.softmax(outputs[0], -1), *outputs[1:]
-        return ops.softmax(outputs, -1)
+            return self.probabilities(outputs[0]), *outputs[1:]
+        return self.probabilities(outputs)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of alternatives, or of independent classes."""
+        return ops.sigmoid(logits) if self.multi_label else ops.softmax(logits, -1)
 
 
 class _ExplicitPool(nn.Cell):
@@ -89,7 +97,7 @@ def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Cell:
     """The cell with the inputs and outputs of `spec`; it shares the network's weights and changes its pools."""
     replace_pools(network)
     cell = StreamingRecognizer(network) if spec.streaming else network
-    return (PixelRecognizer(cell, spec.pixels) if spec.pixels else cell).set_train(False)
+    return (PixelRecognizer(cell, spec.pixels, spec.model.multi_label) if spec.pixels else cell).set_train(False)
 
 
 def write_program(

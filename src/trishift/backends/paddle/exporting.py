@@ -27,11 +27,15 @@ _PREFIX = "inference"
 
 
 class PixelRecognizer(nn.Layer):
-    """A network behind its preprocessing and in front of a softmax: uint8 RGB frames to probabilities."""
+    """A network behind its preprocessing and in front of a softmax, or a sigmoid where it gives several labels.
 
-    def __init__(self, network: nn.Layer, pixels: InputSpec) -> None:
+    It makes probabilities of uint8 RGB frames.
+    """
+
+    def __init__(self, network: nn.Layer, pixels: InputSpec, multi_label: bool) -> None:
         super().__init__()
         self.network = network
+        self.multi_label = multi_label
         order = [0, 1, 2] if pixels.channel_order == "rgb" else [2, 1, 0]
         std = np.array(pixels.std, np.float32)[:, None, None]
         scale, offset = np.float32(pixels.scale) / std, np.array(pixels.mean, np.float32)[:, None, None] / std
@@ -44,15 +48,19 @@ class PixelRecognizer(nn.Layer):
         pixels = frames.astype("float32").index_select(self.order, axis=-1)
         x = pixels.moveaxis(-1, -3) * self.scale - self.offset
         if state is None:
-            return F.softmax(self.network(x))
+            return self.probabilities(self.network(x))
         logits, *present = self.network(x, state)
-        return F.softmax(logits), *present
+        return self.probabilities(logits), *present
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of alternatives, or of independent classes."""
+        return F.sigmoid(logits) if self.multi_label else F.softmax(logits)
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
     """The layer with the inputs and outputs of `spec`; it shares the network's weights."""
     layer = StreamingRecognizer(network) if spec.streaming else network
-    layer = PixelRecognizer(layer, spec.pixels) if spec.pixels else layer
+    layer = PixelRecognizer(layer, spec.pixels, spec.model.multi_label) if spec.pixels else layer
     layer.eval()
     return layer
 

@@ -28,11 +28,15 @@ _EXAMPLE_BATCH = 2  # 0 and 1 would become constants of the traced program
 
 
 class PixelRecognizer(nn.Module):
-    """A network behind its preprocessing and in front of a softmax: uint8 RGB frames to probabilities."""
+    """A network behind its preprocessing and in front of a softmax, or a sigmoid where it gives several labels.
 
-    def __init__(self, network: nn.Module, pixels: InputSpec) -> None:
+    It makes probabilities of uint8 RGB frames.
+    """
+
+    def __init__(self, network: nn.Module, pixels: InputSpec, multi_label: bool) -> None:
         super().__init__()
         self.network = network
+        self.multi_label = multi_label
         order = [0, 1, 2] if pixels.channel_order == "rgb" else [2, 1, 0]
         std = torch.tensor(pixels.std)
         self.register_buffer("order", torch.tensor(order), persistent=False)
@@ -44,14 +48,18 @@ class PixelRecognizer(nn.Module):
         x = frames.index_select(-1, self.order).movedim(-1, -3).float() * self.scale - self.offset
         outputs = self.network(x, *state)
         if isinstance(outputs, Tensor):
-            return outputs.softmax(-1)
-        return outputs[0].softmax(-1), *outputs[1:]
+            return self.probabilities(outputs)
+        return self.probabilities(outputs[0]), *outputs[1:]
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of alternatives, or of independent classes."""
+        return logits.sigmoid() if self.multi_label else logits.softmax(-1)
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Module:
     """The module with the inputs and outputs of `spec`; it shares the network's weights."""
     module = StreamingRecognizer(network) if spec.streaming else network
-    return (PixelRecognizer(module, spec.pixels) if spec.pixels else module).eval()
+    return (PixelRecognizer(module, spec.pixels, spec.model.multi_label) if spec.pixels else module).eval()
 
 
 def write_program(

@@ -122,6 +122,10 @@ class M4(TemporalShiftModule):
         """The container tells it from an ordinary TSM."""
         return super().claims(names, extras) and "best_mAP" in extras
 
+    def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
+        """A TSM for several labels a clip."""
+        return replace(super().describe(model, names, answers), multi_label=True)
+
 
 class EmbeddedTSM(TemporalShiftModule):
     """Wraps the branch of all 17 blocks of MobileNetV2: `features.3.conv.net.0.weight`.

@@ -1,4 +1,7 @@
-"""A built-in data set of hand gestures: real H.264 clips, made in seconds, on which only motion tells classes apart."""
+"""A built-in data set of hand gestures: real H.264 clips, made in seconds, on which only motion tells classes apart.
+
+With one hand a clip has one label, with two hands several.
+"""
 
 from __future__ import annotations
 

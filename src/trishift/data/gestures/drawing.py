@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,22 +34,25 @@ class _Limb:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), color)
 
 
-def render(trajectory: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Pictures of a random hand on a random background along a trajectory.
+def render(trajectories: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> np.ndarray:
+    """Pictures of random hands on a random background, each along its trajectory.
 
     Args:
-        trajectory: (F, 4), see `motion`.
+        trajectories: a hand's (F, 4) each, see `motion`; later ones are nearer.
         size: side of the pictures in pixels.
         rng: decides on the looks; the same draws for every frame.
 
     Returns:
         (F, size, size, 3) uint8 RGB. A frame depends on its own pose only, never on its neighbours.
     """
-    hand, background = draw_hand(rng), draw_background(size, rng)
-    mipmap = [hand, hand.reduce(2), hand.reduce(4)]
-    layers = np.stack([np.asarray(_place(mipmap, pose, size)) for pose in trajectory])  # premultiplied by alpha
-    color, alpha = layers[..., :3], layers[..., 3:].astype(np.uint16)
-    return (color + (background * (255 - alpha) + 127) // 255).clip(0, 255).astype(np.uint8)
+    hands = [draw_hand(rng) for _ in trajectories]
+    pictures = draw_background(size, rng)  # until the first hand, the same for all frames
+    for hand, trajectory in zip(hands, trajectories, strict=True):
+        mipmap = [hand, hand.reduce(2), hand.reduce(4)]
+        layers = np.stack([np.asarray(_place(mipmap, pose, size)) for pose in trajectory])  # premultiplied by alpha
+        color, alpha = layers[..., :3], layers[..., 3:].astype(np.uint16)
+        pictures = (color + (pictures * (255 - alpha) + 127) // 255).clip(0, 255)
+    return pictures.astype(np.uint8)
 
 
 def _place(mipmap: list[Image.Image], pose: np.ndarray, size: int) -> Image.Image:

@@ -15,8 +15,9 @@ PAIRS = (
     ("Zooming Out With Full Hand", "Zooming In With Full Hand"),
     ("Turning Hand Clockwise", "Turning Hand Counterclockwise"),
 )
+MOVING = tuple(sorted(name for pair in PAIRS for name in pair))
 STILL = "No gesture"
-CLASSES = tuple(sorted((STILL, *(name for pair in PAIRS for name in pair))))
+CLASSES = tuple(sorted((STILL, *MOVING)))
 """Labels in the order of their class indices: alphabetical, as in Jester."""
 
 FRAMES = (16, 24)
@@ -26,26 +27,37 @@ X, Y, HEIGHT, ANGLE = range(4)
 """Columns of a trajectory: centre as a fraction of the picture (0 is the middle, y points down), height of the hand
 as a fraction of the picture, and angle in radians, clockwise from upright."""
 
+_HALF = 0.6  # size of one of two hands
 _TREMOR = np.array([0.006, 0.006, 0.008, 0.03])
 
 
-def trajectory(pair: int, rng: np.random.Generator) -> np.ndarray:
-    """A random motion of the first class of pair number `pair`: (F, 4) float64, see the columns."""
-    progress = _progress(rng)
+def trajectory(pair: int, rng: np.random.Generator, frames: int | None = None) -> np.ndarray:
+    """A random motion of the first class of pair number `pair`: (F, 4) float64, see the columns.
+
+    F is random, too, unless given.
+    """
+    progress = _progress(rng, frames)
     return _pose(pair, progress, rng) + rng.normal(0, _TREMOR, (len(progress), 4))
 
 
-def stillness(rng: np.random.Generator) -> np.ndarray:
+def stillness(rng: np.random.Generator, frames: int | None = None) -> np.ndarray:
     """A hand that holds a pose of some gesture with a slow drift: (F, 4) float64."""
-    frames = len(_progress(rng))
+    frames = len(_progress(rng, frames))
     held = _pose(int(rng.integers(len(PAIRS))), rng.uniform(-1, 1, 1), rng)
     drift = np.linspace(-1, 1, frames)[:, None] * rng.normal(0, [0.02, 0.02, 0.02, 0.06])
     return held + drift + rng.normal(0, _TREMOR, (frames, 4))
 
 
-def _progress(rng: np.random.Generator) -> np.ndarray:
-    """-1 (before) to 1 (after) over a random number of frames, with a rest at both ends."""
-    frames = int(rng.integers(FRAMES[0], FRAMES[1] + 1))
+def beside(poses: np.ndarray, side: int) -> np.ndarray:
+    """The same motion (F, 4), smaller and in the left (-1) or right (1) half of the picture."""
+    moved = poses * [_HALF, _HALF, _HALF, 1]
+    moved[:, X] += side / 4
+    return moved
+
+
+def _progress(rng: np.random.Generator, frames: int | None) -> np.ndarray:
+    """-1 (before) to 1 (after) over so many frames (None: a random number), with a rest at both ends."""
+    frames = frames or int(rng.integers(FRAMES[0], FRAMES[1] + 1))
     begin, end = rng.uniform(0, 0.2), rng.uniform(0.8, 1)
     u = np.clip((np.linspace(0, 1, frames) - begin) / (end - begin), 0, 1)
     return 2 * u * u * (3 - 2 * u) - 1

@@ -25,12 +25,12 @@ def write_preview(gestures: GestureSet, path: str | Path, clip: int = 0) -> None
     """
     labels = read_labels(gestures.labels)
     records = read_list(gestures.val_list)
-    names = [name for pair in PAIRS for name in pair] + [STILL]
+    names = [name for name in (*(name for pair in PAIRS for name in pair), STILL) if name in labels]
     sheet = Image.new("RGB", (_MARGIN + _FRAMES * (_TILE + _GAP), len(names) * (_TILE + _GAP) + _GAP), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
     for row, name in enumerate(names):
         top = _GAP + row * (_TILE + _GAP)
-        of_class = [record for record in records if record.labels == (labels.index(name),)]
+        of_class = [record for record in records if labels.index(name) in record.labels]
         text = name.replace(" With ", "\nWith ").replace(" Hand ", " Hand\n")
         draw.multiline_text((12, top + _TILE / 2), text, _INK, font, anchor="lm", spacing=6)
         for column, frame in enumerate(_read(of_class[clip % len(of_class)].path)):
