@@ -21,7 +21,15 @@ from pathlib import Path
 import numpy as np
 
 from trishift.backends import open_session
-from trishift.backends.base import Execution, MicroBatch, ParameterInfo, Session, Tensors
+from trishift.backends.base import (
+    Execution,
+    MicroBatch,
+    OptimizationPlan,
+    ParameterInfo,
+    ParameterPlan,
+    Session,
+    Tensors,
+)
 from trishift.losses import LossSpec
 from trishift.recipe import TrainSpec
 from trishift.spec import HeadSpec, ModelSpec, ShiftSpec
@@ -176,6 +184,8 @@ def measure(case: Case, framework: str) -> Tensors:
     first = batch(case, 0)
     result = {"logits": session.predict(first.clips)}
     session.load_tensors({**start, **_scaled(_statistics(start), 0)})
+    everything = {info.name: ParameterPlan(1, 1) for info in session.parameters()}
+    session.prepare_training(OptimizationPlan(everything, case.train.loss))
     loss, gradients = session.gradients(first)
     statistics = _statistics(session.dump_tensors())
     result["loss"] = np.array(loss)

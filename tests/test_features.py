@@ -108,6 +108,32 @@ def test_shards_share_the_work(folder: Path, tmp_path: Path) -> None:
     assert counts == [2, 4, 5]
 
 
+def test_the_layout_of_bold_moments(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for length, name in enumerate(("set/0001.mp4", "set/1000.mp4", "set/1001.mp4", "more/test/walk.mp4"), 4):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        encode(tmp_path / name, "mpeg4", num_frames=3 * length)
+    output, videos = tmp_path / "out", (tmp_path / "set", tmp_path / "more")
+    arguments = ("--layout", "bold-moments", "--protocol", "m4")
+    assert run(folder, output, *arguments, "--shard", "1/2", "--", *videos) == 0
+    assert "are left to other shards" in capsys.readouterr().out
+    assert run(folder, output, *arguments, "--", *videos) == 0
+    layers = ("layer1", "layer2", "layer3", "layer4", "baseout", "fc")
+    names = {f"{split}_{layer}.npy" for split in ("train", "test") for layer in layers}
+    assert {path.name for path in output.glob("*.npy")} == names
+    listed = [(output / f"{split}_videos.txt").read_text().split() for split in ("train", "test")]
+    assert listed[0] == [str(tmp_path / "set/0001.mp4"), str(tmp_path / "set/1000.mp4")]
+    assert listed[1] == [str(tmp_path / "more/test/walk.mp4"), str(tmp_path / "set/1001.mp4")]
+    model = trishift.load(folder / "model.safetensors")
+    clip = prediction_set([tmp_path / "set/0001.mp4"], model.input, model.spec, named_protocol("m4")).load(0).clips
+    expected = model.features(clip, ["layer1", "pooled", "logits"])
+    layer1, baseout, fc = (np.load(output / f"train_{layer}.npy") for layer in ("layer1", "baseout", "fc"))
+    assert (layer1.shape, baseout.shape, fc.shape) == ((2, 4 * 8 * 8), (2, 32), (2, 3))
+    assert layer1[0] == pytest.approx(expected["layer1"][0].mean(0).reshape(-1), abs=1e-5)
+    assert baseout[0] == pytest.approx(expected["pooled"][0].mean(0), abs=1e-5)
+    assert fc[0] == pytest.approx(expected["logits"][0], abs=1e-5)
+    assert not np.array_equal(fc[0], fc[1])
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0"])
 def test_wrong_shards(text: str) -> None:
     with pytest.raises(RecipeError, match="write i/n"):
@@ -124,6 +150,8 @@ def test_a_single_video_lies_directly_in_the_folder() -> None:
         (["{folder}/videos/a/two.mp4", "{folder}/gone.mp4"], "1 of 2 videos could not be read"),
         (["--layers", "layer9", "--", "{folder}/videos/a/two.mp4"], "layer 'layer9' is unknown"),
         ([], "at least one VIDEO"),
+        (["--layout", "bold-moments", "--", "{folder}/videos"], "train or test?"),
+        (["--layout", "bold-moments", "--maps", "--", "{folder}/7.mp4"], "leave --layers, --level and --maps out"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -1,8 +1,10 @@
-"""`trishift features`: activations of named layers, one npz file a video."""
+"""`trishift features`: activations of named layers, one npz file a video, and joined as in BOLD Moments."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trishift.commands.arguments import (
     add_execution,
@@ -13,12 +15,17 @@ from trishift.commands.arguments import (
     make_parser,
 )
 from trishift.commands.infer import expand, listed
-from trishift.errors import DataError
+from trishift.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from trishift.data.protocol import Protocol
+    from trishift.evaluation.features import FeatureSettings
 
 EXAMPLES = """\
   trishift features --checkpoint best.safetensors --output features folder_of_videos/
   trishift features --checkpoint tsm.pth --num-segments 8 --layers layer3 layer4 logits --level frame \\
       --protocol ten --output features --filelist val.txt --root videos --shard 2/8
+  trishift features --checkpoint ckpt.best.pth.tar --layout bold-moments --protocol m4 --output features stimulus_set/
 """
 
 
@@ -31,15 +38,16 @@ def main(arguments: list[str]) -> None:
     add_import_options(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder of the npz files")
     parser.add_argument(
-        "--layers",
-        nargs="+",
-        default=["pooled"],
-        help="layer1 ... layer4, features.N, inception_3a ..., pooled, logits",
+        "--layers", nargs="+", help="layer1 ... layer4, features.N, inception_3a ..., pooled, logits; default: pooled"
     )
-    parser.add_argument(
-        "--level", choices=("frame", "clip", "video"), default="video", help="averaged over; default: video"
-    )
+    parser.add_argument("--level", choices=("frame", "clip", "video"), help="averaged over; default: video")
     parser.add_argument("--maps", action="store_true", help="keep height and width of the maps")
+    parser.add_argument(
+        "--layout",
+        choices=("npz", "bold-moments"),
+        default="npz",
+        help="bold-moments: also {train,test}_{layer1 ... layer4,baseout,fc}.npy, a row a video, of a ResNet",
+    )
     parser.add_argument("--protocol", help="named test protocol; default: one clip, centre crop")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only part I of N of the videos, I from 1")
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
@@ -54,13 +62,16 @@ def main(arguments: list[str]) -> None:
     from trishift.api import open_model
     from trishift.checkpoints.files import sha256
     from trishift.data.protocol import Protocol, named_protocol
-    from trishift.evaluation.features import FeatureSettings, Shard, output_paths, pending, write_features
+    from trishift.evaluation.bold_moments import split_videos
+    from trishift.evaluation.features import Shard, output_paths, pending, write_features
 
     videos = [path for video in options.videos for path in expand(video)]
     if options.filelist:
         videos += listed(options.filelist, options.root)
     if not videos:
         raise DataError("features: give at least one VIDEO or a --filelist")
+    if options.layout == "bold-moments":
+        split_videos(videos)  # finds mistakes before the work
     shard = Shard.parse(options.shard)
     protocol = named_protocol(options.protocol) if options.protocol else Protocol()
     model, report = open_model(
@@ -68,7 +79,7 @@ def main(arguments: list[str]) -> None:
     )
     print(report.summary())
     weights = sha256(options.checkpoint) if options.checkpoint.is_file() else options.checkpoint.name
-    settings = FeatureSettings(tuple(options.layers), options.level, options.maps, protocol, weights)
+    settings = _settings(options, protocol, weights)
     outputs = output_paths(videos, options.output)
     mine = {video: outputs[video] for video in shard.of(list(outputs))}
     todo = pending(mine, settings)
@@ -83,3 +94,35 @@ def main(arguments: list[str]) -> None:
             misses.append(result[1])
     if misses:
         raise DataError(f"{len(misses)} of {len(mine)} videos could not be read: {'; '.join(misses)}")
+    if options.layout == "bold-moments":
+        _join(outputs, settings, options.output)
+
+
+def _settings(options: argparse.Namespace, protocol: Protocol, weights: str) -> FeatureSettings:
+    """What is written of each video.
+
+    Raises:
+        RecipeError: the layout fixes what else is asked for.
+    """
+    from trishift.evaluation.bold_moments import LAYERS
+    from trishift.evaluation.features import FeatureSettings
+
+    if options.layout == "npz":
+        layers = tuple(options.layers or ("pooled",))
+        return FeatureSettings(layers, options.level or "video", options.maps, protocol, weights)
+    if options.layers or options.level or options.maps:
+        raise RecipeError("--layout bold-moments: has its own layers and level; leave --layers, --level and --maps out")
+    return FeatureSettings(tuple(LAYERS.values()), "video", True, protocol, weights)
+
+
+def _join(outputs: dict[Path, Path], settings: FeatureSettings, folder: Path) -> None:
+    """Write the matrices once the last shard is there."""
+    from trishift.evaluation.bold_moments import write_matrices
+    from trishift.evaluation.features import pending
+
+    missing = len(pending(outputs, settings))
+    if missing:
+        print(f"{missing} of {len(outputs)} videos are left to other shards; the last one writes the matrices")
+        return
+    for path in write_matrices(outputs, folder):
+        print(f"written: {path}")

@@ -46,6 +46,7 @@ PROTOCOLS = {
     "twice": Protocol(SamplingSpec("twice"), "three", full_resolution=True),  # Something-Something, "accurate"
     "dense": Protocol(SamplingSpec("dense"), "three", full_resolution=True),  # Kinetics, 30 views (non-local networks)
     "dense_center": Protocol(SamplingSpec("dense")),  # 10 views
+    "m4": Protocol(SamplingSpec("m4")),  # Multi-Moments models
     "dense_ten": Protocol(SamplingSpec("dense"), "ten"),  # 100 views (mmaction2)
 }
 

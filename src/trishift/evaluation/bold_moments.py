@@ -1,0 +1,88 @@
+"""Features of a folder of clips in the file layout of the BOLD Moments Dataset (Lahner et al. 2024).
+
+    FOLDER/train_layer1.npy ... train_layer4.npy  train_baseout.npy  train_fc.npy      (V, D) float32, a row a video
+    FOLDER/test_layer1.npy  ...                                                        the same for the test videos
+    FOLDER/train_videos.txt  test_videos.txt                                           the videos of the rows, in order
+
+`baseout` are the pooled features and `fc` the logits. The maps of the layers are averaged over frames and flattened,
+channel by channel; the published archive says no more than its names, and its size fits that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from trishift.checkpoints.atomic import write_atomically
+from trishift.errors import DataError
+
+LAYERS = {**{f"layer{n}": f"layer{n}" for n in range(1, 5)}, "baseout": "pooled", "fc": "logits"}
+"""The published names of the layers, and the network's."""
+
+_TRAINING_VIDEOS = 1000  # of 1,102, which are called 0001.mp4 ... 1102.mp4
+
+
+def split_videos(videos: list[Path]) -> dict[str, list[Path]]:
+    """The videos of `train` and of `test`, by name; a split without videos is left out.
+
+    A video belongs to the split that its folder is called after, `train` or `test`, else to that of its number.
+
+    Raises:
+        DataError: a video has neither.
+    """
+    splits: dict[str, list[Path]] = {"train": [], "test": []}
+    for video in sorted(videos):
+        splits[_split_of(video)].append(video)
+    return {name: members for name, members in splits.items() if members}
+
+
+def _split_of(video: Path) -> str:
+    if video.parent.name in ("train", "test"):
+        return video.parent.name
+    if not video.stem.isdecimal():
+        raise DataError(f"{video}: train or test? put it into a folder of that name, or call it by its number")
+    return "train" if int(video.stem) <= _TRAINING_VIDEOS else "test"
+
+
+def write_matrices(files: Mapping[Path, Path], folder: Path) -> list[Path]:
+    """Join the npz files of all videos (see `features.py`) into one matrix a layer and split; returns what was written.
+
+    Args:
+        files: video to its npz file, with arrays of one size for all videos.
+        folder: where to.
+    """
+    written = []
+    for split, videos in split_videos(list(files)).items():
+        for published, layer in LAYERS.items():
+            path = folder / f"{split}_{published}.npy"
+            _write_matrix([files[video] for video in videos], layer, path)
+            written.append(path)
+        _write_listing(videos, folder / f"{split}_videos.txt")
+    return written
+
+
+def _write_listing(videos: list[Path], path: Path) -> None:
+    text = "".join(f"{video}\n" for video in videos)
+    write_atomically(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+
+
+def _write_matrix(files: list[Path], layer: str, path: Path) -> None:
+    """Row after row, because a matrix can be larger than the memory."""
+
+    def fill(file: BinaryIO) -> None:
+        shape = (len(files), _row(files[0], layer).size)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for name in files:
+            file.write(_row(name, layer).astype("<f4").tobytes())
+
+    write_atomically(path, fill)
+
+
+def _row(file: Path, layer: str) -> np.ndarray:
+    with np.load(file) as arrays:
+        values: np.ndarray = arrays[layer].reshape(-1)
+    return values
