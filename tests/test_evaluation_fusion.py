@@ -14,7 +14,7 @@ import pytest
 from trishift.cli import main
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.fusion import evaluation_of, fuse, video_keys
-from trishift.evaluation.metrics import softmax
+from trishift.evaluation.metrics import sigmoid, softmax
 from trishift.evaluation.reports import write_scores
 from trishift.evaluation.scores import read_scores, write_pickle
 
@@ -58,6 +58,17 @@ def test_the_fused_score_is_the_weighted_mean_of_probabilities(tmp_path: Path) -
     assert fused.names == rgb.names
     logits = fuse(parts, [3, 1], "logits")
     np.testing.assert_allclose(logits.scores, 0.75 * rgb.scores + 0.25 * flow.scores, rtol=1e-5, atol=1e-6)
+
+
+def test_probabilities_of_several_labels_are_fused_class_by_class(tmp_path: Path) -> None:
+    targets = np.eye(CLASSES, dtype=np.float32)[TARGETS] + np.eye(CLASSES, dtype=np.float32)[TARGETS - 1]
+    rgb, flow = evaluation(1, targets=targets), evaluation(2, targets=targets)
+    fused = fuse([read_scores(written(m, tmp_path / n)) for m, n in ((rgb, "rgb.json"), (flow, "flow.json"))], [1, 1])
+    expected = (sigmoid(rgb.scores) + sigmoid(flow.scores)) / 2
+    np.testing.assert_allclose(sigmoid(fused.scores), expected, rtol=1e-5)
+    assert fused.metrics.main == "sample_map"
+    assert run(tmp_path / "rgb.json", tmp_path / "flow.json", "--output", tmp_path / "both.json") == 0
+    assert (tmp_path / "both.classes.csv").is_file()
 
 
 def test_a_weight_of_zero_leaves_a_model_out(tmp_path: Path) -> None:

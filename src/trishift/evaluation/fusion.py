@@ -12,8 +12,8 @@ import numpy as np
 from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
-from trishift.evaluation.metrics import softmax
-from trishift.evaluation.scores import Scores, logarithm
+from trishift.evaluation.metrics import to_logits, to_probabilities
+from trishift.evaluation.scores import Scores
 
 Space = Literal["probabilities", "logits"]
 
@@ -38,6 +38,7 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], space: Space = "prob
     """
     if min(weights) < 0 or sum(weights) == 0:
         raise DataError(f"fuse: weights {', '.join(map(str, weights))}: give positive ones")
+    several = parts[0].targets.ndim == 2  # labels a video
     first = next((part for part in parts if part.names is not None), parts[0])
     total = np.zeros(first.logits.shape, np.float64)
     for part, weight in zip(parts, weights, strict=True):
@@ -45,13 +46,13 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], space: Space = "prob
         order = _order(first, part)
         _check_targets(first, part, order)
         logits = part.logits[order].astype(np.float64)
-        total += weight / sum(weights) * (softmax(logits) if space == "probabilities" else logits)
+        total += weight / sum(weights) * (to_probabilities(logits, several) if space == "probabilities" else logits)
     models = ", ".join(f"{part.source} x {weight:g}" for part, weight in zip(parts, weights, strict=True))
     return Evaluation(
         protocol=f"mean {space} of {models}",
         labels=_class_names(first) or tuple(str(number) for number in range(total.shape[1])),
         names=list(first.names or (str(number) for number in range(len(total)))),
-        scores=(logarithm(total) if space == "probabilities" else total).astype(np.float32),
+        scores=(to_logits(total, several) if space == "probabilities" else total).astype(np.float32),
         targets=first.targets,
         misses=[],
     )

@@ -122,6 +122,13 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return probabilities
 
 
-def probabilities(logits: np.ndarray, multi_label: bool) -> np.ndarray:
+def to_probabilities(logits: np.ndarray, multi_label: bool) -> np.ndarray:
     """What logits (..., K) say: probabilities of classes that go together, or of alternatives."""
     return sigmoid(logits) if multi_label else softmax(logits)
+
+
+def to_logits(probabilities: np.ndarray, multi_label: bool) -> np.ndarray:
+    """The inverse of `to_probabilities` (of alternatives up to a constant), finite for zeros and ones as well."""
+    limits = np.finfo(probabilities.dtype)
+    logits: np.ndarray = np.log(np.maximum(probabilities, limits.tiny))
+    return logits - np.log(np.maximum(1 - probabilities, limits.epsneg)) if multi_label else logits

@@ -15,7 +15,7 @@ import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
 from trishift.errors import DataError
-from trishift.evaluation.metrics import probabilities
+from trishift.evaluation.metrics import to_probabilities
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def top_predictions(
 
     With thresholds (K,), classes are independent: all those above their thresholds are listed, even if more than k.
     """
-    scores = probabilities(logits.astype(np.float64), multi_label=thresholds is not None)
+    scores = to_probabilities(logits.astype(np.float64), multi_label=thresholds is not None)
     return [_prediction(name, row, labels, k, thresholds) for name, row in zip(names, scores, strict=True)]
 
 

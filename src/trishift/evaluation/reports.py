@@ -19,7 +19,7 @@ import numpy as np
 
 from trishift.checkpoints.atomic import write_atomically
 from trishift.evaluation.evaluator import Evaluation
-from trishift.evaluation.metrics import class_precisions, confusion, probabilities
+from trishift.evaluation.metrics import class_precisions, confusion, to_probabilities
 from trishift.evaluation.thresholds import ENTRY
 
 
@@ -62,7 +62,7 @@ def write_classes(evaluation: Evaluation, path: Path) -> None:
 
     assert evaluation.thresholds is not None
     truth = evaluation.targets > 0
-    chosen = probabilities(evaluation.scores.astype(np.float64), multi_label=True) >= evaluation.thresholds
+    chosen = to_probabilities(evaluation.scores.astype(np.float64), multi_label=True) >= evaluation.thresholds
     average = class_precisions(evaluation.scores, truth)
     at_threshold = precision_recall_fscore_support(truth, chosen, average=None, zero_division=np.nan)
     buffer = io.StringIO()

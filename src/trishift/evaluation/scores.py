@@ -20,7 +20,7 @@ from trishift.checkpoints.atomic import write_atomically
 from trishift.checkpoints.formats.pickles import NUMPY, PickledArray, unpickle
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import Evaluation
-from trishift.evaluation.metrics import softmax
+from trishift.evaluation.metrics import softmax, to_logits
 
 PICKLES = frozenset({".pkl", ".pickle"})
 _ARRAYS = ("names", "scores", "targets", "labels")
@@ -103,13 +103,7 @@ def _read_views(folder: Path, files: list[Path]) -> Scores:
         if not np.array_equal(view.targets, views[0].targets) or view.logits.shape != views[0].logits.shape:
             raise DataError(f"{view.source}: holds other videos than {views[0].source}; keep one folder a model")
     mean = np.mean([softmax(view.logits.astype(np.float64)) for view in views], axis=0)
-    return Scores(folder, logarithm(mean).astype(np.float32), views[0].targets)
-
-
-def logarithm(probabilities: np.ndarray) -> np.ndarray:
-    """Logits of float64 probabilities; finite for zeros."""
-    logits: np.ndarray = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-    return logits
+    return Scores(folder, to_logits(mean, multi_label=False).astype(np.float32), views[0].targets)
 
 
 def write_pickle(evaluation: Evaluation, path: Path) -> None:

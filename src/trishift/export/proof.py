@@ -15,7 +15,7 @@ from trishift.backends.base import Predictor
 from trishift.backends.program import ProgramSpec
 from trishift.data.transforms import normalize
 from trishift.errors import CheckpointError
-from trishift.evaluation.metrics import probabilities
+from trishift.evaluation.metrics import to_probabilities
 from trishift.spec import InputSpec
 
 BATCHES = (1, 3)
@@ -53,7 +53,7 @@ def make_trials(session: Predictor, program: ProgramSpec, pixels: InputSpec) -> 
         scores = _scores(session, normalised, program)
         if not np.isfinite(scores).all():
             raise CheckpointError("the checkpoint gives logits that are not finite; there is nothing to export")
-        trials.append(Trial(clips, probabilities(scores, program.model.multi_label) if program.pixels else scores))
+        trials.append(Trial(clips, to_probabilities(scores, program.model.multi_label) if program.pixels else scores))
     return trials
 
 
@@ -79,7 +79,7 @@ def differences(session: Predictor, program: ProgramSpec, trials: Sequence[Trial
     result = {}
     for trial in trials:
         scores = _scores(session, trial.clips, program)
-        found = probabilities(scores, program.model.multi_label) if program.pixels else scores
+        found = to_probabilities(scores, program.model.multi_label) if program.pixels else scores
         peak = max(float(np.abs(trial.scores).max()), float(_TINY))
         result[str(len(trial.clips))] = float(np.abs(found - trial.scores).max()) / peak
     return result

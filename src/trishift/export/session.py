@@ -13,10 +13,8 @@ import numpy as np
 from trishift.backends.base import State, Tensors
 from trishift.backends.program import Program, ProgramSpec
 from trishift.errors import DataError, RecipeError
+from trishift.evaluation.metrics import to_logits
 from trishift.online import state_shapes
-
-_TINY = np.finfo(np.float32).tiny
-_EPSILON = np.finfo(np.float32).eps / 2
 
 
 class RuntimeSession:
@@ -110,11 +108,7 @@ class RuntimeSession:
         return np.ascontiguousarray(np.moveaxis(clips, -3, -1).round().clip(0, 255).astype(np.uint8))
 
     def _logits(self, scores: np.ndarray) -> np.ndarray:
-        if self._form.pixels is None:
-            return scores
-        rest = 1 - scores if self.spec.multi_label else np.ones_like(scores)
-        logits: np.ndarray = np.log(np.maximum(scores, _TINY)) - np.log(np.maximum(rest, _EPSILON))
-        return logits
+        return scores if self._form.pixels is None else to_logits(scores, self.spec.multi_label)
 
     def _run(self, inputs: tuple[Any, ...]) -> list[np.ndarray]:
         """Run the program, piece by piece where its batch is fixed; the last piece is filled up with zeros."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.evaluation.metrics import probabilities
+from trishift.evaluation.metrics import to_probabilities
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Smoother:
         if self._shown is None or (candidate != self._shown and self._may_change()):
             self._shown, self._shown_for = candidate, 0
         self._shown_for += 1
-        scores = probabilities(mean, multi_label=self._thresholds is not None)
+        scores = to_probabilities(mean, multi_label=self._thresholds is not None)
         return Shown(self._shown, float(scores[self._shown]), self._present(scores))
 
     def _present(self, scores: np.ndarray) -> tuple[int, ...] | None:
