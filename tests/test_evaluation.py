@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
@@ -19,8 +20,11 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
+from trishift.data.dataset import ClipDataset, DataSpec
+from trishift.data.lists import VideoRecord
+from trishift.data.protocol import Protocol
 from trishift.errors import DataError
-from trishift.evaluation.evaluator import Evaluation
+from trishift.evaluation.evaluator import Evaluation, evaluate
 from trishift.evaluation.metrics import (
     confusion,
     multi_label_metrics,
@@ -32,6 +36,7 @@ from trishift.evaluation.metrics import (
 from trishift.evaluation.prediction import top_predictions, write_predictions
 from trishift.evaluation.reports import write_classes, write_confusion, write_result, write_scores
 from trishift.evaluation.thresholds import choose_thresholds, read_thresholds
+from trishift.spec import InputSpec, ModelSpec
 
 
 @pytest.fixture
@@ -204,3 +209,33 @@ def test_predictions_are_sorted_and_written_in_every_form(tmp_path: Path) -> Non
     assert probabilities == [pytest.approx(0.6), pytest.approx(0.3)]
     with pytest.raises(DataError, match=r"\.xml"):
         write_predictions(predictions, tmp_path / "out.xml")
+
+
+class FirstOfTwoRanks:
+    """A session whose partner cannot read anything."""
+
+    spec = ModelSpec("resnet10", 3, num_segments=2)
+    framework, rank, world_size = "pytorch", 0, 2
+
+    def predict(self, clips: np.ndarray, relations: object = None) -> np.ndarray:
+        return np.tile(np.float32([1, 2, 3]), (len(clips), 1))
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        partner = np.full_like(array, -1) if array.dtype.kind == "i" else np.zeros_like(array)
+        return np.concatenate([array, partner])
+
+
+def test_misses_of_other_processes_are_listed(tmp_path: Path) -> None:
+    records = []
+    for number in range(4):
+        folder = tmp_path / f"clip_{number}"
+        folder.mkdir()
+        for frame in (1, 2):
+            Image.new("RGB", (32, 32)).save(folder / f"img_{frame:05d}.jpg")
+        records.append(VideoRecord(folder, (number % 3,), 2, number + 1))
+    pixels = InputSpec(resize=32, crop=32)
+    dataset = ClipDataset(records, ["a", "b", "c"], DataSpec(), pixels, FirstOfTwoRanks.spec, Protocol())
+    evaluation = evaluate(FirstOfTwoRanks(), dataset, batch_size=1, workers=1)  # type: ignore[arg-type]
+    assert [Path(name).name for name in evaluation.names] == ["clip_0", "clip_2"]
+    assert [Path(name).name for name, _ in evaluation.misses] == ["clip_1", "clip_3"]
+    assert "another process" in evaluation.misses[0][1]

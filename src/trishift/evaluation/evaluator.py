@@ -92,8 +92,16 @@ def evaluate(session: Predictor, dataset: ClipDataset, *, batch_size: int, worke
         names=[dataset.name(i) for i in kept],
         scores=scores[kept],
         targets=targets,
-        misses=dataset.misses(),
+        misses=_misses(dataset, scored),
     )
+
+
+def _misses(dataset: ClipDataset, scored: np.ndarray) -> list[tuple[str, str]]:
+    """(name, reason) of every video without scores; a process knows the reasons of its own videos only."""
+    reasons = dict(dataset.misses())
+    elsewhere = "could not be read by another process; evaluate in one process to see why"
+    names = [dataset.name(index) for index in np.flatnonzero(~scored)]
+    return [(name, reasons.get(name, f"{name}: {elsewhere}")) for name in names]
 
 
 def score_videos(
