@@ -217,6 +217,31 @@ FAMILIES = [
 ]
 
 
+def non_local_shapes(form: str) -> dict[str, tuple[int, ...]]:
+    spec = ModelSpec("resnet50", 5, width=4, non_local=True, non_local_form=form)
+    return {name: array.shape for name, array in foreign_tensors(model_of(spec), DIALECTS["mmaction2"]).items()}
+
+
+@pytest.mark.parametrize("form", ["embedded_gaussian", "dot_product"])
+def test_the_form_of_non_local_blocks_is_told_or_asked_for(form):
+    shapes = non_local_shapes("embedded_gaussian")  # both have the same names
+    words = {"embedded_gaussian": "embedded-gaussian", "dot_product": "dot-product"}
+    name = f"tsm_imagenet-pretrained-r50-nl-{words[form]}_8xb16-1x1x8-50e_kinetics400-rgb"
+    assert read(shapes, name).spec.non_local_form == form
+    assert read(shapes, num_segments=8, non_local_form=form).spec.non_local_form == form
+    with pytest.raises(CheckpointError, match=r"--non-local-form"):
+        read(shapes, num_segments=8)
+    with pytest.raises(CheckpointError, match="the weights allow embedded_gaussian and dot_product"):
+        read(shapes, num_segments=8, non_local_form="gaussian")
+
+
+@pytest.mark.parametrize("form", ["gaussian", "concatenation"])
+def test_layers_tell_the_other_forms_of_non_local_blocks(form):
+    assert read(non_local_shapes(form), num_segments=8).spec.non_local_form == form
+    with pytest.raises(CheckpointError, match=f"the weights say {form}"):
+        read(non_local_shapes(form), num_segments=8, non_local_form="dot_product")
+
+
 def assert_same_tensors(a, b):
     assert a.tensors.keys() == b.tensors.keys()
     for name, array in a.tensors.items():

@@ -74,6 +74,8 @@ def test_the_program_accepts_the_command(command: str, monkeypatch: pytest.Monke
     settings = dict(word.split("=", 1) for word in shlex.split(variables.group()))
     if "CONFIG" in settings:
         load_recipe(ROOT / settings["CONFIG"])
+    if words[0] == "pip":
+        return
     if words[0] == "bash":
         least, most = OPERANDS[Path(words[1]).name]
         assert (ROOT / words[1]).is_file()

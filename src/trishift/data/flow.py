@@ -156,8 +156,8 @@ Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]  # two (H, W, 3) uint
 def flow_estimator(method: Method) -> Estimator:
     """A function that computes flow, for one thread.
 
-    `dis`: dense inverse search (Kroeger et al. 2016, arXiv:1603.03590), medium preset, a hundred times faster than
-    `tvl1`: dual TV-L1 (Zach et al. 2007), which the originals used, and which only opencv-contrib has.
+    `dis`: dense inverse search (Kroeger et al. 2016, arXiv:1603.03590), medium preset. `tvl1`: dual TV-L1 (Zach et al.
+    2007), which the originals used, slower, and only in opencv-contrib.
 
     Raises:
         FrameworkError: OpenCV or its contributed part is not installed.
