@@ -115,7 +115,7 @@ def run_reversed(options: argparse.Namespace) -> None:
     prepare(clips, lists)
     flat = ["data.augmentation.flip=mirror"]
     print("| model | top-1 of each fold |\n|---|---|", flush=True)
-    for model in ("tsn", "tsm"):
+    for model in (model for model in ("tsn", "tsm") if model in options.models):
         name = f"{options.name}reversed-{model}"
         runs = [options.work / f"{name}-{i}" for i in range(options.folds)]
         tops = [train(run, lists, clips, i, options, [*MODELS[model], *flat]) for i, run in enumerate(runs)]
@@ -132,9 +132,11 @@ def run_sources(options: argparse.Namespace) -> None:
     (frame_lists / "labels.txt").write_bytes((lists / "labels.txt").read_bytes())
     for name in ("train_0.txt", "val_0.txt"):
         lines = [line.rsplit(" ", 2) for line in (lists / name).read_text(encoding="utf-8").splitlines()]
-        for path, _, _ in lines:
-            save_frames(options.clips / path, (frames / path).with_suffix(""), Image)
-        text = "".join(f"{Path(path).with_suffix('')} {count} {label}\n" for path, count, label in lines)
+        folders = [(frames / Path(path).relative_to(options.clips.absolute())).with_suffix("") for path, _, _ in lines]
+        for (path, _, _), folder in zip(lines, folders, strict=True):
+            save_frames(Path(path), folder, Image)
+        pairs = zip(folders, lines, strict=True)
+        text = "".join(f"{folder.absolute()} {count} {label}\n" for folder, (_, count, label) in pairs)
         (frame_lists / name).write_text(text, encoding="utf-8")
     short = ["train.epochs=1"]
     top_video = train(options.work / "sources-video", lists, options.clips, 0, options, short)
