@@ -208,8 +208,8 @@ def dataset(records: list[VideoRecord], model: ModelSpec, protocol: Protocol | N
 def test_samples_of_motion_have_the_models_channels(gestures: Path, model: ModelSpec) -> None:
     records = read_list(gestures / "train.txt")
     assert dataset(records, model).load(0, epoch=1).clips.shape == (1, 4, model.in_channels, 32, 32)
-    for protocol in PROTOCOLS.values():
-        data = dataset(records[:1], model, protocol)
+    for name in PROTOCOLS.keys() - {"m4"}:  # which takes single frames
+        data = dataset(records[:1], model, PROTOCOLS[name])
         assert data.load(0).clips.shape == data.clip_shape
     assert data.misses() == []
 
