@@ -21,12 +21,12 @@ from tests.parity import weights
 from trishift.backends import open_session
 from trishift.backends.base import Predictor, Session
 from trishift.checkpoints import Checkpoint
-from trishift.data.transforms import normalize
+from trishift.data.transforms import normalize, stack_segments
 from trishift.export.formats import FORMATS
 from trishift.export.opening import open_exported
 from trishift.export.planning import ExportOptions
 from trishift.export.writing import export_checkpoint
-from trishift.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
+from trishift.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec, default_input, segment_length
 
 SIZE = 32
 STREAM_FRAMES = 64
@@ -57,14 +57,20 @@ def cases() -> tuple[Case, ...]:
         Case("online", replace(small, shift=uni)),
         Case("stream", replace(small, backbone="resnet10", shift=uni), streaming=True),
         Case("stream-uint8", ModelSpec("resnet10", 5, 4, width=8, shift=uni), uint8=True, streaming=True),
+        Case("msn", ModelSpec("resnet50", 5, 2, in_channels=15, width=8, motion=MotionSpec(window=2))),
         Case("trn", ModelSpec("bn_inception", 5, num_segments=3, head=trn)),
     )
 
 
 def frames(case: Case, batch: int) -> np.ndarray:
-    """(N, T, H, W, 3) uint8 random frames; a stream gets many."""
-    segments = STREAM_FRAMES if case.streaming else case.spec.num_segments
-    return np.random.default_rng(batch).integers(0, 256, (batch, segments, SIZE, SIZE, 3), np.uint8)
+    """(N, T * length, H, W, 3) uint8 random frames; a stream gets many."""
+    count = STREAM_FRAMES if case.streaming else case.spec.num_segments * length(case)
+    return np.random.default_rng(batch).integers(0, 256, (batch, count, SIZE, SIZE, 3), np.uint8)
+
+
+def length(case: Case) -> int:
+    """Frames of a segment."""
+    return segment_length("rgb", case.spec.in_channels)
 
 
 def checkpoint(case: Case, session: Session) -> Checkpoint:
@@ -79,7 +85,7 @@ def clips(case: Case, batch: int, raw: bool) -> np.ndarray:
     pixels = default_input(case.spec.backbone)
     if raw:
         pixels = replace(pixels, channel_order="rgb", scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return np.stack([normalize(clip, pixels) for clip in frames(case, batch)])
+    return np.stack([stack_segments(normalize(clip, pixels), pixels, length(case)) for clip in frames(case, batch)])
 
 
 def scores(session: Predictor, case: Case, batch: int, raw: bool = False) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trishift.spec import HeadSpec, ModelSpec, ShiftSpec
+from trishift.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
 
 FOLDER = Path(__file__).parent / "golden"
 ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
@@ -36,9 +36,35 @@ SPECS = {
         "bn_inception", 27, head=HeadSpec("multiscale_relation", relations="all")
     ),
     "trn_single_bninception_3f": ModelSpec("bn_inception", 174, num_segments=3, head=HeadSpec("relation")),
+    "msn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()),
+}
+
+NO_INFLUENCE = {  # tensors that an original keeps and never needs
+    "msn_resnet50_8f": r"^base_model\.(conv1_temp|conv1_5|conv_[12]\.bias)",
 }
 
 _RENAMES = (
+    # MSN
+    (r"^base_model\.(layer\d)_bak\.", r"backbone.\1."),
+    (r"^base_model\.resnext_layer1\.", "backbone.motion_layer1."),
+    (r"^base_model\.conv_([12])\.", r"backbone.pyramid.conv\1."),
+    (r"^base_model\.conv_diff_1\.0\.", "backbone.pyramid.pixel_conv."),
+    (r"^base_model\.conv_diff_1\.1\.", "backbone.pyramid.pixel_bn."),
+    (r"^base_model\.conv_diff_2\.0\.", "backbone.pyramid.feature_conv."),
+    (r"^base_model\.conv_diff_2\.1\.", "backbone.pyramid.feature_bn."),
+    (r"\.shift\.conv\.", ".learned_shift."),
+    (r"\.motion_layer\.conv_down\.", ".excitation.reduce."),
+    (r"\.motion_layer\.bn1\.", ".excitation.reduce_bn."),
+    (r"\.motion_layer\.conv\.", ".excitation.expand."),
+    (r"\.motion_layer\.bn2\.", ".excitation.expand_bn."),
+    (r"\.motion_layer\.conv1\.", ".excitation.pooled."),
+    (r"\.motion_layer\.bn3\.", ".excitation.pooled_bn."),
+    (r"\.motion_layer\.time_conv\.", ".excitation.temporal."),
+    (r"\.motion_layer\.bn_t\.", ".excitation.temporal_bn."),
+    (r"\.motion_layer\.motion_offset\.", ".excitation.deformable3."),
+    (r"\.motion_layer\.motion_offset_7\.", ".excitation.deformable5."),
+    (r"\.conv_offset\.", ".offset."),
+    # temporal-shift-module
     (r"^base_model\.|^(?=features\.)", "backbone."),
     (r"^(new_fc|classifier|cls_head\.fc_cls|head\.fc)\.", "head.fc."),
     (r"\.net\.", "."),
@@ -85,7 +111,8 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
         value = 0.5 + 0.5 * np.abs(normal)
     else:
         value = normal * np.sqrt(1.0 / np.prod(shape[1:]))
-    return value.astype(np.float32)
+    parent = name.split(".")[-2] if "." in name else ""
+    return value.astype(np.float32) * np.float32(0.3 if "offset" in parent else 1)
 
 
 @dataclass(frozen=True)
@@ -107,8 +134,9 @@ def load_record(name: str) -> GoldenRecord:
     record = json.loads((FOLDER / f"{name}.json").read_text())
     spec = SPECS[name]
     pixels = np.random.default_rng(record["input_seed"]).standard_normal(record["input_shape"]).astype(np.float32)
-    clips = pixels.reshape(-1, spec.num_segments, 3, *pixels.shape[-2:])
-    return GoldenRecord(spec, _canonical(record["keys"]), clips, np.array(record["logits"], np.float32))
+    clips = pixels.reshape(-1, spec.num_segments, spec.in_channels, *pixels.shape[-2:])
+    keys = [key for key in record["keys"] if not re.search(NO_INFLUENCE.get(name, "$^"), key[0])]
+    return GoldenRecord(spec, _canonical(keys), clips, np.array(record["logits"], np.float32))
 
 
 def _canonical(keys: list[tuple[str, list[int]]]) -> dict[str, np.ndarray]:

@@ -9,16 +9,18 @@ the largest difference from the published logits, relative to the largest logit.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tests import originals
+from tests.golden_records import NO_INFLUENCE
 
 import trishift
 from trishift.checkpoints import import_weights
-from trishift.spec import to_json
+from trishift.spec import ModelSpec, to_json
 
 # What the names of a family do not tell; everything else has to be found out.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -41,23 +43,24 @@ def examine(name: str, framework: str, folder: Path) -> dict[str, Any]:
     entry = originals.record(name)
     path = originals.write_record(entry, folder)
     checkpoint, report = import_weights(path, **options(name))
-    clips = golden_clips(entry, checkpoint.spec.num_segments)
+    clips = golden_clips(entry, checkpoint.spec)
     model = trishift.load(path, framework, **options(name))
-    logits = golden_logits(entry)
+    logits = golden_logits(entry)[: len(clips)]
     path.unlink()
-    counters = sum(key.endswith("num_batches_tracked") for key, _ in entry["keys"])
+    unused = re.compile(rf"num_batches_tracked$|{NO_INFLUENCE.get(name, '$^')}")
+    used = sum(not unused.search(key) for key, _ in entry["keys"])
     return {
         "spec": to_json(checkpoint.spec),
         "complete": report.complete,
-        "used": len(report.matched) + len(report.renamed) + counters == len(entry["keys"]),
+        "used": len(report.matched) + len(report.renamed) == used,
         "difference": float(np.abs(model(clips) - logits).max() / np.abs(logits).max()),
     }
 
 
-def golden_clips(entry: dict[str, Any], segments: int) -> np.ndarray:
-    """The record's input as (N, T, 3, H, W)."""
+def golden_clips(entry: dict[str, Any], spec: ModelSpec) -> np.ndarray:
+    """The first clip of the record's input: (1, T, C, H, W)."""
     draw = np.random.default_rng(entry["input_seed"]).standard_normal(entry["input_shape"]).astype(np.float32)
-    return draw.reshape(-1, segments, 3, *draw.shape[-2:])
+    return draw.reshape(-1, spec.num_segments, spec.in_channels, *draw.shape[-2:])[:1]
 
 
 def golden_logits(entry: dict[str, Any]) -> np.ndarray:

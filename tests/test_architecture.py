@@ -20,7 +20,7 @@ FLOORS = {  # a part may import itself and the parts listed here
     "online": {"errors", "architectures", "spec"},
     "data": {"errors", "spec"},
     "backends": {"errors", "architectures", "spec", "losses", "relations", "online", "initialization"},
-    "initialization": {"backends"},
+    "initialization": {"spec", "backends"},
     "checkpoints": {"errors", "architectures", "spec", "relations", "data", "backends"},
     "recipe": {"errors", "spec", "losses", "data", "backends"},
     "evaluation": {"errors", "spec", "relations", "data", "checkpoints", "backends"},
@@ -36,6 +36,7 @@ FLOORS = {  # a part may import itself and the parts listed here
         "__version__",
     },
     "training": {
+        "initialization",
         "errors",
         "spec",
         "losses",

@@ -18,7 +18,7 @@ from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.exporting import foreign_tensors, write_dialect, write_native
 from trishift.checkpoints.layout import layout
 from trishift.errors import CheckpointError
-from trishift.spec import CAFFE_INPUT, HeadSpec, ModelSpec, ShiftSpec
+from trishift.spec import CAFFE_INPUT, HeadSpec, ModelSpec, MotionSpec, ShiftSpec
 
 ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
 
@@ -190,6 +190,8 @@ FAMILIES = [
     ("tsm", ModelSpec("resnet18", 5, width=4, shift=ShiftSpec(placement="block"), non_local=False)),
     ("embedded_tsm", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec(placement=ALL_INVERTED_RESIDUALS))),
     ("tsm_online", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec(direction="unidirectional"))),
+    ("msn", ModelSpec("resnet50", 5, width=8, in_channels=15, motion=MotionSpec())),
+    ("msn", ModelSpec("resnet101", 5, 16, width=4, in_channels=15, motion=MotionSpec(stem_share=0.25))),
     ("trn", ModelSpec("resnet18", 5, 3, width=4, head=HeadSpec("relation"))),
     ("mmaction2", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(), non_local=True)),
     ("mmaction2", ModelSpec("resnet50", 5, width=4, non_local=True, non_local_form="gaussian")),

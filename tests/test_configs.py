@@ -30,8 +30,12 @@ RECIPES = recipe_files()
 PUBLISHED = [path for path in RECIPES if path.parent.name not in ("gestures", "custom")]
 DIRECTED = ("jester", "somethingv1", "somethingv2")  # data sets whose classes are directions
 ELSEWHERE = {  # representatives that run in a process of their own
-    "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml", "somethingv1/trn_bn_inception_3f.yaml"],
-    "paddle": ["kinetics/tsm_r50_8f_paddle.yaml", "jester/trn_bn_inception.yaml"],
+    "mindspore": [
+        "somethingv2/tsm_r50_8f_mindspore.yaml",
+        "somethingv1/trn_bn_inception_3f.yaml",
+        "kinetics/msn_r50_8f.yaml",
+    ],
+    "paddle": ["kinetics/tsm_r50_8f_paddle.yaml", "jester/trn_bn_inception.yaml", "somethingv1/msn_r50_8f.yaml"],
 }
 
 
@@ -86,7 +90,7 @@ def test_a_published_recipe_says_what_it_reached_and_how_to_measure_that(path: P
 @pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
 def test_file_names_say_backbone_and_frames(path: Path) -> None:
     model = load_recipe(path).model
-    kind = "trn" if model.head.consensus != "average" else "tsm" if model.shift else "tsn"
+    kind = "trn" if model.head.consensus != "average" else "msn" if model.motion else "tsm" if model.shift else "tsn"
     backbone = model.backbone.replace("resnet", "r")
     frames = re.search(r"_(\d+)f", path.stem)
     assert path.stem.startswith(f"{kind}_{backbone}")
@@ -135,8 +139,8 @@ def check(steps: Steps, path: Path) -> None:
     assert all(math.isfinite(loss) for loss in steps.losses) and len(steps.losses) == 2
     assert steps.trained == steps.expected
     assert not steps.disturbed
-    views, segments = recipe.evaluation.num_views, recipe.model.num_segments
-    assert steps.views_shape == [views, segments, recipe.model.in_channels, 32, 32]
+    views, model = recipe.evaluation.num_views, recipe.model
+    assert steps.views_shape == [views, model.num_segments, model.in_channels, 32, 32]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)

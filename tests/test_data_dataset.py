@@ -17,7 +17,7 @@ from trishift.data.protocol import PROTOCOLS, Protocol, named_protocol
 from trishift.data.sampling import SamplingSpec, uniform_test
 from trishift.data.video import open_clip
 from trishift.errors import DataError, RecipeError
-from trishift.spec import InputSpec, ModelSpec
+from trishift.spec import InputSpec, ModelSpec, MotionSpec
 
 MODEL = ModelSpec(backbone="resnet10", num_classes=9, num_segments=4, width=8)
 INPUT = InputSpec(resize=32, crop=24)
@@ -73,6 +73,27 @@ def test_views_are_the_crops_of_each_clip(records: list[VideoRecord]) -> None:
     with open_clip(records[0].path) as source:
         frames = source.read(uniform_test(source.num_frames, 4)[0])
     np.testing.assert_array_equal(views[:, 0], transforms.test_views(frames, INPUT, "five"))
+
+
+WINDOWS = ModelSpec("resnet50", 9, 4, in_channels=15, width=8, motion=MotionSpec(window=None))
+
+
+def test_segments_of_msn_are_five_consecutive_frames_of_normalised_pixels(records: list[VideoRecord]) -> None:
+    clip = dataset(records, Protocol(), WINDOWS).load(0).clips
+    with open_clip(records[0].path) as source:
+        frames = source.read(uniform_test(source.num_frames, 4, length=5)[0])
+    expected = transforms.test_views(frames, INPUT).reshape(1, 4, 5, 3, 24, 24)
+    np.testing.assert_array_equal(clip.reshape(expected.shape), expected)
+    assert dataset(records, None, WINDOWS).load(0).clips.shape == (1, 4, 15, 24, 24)
+
+
+def test_thirty_views_are_seeded_draws_of_ten_clips(records: list[VideoRecord]) -> None:
+    views = dataset(records, named_protocol("thirty"), WINDOWS).load(0).clips
+    again = dataset(records, named_protocol("thirty"), WINDOWS).load(0).clips
+    np.testing.assert_array_equal(views, again)
+    assert views.shape == (30, 4, 15, 32, 32)
+    clips = views.reshape(3, 10, -1)
+    assert len({clip.tobytes() for clip in clips[0]}) > 5
 
 
 def test_cache_changes_nothing(records: list[VideoRecord]) -> None:

@@ -29,6 +29,8 @@ def check_streamable(spec: ModelSpec) -> None:
     """
     if spec.shift is not None and spec.shift.direction != "unidirectional":
         reason, remedy = "its shift is bidirectional", "model.shift.direction=unidirectional"
+    elif spec.motion is not None:
+        reason, remedy = "its motion modules compare the segments of a clip", "a unidirectional shift (TSM)"
     elif spec.non_local:
         reason, remedy = "its non-local blocks compare all frames of a clip", "model.non_local=false"
     elif spec.temporal_pool:

@@ -46,12 +46,16 @@ class TrainSpec:
         clip_norm: total gradient norm above which gradients are scaled down, or None.
         partial_bn: freeze every batch norm of the backbone but the first (TSN).
         frozen_bn: freeze every batch norm, for batches too small for statistics.
+        multipliers: whether biases, norms and the head have factors of their own on learning rate and weight decay, see
+            `training.parameter_groups` (MSN's code means to and does not).
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
         loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
         initial_weights: a weight file of any supported family to start from, or None.
         new_head: leave the file's last layers out and train new ones (another set of classes).
         evaluate_every: epochs between evaluations on the validation list; the last epoch always counts.
         save_every: iterations between saves inside an epoch; 0 saves at the end of epochs only.
+        legacy_drawn_offsets: start MSN's deformable convolutions with random offsets, not with zero.
+        legacy_frozen_kernels: leave the kernels of MSN's deformable convolutions as they start.
         seed: of initial weights, order, augmentation, dropout and relation draws.
     """
 
@@ -72,12 +76,15 @@ class TrainSpec:
     clip_norm: float | None = 20.0
     partial_bn: bool = False
     frozen_bn: bool = False
+    multipliers: bool = True
     head_lr_mult: float = 5.0
     loss: LossSpec = field(default_factory=LossSpec)
     initial_weights: str | None = None
     new_head: bool = False
     evaluate_every: int = 1
     save_every: int = 0
+    legacy_drawn_offsets: bool = False
+    legacy_frozen_kernels: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -125,6 +132,14 @@ class Recipe:
                 f"model.multi_label: {str(self.model.multi_label).lower()}, but train.loss {self.train.loss.name} is "
                 f"for {labels} a clip; leave model.multi_label out, the loss decides"
             )
+        self._check_motion()
+
+    def _check_motion(self) -> None:
+        if self.model.motion and self.input.modality != "rgb":
+            raise RecipeError(f"input.modality: MSN sees RGB frames, not {self.input.modality}; leave model.motion out")
+        for option in ("legacy_drawn_offsets", "legacy_frozen_kernels"):
+            if getattr(self.train, option) and not self.model.motion:
+                raise RecipeError(f"train.{option}: is for models with model.motion (MSN)")
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -28,6 +28,7 @@ NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concaten
 Modality = Literal["rgb", "flow", "rgbdiff"]
 FRAME_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "rgbdiff": 3}  # of one frame before segments are stacked
 Shape = tuple[int, ...]
+MOTION_FRAMES = 5  # consecutive frames of a segment of MSN
 
 FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
 
@@ -54,6 +55,35 @@ class ShiftSpec:
     direction: Literal["bidirectional", "unidirectional"] = "bidirectional"
     order: Literal["future_first", "past_first"] = "future_first"
     placement: Literal["block", "blockres"] | tuple[str, ...] = "blockres"
+
+
+@dataclass(frozen=True)
+class MotionSpec:
+    """What a motion sensitive network (MSN, Gu et al. 2024, Front. Neurosci. 18:1370024) adds to a ResNet.
+
+    A segment is a window of `MOTION_FRAMES` frames. STP-ME makes a map of the differences inside the window, DS-ME
+    weighs channels by what changes from segment to segment, and the shift is a convolution over time that is learned.
+
+    Attributes:
+        window: segments that DS-ME compares with each other; clips of more fall into windows that know nothing of
+            each other (so does the original's clip of 16). None: the whole clip.
+        stem_share: share of the motion map in the fusion after the stem, the frame's features have the rest
+            (published: 0.5 for 8 segments, 0.25 for 16).
+        layer1_share: the same after layer1.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    window: int | None = 8
+    stem_share: float = 0.5
+    layer1_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("stem_share", "layer1_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RecipeError(f"motion.{name}: {getattr(self, name)} is no share; use 0 to 1")
+        if self.window is not None and self.window < 2:
+            raise RecipeError(f"motion.window: {self.window} leaves nothing to compare; use 2 or more")
 
 
 @dataclass(frozen=True)
@@ -102,7 +132,8 @@ class ModelSpec:
         num_segments: T, the frames of a clip.
         in_channels: C of one segment, see `segment_length` (one RGB frame: 3; flow of 5 frames: 10; 5 differences: 15).
         width: stem width of a ResNet (64 in all published ones; smaller makes toy models).
-        shift: temporal shift, or None (TSN, TRN).
+        shift: temporal shift, or None (TSN, TRN, MSN).
+        motion: the motion modules of MSN (ResNet-50 and deeper, in_channels 15), or None.
         non_local: the five non-local blocks of NL-TSM (ResNet-50 and deeper).
         non_local_form: how they compare two positions, see the backends' `NonLocalBlock`; all published TSM but some of
             mmaction2's are `embedded_gaussian`.
@@ -121,6 +152,7 @@ class ModelSpec:
     in_channels: int = 3
     width: int = 64
     shift: ShiftSpec | None = None
+    motion: MotionSpec | None = None
     non_local: bool = False
     non_local_form: NonLocalForm = "embedded_gaussian"
     temporal_pool: bool = False
@@ -137,6 +169,7 @@ class ModelSpec:
             raise RecipeError(f"dropout: {self.dropout} is not in [0, 1)")
         self._check_shift()
         self._check_resnet_options()
+        self._check_motion()
         if self.head.consensus != "average" and self.num_segments < 2:
             raise RecipeError("head: relations need num_segments of 2 or more")
 
@@ -161,6 +194,35 @@ class ModelSpec:
             raise RecipeError(f"non_local, temporal_pool and width are for ResNets, not {self.backbone}")
         if self.temporal_pool and self.num_segments % 2:
             raise RecipeError(f"temporal_pool: num_segments must be even, not {self.num_segments}")
+
+    def _check_motion(self) -> None:
+        if self.motion is None:
+            return
+        if self.backbone not in RESNETS or RESNETS[self.backbone].block != "bottleneck":
+            raise RecipeError(f"motion: {self.backbone} has no bottleneck blocks; use resnet50 or deeper")
+        if self.in_channels != MOTION_FRAMES * FRAME_CHANNELS["rgb"]:
+            raise RecipeError(
+                f"motion: a segment is {MOTION_FRAMES} RGB frames; set in_channels to 15, not {self.in_channels}"
+            )
+        others = {"shift": self.shift is not None, "non_local": self.non_local, "temporal_pool": self.temporal_pool}
+        for option, wanted in others.items():
+            if wanted:
+                raise RecipeError(f"motion: MSN is not combined with {option}; leave {option} out")
+        if self.num_segments % self.motion_window or self.num_segments < 2:
+            raise RecipeError(
+                f"motion.window: {self.motion.window} does not divide num_segments {self.num_segments}; "
+                "use null to compare all segments of a clip"
+            )
+
+    @property
+    def motion_window(self) -> int:
+        """Segments that are compared with each other (MSN)."""
+        return (self.motion and self.motion.window) or self.num_segments
+
+    @property
+    def frame_channels(self) -> int:
+        """Channels that the first convolution of the backbone sees: in_channels, or those of one frame of a window."""
+        return FRAME_CHANNELS["rgb"] if self.motion else self.in_channels
 
     @property
     def shifted_blocks(self) -> tuple[str, ...]:
@@ -267,7 +329,7 @@ def to_json(spec: Any) -> dict[str, Any]:
     return dataclasses.asdict(spec)
 
 
-_Spec = TypeVar("_Spec", ShiftSpec, HeadSpec, ModelSpec, InputSpec)
+_Spec = TypeVar("_Spec", ShiftSpec, MotionSpec, HeadSpec, ModelSpec, InputSpec)
 
 
 def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
@@ -285,6 +347,8 @@ def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
         values["head"] = from_json(HeadSpec, values.get("head", {}))
         if values.get("shift") is not None:
             values["shift"] = from_json(ShiftSpec, values["shift"])
+        if values.get("motion") is not None:
+            values["motion"] = from_json(MotionSpec, values["motion"])
     return cls(**values)
 
 

@@ -104,7 +104,8 @@ def foreign_tensors(checkpoint: Checkpoint, family: Dialect) -> dict[str, np.nda
                 raise CheckpointError(f"{family.title} has no place for {info.name}")
             continue
         tensors[family.wrap(family.spellings(info, spec)[0], info, spec)] = family.export_array(info, array)
-    return tensors
+    fillers = family.fillers(spec).items()
+    return {**tensors, **{name: np.zeros(shape, np.float32) for name, shape in fillers}}
 
 
 def _described(checkpoint: Checkpoint) -> ModelSpec:

@@ -227,6 +227,8 @@ def describe_model(spec: ModelSpec) -> str:
         place = spec.shift.placement
         where = place if isinstance(place, str) else f"in {len(place)} blocks"
         words.append(f"{spec.shift.direction} shift 1/{spec.shift.div} {where}, {spec.shift.order.replace('_', ' ')}")
+    if spec.motion:
+        words.append("motion modules")
     if spec.non_local:
         words.append(f"non-local {spec.non_local_form.replace('_', ' ')}")
     if spec.temporal_pool:

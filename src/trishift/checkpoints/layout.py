@@ -70,28 +70,40 @@ def _linear(name: str, inputs: int, outputs: int) -> Iterator[TensorInfo]:
 
 
 def _resnet(spec: ModelSpec) -> Iterator[TensorInfo]:
-    architecture = RESNETS[spec.backbone]
-    yield from _conv("backbone.conv1", (spec.width, spec.in_channels, 7, 7))
+    yield from _conv("backbone.conv1", (spec.width, spec.frame_channels, 7, 7), bias=spec.motion is not None)
     yield from _norm("backbone.bn1", spec.width)
     channels = spec.width
-    for stage, depth in enumerate(architecture.depths, 1):
-        width = spec.width * 2 ** (stage - 1)
-        outputs = width * architecture.expansion
-        for i in range(depth):
-            name = f"layer{stage}.{i}"
-            if architecture.block == "basic":
-                kernels = [(width, channels, 3, 3), (width, width, 3, 3)]
-            else:
-                kernels = [(width, channels, 1, 1), (width, width, 3, 3), (outputs, width, 1, 1)]
-            for k, kernel in enumerate(kernels, 1):
-                yield from _conv(f"backbone.{name}.conv{k}", kernel)
-                yield from _norm(f"backbone.{name}.bn{k}", kernel[0])
-            if i == 0 and (channels != outputs or stage > 1):
-                yield from _conv(f"backbone.{name}.downsample.0", (outputs, channels, 1, 1))
-                yield from _norm(f"backbone.{name}.downsample.1", outputs)
-            if name in spec.non_local_blocks:
-                yield from _non_local(f"backbone.{name}.non_local", outputs, spec.non_local_form)
-            channels = outputs
+    for stage in range(1, 5):
+        yield from _resnet_stage(spec, stage, f"layer{stage}", channels)
+        channels = spec.width * 2 ** (stage - 1) * RESNETS[spec.backbone].expansion
+    if spec.motion:
+        yield from _motion_pyramid("backbone.pyramid", spec)
+        yield from _resnet_stage(spec, 1, "motion_layer1", spec.width)
+
+
+def _resnet_stage(spec: ModelSpec, stage: int, layer: str, channels: int) -> Iterator[TensorInfo]:
+    """The blocks of a stage that is called `layer` and gets `channels`."""
+    architecture, bias = RESNETS[spec.backbone], spec.motion is not None
+    width = spec.width * 2 ** (stage - 1)
+    outputs = width * architecture.expansion
+    for i in range(architecture.depths[stage - 1]):
+        name = f"backbone.{layer}.{i}"
+        if architecture.block == "basic":
+            kernels = [(width, channels, 3, 3), (width, width, 3, 3)]
+        else:
+            kernels = [(width, channels, 1, 1), (width, width, 3, 3), (outputs, width, 1, 1)]
+        for k, kernel in enumerate(kernels, 1):
+            yield from _conv(f"{name}.conv{k}", kernel, bias)
+            yield from _norm(f"{name}.bn{k}", kernel[0])
+        if i == 0 and (channels != outputs or stage > 1):
+            yield from _conv(f"{name}.downsample.0", (outputs, channels, 1, 1), bias)
+            yield from _norm(f"{name}.downsample.1", outputs)
+        if f"{layer}.{i}" in spec.non_local_blocks:
+            yield from _non_local(f"{name}.non_local", outputs, spec.non_local_form)
+        if spec.motion and stage > 1:
+            yield from _motion_excitation(f"{name}.excitation", width)
+            yield from _conv(f"{name}.learned_shift", (width, 1, 3))
+        channels = outputs
 
 
 def _non_local(name: str, channels: int, form: NonLocalForm) -> Iterator[TensorInfo]:
@@ -101,6 +113,31 @@ def _non_local(name: str, channels: int, form: NonLocalForm) -> Iterator[TensorI
         yield from _conv(f"{name}.pair", (1, channels // 2 * 2, 1, 1))
     yield from _conv(f"{name}.out", (channels, channels // 2, 1, 1), bias=True)
     yield from _norm(f"{name}.bn", channels)
+
+
+def _motion_pyramid(name: str, spec: ModelSpec) -> Iterator[TensorInfo]:
+    width, inner = spec.width, spec.width // 4
+    yield from _conv(f"{name}.conv1", (inner, spec.frame_channels, 7, 7))
+    yield from _conv(f"{name}.conv2", (width, inner, 5, 5))
+    yield from _conv(f"{name}.pixel_conv", (width, spec.in_channels - spec.frame_channels, 7, 7))
+    yield from _norm(f"{name}.pixel_bn", width)
+    yield from _conv(f"{name}.feature_conv", (width, 2 * inner, 5, 5))
+    yield from _norm(f"{name}.feature_bn", width)
+
+
+def _motion_excitation(name: str, channels: int) -> Iterator[TensorInfo]:
+    inner = channels // 4
+    yield from _conv(f"{name}.reduce", (inner, channels, 1, 1), bias=True)
+    yield from _norm(f"{name}.reduce_bn", inner)
+    for k in (3, 5):
+        yield from _conv(f"{name}.deformable{k}", (inner, inner, k, k), bias=True)
+        yield from _conv(f"{name}.deformable{k}.offset", (2 * k * k, inner, k, k), bias=True)
+    yield from _conv(f"{name}.pooled", (inner, inner, 1, 1), bias=True)
+    yield from _norm(f"{name}.pooled_bn", inner)
+    yield from _conv(f"{name}.temporal", (inner, inner, 3, 3, 3), bias=True)
+    yield from _norm(f"{name}.temporal_bn", inner)
+    yield from _conv(f"{name}.expand", (channels, inner, 1, 1), bias=True)
+    yield from _norm(f"{name}.expand_bn", channels)
 
 
 def _mobilenet_v2(spec: ModelSpec) -> Iterator[TensorInfo]:

@@ -44,6 +44,9 @@ PROTOCOLS = {
     "three": Protocol(crops="three", full_resolution=True),
     "ten": Protocol(crops="ten"),  # TSN, TRN
     "twice": Protocol(SamplingSpec("twice"), "three", full_resolution=True),  # Something-Something, "accurate"
+    "thirty": Protocol(  # MSN and TDN on Kinetics, 30 views
+        SamplingSpec(clips=10, legacy_random_test=True), "three", full_resolution=True
+    ),
     "dense": Protocol(SamplingSpec("dense"), "three", full_resolution=True),  # Kinetics, 30 views (non-local networks)
     "dense_center": Protocol(SamplingSpec("dense")),  # 10 views
     "m4": Protocol(SamplingSpec("m4")),  # Multi-Moments models

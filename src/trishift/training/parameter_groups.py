@@ -7,13 +7,15 @@ The originals sort parameters into eight groups, of which one ("custom ops") is 
     norm              1/0
     head_weight       5/1              head_bias       10/0     (linear layers; TRN uses 1/1 and 2/0)
 
-The figures are factors on the learning rate and on the weight decay. Partial batch norm (TSN) freezes every norm of
-the backbone but the first. Unlike the original, the norms of non-local blocks are always trained: they start at
-zero, and a frozen zero would keep the block an identity for ever.
+The figures are factors on the learning rate and on the weight decay; without `train.multipliers` all are 1. Partial
+batch norm (TSN) freezes every norm of the backbone but the first. Unlike the original, the norms of non-local blocks
+are always trained: they start at zero, and a frozen zero would keep the block an identity for ever. MSN's code forgets
+the kernels of its deformable convolutions, which then stay as they start; here `train.legacy_frozen_kernels` does so.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -28,7 +30,10 @@ def optimization_plan(parameters: Iterable[ParameterInfo], train: TrainSpec, mod
     frozen = frozen_norms(infos, train)
     groups = group_names(infos)
     factors = _factors(train.head_lr_mult, flow=modality == "flow")
-    trained = {info.name: factors[groups[info.name]] for info in infos if info.layer_name not in frozen}
+    if not train.multipliers:
+        factors = dict.fromkeys(factors, ParameterPlan(1.0, 1.0))
+    left_out = frozen | frozen_kernels(infos, train)
+    trained = {info.name: factors[groups[info.name]] for info in infos if info.layer_name not in left_out}
     return OptimizationPlan(
         parameters=trained,
         loss=train.loss,
@@ -46,6 +51,12 @@ def frozen_norms(parameters: Iterable[ParameterInfo], train: TrainSpec) -> froze
     if train.frozen_bn:
         return frozenset(norms)
     return frozenset(name for name in norms[1:] if ".non_local." not in name and train.partial_bn)
+
+
+def frozen_kernels(parameters: Iterable[ParameterInfo], train: TrainSpec) -> frozenset[str]:
+    """The deformable convolutions whose kernel and bias a recipe does not train; their offsets are."""
+    names = {info.layer_name for info in parameters if re.search(r"\.deformable\d$", info.layer_name)}
+    return frozenset(names if train.legacy_frozen_kernels else ())
 
 
 def group_names(parameters: Iterable[ParameterInfo]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ from trishift.checkpoints import import_weights
 from trishift.data.dataset import ClipDataset, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
+from trishift.initialization import drawn_offsets
 from trishift.losses import LossSpec, inverse_frequency
 from trishift.recipe import Recipe
 from trishift.training.parameter_groups import describe_groups, optimization_plan
 from trishift.training.run_folder import Position, RunFolder, load_run
 from trishift.training.trainer import Trainer
+
+_ADDED = r"\.(non_local|pyramid|excitation|learned_shift)\.|\.(conv\d|downsample\.0)\.bias$"
 
 
 def train(
@@ -110,6 +115,9 @@ def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[P
             )
         session.load_tensors(checkpoint.tensors)
         return position, momentum
+    if recipe.train.legacy_drawn_offsets:
+        offsets = drawn_offsets(session.parameters(), recipe.train.seed)
+        session.load_tensors({**session.dump_tensors(), **offsets})
     if recipe.train.initial_weights:
         load_initial_weights(recipe, session, Path(recipe.train.initial_weights))
     return Position(), {}
@@ -122,10 +130,12 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
         print(report.summary())
     tensors, shapes = dict(checkpoint.tensors), session.tensor_shapes()
     adapt_stem(tensors, session)
+    if recipe.model.motion and not (checkpoint.spec and checkpoint.spec.motion):
+        tensors |= motion_layer1(tensors)
     own = session.dump_tensors()
     for name in shapes:
         new_head = recipe.train.new_head and name.startswith("head.")
-        if new_head or (".non_local." in name and name not in tensors):  # non-local blocks start as identities
+        if new_head or (name not in tensors and starts_untrained(name)):
             tensors[name] = own[name]
     wrong = [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]
     if wrong:
@@ -146,6 +156,17 @@ def adapt_stem(tensors: dict[str, np.ndarray], session: Session) -> None:
         tensors[stem] = np.repeat(tensors[stem].mean(axis=1, keepdims=True), channels, axis=1)
         if session.rank == 0:
             print(f"{stem}: the mean over 3 colours, for {channels} channels")
+
+
+def motion_layer1(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """MSN's second `layer1`, which sees motion, from the weights of an image classifier: it starts like the first."""
+    layer = "backbone.layer1."
+    return {f"backbone.motion_{name[9:]}": array for name, array in tensors.items() if name.startswith(layer)}
+
+
+def starts_untrained(name: str) -> bool:
+    """Whether other weights may lack a tensor: non-local blocks, and what MSN adds to an image classifier."""
+    return re.search(_ADDED, name) is not None
 
 
 def print_summary(recipe: Recipe, session: Session, train_set: ClipDataset, val_set: ClipDataset) -> None:

@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from trishift.backends.base import Execution
+from trishift.backends.mindspore.motion import MotionExcitation, MotionPyramid
 from trishift.backends.mindspore.recognizer import Recognizer
 from trishift.backends.mindspore.session import select_device
 from trishift.backends.mindspore.streaming import StreamingRecognizer
@@ -52,19 +53,23 @@ class PixelRecognizer(nn.Cell):
 
 
 class _ExplicitPool(nn.Cell):
-    """A pool with zeros put around the frames beforehand, as every exporter knows it.
+    """A pool whose frames are padded beforehand, as every exporter knows it.
 
     MindSpore's own padded pools run in 3-D: their operators have no ONNX form, and the axis that is squeezed away
-    takes with it the rank of a tensor whose batch is open. Maxima are right because only rectified features are pooled.
+    takes with it the rank of a tensor whose batch is open. Averages count zeros. Maxima are those without padding:
+    rectified features are padded with zeros, others by their border, which each window over the padding sees as well.
     """
 
-    def __init__(self, pool: nn.MaxPool2d | nn.AvgPool2d, padding: tuple[int, int], rounds_up: bool) -> None:
+    def __init__(
+        self, pool: nn.MaxPool2d | nn.AvgPool2d, padding: tuple[int, int], rounds_up: bool, rectified: bool
+    ) -> None:
         super().__init__()
         operator = ops.MaxPool if isinstance(pool, nn.MaxPool2d) else ops.AvgPool
         self.pool = operator(pool.kernel_size, pool.stride, "valid")
         self.kernel, self.stride = _pair(pool.kernel_size), _pair(pool.stride)
         self.padding = padding
         self.rounds_up = rounds_up
+        self.repeats_border = isinstance(pool, nn.MaxPool2d) and not rectified
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C, H', W')."""
@@ -73,7 +78,15 @@ class _ExplicitPool(nn.Cell):
             before = self.padding[axis]
             rest = (self.kernel[axis] - x.shape[2 + axis] - 2 * before) % self.stride[axis]
             sides.append((before, before + rest if self.rounds_up else before))
+        if self.repeats_border:
+            return self.pool(_repeat_border(_repeat_border(x, 2, sides[0]), 3, sides[1]))
         return self.pool(ops.Pad(((0, 0), (0, 0), sides[0], sides[1]))(x))
+
+
+def _repeat_border(x: Tensor, axis: int, sides: tuple[int, int]) -> Tensor:
+    """Put copies of the first and the last row (axis 2) or column (axis 3) in front and behind."""
+    first, last = (x[:, :, :1], x[:, :, -1:]) if axis == 2 else (x[:, :, :, :1], x[:, :, :, -1:])
+    return ops.concat((first,) * sides[0] + (x,) + (last,) * sides[1], axis)
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -90,7 +103,8 @@ def replace_pools(network: nn.Cell) -> None:
                 padding, rounds_up = child.avg_pool.pad_list[2::2], bool(child.avg_pool.ceil_mode)
             else:
                 continue
-            setattr(cell, name, _ExplicitPool(child, tuple(padding), rounds_up))
+            rectified = not isinstance(cell, MotionPyramid | MotionExcitation)
+            setattr(cell, name, _ExplicitPool(child, tuple(padding), rounds_up, rectified))
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Cell:

@@ -11,6 +11,7 @@ from mindspore import Tensor, nn
 
 from trishift.backends.mindspore.bn_inception import BNInception
 from trishift.backends.mindspore.mobilenet_v2 import MobileNetV2
+from trishift.backends.mindspore.motion import MotionResNet
 from trishift.backends.mindspore.relation import RelationHead
 from trishift.backends.mindspore.resnet import ResNet
 from trishift.errors import DataError
@@ -33,7 +34,9 @@ def build_backbone(spec: ModelSpec) -> nn.Cell:
     """The network that turns frames (N * T, C, H, W) into pooled features (N * T', F)."""
     if spec.backbone == "mobilenet_v2":
         return MobileNetV2(spec)
-    return BNInception(spec) if spec.backbone == "bn_inception" else ResNet(spec)
+    if spec.backbone == "bn_inception":
+        return BNInception(spec)
+    return MotionResNet(spec) if spec.motion else ResNet(spec)
 
 
 def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
@@ -51,7 +54,7 @@ def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
 
 
 class Recognizer(nn.Cell):
-    """TSN, TSM or TRN as its spec describes it: clips to logits.
+    """TSN, TSM, TRN or MSN as its spec describes it: clips to logits.
 
     Attributes:
         backbone: sees every frame, and through shifts its neighbours.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import initializer
 
 from trishift.spec import ModelSpec, ShiftSpec
 
@@ -81,6 +82,25 @@ class TemporalShift(nn.Cell):
     def extend_repr(self) -> str:
         """What `print(network)` says of the shift."""
         return f"segments={self.segments}, div={self.spec.div}, {self.spec.direction}, {self.spec.order}"
+
+
+class LearnedShift(nn.Cell):
+    """A shift whose weights are learned: y[t] = w0 x[t - 1] + w1 x[t] + w2 x[t + 1], channel by channel (TDN, MSN).
+
+    Attributes:
+        weight: (C, 1, 3), as of a depthwise convolution over time; it starts as a bidirectional `temporal_shift`.
+    """
+
+    def __init__(self, channels: int, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+        self.weight = Parameter(initializer("zeros", (channels, 1, 3)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        clips = x.reshape((-1, self.segments, *x.shape[1:]))  # (N, T, C, H, W)
+        past, present, future = ops.split(self.weight, 1, 2)  # (C, 1, 1) each
+        return (past * _from_past(clips) + present * clips + future * _from_future(clips)).reshape(x.shape)
 
 
 def shift_at(spec: ModelSpec, block: str, segments: int) -> nn.Cell:

@@ -17,6 +17,7 @@ from mindspore import dtype as mstype
 
 from trishift.architectures import canonical_layer_name
 from trishift.backends.base import ParameterInfo, Tensors, check_tensors
+from trishift.backends.mindspore.temporal_shift import LearnedShift
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]
@@ -49,7 +50,7 @@ class Slot:
 
 
 def _layer_of(cell: nn.Cell) -> Layer | None:
-    if isinstance(cell, nn.Conv2d):
+    if isinstance(cell, nn.Conv2d | nn.Conv3d | LearnedShift):
         return "conv"
     if isinstance(cell, nn.Dense):
         return "linear"
@@ -68,7 +69,7 @@ def slots(network: nn.Cell) -> Iterator[Slot]:
     """Every tensor of a network in network order."""
     for name, layer, cell in layers(network):
         for role, attribute in _ATTRIBUTES[layer].items():
-            tensor = getattr(cell, attribute)
+            tensor = getattr(cell, attribute, None)
             if tensor is not None:
                 yield Slot(f"{name}.{role}", layer, role, tensor)
 

@@ -11,6 +11,7 @@ from paddle import Tensor, nn
 
 from trishift.backends.paddle.bn_inception import BNInception
 from trishift.backends.paddle.mobilenet_v2 import MobileNetV2
+from trishift.backends.paddle.motion import MotionResNet
 from trishift.backends.paddle.relation import RelationHead
 from trishift.backends.paddle.resnet import ResNet
 from trishift.errors import DataError
@@ -34,11 +35,13 @@ def build_backbone(spec: ModelSpec) -> nn.Layer:
     """The network that turns frames (N * T, C, H, W) into pooled features (N * T', F)."""
     if spec.backbone == "mobilenet_v2":
         return MobileNetV2(spec)
-    return BNInception(spec) if spec.backbone == "bn_inception" else ResNet(spec)
+    if spec.backbone == "bn_inception":
+        return BNInception(spec)
+    return MotionResNet(spec) if spec.motion else ResNet(spec)
 
 
 class Recognizer(nn.Layer):
-    """TSN, TSM or TRN as its spec describes it: clips to logits.
+    """TSN, TSM, TRN or MSN as its spec describes it: clips to logits.
 
     Attributes:
         backbone: sees every frame, and through shifts its neighbours.

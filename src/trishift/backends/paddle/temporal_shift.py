@@ -100,6 +100,24 @@ class TemporalShift(nn.Layer):
         return f"segments={self.segments}, div={self.spec.div}, {self.spec.direction}, {self.spec.order}"
 
 
+class LearnedShift(nn.Layer):
+    """A shift whose weights are learned: y[t] = w0 x[t - 1] + w1 x[t] + w2 x[t + 1], channel by channel (TDN, MSN).
+
+    Attributes:
+        weight: (C, 1, 3), as of a depthwise convolution over time; it starts as a bidirectional `temporal_shift`.
+    """
+
+    def __init__(self, channels: int, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+        self.weight = self.create_parameter([channels, 1, 3])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        past, present, future = paddle.unbind(self.weight.unsqueeze(-1), 2)  # (C, 1, 1) each
+        return past * _from_past(x, self.segments) + present * x + future * _from_future(x, self.segments)
+
+
 def shift_at(spec: ModelSpec, block: str, segments: int) -> nn.Layer:
     """The shift of the block called `block`, or the identity where the spec has none."""
     if spec.shift is None or block not in spec.shifted_blocks:

@@ -17,6 +17,7 @@ from paddle import Tensor, nn
 from trishift.architectures import canonical_layer_name
 from trishift.backends.base import ParameterInfo, Tensors, check_tensors
 from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
+from trishift.backends.paddle.temporal_shift import LearnedShift
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]
@@ -65,7 +66,7 @@ class Slot:
 
 
 def _layer_of(module: nn.Layer) -> Layer | None:
-    if isinstance(module, nn.Conv2D):
+    if isinstance(module, nn.Conv2D | nn.Conv3D | LearnedShift):
         return "conv"
     if isinstance(module, nn.Linear):
         return "linear"
@@ -84,7 +85,7 @@ def slots(network: nn.Layer) -> Iterator[Slot]:
     """Every tensor of a network in network order."""
     for name, layer, module in layers(network):
         for role, attribute in _ATTRIBUTES[layer].items():
-            tensor = getattr(module, attribute)
+            tensor = getattr(module, attribute, None)
             if tensor is not None:
                 yield Slot(f"{name}.{role}", layer, role, tensor)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trishift.backends.pytorch.bn_inception import BNInception
 from trishift.backends.pytorch.mobilenet_v2 import MobileNetV2
+from trishift.backends.pytorch.motion import MotionResNet
 from trishift.backends.pytorch.relation import RelationHead
 from trishift.backends.pytorch.resnet import ResNet
 from trishift.errors import DataError
@@ -33,11 +34,13 @@ def build_backbone(spec: ModelSpec) -> nn.Module:
     """The network that turns frames (N * T, C, H, W) into pooled features (N * T', F)."""
     if spec.backbone == "mobilenet_v2":
         return MobileNetV2(spec)
-    return BNInception(spec) if spec.backbone == "bn_inception" else ResNet(spec)
+    if spec.backbone == "bn_inception":
+        return BNInception(spec)
+    return MotionResNet(spec) if spec.motion else ResNet(spec)
 
 
 class Recognizer(nn.Module):
-    """TSN, TSM or TRN as its spec describes it: clips to logits.
+    """TSN, TSM, TRN or MSN as its spec describes it: clips to logits.
 
     Attributes:
         backbone: sees every frame, and through shifts its neighbours.

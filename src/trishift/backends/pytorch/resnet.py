@@ -17,21 +17,26 @@ from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
 from trishift.spec import ModelSpec
 
 
-def conv3x3(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
-    """A padded 3x3 convolution without bias."""
-    return nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+def conv7x7(in_channels: int, channels: int, bias: bool = False) -> nn.Conv2d:
+    """A padded 7x7 convolution that halves the size."""
+    return nn.Conv2d(in_channels, channels, 7, 2, padding=3, bias=bias)
 
 
-def conv1x1(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
-    """A 1x1 convolution without bias."""
-    return nn.Conv2d(in_channels, channels, 1, stride, bias=False)
+def conv3x3(in_channels: int, channels: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A padded 3x3 convolution."""
+    return nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=bias)
 
 
-def projection(in_channels: int, channels: int, stride: int) -> nn.Module:
+def conv1x1(in_channels: int, channels: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A 1x1 convolution."""
+    return nn.Conv2d(in_channels, channels, 1, stride, bias=bias)
+
+
+def projection(in_channels: int, channels: int, stride: int, bias: bool = False) -> nn.Module:
     """The identity path of a residual block: a strided 1x1 convolution where shapes change."""
     if stride == 1 and in_channels == channels:
         return nn.Identity()
-    return nn.Sequential(conv1x1(in_channels, channels, stride), nn.BatchNorm2d(channels))
+    return nn.Sequential(conv1x1(in_channels, channels, stride, bias), nn.BatchNorm2d(channels))
 
 
 class ResidualBlock(nn.Module):
@@ -94,19 +99,26 @@ class Bottleneck(ResidualBlock):
     expansion = 4
 
     def __init__(
-        self, in_channels: int, width: int, stride: int, shift: nn.Module, shifts_identity: bool, non_local: nn.Module
+        self,
+        in_channels: int,
+        width: int,
+        stride: int,
+        shift: nn.Module,
+        shifts_identity: bool,
+        non_local: nn.Module,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         channels = width * self.expansion
         self.shift = shift
         self.shifts_identity = shifts_identity
-        self.conv1 = conv1x1(in_channels, width)
+        self.conv1 = conv1x1(in_channels, width, bias=bias)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, stride)
+        self.conv2 = conv3x3(width, width, stride, bias)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = conv1x1(width, channels)
+        self.conv3 = conv1x1(width, channels, bias=bias)
         self.bn3 = nn.BatchNorm2d(channels)
-        self.downsample = projection(in_channels, channels, stride)
+        self.downsample = projection(in_channels, channels, stride, bias)
         self.non_local = non_local
 
     def branch(self, x: Tensor) -> Tensor:
@@ -125,10 +137,12 @@ def temporal_pool(x: Tensor, segments: int) -> Tensor:
 class ResNet(nn.Module):
     """A ResNet that turns frames into pooled features."""
 
+    conv_bias = False
+
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.conv1 = nn.Conv2d(spec.in_channels, spec.width, 7, 2, padding=3, bias=False)
+        self.conv1 = conv7x7(spec.frame_channels, spec.width, self.conv_bias)
         self.bn1 = nn.BatchNorm2d(spec.width)
         self.layer1 = self._stage(1)
         self.layer2 = self._stage(2)
@@ -141,22 +155,22 @@ class ResNet(nn.Module):
         return nn.Sequential(*(self._block(stage, index) for index in range(depth)))
 
     def _block(self, stage: int, index: int) -> ResidualBlock:
-        spec, name = self.spec, f"layer{stage}.{index}"
+        architecture = RESNETS[self.spec.backbone]
+        width = self.spec.width * 2 ** (stage - 1)
+        channels = width * architecture.expansion
+        stage_input = self.spec.width if stage == 1 else channels // 2
+        in_channels = stage_input if index == 0 else channels
+        return self.make_block(f"layer{stage}.{index}", in_channels, width, 2 if stage > 1 and index == 0 else 1)
+
+    def make_block(self, name: str, in_channels: int, width: int, stride: int) -> ResidualBlock:
+        """The block called `name`, with the shift and the non-local block that the spec puts there."""
+        spec = self.spec
         block = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
-        segments = spec.num_segments if stage == 1 else spec.output_segments
-        width = spec.width * 2 ** (stage - 1)
-        channels = width * block.expansion
-        stage_input = spec.width if stage == 1 else channels // 2
-        return block(
-            stage_input if index == 0 else channels,
-            width,
-            stride=2 if stage > 1 and index == 0 else 1,
-            shift=shift_at(spec, name, segments),
-            shifts_identity=spec.shifts_identity,
-            non_local=NonLocalBlock(channels, segments, spec.non_local_form)
-            if name in spec.non_local_blocks
-            else nn.Identity(),
-        )
+        segments = spec.num_segments if name.startswith("layer1.") else spec.output_segments
+        non_local: nn.Module = nn.Identity()
+        if name in spec.non_local_blocks:
+            non_local = NonLocalBlock(width * block.expansion, segments, spec.non_local_form)
+        return block(in_channels, width, stride, shift_at(spec, name, segments), spec.shifts_identity, non_local)
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, a quarter of their size."""

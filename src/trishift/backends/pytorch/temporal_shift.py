@@ -94,6 +94,25 @@ class TemporalShift(nn.Module):
         return f"segments={self.segments}, div={self.spec.div}, {self.spec.direction}, {self.spec.order}"
 
 
+class LearnedShift(nn.Module):
+    """A shift whose weights are learned: y[t] = w0 x[t - 1] + w1 x[t] + w2 x[t + 1], channel by channel (TDN, MSN).
+
+    Attributes:
+        weight: (C, 1, 3), as of a depthwise convolution over time; it starts as a bidirectional `temporal_shift`.
+    """
+
+    def __init__(self, channels: int, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+        self.weight = nn.Parameter(torch.empty(channels, 1, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        clips = x.unflatten(0, (-1, self.segments))
+        past, present, future = self.weight[..., None].unbind(2)  # (C, 1, 1) each
+        return (past * _from_past(clips) + present * clips + future * _from_future(clips)).flatten(0, 1)
+
+
 def shift_at(spec: ModelSpec, block: str, segments: int) -> nn.Module:
     """The shift of the block called `block`, or the identity where the spec has none."""
     if spec.shift is None or block not in spec.shifted_blocks:

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trishift.architectures import canonical_layer_name
 from trishift.backends.base import ParameterInfo, Tensors, check_tensors
+from trishift.backends.pytorch.temporal_shift import LearnedShift
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]
@@ -49,7 +50,7 @@ class Slot:
 
 
 def _layer_of(module: nn.Module) -> Layer | None:
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv2d | nn.Conv3d | LearnedShift):
         return "conv"
     if isinstance(module, nn.Linear):
         return "linear"
@@ -68,7 +69,7 @@ def slots(network: nn.Module) -> Iterator[Slot]:
     """Every tensor of a network in network order."""
     for name, layer, module in layers(network):
         for role in _ROLES[layer]:
-            tensor = getattr(module, role)
+            tensor = getattr(module, role, None)
             if tensor is not None:
                 yield Slot(f"{name}.{role}", layer, role, tensor)
 

@@ -6,6 +6,7 @@ from trishift.checkpoints.dialects.base import Dialect
 from trishift.checkpoints.dialects.bn_inception import BNInception
 from trishift.checkpoints.dialects.mindspore_zoo import MindSporeTRN, MindSporeTSM, MindSporeTSN
 from trishift.checkpoints.dialects.mmaction2 import MMAction2
+from trishift.checkpoints.dialects.msn import MotionSensitiveNetwork
 from trishift.checkpoints.dialects.native import NATIVE
 from trishift.checkpoints.dialects.paddle1 import PaddleFluid
 from trishift.checkpoints.dialects.paddlevideo import PaddleVideo
@@ -26,6 +27,7 @@ DIALECTS: dict[str, Dialect] = {  # of two that fit equally well, the first is t
         EmbeddedTSM(),
         FlatMobileNet(),
         TemporalRelationNetwork(),
+        MotionSensitiveNetwork(),
         MMAction2(),
         PaddleVideo(),
         PaddleFluid(),

@@ -95,6 +95,10 @@ class Dialect:
         """Whether the family has no such tensor, which then is zero (a bias)."""
         return False
 
+    def fillers(self, spec: ModelSpec) -> Mapping[str, Shape]:
+        """Names and shapes of tensors without influence that the family's code asks for; written as zeros."""
+        return {}
+
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """Complete a model of which backbone, channels, width, classes and relation head are known."""
         raise NotImplementedError

@@ -45,6 +45,8 @@ class Native(Dialect):
             raise CheckpointError(
                 "a relation head without description; convert the .safetensors file beside it instead"
             )
+        if names.any(r"\.pyramid\."):
+            raise CheckpointError("an MSN without description; convert the .safetensors file beside it instead")
         model = replace(model, num_segments=ask_segments(answers, model), non_local=names.any(r"\.non_local\."))
         placement = "block" if model.backbone == "bn_inception" else "blockres"
         return replace(model, shift=ask_shift(answers, placement, div=int(answers.assume("shift_div", 8))))

@@ -1,0 +1,155 @@
+"""The motion sensitive network (MSN, Gu et al. 2024, Front. Neurosci. 18:1370024).
+
+A ResNet whose segments are windows of five frames. STP-ME adds a map of what moves inside a window to the features of
+its middle frame; DS-ME weighs the channels of each segment by what changes until the next one; a learned shift mixes
+neighbouring segments. The convolutions have biases, as in the published code.
+
+Shape legend: N clips, T segments, W segments of a comparison window, C channels, R = C / 4, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.deformable import DeformableConv
+from trishift.backends.paddle.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
+from trishift.backends.paddle.temporal_shift import LearnedShift
+from trishift.spec import MOTION_FRAMES, ModelSpec
+
+_REDUCTION = 4
+
+
+class MotionPyramid(nn.Layer):
+    """STP-ME: the differences between the five frames of a window, of pixels and of features of two depths.
+
+    The published code subtracts features that `conv1` and `conv2` made of single frames. Both are linear, so the
+    features of differences are the same at half the cost, and their biases cancel.
+    """
+
+    def __init__(self, frame_channels: int, width: int) -> None:
+        super().__init__()
+        inner = width // _REDUCTION
+        self.conv1 = conv7x7(frame_channels, inner)
+        self.conv2 = nn.Conv2D(inner, width, 5, padding=2, bias_attr=False)
+        self.pixel_conv = conv7x7((MOTION_FRAMES - 1) * frame_channels, width)
+        self.pixel_bn = BatchNorm2D(width)
+        self.feature_conv = nn.Conv2D(2 * inner, width, 5, padding=2, bias_attr=False)
+        self.feature_bn = BatchNorm2D(width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Windows (N * T, 5, 3, H, W) to a motion map (N * T, width, H / 4, W / 4)."""
+        first, middle, last = frames[:, 0], frames[:, MOTION_FRAMES // 2], frames[:, -1]
+        pixels = (frames[:, 1:] - frames[:, :-1]).flatten(1, 2)
+        later, earlier = self.conv1(last - middle), self.conv1(middle - first)
+        return (
+            F.relu(self.pixel_bn(self.pixel_conv(_halve(pixels))))
+            + F.relu(self.feature_bn(self.feature_conv(_halve(paddle.concat([later, earlier], 1)))))
+            + _halve(self.conv2(later + earlier))
+        )
+
+
+def _halve(x: Tensor) -> Tensor:
+    """Max-pooling to half the size."""
+    return F.max_pool2d(x, 3, 2, padding=1)
+
+
+class MotionExcitation(nn.Layer):
+    """DS-ME: x * (1/2 + gate), the gate from what changes between a segment and the next one of its window.
+
+    With u = norm(reduce(x)): the change is |aligned(u[t + 1]) - 3 u[t]|, where `aligned` is the sum of two deformable
+    convolutions and a pooled path that follow what moved. The last segment has no next one; its gate comes from the
+    window's mean over time of a 3-D convolution. A gate sees the mean over all positions.
+    """
+
+    def __init__(self, channels: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        inner = channels // _REDUCTION
+        self.reduce = conv1x1(channels, inner, bias=True)
+        self.reduce_bn = BatchNorm2D(inner)
+        self.deformable3 = DeformableConv(inner, 3)
+        self.deformable5 = DeformableConv(inner, 5)
+        self.pooled = conv1x1(inner, inner, bias=True)
+        self.pooled_bn = BatchNorm2D(inner)
+        self.temporal = nn.Conv3D(inner, inner, 3, padding=1)
+        self.temporal_bn = BatchNorm2D(inner)
+        self.expand = conv1x1(inner, channels, bias=True)
+        self.expand_bn = BatchNorm2D(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        reduced = self.reduce_bn(self.reduce(x))
+        windows = reduced.reshape([-1, self.window, *reduced.shape[1:]])  # (N * T / W, W, R, H, W)
+        changes = paddle.concat([self._changes(windows), self._course(windows)], 1).flatten(0, 1)  # (N * T, R)
+        gate = F.sigmoid(self.expand_bn(self.expand(changes.unsqueeze([2, 3]))))
+        return x * (gate + 0.5)
+
+    def _changes(self, windows: Tensor) -> Tensor:
+        """Mean change of all segments but the last ones: (N * T / W, W - 1, R)."""
+        present, following = windows[:, :-1].flatten(0, 1), windows[:, 1:].flatten(0, 1)
+        pooled = F.max_pool2d(following, 3, 1, padding=1)
+        aligned = self.deformable3(following) + self.deformable5(following) + self.pooled_bn(self.pooled(pooled))
+        return (aligned - 3 * present).abs().mean([2, 3]).reshape([-1, self.window - 1, windows.shape[2]])
+
+    def _course(self, windows: Tensor) -> Tensor:
+        """Mean features of whole windows, which stand for their last segments: (N * T / W, 1, R)."""
+        course = self.temporal(windows.transpose([0, 2, 1, 3, 4])).transpose([0, 2, 1, 3, 4]).flatten(0, 1)
+        means = self.temporal_bn(course).mean([2, 3]).reshape([-1, self.window, windows.shape[2]])
+        return means.mean(1, keepdim=True)
+
+
+class MotionBottleneck(Bottleneck):
+    """A bottleneck with DS-ME and the learned shift in front of its 3x3 convolution."""
+
+    def __init__(self, in_channels: int, width: int, stride: int, spec: ModelSpec) -> None:
+        super().__init__(in_channels, width, stride, nn.Identity(), False, nn.Identity(), bias=True)
+        self.excitation = MotionExcitation(width, spec.motion_window)
+        self.learned_shift = LearnedShift(width, spec.num_segments)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.learned_shift(self.excitation(x))
+        x = F.relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+class MotionResNet(ResNet):
+    """The backbone of MSN: windows of five frames to pooled features.
+
+    Attributes:
+        pyramid: STP-ME.
+        motion_layer1: a `layer1` of its own for the motion map.
+    """
+
+    conv_bias = True
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        assert spec.motion is not None
+        self.stem_share, self.layer1_share = spec.motion.stem_share, spec.motion.layer1_share
+        self.pyramid = MotionPyramid(spec.frame_channels, spec.width)
+        self.motion_layer1 = self._stage(1)
+
+    def make_block(self, name: str, in_channels: int, width: int, stride: int) -> ResidualBlock:
+        """A plain bottleneck in `layer1`, one with motion modules elsewhere."""
+        if name.startswith("layer1."):
+            return Bottleneck(in_channels, width, stride, nn.Identity(), False, nn.Identity(), bias=True)
+        return MotionBottleneck(in_channels, width, stride, self.spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, 15, H, W) to (N * T, F)."""
+        _, _, height, width = x.shape
+        frames = x.reshape([-1, MOTION_FRAMES, self.spec.frame_channels, height, width])
+        motion = self.pyramid(frames)
+        x = fuse(self.stem(frames[:, MOTION_FRAMES // 2]), motion, self.stem_share)
+        x = fuse(self.layer1(x), self.motion_layer1(motion), self.layer1_share)
+        return self.pool(self.layer4(self.layer3(self.layer2(x))))
+
+
+def fuse(x: Tensor, motion: Tensor, share: float) -> Tensor:
+    """Features of frames and of motion, weighted to a sum of one."""
+    return (1 - share) * x + share * motion
