@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import mindspore
 import numpy as np
 import pytest
+from mindspore import Tensor, ops
+from tests.deformable_taps import convolve, slopes_at_rest
 
 from trishift.backends.base import Draws, Execution, MicroBatch, OptimizationPlan, ParameterPlan
 from trishift.backends.mindspore import compiled
+from trishift.backends.mindspore.deformable import DeformableConv
 from trishift.backends.mindspore.session import Session
 from trishift.backends.mindspore.temporal_shift import temporal_shift
 from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError, TrainingError
@@ -320,3 +324,23 @@ def test_what_a_cpu_lacks_is_said_in_one_line(execution, message):
     with pytest.raises(FrameworkError, match=message) as caught:
         make_session(**execution)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1)])
+@pytest.mark.parametrize("k", [3, 5])
+def test_deformable_convolution_is_its_definition(size, k):
+    conv = DeformableConv(3, k)
+    x = RNG.standard_normal((2, 3, *size)).astype(np.float32)
+    offset = conv.offset(Tensor(x)).asnumpy()
+    expected = convolve(x, offset, conv.weight.asnumpy(), conv.bias.asnumpy())
+    np.testing.assert_allclose(conv(Tensor(x)).asnumpy(), expected, atol=1e-4)
+
+
+def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside():
+    conv = DeformableConv(1, 3)
+    conv.weight.set_data(ops.ones_like(conv.weight))
+    for parameter in conv.offset.get_parameters():
+        parameter.set_data(ops.zeros_like(parameter))
+    x = RNG.standard_normal((1, 1, 5, 6)).astype(np.float32)
+    gradient = mindspore.grad(lambda x: conv(x).sum(), None, conv.offset.bias)(Tensor(x))
+    np.testing.assert_allclose(gradient.asnumpy(), slopes_at_rest(x[0, 0], 3), atol=1e-5)

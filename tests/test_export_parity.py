@@ -18,8 +18,13 @@ from trishift.backends import FRAMEWORKS, open_session
 from trishift.export.opening import open_exported
 from trishift.export.proof import TOLERANCE
 
-FORMS = [(framework, form) for framework in FRAMEWORKS for form in export_worker.forms(framework)]
 CASES = {case.name: case for case in cases()}
+FORMS = [
+    (name, framework, form)
+    for name, case in CASES.items()
+    for framework in FRAMEWORKS
+    for form in export_worker.forms(framework, case)
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +61,7 @@ def expected(name: str) -> dict[str, np.ndarray]:
     return {str(batch): export_worker.scores(session, case, batch) for batch in (1, 3)}
 
 
-@pytest.mark.parametrize(("framework", "form"), FORMS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "framework", "form"), FORMS)
 def test_every_exported_file_gives_the_checkpoint_s_logits(exports: Path, name: str, framework: str, form: str) -> None:
     measured = json.loads((exports / f"{framework}.json").read_text())[f"{name} {form}"]
     assert set(measured) == {"1", "3"}

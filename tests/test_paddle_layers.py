@@ -7,9 +7,11 @@ import os
 import numpy as np
 import paddle
 import pytest
+from tests.deformable_taps import convolve, slopes_at_rest
 
 from trishift.backends.paddle import batch_norm, device
 from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
+from trishift.backends.paddle.deformable import DeformableConv
 from trishift.backends.paddle.losses import loss
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.temporal_shift import TemporalShift, temporal_shift
@@ -83,6 +85,26 @@ def test_norm_in_evaluation_only_reads():
     x = RNG.standard_normal((1, 2, 1, 1), np.float32)
     np.testing.assert_allclose(norm(paddle.to_tensor(x)).numpy()[0, :, 0, 0], x[0, :, 0, 0] / [2, 3], rtol=1e-4)
     assert norm._variance.numpy().tolist() == [4, 9]
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1)])
+@pytest.mark.parametrize("k", [3, 5])
+def test_deformable_convolution_is_its_definition(size, k):
+    conv = DeformableConv(3, k)
+    x = RNG.standard_normal((2, 3, *size), np.float32)
+    offset = conv.offset(paddle.to_tensor(x)).numpy()
+    expected = convolve(x, offset, conv.weight.numpy(), conv.bias.numpy())
+    np.testing.assert_allclose(conv(paddle.to_tensor(x)).numpy(), expected, atol=1e-4)
+
+
+def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside():
+    conv = DeformableConv(1, 3)
+    conv.weight.set_value(paddle.ones_like(conv.weight))
+    for parameter in conv.offset.parameters():
+        parameter.set_value(paddle.zeros_like(parameter))
+    x = RNG.standard_normal((1, 1, 5, 6), np.float32)
+    conv(paddle.to_tensor(x)).sum().backward()
+    np.testing.assert_allclose(conv.offset.bias.grad.numpy(), slopes_at_rest(x[0, 0], 3), atol=1e-5)
 
 
 def test_synchronizing_keeps_every_tensor_in_its_place():

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.deformable_taps import slopes_at_rest, tap_by_tap
 
 from trishift.backends.base import Execution
-from trishift.backends.pytorch.deformable import sample_taps
+from trishift.backends.pytorch.deformable import DeformableConv, sample_taps
 from trishift.backends.pytorch.motion import MotionExcitation, MotionPyramid
 from trishift.backends.pytorch.session import Session
 from trishift.backends.pytorch.temporal_shift import LearnedShift, temporal_shift
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.canonical import save
-from trishift.errors import RecipeError
+from trishift.errors import FrameworkError, RecipeError
+from trishift.export.formats import FORMATS
+from trishift.export.planning import ExportOptions, plan
 from trishift.initialization import drawn_offsets
+from trishift.online import check_streamable
 from trishift.recipe import Recipe, TrainSpec
 from trishift.spec import InputSpec, ModelSpec, MotionSpec, ShiftSpec
 from trishift.training.parameter_groups import optimization_plan
@@ -36,18 +40,6 @@ def clips(count: int = 2, segments: int = 4) -> np.ndarray:
     return np.random.default_rng(count).standard_normal((count, segments, 15, 32, 32), np.float32)
 
 
-def tap_by_tap(x: np.ndarray, offset: np.ndarray, k: int) -> np.ndarray:
-    """The definition of what a deformable kernel sees: a loop over positions, taps and neighbouring pixels."""
-    maps, channels, height, width = x.shape
-    seen = np.zeros((maps, channels, k * k, height, width))
-    for n, tap, row, column in np.ndindex(maps, k * k, height, width):
-        y = row + tap // k - k // 2 + offset[n, 2 * tap, row, column]
-        z = column + tap % k - k // 2 + offset[n, 2 * tap + 1, row, column]
-        for i, j in np.ndindex(height, width):
-            seen[n, :, tap, row, column] += max(0, 1 - abs(y - i)) * max(0, 1 - abs(z - j)) * x[n, :, i, j]
-    return seen.reshape(maps, -1, height, width)
-
-
 @pytest.mark.parametrize("size", [(5, 7), (4, 4), (1, 1), (2, 9)])
 @pytest.mark.parametrize("k", [3, 5])
 def test_taps_are_bilinear_and_zero_outside(size: tuple[int, int], k: int) -> None:
@@ -63,15 +55,13 @@ def test_taps_that_do_not_move_are_those_of_a_convolution_to_the_last_bit() -> N
 
 
 def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside() -> None:
-    x = torch.arange(1.0, 13).reshape(1, 1, 3, 4) ** 2
-    offset = torch.zeros(1, 18, 3, 4, requires_grad=True)
-    sample_taps(x, offset, 3).sum().backward()
-    assert offset.grad is not None
-    down, right = offset.grad.reshape(9, 2, 3, 4).unbind(1)
-    below, beside = F.pad(x, (0, 0, 0, 1))[0, 0, 1:], F.pad(x, (0, 1))[0, 0, :, 1:]
-    assert torch.equal(down[4], below - x[0, 0])  # the centre
-    assert torch.equal(right[4], beside - x[0, 0])
-    assert not down[:3, 0].any() and not right[::3, :, 0].any()  # taps above the first row, left of the first column
+    conv = DeformableConv(1, 3)
+    torch.nn.init.ones_(conv.weight)
+    for parameter in conv.offset.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.randn(1, 1, 5, 6)
+    conv(x).sum().backward()
+    np.testing.assert_allclose(conv.offset.bias.grad, slopes_at_rest(x[0, 0].numpy(), 3), atol=1e-5)
 
 
 def test_the_gradients_of_taps_are_those_of_their_values() -> None:
@@ -126,6 +116,17 @@ def test_windows_know_nothing_of_each_other_and_their_segments_do() -> None:
 def test_a_batch_of_one_is_a_row_of_a_larger_batch(session: Session) -> None:
     batch = clips(3)
     np.testing.assert_allclose(session.predict(batch[1:2]), session.predict(batch)[1:2], atol=1e-6)
+
+
+@pytest.mark.parametrize("execution", [Execution(channels_last=True), Execution(precision="bf16")], ids=str)
+def test_other_layouts_and_precisions_compute_the_same(session: Session, execution: Execution) -> None:
+    other = Session(SMALL, execution)
+    other.load_tensors({**session.dump_tensors(), **drawn_offsets(session.parameters(), 0)})
+    reference = Session(SMALL, Execution())
+    reference.load_tensors(other.dump_tensors())
+    expected = reference.predict(clips())
+    tolerance = 1e-5 if execution.channels_last else 0.05
+    assert np.abs(other.predict(clips()) - expected).max() < tolerance * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("side", [30, 33, 50])
@@ -192,6 +193,17 @@ def test_impossible_combinations_are_refused_in_one_line(changes: dict[str, obje
     with pytest.raises(RecipeError, match=message) as caught:
         replace(SMALL, **changes)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_onnx_is_left_to_pytorch() -> None:
+    options = ExportOptions("onnx", "mindspore")
+    with pytest.raises(FrameworkError, match="cannot write deformable convolutions as ONNX; use framework pytorch"):
+        plan(Checkpoint({}, SMALL, InputSpec()), FORMATS["onnx"], "mindspore", options)
+
+
+def test_msn_does_not_run_frame_by_frame() -> None:
+    with pytest.raises(RecipeError, match="its motion modules compare the segments of a clip"):
+        check_streamable(SMALL)
 
 
 def test_settings_of_msn_are_for_msn() -> None:

@@ -65,6 +65,8 @@ def plan(checkpoint: Checkpoint, form: Format, framework: str, options: ExportOp
         raise RecipeError(f"--uint8: the model sees {pixels.modality}, and only RGB frames can be normalised inside")
     if options.streaming:
         check_streamable(model)
+    if model.motion and (framework, form.name) == ("mindspore", "onnx"):
+        raise FrameworkError("mindspore cannot write deformable convolutions as ONNX; use framework pytorch")
     if form.lossy and (options.uint8 or options.streaming):
         raise FrameworkError(f"{form.title} takes whole normalised clips; leave --uint8 and --streaming out")
     if form.lossy != (options.calibration is not None):

@@ -92,12 +92,12 @@ class MotionExcitation(nn.Layer):
         present, following = windows[:, :-1].flatten(0, 1), windows[:, 1:].flatten(0, 1)
         pooled = F.max_pool2d(following, 3, 1, padding=1)
         aligned = self.deformable3(following) + self.deformable5(following) + self.pooled_bn(self.pooled(pooled))
-        return (aligned - 3 * present).abs().mean([2, 3]).reshape([-1, self.window - 1, windows.shape[2]])
+        return F.adaptive_avg_pool2d((aligned - 3 * present).abs(), 1).reshape([-1, self.window - 1, windows.shape[2]])
 
     def _course(self, windows: Tensor) -> Tensor:
         """Mean features of whole windows, which stand for their last segments: (N * T / W, 1, R)."""
         course = self.temporal(windows.transpose([0, 2, 1, 3, 4])).transpose([0, 2, 1, 3, 4]).flatten(0, 1)
-        means = self.temporal_bn(course).mean([2, 3]).reshape([-1, self.window, windows.shape[2]])
+        means = F.adaptive_avg_pool2d(self.temporal_bn(course), 1).reshape([-1, self.window, windows.shape[2]])
         return means.mean(1, keepdim=True)
 
 

@@ -48,7 +48,8 @@ def sample_taps(x: Tensor, offset: Tensor, kernel_size: int) -> Tensor:
         (N, C * K, H, W), the taps of a channel next to each other.
     """
     height, width = x.shape[2:]
-    rows, columns = offset.unflatten(1, (-1, 2)).unbind(2)  # (N, K, H, W) each
+    precision = torch.promote_types(x.dtype, torch.float32)  # half precision knows no parts of a pixel
+    rows, columns = offset.to(precision).unflatten(1, (-1, 2)).unbind(2)  # (N, K, H, W) each
     reach = torch.arange(kernel_size, device=x.device) - kernel_size // 2
     rows = rows + reach.repeat_interleave(kernel_size)[:, None, None] + torch.arange(height, device=x.device)[:, None]
     columns = columns + reach.repeat(kernel_size)[:, None, None] + torch.arange(width, device=x.device)
@@ -61,8 +62,8 @@ def sample_taps(x: Tensor, offset: Tensor, kernel_size: int) -> Tensor:
         ],
         -1,
     )
-    padded = F.pad(x, (0, padded_width - width, 0, padded_height - height))
-    taps = F.grid_sample(padded, grid.flatten(1, 2), align_corners=False)  # (N, C, K * H, W)
+    padded = F.pad(x.to(precision), (0, padded_width - width, 0, padded_height - height))
+    taps = F.grid_sample(padded, grid.flatten(1, 2), align_corners=False).to(x.dtype)  # (N, C, K * H, W)
     return taps.unflatten(2, (-1, height)).flatten(1, 2)
 
 

@@ -1,0 +1,36 @@
+"""Deformable convolution by its definition, in numpy, for the tests of all backends."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def tap_by_tap(x: np.ndarray, offset: np.ndarray, k: int) -> np.ndarray:
+    """What the taps see, position by position: (N, C, H, W) and offsets (N, 2 K, H, W) to (N, C * K, H, W)."""
+    maps, channels, height, width = x.shape
+    seen = np.zeros((maps, channels, k * k, height, width))
+    for n, tap, row, column in np.ndindex(maps, k * k, height, width):
+        y = row + tap // k - k // 2 + offset[n, 2 * tap, row, column]
+        z = column + tap % k - k // 2 + offset[n, 2 * tap + 1, row, column]
+        for i, j in np.ndindex(height, width):
+            seen[n, :, tap, row, column] += max(0, 1 - abs(y - i)) * max(0, 1 - abs(z - j)) * x[n, :, i, j]
+    return seen.reshape(maps, -1, height, width)
+
+
+def convolve(x: np.ndarray, offset: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The deformable convolution of (N, C, H, W) with a kernel (C', C, k, k)."""
+    taps = tap_by_tap(x, offset, weight.shape[-1])
+    return np.einsum("oc,nchw->nohw", weight.reshape(len(weight), -1), taps) + bias[:, None, None]
+
+
+def slopes_at_rest(x: np.ndarray, k: int) -> np.ndarray:
+    """Gradient of the sum over all taps and positions with respect to offsets that are zero: (2 K,).
+
+    A tap inside sees the slope to the next pixel (zero beyond the border), a tap outside none.
+    """
+    height, width = x.shape
+    around = np.pad(x, ((0, 1), (0, 1)))
+    slopes = np.stack([around[1:, :-1] - x, around[:-1, 1:] - x])
+    padded = np.pad(slopes, ((0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+    views = [padded[:, i : i + height, j : j + width].sum((1, 2)) for i in range(k) for j in range(k)]
+    return np.concatenate(views)
