@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
 
 _FAR = -1e4  # pixels: an offset that leads out of every map
 
@@ -15,7 +16,8 @@ class DeformableConv(nn.Conv2d):
     """A k x k convolution of stride 1 whose taps move: y(q) = b + sum over taps k of w_k x(q + p_k + d_k(q)).
 
     A tap a whole pixel or more outside sees nothing and gives no gradient. MindSpore's operator alone gives one to
-    offsets that lead exactly one pixel out, as they do at the border when offsets start at zero.
+    offsets that lead exactly one pixel above or left of the map, as they do at the border when offsets start at zero;
+    so these taps are sent far away.
 
     Attributes:
         offset: an ordinary convolution that predicts d: (N, 2 K, H, W), for each tap y, then x, in pixels.
@@ -35,15 +37,10 @@ class DeformableConv(nn.Conv2d):
         height, width = x.shape[2:]
         offset = self.offset(x).reshape((-1, self.row_reach.shape[0], 2, height, width))
         down, right = offset[:, :, 0], offset[:, :, 1]  # (N, K, H, W)
-        rows = down + self.row_reach + ops.arange(height).astype(x.dtype)[:, None]
-        columns = right + self.column_reach + ops.arange(width).astype(x.dtype)
-        inside = ops.logical_and(_within(rows, height), _within(columns, width))
+        rows = down + (self.row_reach + ops.arange(0, height, 1, dtype=mstype.float32).reshape((-1, 1)))
+        columns = right + (self.column_reach + ops.arange(0, width, 1, dtype=mstype.float32))
+        inside = ops.logical_and(rows > -1, columns > -1)
         packed = (ops.where(inside, right, _FAR), ops.where(inside, down, _FAR), ops.ones_like(right))  # no modulation
         return ops.deformable_conv2d(
             x, self.weight, ops.concat(packed, 1), self.kernel_size, (1, 1, 1, 1), self.sides, self.bias
         )
-
-
-def _within(places: Tensor, size: int) -> Tensor:
-    """Whether a tap sees anything."""
-    return ops.logical_and(places > -1, places < size)
