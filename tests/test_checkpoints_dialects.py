@@ -18,7 +18,7 @@ from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.exporting import foreign_tensors, write_dialect, write_native
 from trishift.checkpoints.layout import layout
 from trishift.errors import CheckpointError
-from trishift.spec import CAFFE_INPUT, HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, MotionSpec, ShiftSpec
 
 ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
 
@@ -177,6 +177,27 @@ def test_any_bottleneck_resnet_of_paddle(depth, fluid, segments, shifts):
 def test_unequal_folds_of_paddle_are_refused():
     with pytest.raises(CheckpointError, match="unequal folds"):
         read(paddle_resnet(50, fluid=False, width=64), num_segments=7, shift="blockres")
+
+
+def msn_shapes():
+    """Names and shapes in a file of the motion sensitive network, counters left out."""
+    entry = originals.record("msn_resnet50_8f")
+    return without_counters({entry["key_prefix"] + name: tuple(shape) for name, shape in entry["keys"]})
+
+
+def test_files_of_msn_hold_all_that_its_code_asks_for():
+    model = model_of(ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()))
+    assert {name: array.shape for name, array in foreign_tensors(model, DIALECTS["msn"]).items()} == msn_shapes()
+
+
+def test_msn_without_dropout_and_wrapper_and_with_16_segments():
+    shapes = {name.removeprefix("module.").replace("new_fc", "base_model.fc"): s for name, s in msn_shapes().items()}
+    checkpoint = read(shapes, num_segments=16)
+    motion = MotionSpec(stem_share=0.25)
+    assert checkpoint.spec == ModelSpec(num_classes=174, num_segments=16, in_channels=15, motion=motion)
+    assert checkpoint.input == InputSpec()
+    with pytest.raises(CheckpointError, match="8 does not divide num_segments 12"):
+        read(shapes, num_segments=12)
 
 
 def test_paddle_image_classifiers():

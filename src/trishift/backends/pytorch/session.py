@@ -68,7 +68,9 @@ class Session:
             network = batch_norm.synchronize(network)
         network.to(self._device)
         if self.execution.channels_last:
-            network.to(memory_format=torch.channels_last)
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d):  # 3-D convolutions cannot be told
+                    module.to(memory_format=torch.channels_last)
         return network
 
     @property
