@@ -38,7 +38,6 @@ from trishift.training.parameter_groups import optimization_plan
 
 REFERENCE = "pytorch"
 STEPS = 3
-CLIPS = 4  # of one optimiser step, in two micro-batches
 DRAWS = 4  # random clips that a case gets until it passes, see `rows`
 TOLERANCES = {
     "logits": 1e-4,
@@ -63,13 +62,17 @@ TINY_STEPS = TrainSpec(lr=1e-7, momentum=0.1, partial_bn=True, clip_norm=1.0)
 
 @dataclass(frozen=True)
 class Case:
-    """A model at a small size, how it is trained for three steps, and the number of the draw of its clips."""
+    """A model at a small size, how it is trained for three steps, and the number of the draw of its clips.
+
+    A step has `clips` clips in two micro-batches.
+    """
 
     name: str
     spec: ModelSpec
     train: TrainSpec = PARTIAL_BN
     size: int = 64
     compiled: bool = False
+    clips: int = 4
     draw: int = 0
 
 
@@ -98,8 +101,8 @@ def cases() -> tuple[Case, ...]:
         Case("tsn resnet34 gaussian", gaussian, TINY_STEPS, size=32),
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale, multi_label=True), MULTI_LABEL, compiled=True),
         Case("trn resnet50", _resnet(50, head=HeadSpec("relation", relation_width=32, hidden_width=64)), FULL_BN),
-        Case("msn resnet50", _msn(8, MotionSpec()), UNIFORM, size=32),
-        Case("msn resnet50 16 segments", _msn(16, MotionSpec(stem_share=0.25)), FULL_BN, size=32),
+        Case("msn resnet50", _msn(8, MotionSpec()), UNIFORM, size=32, clips=2),
+        Case("msn resnet50 16 segments", _msn(16, MotionSpec(stem_share=0.25)), FULL_BN, size=32, clips=2),
         Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),
         Case("tsm mobilenet_v2 online", ModelSpec("mobilenet_v2", 5, num_segments=4, shift=uni), compiled=True),
         Case("trn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4, head=HeadSpec("relation"))),
@@ -157,17 +160,17 @@ def batch(case: Case, step: int) -> MicroBatch:
     """The clips of a case, the same in every step, with other targets and draws."""
     spec = case.spec
     seed = (case.draw, zlib.crc32(case.name.encode()))
-    clips = _clips(np.random.default_rng(seed), (CLIPS, spec.num_segments, spec.in_channels, case.size, case.size))
-    targets = np.random.default_rng((step, *seed)).integers(0, spec.num_classes, CLIPS)
+    clips = _clips(np.random.default_rng(seed), (case.clips, spec.num_segments, spec.in_channels, case.size, case.size))
+    targets = np.random.default_rng((step, *seed)).integers(0, spec.num_classes, case.clips)
     if spec.multi_label:  # two neighbouring classes a clip
         targets = np.eye(spec.num_classes, dtype=np.float32)[[targets, targets - 1]].sum(0)
-    return MicroBatch(clips, targets, draw_step(spec, CLIPS, seed=7, iteration=step))
+    return MicroBatch(clips, targets, draw_step(spec, case.clips, seed=7, iteration=step))
 
 
 def micro_batches(case: Case, step: int) -> list[MicroBatch]:
     """Two halves of a step's batch."""
     whole = batch(case, step)
-    halves = (slice(0, CLIPS // 2), slice(CLIPS // 2, CLIPS))
+    halves = (slice(0, case.clips // 2), slice(case.clips // 2, case.clips))
     return [MicroBatch(whole.clips[half], whole.targets[half], take(whole.draws, half)) for half in halves]
 
 
