@@ -23,7 +23,8 @@ The largest relative difference from PyTorch on the CPU, float32, with the same 
 evaluation logits, loss and gradients of one training pass, batch-norm statistics after it, and losses, weights and
 momentum after three SGD steps with momentum, weight decay, clipping and partial or full batch norm. `tests/parity.py`
 defines the cases and how differences are taken; the gates in the test suite hold them below the tolerances in the last
-row. Made by `python -m benchmarks.parity`.
+row, but for the momentum of the Gaussian form and of MSN, which amplify rounding (`SENSITIVE` there). Made by
+`python -m benchmarks.parity`.
 """
 
 
