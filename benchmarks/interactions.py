@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
+
+from trishift.data.lists import read_list, write_list
+from trishift.training.sinks import read_metrics
 
 CONFIG = Path(__file__).parents[1] / "configs" / "custom" / "finetune.yaml"
 FOLDS = 5
@@ -48,7 +51,6 @@ def prepare(clips: Path, lists: Path) -> None:
 
 def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Namespace, overrides: list[str]) -> float:
     """Top-1 of the last epoch of a run, which is made unless it is there."""
-    metrics = run / "metrics.jsonl"
     if not (run / "done").is_file():
         run.mkdir(parents=True, exist_ok=True)
         trishift(
@@ -59,8 +61,7 @@ def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Name
             "data.cache=true", *overrides, *options.overrides, log=run / "log.txt",
         )  # fmt: skip
         (run / "done").touch()
-    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    return float([record["top1"] for record in records if record["kind"] == "evaluation"][-1])
+    return float(read_metrics(run, "evaluation")[-1]["top1"])
 
 
 def run_folds(options: argparse.Namespace) -> None:
@@ -113,31 +114,27 @@ def run_reversed(options: argparse.Namespace) -> None:
     if not (clips / "labels.csv").is_file():
         reverse(options.clips, clips)
     prepare(clips, lists)
-    flat = ["data.augmentation.flip=mirror"]
     print("| model | top-1 of each fold |\n|---|---|", flush=True)
-    for model in (model for model in ("tsn", "tsm") if model in options.models):
+    for model in [model for model in ("tsn", "tsm") if model in options.models]:
         name = f"{options.name}reversed-{model}"
         runs = [options.work / f"{name}-{i}" for i in range(options.folds)]
-        tops = [train(run, lists, clips, i, options, [*MODELS[model], *flat]) for i, run in enumerate(runs)]
+        tops = [train(run, lists, clips, i, options, MODELS[model]) for i, run in enumerate(runs)]
         print(f"| {model.upper()} | {', '.join(f'{top:.1%}' for top in tops)} |", flush=True)
 
 
 def run_sources(options: argparse.Namespace) -> None:
     """One epoch of TSM on videos and on the same frames as PNG files: the losses must be the same numbers."""
-    from PIL import Image
-
     lists, frames, frame_lists = options.work / "folds", options.work / "frames", options.work / "frame-lists"
     prepare(options.clips, lists)
     frame_lists.mkdir(parents=True, exist_ok=True)
     (frame_lists / "labels.txt").write_bytes((lists / "labels.txt").read_bytes())
     for name in ("train_0.txt", "val_0.txt"):
-        lines = [line.rsplit(" ", 2) for line in (lists / name).read_text(encoding="utf-8").splitlines()]
-        folders = [(frames / Path(path).relative_to(options.clips.absolute())).with_suffix("") for path, _, _ in lines]
-        for (path, _, _), folder in zip(lines, folders, strict=True):
-            save_frames(Path(path), folder, Image)
-        pairs = zip(folders, lines, strict=True)
-        text = "".join(f"{folder.absolute()} {count} {label}\n" for folder, (_, count, label) in pairs)
-        (frame_lists / name).write_text(text, encoding="utf-8")
+        of_frames = []
+        for record in read_list(lists / name):
+            folder = frames.absolute() / record.path.relative_to(options.clips.absolute()).with_suffix("")
+            save_frames(record.path, folder)
+            of_frames.append(replace(record, path=folder))
+        write_list(frame_lists / name, of_frames)
     short = ["train.epochs=1"]
     top_video = train(options.work / "sources-video", lists, options.clips, 0, options, short)
     top_frames = train(options.work / "sources-frames", frame_lists, frames, 0, options, short)
@@ -146,8 +143,10 @@ def run_sources(options: argparse.Namespace) -> None:
           f"{'all equal' if losses[0] == losses[1] else 'different'}")  # fmt: skip
 
 
-def save_frames(video: Path, folder: Path, image: type) -> None:
+def save_frames(video: Path, folder: Path) -> None:
     """Every frame of a video as a PNG file, unless they are there."""
+    from PIL import Image
+
     from trishift.data.video import open_clip
 
     if folder.is_dir():
@@ -155,13 +154,12 @@ def save_frames(video: Path, folder: Path, image: type) -> None:
     folder.mkdir(parents=True)
     with open_clip(video) as source:
         for number, frame in enumerate(source.read(np.arange(source.num_frames)), 1):
-            image.fromarray(frame).save(folder / f"img_{number:05d}.png", compress_level=1)  # type: ignore[attr-defined]
+            Image.fromarray(frame).save(folder / f"img_{number:05d}.png", compress_level=1)
 
 
 def step_losses(run: Path) -> list[float]:
     """The training loss of every step."""
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [record["loss"] for record in records if record["kind"] == "train"]
+    return [record["loss"] for record in read_metrics(run, "train")]
 
 
 def run_probe(options: argparse.Namespace) -> None:
@@ -172,32 +170,26 @@ def run_probe(options: argparse.Namespace) -> None:
 
     lists = options.work / "folds"
     prepare(options.clips, lists)
-    features = frame_features(options.clips, options.weights, lists)
+    features = frame_features(options.weights, lists)
     shapes = {"frames averaged": lambda x: x.mean(0), "frames in order": lambda x: x.reshape(-1)}
     print("| features | top-1 of each fold | mean |\n|---|---|---|")
     for name, shape in shapes.items():
         tops = []
         for fold in range(FOLDS):
-            parts = [read_records(lists / f"{part}_{fold}.txt") for part in ("train", "val")]
+            parts = [read_list(lists / f"{part}_{fold}.txt") for part in ("train", "val")]
             (x, y), (test_x, test_y) = (
-                (np.stack([shape(features[path]) for path, _ in part]), [label for _, label in part]) for part in parts
+                (np.stack([shape(features[clip.path]) for clip in part]), [clip.labels[0] for clip in part])
+                for part in parts
             )
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000)).fit(x, y)
             tops.append(float(model.score(test_x, test_y)))
         print(f"| {name} | {', '.join(f'{top:.1%}' for top in tops)} | {fmean(tops):.1%} |")
 
 
-def read_records(path: Path) -> list[tuple[str, int]]:
-    """Paths and classes of a list."""
-    lines = [line.rsplit(" ", 2) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [(name, int(label)) for name, _, label in lines]
-
-
-def frame_features(clips: Path, weights: Path, lists: Path) -> dict[str, np.ndarray]:
+def frame_features(weights: Path, lists: Path) -> dict[Path, np.ndarray]:
     """Path to pooled features (8, 1280) of the frames that TSM's test sampling takes."""
     import trishift
     from trishift.data.dataset import ClipDataset, DataSpec
-    from trishift.data.lists import read_list
     from trishift.data.protocol import Protocol
     from trishift.recipe import load_recipe
 
@@ -205,10 +197,10 @@ def frame_features(clips: Path, weights: Path, lists: Path) -> dict[str, np.ndar
     model = trishift.load(weights, num_segments=recipe.model.num_segments)
     found = {}
     for name in ("train_0.txt", "val_0.txt"):
-        records = read_list(lists / name, clips)
+        records = read_list(lists / name)
         dataset = ClipDataset(records, model.labels, DataSpec(), recipe.input, recipe.model, Protocol())
-        for index, (path, _) in enumerate(read_records(lists / name)):
-            found[path] = model.features(dataset.load(index).clips, ["pooled"])["pooled"][0]
+        for index, record in enumerate(records):
+            found[record.path] = model.features(dataset.load(index).clips, ["pooled"])["pooled"][0]
     return found
 
 

@@ -99,14 +99,16 @@ def run_relay(output: Path, data: Path, frameworks: list[str]) -> None:
 
 def losses(run: Path) -> list[float]:
     """The training loss of every step of a run."""
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [record["loss"] for record in records if record["kind"] == "train"]
+    from trishift.training.sinks import read_metrics
+
+    return [record["loss"] for record in read_metrics(run, "train")]
 
 
 def epoch_losses(run: Path, epochs: int) -> list[float]:
     """The mean training loss of the first epochs of a run."""
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    steps = [record for record in records if record["kind"] == "train"]
+    from trishift.training.sinks import read_metrics
+
+    steps = read_metrics(run, "train")
     return [fmean(step["loss"] for step in steps if step["epoch"] == epoch) for epoch in range(epochs)]
 
 

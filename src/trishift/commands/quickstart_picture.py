@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +46,10 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
 
 
 def _draw_curves(axes: Axes, output: Path) -> None:
+    from trishift.training.sinks import read_metrics
+
     for model, colour in COLOURS.items():
-        records = [json.loads(line) for line in (output / model / "metrics.jsonl").read_text("utf-8").splitlines()]
-        points = [(r["epoch"] + 1, 100 * r["top1"]) for r in records if r["kind"] == "evaluation"]
+        points = [(r["epoch"] + 1, 100 * r["top1"]) for r in read_metrics(output / model, "evaluation")]
         epochs, accuracy = zip(*points, strict=True)
         axes.plot(epochs, accuracy, "o-", color=colour, markersize=4, label=f"{model.upper()} {max(accuracy):.1f} %")
     axes.axhline(100 / 9, color="grey", linewidth=0.8, linestyle=":")

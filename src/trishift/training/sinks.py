@@ -50,6 +50,12 @@ class MetricsLog:
         self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
+def read_metrics(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of a kind (`train` or `evaluation`) that a run has written, in order."""
+    records = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [record for record in records if record["kind"] == kind]
+
+
 def _iteration_of(line: str) -> int:
     """The iteration of a record; a line that a kill cut short counts as after everything."""
     try:
