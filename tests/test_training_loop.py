@@ -89,6 +89,14 @@ def test_a_run_leaves_what_the_run_folder_promises(uninterrupted: Path) -> None:
     assert [record["videos"] for record in records(uninterrupted, "evaluation")] == [18, 18]
 
 
+def test_without_clipping_the_gradient_norm_is_null(
+    config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(recipe(config, "train.clip_norm=null"), "pytorch", tmp_path, until=1)
+    assert [step["gradient_norm"] for step in records(tmp_path, "train")] == [None] * 4
+    assert "NaN" not in "".join(capfd.readouterr())
+
+
 def test_resuming_after_an_epoch_gives_the_same_bits(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
     run = tmp_path / "parts"
     train(recipe(config), "pytorch", run, until=1)

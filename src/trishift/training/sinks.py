@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -30,10 +31,11 @@ class MetricsLog:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_iteration)
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Add a record: `kind` is `train` or `evaluation`."""
-        self._file.write(json.dumps({"kind": kind, "iteration": iteration, **values}) + "\n")
+        """Add a record: `kind` is `train` or `evaluation`; what was not measured or is not finite is null."""
+        known = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
+        self._file.write(json.dumps({"kind": kind, "iteration": iteration, **known}) + "\n")
         self._file.flush()
-        for name, value in values.items():
+        for name, value in known.items():
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{kind}/{name}", value, iteration)
 
