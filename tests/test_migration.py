@@ -9,13 +9,15 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.migration_commands import commands, rows
 
 from trishift.cli import COMMANDS
+from trishift.data.prepare.jester import ORIGINAL_NAMES
+from trishift.data.prepare.pipeline import ListNames
 from trishift.data.protocol import PROTOCOLS
 from trishift.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs/migration.md"
 OPERANDS = {  # of the scripts, at least and at most
     "unpack_jester_dataset.sh": (2, 2),
     "preprocess_jester_dataset.sh": (1, 1),
@@ -25,18 +27,6 @@ OPERANDS = {  # of the scripts, at least and at most
     "run_eval_gpu.sh": (2, 2),
     "run_export_gpu.sh": (2, 2),
 }
-
-
-def rows() -> list[tuple[str, str]]:
-    """(there, here) of every table."""
-    lines = (line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| "))
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [(row[0], row[1]) for row in cells if row[0] != "there"]
-
-
-def commands() -> list[str]:
-    """The command lines of the right-hand columns."""
-    return [command for _, here in rows() for command in re.findall(r"`([^`]+)`", here) if " " in command]
 
 
 class Parsed(Exception):
@@ -89,3 +79,13 @@ def test_the_program_accepts_the_command(command: str, monkeypatch: pytest.Monke
     if getattr(options, "config", None):
         load_recipe(ROOT / options.config, options.overrides)
     assert getattr(options, "protocol", None) in (None, *PROTOCOLS)
+
+
+def test_jester_is_prepared_as_its_recipes_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    (command,) = [command for command in commands() if command.startswith("trishift prepare jester")]
+    options = parse(monkeypatch, shlex.split(command)[1:])
+    names = ORIGINAL_NAMES if options.original_names else ListNames()
+    data = load_recipe(ROOT / "configs/jester/base.yaml").data
+    assert data.root == str(options.output)
+    assert [data.train_list, data.val_list] == [f"{part}{names.suffix}" for part in ("train", "val")]
+    assert data.labels == names.labels

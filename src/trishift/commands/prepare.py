@@ -8,7 +8,7 @@ from pathlib import Path
 from trishift.commands.arguments import make_parser
 
 EXAMPLES = """\
-  trishift prepare jester downloads/jester --output data/jester
+  trishift prepare jester downloads/jester --output data/jester --original-names
   trishift prepare somethingv2 downloads/something --output data/somethingv2 --frames
   trishift prepare kinetics downloads/k400 --output data/kinetics --reencode --workers 16
   trishift prepare ucf101 downloads/ucf101 --output data/ucf101 --split 2
@@ -67,7 +67,8 @@ def _add_dataset(parser: argparse.ArgumentParser, name: str, has_videos: bool) -
         parser.add_argument(
             "--original-names",
             action="store_true",
-            help="write categories.txt, train_videofolder.txt and val_videofolder.txt as MindSpore's TRN does",
+            help="write categories.txt, train_videofolder.txt and val_videofolder.txt as MindSpore's TRN does, "
+            "which configs/jester reads",
         )
     parser.add_argument(
         "--check",
