@@ -8,6 +8,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from PIL import Image
+
 
 def tar_bytes(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
     buffer = io.BytesIO()
@@ -45,3 +47,13 @@ def write_parts(folder: Path, form: str, data: bytes, name: str = "20bn-jester-v
             paths.append(folder / (part if form == "bare" else f"{part}.zip"))
             paths[-1].write_bytes(piece)
     return paths
+
+
+def jpeg(shade: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (shade, 0, 0)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def frame_folders(name: str, lengths: dict[int, int]) -> dict[str, bytes]:
+    return {f"{name}/{clip}/{n:05d}.jpg": jpeg(n) for clip, length in lengths.items() for n in range(1, length + 1)}

@@ -40,10 +40,15 @@ def record(name: str) -> dict:
 
 
 def record_tensors(entry: dict) -> dict[str, np.ndarray]:
-    """The record's weights; the counters of batch norms are zero."""
+    """The record's weights."""
+    return filled({name: tuple(shape) for name, shape in entry["keys"]}, entry["key_prefix"])
+
+
+def filled(shapes: Shapes, prefix: str = "") -> dict[str, np.ndarray]:
+    """Weights drawn from their names; the counters of batch norms are zero."""
     return {
-        entry["key_prefix"] + name: np.zeros(shape, np.int64) if name.endswith(COUNTER) else fill(name, tuple(shape))
-        for name, shape in entry["keys"]
+        prefix + name: np.zeros(shape, np.int64) if name.endswith(COUNTER) else fill(name, shape)
+        for name, shape in shapes.items()
     }
 
 

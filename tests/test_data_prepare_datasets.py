@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -11,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from tests.downloads import tar_bytes, write_parts, write_zip
+from tests.downloads import frame_folders, tar_bytes, write_parts, write_zip
 from tests.encoded_clips import cut, encode
 
 from trishift.cli import main
@@ -36,16 +34,6 @@ def root(tmp_path: Path) -> Root:
     folder = tmp_path / "downloads"
     folder.mkdir()
     return folder
-
-
-def jpeg(shade: int = 0) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), (shade, 0, 0)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def frame_folders(name: str, lengths: dict[int, int]) -> dict[str, bytes]:
-    return {f"{name}/{clip}/{n:05d}.jpg": jpeg(n) for clip, length in lengths.items() for n in range(1, length + 1)}
 
 
 JESTER_LABELS = {
