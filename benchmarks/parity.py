@@ -1,14 +1,14 @@
 """Measures how far the frameworks lie apart and writes docs/parity.md.
 
-    python -m benchmarks.parity [--output docs/parity.md]
+    python -m benchmarks.parity [--output docs/parity.md] [--folder runs/parity]
 
-The cases and quantities are those of the parity gates in tests/parity.py.
+The cases and quantities are those of the parity gates in tests/parity.py. Their numbers are kept in the folder, and what
+is there is not measured again: empty it after a change.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,9 +44,9 @@ def main() -> None:
     """Measure both other frameworks and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("docs/parity.md"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/parity"), help="default: runs/parity")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        tables = [table(name, rows(name, Path(folder))) for name in FRAMEWORKS if name != REFERENCE]
+    tables = [table(name, rows(name, options.folder)) for name in FRAMEWORKS if name != REFERENCE]
     options.output.write_text(HEADER + "".join(tables), encoding="utf-8")
     print("".join(tables))
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tests.golden_records import load_record
+from tests import golden_records, originals
 
 import trishift
 from trishift.backends import open_session
@@ -82,7 +82,8 @@ def run_case(framework: str, name: str) -> dict[str, np.ndarray]:
 def run_published(framework: str, weights: Path) -> np.ndarray:
     """(6, 27): the rows of the online demo's model."""
     stream = trishift.load(weights, framework, num_segments=6).stream()
-    (frames,) = load_record("tsm_mobilenetv2_online").clips
+    name = "tsm_mobilenetv2_online"
+    (frames,) = golden_records.clip(originals.record(name), golden_records.SPECS[name])
     return np.concatenate([stream.step(frame[None]) for frame in frames])
 
 

@@ -7,8 +7,6 @@ import json
 import math
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -147,12 +145,8 @@ def test_two_steps_train_what_the_recipe_says(path: Path, gestures: Path) -> Non
 @pytest.mark.parametrize("framework", ELSEWHERE)
 def test_two_steps_in_the_other_frameworks(framework: str, gestures: Path) -> None:
     configs = [str(CONFIGS / name) for name in ELSEWHERE[framework]]
-    command = [sys.executable, "-m", "tests.recipe_steps", framework, str(gestures), *configs]
-    run = subprocess.run(
-        command, env=isolated.environment(), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
-    found = json.loads(run.stdout.splitlines()[-1])
+    printed = isolated.python("-m", "tests.recipe_steps", framework, gestures, *configs)
+    found = json.loads(printed.splitlines()[-1])
     for config in configs:
         check(Steps(**found[config]), Path(config))
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests import export_worker
+from tests import export_worker, isolated
 from tests.export_worker import cases
-from tests.isolated import ROOT, environment
 
 from trishift.backends import FRAMEWORKS, open_session
 from trishift.export.opening import open_exported
@@ -35,20 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exports(folder: Path) -> Path:
     """A folder with every case in every format, each framework's written by a process of its own."""
-    processes = {
-        framework: subprocess.Popen(
-            [sys.executable, "-m", "tests.export_worker", framework, str(folder)],
-            env=environment(),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for framework in FRAMEWORKS
-    }
-    for framework, process in processes.items():
-        output, _ = process.communicate(timeout=1200)
-        assert process.returncode == 0, f"{framework}:\n{output[-4000:]}"
+    for framework in FRAMEWORKS:
+        isolated.python("-m", "tests.export_worker", framework, folder)
     return folder
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -98,11 +95,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np
     folder = tmp_path_factory.mktemp("losses")
     found = {}
     for framework in FRAMEWORKS:
-        command = [sys.executable, "-m", "tests.loss_cases", framework, str(folder / f"{framework}.npz")]
-        run = subprocess.run(
-            command, env=isolated.environment(), cwd=isolated.ROOT, capture_output=True, text=True, timeout=300
-        )
-        assert run.returncode == 0, run.stderr[-3000:]
+        isolated.python("-m", "tests.loss_cases", framework, folder / f"{framework}.npz")
         with np.load(folder / f"{framework}.npz") as file:
             found[framework] = dict(file)
     return found

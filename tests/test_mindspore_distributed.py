@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,13 +13,6 @@ from tests import isolated
 
 SCRIPT = Path(__file__).with_name("mindspore_rank.py")
 MSRUN = "from mindspore.parallel.cluster.run import main; main()"  # what the msrun command executes
-
-
-def run(command: list[str], folder: Path) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # msrun starts "python"
-    environment = {**isolated.environment(), "OMP_NUM_THREADS": "1", "PATH": path}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 def free_port() -> int:
@@ -33,9 +25,10 @@ def free_port() -> int:
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     """What one process and both ranks of two wrote, by file name."""
     folder = tmp_path_factory.mktemp("ranks")
-    run([sys.executable, str(SCRIPT), str(folder), "alone"], folder)
-    launcher = [sys.executable, "-c", MSRUN, "--worker_num=2", "--local_worker_num=2", f"--master_port={free_port()}"]
-    run([*launcher, f"--log_dir={folder / 'logs'}", "--join=True", str(SCRIPT), str(folder), "rank"], folder)
+    isolated.python(SCRIPT, folder, "alone", folder=folder)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # msrun starts "python"
+    launcher = ("-c", MSRUN, "--worker_num=2", "--local_worker_num=2", f"--master_port={free_port()}", "--join=True")
+    isolated.python(*launcher, f"--log_dir={folder / 'logs'}", SCRIPT, folder, "rank", folder=folder, PATH=path)
     return {file.stem: dict(np.load(file)) for file in folder.glob("*.npz")}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +19,8 @@ SCRIPT = Path(__file__).with_name("paddle_rank.py")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     """What both ranks wrote, by file name."""
     folder = tmp_path_factory.mktemp("ranks")
-    launcher = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
-    command = [*launcher, "--log_dir", str(folder / "logs"), str(SCRIPT), str(folder)]
-    environment = {**isolated.environment(), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    launcher = ("-m", "paddle.distributed.launch", "--nproc_per_node", 2, "--backend", "gloo")
+    isolated.python(*launcher, "--log_dir", folder / "logs", SCRIPT, folder, folder=folder)
     return {file.stem: dict(np.load(file)) for file in folder.glob("*.npz")}
 
 

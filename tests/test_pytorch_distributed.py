@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from tests import isolated
 from tests.pytorch_rank import SPEC, train
 
 from trishift.backends.base import Execution
 from trishift.backends.pytorch.session import Session
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     """What both ranks wrote, by file name."""
     folder = tmp_path_factory.mktemp("ranks")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [*launcher, "-m", "tests.pytorch_rank", str(folder)]
-    run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
+    isolated.python(*launcher, "-m", "tests.pytorch_rank", folder, folder=folder)
     return {file.stem: dict(np.load(file)) for file in folder.glob("*.npz")}
 
 

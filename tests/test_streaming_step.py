@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
-from tests import originals
-from tests.isolated import environment
+from tests import isolated, originals
 from tests.streaming_experiment import CASES, lively_session
 
 from trishift.api import Model
@@ -35,9 +32,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         pytest.skip(f"{framework} is not installed")
     folder = tmp_path_factory.mktemp(framework)
     weights = originals.write_record(originals.record("tsm_mobilenetv2_online"), folder)
-    command = [sys.executable, "-m", "tests.streaming_experiment", framework, folder / "results.npz", weights]
-    run = subprocess.run(command, env=environment(), cwd=folder, capture_output=True, text=True, timeout=600)
-    assert run.returncode == 0, run.stderr[-3000:]
+    isolated.python("-m", "tests.streaming_experiment", framework, folder / "results.npz", weights, folder=folder)
     return dict(np.load(folder / "results.npz"))
 
 

@@ -24,7 +24,8 @@ class ResNetArchitecture:
 
 
 RESNETS = {
-    "resnet10": ResNetArchitecture("basic", (1, 1, 1, 1)),  # not in torchvision: the small one for CPU and tests
+    "resnet10": ResNetArchitecture("basic", (1, 1, 1, 1)),  # not in torchvision: the small ones for CPU and tests
+    "resnet14": ResNetArchitecture("bottleneck", (1, 1, 1, 1)),
     "resnet18": ResNetArchitecture("basic", (2, 2, 2, 2)),
     "resnet34": ResNetArchitecture("basic", (3, 4, 6, 3)),
     "resnet50": ResNetArchitecture("bottleneck", (3, 4, 6, 3)),

@@ -21,7 +21,7 @@ from trishift.architectures import (
 from trishift.errors import RecipeError
 
 Backbone = Literal[
-    "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "bn_inception"
+    "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "bn_inception"
 ]
 RelationMode = Literal["expected", "all", "first", "sampled"]
 NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
