@@ -2,8 +2,8 @@
 
     python -m benchmarks.parity [--output docs/parity.md] [--folder runs/parity]
 
-The cases and quantities are those of the parity gates in tests/parity.py. Their numbers are kept in the folder, and what
-is there is not measured again: empty it after a change.
+The cases and quantities are those of the parity gates in tests/parity.py. Their numbers are kept in the folder, and
+what is there is not measured again: empty it after a change.
 """
 
 from __future__ import annotations
