@@ -5,8 +5,8 @@
 
 The commands run as they stand in the document, in its order, in a folder that has the repository's scripts and
 recipes. Names in capitals stand for the reader's folders and are replaced; a few words are added that make trainings
-small (an epoch of two steps, frames of 32 pixels, two processes on a CPU), and a video takes the place of the camera.
-Commands that went well are not repeated, so that it can be interrupted. What they print is in DIR/logs.
+small (an epoch of one or two steps, frames of 32 pixels, two processes on a CPU), and a video takes the place of the
+camera. Commands that went well are not repeated, so that it can be interrupted. What they print is in DIR/logs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -88,29 +89,28 @@ def adapted(command: str) -> str:
 
 
 def make_folder(work: Path) -> None:
-    """Links to the repository and to this environment, downloads and weights; what is there is left alone."""
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "logs").mkdir(exist_ok=True)
+    """A folder of links to the repository and to this environment, downloads and weights; it appears when complete."""
+    if (work / "logs").is_dir():
+        return
+    if work.exists():
+        sys.exit(f"error: {work}: exists and was not made by this script; name another folder with --work")
+    unfinished = work.with_name(f"{work.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    (unfinished / "logs").mkdir(parents=True)
     for name in REPOSITORY:
-        link(ROOT / name, work / name)
-    link_environment(work / ".venv")
-    if not (work / "video.mp4").is_file():
-        write_downloads(work)
-    write_weights(work)
-
-
-def link(source: Path, target: Path) -> None:
-    """A link, unless it is there."""
-    if not target.is_symlink():
-        target.symlink_to(source)
+        (unfinished / name).symlink_to(ROOT / name)
+    link_environment(unfinished / ".venv")
+    write_downloads(unfinished)
+    write_weights(unfinished)
+    unfinished.rename(work)
 
 
 def link_environment(folder: Path) -> None:
     """A virtual environment made of links into this one, with the stamp that keeps scripts from installing anything."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     for source in Path(sys.prefix).iterdir():
         if source.name != "installed":
-            link(source, folder / source.name)
+            (folder / source.name).symlink_to(source)
     files = [ROOT / name for name in ("requirements.txt", "pyproject.toml")]
     stamp = subprocess.run(["cksum"], input=b"".join(f.read_bytes() for f in files), capture_output=True, check=True)
     (folder / "installed").write_bytes(stamp.stdout)

@@ -129,7 +129,7 @@ def write_views(folder: Path) -> None:
 def write_downloads(work: Path) -> None:
     """Write everything into a new folder WORK/downloads, and beside it."""
     downloads = work / "downloads"
-    downloads.mkdir(parents=True)
+    downloads.mkdir()
     options = {"preset": "fast", "x264-params": "keyint=10"}
     video = encode(work / "downloads.mp4", "libx264", options=options).read_bytes()
     write_kinetics(downloads / "kinetics", video)

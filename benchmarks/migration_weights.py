@@ -108,9 +108,8 @@ WEIGHTS: dict[str, Writer] = {
 
 
 def write_weights(work: Path) -> None:
-    """Write all files that are not there."""
+    """Write all files."""
     for name, write in WEIGHTS.items():
         path = work / name
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
