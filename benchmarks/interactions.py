@@ -2,12 +2,13 @@
 
     python -m benchmarks.interactions probe CLIPS WEIGHTS       linear classifiers on frozen ImageNet features
     python -m benchmarks.interactions folds CLIPS WEIGHTS       TSN, TSM and TRN, 5 folds by sequence
-    python -m benchmarks.interactions reversed CLIPS WEIGHTS    which way does the clip run? TSN against TSM
+    python -m benchmarks.interactions reversed CLIPS RUNS       which way does the clip run? TSN against TSM
     python -m benchmarks.interactions sources CLIPS WEIGHTS     the same recipe on videos and on extracted frames
 
 CLIPS is the folder with one folder per class and `labels.csv` (columns path, label, sequence), WEIGHTS a MobileNetV2
-file. Everything is done by `trishift prepare` and `trishift train` with configs/custom/finetune.yaml; an accuracy is
-that of the last epoch, never of the best one. Runs that are done are not repeated; `key=value` overrides the recipe.
+file, RUNS the quickstart's folder, whose gesture models `reversed` starts from. Everything is done by `trishift
+prepare` and `trishift train`, with configs/custom/finetune.yaml or the gestures' recipes; an accuracy is that of the
+last epoch, never of the best one. Runs that are done are not repeated; `key=value` overrides the recipe.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import csv
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
@@ -25,7 +26,8 @@ import numpy as np
 from trishift.data.lists import read_list, write_list
 from trishift.training.sinks import read_metrics
 
-CONFIG = Path(__file__).parents[1] / "configs" / "custom" / "finetune.yaml"
+CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIG = CONFIGS / "custom" / "finetune.yaml"
 FOLDS = 5
 SHORT_SIDE = 128
 PIXELS = ["input.mean=[0.5,0.5,0.5]", "input.std=[0.5,0.5,0.5]"]  # of the MobileNetV2 that TensorFlow published
@@ -34,6 +36,10 @@ MODELS = {
     "tsm": [],
     "trn": ["model.shift=null", "model.head.consensus=multiscale_relation"],
 }
+DIRECTIONS = [  # for the gestures' recipes
+    *("train.epochs=80", "train.evaluate_every=10", "train.batch_size=16", "train.lr=0.02", "train.new_head=true"),
+    *("model.dropout=0.3", "input.resize=72", "input.crop=64", "data.augmentation.flip=mirror"),
+]
 
 
 def trishift(*arguments: str, log: Path | None = None) -> None:
@@ -49,16 +55,30 @@ def prepare(clips: Path, lists: Path) -> None:
         trishift("prepare", "folder", str(clips), "--output", str(lists), *groups, "--folds", str(FOLDS))
 
 
-def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Namespace, overrides: list[str]) -> float:
+@dataclass(frozen=True)
+class Start:
+    """A recipe, the weights that it starts from, and what is changed in it."""
+
+    config: Path
+    weights: Path
+    overrides: list[str]
+
+
+def fine_tuning(options: argparse.Namespace, *overrides: str) -> Start:
+    """From an ImageNet file."""
+    return Start(CONFIG, options.weights, [*PIXELS, "data.cache=true", *overrides])
+
+
+def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Namespace, start: Start) -> float:
     """Top-1 of the last epoch of a run, which is made unless it is there."""
     if not (run / "done").is_file():
         run.mkdir(parents=True, exist_ok=True)
         trishift(
-            "train", "--config", str(CONFIG), "--framework", options.framework, "--output", str(run),
+            "train", "--config", str(start.config), "--framework", options.framework, "--output", str(run),
             f"data.root={lists.absolute()}", f"data.clips={clips.absolute()}",
             f"data.train_list=train_{fold}.txt", f"data.val_list=val_{fold}.txt",
-            f"train.initial_weights={options.weights.absolute()}", *PIXELS,
-            "data.cache=true", *overrides, *options.overrides, log=run / "log.txt",
+            "data.labels=labels.txt", f"train.initial_weights={start.weights.absolute()}",
+            *start.overrides, *options.overrides, log=run / "log.txt",
         )  # fmt: skip
         (run / "done").touch()
     return float(read_metrics(run, "evaluation")[-1]["top1"])
@@ -72,7 +92,8 @@ def run_folds(options: argparse.Namespace) -> None:
     for model in options.models:
         folds = range(1 if model == "trn" else options.folds)
         name = f"{options.name}{model}"
-        tops = [train(options.work / f"{name}-{i}", lists, options.clips, i, options, MODELS[model]) for i in folds]
+        start = fine_tuning(options, *MODELS[model])
+        tops = [train(options.work / f"{name}-{i}", lists, options.clips, i, options, start) for i in folds]
         each = ", ".join(f"{top:.1%}" for top in tops)
         print(f"| {model.upper()} | {each} | {fmean(tops):.1%} | {pstdev(tops):.1%} |", flush=True)
 
@@ -114,12 +135,12 @@ def run_reversed(options: argparse.Namespace) -> None:
     if not (clips / "labels.csv").is_file():
         reverse(options.clips, clips)
     prepare(clips, lists)
-    print("| model | top-1 of each fold |\n|---|---|", flush=True)
+    print("| model | top-1 of each fold | mean |\n|---|---|---|", flush=True)
     for model in [model for model in ("tsn", "tsm") if model in options.models]:
-        name = f"{options.name}reversed-{model}"
-        runs = [options.work / f"{name}-{i}" for i in range(options.folds)]
-        tops = [train(run, lists, clips, i, options, MODELS[model]) for i, run in enumerate(runs)]
-        print(f"| {model.upper()} | {', '.join(f'{top:.1%}' for top in tops)} |", flush=True)
+        start = Start(CONFIGS / "gestures" / f"{model}.yaml", options.weights / model / "last.safetensors", DIRECTIONS)
+        runs = [options.work / f"{options.name}reversed-{model}-{i}" for i in range(options.folds)]
+        tops = [train(run, lists, clips, i, options, start) for i, run in enumerate(runs)]
+        print(f"| {model.upper()} | {', '.join(f'{top:.1%}' for top in tops)} | {fmean(tops):.1%} |", flush=True)
 
 
 def run_sources(options: argparse.Namespace) -> None:
@@ -135,7 +156,7 @@ def run_sources(options: argparse.Namespace) -> None:
             save_frames(record.path, folder)
             of_frames.append(replace(record, path=folder))
         write_list(frame_lists / name, of_frames)
-    short = ["train.epochs=1"]
+    short = fine_tuning(options, "train.epochs=1")
     top_video = train(options.work / "sources-video", lists, options.clips, 0, options, short)
     top_frames = train(options.work / "sources-frames", frame_lists, frames, 0, options, short)
     losses = [step_losses(options.work / name) for name in ("sources-video", "sources-frames")]

@@ -10,4 +10,4 @@ ruff format --check .
 mypy
 # Two processes of one thread each use two cores better than one process of two threads.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec python -m pytest -n "${TEST_PROCESSES:-2}" --dist loadfile "$@"
+exec python -m pytest -n "${TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"

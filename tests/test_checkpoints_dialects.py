@@ -54,7 +54,7 @@ def tsm_files(draw):
     return depth, grammar, 2 * draw(st.integers(1, 8))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tsm_files())
 def test_any_resnet_of_temporal_shift_module(file):
     depth, grammar, segments = file
@@ -148,7 +148,7 @@ def test_m4_is_known_by_its_container():
 # ---- TRN, mmaction2, Paddle, MindSpore, ImageNet
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(2, 9), st.booleans(), st.sampled_from([18, 50]))
 def test_relations_tell_the_number_of_segments(segments, multiscale, depth):
     shapes = {**tsm_resnet(depth, classes=256), **trn_head(segments, 11, multiscale=multiscale)}
@@ -159,7 +159,7 @@ def test_relations_tell_the_number_of_segments(segments, multiscale, depth):
     assert set(foreign_tensors(checkpoint, DIALECTS["trn"])) == set(without_counters(shapes))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sampled_from([50, 101, 152]), st.booleans(), st.sampled_from([4, 8, 16]), st.booleans())
 def test_any_bottleneck_resnet_of_paddle(depth, fluid, segments, shifts):
     shapes = paddle_resnet(depth, fluid=fluid, width=16)

@@ -157,7 +157,7 @@ def test_unknown_dialects_and_families():
         read({"encoder.layer.0.weight": (3, 3)})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.sampled_from(["drop", "rename", "reshape"]), st.booleans())
 def test_random_damage_is_noticed(random, damage, partial):
     """No damage passes in silence, and none gives another error than the clear one."""

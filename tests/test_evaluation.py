@@ -85,7 +85,7 @@ def test_metrics_of_several_labels_equal_scikit_learn() -> None:
     assert metrics.class_map == pytest.approx(by_class)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 9))
 def test_metrics_of_several_labels_equal_the_originals_counting(seed: int, videos: int, classes: int) -> None:
     """M4 walks down each video's ranking: hits so far over places so far, at every hit."""

@@ -147,7 +147,7 @@ ROWS = arrays(np.float32, (4, 5), elements=st.integers(-320, 320).map(lambda n: 
 LABELS = arrays(np.float32, (4, 5), elements=st.sampled_from([0.0, 1.0]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ROWS, LABELS, st.sampled_from(["lsep", "wlsep", "warp", "multi_softmax"]))
 def test_only_differences_of_logits_matter(logits, targets, name):
     value, gradient = in_pytorch(LossSpec(name), Batch(logits, targets))
@@ -157,7 +157,7 @@ def test_only_differences_of_logits_matter(logits, targets, name):
     assert gradient.sum(1) == pytest.approx(np.zeros(4), abs=1e-3 * max(np.abs(gradient).max(), 1))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ROWS, LABELS, st.sampled_from([LossSpec(name) for name in ("lsep", "wlsep", "bce", "warp", "multi_softmax")]))
 def test_weighted_parts_of_a_batch_add_up_to_the_whole(logits, targets, spec):
     parts = [Batch(logits[part], targets[part]) for part in (slice(0, 1), slice(1, 4))]
