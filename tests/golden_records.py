@@ -1,7 +1,7 @@
 """What the published implementations compute: `golden/*.json`.
 
 Each record lists the tensors of an original checkpoint and the logits which the original gave for weights and
-input that `fill` and `clip` make from names and seeds.
+input that `fill` and `clips` make from names and seeds.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return value.astype(np.float32) * np.float32(0.3 if "offset" in parent else 1)
 
 
-def clip(entry: dict[str, Any], spec: ModelSpec) -> np.ndarray:
-    """The first clip of a record's input: (1, T, C, H, W)."""
+def clips(entry: dict[str, Any], spec: ModelSpec) -> np.ndarray:
+    """A record's input: (N, T, C, H, W)."""
     draw = np.random.default_rng(entry["input_seed"]).standard_normal(entry["input_shape"]).astype(np.float32)
-    return draw.reshape(-1, spec.num_segments, spec.in_channels, *draw.shape[-2:])[:1]
+    return draw.reshape(-1, spec.num_segments, spec.in_channels, *draw.shape[-2:])
 
 
 def logits(entry: dict[str, Any]) -> np.ndarray:
-    """(1, K) logits of that clip: online records have one row a frame, which a clip averages."""
+    """(N, K) logits of its clips: online records have one row a frame, which a clip averages."""
     rows = np.array(entry["logits"], np.float32)
-    return rows.mean(axis=0, keepdims=True) if entry.get("online") else rows[:1]
+    return rows.mean(axis=0, keepdims=True) if entry.get("online") else rows

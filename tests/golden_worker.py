@@ -30,7 +30,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "trn_multiscale_bninception_8f_all": {"relations": "all"},
     "mindspore_trn_bninception_8f": {"relations": "first"},
 }
-TWINS = ("tsn_resnet50_8f", "mmaction2_tsm_resnet50_8f", "tsn_bninception_8f")  # networks of other records
 
 
 def options(name: str) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def examine(name: str, framework: str, folder: Path) -> dict[str, Any]:
     checkpoint, report = import_weights(path, **options(name))
     model = trishift.load(path, framework, **options(name))
     logits = golden_records.logits(entry)
-    found = model(golden_records.clip(entry, checkpoint.spec))
+    found = model(golden_records.clips(entry, checkpoint.spec))
     path.unlink()
     unused = re.compile(rf"num_batches_tracked$|{golden_records.NO_INFLUENCE.get(name, '$^')}")
     used = sum(not unused.search(key) for key, _ in entry["keys"])
@@ -57,15 +56,9 @@ def examine(name: str, framework: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def records(framework: str) -> list[str]:
-    """The records that a framework is tried on: importing is free of frameworks, and MindSpore takes longest."""
-    twins = TWINS if framework == "mindspore" else ()
-    return [name for name in originals.records() if name not in twins]
-
-
 def main(framework: str, folder: Path) -> None:
-    """Examine the records of a framework."""
-    for name in records(framework):
+    """Examine all records."""
+    for name in originals.records():
         (folder / f"{name}.json").write_text(json.dumps(examine(name, framework, folder)), encoding="utf-8")
 
 

@@ -63,33 +63,41 @@ def run_case(framework: str, name: str) -> dict[str, np.ndarray]:
     rows = np.stack([stream.step(videos[:, t]) for t in range(spec.num_segments)], axis=1)  # (N, T, K)
     stream.reset()
     again = stream.step(videos[:, 0])
-    pooled = session.features(videos, ["pooled"])["pooled"]  # (N, T, F)
-    weights = session.dump_tensors()
-    frames = pooled @ weights["head.fc.weight"].T + weights["head.fc.bias"]
     shapes = np.array(list(session.state_shapes(*size).values()), int).reshape(-1, 3)
     _, state = session.step(videos[:, 0])
     real = np.array([tuple(buffer.shape) for buffer in state], int).reshape(-1, 4)
     return {
         "rows": rows,
         "after_reset": again,
-        "frames": frames,
+        "frames": frame_logits(session, videos),
         "clip": session.predict(videos),
         "state_shapes": shapes,
         "real_state_shapes": real,
     }
 
 
-def run_published(framework: str, weights: Path) -> np.ndarray:
-    """(6, 27): the rows of the online demo's model."""
-    stream = trishift.load(weights, framework, num_segments=6).stream()
+def run_published(framework: str, weights: Path) -> dict[str, np.ndarray]:
+    """(6, 27) each: the rows of the online demo's model, frame by frame and of the clip's network."""
+    model = trishift.load(weights, framework, num_segments=6)
     name = "tsm_mobilenetv2_online"
-    (frames,) = golden_records.clip(originals.record(name), golden_records.SPECS[name])
-    return np.concatenate([stream.step(frame[None]) for frame in frames])
+    videos = golden_records.clips(originals.record(name), golden_records.SPECS[name])
+    stream = model.stream()
+    return {
+        "published": np.concatenate([stream.step(frame[None]) for frame in videos[0]]),
+        "published_frames": frame_logits(model.session, videos)[0],
+    }
+
+
+def frame_logits(session: Session, videos: np.ndarray) -> np.ndarray:
+    """(N, T, K): what the head makes of every frame of the clip's network."""
+    pooled = session.features(videos, ["pooled"])["pooled"]  # (N, T, F)
+    weights = session.dump_tensors()
+    return pooled @ weights["head.fc.weight"].T + weights["head.fc.bias"]
 
 
 def main(framework: str, results: str, weights: str) -> None:
     arrays = {f"{name}/{key}": array for name in CASES for key, array in run_case(framework, name).items()}
-    np.savez(results, **arrays, published=run_published(framework, Path(weights)))
+    np.savez(results, **arrays, **run_published(framework, Path(weights)))
 
 
 if __name__ == "__main__":

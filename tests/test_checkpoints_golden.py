@@ -9,11 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from tests import golden_worker, isolated
+from tests import golden_records, golden_worker, isolated, originals
 from tests.golden_records import SPECS
 
+import trishift
 from trishift.backends import FRAMEWORKS, MODULES
+from trishift.backends.base import Execution
 from trishift.spec import HeadSpec, ModelSpec, to_json
 
 MINDSPORE_TRN = ModelSpec("bn_inception", 27, head=HeadSpec("multiscale_relation", relations="first"))
@@ -32,10 +35,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return examined
 
 
-@pytest.mark.parametrize(
-    ("framework", "name"),
-    [(framework, name) for framework in FRAMEWORKS for name in golden_worker.records(framework)],
-)
+@pytest.mark.parametrize("name", originals.records())
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_published_file_gives_its_logits(results: Callable[[str], Path], framework: str, name: str) -> None:
     if importlib.util.find_spec(MODULES[framework]) is None:
         pytest.skip(f"{framework} is not installed")
@@ -45,3 +46,13 @@ def test_a_published_file_gives_its_logits(results: Callable[[str], Path], frame
     assert result["complete"]
     assert result["used"]
     assert result["difference"] <= 1e-4
+
+
+def test_channels_last_computes_the_same(tmp_path: Path) -> None:
+    name = "tsm_mobilenetv2_8f"
+    entry = originals.record(name)
+    path = originals.write_record(entry, tmp_path)
+    model = trishift.load(path, execution=Execution(channels_last=True), **golden_worker.options(name))
+    expected = golden_records.logits(entry)
+    found = model(golden_records.clips(entry, SPECS[name]))
+    assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4

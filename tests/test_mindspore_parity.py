@@ -9,6 +9,7 @@ CHOSEN = (  # every family and backbone, with and without partial batch norm; do
     "tsm resnet18 block",
     "tsm resnet50 non-local",
     "tsn resnet34 gaussian",
+    "tsn resnet34 dot product",
     "tsn resnet34 concatenation",
     "trn resnet18 multi-scale",
     "tsm mobilenet_v2 online",

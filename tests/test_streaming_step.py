@@ -58,6 +58,7 @@ def test_the_state_has_the_shapes_that_were_foretold(results, name):
 def test_the_published_online_model_gives_its_rows(results):
     expected = np.array(originals.record("tsm_mobilenetv2_online")["logits"], np.float32)
     assert relative_error(results["published"], expected) < 1e-4
+    assert relative_error(results["published_frames"], expected) < 1e-4
 
 
 def test_frames_before_matter() -> None:
