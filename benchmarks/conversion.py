@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from trishift.checkpoints import Checkpoint, convert
-from trishift.checkpoints.exporting import write_dialect
-from trishift.checkpoints.layout import layout
-from trishift.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.checkpoints.writing import write_dialect
+from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.model.tensors import layout
 
 SPEC = ModelSpec("resnet50", 400, shift=ShiftSpec())
 SOURCES = {"tsm": "tsm_segment8.pth", "mmaction2": "mmaction2_1x1x8.pth", "mindspore_tsm": "tsm_segment8.ckpt"}

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from trishift.data.sampling import uniform_test
-from trishift.data.video import open_clip
+from trishift.data.sources import open_clip
 
 _NUM_FRAMES = 8
 

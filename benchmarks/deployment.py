@@ -24,20 +24,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.isolated import environment
-from tests.parity import weights
+from tests.support.isolated import environment
+from tests.support.parity import weights
 
 import trishift
-from trishift.backends.base import Execution, ParameterInfo
+from trishift.backends.contract import Execution
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.canonical import save
-from trishift.checkpoints.layout import layout
 from trishift.data.dataset import open_test_set
 from trishift.evaluation.evaluator import evaluate
 from trishift.export.description import read_description
 from trishift.export.formats import FORMATS
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
+from trishift.model.tensors import ParameterInfo, layout
 from trishift.recipe import recipe_from_dict
-from trishift.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
 
 BACKBONES = ("resnet50", "mobilenet_v2", "bn_inception")
 ROWS = (  # format, runtime, precision; no format: the checkpoint
@@ -65,7 +65,7 @@ def models(backbone: str) -> dict[str, ModelSpec]:
 
 
 def write_checkpoint(path: Path, spec: ModelSpec, size: int) -> None:
-    """A checkpoint of made-up weights that lose no digits (see `tests.parity`)."""
+    """A checkpoint of made-up weights that lose no digits (see `tests.support.parity`)."""
     tensors = list(layout(spec))
     trained = [info for info in tensors if info.role in ("weight", "bias")]
     parameters = [ParameterInfo(info.name, info.layer, info.role, info.shape) for info in trained]  # type: ignore[arg-type]

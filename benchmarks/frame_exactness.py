@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from trishift.data.video import open_clip
+from trishift.data.sources import open_clip
 from trishift.errors import DataError
 
 _NO_VIDEOS = {".jpg", ".jpeg", ".png", ".txt", ".md", ".csv", ".json", ".pt", ".py"}

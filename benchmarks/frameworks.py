@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from trishift.backends import FRAMEWORKS, open_session
-from trishift.backends.base import Execution, MicroBatch
+from trishift.backends.contract import Execution, MicroBatch
+from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.recipe import TrainSpec
-from trishift.spec import ModelSpec, ShiftSpec
 from trishift.training.parameter_groups import optimization_plan
 
 SPEC = ModelSpec("resnet50", 400, num_segments=8, shift=ShiftSpec(), dropout=0.0)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from interleaved import measure, table
 
-from trishift.backends.base import Execution
+from trishift.backends.contract import Execution
 from trishift.backends.pytorch.session import Session
-from trishift.spec import ModelSpec, ShiftSpec
+from trishift.model.spec import ModelSpec, ShiftSpec
 
 EAGER = {
     "eager": Execution(),

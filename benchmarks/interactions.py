@@ -102,7 +102,7 @@ def read_frames(path: Path) -> np.ndarray:
     """All frames of a video, (F, h, w, 3) uint8, with the short side at 128 pixels."""
     from PIL import Image
 
-    from trishift.data.video import open_clip
+    from trishift.data.sources import open_clip
 
     with open_clip(path) as source:
         frames = source.read(np.arange(source.num_frames))
@@ -168,7 +168,7 @@ def save_frames(video: Path, folder: Path) -> None:
     """Every frame of a video as a PNG file, unless they are there."""
     from PIL import Image
 
-    from trishift.data.video import open_clip
+    from trishift.data.sources import open_clip
 
     if folder.is_dir():
         return

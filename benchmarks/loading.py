@@ -22,8 +22,8 @@ from trishift.data.dataset import ClipDataset, DataSpec, Sample
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.loader import Loader
 from trishift.data.sampling import uniform_test
-from trishift.data.video import open_clip
-from trishift.spec import InputSpec, ModelSpec
+from trishift.data.sources import open_clip
+from trishift.model.spec import InputSpec, ModelSpec
 
 BATCH = 4
 FRAMES = 8

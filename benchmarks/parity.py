@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.parity import REFERENCE, TOLERANCES, Row, cases, rows
+from tests.support.parity import REFERENCE, TOLERANCES, Row, cases, rows
 
 from trishift.backends import FRAMEWORKS
 

@@ -14,7 +14,7 @@ import torch
 from interleaved import measure, table
 
 from trishift.backends.pytorch.recognizer import Recognizer
-from trishift.spec import ModelSpec, ShiftSpec
+from trishift.model.spec import ModelSpec, ShiftSpec
 
 
 def forward(network: Recognizer, clips: torch.Tensor) -> Callable[[], object]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from trishift.backends import FRAMEWORKS, open_session
-from trishift.backends.base import Execution
-from trishift.spec import ModelSpec, ShiftSpec, default_input
+from trishift.backends.contract import Execution
+from trishift.model.spec import ModelSpec, ShiftSpec, default_input
 from trishift.streaming.stream import Stream
 
 WINDOW = 100

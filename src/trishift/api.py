@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from trishift.backends import check_framework, open_session
-from trishift.backends.base import Execution, Predictor, Session
+from trishift.backends.contract import Execution, Predictor, Session
 from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints import convert as convert
 from trishift.checkpoints.report import Report
@@ -31,8 +31,8 @@ from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
 from trishift.export.description import Description
 from trishift.export.opening import is_exported, open_exported
-from trishift.relations import prediction_relations
-from trishift.spec import InputSpec, ModelSpec
+from trishift.model.relations import prediction_relations
+from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.stream import Stream
 
 _log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import importlib
 import importlib.util
 from typing import Literal, get_args
 
-from trishift.backends.base import Execution, Session
+from trishift.backends.contract import Execution, Session
 from trishift.errors import FrameworkError
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
 
 Framework = Literal["pytorch", "mindspore", "paddle"]
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)

@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from trishift.online import state_shapes
-from trishift.spec import InputSpec, ModelSpec
+from trishift.model.online import state_shapes
+from trishift.model.spec import InputSpec, ModelSpec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.errors import CheckpointError
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
 
 OPTIONS = {
     "num_segments": "frames per clip (T)",

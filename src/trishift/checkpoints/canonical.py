@@ -16,7 +16,7 @@ import numpy as np
 
 from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
 from trishift.errors import CheckpointError, RecipeError
-from trishift.spec import InputSpec, ModelSpec, from_json, to_json
+from trishift.model.spec import InputSpec, ModelSpec, from_json, to_json
 
 FORMAT_VERSION = 1
 _ENTRY = "trishift"  # metadata entry of the JSON

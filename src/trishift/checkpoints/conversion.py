@@ -10,11 +10,11 @@ from typing import Any
 
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints.canonical import Checkpoint
-from trishift.checkpoints.exporting import framework_of, write_dialect, write_native
 from trishift.checkpoints.files import sha256
-from trishift.checkpoints.importing import import_weights
+from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.report import Report
 from trishift.checkpoints.verification import Difference, verify
+from trishift.checkpoints.writing import framework_of, write_dialect, write_native
 from trishift.errors import CheckpointError, FrameworkError
 
 TOLERANCE = 1e-4  # of the largest logit

@@ -11,7 +11,7 @@ from typing import Any
 from trishift.checkpoints.canonical import TRAINING_PREFIX
 from trishift.checkpoints.files import open_weights, sha256
 from trishift.checkpoints.formats.stored import WeightFile
-from trishift.checkpoints.importing import import_weights
+from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.recognition import recognize
 from trishift.checkpoints.report import Report
 from trishift.errors import CheckpointError

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from trishift.architectures import RESNETS
 from trishift.checkpoints.dialects import DIALECTS, dialect_named
 from trishift.checkpoints.dialects.base import Dialect, Names, Shape
 from trishift.checkpoints.formats.stored import WeightFile
-from trishift.checkpoints.layout import layout
 from trishift.errors import CheckpointError
-from trishift.spec import ModelSpec
+from trishift.model.architectures import RESNETS
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import layout
 
 _ENOUGH = 0.5  # share of a backbone's tensors that a file must have to be taken for it
 

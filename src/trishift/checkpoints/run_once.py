@@ -9,8 +9,8 @@ import numpy as np
 
 from trishift.backends import open_session
 from trishift.checkpoints import canonical
-from trishift.relations import prediction_relations
-from trishift.spec import InputSpec
+from trishift.model.relations import prediction_relations
+from trishift.model.spec import InputSpec
 
 _SEED = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trishift.backends import FRAMEWORKS
-from trishift.commands.arguments import add_import_options, import_options, make_parser
+from trishift.commands.shared import add_import_options, import_options, make_parser
 
 EXAMPLES = """\
   trishift convert tsm_k400_segment8.pth tsm.safetensors            (runs in every framework)

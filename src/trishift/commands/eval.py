@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.commands.arguments import (
+from trishift.commands.shared import (
     add_execution,
     add_framework,
     add_import_options,
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> None:
 
 def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> None:
     """Write result.json and what belongs beside it, and say so."""
-    from trishift.evaluation.reports import write_classes, write_confusion, write_result, write_scores
+    from trishift.reporting.evaluation import write_classes, write_confusion, write_result, write_scores
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_scores(evaluation, path.with_suffix(".scores.npz"))

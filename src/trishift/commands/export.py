@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints import Checkpoint
-from trishift.commands.arguments import add_import_options, import_options, make_parser
+from trishift.commands.shared import add_import_options, import_options, make_parser
 from trishift.export.formats import FORMATS
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.commands.arguments import (
+from trishift.commands.infer import expand, listed
+from trishift.commands.shared import (
     add_execution,
     add_framework,
     add_import_options,
@@ -14,7 +15,6 @@ from trishift.commands.arguments import (
     import_options,
     make_parser,
 )
-from trishift.commands.infer import expand, listed
 from trishift.errors import DataError, RecipeError
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.commands.arguments import make_parser
 from trishift.commands.eval import write_evaluation
+from trishift.commands.shared import make_parser
 
 EXAMPLES = """\
   trishift fuse rgb.json flow.json:1.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.commands.arguments import (
+from trishift.commands.shared import (
     add_execution,
     add_framework,
     add_import_options,

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from trishift.backends import FRAMEWORKS, MODULES
-from trishift.commands.arguments import add_framework, make_parser
+from trishift.commands.shared import add_framework, make_parser
 from trishift.errors import TrishiftError
 
 EXAMPLES = """\
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="default: runs/quickstart")
     options = parser.parse_args(arguments)
 
-    from trishift.commands.quickstart_picture import draw
+    from trishift.reporting.quickstart import draw
 
     output: Path = options.output
     began = time.monotonic()
@@ -95,13 +95,6 @@ def run_relay(output: Path, data: Path, frameworks: list[str]) -> None:
         resume = ["--resume", str(output / "relay")] if epoch > 1 else []
         call("train", "--config", "configs/gestures/tsm.yaml", "--framework", framework,
              "--output", str(output / "relay"), "--until", str(epoch), *resume, f"data.root={data}")  # fmt: skip
-
-
-def losses(run: Path) -> list[float]:
-    """The training loss of every step of a run."""
-    from trishift.training.sinks import read_metrics
-
-    return [record["loss"] for record in read_metrics(run, "train")]
 
 
 def epoch_losses(run: Path, epochs: int) -> list[float]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.commands.arguments import (
+from trishift.commands.shared import (
     add_execution,
     add_framework,
     add_import_options,
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     _check(options)
 
     from trishift.api import open_model
-    from trishift.streaming.overlay import Window, WindowClosedError
+    from trishift.reporting.overlay import Window, WindowClosedError
     from trishift.streaming.reader import NewestFrames
     from trishift.streaming.smoothing import Smoother
     from trishift.streaming.sources import open_source

@@ -13,11 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from trishift.data.flow import open_flow
-from trishift.data.frames import FrameSource
 from trishift.data.lists import VideoRecord, read_labels, read_list
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import SamplingSpec, sample
+from trishift.data.sources import FrameSource, open_clip, open_flow
 from trishift.data.transforms import (
     AugmentationSpec,
     mirrored_labels,
@@ -25,9 +24,8 @@ from trishift.data.transforms import (
     test_views,
     train_augmentation,
 )
-from trishift.data.video import open_clip
 from trishift.errors import DataError, RecipeError
-from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
+from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
 
 Target = np.int64 | np.ndarray
 _REPLACEMENTS = 20  # unreadable clips in a row before training gives up on its list

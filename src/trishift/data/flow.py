@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trishift.data.frames import FrameFolder, FrameSource
+from trishift.data.frames import FrameFolder
 from trishift.data.opencv import import_opencv
+from trishift.data.sources import FrameSource
 from trishift.data.transforms import resize, resized_size
 from trishift.data.video import VideoFile
 from trishift.errors import DataError, FrameworkError
@@ -28,24 +29,6 @@ Method = Literal["dis", "tvl1"]
 _PAIR = re.compile(r"(?P<head>(?:.*[^A-Za-z])?)[xy](?P<tail>[^A-Za-z\d]*)(?P<number>0*[01])(?P<suffix>\.\w+)")
 _BOTH = re.compile(r"(?P<head>flow\D*)(?P<number>0*[01])(?P<suffix>\.\w+)")
 _FRAMES_AT_ONCE = 32  # that a video keeps decoded
-
-
-def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
-    """The flow of a clip; its `read` gives (n, H, W, 2) uint8, x and y.
-
-    Args:
-        path: a folder of flow pictures, or a video, whose flow is computed when it is read. A folder called by a number
-            may be given with fewer zeros (Something-Something V1).
-        template: file names in a folder, see `picture_templates`; found out if None.
-
-    Raises:
-        DataError: there is no such clip, pictures of a direction or in between are missing, or nothing can be decoded.
-        FrameworkError: a video's flow needs OpenCV.
-    """
-    path = Path(path)
-    if not path.exists() and path.name.isdecimal():
-        path = path.with_name(path.name.zfill(6))
-    return FlowFolder(path, template) if path.is_dir() else VideoFlow(path)
 
 
 def picture_templates(template: str, folder: str) -> tuple[str, ...]:

@@ -1,18 +1,15 @@
-"""Frames from a folder of pictures, and the interface that folders and videos share."""
+"""Frames from a folder of numbered pictures."""
 
 from __future__ import annotations
 
 import re
 import string
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+from trishift.data.sources import FrameSource
 from trishift.errors import DataError
 
 _WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
@@ -20,51 +17,6 @@ _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv", ".gif"}
 )
-_Source = TypeVar("_Source", bound="FrameSource")
-
-
-class FrameSource(ABC):
-    """The frames of one clip, counted from 0 in the order in which they are shown.
-
-    Attributes:
-        path: the video file or the folder.
-        num_frames: how many frames there are; each of them can be read.
-        fps: mean frames per second, None where unknown.
-    """
-
-    path: Path
-    num_frames: int
-    fps: float | None
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The frames with the given numbers, in the given order; numbers may repeat.
-
-        Returns:
-            (len(indices), H, W, 3) uint8 RGB.
-
-        Raises:
-            DataError: a number is out of range, or a frame cannot be decoded.
-        """
-        wanted = [int(index) for index in indices]
-        for index in wanted:
-            if not 0 <= index < self.num_frames:
-                raise DataError(f"{self.path}: there is no frame {index}; the clip has {self.num_frames} frames")
-        return self._read(wanted)
-
-    @abstractmethod
-    def _read(self, wanted: list[int]) -> np.ndarray:
-        """`read` for numbers that are in range."""
-
-    def close(self) -> None:  # noqa: B027  (folders have nothing to close)
-        """Release files and decoders."""
-
-    def __enter__(self: _Source) -> _Source:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class FrameFolder(FrameSource):

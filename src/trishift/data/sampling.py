@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.spec import FORBID_UNKNOWN_KEYS
+from trishift.model.spec import FORBID_UNKNOWN_KEYS
 
 _M4_FPS = 30
 Mode = Literal["uniform", "dense", "twice", "m4", "m4_dense", "paddle"]

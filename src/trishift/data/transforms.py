@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from trishift.errors import RecipeError
-from trishift.spec import FORBID_UNKNOWN_KEYS, InputSpec
+from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec
 
 Crops = Literal["center", "three", "five", "ten"]
 _SNAP = 3  # pixels: a crop size this close to the network's input is made equal to it

@@ -21,26 +21,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from trishift.data.frames import FrameFolder, FrameSource
 from trishift.data.packets import PacketIndex, Run, index_packets
+from trishift.data.sources import FrameSource
 from trishift.errors import DataError
 
 _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg paints text files as pictures
 _KEPT_BYTES = 64 * 2**20  # decoded pictures that a scan may keep in memory
-
-
-def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1) -> FrameSource:
-    """Open a video file or a folder of frames.
-
-    Args:
-        path: a video, or a folder with one picture per frame.
-        template: file names of the pictures (`img_{:05d}.jpg`); found out if None.
-        threads: decoder threads: 1 where several clips are read side by side, 0 (as many as useful) for one file.
-
-    Raises:
-        DataError: the path is missing, empty, has no video stream, or nothing in it can be decoded.
-    """
-    return FrameFolder(path, template) if Path(path).is_dir() else VideoFile(path, threads=threads)
 
 
 @dataclass(frozen=True)

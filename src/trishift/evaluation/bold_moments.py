@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from trishift.checkpoints.atomic import write_atomically
 from trishift.errors import DataError
+from trishift.io.atomic import write_atomically
 
 LAYERS = {**{f"layer{n}": f"layer{n}" for n in range(1, 5)}, "baseout": "pooled", "fc": "logits"}
 """The published names of the layers, and the network's."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from trishift.backends.base import Predictor
+from trishift.backends.contract import Predictor
 from trishift.data.dataset import ClipDataset
 from trishift.data.loader import Batch, Loader
 from trishift.errors import DataError
 from trishift.evaluation.metrics import Metrics, MultiLabelMetrics, multi_label_metrics, single_label_metrics
 from trishift.evaluation.thresholds import choose_thresholds
-from trishift.relations import prediction_relations
+from trishift.model.relations import prediction_relations
 
 
 @dataclass(frozen=True)

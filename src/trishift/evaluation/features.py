@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trishift.backends.base import Predictor
-from trishift.checkpoints.atomic import write_atomically
+from trishift.backends.contract import Predictor
 from trishift.data.dataset import prediction_set
 from trishift.data.loader import Loader
 from trishift.data.protocol import Protocol
 from trishift.errors import RecipeError
-from trishift.spec import InputSpec
+from trishift.io.atomic import write_atomically
+from trishift.model.spec import InputSpec
 
 _DESCRIPTION = "description"  # the array that holds the JSON of a file's settings
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.atomic import write_atomically
 from trishift.errors import DataError
 from trishift.evaluation.metrics import to_probabilities
+from trishift.io.atomic import write_atomically
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.atomic import write_atomically
-from trishift.checkpoints.formats.pickles import NUMPY, PickledArray, unpickle
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import softmax, to_logits
+from trishift.io.atomic import write_atomically
+from trishift.io.pickles import NUMPY, PickledArray, unpickle
 
 PICKLES = frozenset({".pkl", ".pickle"})
 _ARRAYS = ("names", "scores", "targets", "labels")

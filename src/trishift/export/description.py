@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from trishift.backends.program import Port, ProgramSpec
-from trishift.checkpoints.atomic import write_atomically
 from trishift.checkpoints.canonical import Checkpoint, decode_description, encode_description
 from trishift.checkpoints.files import sha256
-from trishift.checkpoints.formats.protobuf import fields
 from trishift.errors import CheckpointError
 from trishift.export.formats import FORMATS, Format
-from trishift.spec import InputSpec
+from trishift.io.atomic import write_atomically
+from trishift.io.protobuf import fields
+from trishift.model.spec import InputSpec
 
 ENTRY = "trishift"  # name of the text inside files
 FILE = "trishift.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.backends.base import Execution
+from trishift.backends.contract import Execution
 from trishift.errors import CheckpointError
 from trishift.export.description import FILE, Description, check_files, read_description
 from trishift.export.formats import FORMATS

@@ -12,7 +12,7 @@ from trishift.checkpoints.canonical import Checkpoint
 from trishift.errors import CheckpointError, FrameworkError, RecipeError
 from trishift.export.formats import Format
 from trishift.export.proof import TOLERANCE
-from trishift.online import check_streamable
+from trishift.model.online import check_streamable
 
 OPSET = 18  # the oldest that torch's exporter writes without conversion
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trishift.backends.base import Predictor
+from trishift.backends.contract import Predictor
 from trishift.backends.program import ProgramSpec
 from trishift.data.transforms import normalize
 from trishift.errors import CheckpointError
 from trishift.evaluation.metrics import to_probabilities
-from trishift.spec import InputSpec
+from trishift.model.spec import InputSpec
 
 BATCHES = (1, 3)
 TOLERANCE = 1e-4

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from trishift.backends.base import State, Tensors
+from trishift.backends.contract import State
 from trishift.backends.program import Program, ProgramSpec
 from trishift.errors import DataError, RecipeError
 from trishift.evaluation.metrics import to_logits
-from trishift.online import state_shapes
+from trishift.model.online import state_shapes
+from trishift.model.tensors import Tensors
 
 
 class RuntimeSession:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trishift import __version__
 from trishift.backends import check_framework, open_session
-from trishift.backends.base import Execution, Session
+from trishift.backends.contract import Execution, Session
 from trishift.backends.program import ProgramSpec
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
@@ -21,7 +20,8 @@ from trishift.export.publishing import staging
 from trishift.export.quantization import quantize
 from trishift.export.runtimes import check_packages, open_program, runtime_version
 from trishift.export.session import RuntimeSession
-from trishift.spec import InputSpec
+from trishift.model.spec import InputSpec
+from trishift.version import __version__
 
 
 @dataclass(frozen=True)

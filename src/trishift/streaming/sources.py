@@ -16,7 +16,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from trishift.data.opencv import import_opencv
-from trishift.data.video import open_clip, stream_frames
+from trishift.data.sources import open_clip
+from trishift.data.video import stream_frames
 from trishift.errors import DataError
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}

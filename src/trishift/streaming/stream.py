@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from trishift.backends.base import Predictor, State
+from trishift.backends.contract import Predictor, State
 from trishift.data.transforms import test_views
 from trishift.errors import DataError
-from trishift.online import check_streamable
-from trishift.spec import InputSpec
+from trishift.model.online import check_streamable
+from trishift.model.spec import InputSpec
 
 
 class Stream:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trishift.backends.base import Draws
-from trishift.relations import draw_relations
-from trishift.spec import ModelSpec
+from trishift.backends.contract import Draws
+from trishift.model.relations import draw_relations
+from trishift.model.spec import ModelSpec
 
 
 def draw_step(spec: ModelSpec, batch_size: int, seed: int, iteration: int) -> Draws:

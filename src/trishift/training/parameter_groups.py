@@ -19,9 +19,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from trishift.backends.base import OptimizationPlan, ParameterInfo, ParameterPlan
+from trishift.backends.contract import OptimizationPlan, ParameterPlan
+from trishift.model.spec import Modality
+from trishift.model.tensors import ParameterInfo
 from trishift.recipe import TrainSpec
-from trishift.spec import Modality
 
 
 def optimization_plan(parameters: Iterable[ParameterInfo], train: TrainSpec, modality: Modality) -> OptimizationPlan:

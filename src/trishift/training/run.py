@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from trishift.backends import open_session
-from trishift.backends.base import Session
+from trishift.backends.contract import Session
 from trishift.checkpoints import import_weights
 from trishift.data.dataset import ClipDataset, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
-from trishift.initialization import drawn_offsets
-from trishift.losses import LossSpec, inverse_frequency
+from trishift.model.initialization import drawn_offsets
+from trishift.model.losses import LossSpec, inverse_frequency
 from trishift.recipe import Recipe
 from trishift.training.parameter_groups import describe_groups, optimization_plan
 from trishift.training.run_folder import Position, RunFolder, load_run

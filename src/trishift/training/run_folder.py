@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from trishift import __version__
-from trishift.backends.base import Session
+from trishift.backends.contract import Session
 from trishift.checkpoints.canonical import Checkpoint, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
 from trishift.errors import CheckpointError
 from trishift.evaluation.thresholds import ENTRY
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
+from trishift.version import __version__
 
 
 @dataclass(frozen=True)

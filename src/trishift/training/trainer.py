@@ -14,7 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
-from trishift.backends.base import MicroBatch, Session
+from trishift.backends.contract import MicroBatch, Session
 from trishift.data.dataset import ClipDataset
 from trishift.data.loader import Batch, Loader
 from trishift.errors import TrainingError

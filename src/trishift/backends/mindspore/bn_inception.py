@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
-from trishift import architectures
-from trishift.architectures import BN_INCEPTION_BLOCKS
 from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
-from trishift.spec import ModelSpec
+from trishift.model import architectures
+from trishift.model.architectures import BN_INCEPTION_BLOCKS
+from trishift.model.spec import ModelSpec
 
 
 class ConvNormRelu(nn.Cell):

@@ -6,8 +6,8 @@ import logging
 
 import mindspore
 
-from trishift.backends.base import Execution
-from trishift.backends.unsupported import check_execution
+from trishift.backends.contract import Execution
+from trishift.backends.limits import check_execution
 from trishift.errors import FrameworkError
 
 _TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}

@@ -12,13 +12,13 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from trishift.backends.base import Execution
+from trishift.backends.contract import Execution
 from trishift.backends.mindspore.motion import MotionExcitation, MotionPyramid
 from trishift.backends.mindspore.recognizer import Recognizer
 from trishift.backends.mindspore.session import select_device
 from trishift.backends.mindspore.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
-from trishift.spec import InputSpec
+from trishift.model.spec import InputSpec
 
 _FORMATS = {"mindir": "MINDIR", "onnx": "ONNX"}
 _DTYPES = {"float32": mstype.float32, "uint8": mstype.uint8}

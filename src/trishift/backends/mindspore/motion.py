@@ -15,7 +15,7 @@ from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.deformable import DeformableConv
 from trishift.backends.mindspore.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.mindspore.temporal_shift import LearnedShift
-from trishift.spec import MOTION_FRAMES, ModelSpec
+from trishift.model.spec import MOTION_FRAMES, ModelSpec
 
 _REDUCTION = 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from trishift.backends.mindspore.batch_norm import batch_norm
-from trishift.spec import NonLocalForm
+from trishift.model.spec import NonLocalForm
 
 
 def conv1x1(in_channels: int, channels: int, bias: bool = True) -> nn.Conv2d:

@@ -9,9 +9,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.amp import DynamicLossScaler
 
-from trishift.backends.base import OptimizationPlan, ParameterPlan, Tensors
+from trishift.backends.contract import OptimizationPlan, ParameterPlan
 from trishift.backends.mindspore.tensors import assign, to_numpy
 from trishift.errors import CheckpointError
+from trishift.model.tensors import Tensors
 
 
 class Optimizer:

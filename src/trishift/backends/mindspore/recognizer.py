@@ -15,7 +15,7 @@ from trishift.backends.mindspore.motion import MotionResNet
 from trishift.backends.mindspore.relation import RelationHead
 from trishift.backends.mindspore.resnet import ResNet
 from trishift.errors import DataError
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
 
 
 class AverageHead(nn.Cell):

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from mindspore import Tensor, nn, ops
 
-from trishift.relations import ScaleRelations, evaluation_relations
-from trishift.spec import ModelSpec
+from trishift.model.relations import ScaleRelations, evaluation_relations
+from trishift.model.spec import ModelSpec
 
 
 class Relation(nn.Cell):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
-from trishift.architectures import RESNETS, block_names
 from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.non_local import NonLocalBlock
 from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
-from trishift.spec import ModelSpec
+from trishift.model.architectures import RESNETS, block_names
+from trishift.model.spec import ModelSpec
 
 
 def conv7x7(in_channels: int, channels: int, bias: bool = False) -> nn.Conv2d:

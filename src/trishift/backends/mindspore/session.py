@@ -10,16 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
-from trishift.backends.base import (
-    Draws,
-    Execution,
-    MicroBatch,
-    OptimizationPlan,
-    ParameterInfo,
-    State,
-    StepResult,
-    Tensors,
-)
+from trishift.backends.contract import Draws, Execution, MicroBatch, OptimizationPlan, State, StepResult
 from trishift.backends.mindspore import tensors as naming
 from trishift.backends.mindspore.batch_norm import freeze, synchronize
 from trishift.backends.mindspore.compiled import Pass
@@ -30,10 +21,11 @@ from trishift.backends.mindspore.optimizer import Optimizer
 from trishift.backends.mindspore.recognizer import Recognizer, check_clips
 from trishift.backends.mindspore.streaming import StreamingRecognizer
 from trishift.errors import RecipeError, TrainingError
-from trishift.initialization import initial_tensors
-from trishift.losses import LossSpec
-from trishift.online import state_shapes, zero_state
-from trishift.spec import ModelSpec
+from trishift.model.initialization import initial_tensors
+from trishift.model.losses import LossSpec
+from trishift.model.online import state_shapes, zero_state
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import ParameterInfo, Tensors
 
 _DTYPES = {"bf16": mstype.bfloat16, "fp16": mstype.float16}
 

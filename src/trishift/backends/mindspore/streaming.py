@@ -9,7 +9,7 @@ from mindspore import Tensor, nn
 
 from trishift.backends.mindspore.recognizer import Recognizer
 from trishift.backends.mindspore.temporal_shift import shift_step
-from trishift.online import state_shapes
+from trishift.model.online import state_shapes
 
 
 class StreamingRecognizer(nn.Cell):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
-from trishift.spec import ModelSpec, ShiftSpec
+from trishift.model.spec import ModelSpec, ShiftSpec
 
 AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 

@@ -15,9 +15,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from trishift.architectures import canonical_layer_name
-from trishift.backends.base import ParameterInfo, Tensors, check_tensors
+from trishift.backends.contract import check_tensors
 from trishift.backends.mindspore.temporal_shift import LearnedShift
+from trishift.model.architectures import canonical_layer_name
+from trishift.model.tensors import ParameterInfo, Tensors
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]

@@ -9,11 +9,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift import architectures
-from trishift.architectures import BN_INCEPTION_BLOCKS
 from trishift.backends.paddle.batch_norm import BatchNorm2D
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
-from trishift.spec import ModelSpec
+from trishift.model import architectures
+from trishift.model.architectures import BN_INCEPTION_BLOCKS
+from trishift.model.spec import ModelSpec
 
 
 class ConvNormRelu(nn.Layer):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from trishift.backends.base import Execution
-from trishift.backends.unsupported import check_execution
+from trishift.backends.contract import Execution
+from trishift.backends.limits import check_execution
 from trishift.errors import FrameworkError
 
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}

@@ -15,13 +15,13 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.static import InputSpec as PortSpec
 
-from trishift.backends.base import Execution
+from trishift.backends.contract import Execution
 from trishift.backends.paddle.compiled import open_predictor
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.session import select_device
 from trishift.backends.paddle.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
-from trishift.spec import InputSpec
+from trishift.model.spec import InputSpec
 
 _PREFIX = "inference"
 

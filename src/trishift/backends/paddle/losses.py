@@ -1,4 +1,4 @@
-"""The training losses; their formulas stand in `trishift.losses`.
+"""The training losses; their formulas stand in `trishift.model.losses`.
 
 Shape legend: N clips, K classes; pairs (N, K, K) are (clip, positive, negative).
 """
@@ -11,7 +11,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from trishift.losses import LossSpec
+from trishift.model.losses import LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 _LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have gradients: zeros

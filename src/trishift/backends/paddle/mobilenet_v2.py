@@ -8,11 +8,16 @@ from __future__ import annotations
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift import architectures
-from trishift.architectures import MOBILENET_V2_LAST_WIDTH, MOBILENET_V2_STEM_WIDTH, block_names, inverted_residuals
 from trishift.backends.paddle.batch_norm import BatchNorm2D
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
-from trishift.spec import ModelSpec
+from trishift.model import architectures
+from trishift.model.architectures import (
+    MOBILENET_V2_LAST_WIDTH,
+    MOBILENET_V2_STEM_WIDTH,
+    block_names,
+    inverted_residuals,
+)
+from trishift.model.spec import ModelSpec
 
 
 def conv_norm_relu(in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:

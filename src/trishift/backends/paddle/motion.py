@@ -17,7 +17,7 @@ from trishift.backends.paddle.batch_norm import BatchNorm2D
 from trishift.backends.paddle.deformable import DeformableConv
 from trishift.backends.paddle.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.paddle.temporal_shift import LearnedShift
-from trishift.spec import MOTION_FRAMES, ModelSpec
+from trishift.model.spec import MOTION_FRAMES, ModelSpec
 
 _REDUCTION = 4
 

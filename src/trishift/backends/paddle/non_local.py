@@ -7,7 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from trishift.backends.paddle.batch_norm import BatchNorm2D
-from trishift.spec import NonLocalForm
+from trishift.model.spec import NonLocalForm
 
 
 class NonLocalBlock(nn.Layer):

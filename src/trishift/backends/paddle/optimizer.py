@@ -9,10 +9,11 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from trishift.backends.base import OptimizationPlan, Tensors
+from trishift.backends.contract import OptimizationPlan
 from trishift.backends.paddle.distributed import Ranks
 from trishift.backends.paddle.tensors import Slot
 from trishift.errors import CheckpointError
+from trishift.model.tensors import Tensors
 
 
 class LossScale:

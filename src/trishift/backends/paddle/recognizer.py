@@ -15,7 +15,7 @@ from trishift.backends.paddle.motion import MotionResNet
 from trishift.backends.paddle.relation import RelationHead
 from trishift.backends.paddle.resnet import ResNet
 from trishift.errors import DataError
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
 
 
 class AverageHead(nn.Layer):

@@ -12,8 +12,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.relations import ScaleRelations, evaluation_relations
-from trishift.spec import ModelSpec
+from trishift.model.relations import ScaleRelations, evaluation_relations
+from trishift.model.spec import ModelSpec
 
 
 class Relation(nn.Layer):

@@ -8,11 +8,11 @@ from __future__ import annotations
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.architectures import RESNETS, block_names
 from trishift.backends.paddle.batch_norm import BatchNorm2D
 from trishift.backends.paddle.non_local import NonLocalBlock
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
-from trishift.spec import ModelSpec
+from trishift.model.architectures import RESNETS, block_names
+from trishift.model.spec import ModelSpec
 
 
 def conv7x7(in_channels: int, channels: int, bias: bool = False) -> nn.Conv2D:

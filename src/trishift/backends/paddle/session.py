@@ -9,16 +9,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from trishift.backends.base import (
-    Draws,
-    Execution,
-    MicroBatch,
-    OptimizationPlan,
-    ParameterInfo,
-    State,
-    StepResult,
-    Tensors,
-)
+from trishift.backends.contract import Draws, Execution, MicroBatch, OptimizationPlan, State, StepResult
 from trishift.backends.paddle import tensors as naming
 from trishift.backends.paddle.batch_norm import synchronize
 from trishift.backends.paddle.compiled import Program, compile_network
@@ -29,10 +20,11 @@ from trishift.backends.paddle.optimizer import Optimizer
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.streaming import StreamingRecognizer
 from trishift.errors import RecipeError, TrainingError
-from trishift.initialization import initial_tensors
-from trishift.losses import LossSpec
-from trishift.online import state_shapes, zero_state
-from trishift.spec import ModelSpec
+from trishift.model.initialization import initial_tensors
+from trishift.model.losses import LossSpec
+from trishift.model.online import state_shapes, zero_state
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import ParameterInfo, Tensors
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 

@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.temporal_shift import shift_step
-from trishift.online import state_shapes
+from trishift.model.online import state_shapes
 
 
 class StreamingRecognizer(nn.Layer):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import paddle
 from paddle import Tensor, nn
 
-from trishift.spec import ModelSpec, ShiftSpec
+from trishift.model.spec import ModelSpec, ShiftSpec
 
 AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 

@@ -14,10 +14,11 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from trishift.architectures import canonical_layer_name
-from trishift.backends.base import ParameterInfo, Tensors, check_tensors
+from trishift.backends.contract import check_tensors
 from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
 from trishift.backends.paddle.temporal_shift import LearnedShift
+from trishift.model.architectures import canonical_layer_name
+from trishift.model.tensors import ParameterInfo, Tensors
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift import architectures
-from trishift.architectures import BN_INCEPTION_BLOCKS
 from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
-from trishift.spec import ModelSpec
+from trishift.model import architectures
+from trishift.model.architectures import BN_INCEPTION_BLOCKS
+from trishift.model.spec import ModelSpec
 
 
 class ConvNormRelu(nn.Module):

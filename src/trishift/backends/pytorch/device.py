@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from trishift.backends.base import Execution
-from trishift.backends.unsupported import check_execution
+from trishift.backends.contract import Execution
+from trishift.backends.limits import check_execution
 from trishift.errors import FrameworkError
 
 

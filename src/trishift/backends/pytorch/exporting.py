@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
-from trishift.backends.base import Execution
+from trishift.backends.contract import Execution
 from trishift.backends.program import ProgramSpec
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.session import select_device
 from trishift.backends.pytorch.streaming import StreamingRecognizer
 from trishift.errors import FrameworkError
-from trishift.spec import InputSpec
+from trishift.model.spec import InputSpec
 
 _EXAMPLE_BATCH = 2  # 0 and 1 would become constants of the traced program
 

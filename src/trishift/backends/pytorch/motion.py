@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from trishift.backends.pytorch.deformable import DeformableConv
 from trishift.backends.pytorch.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.pytorch.temporal_shift import LearnedShift
-from trishift.spec import MOTION_FRAMES, ModelSpec
+from trishift.model.spec import MOTION_FRAMES, ModelSpec
 
 _REDUCTION = 4
 

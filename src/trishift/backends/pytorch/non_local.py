@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.spec import NonLocalForm
+from trishift.model.spec import NonLocalForm
 
 
 class NonLocalBlock(nn.Module):

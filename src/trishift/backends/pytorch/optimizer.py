@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trishift.backends.base import OptimizationPlan, ParameterPlan, Tensors
+from trishift.backends.contract import OptimizationPlan, ParameterPlan
 from trishift.backends.pytorch.tensors import to_numpy
 from trishift.errors import CheckpointError
+from trishift.model.tensors import Tensors
 
 
 class Optimizer:

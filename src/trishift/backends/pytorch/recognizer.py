@@ -15,7 +15,7 @@ from trishift.backends.pytorch.motion import MotionResNet
 from trishift.backends.pytorch.relation import RelationHead
 from trishift.backends.pytorch.resnet import ResNet
 from trishift.errors import DataError
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
 
 
 class AverageHead(nn.Module):

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.relations import ScaleRelations, evaluation_relations
-from trishift.spec import ModelSpec
+from trishift.model.relations import ScaleRelations, evaluation_relations
+from trishift.model.spec import ModelSpec
 
 
 class Relation(nn.Module):

@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.architectures import RESNETS, block_names
 from trishift.backends.pytorch.non_local import NonLocalBlock
 from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
-from trishift.spec import ModelSpec
+from trishift.model.architectures import RESNETS, block_names
+from trishift.model.spec import ModelSpec
 
 
 def conv7x7(in_channels: int, channels: int, bias: bool = False) -> nn.Conv2d:

@@ -10,16 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from trishift.backends.base import (
-    Draws,
-    Execution,
-    MicroBatch,
-    OptimizationPlan,
-    ParameterInfo,
-    State,
-    StepResult,
-    Tensors,
-)
+from trishift.backends.contract import Draws, Execution, MicroBatch, OptimizationPlan, State, StepResult
 from trishift.backends.pytorch import batch_norm
 from trishift.backends.pytorch import tensors as naming
 from trishift.backends.pytorch.compiled import compile_network
@@ -30,10 +21,11 @@ from trishift.backends.pytorch.optimizer import Optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.streaming import StreamingRecognizer
 from trishift.errors import RecipeError, TrainingError
-from trishift.initialization import initial_tensors
-from trishift.losses import LossSpec
-from trishift.online import state_shapes, zero_state
-from trishift.spec import ModelSpec
+from trishift.model.initialization import initial_tensors
+from trishift.model.losses import LossSpec
+from trishift.model.online import state_shapes, zero_state
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import ParameterInfo, Tensors
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.temporal_shift import shift_step
-from trishift.online import state_shapes
+from trishift.model.online import state_shapes
 
 
 class StreamingRecognizer(nn.Module):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.spec import ModelSpec, ShiftSpec
+from trishift.model.spec import ModelSpec, ShiftSpec
 
 AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trishift.architectures import canonical_layer_name
-from trishift.backends.base import ParameterInfo, Tensors, check_tensors
+from trishift.backends.contract import check_tensors
 from trishift.backends.pytorch.temporal_shift import LearnedShift
+from trishift.model.architectures import canonical_layer_name
+from trishift.model.tensors import ParameterInfo, Tensors
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trishift.architectures import RESNETS, block_names, residual_shift_blocks
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.layout import TensorInfo
 from trishift.errors import CheckpointError
-from trishift.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, default_input, segment_length
+from trishift.model.architectures import RESNETS, block_names, residual_shift_blocks
+from trishift.model.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, default_input, segment_length
+from trishift.model.tensors import TensorInfo
 
 TORCH_NORM = {role: role for role in ("weight", "bias", "running_mean", "running_var")}
 MINDSPORE_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import Dialect, Names, rewrite, unshifted_image_model
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
 
 
 class BNInception(Dialect):

@@ -18,8 +18,8 @@ from trishift.checkpoints.dialects.base import (
 )
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
-from trishift.checkpoints.layout import TensorInfo
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo
 
 
 class _MindSporeZoo(Dialect):

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from trishift.architectures import MOBILENET_V2_STAGES, block_names
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, rewrite, without
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
-from trishift.checkpoints.layout import TensorInfo
 from trishift.errors import CheckpointError
-from trishift.spec import ModelSpec, NonLocalForm
+from trishift.model.architectures import MOBILENET_V2_STAGES, block_names
+from trishift.model.spec import ModelSpec, NonLocalForm
+from trishift.model.tensors import TensorInfo
 
 _RULES = (
     (r"backbone\.(layer.*)\.non_local\.theta", r"\1.non_local_block.theta.conv"),

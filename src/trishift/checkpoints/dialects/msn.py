@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from trishift.architectures import RESNETS
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import Dialect, Names, Shape, ask_segments, rewrite, without
-from trishift.checkpoints.layout import TensorInfo
-from trishift.spec import MOTION_FRAMES, InputSpec, ModelSpec, MotionSpec
+from trishift.model.architectures import RESNETS
+from trishift.model.spec import MOTION_FRAMES, InputSpec, ModelSpec, MotionSpec
+from trishift.model.tensors import TensorInfo
 
 _RULES = (
     (r"backbone\.motion_layer1\.(.*)", r"resnext_layer1.\1"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from trishift.architectures import BACKBONES
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import (
     MINDSPORE_NORM,
@@ -19,7 +18,8 @@ from trishift.checkpoints.dialects.base import (
     ask_shift,
 )
 from trishift.errors import CheckpointError
-from trishift.spec import ModelSpec
+from trishift.model.architectures import BACKBONES
+from trishift.model.spec import ModelSpec
 
 
 class Native(Dialect):

@@ -21,8 +21,8 @@ from trishift.checkpoints.dialects.base import (
     unshifted_image_model,
 )
 from trishift.checkpoints.dialects.paddlevideo import lettered_block
-from trishift.checkpoints.layout import TensorInfo
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo
 
 _NORM = {"weight": "scale", "bias": "offset", "running_mean": "mean", "running_var": "variance"}
 _IMAGENET_CLASSES = 1000

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from trishift.architectures import RESNETS
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import (
     IMAGENET_RESNETS,
@@ -23,7 +22,8 @@ from trishift.checkpoints.dialects.base import (
     unshifted_image_model,
 )
 from trishift.errors import CheckpointError
-from trishift.spec import ModelSpec
+from trishift.model.architectures import RESNETS
+from trishift.model.spec import ModelSpec
 
 
 def lettered_block(stage: int, index: int, backbone: str) -> str:

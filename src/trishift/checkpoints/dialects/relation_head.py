@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from trishift.checkpoints.dialects.base import Shape
 from trishift.errors import CheckpointError
-from trishift.spec import HeadSpec, ModelSpec
+from trishift.model.spec import HeadSpec, ModelSpec
 
 _LAYER = re.compile(r"^head\.relations\.(\d+)\.(hidden|classifier)$")
 _POSITION = {"hidden": 1, "classifier": 3}

@@ -11,7 +11,7 @@ from trishift.checkpoints.dialects.base import (
     rewrite,
     unshifted_image_model,
 )
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
 
 _RULES = ((r"backbone\.(.*)", r"\1"),)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, ask_segments, rewrite, without
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
-from trishift.checkpoints.layout import TensorInfo
-from trishift.spec import ModelSpec
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo
 
 
 class TemporalRelationNetwork(Dialect):

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from trishift.architectures import block_names
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import (
     IMAGENET_RESNETS,
@@ -24,8 +23,9 @@ from trishift.checkpoints.dialects.base import (
     without,
 )
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
-from trishift.checkpoints.layout import TensorInfo
-from trishift.spec import ModelSpec, ShiftSpec
+from trishift.model.architectures import block_names
+from trishift.model.spec import ModelSpec, ShiftSpec
+from trishift.model.tensors import TensorInfo
 
 _RULES = (
     (r"backbone\.(layer.*)\.non_local\.theta", r"\1.nl.theta"),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import Names, ask_segments, ask_shift, is_resnet, placement_of
 from trishift.errors import CheckpointError
-from trishift.spec import ModelSpec, ShiftSpec
+from trishift.model.spec import ModelSpec, ShiftSpec
 
 
 def describe_wrapped(model: ModelSpec, names: Names, answers: Answers, blocks: dict[str, str]) -> ModelSpec:

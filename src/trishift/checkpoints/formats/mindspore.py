@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from trishift.checkpoints.atomic import write_atomically
-from trishift.checkpoints.formats import protobuf
 from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, raw_bytes, read_array, reading, widen_bfloat16
 from trishift.errors import CheckpointError
+from trishift.io import protobuf
+from trishift.io.atomic import write_atomically
 
 _SLICE = 512 * 2**20  # bytes of a tensor in one value
 _CHECKSUM = b"crc_num"  # trailer of files saved with crc_check=True

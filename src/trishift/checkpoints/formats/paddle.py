@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from trishift.checkpoints.atomic import write_atomically
-from trishift.checkpoints.formats.pickle_writer import Call, Global, dump
-from trishift.checkpoints.formats.pickles import NUMPY, PickledArray, unpickle
 from trishift.checkpoints.formats.stored import WeightFile, in_memory, raw_bytes, reading, widen_bfloat16
 from trishift.errors import CheckpointError
+from trishift.io.atomic import write_atomically
+from trishift.io.pickle_writer import Call, Global, dump
+from trishift.io.pickles import NUMPY, PickledArray, unpickle
 
 _NAME_TABLE = "StructuredToParameterName@@"
 _SLICES = "UnpackBigParamInfor@@"

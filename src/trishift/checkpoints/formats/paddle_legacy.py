@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.atomic import write_atomically
-from trishift.checkpoints.formats import protobuf
 from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, read_array, reading
 from trishift.errors import CheckpointError
+from trishift.io import protobuf
+from trishift.io.atomic import write_atomically
 
 _DTYPES: dict[int, np.dtype[Any]] = {  # VarType.Type of Paddle's framework.proto
     0: np.dtype("?"),

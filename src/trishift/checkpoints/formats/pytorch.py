@@ -18,9 +18,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from trishift.checkpoints.atomic import write_atomically
-from trishift.checkpoints.formats.pickle_writer import Call, Global, Persistent, dump
-from trishift.checkpoints.formats.pickles import NUMPY, Inert, PickledArray, unpickle
 from trishift.checkpoints.formats.stored import (
     StoredTensor,
     WeightFile,
@@ -31,6 +28,9 @@ from trishift.checkpoints.formats.stored import (
     widen_bfloat16,
 )
 from trishift.errors import CheckpointError
+from trishift.io.atomic import write_atomically
+from trishift.io.pickle_writer import Call, Global, Persistent, dump
+from trishift.io.pickles import NUMPY, Inert, PickledArray, unpickle
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
 _STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "net", "params")  # of containers, best first

@@ -12,9 +12,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from trishift.checkpoints.atomic import write_atomically
 from trishift.checkpoints.formats.stored import StoredTensor, reading
 from trishift.errors import CheckpointError
+from trishift.io.atomic import write_atomically
 
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 _DTYPES = {"F": "float", "I": "int", "U": "uint"}

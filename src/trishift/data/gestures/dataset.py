@@ -23,8 +23,8 @@ from trishift.data.gestures.encoding import write_clip
 from trishift.data.gestures.motion import CLASSES, MOVING
 from trishift.data.gestures.scenes import Scene, class_names, draw_motion, is_symmetric, num_kinds, reverse, scenes
 from trishift.data.lists import VideoRecord, write_labels, write_list
-from trishift.data.parallel import map_in_threads
 from trishift.errors import DataError
+from trishift.io.threads import map_in_threads
 
 _VERSION = 1  # raise whenever the same settings give other clips
 _MANIFEST = "gestures.json"

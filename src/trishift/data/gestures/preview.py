@@ -11,7 +11,7 @@ from trishift.data.gestures.dataset import GestureSet
 from trishift.data.gestures.motion import PAIRS, STILL
 from trishift.data.lists import read_labels, read_list
 from trishift.data.sampling import uniform_test
-from trishift.data.video import open_clip
+from trishift.data.sources import open_clip
 
 _FRAMES = 8
 _TILE, _GAP, _MARGIN = 96, 4, 230  # pixels

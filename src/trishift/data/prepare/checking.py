@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trishift.data.parallel import map_in_threads
-from trishift.data.video import VideoFile, open_clip
+from trishift.data.sources import open_clip
+from trishift.data.video import VideoFile
 from trishift.errors import DataError
+from trishift.io.threads import map_in_threads
 
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _NOT_CLIPS = frozenset(

@@ -18,11 +18,11 @@ from PIL import Image
 from trishift.data.flow import SHORT_SIDE, FlowFolder, Method, flow_estimator, flow_pictures, picture_templates
 from trishift.data.frames import VIDEO_SUFFIXES, FrameFolder
 from trishift.data.lists import VideoRecord, read_list, write_list
-from trishift.data.parallel import map_in_threads
 from trishift.data.prepare.conversion import pictures, scaled_size
 from trishift.data.prepare.files import UNFINISHED, write_json
 from trishift.data.transforms import resize
 from trishift.errors import DataError
+from trishift.io.threads import map_in_threads
 
 TEMPLATE = "flow_{}_{:05d}.jpg"
 _JPEG_QUALITY = 95

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from trishift.data.lists import VideoRecord, write_labels, write_list
-from trishift.data.parallel import map_in_threads
 from trishift.data.prepare.catalogue import Catalogue, Clip, Dataset, check_names
 from trishift.data.prepare.checking import check_clip, is_truncated
 from trishift.data.prepare.conversion import Conversion
@@ -22,8 +21,10 @@ from trishift.data.prepare.files import write_json
 from trishift.data.prepare.report import Report
 from trishift.data.prepare.tree import Tree
 from trishift.data.prepare.unpacking import require_complete, unpack
-from trishift.data.video import open_clip, probe
+from trishift.data.sources import open_clip
+from trishift.data.video import probe
 from trishift.errors import DataError
+from trishift.io.threads import map_in_threads
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from trishift.data.parallel import map_in_threads
 from trishift.data.prepare.archives import Archive, DamagedArchive, JoinedParts, find_archives
 from trishift.data.prepare.files import UNFINISHED, write_json
 from trishift.data.prepare.tree import archives_below
 from trishift.errors import DataError
+from trishift.io.threads import map_in_threads
 
 _NOTES = "unpacked.json"
 _READ_ERRORS = (EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError)

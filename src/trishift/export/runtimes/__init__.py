@@ -10,7 +10,7 @@ from types import ModuleType
 
 from trishift.backends import FRAMEWORKS, check_framework
 from trishift.backends import MODULES as FRAMEWORK_MODULES
-from trishift.backends.base import Execution
+from trishift.backends.contract import Execution
 from trishift.backends.program import Program, ProgramSpec
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
 

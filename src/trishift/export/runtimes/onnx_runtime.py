@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from trishift.backends.base import Execution
+from trishift.backends.contract import Execution
 from trishift.backends.program import ProgramSpec
 from trishift.errors import FrameworkError
 

@@ -1,0 +1,240 @@
+"""From any supported file to a canonical checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trishift.checkpoints.answers import Answers
+from trishift.checkpoints.canonical import TRAINING_PREFIX, Checkpoint, decode_description, is_canonical
+from trishift.checkpoints.dialects.base import Dialect
+from trishift.checkpoints.dialects.native import NATIVE
+from trishift.checkpoints.files import open_weights
+from trishift.checkpoints.formats.stored import StoredTensor, WeightFile
+from trishift.checkpoints.labels import labels_for
+from trishift.checkpoints.recognition import model_from_shapes, recognize, visible_names
+from trishift.checkpoints.report import Report
+from trishift.errors import CheckpointError, RecipeError
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo, layout
+
+DESCRIPTION = "trishift"  # entry of our description in containers of any format
+_METRICS = ("best_prec1", "best_mAP", "best_acc1")  # that the originals keep in their containers
+_log = logging.getLogger(__name__)
+
+
+def read_checkpoint(path: str | Path, **options: Any) -> Checkpoint:
+    """Read weights of any supported family and file format; see `import_weights`, whose report is logged."""
+    checkpoint, report = import_weights(path, **options)
+    _log.info("%s", report)
+    return checkpoint
+
+
+def import_weights(
+    path: str | Path,
+    *,
+    dialect: str | None = None,
+    allow_partial: bool = False,
+    fallback: ModelSpec | None = None,
+    **options: Any,
+) -> tuple[Checkpoint, Report]:
+    """Read weights of any supported family and file format, with a report on every tensor.
+
+    Args:
+        path: the file, or the folder of a Paddle 1.x model.
+        dialect: family, where recognition is wrong.
+        allow_partial: take what fits and leave out the rest.
+        fallback: a model that answers what the names leave open (for weights to start a training of it from).
+        options: answers to what the names leave open, see `answers.OPTIONS`.
+
+    Raises:
+        CheckpointError: unreadable, not recognised, a question is open, or tensors do not fit.
+    """
+    return import_file(open_weights(path), dialect, allow_partial, fallback, **options)
+
+
+def import_file(
+    file: WeightFile,
+    dialect: str | None = None,
+    allow_partial: bool = False,
+    fallback: ModelSpec | None = None,
+    **options: Any,
+) -> tuple[Checkpoint, Report]:
+    """`import_weights` of a file that is open already."""
+    answers = Answers(file.path, options, fallback)
+    description = file.extras.get(DESCRIPTION)
+    try:
+        if isinstance(description, str):
+            return _read_described(file, description, answers, allow_partial)
+        return _read_foreign(file, dialect, answers, allow_partial)
+    except RecipeError as error:  # shapes or answers that make no sensible model
+        raise CheckpointError(f"{file.path}: {error}") from error
+
+
+def _read_foreign(
+    file: WeightFile, dialect: str | None, answers: Answers, allow_partial: bool
+) -> tuple[Checkpoint, Report]:
+    recognition = recognize(file, dialect)
+    names = visible_names(file, recognition)
+    family = recognition.dialect
+    spec = family.describe(model_from_shapes(file.path, recognition, names), names, answers)
+    spec = _with_relations(spec, answers)
+    report = Report(str(file.path), f"{family.title}, {describe_model(spec)}", notes=answers.notes)
+    tensors = _take_tensors(file, family, dict(recognition.names), spec, report)
+    if not spec.num_classes:
+        answers.notes.append("no classifier in the file: only the backbone is usable")
+    if not allow_partial:
+        report.require_complete()
+    checkpoint = Checkpoint(
+        tensors=tensors,
+        spec=spec,
+        input=family.input(spec, answers),
+        labels=labels_for(spec.num_classes, family.label_lists, answers),
+        meta={"origin": {"file": file.path.name, "format": file.format, "dialect": family.name}, **_meta(file)},
+    )
+    return checkpoint, report
+
+
+def _read_described(
+    file: WeightFile, description: str, answers: Answers, allow_partial: bool
+) -> tuple[Checkpoint, Report]:
+    """A file that Trishift wrote, canonical or in a framework's own format."""
+    described = decode_description(file.path, {}, description)
+    tensors = {name: t for name, t in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}
+    if described.spec is None:
+        loaded = {name: tensor.read() for name, tensor in tensors.items()}
+        return replace(described, tensors=loaded), Report(str(file.path), "tensors without model", list(loaded))
+    spec = _override(described.spec, answers)
+    canonical = is_canonical(file.extras) and file.format == "safetensors"
+    family = NATIVE["pytorch"] if canonical else _native_dialect(file)
+    report = Report(str(file.path), f"Trishift, {describe_model(spec)}", notes=answers.notes)
+    arrays = _take_tensors(replace(file, tensors=tensors), family, {name: name for name in tensors}, spec, report)
+    if not allow_partial:
+        report.require_complete()
+    labels = described.labels if answers.given("labels") is None else labels_for(spec.num_classes, (), answers)
+    return replace(described, tensors=arrays, spec=spec, labels=labels), report
+
+
+def _native_dialect(file: WeightFile) -> Dialect:
+    """Which framework's names a native file has: those of its running means tell."""
+    for family in NATIVE.values():
+        if any(name.endswith("." + family.norm_roles["running_mean"]) for name in file.tensors):
+            return family
+    raise CheckpointError(f"{file.path}: has a Trishift description but no batch norms; the file is damaged")
+
+
+def _override(spec: ModelSpec, answers: Answers) -> ModelSpec:
+    """A described model with the user's T and relations, where they can be chosen."""
+    segments = answers.given("num_segments") or spec.num_segments
+    if spec.head.consensus != "average":
+        answers.confirm("num_segments", spec.num_segments)
+    fixed = {"shift_div": spec.shift.div} if spec.shift else {"shift": "none"}
+    for option, value in fixed.items():
+        answers.confirm(option, value)
+    return _with_relations(replace(spec, num_segments=int(segments)), answers)
+
+
+def _with_relations(spec: ModelSpec, answers: Answers) -> ModelSpec:
+    mode = answers.given("relations")
+    if mode is None or spec.head.consensus == "average":
+        return spec
+    if mode not in ("expected", "all", "first", "sampled"):
+        raise CheckpointError(f"relations={mode!r} is unknown; one of expected, all, first, sampled")
+    return replace(spec, head=replace(spec.head, relations=mode))
+
+
+def _take_tensors(
+    file: WeightFile, family: Dialect, names: dict[str, str], spec: ModelSpec, report: Report
+) -> dict[str, np.ndarray]:
+    """Every tensor of the model that the file has, in network order; `names` maps simplified to raw names."""
+    report.dropped |= file.ignored
+    tensors: dict[str, np.ndarray] = {}
+    for info in layout(spec):
+        name = next((name for name in family.spellings(info, spec) if name in names), None)
+        if name is None:
+            if family.lacks(info):
+                tensors[info.name] = np.zeros(info.shape, np.float32)
+                report.filled.append(info.name)
+            else:
+                report.missing.append(info.name)
+            continue
+        raw = names.pop(name)
+        array = _adapt(file.tensors[raw], info, family, report)
+        if array is None:
+            continue
+        tensors[info.name] = array
+        if raw == info.name:
+            report.matched.append(raw)
+        else:
+            report.renamed[raw] = info.name
+    for raw in names.values():
+        reason = family.useless(raw)
+        if reason is None:
+            report.unexpected.append(raw)
+        else:
+            report.dropped[raw] = reason
+    return tensors
+
+
+def _adapt(stored: StoredTensor, info: TensorInfo, family: Dialect, report: Report) -> np.ndarray | None:
+    """A stored tensor in canonical shape and as float32, or None (and an entry in the report) if it does not fit."""
+    shape = stored.shape
+    transposed = family.transposes_linear and info.layer == "linear" and len(shape) == 2
+    if transposed:
+        shape = shape[::-1]
+    if shape != info.shape and _significant(shape) != _significant(info.shape):
+        report.misfits[info.name] = f"has shape {shape}, needs {info.shape}"
+        return None
+    if not stored.dtype.lstrip("<>|").startswith(("float", "bfloat", "f")):
+        report.misfits[info.name] = f"has type {stored.dtype}, needs floats"
+        return None
+    array = stored.read()
+    if transposed:
+        report.transposed.append(info.name)
+        array = array.T
+    elif shape != info.shape:
+        report.reshaped[info.name] = shape
+    if array.dtype != np.float32 or stored.dtype == "bfloat16":
+        report.cast[info.name] = stored.dtype
+    return np.require(array.reshape(info.shape), np.float32, ["C", "W"])
+
+
+def _significant(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
+
+
+def _meta(file: WeightFile) -> dict[str, Any]:
+    """Epoch and metrics that a container tells."""
+    meta: dict[str, Any] = {}
+    if isinstance(epoch := file.extras.get("epoch"), int):
+        meta["epoch"] = epoch
+    values = {name: file.extras[name] for name in _METRICS if isinstance(file.extras.get(name), int | float)}
+    metrics = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+    return {**meta, "metrics": metrics} if metrics else meta
+
+
+def describe_model(spec: ModelSpec) -> str:
+    """A model in a few words: `resnet50, 8 segments, shift 1/8 blockres, 400 classes`."""
+    words = [spec.backbone, f"{spec.num_segments} segment{'s' if spec.num_segments > 1 else ''}"]
+    if spec.in_channels != 3:
+        words.append(f"{spec.in_channels} channels")
+    if spec.shift is not None:
+        place = spec.shift.placement
+        where = place if isinstance(place, str) else f"in {len(place)} blocks"
+        words.append(f"{spec.shift.direction} shift 1/{spec.shift.div} {where}, {spec.shift.order.replace('_', ' ')}")
+    if spec.motion:
+        words.append("motion modules")
+    if spec.non_local:
+        words.append(f"non-local {spec.non_local_form.replace('_', ' ')}")
+    if spec.temporal_pool:
+        words.append("temporal pool")
+    if spec.head.consensus != "average":
+        words.append(spec.head.consensus.replace("_", " "))
+    if spec.multi_label:
+        words.append("several labels a clip")
+    return ", ".join([*words, f"{spec.num_classes} classes" if spec.num_classes else "no head"])

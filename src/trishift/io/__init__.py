@@ -1,0 +1,1 @@
+"""Files, pickles, threads and progress bars; knows nothing of video or models."""

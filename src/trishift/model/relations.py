@@ -1,0 +1,72 @@
+"""Which frame tuples a temporal relation network looks at (TRN, Zhou et al. 2018, arXiv:1711.08496).
+
+Index tables only, in numpy; each backend does the arithmetic. The published head sums, at every scale but the
+largest, `relations_per_scale` relations drawn at random in every forward pass, also in evaluation; here the
+evaluation is deterministic and the draw in training is seeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+
+from trishift.model.spec import HeadSpec, ModelSpec, RelationMode
+
+
+@dataclass(frozen=True)
+class ScaleRelations:
+    """The relations of one scale.
+
+    Attributes:
+        frames: (R, k) int32, ascending frame indices of R relations of k frames.
+        weight: factor on the sum of the R relations.
+    """
+
+    frames: np.ndarray
+    weight: float
+
+
+@lru_cache(maxsize=64)
+def all_relations(num_segments: int, scale: int) -> np.ndarray:
+    """Every ascending `scale`-tuple out of `num_segments` frames, lexicographic: (R, scale) int32."""
+    table = np.array(list(combinations(range(num_segments), scale)), np.int32).reshape(-1, scale)
+    table.setflags(write=False)
+    return table
+
+
+def evaluation_relations(head: HeadSpec, num_segments: int, mode: RelationMode | None = None) -> list[ScaleRelations]:
+    """The deterministic relations of every scale, largest first.
+
+    `expected` weights all R relations by min(n, R) / R, n = `relations_per_scale`: the expectation of the
+    published random head. `sampled` has no deterministic table; use `draw_relations`.
+    """
+    mode = mode or head.relations
+    result = []
+    for scale in head.scales(num_segments):
+        table = all_relations(num_segments, scale)
+        drawn = min(head.relations_per_scale, len(table))
+        if mode == "first":
+            result.append(ScaleRelations(table[:drawn], 1.0))
+        else:
+            result.append(ScaleRelations(table, drawn / len(table) if mode == "expected" else 1.0))
+    return result
+
+
+def draw_relations(head: HeadSpec, num_segments: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """A random draw without replacement for every scale: arrays of (min(n, R), k) int32, all of weight 1."""
+    draws = []
+    for scale in head.scales(num_segments):
+        table = all_relations(num_segments, scale)
+        chosen = rng.permutation(len(table))[: min(head.relations_per_scale, len(table))]
+        draws.append(table[chosen])
+    return draws
+
+
+def prediction_relations(spec: ModelSpec, seed: int = 0) -> list[np.ndarray] | None:
+    """The seeded draw of a head in `sampled` mode; None where the network knows its relations itself."""
+    if spec.head.relations != "sampled" or spec.head.consensus == "average":
+        return None
+    return draw_relations(spec.head, spec.output_segments, np.random.default_rng(seed))

@@ -1,0 +1,355 @@
+"""What a model is: frozen, framework-free descriptions that recipes, builders, converters and exporters share.
+
+A `ModelSpec` fixes the network, an `InputSpec` the pixels it expects. Both survive a trip through JSON
+(`to_json`, `from_json`), which is how a checkpoint remembers what it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args
+
+from trishift.errors import RecipeError
+from trishift.model.architectures import (
+    BACKBONES,
+    NON_LOCAL_BLOCKS,
+    RESNETS,
+    block_names,
+    feature_width,
+    residual_shift_blocks,
+)
+
+Backbone = Literal[
+    "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "bn_inception"
+]
+RelationMode = Literal["expected", "all", "first", "sampled"]
+NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
+Modality = Literal["rgb", "flow", "rgbdiff"]
+FRAME_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "rgbdiff": 3}  # of one frame before segments are stacked
+Shape = tuple[int, ...]
+MOTION_FRAMES = 5  # consecutive frames of a segment of MSN
+
+FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
+
+
+@dataclass(frozen=True)
+class ShiftSpec:
+    """Where and how features move along time (TSM, Lin et al. 2019, arXiv:1811.08383).
+
+    With f = C // div, the first fold is channels [0, f), the second [f, 2f); frames beyond the clip are zero.
+
+    Attributes:
+        div: channels of a fold are C // div.
+        direction: `bidirectional` shifts both folds, `unidirectional` (online) only the first, from t-1.
+        order: which neighbour feeds the first fold when bidirectional. `future_first` (first fold from t+1,
+            second from t-1) is the original's; `past_first` is PaddleVideo's.
+        placement: `blockres` shifts the input of the residual branch (published rule of blocks), `block` the
+            whole block including its identity path, and a tuple of block names the branch input of just these
+            (for BNInception, which has no branches: the block input).
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    div: int = 8
+    direction: Literal["bidirectional", "unidirectional"] = "bidirectional"
+    order: Literal["future_first", "past_first"] = "future_first"
+    placement: Literal["block", "blockres"] | tuple[str, ...] = "blockres"
+
+
+@dataclass(frozen=True)
+class MotionSpec:
+    """What a motion sensitive network (MSN, Gu et al. 2024, Front. Neurosci. 18:1370024) adds to a ResNet.
+
+    A segment is a window of `MOTION_FRAMES` frames. STP-ME makes a map of the differences inside the window, DS-ME
+    weighs channels by what changes from segment to segment, and the shift is a convolution over time that is learned.
+
+    Attributes:
+        window: segments that DS-ME compares with each other; clips of more fall into windows that know nothing of
+            each other (so does the original's clip of 16). None: the whole clip.
+        stem_share: share of the motion map in the fusion after the stem, the frame's features have the rest
+            (published: 0.5 for 8 segments, 0.25 for 16).
+        layer1_share: the same after layer1.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    window: int | None = 8
+    stem_share: float = 0.5
+    layer1_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("stem_share", "layer1_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RecipeError(f"motion.{name}: {getattr(self, name)} is no share; use 0 to 1")
+        if self.window is not None and self.window < 2:
+            raise RecipeError(f"motion.window: {self.window} leaves nothing to compare; use 2 or more")
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """How the features of T frames become the logits of a clip.
+
+    Attributes:
+        consensus: `average` of per-frame logits (TSN, TSM); `relation` over all T frames (TRN);
+            `multiscale_relation` over scales of T, T-1, ..., 2 frames (multi-scale TRN, Zhou et al. 2018,
+            arXiv:1711.08496).
+        relation_width: size of the per-frame features that relations read.
+        hidden_width: size of a relation's hidden layer; None means the published one (512 single, 256 multi-scale).
+        relations_per_scale: relations that the published head draws from each scale but the largest.
+        relations: which relations count in evaluation: `expected` (expectation of the random draw, from all
+            relations), `all` (plain sum), `first` (lexicographically first ones) or `sampled` (the published
+            draw, seeded).
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    consensus: Literal["average", "relation", "multiscale_relation"] = "average"
+    relation_width: int = 256
+    hidden_width: int | None = None
+    relations_per_scale: int = 3
+    relations: RelationMode = "expected"
+
+    def scales(self, num_segments: int) -> tuple[int, ...]:
+        """Frames per relation of every scale, largest first; empty for `average`."""
+        if self.consensus == "average":
+            return ()
+        return (num_segments,) if self.consensus == "relation" else tuple(range(num_segments, 1, -1))
+
+    @property
+    def relation_hidden_width(self) -> int:
+        """`hidden_width`, or the published one."""
+        return self.hidden_width or (512 if self.consensus == "relation" else 256)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A video recogniser: (N, T, C, H, W) clips in, (N, K) logits out.
+
+    Attributes:
+        backbone: the 2-D network that sees every frame.
+        num_classes: K; 0 in a recipe means "as many as the label file has".
+        num_segments: T, the frames of a clip.
+        in_channels: C of one segment, see `segment_length` (one RGB frame: 3; flow of 5 frames: 10; 5 differences: 15).
+        width: stem width of a ResNet (64 in all published ones; smaller makes toy models).
+        shift: temporal shift, or None (TSN, TRN, MSN).
+        motion: the motion modules of MSN (ResNet-50 and deeper, in_channels 15), or None.
+        non_local: the five non-local blocks of NL-TSM (ResNet-50 and deeper).
+        non_local_form: how they compare two positions, see the backends' `NonLocalBlock`; all published TSM but some of
+            mmaction2's are `embedded_gaussian`.
+        temporal_pool: halve T by max-pooling before layer2 (ResNet).
+        head: consensus or relations.
+        dropout: probability of dropping a pooled feature in training.
+        multi_label: a clip can have several labels: logits are those of independent classes (sigmoid), and not of
+            alternatives (softmax). Recipes leave it out: the training loss decides.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    backbone: Backbone = "resnet50"
+    num_classes: int = 0
+    num_segments: int = 8
+    in_channels: int = 3
+    width: int = 64
+    shift: ShiftSpec | None = None
+    motion: MotionSpec | None = None
+    non_local: bool = False
+    non_local_form: NonLocalForm = "embedded_gaussian"
+    temporal_pool: bool = False
+    head: HeadSpec = field(default_factory=HeadSpec)
+    dropout: float = 0.5
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise RecipeError(f"backbone: {self.backbone!r} is unknown; one of {', '.join(BACKBONES)}")
+        if self.num_segments < 1 or self.in_channels < 1 or self.width < 1 or self.num_classes < 0:
+            raise RecipeError("num_segments, in_channels and width must be positive, num_classes not negative")
+        if not 0 <= self.dropout < 1:
+            raise RecipeError(f"dropout: {self.dropout} is not in [0, 1)")
+        self._check_shift()
+        self._check_resnet_options()
+        self._check_motion()
+        if self.head.consensus != "average" and self.num_segments < 2:
+            raise RecipeError("head: relations need num_segments of 2 or more")
+
+    def _check_shift(self) -> None:
+        if self.shift is None:
+            return
+        if self.shift.div < 2:
+            raise RecipeError(f"shift.div: {self.shift.div} moves more channels than there are; use 2 or more")
+        if self.backbone == "bn_inception" and self.shift.placement == "blockres":
+            raise RecipeError("shift.placement: bn_inception has no residual blocks; use 'block' or a list of blocks")
+        if isinstance(self.shift.placement, tuple):
+            unknown = [name for name in self.shift.placement if name not in block_names(self.backbone)]
+            if unknown:
+                raise RecipeError(f"shift.placement: {self.backbone} has no block {unknown[0]!r}")
+
+    def _check_resnet_options(self) -> None:
+        if self.backbone in RESNETS:
+            missing = [name for name in NON_LOCAL_BLOCKS if name not in block_names(self.backbone)]
+            if self.non_local and missing:
+                raise RecipeError(f"non_local: {self.backbone} has no block {missing[0]}; use resnet34 or deeper")
+        elif self.non_local or self.temporal_pool or self.width != 64:
+            raise RecipeError(f"non_local, temporal_pool and width are for ResNets, not {self.backbone}")
+        if self.temporal_pool and self.num_segments % 2:
+            raise RecipeError(f"temporal_pool: num_segments must be even, not {self.num_segments}")
+
+    def _check_motion(self) -> None:
+        if self.motion is None:
+            return
+        if self.backbone not in RESNETS or RESNETS[self.backbone].block != "bottleneck":
+            raise RecipeError(f"motion: {self.backbone} has no bottleneck blocks; use resnet50 or deeper")
+        if self.in_channels != MOTION_FRAMES * FRAME_CHANNELS["rgb"]:
+            raise RecipeError(
+                f"motion: a segment is {MOTION_FRAMES} RGB frames; set in_channels to 15, not {self.in_channels}"
+            )
+        others = {"shift": self.shift is not None, "non_local": self.non_local, "temporal_pool": self.temporal_pool}
+        for option, wanted in others.items():
+            if wanted:
+                raise RecipeError(f"motion: MSN is not combined with {option}; leave {option} out")
+        if self.num_segments % self.motion_window or self.num_segments < 2:
+            raise RecipeError(
+                f"motion.window: {self.motion.window} does not divide num_segments {self.num_segments}; "
+                "use null to compare all segments of a clip"
+            )
+
+    @property
+    def motion_window(self) -> int:
+        """Segments that are compared with each other (MSN)."""
+        return (self.motion and self.motion.window) or self.num_segments
+
+    @property
+    def frame_channels(self) -> int:
+        """Channels that the first convolution of the backbone sees: in_channels, or those of one frame of a window."""
+        return FRAME_CHANNELS["rgb"] if self.motion else self.in_channels
+
+    @property
+    def shifted_blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that hold a temporal shift, in network order."""
+        if self.shift is None:
+            return ()
+        if isinstance(self.shift.placement, tuple):
+            return tuple(name for name in block_names(self.backbone) if name in self.shift.placement)
+        if self.shift.placement == "block":
+            return block_names(self.backbone)
+        return residual_shift_blocks(self.backbone)
+
+    @property
+    def shifts_identity(self) -> bool:
+        """Whether a shifted block also reads the shifted features in its identity path."""
+        return self.shift is not None and self.shift.placement == "block"
+
+    @property
+    def non_local_blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that are followed by a non-local block."""
+        return NON_LOCAL_BLOCKS if self.non_local else ()
+
+    @property
+    def output_segments(self) -> int:
+        """Segments that reach the head: T, or T / 2 after temporal pooling."""
+        return self.num_segments // 2 if self.temporal_pool else self.num_segments
+
+    @property
+    def feature_width(self) -> int:
+        """Channels of the pooled features of a frame."""
+        return feature_width(self.backbone, self.width)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The pixels a network expects; frames are decoded as uint8 RGB, optical flow as uint8 (x, y).
+
+    Attributes:
+        modality: `rgb`; optical `flow`; `rgbdiff`: what changes from one frame to the next, in normalised pixels.
+        resize: short side in pixels after the first resize.
+        crop: side in pixels of the square that the network sees.
+        channel_order: order of the colours that the network expects.
+        scale: factor on 0..255 pixels before the mean is subtracted (1/255, or 1 for Caffe networks).
+        mean, std: per channel of a frame (flow: x and y), in network order and after `scale`.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    modality: Modality = "rgb"
+    resize: int = 256
+    crop: int = 224
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if self.crop < 1 or self.resize < self.crop:
+            raise RecipeError(f"input: resize ({self.resize}) must be at least crop ({self.crop})")
+        channels = FRAME_CHANNELS[self.modality]
+        if {len(self.mean), len(self.std)} != {channels} or min(self.std) <= 0:
+            raise RecipeError(f"input: {self.modality} needs {channels} means and as many positive deviations")
+
+
+CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
+"""BNInception's input (TSN's Caffe conversion): BGR, 0..255, mean only."""
+
+
+def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
+    """The input that published weights of a backbone expect (TSN, TSM).
+
+    Flow: the grey that stands for no motion becomes zero, and both directions share the mean deviation of the colours.
+    Differences are taken of pixels that are scaled, but not normalised.
+    """
+    base = CAFFE_INPUT if backbone == "bn_inception" else InputSpec()
+    if modality == "flow":
+        still = 128.0 if base.scale == 1 else 0.5
+        return dataclasses.replace(base, modality="flow", mean=(still,) * 2, std=(sum(base.std) / 3,) * 2)
+    if modality == "rgbdiff":
+        return dataclasses.replace(base, modality="rgbdiff", mean=(0.0,) * 3, std=(1.0,) * 3)
+    return base
+
+
+def segment_length(modality: Modality, in_channels: int) -> int:
+    """Consecutive frames that the C channels of a segment are made of.
+
+    RGB: C / 3 (1; windows of 5 frames have 15 channels). Flow: C / 2 pairs of x and y. Differences: one frame more
+    than there are differences, so 6 for 15 channels.
+
+    Raises:
+        RecipeError: the modality has no segments of C channels.
+    """
+    frames, rest = divmod(in_channels, FRAME_CHANNELS[modality])
+    if rest:
+        raise RecipeError(
+            f"model.in_channels: {in_channels} is no multiple of the {FRAME_CHANNELS[modality]} channels of a frame "
+            f"({modality}); RGB frames have 3, five flow pairs 10, five differences 15"
+        )
+    return frames + 1 if modality == "rgbdiff" else frames
+
+
+def to_json(spec: Any) -> dict[str, Any]:
+    """A spec as plain JSON types (tuples become lists)."""
+    return dataclasses.asdict(spec)
+
+
+_Spec = TypeVar("_Spec", ShiftSpec, MotionSpec, HeadSpec, ModelSpec, InputSpec)
+
+
+def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
+    """The spec that `to_json` wrote.
+
+    Raises:
+        RecipeError: a key is unknown (a file of a newer version, say) or the values do not fit together.
+    """
+    known = {f.name for f in dataclasses.fields(cls)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise RecipeError(f"{cls.__name__}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+    if cls is ModelSpec:
+        values["head"] = from_json(HeadSpec, values.get("head", {}))
+        if values.get("shift") is not None:
+            values["shift"] = from_json(ShiftSpec, values["shift"])
+        if values.get("motion") is not None:
+            values["motion"] = from_json(MotionSpec, values["motion"])
+    return cls(**values)
+
+
+assert set(get_args(Backbone)) == set(BACKBONES)

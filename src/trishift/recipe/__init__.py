@@ -1,0 +1,6 @@
+"""What a run is: the sections of a recipe, and how YAML files become one."""
+
+from trishift.recipe.reading import load_recipe, recipe_from_dict, recipe_to_dict, save_recipe
+from trishift.recipe.sections import Recipe, TrainSpec
+
+__all__ = ["Recipe", "TrainSpec", "load_recipe", "recipe_from_dict", "recipe_to_dict", "save_recipe"]

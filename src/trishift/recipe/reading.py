@@ -1,0 +1,249 @@
+"""The recipe: everything a run needs, from YAML, inherited, overridden, validated and frozen.
+
+    recipe = load_recipe("configs/gestures/tsm.yaml", ["train.epochs=2"])
+
+A file may name another one as `base:`; its mappings are merged key by key, the child wins. Overrides are
+`section.key=value` with YAML values. Every mistake is one line that names the file, the line and the nearest
+valid key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trishift.errors import RecipeError
+from trishift.model.losses import MULTI_LABEL_LOSSES
+from trishift.model.spec import FRAME_CHANNELS, default_input
+from trishift.recipe.sections import Recipe
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read, inherit, override and validate a recipe file.
+
+    Args:
+        path: a YAML file.
+        overrides: `section.key=value` texts, applied in order.
+
+    Raises:
+        RecipeError: anything wrong, in one line with file, line and nearest valid key.
+    """
+    layers = _read_layers(Path(path), ())
+    data: dict[str, Any] = {}
+    for layer in layers:
+        data = _merge(data, layer.data)
+    for text in overrides:
+        data = _merge(data, _parse_override(text))
+    return _validate(data, _Blame(layers, list(overrides)))
+
+
+def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
+    """Validate a mapping, for instance the recipe inside a checkpoint; `origin` names it in errors."""
+    merged = dict(data)
+    for text in overrides:
+        merged = _merge(merged, _parse_override(text))
+    return _validate(merged, _Blame([_Layer(Path(origin), dict(data), None)], list(overrides)))
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain YAML and JSON types."""
+    plain: dict[str, Any] = _plain(dataclasses.asdict(recipe))
+    return plain
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe; `load_recipe` reads the same recipe back."""
+    path.write_text(yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One file of the inheritance chain: its content and its YAML nodes (for line numbers)."""
+
+    path: Path
+    data: dict[str, Any]
+    node: yaml.Node | None
+
+    def line_of(self, keys: Sequence[str]) -> int | None:
+        """1-based line of the deepest key that this file writes, or None if it does not write the first."""
+        node, line = self.node, None
+        for key in keys:
+            if not isinstance(node, yaml.MappingNode):
+                break
+            found = next(((k, v) for k, v in node.value if k.value == key), None)
+            if found is None:
+                return None
+            line, node = found[0].start_mark.line + 1, found[1]
+        return line
+
+
+def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[_Layer]:
+    """The file's bases, most basic first, then the file itself."""
+    if path.resolve() in seen:
+        raise RecipeError(f"{path}: base: the recipe inherits from itself; break the circle")
+    try:
+        text = path.read_text(encoding="utf-8")
+        data, node = yaml.safe_load(text), yaml.compose(text)
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe file{_nearest_file(path)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    data = {} if data is None else data
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections, not a {type(data).__name__}")
+    bases = data.pop("base", [])
+    layers: list[_Layer] = []
+    for base in [bases] if isinstance(bases, str) else bases:
+        layers += _read_layers(path.parent / base, (*seen, path.resolve()))
+    return [*layers, _Layer(path, _spell_out(data), node)]
+
+
+def _spell_out(data: dict[str, Any]) -> dict[str, Any]:
+    """The same recipe without shorthand: `train: {loss: lsep}` means `train: {loss: {name: lsep}}`."""
+    train = data.get("train")
+    if isinstance(train, dict) and isinstance(train.get("loss"), str):
+        return {**data, "train": {**train, "loss": {"name": train["loss"]}}}
+    return data
+
+
+def _nearest_file(path: Path) -> str:
+    siblings = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, siblings, 1)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""
+
+
+def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in child.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"override {text!r}: write it as section.key=value, for instance train.epochs=10")
+    try:
+        result: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"override {text!r}: the value is not valid YAML; quote it") from None
+    for part in reversed(key.strip().split(".")):
+        result = {part: result}
+    return _spell_out(result)
+
+
+@dataclass(frozen=True)
+class _Blame:
+    """Finds the place that a wrong key came from."""
+
+    layers: list[_Layer]
+    overrides: list[str]
+
+    def place(self, keys: Sequence[str]) -> str:
+        dotted = ".".join(keys)
+        for text in reversed(self.overrides):
+            written = text.partition("=")[0].strip()
+            if dotted == written or dotted.startswith(written + ".") or written.startswith(dotted + "."):
+                return f"override {text!r}"
+        for layer in reversed(self.layers):
+            line = layer.line_of(keys)
+            if line is not None:
+                return f"{layer.path}:{line}"
+        return str(self.layers[-1].path)
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Recipe)
+
+
+def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
+    from pydantic import ValidationError
+
+    try:
+        recipe: Recipe = _adapter().validate_python(_filled_in(data))
+    except ValidationError as error:
+        raise RecipeError(_explain(error.errors()[0], blame)) from None
+    except RecipeError as error:
+        key = str(error).partition(":")[0]
+        raise RecipeError(f"{blame.place(key.split('.'))}: {error}") from None
+    return recipe
+
+
+def _filled_in(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe leaves out and other entries decide: pixels by backbone and modality, `multi_label` by the loss."""
+    sections = [data.get(name) or {} for name in ("model", "input", "train")]
+    if not all(isinstance(section, dict) for section in sections):
+        return dict(data)  # validation will say so
+    model, pixels, train = sections
+    modality = pixels.get("modality", "rgb")
+    default = default_input(str(model.get("backbone")), modality if modality in FRAME_CHANNELS else "rgb")
+    loss = train.get("loss")
+    multi_label = isinstance(loss, dict) and loss.get("name") in MULTI_LABEL_LOSSES
+    return {
+        **data,
+        "model": {"multi_label": multi_label, **model},
+        "input": {**_plain(dataclasses.asdict(default)), **pixels},
+    }
+
+
+def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
+    known = _known_keys(error["loc"])
+    keys = [str(part) for part in error["loc"] if isinstance(part, str)][: known.depth + 1]
+    dotted = ".".join(keys)
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        close = difflib.get_close_matches(keys[-1], known.names, 1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known.names)}"
+        return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
+    return f"{blame.place(keys)}: {dotted}: {error['msg'].lower()}, not {error['input']!r}"
+
+
+@dataclass(frozen=True)
+class _KnownKeys:
+    names: list[str]
+    depth: int
+
+
+def _known_keys(location: Sequence[Any]) -> _KnownKeys:
+    """Valid keys of the section that an error's location leads into, and how deep that section lies."""
+    cls: Any = Recipe
+    depth = 0
+    for part in location:
+        types = _section_types(cls)
+        if part not in types:
+            break
+        cls, depth = types[part], depth + 1
+    return _KnownKeys([f.name for f in dataclasses.fields(cls)], depth)
+
+
+def _section_types(cls: Any) -> dict[str, Any]:
+    """The keys of a section that are sections themselves."""
+    import typing
+
+    hints = typing.get_type_hints(cls)
+    sections = {}
+    for name, hint in hints.items():
+        for candidate in (hint, *typing.get_args(hint)):
+            if dataclasses.is_dataclass(candidate):
+                sections[name] = candidate
+    return sections

@@ -1,0 +1,128 @@
+"""The sections of a recipe: frozen, typed, and validated as they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trishift.backends.contract import Execution
+from trishift.data.dataset import DataSpec
+from trishift.data.protocol import Protocol
+from trishift.data.sampling import check_length
+from trishift.errors import RecipeError
+from trishift.model.losses import LossSpec
+from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How a model is trained: SGD as in TSN, TSM and TRN.
+
+    Attributes:
+        epochs: passes over the training list.
+        batch_size: clips of one optimiser step, over all processes and accumulated micro-batches.
+        accumulate: micro-batches per step, each of batch_size / (accumulate * processes) clips.
+        lr: learning rate for `lr_batch_size` clips; scaled linearly with `batch_size` (Goyal et al. 2017).
+        lr_batch_size: the batch size that `lr` was chosen for; None means `batch_size` (no scaling).
+        schedule: `step` (x gamma at every milestone) or `cosine` (to zero at the end).
+        milestones: epochs at which `step` lowers the rate.
+        gamma: the factor of `step`.
+        warmup_epochs: the rate grows linearly from zero over these epochs (fractions allowed).
+        momentum, nesterov, weight_decay: of SGD.
+        clip_norm: total gradient norm above which gradients are scaled down, or None.
+        partial_bn: freeze every batch norm of the backbone but the first (TSN).
+        frozen_bn: freeze every batch norm, for batches too small for statistics.
+        multipliers: whether biases, norms and the head have factors of their own on learning rate and weight decay, see
+            `training.parameter_groups` (MSN's code means to and does not).
+        head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
+        loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
+        initial_weights: a weight file of any supported family to start from, or None.
+        new_head: leave the file's last layers out and train new ones (another set of classes).
+        evaluate_every: epochs between evaluations on the validation list; the last epoch always counts.
+        save_every: iterations between saves inside an epoch; 0 saves at the end of epochs only.
+        legacy_drawn_offsets: start MSN's deformable convolutions with random offsets, not with zero.
+        legacy_frozen_kernels: leave the kernels of MSN's deformable convolutions as they start.
+        seed: of initial weights, order, augmentation, dropout and relation draws.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    epochs: int = 50
+    batch_size: int = 64
+    accumulate: int = 1
+    lr: float = 0.01
+    lr_batch_size: int | None = None
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: tuple[float, ...] = (20, 40)
+    gamma: float = 0.1
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    clip_norm: float | None = 20.0
+    partial_bn: bool = False
+    frozen_bn: bool = False
+    multipliers: bool = True
+    head_lr_mult: float = 5.0
+    loss: LossSpec = field(default_factory=LossSpec)
+    initial_weights: str | None = None
+    new_head: bool = False
+    evaluate_every: int = 1
+    save_every: int = 0
+    legacy_drawn_offsets: bool = False
+    legacy_frozen_kernels: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"train.{name}: must be 1 or more, not {getattr(self, name)}")
+        if self.lr <= 0:
+            raise RecipeError(f"train.lr: must be positive, not {self.lr}")
+        if self.batch_size % self.accumulate:
+            raise RecipeError(f"train.accumulate: {self.accumulate} does not divide batch_size {self.batch_size}")
+
+    @property
+    def scaled_lr(self) -> float:
+        """The learning rate after linear scaling with the batch size."""
+        return self.lr * self.batch_size / (self.lr_batch_size or self.batch_size)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A validated recipe; see the sections' classes for their keys."""
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    name: str = "run"
+    model: ModelSpec = field(default_factory=ModelSpec)
+    input: InputSpec = field(default_factory=InputSpec)
+    data: DataSpec = field(default_factory=DataSpec)
+    train: TrainSpec = field(default_factory=TrainSpec)
+    evaluation: Protocol = field(default_factory=Protocol)
+    execution: Execution = field(default_factory=Execution)
+
+    def __post_init__(self) -> None:
+        caffe = self.input.channel_order == "bgr" and self.input.scale == 1
+        if self.model.backbone == "bn_inception" and not caffe:
+            raise RecipeError(
+                "input: bn_inception expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
+                "leave the input section's colours out to get them"
+            )
+        length = segment_length(self.input.modality, self.model.in_channels)
+        for sampling in (self.data.sampling, self.evaluation.sampling):
+            check_length(sampling, length)
+        if self.train.loss.multi_label != self.model.multi_label:
+            labels = "several labels" if self.train.loss.multi_label else "one label"
+            raise RecipeError(
+                f"model.multi_label: {str(self.model.multi_label).lower()}, but train.loss {self.train.loss.name} is "
+                f"for {labels} a clip; leave model.multi_label out, the loss decides"
+            )
+        self._check_motion()
+
+    def _check_motion(self) -> None:
+        if self.model.motion and self.input.modality != "rgb":
+            raise RecipeError(f"input.modality: MSN sees RGB frames, not {self.input.modality}; leave model.motion out")
+        for option in ("legacy_drawn_offsets", "legacy_frozen_kernels"):
+            if getattr(self.train, option) and not self.model.motion:
+                raise RecipeError(f"train.{option}: is for models with model.motion (MSN)")

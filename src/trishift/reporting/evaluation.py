@@ -1,0 +1,97 @@
+"""What an evaluation leaves on disk.
+
+result.json     protocol, metrics, counts, misses; for several labels a video also thresholds (K,)
+scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,) or (V, K), labels (K,)
+confusion.csv   counts, rows are true classes, columns predicted ones
+confusion.png   the same as a picture, rows normalised
+classes.csv     for several labels a video instead of the confusion: a row a class, see `write_classes`
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from trishift.evaluation.evaluator import Evaluation
+from trishift.evaluation.metrics import class_precisions, confusion, to_probabilities
+from trishift.evaluation.thresholds import ENTRY
+from trishift.io.atomic import write_atomically
+
+
+def write_result(evaluation: Evaluation, path: Path, **context: Any) -> None:
+    """Write the JSON summary; `context` adds entries such as the checkpoint's name."""
+    thresholds = {} if evaluation.thresholds is None else {ENTRY: evaluation.thresholds.tolist()}
+    text = json.dumps({**context, **evaluation.summary(), **thresholds}, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_scores(evaluation: Evaluation, path: Path) -> None:
+    """Write per-video scores, see the module's docstring for the arrays."""
+
+    arrays = {
+        "names": np.array(evaluation.names),
+        "scores": evaluation.scores,
+        "targets": evaluation.targets,
+        "labels": np.array(evaluation.labels),
+    }
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> None:
+    """Write the confusion matrix as numbers and as a picture."""
+    matrix = confusion(evaluation.scores, evaluation.targets)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["true \\ predicted", *evaluation.labels])
+    writer.writerows([label, *row.tolist()] for label, row in zip(evaluation.labels, matrix, strict=True))
+    write_atomically(csv_path, lambda file: file.write(buffer.getvalue().encode()))
+    write_atomically(png_path, lambda file: _draw_confusion(matrix, evaluation.labels, file))
+
+
+def write_classes(evaluation: Evaluation, path: Path) -> None:
+    """Write each class's videos, average precision and threshold, and the precision, recall and F1 at the threshold.
+
+    Figures that are not defined (a class without videos) are left empty.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    assert evaluation.thresholds is not None
+    truth = evaluation.targets > 0
+    chosen = to_probabilities(evaluation.scores.astype(np.float64), multi_label=True) >= evaluation.thresholds
+    average = class_precisions(evaluation.scores, truth)
+    at_threshold = precision_recall_fscore_support(truth, chosen, average=None, zero_division=np.nan)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["class", "videos", "average_precision", "threshold", "precision", "recall", "f1"])
+    columns = (average, evaluation.thresholds, *at_threshold[:3])
+    for label, count, *figures in zip(evaluation.labels, truth.sum(axis=0), *columns, strict=True):
+        writer.writerow([label, count, *("" if np.isnan(figure) else f"{figure:.6f}" for figure in figures)])
+    write_atomically(path, lambda file: file.write(buffer.getvalue().encode()))
+
+
+def _draw_confusion(matrix: np.ndarray, labels: tuple[str, ...], file: BinaryIO) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = 3.0 + 0.35 * min(len(labels), 60)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(labels) <= 60:  # beyond that names cannot be read
+        axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
+        axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    if len(labels) <= 20:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                colour = "white" if rates[row, column] > 0.5 else "black"
+                axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=7)
+    figure.savefig(file, format="png", dpi=120)

@@ -1,0 +1,106 @@
+"""The picture that the quickstart leaves: the clips, how well the models do, where TSM errs, and the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = {"tsn": "#9aa5b1", "tsm": "#2f6db5", "trn": "#d98032"}
+
+
+def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> None:
+    """Draw film strips of the gestures, accuracies over the epochs, TSM's confusion matrix, and the relay's loss.
+
+    Args:
+        data: the folder of the gesture set.
+        output: the quickstart's folder with its three runs.
+        picture: the PNG to write.
+        frameworks: those of the relay, in order; the first one trained everything else.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    from trishift.data.gestures import make_gestures, write_preview
+
+    preview = output / "gestures.png"
+    write_preview(make_gestures(data), preview)
+    figure = Figure(figsize=(17, 10.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    layout = [["clips", "curves"], ["clips", "confusion"], ["relay", "relay"]]
+    axes: dict[str, Axes] = figure.subplot_mosaic(layout, width_ratios=(1.1, 1), height_ratios=(1, 1.3, 0.8))
+    with Image.open(preview) as image:
+        axes["clips"].imshow(np.asarray(image), interpolation="lanczos")
+    axes["clips"].set_axis_off()
+    axes["clips"].set_title("One clip of each class, time from left to right", fontsize=11)
+    _draw_curves(axes["curves"], output)
+    _draw_confusion(axes["confusion"], output / "tsm")
+    _draw_relay(axes["relay"], output, frameworks)
+    figure.savefig(picture, dpi=110)
+
+
+def _draw_curves(axes: Axes, output: Path) -> None:
+    from trishift.training.sinks import read_metrics
+
+    for model, colour in COLOURS.items():
+        points = [(r["epoch"] + 1, 100 * r["top1"]) for r in read_metrics(output / model, "evaluation")]
+        epochs, accuracy = zip(*points, strict=True)
+        axes.plot(epochs, accuracy, "o-", color=colour, markersize=4, label=f"{model.upper()} {max(accuracy):.1f} %")
+    axes.axhline(100 / 9, color="grey", linewidth=0.8, linestyle=":")
+    axes.text(1, 100 / 9 + 1, "chance", fontsize=8, color="grey")
+    axes.set(xlabel="epoch", ylabel="top-1 on the validation clips (%)", ylim=(0, 102))
+    axes.set_title("TSN sees frames, TSM and TRN see their order", fontsize=11)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.12), frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_confusion(axes: Axes, run: Path) -> None:
+    from trishift.evaluation.metrics import confusion
+
+    with np.load(next(run.glob("result-*.scores.npz"))) as file:
+        counts, labels = confusion(file["scores"], file["targets"]), file["labels"].tolist()
+    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            axes.text(
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if row == column else "black",
+            )
+    axes.set_xticks([])  # the same order as the rows
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_title("TSM: true class (rows) against prediction (columns, same order)", fontsize=11)
+
+
+def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
+
+    relay = _step_losses(output / "relay")
+    solo = _step_losses(output / "tsm")[: len(relay)]
+    axes.plot(range(len(solo)), solo, color="#c4ccd4", linewidth=5, label=f"{frameworks[0]} alone")
+    steps = len(relay) // len(frameworks)
+    for number, (framework, colour) in enumerate(zip(frameworks, COLOURS.values(), strict=False)):
+        part = range(number * steps, (number + 1) * steps)
+        axes.plot(
+            part, [relay[i] for i in part], "o-", color=colour, markersize=3, linewidth=1, label=f"relay: {framework}"
+        )
+    axes.set(xlabel="step", ylabel="training loss")
+    axes.set_title("One run handed from framework to framework, an epoch each", fontsize=11)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _step_losses(run: Path) -> list[float]:
+    """The training loss of every step of a run."""
+    from trishift.training.sinks import read_metrics
+
+    return [record["loss"] for record in read_metrics(run, "train")]

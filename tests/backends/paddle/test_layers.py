@@ -1,0 +1,160 @@
+"""Paddle's shift, batch norm, loss and processor settings against their definitions."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import paddle
+import pytest
+from tests.support.deformable_taps import convolve, slopes_at_rest
+
+from trishift.backends.paddle import batch_norm, device
+from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
+from trishift.backends.paddle.deformable import DeformableConv
+from trishift.backends.paddle.losses import loss
+from trishift.backends.paddle.recognizer import Recognizer
+from trishift.backends.paddle.temporal_shift import TemporalShift, temporal_shift
+from trishift.model.losses import LossSpec
+from trishift.model.spec import ModelSpec, ShiftSpec
+
+RNG = np.random.default_rng(3)
+SHIFTS = [
+    ShiftSpec(div=4),
+    ShiftSpec(div=4, order="past_first"),
+    ShiftSpec(div=4, direction="unidirectional"),
+    ShiftSpec(div=2),
+    ShiftSpec(div=16),
+]
+
+
+def shifted(x: np.ndarray, segments: int, shift: ShiftSpec) -> np.ndarray:
+    """The definition of `ShiftSpec`, frame by frame."""
+    clips = x.reshape(-1, segments, *x.shape[1:])
+    y, fold = clips.copy(), x.shape[1] // shift.div
+    past, future = slice(0, fold), slice(fold, 2 * fold)
+    if shift.direction == "unidirectional":
+        future = slice(0, 0)
+    elif shift.order == "future_first":
+        past, future = future, past
+    for t in range(segments):
+        y[:, t, past] = clips[:, t - 1, past] if t > 0 else 0
+        y[:, t, future] = clips[:, t + 1, future] if t + 1 < segments else 0
+    return y.reshape(x.shape)
+
+
+@pytest.mark.parametrize("segments", [1, 2, 4])
+@pytest.mark.parametrize("shift", SHIFTS, ids=str)
+def test_shift_and_its_gradient(shift, segments):
+    array, weight = RNG.standard_normal((2, 8, 10, 3, 2), np.float32)
+    x = paddle.to_tensor(array, stop_gradient=False)
+    y = temporal_shift(x, segments, shift)
+    assert np.array_equal(y.numpy(), shifted(array, segments, shift))
+    (y * paddle.to_tensor(weight)).sum().backward()
+    assert np.vdot(x.grad.numpy(), array) == pytest.approx(np.vdot(weight, y.numpy()), rel=1e-4)  # the adjoint
+    assert np.array_equal(x.numpy(), array)
+
+
+@pytest.mark.parametrize("shift", SHIFTS, ids=str)
+def test_static_shift_takes_any_batch_and_size(shift):
+    spec = paddle.static.InputSpec([None, 8, None, None], "float32")
+    layer = paddle.jit.to_static(TemporalShift(4, shift), input_spec=[spec], full_graph=True)
+    for shape in [(8, 8, 3, 2), (4, 8, 5, 5)]:
+        array = RNG.standard_normal(shape, np.float32)
+        assert np.array_equal(layer(paddle.to_tensor(array)).numpy(), shifted(array, 4, shift))
+
+
+def test_running_variance_is_unbiased():
+    norm = BatchNorm2D(3)
+    mean, variance = np.zeros(3), np.ones(3)
+    for _ in range(3):
+        x = RNG.normal(2, 3, (2, 3, 2, 2)).astype(np.float32)
+        y = norm(paddle.to_tensor(x))
+        mean = 0.9 * mean + 0.1 * x.mean((0, 2, 3))
+        variance = 0.9 * variance + 0.1 * x.var((0, 2, 3), ddof=1)
+    np.testing.assert_allclose(norm._mean.numpy(), mean, rtol=1e-5)
+    np.testing.assert_allclose(norm._variance.numpy(), variance, rtol=1e-5)
+    normal = (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y.numpy(), normal, rtol=1e-3, atol=1e-5)
+
+
+def test_norm_in_evaluation_only_reads():
+    norm = BatchNorm2D(2)
+    norm._variance.set_value(np.array([4.0, 9.0], np.float32))
+    norm.eval()
+    x = RNG.standard_normal((1, 2, 1, 1), np.float32)
+    np.testing.assert_allclose(norm(paddle.to_tensor(x)).numpy()[0, :, 0, 0], x[0, :, 0, 0] / [2, 3], rtol=1e-4)
+    assert norm._variance.numpy().tolist() == [4, 9]
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1)])
+@pytest.mark.parametrize("k", [3, 5])
+def test_deformable_convolution_is_its_definition(size, k):
+    conv = DeformableConv(3, k)
+    x = RNG.standard_normal((2, 3, *size), np.float32)
+    offset = conv.offset(paddle.to_tensor(x)).numpy()
+    expected = convolve(x, offset, conv.weight.numpy(), conv.bias.numpy())
+    np.testing.assert_allclose(conv(paddle.to_tensor(x)).numpy(), expected, atol=1e-4)
+
+
+def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside():
+    conv = DeformableConv(1, 3)
+    conv.weight.set_value(paddle.ones_like(conv.weight))
+    for parameter in conv.offset.parameters():
+        parameter.set_value(paddle.zeros_like(parameter))
+    x = RNG.standard_normal((1, 1, 5, 6), np.float32)
+    conv(paddle.to_tensor(x)).sum().backward()
+    np.testing.assert_allclose(conv.offset.bias.grad.numpy(), slopes_at_rest(x[0, 0], 3), atol=1e-5)
+
+
+def test_synchronizing_keeps_every_tensor_in_its_place():
+    network = Recognizer(ModelSpec("mobilenet_v2", 3, 2))
+    before = dict(network.state_dict())
+    batch_norm.synchronize(network)
+    after = network.state_dict()
+    assert after.keys() == before.keys()
+    assert all(after[name] is before[name] for name in before)
+    kinds = [type(layer) for layer in network.sublayers() if isinstance(layer, BatchNorm2D)]
+    assert kinds == [SyncBatchNorm] * 52
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_is_smoothed_cross_entropy(soft, smoothing):
+    logits = RNG.standard_normal((5, 4)).astype(np.float32)
+    indices = np.array([0, 1, 2, 3, 1])
+    probabilities = RNG.dirichlet(np.ones(4), 5).astype(np.float32) if soft else np.eye(4, dtype=np.float32)[indices]
+    smooth = (1 - smoothing) * probabilities + smoothing / 4
+    expected = (np.log(np.exp(logits).sum(1)) - (smooth * logits).sum(1)).mean()
+    targets = paddle.to_tensor(probabilities if soft else indices)
+    value = loss(LossSpec(label_smoothing=smoothing))(paddle.to_tensor(logits), targets)
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "expected"),
+    [
+        ("AuthenticAMD", "avx2 avx512f avx512bw avx512cd avx512dq avx512vl", "7"),
+        ("AuthenticAMD", "fma avx2 avx512f", "5"),
+        ("AuthenticAMD", "sse4_2", None),
+        ("GenuineIntel", "avx2 avx512f avx512bw avx512cd avx512dq avx512vl", None),
+    ],
+)
+def test_only_amd_processors_are_named_to_the_matrix_library(vendor, flags, expected, tmp_path, monkeypatch):
+    for name in ("MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores what the call sets
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
+    device.tune_matrix_library(tmp_path / "cpuinfo")
+    assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
+    assert os.environ["MKL_NUM_THREADS"] == "3"
+
+
+def test_the_users_own_settings_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("MKL_NUM_THREADS", "5")
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "1")
+    (tmp_path / "cpuinfo").write_text("vendor_id: AuthenticAMD\nflags: avx2\n")
+    device.tune_matrix_library(tmp_path / "cpuinfo")
+    assert device.threads() == 5
+    assert os.environ["MKL_DEBUG_CPU_TYPE"] == "1"

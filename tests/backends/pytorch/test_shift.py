@@ -1,0 +1,132 @@
+"""The temporal shift in PyTorch against its definition, alone and inside the blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from trishift.backends.pytorch.mobilenet_v2 import InvertedResidual
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.backends.pytorch.resnet import BasicBlock, Bottleneck, temporal_pool
+from trishift.backends.pytorch.temporal_shift import TemporalShift, temporal_shift
+from trishift.model.architectures import inverted_residuals
+from trishift.model.spec import ModelSpec, ShiftSpec
+
+SHIFTS = [
+    ShiftSpec(div=div, direction=direction, order=order)
+    for div in (2, 3, 8)
+    for direction, order in (
+        ("bidirectional", "future_first"),
+        ("bidirectional", "past_first"),
+        ("unidirectional", "future_first"),
+    )
+]
+
+
+def naive_shift(x: np.ndarray, segments: int, shift: ShiftSpec) -> np.ndarray:
+    """The definition, frame by frame and channel by channel: (N * T, C, H, W) in and out."""
+    clips = x.reshape(-1, segments, *x.shape[1:])
+    shifted = np.zeros_like(clips)
+    fold = clips.shape[2] // shift.div
+    if shift.direction == "unidirectional":
+        sources = {0: -1}
+    else:
+        sources = {0: 1, 1: -1} if shift.order == "future_first" else {0: -1, 1: 1}
+    for t in range(segments):
+        for channel in range(clips.shape[2]):
+            source = t + sources.get(channel // fold if fold else 2, 0)
+            if 0 <= source < segments:
+                shifted[:, t, channel] = clips[:, source, channel]
+    return shifted.reshape(x.shape)
+
+
+def frames(count: int, channels: int, size: tuple[int, int] = (3, 2)) -> torch.Tensor:
+    return torch.randn(count, channels, *size, generator=torch.Generator().manual_seed(channels))
+
+
+@pytest.mark.parametrize("shift", SHIFTS, ids=str)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("segments", "channels"), [(4, 16), (1, 8), (3, 10), (2, 5)])
+def test_shift_equals_its_definition(shift, memory_format, segments, channels):
+    x = frames(2 * segments, channels).to(memory_format=memory_format)
+    y = temporal_shift(x, segments, shift)
+    assert np.array_equal(y.numpy(), naive_shift(x.numpy(), segments, shift))
+    assert y.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("shift", SHIFTS[3:6], ids=str)
+def test_gradients_flow_back_along_the_shift(shift):
+    x = frames(6, 6).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: temporal_shift(x, 3, shift), x)
+
+
+def test_module_says_what_it_shifts():
+    text = repr(TemporalShift(8, ShiftSpec(div=4, direction="unidirectional")))
+    assert text == "TemporalShift(segments=8, div=4, unidirectional, future_first)"
+
+
+def randomized(module: nn.Module) -> nn.Module:
+    """Batch norms that do something, in evaluation mode."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.running_mean)
+    return module.eval()
+
+
+@pytest.mark.parametrize("shifts_identity", [False, True])
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_residual_block_shifts_branch_or_both_paths(block, shifts_identity):
+    shift = ShiftSpec(div=4)
+    width = 16 // block.expansion
+    module = randomized(block(16, width, 1, TemporalShift(4, shift), shifts_identity, nn.Identity()))
+    x = frames(8, 16, (5, 5))
+    shifted = torch.from_numpy(naive_shift(x.numpy(), 4, shift))
+    before = x.clone()
+    with torch.no_grad():
+        expected = torch.relu(module.branch(shifted) + (shifted if shifts_identity else x))
+        assert torch.allclose(module(x), expected, atol=1e-6)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("shifts_identity", [False, True])
+def test_inverted_residual_shifts_branch_or_both_paths(shifts_identity):
+    shift = ShiftSpec()
+    description = next(block for block in inverted_residuals() if block.has_residual)
+    module = randomized(InvertedResidual(description, TemporalShift(4, shift), shifts_identity))
+    x = frames(4, description.in_channels, (4, 4))
+    shifted = torch.from_numpy(naive_shift(x.numpy(), 4, shift))
+    with torch.no_grad():
+        expected = module.conv(shifted) + (shifted if shifts_identity else x)
+        assert torch.allclose(module(x), expected, atol=1e-6)
+
+
+def test_networks_hold_their_shifts_where_the_spec_says():
+    def shifted(spec: ModelSpec) -> list[str]:
+        modules = Recognizer(spec).backbone.named_modules()
+        return [name for name, module in modules if isinstance(module, TemporalShift)]
+
+    placement = ("layer1.0", "layer3.0")
+    assert shifted(ModelSpec("resnet10", 2, shift=ShiftSpec(placement=placement))) == [f"{n}.shift" for n in placement]
+    mobilenet = shifted(ModelSpec("mobilenet_v2", 2, shift=ShiftSpec()))
+    assert mobilenet == [f"features.{k}.shift" for k in (3, 5, 6, 8, 9, 10, 12, 13, 15, 16)]
+    inception = shifted(ModelSpec("bn_inception", 2, shift=ShiftSpec(placement="block")))
+    assert inception[:2] == ["conv2_shift", "inception_3a.shift"]
+    assert len(inception) == 11
+    assert shifted(ModelSpec("resnet10", 2)) == []
+
+
+def test_shift_covers_half_the_segments_after_temporal_pooling():
+    network = Recognizer(ModelSpec("resnet10", 2, num_segments=8, shift=ShiftSpec(), temporal_pool=True))
+    shifts = [module.segments for module in network.modules() if isinstance(module, TemporalShift)]
+    assert shifts == [8, 4, 4, 4]
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_temporal_pool_is_a_padded_maximum_of_three_frames(memory_format):
+    x = frames(2 * 6, 4).to(memory_format=memory_format)
+    clips = np.pad(x.numpy().reshape(2, 6, 4, 3, 2), ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)), constant_values=-np.inf)
+    expected = np.stack([clips[:, t : t + 3].max(1) for t in (0, 2, 4)], 1)
+    assert np.array_equal(temporal_pool(x, 6).numpy(), expected.reshape(6, 4, 3, 2))

@@ -1,0 +1,32 @@
+"""The list of what frameworks cannot do: it names real settings and is the only gate."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from trishift.backends import FRAMEWORKS
+from trishift.backends.contract import Execution
+from trishift.backends.limits import UNSUPPORTED, check_execution
+from trishift.errors import FrameworkError
+
+
+@pytest.mark.parametrize("entry", UNSUPPORTED, ids=lambda entry: f"{entry.framework}-{entry.setting}-{entry.value}")
+def test_every_entry_refuses_its_setting_with_reason_and_remedy(entry):
+    execution = dataclasses.replace(Execution(device=entry.device), **{entry.setting: entry.value})
+    with pytest.raises(FrameworkError) as error:
+        check_execution(entry.framework, execution)
+    assert entry.setting in str(error.value)
+    assert entry.reason in str(error.value)
+    assert str(error.value).endswith(entry.remedy)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_default_execution_works_everywhere(framework):
+    check_execution(framework, Execution())
+
+
+def test_limits_are_those_of_devices_and_never_of_models():
+    settings = {field.name for field in dataclasses.fields(Execution)}
+    assert {entry.setting for entry in UNSUPPORTED} <= settings

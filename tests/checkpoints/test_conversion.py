@@ -1,0 +1,196 @@
+"""Converting files from end to end: destinations, proof, origin, and the commands around it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tests.support import originals
+from tests.support.paths import ROOT
+
+from trishift.checkpoints import Checkpoint, convert, import_weights, inspect_weights
+from trishift.checkpoints.canonical import save
+from trishift.checkpoints.training_state import TrainingState, save_state
+from trishift.checkpoints.verification import with_classifier
+from trishift.errors import CheckpointError, FrameworkError, TrishiftError
+from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
+from trishift.model.tensors import layout
+
+SMALL = ModelSpec("resnet10", 4, 2, width=8, shift=ShiftSpec(div=4))
+SMALL_INPUT = InputSpec(resize=32, crop=32)
+
+
+def model_of(spec, **fields):
+    rng = np.random.default_rng(1)
+    tensors = {t.name: rng.uniform(0.1, 0.5, t.shape).astype(np.float32) for t in layout(spec)}
+    return Checkpoint(tensors, spec, SMALL_INPUT, **fields)
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source.safetensors"
+    save(path, model_of(SMALL, labels=("a", "b", "c", "d")))
+    return path
+
+
+@pytest.fixture
+def original(tmp_path):
+    shapes = originals.tsm_resnet(18, shift="blockres", width=8, classes=27)
+    tensors = {n: np.full(s, 0.1 + i % 7 / 10, np.float32) for i, (n, s) in enumerate(shapes.items())}
+    return originals.write_torch(tmp_path / "tsm_segment4.pth.tar", {"state_dict": tensors, "epoch": 7})
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".ckpt", ".pdparams"])
+def test_the_result_remembers_where_it_comes_from(suffix, original, tmp_path):
+    convert(original, tmp_path / f"result{suffix}")
+    checkpoint, _ = import_weights(tmp_path / f"result{suffix}")
+    assert checkpoint.meta["origin"] == {
+        "file": "tsm_segment4.pth.tar",
+        "format": "PyTorch zip",
+        "dialect": "tsm",
+        "sha256": hashlib.sha256(original.read_bytes()).hexdigest(),
+    }
+    assert checkpoint.meta["epoch"] == 7
+    assert checkpoint.spec == ModelSpec("resnet18", 27, 4, width=8, shift=ShiftSpec())
+    assert checkpoint.labels[0] == "Doing other things"
+
+
+def test_an_existing_destination_is_kept_unless_forced(source, tmp_path):
+    destination = tmp_path / "precious.ckpt"
+    destination.write_text("precious")
+    with pytest.raises(CheckpointError, match="exists already; --force"):
+        convert(source, destination)
+    assert destination.read_text() == "precious"
+    convert(source, destination, force=True)
+    assert import_weights(destination)[0].spec == SMALL
+
+
+def test_a_failed_conversion_keeps_an_existing_destination(tmp_path):
+    destination = tmp_path / "precious.ckpt"
+    destination.write_text("precious")
+    (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 half a zip")
+    with pytest.raises(CheckpointError, match="not a whole"):
+        convert(tmp_path / "broken.pth", destination, force=True)
+    assert destination.read_text() == "precious"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["broken.pth", "precious.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "options", "message"),
+    [
+        ("missing/w.ckpt", {}, "folder does not exist"),
+        ("w.onnx", {}, "ends in '.onnx'"),
+        ("w", {}, "give a suffix"),
+        ("w.ckpt", {"framework": "paddle"}, "ends like a mindspore file, but framework is paddle"),
+        ("w.ckpt", {"framework": "jax"}, "'jax' is unknown"),
+        ("w.ckpt", {"backbone": "bn_inception"}, "holds resnet10, not bn_inception"),
+        ("w.ckpt", {"num_segment": 3}, "unknown option 'num_segment'"),
+        ("source.safetensors", {"force": True}, "is in the way"),
+    ],
+)
+def test_impossible_conversions_leave_nothing(destination, options, message, source, tmp_path):
+    with pytest.raises(TrishiftError, match=message):
+        convert(source, tmp_path / destination, **options)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["source.safetensors"]
+
+
+def test_a_missing_source(tmp_path):
+    with pytest.raises(CheckpointError, match="no such file"):
+        convert(tmp_path / "none.pth", tmp_path / "w.ckpt")
+
+
+def test_proof_of_a_conversion(source, tmp_path):
+    conversion = convert(source, tmp_path / "w.pth", framework="pytorch", verify=True)
+    assert [difference.framework for difference in conversion.differences] == ["pytorch"]
+    assert conversion.differences[0].relative <= 1e-6
+    assert "max absolute difference" in str(conversion)
+
+
+def test_a_false_result_is_found_out(source, tmp_path, monkeypatch):
+    """A conversion that mirrors the shift has the right names and shapes, and only running it shows."""
+    from dataclasses import replace
+
+    from trishift.checkpoints import conversion
+
+    def write_mirrored(path, checkpoint):
+        mirrored = replace(checkpoint, spec=replace(SMALL, shift=ShiftSpec(div=4, order="past_first")))
+        save(path, mirrored)
+
+    monkeypatch.setattr(conversion, "write_native", write_mirrored)
+    with pytest.raises(CheckpointError, match="not the same model within"):
+        convert(source, tmp_path / "w.safetensors", framework="pytorch", verify=True)
+
+
+def test_a_backbone_alone_can_be_proven():
+    headless = model_of(ModelSpec("resnet10", 0, 1, width=8))
+    assert not any(name.startswith("head.") for name in headless.tensors)
+    complete = with_classifier(headless)
+    assert {name: array.shape for name, array in complete.tensors.items()} == {
+        info.name: info.shape for info in layout(complete.spec)
+    }
+    assert complete.tensors["head.fc.weight"].sum() == pytest.approx(1)
+
+
+def test_a_missing_framework_is_named(source, tmp_path, monkeypatch):
+    import importlib.util
+
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mindspore" else find_spec(name))
+    with pytest.raises(FrameworkError, match="mindspore is not installed"):
+        convert(source, tmp_path / "w.ckpt", verify=True)
+
+
+def test_segments_of_a_described_model_may_change_where_nothing_depends_on_them(source, tmp_path):
+    assert import_weights(source, num_segments=6)[0].spec.num_segments == 6
+    relations = ModelSpec("resnet10", 4, 3, width=8, head=HeadSpec("multiscale_relation"))
+    save(tmp_path / "trn.safetensors", model_of(relations))
+    assert import_weights(tmp_path / "trn.safetensors", relations="first")[0].spec.head.relations == "first"
+    with pytest.raises(CheckpointError, match="num_segments=6, but the weights say 3"):
+        import_weights(tmp_path / "trn.safetensors", num_segments=6)
+
+
+def test_a_canonical_file_with_missing_tensors_is_refused(tmp_path):
+    checkpoint = model_of(SMALL)
+    del checkpoint.tensors["backbone.bn1.bias"]
+    save(tmp_path / "w.safetensors", checkpoint)
+    with pytest.raises(CheckpointError, match=r"missing backbone\.bn1\.bias"):
+        import_weights(tmp_path / "w.safetensors")
+
+
+def test_inspection(source, original, tmp_path):
+    text = str(inspect_weights(original))
+    assert "PyTorch zip" in text and "temporal-shift-module" in text and "epoch: 7" in text
+    assert "num_segments=4 (from the file's name)" in text and "labels: Doing other things" in text
+    unnamed = original.rename(tmp_path / "unnamed.pth")
+    text = str(inspect_weights(unnamed))
+    assert "temporal-shift-module (TSN, TSM), resnet18; " in text and "say num_segments=" in text
+    save_state(tmp_path / "last.safetensors", model_of(SMALL), TrainingState(0, 0, 0, 1, {"backbone.b": np.ones(2)}))
+    inspection = inspect_weights(tmp_path / "last.safetensors")
+    assert inspection.tensors == len(layout(SMALL)) and "can be resumed" in str(inspection)
+    with pytest.raises(CheckpointError, match="is empty"):
+        (tmp_path / "empty.pth").touch()
+        inspect_weights(tmp_path / "empty.pth")
+
+
+def command(*arguments):
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_scripts_report_and_exit_with_a_status(original, tmp_path):
+    done = command("convert/checkpoint.py", original, tmp_path / "w.ckpt", "--framework", "mindspore")
+    assert done.returncode == 0, done.stderr
+    assert "102 matched, 102 renamed" in done.stdout and "written:" in done.stdout
+    again = command("convert/checkpoint.py", original, tmp_path / "w.ckpt")
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "--force" in again.stderr
+    wrong = command("convert/bn_inception.py", original, tmp_path / "b.ckpt", "--framework", "mindspore")
+    assert wrong.returncode == 1 and "holds resnet18, not bn_inception" in wrong.stderr
+    assert not (tmp_path / "b.ckpt").exists()
+
+
+def test_the_shell_script_wants_both_arguments():
+    done = subprocess.run(["bash", "scripts/convert_bn_inception.sh", "one"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "usage: " in done.stderr

@@ -1,0 +1,332 @@
+"""The grammars of the code bases: any depth, placement, head and prefix is recognised, read and written back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support import originals
+from tests.support.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
+
+from trishift.checkpoints import import_weights
+from trishift.checkpoints.dialects import DIALECTS
+from trishift.checkpoints.writing import foreign_tensors, write_dialect, write_native
+from trishift.errors import CheckpointError
+from trishift.model.architectures import block_names
+from trishift.model.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.tensors import layout
+
+ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
+
+
+def origin(checkpoint):
+    return checkpoint.meta["origin"]["dialect"]
+
+
+def constants(tensors):
+    """The one value that all numbers of each tensor have (see `originals.in_file`)."""
+    return {name: float(array.flat[0]) for name, array in tensors.items()}
+
+
+def without_counters(shapes):
+    return {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
+
+
+# ---- temporal-shift-module
+
+
+@st.composite
+def tsm_files(draw):
+    depth = draw(st.sampled_from([18, 34, 50, 101, 152]))
+    grammar = {
+        "shift": draw(st.sampled_from(["none", "block", "blockres"])),
+        "classes": draw(st.integers(1, 30).filter(lambda n: n != 27)),
+        "channels": draw(st.sampled_from([3, 10, 15])),
+        "non_local": depth == 50 and draw(st.booleans()),
+        "temporal_pool": draw(st.booleans()),
+        "prefix": draw(st.sampled_from(["module.", ""])),
+        "head": draw(st.sampled_from(["new_fc", "base_model.fc"])),
+    }
+    return depth, grammar, 2 * draw(st.integers(1, 8))
+
+
+@settings(max_examples=25)
+@given(tsm_files())
+def test_any_resnet_of_temporal_shift_module(file):
+    depth, grammar, segments = file
+    shapes = tsm_resnet(depth, **grammar)
+    checkpoint = read(shapes, num_segments=segments)
+    assert origin(checkpoint) == "tsm"
+    assert checkpoint.spec == ModelSpec(
+        f"resnet{depth}",
+        grammar["classes"],
+        segments,
+        in_channels=grammar["channels"],
+        width=4,
+        shift=None if grammar["shift"] == "none" else ShiftSpec(placement=grammar["shift"]),
+        non_local=grammar["non_local"],
+        temporal_pool=grammar["temporal_pool"],
+    )
+    assert checkpoint.input.modality == {3: "rgb", 10: "flow", 15: "rgbdiff"}[grammar["channels"]]
+    assert {t.name: t.shape for t in layout(checkpoint.spec)} == {n: a.shape for n, a in checkpoint.tensors.items()}
+
+    stored = in_file(shapes).tensors
+    values = constants({name: stored[name].read() for name in without_counters(shapes)})
+    assert sorted(constants(checkpoint.tensors).values()) == sorted(values.values())
+    back = constants(foreign_tensors(checkpoint, DIALECTS["tsm"]))
+    spelled = {f"module.{n.removeprefix('module.').replace('base_model.fc.', 'new_fc.')}": v for n, v in values.items()}
+    assert back == spelled
+
+
+def test_numbers_of_tensors_of_the_originals():
+    """Counted in the originals: TSM-R50 has 320 tensors, R101 626, with non-local blocks 385."""
+    assert len(tsm_resnet(50, shift="blockres")) == 320
+    assert len(tsm_resnet(101, shift="blockres")) == 626
+    assert len(tsm_resnet(50, shift="blockres", non_local=True)) == 385
+
+
+def test_a_placement_of_its_own_is_kept():
+    shapes = tsm_resnet(18, shift="blockres")
+    first = {name.replace(".net.", ".") if ".layer4." in name else name: shape for name, shape in shapes.items()}
+    placement = tuple(name for name in block_names("resnet18") if not name.startswith("layer4"))
+    assert read(first, num_segments=4).spec.shift == ShiftSpec(placement=placement)
+
+
+def mobilenet(name, change=lambda n: n):
+    return {change(key): tuple(shape) for key, shape in originals.record(name)["keys"]}
+
+
+@pytest.mark.parametrize(
+    ("rename", "family", "spec"),
+    [
+        (lambda n: f"module.{n}", "tsm", ModelSpec("mobilenet_v2", 27, shift=ShiftSpec())),
+        (
+            lambda n: n.replace("new_fc", "base_model.classifier"),
+            "tsm",
+            ModelSpec("mobilenet_v2", 27, shift=ShiftSpec()),
+        ),
+        (lambda n: n.replace(".net.", "."), "tsm", ModelSpec("mobilenet_v2", 27)),
+        (
+            lambda n: re.sub(r"(features\.(?:[1-9]|1[0-7])\.conv)\.", r"\1.net.", n.replace(".net.", ".")),
+            "embedded_tsm",
+            ModelSpec("mobilenet_v2", 27, shift=ShiftSpec(placement=ALL_INVERTED_RESIDUALS)),
+        ),
+        (
+            lambda n: n.replace(".net.", ".").replace("base_model.", "").replace("new_fc", "classifier"),
+            "tsm_online",
+            ModelSpec("mobilenet_v2", 27, shift=ShiftSpec(direction="unidirectional")),
+        ),
+    ],
+)
+def test_the_same_shapes_are_different_mobilenets(rename, family, spec):
+    checkpoint = read(mobilenet("tsm_mobilenetv2_8f", rename), num_segments=8)
+    assert (origin(checkpoint), checkpoint.spec) == (family, spec)
+    assert checkpoint.labels[0] == "Doing other things" and len(checkpoint.labels) == 27
+    names = set(foreign_tensors(checkpoint, DIALECTS[family]))
+    spelled = {
+        name.replace("classifier", "new_fc") if family == "tsm" else name
+        for name in map(rename, mobilenet("tsm_mobilenetv2_8f"))
+    }
+    prefix = "" if family == "tsm_online" else "module."
+    expected = {prefix + name.removeprefix("module.").replace("base_model.new_fc", "new_fc") for name in spelled}
+    assert names == set(without_counters(dict.fromkeys(expected)))
+
+
+def test_m4_is_known_by_its_container():
+    shapes = tsm_resnet(50, shift="blockres", classes=313)
+    folder = "TSM_m4dataset_RGB_resnet50_shift8_blockres_avg_segment8_e120_cos_lsep"
+    checkpoint = read(shapes, f"{folder}/ckpt.best.pth.tar", extras={"best_mAP": 0.63, "epoch": 119})
+    assert origin(checkpoint) == "m4"
+    assert checkpoint.spec.num_segments == 8 and checkpoint.spec.shift == ShiftSpec()
+    assert checkpoint.meta["metrics"] == {"best_mAP": 0.63} and checkpoint.spec.multi_label
+
+
+# ---- TRN, mmaction2, Paddle, MindSpore, ImageNet
+
+
+@settings(max_examples=12)
+@given(st.integers(2, 9), st.booleans(), st.sampled_from([18, 50]))
+def test_relations_tell_the_number_of_segments(segments, multiscale, depth):
+    shapes = {**tsm_resnet(depth, classes=256), **trn_head(segments, 11, multiscale=multiscale)}
+    checkpoint = read(shapes)
+    head = HeadSpec("multiscale_relation" if multiscale else "relation")
+    assert checkpoint.spec == ModelSpec(f"resnet{depth}", 11, segments, width=4, head=head)
+    assert origin(checkpoint) == "trn"
+    assert set(foreign_tensors(checkpoint, DIALECTS["trn"])) == set(without_counters(shapes))
+
+
+@settings(max_examples=15)
+@given(st.sampled_from([50, 101, 152]), st.booleans(), st.sampled_from([4, 8, 16]), st.booleans())
+def test_any_bottleneck_resnet_of_paddle(depth, fluid, segments, shifts):
+    shapes = paddle_resnet(depth, fluid=fluid, width=16)
+    checkpoint = read(shapes, num_segments=segments, shift="blockres" if shifts else "none")
+    assert origin(checkpoint) == ("paddle1" if fluid else "paddlevideo")
+    div = 8 if fluid else segments
+    every = "blockres" if depth == 50 else block_names(f"resnet{depth}")  # the original's rule leaves half of them out
+    shift = ShiftSpec(div=div, order="past_first", placement=every) if shifts else None
+    assert checkpoint.spec == ModelSpec(f"resnet{depth}", 7, segments, width=16, shift=shift)
+    assert checkpoint.tensors["head.fc.weight"].shape == (7, 512)
+    back = foreign_tensors(checkpoint, DIALECTS[origin(checkpoint)])
+    assert {name: array.shape for name, array in back.items()} == shapes
+
+
+def test_unequal_folds_of_paddle_are_refused():
+    with pytest.raises(CheckpointError, match="unequal folds"):
+        read(paddle_resnet(50, fluid=False, width=64), num_segments=7, shift="blockres")
+
+
+def msn_shapes():
+    """Names and shapes in a file of the motion sensitive network, counters left out."""
+    entry = originals.record("msn_resnet50_8f")
+    return without_counters({entry["key_prefix"] + name: tuple(shape) for name, shape in entry["keys"]})
+
+
+def test_files_of_msn_hold_all_that_its_code_asks_for():
+    model = model_of(ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()))
+    assert {name: array.shape for name, array in foreign_tensors(model, DIALECTS["msn"]).items()} == msn_shapes()
+
+
+def test_msn_without_dropout_and_wrapper_and_with_16_segments():
+    shapes = {name.removeprefix("module.").replace("new_fc", "base_model.fc"): s for name, s in msn_shapes().items()}
+    checkpoint = read(shapes, num_segments=16)
+    motion = MotionSpec(stem_share=0.25)
+    assert checkpoint.spec == ModelSpec(num_classes=174, num_segments=16, in_channels=15, motion=motion)
+    assert checkpoint.input == InputSpec()
+    with pytest.raises(CheckpointError, match="8 does not divide num_segments 12"):
+        read(shapes, num_segments=12)
+
+
+def test_paddle_image_classifiers():
+    checkpoint = read({**paddle_resnet(50, fluid=True, classes=1000), "learning_rate": (1,)})
+    assert checkpoint.spec == ModelSpec("resnet50", 1000, 1, width=4)
+    assert constants(checkpoint.tensors)["head.fc.bias"] == len(checkpoint.tensors) - 0.5
+
+
+FAMILIES = [
+    ("tsm", ModelSpec("resnet34", 5, width=4, shift=ShiftSpec(), non_local=True, temporal_pool=True)),
+    ("tsm", ModelSpec("resnet18", 5, width=4, shift=ShiftSpec(placement="block"), non_local=False)),
+    ("embedded_tsm", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec(placement=ALL_INVERTED_RESIDUALS))),
+    ("tsm_online", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec(direction="unidirectional"))),
+    ("msn", ModelSpec("resnet50", 5, width=8, in_channels=15, motion=MotionSpec())),
+    ("msn", ModelSpec("resnet101", 5, 16, width=4, in_channels=15, motion=MotionSpec(stem_share=0.25))),
+    ("trn", ModelSpec("resnet18", 5, 3, width=4, head=HeadSpec("relation"))),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(), non_local=True)),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, non_local=True, non_local_form="gaussian")),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, non_local=True, non_local_form="dot_product")),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(), non_local=True, non_local_form="concatenation")),
+    ("mmaction2", ModelSpec("resnet101", 5, width=4, shift=ShiftSpec())),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(placement="block"), temporal_pool=True)),
+    ("mmaction2", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec())),
+    ("mmaction2", ModelSpec("mobilenet_v2", 5)),
+    ("mmaction2", ModelSpec("resnet50", 5, width=4, head=HeadSpec("multiscale_relation"))),
+    ("paddlevideo", ModelSpec("resnet34", 5, width=4)),
+    ("paddle1", ModelSpec("resnet50", 5, width=16, shift=ShiftSpec(order="past_first"))),
+    (
+        "paddlevideo",
+        ModelSpec("resnet101", 5, width=8, shift=ShiftSpec(order="past_first", placement=block_names("resnet101"))),
+    ),
+    ("mindspore_trn", ModelSpec("bn_inception", 5, 4, head=HeadSpec("multiscale_relation"))),
+    ("mindspore_tsm", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec())),
+    ("mindspore_tsm", ModelSpec("resnet101", 5, width=4, shift=ShiftSpec())),
+    ("mindspore_tsn", ModelSpec("bn_inception", 5, in_channels=10)),
+    ("torchvision", ModelSpec("mobilenet_v2", 1000, 1)),
+    ("torchvision", ModelSpec("resnet152", 1000, 1, width=4)),
+    ("paddle_vision", ModelSpec("resnet18", 1000, 1, width=4)),
+    ("bn_inception", ModelSpec("bn_inception", 1000, 1)),
+]
+
+
+def non_local_shapes(form: str) -> dict[str, tuple[int, ...]]:
+    spec = ModelSpec("resnet50", 5, width=4, non_local=True, non_local_form=form)
+    return {name: array.shape for name, array in foreign_tensors(model_of(spec), DIALECTS["mmaction2"]).items()}
+
+
+@pytest.mark.parametrize("form", ["embedded_gaussian", "dot_product"])
+def test_the_form_of_non_local_blocks_is_told_or_asked_for(form):
+    shapes = non_local_shapes("embedded_gaussian")  # both have the same names
+    words = {"embedded_gaussian": "embedded-gaussian", "dot_product": "dot-product"}
+    name = f"tsm_imagenet-pretrained-r50-nl-{words[form]}_8xb16-1x1x8-50e_kinetics400-rgb"
+    assert read(shapes, name).spec.non_local_form == form
+    assert read(shapes, num_segments=8, non_local_form=form).spec.non_local_form == form
+    with pytest.raises(CheckpointError, match=r"--non-local-form"):
+        read(shapes, num_segments=8)
+    with pytest.raises(CheckpointError, match="the weights allow embedded_gaussian and dot_product"):
+        read(shapes, num_segments=8, non_local_form="gaussian")
+
+
+@pytest.mark.parametrize("form", ["gaussian", "concatenation"])
+def test_layers_tell_the_other_forms_of_non_local_blocks(form):
+    assert read(non_local_shapes(form), num_segments=8).spec.non_local_form == form
+    with pytest.raises(CheckpointError, match=f"the weights say {form}"):
+        read(non_local_shapes(form), num_segments=8, non_local_form="dot_product")
+
+
+def assert_same_tensors(a, b):
+    assert a.tensors.keys() == b.tensors.keys()
+    for name, array in a.tensors.items():
+        assert array.dtype == b.tensors[name].dtype
+        np.testing.assert_array_equal(array, b.tensors[name])
+
+
+@pytest.mark.parametrize(("family", "spec"), FAMILIES, ids=lambda value: getattr(value, "backbone", value))
+def test_original_canonical_native_and_back_bit_by_bit(family, spec, tmp_path):
+    """A file of the family, our file in every framework, and the family's file again: no bit changes."""
+    model = model_of(spec)
+    suffix = {"pytorch": ".pth", "mindspore": ".ckpt", "paddle": ".pdparams"}[DIALECTS[family].framework]
+    original = tmp_path / f"original{suffix}"
+    write_dialect(original, model, family)
+    imported, report = import_weights(original, fallback=spec)
+    assert (origin(imported), imported.spec) == (family, spec)
+    assert report.complete
+    assert_same_tensors(imported, model)
+    for native in (".pth", ".ckpt", ".pdparams", ".safetensors"):
+        write_native(tmp_path / f"native{native}", imported)
+        again, _ = import_weights(tmp_path / f"native{native}")
+        assert_same_tensors(again, imported)
+        assert (again.spec, again.input, again.labels, again.meta) == (
+            imported.spec, imported.input, imported.labels, imported.meta
+        )  # fmt: skip
+    write_dialect(tmp_path / f"back{suffix}", again, family)
+    assert_same_tensors(import_weights(tmp_path / f"back{suffix}", fallback=spec)[0], model)
+
+
+def test_folders_of_paddle_1(tmp_path):
+    model = model_of(ModelSpec("resnet50", 5, width=16, shift=ShiftSpec(order="past_first")))
+    write_dialect(tmp_path / "TSM_epoch3", model, "paddle1")
+    (tmp_path / "TSM_epoch3" / "__model__").write_bytes(b"program")
+    assert (tmp_path / "TSM_epoch3" / "res2a_branch2a_weights").is_file()
+    checkpoint, report = import_weights(tmp_path / "TSM_epoch3", num_segments=8)  # TSM: the folder's name
+    assert checkpoint.spec == model.spec
+    assert report.dropped == {"__model__": "a program, not a variable"}
+    assert_same_tensors(checkpoint, model)
+
+
+def test_batch_norms_of_caffe_may_be_matrices():
+    shapes = {t.name.removeprefix("backbone."): t.shape for t in layout(ModelSpec("bn_inception"))}
+    shapes = {name: (1, *shape) if "_bn." in name else shape for name, shape in shapes.items()}
+    shapes |= {"fc.weight": (1000, 1024), "fc.bias": (1000,)}
+    checkpoint = read(shapes)
+    assert origin(checkpoint) == "bn_inception"
+    assert checkpoint.spec == ModelSpec("bn_inception", 1000, 1)
+    assert checkpoint.input == CAFFE_INPUT
+    assert checkpoint.tensors["backbone.conv1_7x7_s2_bn.weight"].shape == (64,)
+
+
+def test_a_backbone_alone():
+    shapes = {t.name.removeprefix("backbone."): t.shape for t in layout(ModelSpec("resnet18", width=4))}
+    checkpoint = read(shapes)
+    assert checkpoint.spec == ModelSpec("resnet18", 0, 1, width=4)
+
+
+def test_flow_of_bn_inception_expects_flow():
+    shapes = {
+        f"base_model.{t.name.removeprefix('backbone.')}": t.shape
+        for t in layout(ModelSpec("bn_inception", in_channels=10))
+    }
+    shapes |= {"new_fc.weight": (101, 1024), "new_fc.bias": (101,)}
+    checkpoint = read(shapes, num_segments=3, shift="none")
+    assert checkpoint.input == replace(CAFFE_INPUT, modality="flow", mean=(128.0,) * 2, std=(1.0,) * 2)

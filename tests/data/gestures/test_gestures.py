@@ -1,0 +1,165 @@
+"""The built-in gestures: real clips whose classes differ in time only, made the same way every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trishift.data.gestures import CLASSES, GestureSet, make_gestures, write_preview
+from trishift.data.gestures.drawing import _place, draw_hand
+from trishift.data.gestures.motion import ANGLE, HEIGHT, PAIRS, STILL, X, Y, stillness, trajectory
+from trishift.data.gestures.scenes import Hand, draw_motion
+from trishift.data.lists import read_labels, read_list
+from trishift.data.sources import open_clip
+from trishift.data.video import probe
+from trishift.errors import DataError
+
+SMALL = {"train": 36, "val": 18, "size": 32}
+
+
+@pytest.fixture(scope="module")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> GestureSet:
+    return make_gestures(tmp_path_factory.mktemp("gestures") / "set", **SMALL)
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    files = sorted(directory.rglob("*.*"))
+    return {str(f.relative_to(directory)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def _frames(path: Path) -> np.ndarray:
+    with open_clip(path) as source:
+        return source.read(range(source.num_frames))
+
+
+def test_lists_name_every_clip_with_its_frames_and_classes_are_balanced(gestures: GestureSet) -> None:
+    assert read_labels(gestures.labels) == CLASSES
+    for path, clips in ((gestures.train_list, 36), (gestures.val_list, 18)):
+        records = read_list(path, num_classes=9)
+        assert {record.path for record in records} == set((path.parent / path.stem).iterdir())
+        assert np.bincount([record.labels[0] for record in records]).tolist() == [clips // 9] * 9
+        for record in records:
+            assert len(_frames(record.path)) == record.num_frames
+            assert CLASSES[record.labels[0]].lower().replace(" ", "_") in record.path.name
+
+
+def test_two_hands_make_one_or_two_labels_and_twins_the_opposite_ones(tmp_path: Path) -> None:
+    made = make_gestures(tmp_path, train=72, val=72, size=32, hands=2)
+    labels = read_labels(made.labels)
+    assert labels == tuple(name for name in CLASSES if name != STILL)
+    opposite = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
+    for path in (made.train_list, made.val_list):
+        records = read_list(path, num_classes=8)
+        seen = Counter(record.labels for record in records)
+        assert set(seen.values()) == {2} and len(seen) == 36  # every pair of gestures, and each by itself
+        frames = {record.path: _frames(record.path) for record in records}
+        for first, second in zip(records[::2], records[1::2], strict=True):
+            np.testing.assert_array_equal(frames[first.path], frames[second.path][::-1])
+            names = [{labels[number] for number in record.labels} for record in (first, second)]
+            assert {opposite[name] for name in names[0]} == names[1]
+
+
+def test_two_hands_move_side_by_side() -> None:
+    for seed in range(20):
+        hands = draw_motion((Hand(0), Hand(len(PAIRS))), np.random.default_rng(seed))
+        assert len(hands[0]) == len(hands[1])
+        assert abs(hands[0][:, X].mean() - hands[1][:, X].mean()) > 0.1
+        assert hands[0][-1, X] - hands[0][0, X] < -0.2 < hands[1][-1, X] - hands[1][0, X]  # swipes left; rests
+
+
+def test_clips_are_h264(gestures: GestureSet) -> None:
+    info = probe(read_list(gestures.val_list)[0].path)
+    assert (info.codec, info.width, info.height, info.fps) == ("h264", 32, 32, 12)
+
+
+def test_a_clip_of_one_class_backwards_is_exactly_a_clip_of_the_other(gestures: GestureSet) -> None:
+    for split in (gestures.train_list, gestures.val_list):
+        folder = split.parent / split.stem
+        for pair in PAIRS:
+            first, second = (sorted(folder.glob(f"{name.lower().replace(' ', '_')}_*")) for name in pair)
+            assert len(first) == len(second) > 0
+            for forward, backward in zip(first, second, strict=True):
+                np.testing.assert_array_equal(_frames(forward), _frames(backward)[::-1])
+
+
+def test_no_clip_of_validation_is_in_training(gestures: GestureSet) -> None:
+    hashes = list(_hashes(gestures.labels.parent).values())
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_clips_depend_on_the_seed_and_not_on_the_workers(gestures: GestureSet, tmp_path: Path) -> None:
+    same = make_gestures(tmp_path / "same", **SMALL, workers=1)
+    other = make_gestures(tmp_path / "other", **SMALL, seed=1)
+    assert _hashes(same.labels.parent) == _hashes(gestures.labels.parent)
+    assert _hashes(other.labels.parent) != _hashes(gestures.labels.parent)
+
+
+def test_a_finished_set_is_kept_and_an_unfinished_one_made_anew(tmp_path: Path) -> None:
+    settings = {"train": 18, "val": 18, "size": 32}
+    made = make_gestures(tmp_path, **settings)
+    clip = next((tmp_path / "train").iterdir())
+    clip.write_bytes(b"touched")
+    make_gestures(tmp_path, **settings)
+    assert clip.read_bytes() == b"touched"
+    manifest = tmp_path / "gestures.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "complete": False}))
+    make_gestures(tmp_path, **settings)
+    assert clip.read_bytes() != b"touched"
+    make_gestures(tmp_path, **{**settings, "train": 36})
+    assert len(read_list(made.train_list)) == len(list((tmp_path / "train").iterdir())) == 36
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "train" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("three years of work")
+    with pytest.raises(DataError, match="not empty"):
+        make_gestures(tmp_path, **SMALL)
+    assert precious.read_text() == "three years of work"
+
+
+@pytest.mark.parametrize("wrong", [{"train": 20}, {"val": 9}, {"size": 33}, {"size": 16}, {"hands": 2, "train": 36}])
+def test_impossible_numbers_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(DataError, match=list(wrong)[-1]):
+        make_gestures(tmp_path, **{**SMALL, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("pair", "column", "direction"),
+    [
+        ("Swiping Left", X, -1),
+        ("Swiping Down", Y, 1),
+        ("Zooming Out With Full Hand", HEIGHT, -1),
+        ("Turning Hand Clockwise", ANGLE, 1),
+    ],
+)
+def test_motions_go_where_their_names_say(pair: str, column: int, direction: int) -> None:
+    number = [names[0] for names in PAIRS].index(pair)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        moved = np.subtract(*trajectory(number, rng)[[-1, 0]])
+        rested = np.subtract(*stillness(rng)[[-1, 0]])
+        assert moved[column] * direction > 3 * abs(rested[column])
+    assert STILL in CLASSES
+
+
+def test_positive_angles_turn_clockwise() -> None:
+    hand = draw_hand(np.random.default_rng(0))
+    turned = _place([hand], np.array([0.0, 0.0, 1.0, np.pi / 2]), hand.height)
+    expected = np.asarray(hand.transpose(Image.Transpose.ROTATE_270), np.int16)  # 270 counter-clockwise
+    assert np.abs(np.asarray(turned, np.int16) - expected).mean() < 1
+
+
+def test_preview_shows_every_class(gestures: GestureSet, tmp_path: Path) -> None:
+    write_preview(gestures, tmp_path / "sheet.png")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    rows = [sheet[4 + 100 * row : 100 + 100 * row, 230:] for row in range(9)]
+    assert all(row.std() > 5 for row in rows)
+    assert all((sheet[4 + 100 * row : 100 + 100 * row, :230] < 100).any() for row in range(9))  # the name
+    assert len(sheet) == 9 * 100 + 4

@@ -1,0 +1,172 @@
+"""Unpacking what is downloaded: every archive form, damage, resuming, and archives that must not be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.support.downloads import parts, tar_bytes, write_parts, write_zip
+
+from trishift.data.prepare.unpacking import require_complete, unpack
+from trishift.errors import DataError
+
+FILES = {f"20bn-jester-v1/{clip}/{n:05d}.jpg": os.urandom(9000) for clip in (7, 34) for n in (1, 2, 3)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "unpacked.json")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("form", ["bare", "zipped", "misnamed"])
+def test_parts_unpack_as_one_archive(tmp_path: Path, form: str) -> None:
+    paths = write_parts(tmp_path / "in", form, tar_bytes(FILES))
+    before = [path.read_bytes() for path in paths]
+    assert unpack(tmp_path / "in", tmp_path / "out") == {}
+    assert contents(tmp_path / "out") == FILES
+    assert [path.read_bytes() for path in paths] == before
+    assert json.loads((tmp_path / "out" / "unpacked.json").read_text())["20bn-jester-v1-??"]["files"] == len(FILES)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".tar", "w"), (".tar.gz", "w:gz"), (".tgz", "w:gz")])
+def test_tars_and_zips_unpack_into_the_folder_they_are_for(tmp_path: Path, suffix: str, mode: str) -> None:
+    (tmp_path / "in" / "train").mkdir(parents=True)
+    (tmp_path / "in" / "train" / f"part_0{suffix}").write_bytes(tar_bytes({"a.mp4": b"a"}, mode))
+    write_zip(tmp_path / "in" / "val" / "part_0.zip", {"b.mp4": b"b"})
+    assert unpack(tmp_path / "in", tmp_path / "out") == {}
+    assert contents(tmp_path / "out") == {"train/a.mp4": b"a", "val/b.mp4": b"b"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"), [(1, "part 01 is missing"), (2, "damaged or incomplete in 20bn-jester-v1-01")]
+)
+def test_a_missing_part_is_named_and_filled_in_later(tmp_path: Path, lost: int, message: str) -> None:
+    paths = write_parts(tmp_path / "in", "bare", tar_bytes(FILES))
+    piece = paths[lost].read_bytes()
+    paths[lost].unlink()
+    problems = unpack(tmp_path / "in", tmp_path / "out")
+    assert len(problems) == 1 and message in problems["20bn-jester-v1-??"]
+    with pytest.raises(DataError, match=r"--incomplete"):
+        require_complete(problems, incomplete=False)
+    paths[lost].write_bytes(piece)
+    assert unpack(tmp_path / "in", tmp_path / "out") == {}
+    assert contents(tmp_path / "out") == FILES
+
+
+def test_the_damaged_part_is_found_by_its_md5_sum(tmp_path: Path) -> None:
+    data = tar_bytes(FILES)
+    paths = write_parts(tmp_path / "in", "zipped", data)
+    good = paths[1].read_bytes()
+    piece = bytearray(parts(data)[1])
+    piece[50] ^= 1
+    sums = hashlib.md5(parts(data)[1]).hexdigest().encode()
+    write_zip(
+        tmp_path / "in" / "20bn-jester-v1-01.zip", {"20bn-jester-v1-01": bytes(piece), "20bn-jester-v1-01.md5": sums}
+    )
+    problem = unpack(tmp_path / "in", tmp_path / "out")["20bn-jester-v1-??"]
+    assert "20bn-jester-v1-01" in problem and "\n" not in problem
+    paths[1].write_bytes(good)
+    assert unpack(tmp_path / "in", tmp_path / "out") == {}
+    assert contents(tmp_path / "out") == FILES  # also those files that the damage had changed
+
+
+@pytest.mark.parametrize("kept", [3 * 9728, 3 * 9728 + 512, 31000, 50000])  # a member takes 9728 bytes
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_cut_tar_gives_its_whole_files_and_is_reported(tmp_path: Path, mode: str, kept: int) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / ("clips.tar" if mode == "w" else "clips.tar.gz")
+    data = tar_bytes(FILES, mode)
+    path.write_bytes(data[:kept])
+    problems = unpack(tmp_path / "in", tmp_path / "out")
+    assert "damaged or incomplete" in problems[path.name] and "\n" not in problems[path.name]
+    found = contents(tmp_path / "out")
+    assert found and found.items() <= FILES.items()
+    path.write_bytes(data)
+    assert unpack(tmp_path / "in", tmp_path / "out") == {}
+    assert contents(tmp_path / "out") == FILES
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_check_sums_after_the_last_file_are_compared(tmp_path: Path, damage: str) -> None:
+    data = bytearray(tar_bytes(FILES))
+    data[-6] ^= 1 if damage == "flip" else 0  # in the check sum
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "clips.tgz").write_bytes(data if damage == "flip" else data[:-2])
+    assert "6 files could be read" in unpack(tmp_path / "in", tmp_path / "out")["clips.tgz"]
+
+
+def test_a_broken_member_of_a_zip_costs_only_itself(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "in" / "videos.zip", {f"{n}.mp4": bytes([n]) * 300 for n in range(5)})
+    path.write_bytes(path.read_bytes().replace(bytes([3]) * 300, bytes([9]) * 300))
+    problem = unpack(tmp_path / "in", tmp_path / "out")["videos.zip"]
+    assert "1 of 5 files" in problem and "3.mp4" in problem
+    assert set(contents(tmp_path / "out")) == {"0.mp4", "1.mp4", "2.mp4", "4.mp4"}
+
+
+def test_a_cut_zip_is_reported_and_other_archives_still_unpack(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "in" / "a.zip", FILES)
+    path.write_bytes(path.read_bytes()[:-100])
+    write_zip(tmp_path / "in" / "b.zip", {"b.txt": b"b"})
+    (tmp_path / "in" / "._b.zip").write_bytes(b"what macOS leaves beside files")
+    assert "complete zip" in unpack(tmp_path / "in", tmp_path / "out").pop("a.zip")
+    assert contents(tmp_path / "out") == {"b.txt": b"b"}
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:\\evil.txt"])
+@pytest.mark.parametrize("form", ["tar.gz", "zip"])
+def test_paths_that_lead_outside_are_refused(tmp_path: Path, form: str, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    if form == "zip":
+        write_zip(tmp_path / "in" / "bad.zip", {name: b"evil"})
+    else:
+        (tmp_path / "in" / "bad.tar.gz").write_bytes(tar_bytes({name: b"evil"}))
+    with pytest.raises(DataError, match="outside"):
+        unpack(tmp_path / "in", tmp_path / "out" / "deep")
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_links_in_tars_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with tarfile.open(tmp_path / "in" / "links.tar.gz", "w:gz") as tar:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        tar.addfile(link)
+    with pytest.raises(DataError, match="link"):
+        unpack(tmp_path / "in", tmp_path / "out")
+
+
+def test_what_is_unpacked_is_not_unpacked_again_and_half_files_are_replaced(tmp_path: Path) -> None:
+    write_zip(tmp_path / "in" / "a.zip", {"x/1.txt": b"one", "x/2.txt": b"two"})
+    half = tmp_path / "out" / "x" / "1.txt"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"o")
+    unpack(tmp_path / "in", tmp_path / "out")
+    assert half.read_bytes() == b"one"
+    half.unlink()  # somebody needs the space: what is noted as unpacked stays as it is
+    unpack(tmp_path / "in", tmp_path / "out")
+    assert not half.exists()
+    write_zip(tmp_path / "in" / "a.zip", {"x/1.txt": b"new one", "x/2.txt": b"two"})
+    unpack(tmp_path / "in", tmp_path / "out")
+    assert half.read_bytes() == b"new one"
+
+
+def test_rars_use_an_installed_program_or_say_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for unrar, which is not free software: it unpacks tars that are called rar."""
+    inner = tar_bytes({"wave/a.avi": b"a", "wave/b.avi": b"b"}, "w")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "hmdb51_org.rar").write_bytes(tar_bytes({"wave.rar": inner}, "w"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(DataError, match="install unrar"):
+        unpack(tmp_path / "in", tmp_path / "out")
+    tool = tmp_path / "bin" / "unrar"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\nPATH=/usr/bin:/bin exec tar -x -f "$5" -C "$6"\n')
+    tool.chmod(0o755)
+    assert unpack(tmp_path / "in", tmp_path / "out") == {}
+    assert contents(tmp_path / "out") == {"wave/a.avi": b"a", "wave/b.avi": b"b"}
+    (tmp_path / "in" / "cut.rar").write_bytes(b"nothing")
+    assert "unrar cannot unpack" in unpack(tmp_path / "in", tmp_path / "out")["cut.rar"]

@@ -1,0 +1,203 @@
+"""Clips as samples: shapes, seeds, targets, unreadable files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trishift.data import transforms
+from trishift.data.dataset import ClipDataset, DataSpec, open_datasets, open_test_set, prediction_set
+from trishift.data.gestures import CLASSES, make_gestures
+from trishift.data.lists import VideoRecord, read_list
+from trishift.data.protocol import PROTOCOLS, Protocol, named_protocol
+from trishift.data.sampling import SamplingSpec, uniform_test
+from trishift.data.sources import open_clip
+from trishift.errors import DataError, RecipeError
+from trishift.model.spec import InputSpec, ModelSpec, MotionSpec
+
+MODEL = ModelSpec(backbone="resnet10", num_classes=9, num_segments=4, width=8)
+INPUT = InputSpec(resize=32, crop=24)
+NO_FLIP = transforms.AugmentationSpec(flip="none")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gestures")
+    make_gestures(folder, train=18, val=18, size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(folder: Path) -> list[VideoRecord]:
+    return read_list(folder / "train.txt")
+
+
+def dataset(
+    records: list[VideoRecord], protocol: Protocol | None = None, model: ModelSpec = MODEL, **data: object
+) -> ClipDataset:
+    return ClipDataset(records, CLASSES, DataSpec(**{"augmentation": NO_FLIP, **data}), INPUT, model, protocol)
+
+
+def broken(records: list[VideoRecord], tmp_path: Path, *places: int) -> list[VideoRecord]:
+    """The records with files of nonsense in some places."""
+    (tmp_path / "broken.mp4").write_bytes(b"nonsense")
+    return [replace(r, path=tmp_path / "broken.mp4") if i in places else r for i, r in enumerate(records)]
+
+
+def test_training_samples_are_one_view_that_depends_on_epoch_and_index(records: list[VideoRecord]) -> None:
+    first, again = dataset(records), dataset(records)
+    sample = first.load(3, epoch=1)
+    assert sample.clips.shape == first.clip_shape == (1, 4, 3, 24, 24)
+    assert sample.clips.dtype == np.float32
+    assert sample.target == records[3].labels[0]
+    again.load(5, epoch=1)
+    np.testing.assert_array_equal(sample.clips, again.load(3, epoch=1).clips)
+    assert not np.array_equal(sample.clips, first.load(3, epoch=2).clips)
+
+
+@pytest.mark.parametrize("protocol", [Protocol(), *PROTOCOLS.values()], ids=str)
+def test_test_samples_hold_the_views_of_the_protocol(records: list[VideoRecord], protocol: Protocol) -> None:
+    data = dataset(records, protocol)
+    clips = data.load(0).clips
+    side = 32 if protocol.full_resolution else 24
+    assert clips.shape == data.clip_shape == (protocol.num_views, 4, 3, side, side)
+
+
+def test_views_are_the_crops_of_each_clip(records: list[VideoRecord]) -> None:
+    protocol = Protocol(SamplingSpec("twice"), "five")
+    views = dataset(records, protocol).load(0).clips.reshape(5, 2, 4, 3, 24, 24)
+    with open_clip(records[0].path) as source:
+        frames = source.read(uniform_test(source.num_frames, 4)[0])
+    np.testing.assert_array_equal(views[:, 0], transforms.test_views(frames, INPUT, "five"))
+
+
+WINDOWS = ModelSpec("resnet50", 9, 4, in_channels=15, width=8, motion=MotionSpec(window=None))
+
+
+def test_segments_of_msn_are_five_consecutive_frames_of_normalised_pixels(records: list[VideoRecord]) -> None:
+    clip = dataset(records, Protocol(), WINDOWS).load(0).clips
+    with open_clip(records[0].path) as source:
+        frames = source.read(uniform_test(source.num_frames, 4, length=5)[0])
+    expected = transforms.test_views(frames, INPUT).reshape(1, 4, 5, 3, 24, 24)
+    np.testing.assert_array_equal(clip.reshape(expected.shape), expected)
+    assert dataset(records, None, WINDOWS).load(0).clips.shape == (1, 4, 15, 24, 24)
+
+
+def test_thirty_views_are_seeded_draws_of_ten_clips(records: list[VideoRecord]) -> None:
+    views = dataset(records, named_protocol("thirty"), WINDOWS).load(0).clips
+    again = dataset(records, named_protocol("thirty"), WINDOWS).load(0).clips
+    np.testing.assert_array_equal(views, again)
+    assert views.shape == (30, 4, 15, 32, 32)
+    clips = views.reshape(3, 10, -1)
+    assert len({clip.tobytes() for clip in clips[0]}) > 5
+
+
+def test_cache_changes_nothing(records: list[VideoRecord]) -> None:
+    plain, cached = dataset(records), dataset(records, cache=True)
+    for epoch in range(2):
+        np.testing.assert_array_equal(plain.load(2, epoch).clips, cached.load(2, epoch).clips)
+    np.testing.assert_array_equal(
+        dataset(records, Protocol()).load(2).clips, dataset(records, Protocol(), cache=True).load(2).clips
+    )
+
+
+def test_extracted_frames_give_what_the_video_gives(records: list[VideoRecord], tmp_path: Path) -> None:
+    with open_clip(records[0].path) as source:
+        for number, frame in enumerate(source.read(range(source.num_frames)), 1):
+            Image.fromarray(frame).save(tmp_path / f"frame_{number:04d}.png")
+    extracted = [replace(records[0], path=tmp_path)]
+    for protocol in (None, Protocol()):
+        video, frames = dataset(records, protocol), dataset(extracted, protocol, template="frame_{:04d}.png")
+        np.testing.assert_array_equal(video.load(0, 1).clips, frames.load(0, 1).clips)
+
+
+def test_mirrored_clips_get_the_mirrored_label(records: list[VideoRecord]) -> None:
+    index = next(i for i, r in enumerate(records) if CLASSES[r.labels[0]] == "Swiping Left")
+    plain = dataset(records)
+    swapping = dataset(records, augmentation=transforms.AugmentationSpec(flip="swap_labels"))
+    seen = set()
+    for epoch in range(12):
+        sample, original = swapping.load(index, epoch), plain.load(index, epoch).clips
+        flipped = CLASSES[int(sample.target)] == "Swiping Right"
+        np.testing.assert_array_equal(sample.clips, original[..., ::-1] if flipped else original)
+        seen.add(CLASSES[int(sample.target)])
+    assert seen == {"Swiping Left", "Swiping Right"}
+
+
+def test_several_labels_become_zeros_and_ones(records: list[VideoRecord]) -> None:
+    both = [replace(records[0], labels=(1, 4)), *records[1:-1], replace(records[-1], labels=())]
+    data = dataset(both, model=replace(MODEL, multi_label=True))
+    assert data.multi_label and data.target(0).tolist() == [0, 1, 0, 0, 1, 0, 0, 0, 0]
+    assert data.load(0).target.dtype == np.float32
+    assert data.target(1).sum() == 1 and data.padding.target.tolist() == [0] * 9
+    assert data.target(len(both) - 1).tolist() == [0] * 9 and data.num_unlabelled == 1
+    assert data.class_counts().sum() == len(both) and not dataset(records).multi_label
+
+
+def test_an_unreadable_training_clip_ends_the_run_by_default(records: list[VideoRecord], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"broken\.mp4.*on_error=skip"):
+        dataset(broken(records, tmp_path, 2)).load(2)
+
+
+def test_an_unreadable_training_clip_can_be_replaced_and_is_listed(records: list[VideoRecord], tmp_path: Path) -> None:
+    data = dataset(broken(records, tmp_path, 2, 3), on_error="skip")
+    sample = data.load(2)
+    assert sample.valid and sample.clips.any()
+    name, _ = data.misses()[0]
+    assert name == str(tmp_path / "broken.mp4")
+    np.testing.assert_array_equal(sample.clips, data.load(2).clips)
+    np.testing.assert_array_equal(data.load(4).clips, dataset(records).load(4).clips)
+
+
+def test_a_list_without_a_readable_clip_ends_the_run(records: list[VideoRecord], tmp_path: Path) -> None:
+    data = dataset(broken(records, tmp_path, *range(len(records))), on_error="skip")
+    with pytest.raises(DataError, match="in a row"):
+        data.load(0)
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip"])
+def test_a_test_never_replaces_a_clip(records: list[VideoRecord], tmp_path: Path, policy: str) -> None:
+    data = dataset(broken(records, tmp_path, 2), Protocol(), on_error=policy)
+    sample = data.load(2)
+    assert not sample.valid and not sample.clips.any()
+    assert sample.clips.shape == data.clip_shape and sample.target == records[2].labels[0]
+    [(name, reason)] = data.misses()
+    assert name == str(tmp_path / "broken.mp4") and name in reason
+
+
+def test_paths_of_a_recipe_start_at_its_root(folder: Path, tmp_path: Path) -> None:
+    spec = DataSpec(root=str(folder), train_list="train.txt", val_list="val.txt", labels="labels.txt")
+    train, val = open_datasets(spec, INPUT, MODEL, Protocol())
+    assert (len(train), len(val), train.labels) == (18, 18, CLASSES)
+    assert train.protocol is None and val.protocol == Protocol()
+    (tmp_path / "lists").mkdir()
+    for name in ("train.txt", "val.txt"):
+        (tmp_path / "lists" / name).write_text((folder / name).read_text())
+    elsewhere = DataSpec(str(tmp_path / "lists"), str(folder), "train.txt", "val.txt")
+    test = open_test_set(elsewhere, INPUT, MODEL, Protocol())
+    assert test.labels == tuple("012345678")
+    np.testing.assert_array_equal(test.load(0).clips, val.load(0).clips)
+
+
+def test_recipes_without_lists_are_explained(folder: Path) -> None:
+    with pytest.raises(RecipeError, match=r"data\.train_list"):
+        open_datasets(DataSpec(), INPUT, MODEL, Protocol())
+    with pytest.raises(DataError, match=r"nowhere\.txt"):
+        open_test_set(DataSpec(root=str(folder), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
+
+
+def test_what_to_predict_has_no_labels(records: list[VideoRecord]) -> None:
+    data = prediction_set([records[0].path], INPUT, MODEL, Protocol())
+    assert data.target(0) == -1 and data.num_classes == 9
+    np.testing.assert_array_equal(data.load(0).clips, dataset(records, Protocol()).load(0).clips)
+
+
+def test_named_protocols_describe_themselves() -> None:
+    assert str(named_protocol("dense")) == "10 dense clips x 3 crops, full resolution"
+    assert named_protocol("twice").num_views == 6
+    with pytest.raises(RecipeError, match="center"):
+        named_protocol("centre")

@@ -1,0 +1,274 @@
+"""Optical flow: the originals' files, what is computed from videos, extraction, and models that see motion."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from tests.support.encoded_clips import encode
+
+import trishift
+from trishift.backends import open_session
+from trishift.backends.contract import Execution
+from trishift.cli import main
+from trishift.data.dataset import ClipDataset, DataSpec
+from trishift.data.flow import FlowFolder, VideoFlow, as_picture, flow_pictures
+from trishift.data.gestures import make_gestures
+from trishift.data.lists import VideoRecord, read_list
+from trishift.data.prepare.flow import FlowOptions, prepare_flow
+from trishift.data.protocol import PROTOCOLS, Protocol
+from trishift.data.sources import open_flow
+from trishift.data.transforms import AugmentationSpec
+from trishift.errors import DataError, FrameworkError, RecipeError
+from trishift.model.spec import Modality, ModelSpec, default_input
+from trishift.recipe import load_recipe
+from trishift.training.run import adapt_stem
+
+FLOW = ModelSpec("resnet10", 9, num_segments=4, in_channels=10, width=8)
+DIFFERENCES = ModelSpec("resnet10", 9, num_segments=4, in_channels=15, width=8)
+
+
+def texture(size: int = 64) -> np.ndarray:
+    """(size, size, 3) uint8 with structure everywhere."""
+    noise = np.random.default_rng(0).random((size, size)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    return np.repeat(cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def write_flow(folder: Path, name: str, steps: int = 6, colours: bool = False) -> np.ndarray:
+    """Flow pictures without loss of one colour each: (steps, 8, 8, 2)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flow = np.random.default_rng(1).integers(256, size=(steps, 1, 1, 2), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    for step, picture in enumerate(flow, 1):
+        if colours:
+            both = np.concatenate([picture, np.zeros_like(picture[..., :1])], axis=-1)
+            Image.fromarray(both).save(folder / name.format(step))
+        else:
+            for axis, direction in enumerate("xy"):
+                Image.fromarray(picture[..., axis]).save(folder / name.format(direction, step))
+    return flow
+
+
+def test_motion_in_pixels_becomes_eight_bits() -> None:
+    flow = np.array([[-30, -20, -5, 0, 5, 20, 30]], np.float32)
+    assert as_picture(flow).tolist() == [[0, 0, 96, 128, 159, 255, 255]]
+
+
+def test_flow_points_where_things_move() -> None:
+    frame = texture()
+    moved = np.roll(np.roll(frame, 3, axis=1), -2, axis=0)  # right and up
+    (picture,) = flow_pictures([frame, moved], Path("clip"))
+    x, y = np.median(picture[8:-8, 8:-8], axis=(0, 1))
+    assert (x, y) == (round(127.5 + 3 * 6.375), round(127.5 - 2 * 6.375))
+
+
+@pytest.mark.parametrize(
+    ("clip", "name", "template", "colours"),
+    [
+        ("v_Archery_g01", "flow_{}_{:05d}.png", "flow_{}_{:05d}.png", False),  # UCF101, HMDB51
+        ("000007", "000007-{}_{:05d}.png", "{:06d}-{}_{:05d}.png", False),  # Something-Something V1
+        ("someone", "flow_xyz_{:05d}.png", "flow_xyz_{:05d}.png", True),  # TRN on Moments
+        ("1234", "{:06d}.png", "{:06d}.png", True),  # Something-Something V2
+    ],
+)
+def test_the_originals_files_are_read(tmp_path: Path, clip: str, name: str, template: str, colours: bool) -> None:
+    flow = write_flow(tmp_path / clip, name, colours=colours)
+    Image.fromarray(texture(8)).save(tmp_path / clip / "img_00001.jpg")  # frames may lie beside
+    path = tmp_path / clip.lstrip("0")
+    for given in (template, None) if name.startswith(("flow", "0")) else (template,):
+        with open_flow(path, template=given) as source:
+            assert source.num_frames == 6
+            np.testing.assert_array_equal(source.read([5, 0, 0]), flow[[5, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("removed", "message"),
+    [
+        (["flow_y_00006.png"], "flow without its pair: 6 called .* and 5 called flow_y"),
+        ([f"flow_y_{step:05d}.png" for step in range(1, 7)], "no file is called like 'flow_y"),
+        (["flow_x_00003.png"], "flow_x_00003.png and 0 more frames are missing"),
+    ],
+)
+def test_incomplete_flow_is_an_error(tmp_path: Path, removed: list[str], message: str) -> None:
+    write_flow(tmp_path, "flow_{}_{:05d}.png")
+    for name in removed:
+        (tmp_path / name).unlink()
+    with pytest.raises(DataError, match=message):
+        open_flow(tmp_path)
+
+
+def test_folders_that_are_no_flow_are_errors(tmp_path: Path) -> None:
+    write_flow(tmp_path / "flow", "flow_{}_{:05d}.png")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "flow/flow_y_00002.png")
+    with pytest.raises(DataError, match="x and y differ in size"), open_flow(tmp_path / "flow") as source:
+        source.read([1])
+    with pytest.raises(DataError, match="does not fit folder 'flow'"):
+        open_flow(tmp_path / "flow", template="{:06d}-{}_{:05d}.png")
+    (tmp_path / "frames").mkdir()
+    Image.fromarray(texture(8)).save(tmp_path / "frames/img_00001.jpg")
+    with pytest.raises(DataError, match=r"holds no flow pictures.*prepare flow"):
+        open_flow(tmp_path / "frames")
+
+
+def test_videos_without_motion_are_errors(tmp_path: Path) -> None:
+    encode(tmp_path / "one.mp4", "libx264", num_frames=1)
+    with pytest.raises(DataError, match="a single frame"):
+        open_flow(tmp_path / "one.mp4")
+    with pytest.raises(DataError, match="8 x 8 pixels are too small"):
+        list(flow_pictures([texture(8)] * 2, Path("clip")))
+
+
+def test_what_is_not_installed_is_named() -> None:
+    if hasattr(cv2, "optflow"):
+        pytest.skip("OpenCV has its contributed part")
+    with pytest.raises(FrameworkError, match="opencv-contrib"):
+        list(flow_pictures([texture()] * 2, Path("clip"), "tvl1"))
+
+
+@pytest.fixture(scope="module")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("flow")
+    make_gestures(folder, train=18, val=18, size=48, workers=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extracted(gestures: Path) -> Path:
+    (gestures / "val_and_broken.txt").write_text((gestures / "val.txt").read_text() + "val/broken.mp4 9 0\n")
+    (gestures / "val/broken.mp4").write_bytes(b"nonsense")
+    lists = [str(gestures / name) for name in ("train.txt", "val_and_broken.txt")]
+    with pytest.raises(SystemExit) as stop:
+        main(["prepare", "flow", *lists, "--output", str(gestures / "flow"), "--workers", "2"])
+    assert not stop.value.code
+    return gestures / "flow"
+
+
+def test_extracted_flow_is_the_computed_one(gestures: Path, extracted: Path) -> None:
+    clips, flows = read_list(gestures / "train.txt"), read_list(extracted / "train.txt")
+    for clip, flow in zip(clips[::6], flows[::6], strict=True):
+        assert flow.path == extracted / "train" / clip.path.stem
+        assert (flow.labels, flow.num_frames) == (clip.labels, (clip.num_frames or 0) - 1)
+        with VideoFlow(clip.path) as computed, FlowFolder(flow.path) as files:
+            steps = range(computed.num_frames)
+            difference = computed.read(steps).astype(int) - files.read(steps)
+            assert abs(difference).mean() < 1  # JPEG
+            assert computed.read(steps).std() > 1
+
+
+def test_extraction_leaves_out_what_cannot_be_read_and_says_so(extracted: Path) -> None:
+    assert len(read_list(extracted / "val_and_broken.txt")) == 18
+    report = json.loads((extracted / "report.json").read_text())
+    assert len(report["broken"]) == 1
+    assert "broken.mp4" in str(report["broken"])
+    assert not list(extracted.rglob(".unfinished-*"))
+
+
+def test_extraction_goes_on_where_it_stopped(gestures: Path, extracted: Path, tmp_path: Path) -> None:
+    shutil.copytree(extracted, tmp_path / "flow")
+    clips = sorted((tmp_path / "flow/train").iterdir())
+    shutil.rmtree(clips[0])
+    kept = (clips[1] / "flow_x_00001.jpg").stat().st_mtime_ns
+    prepare_flow([gestures / "train.txt"], tmp_path / "flow")
+    assert (clips[1] / "flow_x_00001.jpg").stat().st_mtime_ns == kept
+    assert FlowFolder(clips[0]).num_frames == FlowFolder(extracted / "train" / clips[0].name).num_frames
+
+
+def test_extraction_of_frames_into_one_picture_a_step(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for number in range(3):
+        Image.fromarray(np.roll(texture(), 2 * number, axis=1)).save(tmp_path / f"clip/img_{number + 1:05d}.png")
+    (tmp_path / "list.txt").write_text("clip 3 0\n")
+    options = FlowOptions(template="{:06d}.jpg", short_side=32)
+    prepare_flow([tmp_path / "list.txt"], tmp_path / "out", options=options)
+    with open_flow(tmp_path / "out/clip", template="{:06d}.jpg") as source:
+        flow = source.read([0, 1])
+    assert flow.shape == (2, 32, 32, 2)
+    assert abs(np.median(flow[..., 0]) - (127.5 + 6.375)) <= 2  # 2 pixels of 64 are 1 of 32
+
+
+def test_clips_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("clip.mp4 3 0\nclip.avi 3 0\n")
+    with pytest.raises(DataError, match=r"list.txt:2: .*clip.avi and .*clip.mp4 would share"):
+        prepare_flow([tmp_path / "list.txt"], tmp_path / "out")
+
+
+def dataset(records: list[VideoRecord], model: ModelSpec, protocol: Protocol | None = None) -> ClipDataset:
+    modality: Modality = "flow" if model.in_channels == 10 else "rgbdiff"
+    spec = replace(default_input("resnet10", modality), resize=32, crop=32)
+    data = DataSpec(augmentation=AugmentationSpec(flip="none"))
+    return ClipDataset(records, [str(i) for i in range(9)], data, spec, model, protocol)
+
+
+@pytest.mark.parametrize("model", [FLOW, DIFFERENCES], ids=["flow", "differences"])
+def test_samples_of_motion_have_the_models_channels(gestures: Path, model: ModelSpec) -> None:
+    records = read_list(gestures / "train.txt")
+    assert dataset(records, model).load(0, epoch=1).clips.shape == (1, 4, model.in_channels, 32, 32)
+    for name in PROTOCOLS.keys() - {"m4"}:  # which takes single frames
+        data = dataset(records[:1], model, PROTOCOLS[name])
+        assert data.load(0).clips.shape == data.clip_shape
+    assert data.misses() == []
+
+
+def test_differences_of_equal_frames_are_zero(tmp_path: Path) -> None:
+    for number in range(8):
+        Image.fromarray(texture()).save(tmp_path / f"img_{number:05d}.png")
+    sample = dataset([VideoRecord(tmp_path, (0,), 8, 1)], DIFFERENCES, Protocol()).load(0)
+    assert sample.valid
+    assert not sample.clips.any()
+
+
+def test_new_stems_are_the_mean_over_the_colours() -> None:
+    session = open_session("pytorch", FLOW, Execution())
+    stem = np.random.default_rng(0).normal(size=(8, 3, 7, 7)).astype(np.float32)
+    tensors = {"backbone.conv1.weight": stem}
+    adapt_stem(tensors, session)
+    adapted = tensors["backbone.conv1.weight"]
+    assert adapted.shape == session.tensor_shapes()["backbone.conv1.weight"]
+    for channel in range(10):
+        np.testing.assert_allclose(adapted[:, channel], stem.mean(axis=1), rtol=1e-6)
+    adapt_stem(tensors, session)
+    assert tensors["backbone.conv1.weight"] is adapted
+
+
+RECIPE = """\
+name: motion
+model: {{backbone: resnet10, width: 8, num_segments: 4, in_channels: {channels}}}
+input: {{modality: {modality}, resize: 32, crop: 32}}
+data: {{root: {root}, clips: {clips}, train_list: {clips}/train.txt, val_list: val.txt, labels: labels.txt}}
+train: {{epochs: 1, batch_size: 9, lr: 0.01}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("modality", "channels", "clips"), [("flow", 10, "flow"), ("flow", 10, "."), ("rgbdiff", 15, ".")]
+)
+def test_models_of_motion_train_evaluate_and_predict(
+    gestures: Path, extracted: Path, tmp_path: Path, modality: str, channels: int, clips: str
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(modality=modality, channels=channels, clips=clips, root=gestures))
+    val = f"data.val_list={extracted / 'val_and_broken.txt' if clips == 'flow' else gestures / 'val.txt'}"
+    options = ["--config", str(recipe), "--output", str(tmp_path / "run"), val]
+    with pytest.raises(SystemExit) as stop:
+        main(["train", *options])
+    assert not stop.value.code
+    model = trishift.load(tmp_path / "run/best.safetensors")
+    assert (model.input.modality, model.spec.in_channels) == (modality, channels)
+    video = next((gestures / "val").glob("swiping*.mp4"))
+    assert sum(p for _, p in model.predict(video, top_k=9, protocol=PROTOCOLS["ten"])) == pytest.approx(1)
+
+
+def test_a_recipe_whose_channels_are_not_its_modalitys_is_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: {in_channels: 9}\ninput: {modality: flow}\n")
+    with pytest.raises(RecipeError, match=r"recipe.yaml:1: model.in_channels: 9 is no multiple of the 2 channels"):
+        load_recipe(recipe)
+    recipe.write_text("model: {in_channels: 10}\ninput: {modality: flow, mean: [0.5], std: [0.2]}\n")
+    with pytest.raises(RecipeError, match=r"recipe.yaml:2: input: flow needs 2 means"):
+        load_recipe(recipe)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trishift.data.frames import FrameFolder
+from trishift.data.sources import open_clip
+from trishift.errors import DataError
+
+
+def save_frames(folder: Path, template: str, numbers: range, mode: str = "RGB") -> Path:
+    """Uniform pictures whose grey level is ten times their number."""
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        Image.new("L", (12, 8), 10 * number).convert(mode).save(folder / template.format(number))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg", "frame{:d}.png", "clip7_take2_{:04d}.png", "a{{b_{:02d}.png"],
+)
+def test_templates_are_found_out(tmp_path: Path, template: str) -> None:
+    save_frames(tmp_path, template, range(1, 13))
+    with open_clip(tmp_path) as clip:
+        assert isinstance(clip, FrameFolder)
+        assert clip.num_frames == 12
+        assert clip.fps is None
+        frames = clip.read([11, 0, 0])
+    assert frames.shape == (3, 8, 12, 3)
+    assert frames.dtype == np.uint8
+    np.testing.assert_allclose(frames.mean(axis=(1, 2, 3)), [120, 10, 10], atol=2)
+
+
+def test_frame_zero_counts(tmp_path: Path) -> None:
+    with FrameFolder(save_frames(tmp_path, "{:06d}.png", range(0, 5))) as clip:
+        assert clip.num_frames == 5
+        assert clip.read([0]).max() == 0
+
+
+def test_pictures_win_over_optical_flow_beside_them(tmp_path: Path) -> None:
+    for template in ("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg", "img_{:05d}.jpg"):
+        save_frames(tmp_path, template, range(1, 4))
+    assert FrameFolder(tmp_path).template == "img_{:05d}.jpg"
+    assert FrameFolder(tmp_path, "flow_x_{:05d}.jpg").num_frames == 3
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
+def test_other_colour_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    save_frames(tmp_path, "{:05d}.png", range(1, 2), mode)
+    assert FrameFolder(tmp_path).read([0]).shape == (1, 8, 12, 3)
+
+
+def test_sixteen_bit_grey_keeps_its_brightness(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 12), 100 * 257, np.uint16)).save(tmp_path / "00001.png")
+    assert set(FrameFolder(tmp_path).read([0]).ravel().tolist()) == {100}
+
+
+def test_missing_frames_are_named(tmp_path: Path) -> None:
+    save_frames(tmp_path, "img_{:05d}.jpg", range(1, 10))
+    (tmp_path / "img_00004.jpg").unlink()
+    (tmp_path / "img_00006.jpg").unlink()
+    with pytest.raises(DataError, match=r"img_00004\.jpg and 1 more"):
+        FrameFolder(tmp_path)
+
+
+def test_a_damaged_frame_is_named(tmp_path: Path) -> None:
+    save_frames(tmp_path, "img_{:05d}.jpg", range(1, 4))
+    (tmp_path / "img_00002.jpg").write_bytes(b"no picture")
+    with FrameFolder(tmp_path) as clip, pytest.raises(DataError, match=r"img_00002\.jpg"):
+        clip.read([0, 1])
+
+
+def test_frames_must_have_one_size(tmp_path: Path) -> None:
+    save_frames(tmp_path, "{:05d}.jpg", range(1, 3))
+    Image.new("RGB", (5, 5)).save(tmp_path / "00002.jpg")
+    with FrameFolder(tmp_path) as clip, pytest.raises(DataError, match="differ in size"):
+        clip.read([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (None, "no numbered pictures"),
+        ("img_{:05d}.jpg", "no file is called like"),
+        ("img.jpg", "one number in braces"),
+        ("{}_{}.jpg", "one number in braces"),
+        ("{name}.jpg", "one number in braces"),
+    ],
+)
+def test_unsuitable_folders_and_templates_are_errors(tmp_path: Path, template: str | None, message: str) -> None:
+    (tmp_path / "notes.txt").write_text("nothing here")
+    with pytest.raises(DataError, match=message) as caught:
+        FrameFolder(tmp_path, template)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_frame_out_of_range_is_an_error(tmp_path: Path) -> None:
+    with (
+        FrameFolder(save_frames(tmp_path, "{:05d}.jpg", range(1, 3))) as clip,
+        pytest.raises(DataError, match="2 frames"),
+    ):
+        clip.read([2])

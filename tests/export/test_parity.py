@@ -1,0 +1,69 @@
+"""One model, all formats: every reopened file gives the logits of the PyTorch checkpoint, batch 1 and 3."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support import export_worker, isolated
+from tests.support.export_worker import cases
+
+from trishift.backends import FRAMEWORKS, open_session
+from trishift.export.opening import open_exported
+from trishift.export.proof import TOLERANCE
+
+CASES = {case.name: case for case in cases()}
+FORMS = [
+    (name, framework, form)
+    for name, case in CASES.items()
+    for framework in FRAMEWORKS
+    for form in export_worker.forms(framework, case)
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module")
+def exports(folder: Path) -> Path:
+    """A folder with every case in every format, each framework's written by a process of its own."""
+    for framework in FRAMEWORKS:
+        isolated.python("-m", "tests.support.export_worker", framework, folder)
+    return folder
+
+
+@cache
+def expected(name: str) -> dict[str, np.ndarray]:
+    """What the checkpoint gives in PyTorch."""
+    case = CASES[name]
+    session = open_session("pytorch", case.spec)
+    session.load_tensors(export_worker.checkpoint(case, session).tensors)
+    return {str(batch): export_worker.scores(session, case, batch) for batch in (1, 3)}
+
+
+@pytest.mark.parametrize(("name", "framework", "form"), FORMS)
+def test_every_exported_file_gives_the_checkpoint_s_logits(exports: Path, name: str, framework: str, form: str) -> None:
+    measured = json.loads((exports / f"{framework}.json").read_text())[f"{name} {form}"]
+    assert set(measured) == {"1", "3"}
+    with np.load(exports / f"{CASES[name].file_name(framework)}.{form}.npz") as arrays:
+        for batch, scores in expected(name).items():
+            difference = np.abs(arrays[batch] - scores).max() / np.abs(scores).max()
+            assert difference < TOLERANCE
+            assert measured[batch] < TOLERANCE
+
+
+def test_a_stream_of_64_frames_equals_the_clip_forward(exports: Path) -> None:
+    case = CASES["stream"]
+    session, _ = open_exported(exports / f"{case.file_name('pytorch')}.onnx")
+    clip_spec = export_worker.replace(case.spec, num_segments=export_worker.STREAM_FRAMES)
+    network = open_session("pytorch", clip_spec)
+    network.load_tensors(export_worker.checkpoint(case, network).tensors)
+    clips = export_worker.clips(case, 1, raw=False)
+    steps = export_worker.scores(session, case, 1)
+    logits = network.predict(clips)
+    assert np.abs(steps.mean(0) - logits).max() / np.abs(logits).max() < TOLERANCE

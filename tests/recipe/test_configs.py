@@ -1,0 +1,158 @@
+"""Every recipe under configs/: its header, its command, its network, and two training steps on small clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from scripts.list_recipes import CONFIGS, DOCUMENT, document, read_header, recipe_files
+from tests.support import isolated
+from tests.support.recipe_steps import Steps, two_steps
+
+from trishift.backends.pytorch import tensors
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.data.gestures import make_gestures
+from trishift.data.protocol import PROTOCOLS
+from trishift.data.transforms import mirrored_labels
+from trishift.model.tensors import layout
+from trishift.recipe import load_recipe
+
+ROOT = CONFIGS.parent
+RECIPES = recipe_files()
+PUBLISHED = [path for path in RECIPES if path.parent.name not in ("gestures", "custom")]
+DIRECTED = ("jester", "somethingv1", "somethingv2")  # data sets whose classes are directions
+ELSEWHERE = {  # representatives that run in a process of their own
+    "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml", "somethingv1/trn_bn_inception_3f.yaml"],
+    "paddle": ["kinetics/tsm_r50_8f_paddle.yaml", "jester/trn_bn_inception.yaml", "somethingv1/msn_r50_8f.yaml"],
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(CONFIGS).as_posix()
+
+
+def words(command: str, program: str) -> list[str]:
+    """The arguments of a command line in a header."""
+    assert command.startswith(f"python {program}.py ")
+    return shlex.split(command)[2:]
+
+
+def value_after(flag: str, arguments: list[str]) -> str:
+    return arguments[arguments.index(flag) + 1]
+
+
+@pytest.fixture(scope="module")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gestures")
+    make_gestures(folder / "one-hand", train=18, val=18, size=32, workers=2)
+    make_gestures(folder / "two-hands", train=72, val=72, size=32, hands=2, workers=2)
+    return folder
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.yaml")), ids=name_of)
+def test_every_file_loads(path: Path) -> None:
+    load_recipe(path)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_the_header_says_where_a_recipe_is_from_and_how_to_run_it(path: Path) -> None:
+    header = read_header(path)
+    missing = {"Title", "Source", "Protocol", "Command"} - header.keys()
+    assert not missing
+    arguments = words(header["Command"], "train")
+    assert ROOT / value_after("--config", arguments) == path
+    load_recipe(path, [word for word in arguments if "=" in word])
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
+def test_a_published_recipe_says_what_it_reached_and_how_to_measure_that(path: Path) -> None:
+    header, recipe = read_header(path), load_recipe(path)
+    assert header["Published"] and header["Cost"]
+    arguments = words(header["Test"], "eval")
+    assert value_after("--checkpoint", arguments) == f"runs/{recipe.name}/best.safetensors"
+    assert "--protocol" not in arguments or value_after("--protocol", arguments) in PROTOCOLS
+    assert recipe.name == f"{path.parent.name}-{path.stem.replace('_', '-')}"
+    assert recipe.train.new_head and recipe.train.lr_batch_size == recipe.train.batch_size
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
+def test_file_names_say_backbone_and_frames(path: Path) -> None:
+    model = load_recipe(path).model
+    kind = "trn" if model.head.consensus != "average" else "msn" if model.motion else "tsm" if model.shift else "tsn"
+    backbone = model.backbone.replace("resnet", "r")
+    frames = re.search(r"_(\d+)f", path.stem)
+    assert path.stem.startswith(f"{kind}_{backbone}")
+    assert frames is None or int(frames[1]) == model.num_segments
+
+
+@pytest.mark.parametrize("path", [p for p in PUBLISHED if p.parent.name in DIRECTED], ids=name_of)
+def test_no_clip_of_a_direction_is_mirrored_without_its_label(path: Path) -> None:
+    assert load_recipe(path).data.augmentation.flip in ("none", "swap_labels")
+
+
+def test_mirrored_gestures_of_jester_exchange_their_labels() -> None:
+    names = (ROOT / "src/trishift/data/labels/jester.txt").read_text(encoding="utf-8").splitlines()
+    pairs = {names[label]: names[mirrored] for label, mirrored in enumerate(mirrored_labels(names)) if label < mirrored}
+    assert pairs == {
+        "Sliding Two Fingers Left": "Sliding Two Fingers Right",
+        "Swiping Left": "Swiping Right",
+        "Turning Hand Clockwise": "Turning Hand Counterclockwise",
+    }
+
+
+def test_the_scripts_default_recipe_reads_what_the_scripts_write() -> None:
+    default = re.search(r"CONFIG:-(configs/[\w/.]+)", (ROOT / "scripts/launch.sh").read_text(encoding="utf-8"))
+    assert default is not None
+    data = load_recipe(ROOT / default[1], ["data.root=ROOT"]).data
+    files = (data.path(str(name)) for name in (data.clips, data.train_list, data.val_list, data.labels))
+    assert [path.as_posix() for path in files] == [
+        "ROOT/20bn-jester-v1",
+        "ROOT/train_videofolder.txt",
+        "ROOT/val_videofolder.txt",
+        "ROOT/categories.txt",
+    ]
+
+
+def test_every_distinct_network_has_the_canonical_tensors() -> None:
+    models = {dataclasses.replace(load_recipe(path).model, num_classes=7) for path in RECIPES}
+    assert len(models) > 10
+    for model in models:
+        with torch.device("meta"):
+            network = Recognizer(model)
+        assert list(tensors.tensor_shapes(network).items()) == [(info.name, info.shape) for info in layout(model)]
+
+
+def check(steps: Steps, path: Path) -> None:
+    recipe = load_recipe(path)
+    assert all(math.isfinite(loss) for loss in steps.losses) and len(steps.losses) == 2
+    assert steps.trained == steps.expected
+    assert not steps.disturbed
+    views, model = recipe.evaluation.num_views, recipe.model
+    assert steps.views_shape == [views, model.num_segments, model.in_channels, 32, 32]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_two_steps_train_what_the_recipe_says(path: Path, gestures: Path) -> None:
+    check(two_steps(path, gestures, "pytorch"), path)
+
+
+@pytest.mark.parametrize("framework", ELSEWHERE)
+def test_two_steps_in_the_other_frameworks(framework: str, gestures: Path) -> None:
+    configs = [str(CONFIGS / name) for name in ELSEWHERE[framework]]
+    printed = isolated.python("-m", "tests.support.recipe_steps", framework, gestures, *configs)
+    found = json.loads(printed.splitlines()[-1])
+    for config in configs:
+        check(Steps(**found[config]), Path(config))
+
+
+def test_the_list_of_recipes_is_complete() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == document(text), "run: python scripts/list_recipes.py"
+    assert all(f"](../configs/{name_of(path)})" in text for path in RECIPES)
+    assert all(f"| `{name}` |" in text for name in PROTOCOLS)

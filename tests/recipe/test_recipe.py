@@ -1,0 +1,113 @@
+"""Recipes: inheritance, overrides, and one-line errors that name file, line and nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trishift.errors import RecipeError
+from trishift.model.losses import LossSpec
+from trishift.model.spec import ShiftSpec
+from trishift.recipe import load_recipe, save_recipe
+
+BASE = """\
+name: base
+model:
+  backbone: resnet18
+  shift: {div: 8}
+train:
+  lr: 1e-2
+  milestones: [2, 4]
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_child_merges_into_its_base_and_overrides_win(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", BASE)
+    child = write(tmp_path, "child.yaml", "base: base.yaml\nname: child\ntrain: {epochs: 7}\n")
+    recipe = load_recipe(child, ["train.lr=0.5", "model.shift.direction=unidirectional"])
+    assert (recipe.name, recipe.train.epochs, recipe.train.lr) == ("child", 7, 0.5)
+    assert recipe.train.milestones == (2, 4)
+    assert recipe.model.shift == ShiftSpec(div=8, direction="unidirectional")
+
+
+def test_the_loss_decides_whether_clips_have_several_labels(tmp_path: Path) -> None:
+    base = write(tmp_path, "base.yaml", BASE)
+    assert not load_recipe(base).model.multi_label
+    short = load_recipe(write(tmp_path, "short.yaml", "base: base.yaml\ntrain: {loss: lsep}\n"))
+    assert short == load_recipe(write(tmp_path, "long.yaml", "base: base.yaml\ntrain: {loss: {name: lsep}}\n"))
+    assert short == load_recipe(base, ["train.loss=lsep"]) and short.model.multi_label
+    weighted = load_recipe(tmp_path / "short.yaml", ["train.loss=bce", "train.loss.class_weights=inverse_frequency"])
+    assert weighted.train.loss == LossSpec("bce", class_weights="inverse_frequency")
+
+
+def test_a_section_can_be_removed_with_null(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", BASE)
+    assert load_recipe(write(tmp_path, "tsn.yaml", "base: base.yaml\nmodel: {shift: null}\n")).model.shift is None
+
+
+def test_a_saved_recipe_reads_back_the_same(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "base.yaml", BASE), ["model.shift.placement=[layer1.0, layer2.1]"])
+    save_recipe(recipe, tmp_path / "saved.yaml")
+    assert load_recipe(tmp_path / "saved.yaml") == recipe
+
+
+def test_bn_inception_gets_caffe_pixels_by_default(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "r.yaml", "model: {backbone: bn_inception}\ninput: {crop: 64, resize: 72}\n"))
+    assert (recipe.input.channel_order, recipe.input.scale, recipe.input.crop) == ("bgr", 1.0, 64)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model:\n  backbon: resnet18\n", ["r.yaml:2", "unknown key 'model.backbon'", "'backbone'"]),
+        ("modle:\n  backbone: resnet18\n", ["r.yaml:1", "'modle'", "'model'"]),
+        ("model:\n  shift:\n    dvi: 8\n", ["r.yaml:3", "'model.shift.dvi'", "'div'"]),
+        ("train:\n  epochs: many\n", ["r.yaml:2", "train.epochs", "'many'"]),
+        ("model:\n  backbone: resnet19\n", ["r.yaml:2", "model.backbone", "resnet18"]),
+        ("model:\n  backbone: bn_inception\ninput:\n  scale: 0.00392\n", ["r.yaml", "bn_inception", "BGR"]),
+        ("model:\n  temporal_pool: true\n  num_segments: 7\n", ["r.yaml", "num_segments must be even"]),
+        ("model:\n  backbone: resnet18\n  non_local: true\n", ["r.yaml", "non_local", "layer2.2"]),
+        ("train:\n  batch_size: 10\n  accumulate: 3\n", ["r.yaml:3", "train.accumulate", "does not divide"]),
+        ("train:\n  loss: lspe\n", ["r.yaml:2", "train.loss.name", "'lspe'"]),
+        ("train:\n  loss: {name: lsep, label_smoothing: 0.1}\n", ["r.yaml:2", "label_smoothing: lsep has none"]),
+        ("train:\n  loss: lsep\nmodel:\n  multi_label: false\n", ["r.yaml:4", "lsep is for several labels a clip"]),
+        ("model:\n  multi_label: true\n", ["r.yaml:2", "cross_entropy is for one label a clip"]),
+        ("model: [1, 2]\n", ["r.yaml:1", "model"]),
+        ("- a\n", ["r.yaml", "mapping"]),
+        ("model: {a: [}\n", ["r.yaml:1", "not valid YAML"]),
+    ],
+)
+def test_mistakes_are_one_line_with_place_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
+    path = write(tmp_path, "r.yaml", text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in expected), message
+
+
+def test_a_mistake_in_the_base_names_the_base(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", "train:\n  momentun: 0.9\n")
+    with pytest.raises(RecipeError, match=r"base\.yaml:2: unknown key 'train.momentun'; did you mean 'momentum'\?"):
+        load_recipe(write(tmp_path, "child.yaml", "base: base.yaml\n"))
+
+
+@pytest.mark.parametrize("override", ["train.lr", "=3", "train.momentun=0.9", "train.lr=high"])
+def test_wrong_overrides_are_named(tmp_path: Path, override: str) -> None:
+    with pytest.raises(RecipeError, match="override"):
+        load_recipe(write(tmp_path, "base.yaml", BASE), [override])
+
+
+def test_missing_and_circular_files(tmp_path: Path) -> None:
+    circular = write(tmp_path, "circle.yaml", "base: circle.yaml\n")
+    with pytest.raises(RecipeError, match="inherits from itself"):
+        load_recipe(circular)
+    with pytest.raises(RecipeError, match=r"no such recipe file; did you mean .*circle\.yaml"):
+        load_recipe(tmp_path / "circel.yaml")

@@ -1,0 +1,171 @@
+"""Frames from files, folders, cameras and threads: none lost from a file, none late from anything live."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.support.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, shown_number
+
+from trishift.errors import DataError, FrameworkError
+from trishift.streaming.reader import NewestFrames, reconnecting, strided
+from trishift.streaming.sources import Camera, Frame, NetworkStream, OpenCvCamera, Recording, Source, open_source, paced
+
+PICTURE = np.zeros((4, 4, 3), np.uint8)
+
+
+class Scripted(Source):
+    """A live source that gives as many frames as each connection is told to, then ends or drops."""
+
+    name, live = "scripted", True
+
+    def __init__(self, *connections: int | str) -> None:
+        self.connections = list(connections)
+
+    def frames(self) -> Iterator[Frame]:
+        plan = self.connections.pop(0) if self.connections else "gone"
+        if isinstance(plan, str):
+            raise DataError(f"{self.name}: {plan}")
+        yield from (Frame(PICTURE, number, number / 30) for number in range(plan))
+
+
+class Metronome:
+    """Frames that come when the test says so; `give` returns once the reader has read them all."""
+
+    def __init__(self) -> None:
+        self.wanted = threading.Semaphore(0)
+        self.asked = threading.Semaphore(0)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number in range(10**9):
+            self.asked.release()  # the frame before is in the reader's hands
+            self.wanted.acquire()
+            yield Frame(PICTURE, number, number / 30)
+
+    def give(self, count: int) -> None:
+        for _ in range(count):
+            self.asked.acquire()
+            self.wanted.release()
+        self.asked.acquire()
+        self.asked.release()
+
+
+def test_a_slow_consumer_always_gets_the_newest_frame() -> None:
+    metronome = Metronome()
+    reader = NewestFrames(metronome)
+    threading.Thread(target=metronome.give, args=(1,), daemon=True).start()
+    frames = iter(reader)
+    assert next(frames).number == 0
+    for behind in (1, 7, 30, 300):  # frames that pass while the consumer is busy
+        newest = reader.newest + behind
+        metronome.give(behind)
+        assert reader.newest == newest
+        assert next(frames).number == newest
+    assert reader.dropped == 0 + 6 + 29 + 299
+
+
+def test_a_reader_ends_with_its_source_and_passes_its_error_on() -> None:
+    assert [frame.number for frame in NewestFrames(Scripted(1).frames())] == [0]
+    with pytest.raises(DataError, match="scripted: unplugged"):
+        list(NewestFrames(Scripted("unplugged").frames()))
+
+
+def test_silence_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"no frame came for 0\.05 s"):
+        list(NewestFrames(Metronome(), timeout=0.05))
+
+
+def test_a_source_that_drops_is_opened_again() -> None:
+    told: list[str] = []
+    source = Scripted(2, "cable pulled", 3, "cable pulled", "cable pulled", "cable pulled")
+    frames = reconnecting(source, 2, wait=0, notify=told.append)
+    seen = [(next(frames).number, frame_connection) for frame_connection in (0, 0)]
+    rest = [next(frames) for _ in range(3)]
+    assert seen == [(0, 0), (1, 0)]
+    assert [(frame.number, frame.connection) for frame in rest] == [(2, 2), (3, 2), (4, 2)]
+    with pytest.raises(DataError, match="cable pulled; gave up after 2 attempts"):
+        next(frames)
+    assert told[0] == "scripted: ended; trying again"
+
+
+def test_without_attempts_an_end_is_an_end_and_an_error_an_error() -> None:
+    assert len(list(reconnecting(Scripted(4), 0))) == 4
+    with pytest.raises(DataError, match=r"scripted: unplugged$"):
+        list(reconnecting(Scripted("unplugged"), 0))
+
+
+@pytest.mark.parametrize("name", ["h264_b_frames.mp4", "h264.ts", "vp9.webm"])
+def test_every_frame_of_a_file_comes_in_order(tmp_path: Path, name: str) -> None:
+    source = open_source(str(VIDEOS[name](tmp_path / name)))
+    frames = list(source.frames())
+    assert not source.live
+    assert [shown_number(frame.image) for frame in frames] == list(range(NUM_FRAMES))
+    assert [frame.number for frame in frames] == list(range(NUM_FRAMES))
+    assert [frame.time for frame in frames] == pytest.approx(np.arange(NUM_FRAMES) / 25, abs=0.002)
+
+
+def test_rotation_and_frame_folders(tmp_path: Path) -> None:
+    turned = encode(tmp_path / "turned.mp4", "libx264", num_frames=2, rotation=90)
+    assert next(Recording(turned).frames()).image.shape == (WIDTH, HEIGHT, 3)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(1, 4):
+        Image.new("RGB", (8, 6), (number, 0, 0)).save(folder / f"img_{number:05d}.png")
+    frames = list(open_source(str(folder)).frames())
+    assert [frame.image[0, 0, 0] for frame in frames] == [1, 2, 3]
+    assert [frame.time for frame in frames] == pytest.approx([0, 1 / 30, 2 / 30])
+
+
+def test_a_resolution_change_shows_in_the_pictures(tmp_path: Path) -> None:
+    both = tmp_path / "both.ts"
+    parts = [encode(tmp_path / f"{zoom}.ts", "libx264", num_frames=5, zoom=zoom) for zoom in (1, 2)]
+    both.write_bytes(b"".join(part.read_bytes() for part in parts))
+    sizes = [frame.image.shape for frame in Recording(both).frames()]
+    assert sizes == [(HEIGHT, WIDTH, 3)] * 5 + [(2 * HEIGHT, 2 * WIDTH, 3)] * 5
+
+
+def test_stride() -> None:
+    assert [frame.number for frame in strided(Scripted(8).frames(), 3)] == [0, 3, 6]
+
+
+def test_pacing_keeps_order_and_content() -> None:
+    assert [frame.number for frame in paced(Scripted(4).frames())] == [0, 1, 2, 3]
+
+
+def test_what_a_source_is_called_decides_what_it_is() -> None:
+    assert isinstance(open_source("0"), Camera | OpenCvCamera)
+    assert isinstance(open_source("rtsp://host/live"), NetworkStream)
+    assert isinstance(open_source("7.mp4"), Recording)
+
+
+def test_absent_sources_are_explained_in_one_line(tmp_path: Path) -> None:
+    cases = {
+        "98": "camera 98: cannot be opened",
+        "http://127.0.0.1:9/x": "http://127.0.0.1:9/x: cannot be opened (Connection refused)",
+        "nonsense://x": "nonsense://x: cannot be opened",
+        str(tmp_path / "gone.mp4"): "gone.mp4: cannot be read (No such file",
+    }
+    for text, message in cases.items():
+        with pytest.raises(DataError) as error:
+            next(iter(open_source(text, timeout=2).frames()))
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_camera_by_way_of_opencv(tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    recording = VIDEOS["mjpeg.avi"](tmp_path / "mjpeg.avi")
+    frames = list(OpenCvCamera(str(recording)).frames())
+    assert [shown_number(frame.image) for frame in frames] == list(range(NUM_FRAMES))
+    with pytest.raises(DataError, match="camera 98: cannot be opened"):
+        next(OpenCvCamera(98).frames())
+
+
+def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    with pytest.raises(FrameworkError, match=r"trishift\[demo\]"):
+        OpenCvCamera(0)

@@ -1,0 +1,140 @@
+"""Exports models in one framework and runs the files; test_export_parity runs it as a process of its own.
+
+    python -m tests.support.export_worker mindspore FOLDER
+
+writes, for every case and format that the framework writes, FOLDER/<case>-<framework>.<format>.npz with the scores of
+the reopened file for batches of 1 and 3 clips, and FOLDER/<framework>.json with what was measured while exporting.
+The weights are a function of their names, so that all frameworks export the same model.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.support.parity import weights
+
+from trishift.backends import open_session
+from trishift.backends.contract import Predictor, Session
+from trishift.checkpoints import Checkpoint
+from trishift.data.transforms import normalize, stack_segments
+from trishift.export.formats import FORMATS
+from trishift.export.opening import open_exported
+from trishift.export.planning import ExportOptions
+from trishift.export.writing import export_checkpoint
+from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec, default_input, segment_length
+
+SIZE = 32
+STREAM_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the form in which it is exported, in all formats or in some of them by their first writers."""
+
+    name: str
+    spec: ModelSpec
+    uint8: bool = False
+    streaming: bool = False
+    formats: tuple[str, ...] = ()
+
+    def file_name(self, framework: str) -> str:
+        """Name of its exports by a framework, without suffix."""
+        return f"{self.name}-{framework}"
+
+
+def cases() -> tuple[Case, ...]:
+    """Every family, backbone and form of export."""
+    tsm, uni = ShiftSpec(), ShiftSpec(direction="unidirectional")
+    trn = HeadSpec("multiscale_relation", relation_width=16, hidden_width=16)
+    small = ModelSpec("resnet18", 5, num_segments=4, width=8)
+    msn = ModelSpec("resnet14", 5, num_segments=2, in_channels=15, width=8)
+    return (
+        Case("tsn", ModelSpec("mobilenet_v2", 5, num_segments=2, multi_label=True), uint8=True),
+        Case("tsm", replace(small, shift=tsm, temporal_pool=True)),
+        Case("online", replace(small, shift=uni)),
+        Case("stream", replace(small, backbone="resnet10", shift=uni), streaming=True),
+        Case("stream-uint8", ModelSpec("resnet10", 5, 4, width=8, shift=uni), uint8=True, streaming=True),
+        Case("msn", replace(msn, motion=MotionSpec(window=2)), formats=("onnx", "mindir", "paddle")),
+        Case("trn", ModelSpec("bn_inception", 5, num_segments=3, head=trn)),
+    )
+
+
+def frames(case: Case, batch: int) -> np.ndarray:
+    """(N, T * length, H, W, 3) uint8 random frames; a stream gets many."""
+    count = STREAM_FRAMES if case.streaming else case.spec.num_segments * length(case)
+    return np.random.default_rng(batch).integers(0, 256, (batch, count, SIZE, SIZE, 3), np.uint8)
+
+
+def length(case: Case) -> int:
+    """Frames of a segment."""
+    return segment_length("rgb", case.spec.in_channels)
+
+
+def checkpoint(case: Case, session: Session) -> Checkpoint:
+    """The weights that all frameworks give the case."""
+    pixels = replace(default_input(case.spec.backbone), resize=SIZE, crop=SIZE)
+    tensors = weights(session.parameters(), session.tensor_shapes())
+    return Checkpoint(tensors, case.spec, pixels, tuple("abcde"))
+
+
+def clips(case: Case, batch: int, raw: bool) -> np.ndarray:
+    """The frames as a session of the checkpoint takes them, or (`raw`) of an export that normalises them itself."""
+    pixels = default_input(case.spec.backbone)
+    if raw:
+        pixels = replace(pixels, channel_order="rgb", scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return np.stack([stack_segments(normalize(clip, pixels), pixels, length(case)) for clip in frames(case, batch)])
+
+
+def scores(session: Predictor, case: Case, batch: int, raw: bool = False) -> np.ndarray:
+    """(N, K) logits, or (T, N, K) of every step of a stream; as probabilities if the export gives those."""
+    logits = _run(session, case, clips(case, batch, raw))
+    if not case.uint8:
+        return logits
+    if case.spec.multi_label:
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True))
+
+
+def _run(session: Predictor, case: Case, batch: np.ndarray) -> np.ndarray:
+    if not case.streaming:
+        return session.predict(batch)
+    state, steps = None, []
+    for step in batch.swapaxes(0, 1):
+        logits, state = session.step(np.ascontiguousarray(step), state)
+        steps.append(logits)
+    return np.stack(steps)
+
+
+def forms(framework: str, case: Case) -> list[str]:
+    """The exact formats in which the framework writes a case."""
+    exact = [form for form in FORMATS.values() if framework in form.writers and not form.lossy]
+    if case.formats:
+        exact = [form for form in exact if form.name in case.formats and form.writers[0] == framework]
+    return [form.name for form in exact]
+
+
+def main(framework: str, folder: Path) -> None:
+    """Export every case in every format of a framework."""
+    measured: dict[str, Any] = {}
+    for case in cases():
+        session = open_session(framework, case.spec)
+        weights_of_case = checkpoint(case, session)
+        for form in forms(framework, case):
+            options = ExportOptions(form, framework, case.uint8, case.streaming)
+            exported = export_checkpoint(weights_of_case, options, folder, case.file_name(framework))
+            reopened, description = open_exported(exported.path)
+            assert description == exported.description
+            arrays = {str(batch): scores(reopened, case, batch, raw=case.uint8) for batch in (1, 3)}
+            np.savez(folder / f"{case.file_name(framework)}.{form}.npz", **arrays)
+            measured[f"{case.name} {form}"] = description.measured["relative"]
+    (folder / f"{framework}.json").write_text(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,67 @@
+"""What the published implementations compute: `golden/*.json`.
+
+Each record lists the tensors of an original checkpoint and the logits which the original gave for weights and
+input that `fill` and `clips` make from names and seeds.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+
+ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
+
+SPECS = {
+    "tsn_resnet50_8f": ModelSpec(num_classes=400),
+    "tsm_resnet50_8f": ModelSpec(num_classes=400, shift=ShiftSpec()),
+    "tsm_resnet50_8f_tpool": ModelSpec(num_classes=51, shift=ShiftSpec(), temporal_pool=True),
+    "tsm_nl_resnet50_8f": ModelSpec(num_classes=400, shift=ShiftSpec(), non_local=True),
+    "mmaction2_tsm_resnet50_8f": ModelSpec(num_classes=400, shift=ShiftSpec()),
+    "paddlevideo_tsm_resnet50_8f": ModelSpec(num_classes=400, shift=ShiftSpec(div=8, order="past_first")),
+    "tsm_mobilenetv2_8f": ModelSpec("mobilenet_v2", 27, shift=ShiftSpec()),
+    "embedded_tsm_mobilenetv2_8f": ModelSpec("mobilenet_v2", 27, shift=ShiftSpec(placement=ALL_INVERTED_RESIDUALS)),
+    "tsm_mobilenetv2_online": ModelSpec(
+        "mobilenet_v2", 27, num_segments=6, shift=ShiftSpec(direction="unidirectional")
+    ),
+    "tsn_bninception_8f": ModelSpec("bn_inception", 101),
+    "trn_multiscale_bninception_8f_all": ModelSpec(
+        "bn_inception", 27, head=HeadSpec("multiscale_relation", relations="all")
+    ),
+    "trn_single_bninception_3f": ModelSpec("bn_inception", 174, num_segments=3, head=HeadSpec("relation")),
+    "msn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()),
+}
+
+NO_INFLUENCE = {  # tensors that an original keeps and never needs
+    "msn_resnet50_8f": r"^base_model\.(conv1_temp|conv1_5|conv_[12]\.bias)",
+}
+
+
+def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The weights that a record's tensor `name` had."""
+    normal = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+    if name.endswith(("running_var", "moving_variance")):
+        value = 0.5 + np.abs(normal)
+    elif name.endswith(("running_mean", "moving_mean", "bias", "beta")):
+        value = 0.1 * normal
+    elif len(shape) <= 1:
+        value = 0.5 + 0.5 * np.abs(normal)
+    else:
+        value = normal * np.sqrt(1.0 / np.prod(shape[1:]))
+    parent = name.split(".")[-2] if "." in name else ""
+    return value.astype(np.float32) * np.float32(0.3 if "offset" in parent else 1)
+
+
+def clips(entry: dict[str, Any], spec: ModelSpec) -> np.ndarray:
+    """A record's input: (N, T, C, H, W)."""
+    draw = np.random.default_rng(entry["input_seed"]).standard_normal(entry["input_shape"]).astype(np.float32)
+    return draw.reshape(-1, spec.num_segments, spec.in_channels, *draw.shape[-2:])
+
+
+def logits(entry: dict[str, Any]) -> np.ndarray:
+    """(N, K) logits of its clips: online records have one row a frame, which a clip averages."""
+    rows = np.array(entry["logits"], np.float32)
+    return rows.mean(axis=0, keepdims=True) if entry.get("online") else rows

@@ -1,0 +1,21 @@
+"""The commands of docs/migration.md."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.paths import ROOT
+
+DOCUMENT = ROOT / "docs" / "migration.md"
+
+
+def rows() -> list[tuple[str, str]]:
+    """(there, here) of every table."""
+    lines = (line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| "))
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [(row[0], row[1]) for row in cells if row[0] != "there"]
+
+
+def commands() -> list[str]:
+    """The command lines of the right-hand columns."""
+    return [command for _, here in rows() for command in re.findall(r"`([^`]+)`", here) if " " in command]

@@ -1,0 +1,51 @@
+"""One rank of `test_paddle_distributed.py`: trains on its part of each batch and writes what it then holds.
+
+python -m paddle.distributed.launch --nproc_per_node N tests/paddle_rank.py FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from trishift.backends.contract import Execution, MicroBatch, OptimizationPlan, ParameterPlan
+from trishift.backends.paddle.session import Session
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
+
+SPEC = ModelSpec("resnet10", 4, 4, width=4, shift=ShiftSpec(div=4), head=HeadSpec("multiscale_relation", 8))
+STEPS, MICRO_BATCHES, SIZE = 5, 2, 8  # SIZE clips a step, over all ranks and micro-batches
+
+
+def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:
+    """A few steps on noise, rank r of R on clips r, r + R, ... of every batch; returns weights and momentum."""
+    frozen = {info.layer_name for info in session.parameters() if info.layer == "norm" and freeze_norms}
+    trained = {info.name: ParameterPlan(1, 1) for info in session.parameters() if info.layer_name not in frozen}
+    session.prepare_training(OptimizationPlan(trained, frozen_norms=frozenset(frozen), clip_norm=1.0))
+    rng = np.random.default_rng(0)
+    losses = []
+    for _ in range(STEPS):
+        mine = slice(session.rank, None, session.world_size)
+        clips = np.split(rng.standard_normal((SIZE, 4, 3, 32, 32), np.float32)[mine], MICRO_BATCHES)
+        targets = np.split(rng.integers(0, 4, SIZE)[mine], MICRO_BATCHES)
+        parts = [MicroBatch(*part) for part in zip(clips, targets, strict=True)]
+        losses.append(session.train_step(parts, lr=0.05).loss)
+    momentum = {f"momentum of {name}": array for name, array in session.dump_momentum().items()}
+    return {**session.dump_tensors(), **momentum, "losses": np.array(losses)}
+
+
+def main(folder: Path) -> None:
+    """Train with frozen norms, then with norms that learn; gather something; leave."""
+    session = Session(SPEC, Execution(distributed=True))
+    np.savez(folder / f"frozen_{session.rank}.npz", **train(session, freeze_norms=True))
+    np.savez(folder / f"learning_{session.rank}.npz", **train(session, freeze_norms=False))
+    numbers = session.gather(np.array([[session.rank, session.world_size]]))
+    mask = session.gather(np.array([session.rank == 0, True]))
+    np.savez(folder / f"gathered_{session.rank}.npz", numbers=numbers, mask=mask)
+    session.barrier()
+    session.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

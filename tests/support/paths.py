@@ -1,0 +1,10 @@
+"""Where things are, for tests at any depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SUPPORT = ROOT / "tests" / "support"
+GOLDEN = SUPPORT / "golden"
+SHARED = ROOT.parent / "shared"  # real clips and weights, beside the repository

@@ -1,0 +1,97 @@
+"""Two training steps of recipes on small clips, in any framework.
+
+`python -m tests.support.recipe_steps FRAMEWORK GESTURES CONFIG...` prints their outcome as one JSON; MindSpore needs a
+process in which no other framework was imported.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trishift.backends import open_session
+from trishift.backends.contract import MicroBatch
+from trishift.data.dataset import open_datasets
+from trishift.data.loader import Loader
+from trishift.model.architectures import RESNETS
+from trishift.recipe import Recipe, load_recipe
+from trishift.training.draws import draw_step
+from trishift.training.parameter_groups import frozen_norms, optimization_plan
+from trishift.training.run import with_classes
+
+BATCH = 2
+SMALL = [
+    *("input.resize=32", "input.crop=32", "data.clips=null", "data.template=null", "data.workers=1"),
+    *(f"train.batch_size={BATCH}", "train.warmup_epochs=0", "execution.compile=false"),
+]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Two steps of a recipe.
+
+    Attributes:
+        losses: of the steps.
+        trained: tensors that got momentum (tiny gradients may not move a tensor in two steps).
+        expected: tensors that the recipe trains.
+        disturbed: tensors of frozen norms that changed, running statistics included.
+        views_shape: (V, T, C, H, W) of a validation clip.
+    """
+
+    losses: list[float]
+    trained: list[str]
+    expected: list[str]
+    disturbed: list[str]
+    views_shape: list[int]
+
+
+def small_recipe(config: Path, gestures: Path) -> Recipe:
+    """A recipe with the gestures of one or two hands as its data, frames of 32 pixels and an eighth of the width."""
+    model = load_recipe(config).model
+    root, suffix = (gestures / "two-hands", "csv") if model.multi_label else (gestures / "one-hand", "txt")
+    lists = [f"data.train_list=train.{suffix}", f"data.val_list=val.{suffix}", "data.labels=labels.txt"]
+    overrides = [*SMALL, f"data.root={root}", *lists]
+    if model.backbone in RESNETS:
+        overrides.append("model.width=8")
+    return load_recipe(config, overrides)
+
+
+def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
+    """Train the small recipe for two steps."""
+    recipe = small_recipe(config, gestures)
+    train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation)
+    recipe = with_classes(recipe, train_set)
+    session = open_session(framework, recipe.model, recipe.execution)
+    plan = optimization_plan(session.parameters(), recipe.train, recipe.input.modality)
+    session.prepare_training(plan)
+    before = session.dump_tensors()
+    losses = []
+    batches = Loader(train_set, BATCH, shuffle=True, workers=1, drop_last=True).batches(0)
+    for step, batch in zip(range(2), batches, strict=False):
+        draws = draw_step(recipe.model, BATCH, 0, step)
+        result = session.train_step([MicroBatch(batch.clips[:, 0], batch.targets, draws)], recipe.train.lr)
+        losses.append(result.loss)
+    after, momentum = session.dump_tensors(), session.dump_momentum()
+    frozen = frozen_norms(session.parameters(), recipe.train)
+    names = [info.name for info in session.parameters()]
+    session.close()
+    return Steps(
+        losses,
+        trained=[name for name in names if name in momentum and momentum[name].any()],
+        expected=[name for name in names if name.rpartition(".")[0] not in frozen],
+        disturbed=[n for n in before if n.rpartition(".")[0] in frozen and not np.array_equal(before[n], after[n])],
+        views_shape=list(val_set.load(0).clips.shape),
+    )
+
+
+def main(framework: str, gestures: str, *configs: str) -> None:
+    found = {config: asdict(two_steps(Path(config), Path(gestures), framework)) for config in configs}
+    print("\n" + json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,43 @@
+"""The models learn what they are for: TSM and TRN tell a gesture from its reverse, which TSN cannot.
+
+A smaller edition of the quickstart: the published recipes of the gestures on fewer clips of fewer and smaller frames.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.paths import ROOT
+
+from trishift.data.gestures import make_gestures
+from trishift.recipe import load_recipe
+from trishift.training.run import train
+
+CONFIGS = ROOT / "configs" / "gestures"
+SMALL = ["model.num_segments=4", "input.resize=32", "input.crop=32"]
+SHORT = ["train.epochs=5", "train.batch_size=16", "train.lr=0.025", "train.evaluate_every=100"]
+TWO_OF_A_PAIR = 0.56  # all but "no gesture" come in pairs of the same frames in opposite order: (8 / 2 + 1) / 9
+
+
+@pytest.fixture(scope="module")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gestures")
+    make_gestures(folder, train=900, val=180, size=32, workers=2)
+    return folder
+
+
+def accuracy(model: str, gestures: Path, output: Path) -> float:
+    recipe = load_recipe(CONFIGS / f"{model}.yaml", [f"data.root={gestures}", *SMALL, *SHORT])
+    evaluation = train(recipe, "pytorch", output)
+    assert evaluation is not None
+    return evaluation.metrics.top1
+
+
+def test_frames_alone_do_not_tell_a_gesture_from_its_reverse(gestures: Path, tmp_path: Path) -> None:
+    assert 0.25 < accuracy("tsn", gestures, tmp_path) < TWO_OF_A_PAIR + 0.04
+
+
+@pytest.mark.parametrize("model", ["tsm", "trn"])
+def test_shifts_and_relations_see_the_order_of_frames(model: str, gestures: Path, tmp_path: Path) -> None:
+    assert accuracy(model, gestures, tmp_path) > 0.65  # measured: 0.79 and 0.83, the latter after four epochs

@@ -1,0 +1,107 @@
+"""Framework-free rules of training: schedules, parameter groups, random draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trishift.model.relations import all_relations, evaluation_relations
+from trishift.model.spec import HeadSpec, ModelSpec
+from trishift.model.tensors import ParameterInfo
+from trishift.recipe import TrainSpec
+from trishift.training.draws import draw_step, take
+from trishift.training.parameter_groups import group_names, optimization_plan
+from trishift.training.schedule import learning_rate
+
+
+def resnet_parameters(blocks: int = 2) -> tuple[ParameterInfo, ...]:
+    infos = [ParameterInfo("backbone.conv1.weight", "conv", "weight", (8, 3, 7, 7))]
+    for name in ["backbone.bn1", *(f"backbone.layer1.{i}.bn1" for i in range(blocks))]:
+        infos.append(ParameterInfo(f"{name}.weight", "norm", "weight", (8,)))
+        infos.append(ParameterInfo(f"{name}.bias", "norm", "bias", (8,)))
+    infos.append(ParameterInfo("backbone.layer1.0.conv1.weight", "conv", "weight", (8, 8, 3, 3)))
+    infos.append(ParameterInfo("backbone.layer2.0.non_local.bn.weight", "norm", "weight", (8,)))
+    infos.append(ParameterInfo("backbone.layer2.0.non_local.bn.bias", "norm", "bias", (8,)))
+    infos.append(ParameterInfo("backbone.layer2.0.non_local.g.bias", "conv", "bias", (8,)))
+    infos.append(ParameterInfo("head.fc.weight", "linear", "weight", (3, 8)))
+    infos.append(ParameterInfo("head.fc.bias", "linear", "bias", (3,)))
+    return tuple(infos)
+
+
+def test_step_schedule_counts_milestones_passed() -> None:
+    train = TrainSpec(lr=1.0, schedule="step", milestones=(20, 40), epochs=50)
+    rates = [learning_rate(train, epoch) for epoch in (0, 19.99, 20, 39.5, 40, 49)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_cosine_schedule_equals_the_published_formula_at_whole_epochs() -> None:
+    train = TrainSpec(lr=0.02, schedule="cosine", epochs=10)
+    assert learning_rate(train, 0) == pytest.approx(0.02)
+    assert learning_rate(train, 5) == pytest.approx(0.01)
+    assert learning_rate(train, 10) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_warm_up_is_linear_and_scaling_follows_the_batch() -> None:
+    train = TrainSpec(lr=0.01, batch_size=128, lr_batch_size=64, warmup_epochs=2, schedule="step", milestones=())
+    assert train.scaled_lr == pytest.approx(0.02)
+    assert learning_rate(train, 1) == pytest.approx(0.01)
+    assert learning_rate(train, 2) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_groups_follow_the_originals_table(partial: bool) -> None:
+    infos = resnet_parameters()
+    plan = optimization_plan(infos, TrainSpec(partial_bn=partial), "rgb")
+    factors = {name: (p.lr_mult, p.decay_mult) for name, p in plan.parameters.items()}
+    assert factors["backbone.conv1.weight"] == (1, 1)
+    assert factors["backbone.layer1.0.conv1.weight"] == (1, 1)
+    assert factors["backbone.bn1.weight"] == (1, 0)
+    assert factors["head.fc.weight"] == (5, 1)
+    assert factors["head.fc.bias"] == (10, 0)
+    assert factors["backbone.layer2.0.non_local.bn.weight"] == (1, 0)  # trained even under partial BN
+    assert ("backbone.layer1.0.bn1.weight" in factors) is not partial
+    assert plan.frozen_norms == (frozenset({"backbone.layer1.0.bn1", "backbone.layer1.1.bn1"}) if partial else set())
+
+
+def test_frozen_bn_freezes_all() -> None:
+    plan = optimization_plan(resnet_parameters(), TrainSpec(frozen_bn=True), "rgb")
+    assert "backbone.bn1" in plan.frozen_norms
+    assert not any(".bn" in name for name in plan.parameters)
+
+
+def test_flow_speeds_up_the_first_convolution_and_trn_slows_the_head() -> None:
+    plan = optimization_plan(resnet_parameters(), TrainSpec(head_lr_mult=1), "flow")
+    assert plan.parameters["backbone.conv1.weight"].lr_mult == 5
+    assert (plan.parameters["head.fc.weight"].lr_mult, plan.parameters["head.fc.bias"].lr_mult) == (1, 2)
+
+
+def test_every_parameter_has_a_group() -> None:
+    infos = resnet_parameters()
+    assert set(group_names(infos)) == {info.name for info in infos}
+
+
+def test_draws_depend_on_seed_and_iteration_alone() -> None:
+    spec = ModelSpec("resnet18", num_classes=3, width=8, head=HeadSpec("multiscale_relation"), dropout=0.5)
+    first, again, other = (draw_step(spec, 4, 7, i) for i in (3, 3, 4))
+    assert first.dropout is not None and again.dropout is not None and other.dropout is not None
+    assert np.array_equal(first.dropout, again.dropout)
+    assert not np.array_equal(first.dropout, other.dropout)
+    assert all(np.array_equal(a, b) for a, b in zip(first.relations, again.relations, strict=True))
+    assert set(np.unique(first.dropout)) == {0.0, 2.0}
+    assert first.dropout.shape == (4, 8, 64)
+    half = take(first, slice(1, None, 2)).dropout
+    assert half is not None and np.array_equal(half, first.dropout[1::2])
+
+
+def test_drawn_relations_are_distinct_members_of_their_scale() -> None:
+    spec = ModelSpec("resnet18", num_classes=3, head=HeadSpec("multiscale_relation"))
+    for scale, drawn in zip(range(8, 1, -1), draw_step(spec, 1, 0, 0).relations, strict=True):
+        members = {tuple(row) for row in all_relations(8, scale)}
+        assert {tuple(row) for row in drawn} <= members
+        assert len({tuple(row) for row in drawn}) == len(drawn) == min(3, len(members))
+
+
+def test_expected_relations_weigh_like_the_random_draw() -> None:
+    for relations in evaluation_relations(HeadSpec("multiscale_relation"), 8):
+        count = len(relations.frames)
+        assert relations.weight * count == pytest.approx(min(3, count))
