@@ -73,6 +73,8 @@ class InceptionBlock(nn.Module):
             return reduce_pool(x)
         if self.block.pool == "max":
             return F.max_pool2d(x, 3, 1, padding=1)
+        if x.is_cuda:  # in channels_last, CUDA's gradient of this pool is wrong (torch 2.11): see test_cuda
+            x = x.contiguous()
         return F.avg_pool2d(x, 3, 1, padding=1)  # Caffe counts the padding zeros
 
 
