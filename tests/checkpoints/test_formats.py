@@ -214,6 +214,44 @@ def test_hostile_programs_do_nothing(program, tmp_path, monkeypatch):
     assert not Path("ran").exists()
 
 
+SHARED_60_LEVELS = b"K\x01\x85" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))  # a tuple of 2**60 leaves
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02}" + SHARED_60_LEVELS + b"K\x01s.",  # SETITEM
+        b"\x80\x02}(" + SHARED_60_LEVELS + b"K\x01u.",  # SETITEMS
+        b"\x80\x02(" + SHARED_60_LEVELS + b"K\x01d.",  # DICT
+        b"\x80\x04\x8f(" + SHARED_60_LEVELS + b"\x90.",  # ADDITEMS
+        b"\x80\x04(" + SHARED_60_LEVELS + b"\x91.",  # FROZENSET
+        b"\x80\x02cbuiltins\nset\n(" + SHARED_60_LEVELS + b"l\x85R.",  # set([...])
+        b"\x80\x02cbuiltins\ndict\n((" + SHARED_60_LEVELS + b"K\x01tl\x85R.",  # dict([(key, 1)])
+        b"\x80\x02ccollections\nOrderedDict\n((" + SHARED_60_LEVELS + b"K\x01tl\x85R.",
+    ],
+    ids=["setitem", "setitems", "dict", "additems", "frozenset", "set", "dict call", "ordered dict"],
+)
+def test_a_key_that_would_hash_forever_is_refused(program: bytes, tmp_path: Path) -> None:
+    (tmp_path / "weights.pdparams").write_bytes(program)
+    with pytest.raises(CheckpointError, match="neither text nor a number"):
+        open_weights(tmp_path / "weights.pdparams")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_small_file_does_not_grow_to_gigabytes(legacy: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.ones(1).expand(30_000, 30_000)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(CheckpointError, match=r"3,433 MB, far more than the 0\.0 MB stored"):
+        open_weights(path)
+
+
+def test_many_names_for_one_array_do_not_grow_to_gigabytes(tmp_path: Path) -> None:
+    array = np.ones(100_000, np.float32)
+    (tmp_path / "weights.pdparams").write_bytes(pickle.dumps({f"a{i}": array for i in range(1000)}, 4))
+    with pytest.raises(CheckpointError, match="far more than"):
+        open_weights(tmp_path / "weights.pdparams")
+
+
 def test_objects_of_training_frameworks_are_passed_over(tmp_path):
     """mmengine and argparse leave objects in checkpoints; they are neither imported nor in the way."""
     import argparse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 
 from trishift.checkpoints.formats.mindspore import looks_like_ckpt, read_ckpt
@@ -14,6 +15,7 @@ from trishift.checkpoints.formats.stored import WeightFile
 from trishift.errors import CheckpointError
 
 _HEAD = 512  # bytes that tell
+_LARGEST_INFLATION = 50  # of float32 in memory over bytes on disk; 1 to 4 in published files
 
 
 def open_weights(path: str | Path) -> WeightFile:
@@ -22,7 +24,24 @@ def open_weights(path: str | Path) -> WeightFile:
     Raises:
         CheckpointError: missing, damaged, of another kind, or a pickle that wants to run something.
     """
-    path = Path(path)
+    file = _open(Path(path))
+    _refuse_inflation(file)
+    return file
+
+
+def _refuse_inflation(file: WeightFile) -> None:
+    """Weigh declared shapes against stored bytes: tensors may share storage, but kilobytes must not become gigabytes."""
+    parts = file.path.iterdir() if file.path.is_dir() else (file.path,)
+    stored = sum(part.stat().st_size for part in parts if part.is_file())
+    declared = sum(4 * math.prod(tensor.shape) for tensor in file.tensors.values())
+    if declared > _LARGEST_INFLATION * stored:
+        raise CheckpointError(
+            f"{file.path}: its tensors would take {declared / 2**20:,.0f} MB, far more than the "
+            f"{stored / 2**20:,.1f} MB stored; these are no weights"
+        )
+
+
+def _open(path: Path) -> WeightFile:
     if path.is_dir():
         return read_folder(path)
     try:

@@ -11,7 +11,7 @@ import io
 import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
@@ -95,11 +95,38 @@ def _byte_string(data: Any = b"", *_: Any) -> bytes:
 
 Table = Mapping[tuple[str, str], Callable[..., Any]]
 
+_ATOMS = (str, bytes, int, float, bool, type(None))
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    """Refuse keys other than atoms and tuples of atoms.
+
+    A pickle shares objects, so a few hundred bytes can nest a tuple of 2**60 leaves, and hashing it would never end.
+    """
+    for key in keys:
+        if not isinstance(key, _ATOMS) and not (isinstance(key, tuple) and all(isinstance(k, _ATOMS) for k in key)):
+            raise ValueError("a dictionary key that is neither text nor a number")
+
+
+def _ordered_dict(items: Iterable[tuple[Any, Any]] = ()) -> OrderedDict[Any, Any]:
+    items = list(items)
+    _check_keys(key for key, _ in items)
+    return OrderedDict(items)
+
+
+def _set(items: Iterable[Any] = ()) -> set[Any]:
+    items = list(items)
+    _check_keys(items)
+    return set(items)
+
+
 _BUILTINS = ("builtins", "__builtin__")  # of Python 3 and 2
 _PYTHON: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _ordered_dict,
     ("_codecs", "encode"): _encode,
-    **{(module, kind.__name__): kind for module in _BUILTINS for kind in (tuple, list, dict, set)},
+    **{(module, kind.__name__): kind for module in _BUILTINS for kind in (tuple, list)},
+    **{(module, "dict"): _ordered_dict for module in _BUILTINS},
+    **{(module, "set"): _set for module in _BUILTINS},
     **{(module, name): _byte_string for module in _BUILTINS for name in ("bytes", "bytearray")},
 }
 NUMPY: dict[tuple[str, str], Callable[..., Any]] = {
@@ -161,7 +188,33 @@ class _Unpickler(pickle._Unpickler):
             raise ValueError("state for something that is no object")
         super().load_build()  # type: ignore[misc]
 
-    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])  # type: ignore[attr-defined]
+        super().load_setitem()  # type: ignore[misc]
+
+    def load_pairs(self, load: Callable[[pickle._Unpickler], None]) -> None:
+        """Opcodes that end a list of keys and values."""
+        _check_keys(self.stack[::2])  # type: ignore[attr-defined]
+        load(self)
+
+    def load_members(self, load: Callable[[pickle._Unpickler], None]) -> None:
+        """Opcodes that end a list of members of a set."""
+        _check_keys(self.stack)  # type: ignore[attr-defined]
+        load(self)
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BUILD[0]: load_build,
+        pickle.SETITEM[0]: load_setitem,
+        **{
+            code: lambda self, load=pickle._Unpickler.dispatch[code]: self.load_pairs(load)
+            for code in (pickle.SETITEMS[0], pickle.DICT[0])
+        },
+        **{
+            code: lambda self, load=pickle._Unpickler.dispatch[code]: self.load_members(load)
+            for code in (pickle.ADDITEMS[0], pickle.FROZENSET[0])
+        },
+    }
 
     def persistent_load(self, pid: Any) -> Any:
         if self._persistent_load is None:
