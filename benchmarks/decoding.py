@@ -17,7 +17,7 @@ import av
 import cv2
 import numpy as np
 
-from trishift.data.sampling import uniform_test
+from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
 
 _NUM_FRAMES = 8
@@ -26,7 +26,7 @@ _NUM_FRAMES = 8
 def read_with_trishift(path: Path, threads: int) -> np.ndarray:
     """What the loader does."""
     with open_clip(path, threads=threads) as clip:
-        return clip.read(uniform_test(clip.num_frames, _NUM_FRAMES)[0])
+        return clip.read(uniform_eval(clip.num_frames, _NUM_FRAMES)[0])
 
 
 def decode_everything(path: Path, threads: int) -> np.ndarray:
@@ -36,13 +36,13 @@ def decode_everything(path: Path, threads: int) -> np.ndarray:
         stream.codec_context.thread_count = threads
         stream.thread_type = "NONE" if threads == 1 else "AUTO"
         frames = list(container.decode(stream))
-        return np.stack([frames[i].to_ndarray(format="rgb24") for i in uniform_test(len(frames), _NUM_FRAMES)[0]])
+        return np.stack([frames[i].to_ndarray(format="rgb24") for i in uniform_eval(len(frames), _NUM_FRAMES)[0]])
 
 
 def read_with_opencv(path: Path, threads: int) -> np.ndarray:
     """OpenCV's usual loop: trust the header's frame count, grab all, retrieve the wanted ones."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
-    wanted = set(uniform_test(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), _NUM_FRAMES)[0].tolist())
+    wanted = set(uniform_eval(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), _NUM_FRAMES)[0].tolist())
     frames = []
     number = 0
     while capture.grab() and number <= max(wanted):

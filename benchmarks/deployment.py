@@ -31,7 +31,7 @@ import trishift
 from trishift.backends.contract import Execution
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.canonical import save
-from trishift.data.dataset import open_test_set
+from trishift.data.dataset import open_evaluation_set
 from trishift.evaluation.evaluator import evaluate
 from trishift.export.description import read_description
 from trishift.export.formats import FORMATS
@@ -134,7 +134,7 @@ def time_model(path: Path, runtime: str, precision: str, rounds: int, accuracy: 
     result: dict[str, Any] = {"ms": min(times), "logits": logits[0].tolist()}
     if accuracy:
         recipe = recipe_from_dict(model.meta["recipe"])
-        dataset = open_test_set(recipe.data, model.input, spec, recipe.evaluation)
+        dataset = open_evaluation_set(recipe.data, model.input, spec, recipe.evaluation)
         result["top1"] = evaluate(model.session, dataset, batch_size=8, workers=2).metrics.top1
     return result
 

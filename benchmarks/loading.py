@@ -21,7 +21,7 @@ from interleaved import measure
 from trishift.data.dataset import ClipDataset, DataSpec, Sample
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.loader import Loader
-from trishift.data.sampling import uniform_test
+from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
 from trishift.model.spec import InputSpec, ModelSpec
 
@@ -47,7 +47,7 @@ class DecodingOnly:
     def load(self, index: int, epoch: int = 0) -> Sample:
         """A corner of 8 frames."""
         with open_clip(self.records[index].path) as source:
-            frames = source.read(uniform_test(source.num_frames, FRAMES)[0])
+            frames = source.read(uniform_eval(source.num_frames, FRAMES)[0])
         return Sample(frames[:, :CORNER, :CORNER].copy(), np.int64(0))
 
 

@@ -22,7 +22,7 @@ from trishift.backends import check_framework, open_session
 from trishift.backends.contract import Execution, Predictor, Session
 from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints import convert as convert
-from trishift.checkpoints.report import Report
+from trishift.checkpoints.report import ConversionReport
 from trishift.data.dataset import prediction_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
@@ -164,7 +164,7 @@ def open_model(
     execution: Execution | None = None,
     runtime: str | None = None,
     **options: Any,
-) -> tuple[Model, Report | Description]:
+) -> tuple[Model, ConversionReport | Description]:
     """`load`, and a report on what was loaded."""
     path = Path(path)
     if is_exported(path):

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from trishift.data import transforms
-from trishift.data.dataset import ClipDataset, DataSpec, open_datasets, open_test_set, prediction_set
+from trishift.data.dataset import ClipDataset, DataSpec, open_datasets, open_evaluation_set, prediction_set
 from trishift.data.gestures import CLASSES, make_gestures
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.protocol import PROTOCOLS, Protocol, named_protocol
-from trishift.data.sampling import SamplingSpec, uniform_test
+from trishift.data.sampling import SamplingSpec, uniform_eval
 from trishift.data.sources import open_clip
 from trishift.errors import DataError, RecipeError
 from trishift.model.spec import InputSpec, ModelSpec, MotionSpec
@@ -71,8 +71,8 @@ def test_views_are_the_crops_of_each_clip(records: list[VideoRecord]) -> None:
     protocol = Protocol(SamplingSpec("twice"), "five")
     views = dataset(records, protocol).load(0).clips.reshape(5, 2, 4, 3, 24, 24)
     with open_clip(records[0].path) as source:
-        frames = source.read(uniform_test(source.num_frames, 4)[0])
-    np.testing.assert_array_equal(views[:, 0], transforms.test_views(frames, INPUT, "five"))
+        frames = source.read(uniform_eval(source.num_frames, 4)[0])
+    np.testing.assert_array_equal(views[:, 0], transforms.evaluation_views(frames, INPUT, "five"))
 
 
 WINDOWS = ModelSpec("resnet50", 9, 4, in_channels=15, width=8, motion=MotionSpec(window=None))
@@ -81,8 +81,8 @@ WINDOWS = ModelSpec("resnet50", 9, 4, in_channels=15, width=8, motion=MotionSpec
 def test_segments_of_msn_are_five_consecutive_frames_of_normalised_pixels(records: list[VideoRecord]) -> None:
     clip = dataset(records, Protocol(), WINDOWS).load(0).clips
     with open_clip(records[0].path) as source:
-        frames = source.read(uniform_test(source.num_frames, 4, length=5)[0])
-    expected = transforms.test_views(frames, INPUT).reshape(1, 4, 5, 3, 24, 24)
+        frames = source.read(uniform_eval(source.num_frames, 4, length=5)[0])
+    expected = transforms.evaluation_views(frames, INPUT).reshape(1, 4, 5, 3, 24, 24)
     np.testing.assert_array_equal(clip.reshape(expected.shape), expected)
     assert dataset(records, None, WINDOWS).load(0).clips.shape == (1, 4, 15, 24, 24)
 
@@ -178,7 +178,7 @@ def test_paths_of_a_recipe_start_at_its_root(folder: Path, tmp_path: Path) -> No
     for name in ("train.txt", "val.txt"):
         (tmp_path / "lists" / name).write_text((folder / name).read_text())
     elsewhere = DataSpec(str(tmp_path / "lists"), str(folder), "train.txt", "val.txt")
-    test = open_test_set(elsewhere, INPUT, MODEL, Protocol())
+    test = open_evaluation_set(elsewhere, INPUT, MODEL, Protocol())
     assert test.labels == tuple("012345678")
     np.testing.assert_array_equal(test.load(0).clips, val.load(0).clips)
 
@@ -187,7 +187,7 @@ def test_recipes_without_lists_are_explained(folder: Path) -> None:
     with pytest.raises(RecipeError, match=r"data\.train_list"):
         open_datasets(DataSpec(), INPUT, MODEL, Protocol())
     with pytest.raises(DataError, match=r"nowhere\.txt"):
-        open_test_set(DataSpec(root=str(folder), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
+        open_evaluation_set(DataSpec(root=str(folder), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
 
 
 def test_what_to_predict_has_no_labels(records: list[VideoRecord]) -> None:

@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 
 from trishift.data.sampling import (
     SamplingSpec,
-    dense_test,
+    dense_eval,
     dense_train,
     legacy_dense_train,
     legacy_uniform,
-    m4_dense_test,
-    m4_test,
+    m4_dense_eval,
+    m4_eval,
     m4_train,
-    paddle_test,
+    paddle_eval,
     paddle_train,
     sample,
-    twice_test,
-    uniform_test,
+    twice_eval,
+    uniform_eval,
     uniform_train,
 )
 from trishift.errors import RecipeError
@@ -51,24 +51,24 @@ def from_one(frames: np.ndarray) -> list[list[int]]:
         (1, [1] * 8),
     ],
 )
-def test_uniform_test_frames_of_the_original(n: int, frames: list[int]) -> None:
-    assert from_one(uniform_test(n, 8)) == [frames]
+def test_uniform_evaluation_frames_of_the_original(n: int, frames: list[int]) -> None:
+    assert from_one(uniform_eval(n, 8)) == [frames]
 
 
-def test_uniform_test_windows_follow_the_formula_of_msn() -> None:
+def test_uniform_windows_follow_the_formula_of_msn() -> None:
     """Starts floor(tau / 2 + tau * i), tau = (L - 4) / S; window centres are symmetric in the clip."""
-    windows = uniform_test(100, 8, length=5).reshape(8, 5)
+    windows = uniform_eval(100, 8, length=5).reshape(8, 5)
     assert (windows[:, 2] + 1).tolist() == [9, 21, 33, 45, 57, 69, 81, 93]
     assert (np.diff(windows, axis=1) == 1).all()
 
 
 def test_windows_repeat_the_last_frame() -> None:
-    assert uniform_test(3, 2, length=5).tolist() == [[0, 1, 2, 2, 2, 0, 1, 2, 2, 2]]
+    assert uniform_eval(3, 2, length=5).tolist() == [[0, 1, 2, 2, 2, 0, 1, 2, 2, 2]]
 
 
 def test_twice_test_frames_of_the_original() -> None:
     expected = [[2, 6, 10, 14, 17, 21, 25, 29], [1, 4, 8, 12, 16, 19, 23, 27]]
-    assert from_one(twice_test(30, 8)) == expected
+    assert from_one(twice_eval(30, 8)) == expected
 
 
 def test_uniform_train_draws_each_place_of_each_segment_alone() -> None:
@@ -99,13 +99,13 @@ def test_uniform_train_of_as_many_frames_as_segments_takes_each() -> None:
 
 
 def test_dense_test_starts_of_the_original() -> None:
-    clips = dense_test(100, 8)
+    clips = dense_eval(100, 8)
     assert from_one(clips[:, :1].T) == [[1, 5, 9, 13, 17, 21, 25, 29, 33, 37]]
     assert np.diff(clips, axis=1).tolist() == [[8] * 7] * 10
 
 
 def test_dense_clips_of_short_videos_wrap() -> None:
-    assert from_one(dense_test(20, 8, clips=2)) == [[1, 9, 17, 5, 13, 1, 9, 17]] * 2
+    assert from_one(dense_eval(20, 8, clips=2)) == [[1, 9, 17, 5, 13, 1, 9, 17]] * 2
 
 
 def test_dense_train_draws_every_start_but_the_legacy_one_misses_the_last() -> None:
@@ -116,10 +116,10 @@ def test_dense_train_draws_every_start_but_the_legacy_one_misses_the_last() -> N
 
 def test_m4_resamples_to_30_frames_a_second() -> None:
     """60 fps: every second frame; 15 fps: every frame twice."""
-    assert m4_test(160, 8, fps=60).tolist() == (2 * uniform_test(80, 8)).tolist()
-    assert m4_test(40, 8, fps=15).tolist() == (uniform_test(80, 8) // 2).tolist()
-    assert m4_test(90, 8, fps=30).tolist() == m4_test(90, 8).tolist() == uniform_test(90, 8).tolist()
-    assert m4_dense_test(160, 8, fps=60).tolist() == [[0, 22, 44, 66, 90, 112, 134, 158]]
+    assert m4_eval(160, 8, fps=60).tolist() == (2 * uniform_eval(80, 8)).tolist()
+    assert m4_eval(40, 8, fps=15).tolist() == (uniform_eval(80, 8) // 2).tolist()
+    assert m4_eval(90, 8, fps=30).tolist() == m4_eval(90, 8).tolist() == uniform_eval(90, 8).tolist()
+    assert m4_dense_eval(160, 8, fps=60).tolist() == [[0, 22, 44, 66, 90, 112, 134, 158]]
 
 
 def test_m4_train_shares_one_offset() -> None:
@@ -130,11 +130,11 @@ def test_m4_train_shares_one_offset() -> None:
 
 def test_paddle_formulas() -> None:
     """Segments of floor(n / T) frames, the window in the middle; short clips wrap."""
-    assert paddle_test(83, 8).tolist() == [[4, 14, 24, 34, 44, 54, 64, 74]]
-    assert paddle_test(83, 2, length=3).reshape(2, 3).tolist() == [[19, 20, 21], [60, 61, 62]]
-    assert paddle_test(83, 2, length=3, legacy_centre=True).reshape(2, 3).tolist() == [[20, 21, 22], [61, 62, 63]]
-    assert paddle_test(5, 8).tolist() == [[0, 1, 2, 3, 4, 0, 1, 2]]
-    assert paddle_test(8, 4, length=3).reshape(4, 3).tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 6], [6, 7, 0]]
+    assert paddle_eval(83, 8).tolist() == [[4, 14, 24, 34, 44, 54, 64, 74]]
+    assert paddle_eval(83, 2, length=3).reshape(2, 3).tolist() == [[19, 20, 21], [60, 61, 62]]
+    assert paddle_eval(83, 2, length=3, legacy_centre=True).reshape(2, 3).tolist() == [[20, 21, 22], [61, 62, 63]]
+    assert paddle_eval(5, 8).tolist() == [[0, 1, 2, 3, 4, 0, 1, 2]]
+    assert paddle_eval(8, 4, length=3).reshape(4, 3).tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 6], [6, 7, 0]]
     draws = drawn(lambda r: paddle_train(43, 4, r, length=3)).reshape(-1, 4, 3)
     for k in range(4):
         assert set(draws[:, k, 0]) == set(range(10 * k, 10 * k + 8))
@@ -142,7 +142,7 @@ def test_paddle_formulas() -> None:
 
 def test_legacy_uniform_repeats_the_first_frame_of_short_clips() -> None:
     assert legacy_uniform(8, 8, None).tolist() == [[0] * 8]
-    assert legacy_uniform(9, 8, None).tolist() == uniform_test(9, 8).tolist()
+    assert legacy_uniform(9, 8, None).tolist() == uniform_eval(9, 8).tolist()
     assert legacy_uniform(7, 8, rng()).tolist() == [[0] * 8]
     assert legacy_uniform(8, 8, rng()).tolist() == [list(range(8))]
     assert legacy_uniform(12, 8, None, length=5).reshape(8, 5)[:, 0].tolist() == [0] * 8

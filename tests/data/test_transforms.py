@@ -10,7 +10,7 @@ from PIL import Image
 from tests.support.paths import GOLDEN
 
 from trishift.data import transforms
-from trishift.data.sampling import uniform_test
+from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
 from trishift.data.transforms import AugmentationSpec, Box
 from trishift.errors import RecipeError
@@ -42,9 +42,9 @@ def test_the_originals_pixels(
 ) -> None:
     record = json.loads((GOLDEN / f"preprocess_{name}.json").read_text())
     with open_clip(clips_dir / "known" / "c3d_ucf101_frames" / "v_ApplyEyeMakeup_g01_c01") as clip:
-        indices = uniform_test(clip.num_frames, 8)[0]
+        indices = uniform_eval(clip.num_frames, 8)[0]
         assert (indices + 1).tolist() == record["frame_numbers"]
-        views = transforms.test_views(clip.read(indices), input_spec, crops, full_resolution)
+        views = transforms.evaluation_views(clip.read(indices), input_spec, crops, full_resolution)
     channels = views.reshape(-1, *views.shape[3:])
     assert list(channels.shape) == record["shape"]
     values = [channels[tuple(position)] for position in record["positions"]]
@@ -83,25 +83,25 @@ def test_normalize(channel_order: str) -> None:
 
 def test_order_of_the_test_crops() -> None:
     frames = noise(3, 16, 24)
-    ten = transforms.test_views(frames, PLAIN, "ten")
+    ten = transforms.evaluation_views(frames, PLAIN, "ten")
     assert ten.shape == (10, 3, 3, 12, 12)
     corners = [(0, 0), (0, 12), (4, 0), (4, 12), (2, 6)]  # top, left
     for number, (top, left) in enumerate(corners):
         pixels = frames[:, top : top + 12, left : left + 12]
         np.testing.assert_array_equal(as_pixels(ten[2 * number]), pixels)
         np.testing.assert_array_equal(as_pixels(ten[2 * number + 1]), pixels[:, :, ::-1])
-    np.testing.assert_array_equal(transforms.test_views(frames, PLAIN, "five"), ten[::2])
-    np.testing.assert_array_equal(transforms.test_views(frames, PLAIN, "center"), ten[8:9])
+    np.testing.assert_array_equal(transforms.evaluation_views(frames, PLAIN, "five"), ten[::2])
+    np.testing.assert_array_equal(transforms.evaluation_views(frames, PLAIN, "center"), ten[8:9])
 
 
 def test_three_crops_lie_along_the_long_side() -> None:
     wide = noise(1, 16, 24)
-    views = transforms.test_views(wide, PLAIN, "three", full_resolution=True)
+    views = transforms.evaluation_views(wide, PLAIN, "three", full_resolution=True)
     assert views.shape == (3, 1, 3, 16, 16)
     for view, left in zip(views, (0, 8, 4), strict=True):
         np.testing.assert_array_equal(as_pixels(view), wide[:, :, left : left + 16])
     tall = np.ascontiguousarray(wide.transpose(0, 2, 1, 3))
-    upright = transforms.test_views(tall, PLAIN, "three", full_resolution=True)
+    upright = transforms.evaluation_views(tall, PLAIN, "three", full_resolution=True)
     np.testing.assert_array_equal(upright, views.swapaxes(-1, -2))
 
 
@@ -150,7 +150,7 @@ def test_flip_can_be_switched_off() -> None:
 
 def test_tiny_frames_work() -> None:
     frames = noise(2, 1, 1)
-    assert transforms.test_views(frames, InputSpec(), "ten").shape == (10, 2, 3, 224, 224)
+    assert transforms.evaluation_views(frames, InputSpec(), "ten").shape == (10, 2, 3, 224, 224)
     assert transforms.train_augmentation(frames, InputSpec(), np.random.default_rng(0))[0].shape == (2, 3, 224, 224)
 
 
@@ -182,7 +182,7 @@ def test_flow_is_inverted_when_it_is_mirrored() -> None:
     np.testing.assert_array_equal(mirrored[:, :, ::-1, 0], 255 - flow[..., 0])
     np.testing.assert_array_equal(mirrored[:, :, ::-1, 1], flow[..., 1])
     np.testing.assert_array_equal(transforms.mirror(mirrored, spec), flow)
-    ten = transforms.test_views(flow, replace(spec, resize=16, crop=16), "ten")
+    ten = transforms.evaluation_views(flow, replace(spec, resize=16, crop=16), "ten")
     assert ten.shape == (10, 4, 2, 16, 16)
     np.testing.assert_array_equal(ten[1, :, 0], -1 - ten[0, :, 0, :, ::-1])  # 128 is no motion: 255 - x - 128
     np.testing.assert_array_equal(ten[1, :, 1], ten[0, :, 1, :, ::-1])

@@ -12,7 +12,7 @@ from trishift.backends import FRAMEWORKS
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.checkpoints.files import sha256
 from trishift.checkpoints.reading import import_weights
-from trishift.checkpoints.report import Report
+from trishift.checkpoints.report import ConversionReport
 from trishift.checkpoints.verification import Difference, verify
 from trishift.checkpoints.writing import framework_of, write_dialect, write_native
 from trishift.errors import CheckpointError, FrameworkError
@@ -31,7 +31,7 @@ class Conversion:
     """
 
     checkpoint: Checkpoint
-    report: Report
+    report: ConversionReport
     differences: tuple[Difference, ...] = ()
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from trishift.checkpoints.files import open_weights, sha256
 from trishift.checkpoints.formats.stored import WeightFile
 from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.recognition import recognize
-from trishift.checkpoints.report import Report
+from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError
 
 _LONGEST = 100  # characters of a container's entry that are printed
@@ -44,7 +44,7 @@ class Inspection:
     numbers: int
     dtypes: dict[str, int]
     extras: dict[str, Any]
-    report: Report | None
+    report: ConversionReport | None
     problem: str | None
     details: tuple[str, ...] = ()
 

@@ -18,7 +18,7 @@ from trishift.checkpoints.files import open_weights
 from trishift.checkpoints.formats.stored import StoredTensor, WeightFile
 from trishift.checkpoints.labels import labels_for
 from trishift.checkpoints.recognition import model_from_shapes, recognize, visible_names
-from trishift.checkpoints.report import Report
+from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError, RecipeError
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, layout
@@ -42,7 +42,7 @@ def import_weights(
     allow_partial: bool = False,
     fallback: ModelSpec | None = None,
     **options: Any,
-) -> tuple[Checkpoint, Report]:
+) -> tuple[Checkpoint, ConversionReport]:
     """Read weights of any supported family and file format, with a report on every tensor.
 
     Args:
@@ -64,7 +64,7 @@ def import_file(
     allow_partial: bool = False,
     fallback: ModelSpec | None = None,
     **options: Any,
-) -> tuple[Checkpoint, Report]:
+) -> tuple[Checkpoint, ConversionReport]:
     """`import_weights` of a file that is open already."""
     answers = Answers(file.path, options, fallback)
     description = file.extras.get(DESCRIPTION)
@@ -78,13 +78,13 @@ def import_file(
 
 def _read_foreign(
     file: WeightFile, dialect: str | None, answers: Answers, allow_partial: bool
-) -> tuple[Checkpoint, Report]:
+) -> tuple[Checkpoint, ConversionReport]:
     recognition = recognize(file, dialect)
     names = visible_names(file, recognition)
     family = recognition.dialect
     spec = family.describe(model_from_shapes(file.path, recognition, names), names, answers)
     spec = _with_relations(spec, answers)
-    report = Report(str(file.path), f"{family.title}, {describe_model(spec)}", notes=answers.notes)
+    report = ConversionReport(str(file.path), f"{family.title}, {describe_model(spec)}", notes=answers.notes)
     tensors = _take_tensors(file, family, dict(recognition.names), spec, report)
     if not spec.num_classes:
         answers.notes.append("no classifier in the file: only the backbone is usable")
@@ -102,17 +102,19 @@ def _read_foreign(
 
 def _read_described(
     file: WeightFile, description: str, answers: Answers, allow_partial: bool
-) -> tuple[Checkpoint, Report]:
+) -> tuple[Checkpoint, ConversionReport]:
     """A file that Trishift wrote, canonical or in a framework's own format."""
     described = decode_description(file.path, {}, description)
     tensors = {name: t for name, t in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}
     if described.spec is None:
         loaded = {name: tensor.read() for name, tensor in tensors.items()}
-        return replace(described, tensors=loaded), Report(str(file.path), "tensors without model", list(loaded))
+        return replace(described, tensors=loaded), ConversionReport(
+            str(file.path), "tensors without model", list(loaded)
+        )
     spec = _override(described.spec, answers)
     canonical = is_canonical(file.extras) and file.format == "safetensors"
     family = NATIVE["pytorch"] if canonical else _native_dialect(file)
-    report = Report(str(file.path), f"Trishift, {describe_model(spec)}", notes=answers.notes)
+    report = ConversionReport(str(file.path), f"Trishift, {describe_model(spec)}", notes=answers.notes)
     arrays = _take_tensors(replace(file, tensors=tensors), family, {name: name for name in tensors}, spec, report)
     if not allow_partial:
         report.require_complete()
@@ -149,7 +151,7 @@ def _with_relations(spec: ModelSpec, answers: Answers) -> ModelSpec:
 
 
 def _take_tensors(
-    file: WeightFile, family: Dialect, names: dict[str, str], spec: ModelSpec, report: Report
+    file: WeightFile, family: Dialect, names: dict[str, str], spec: ModelSpec, report: ConversionReport
 ) -> dict[str, np.ndarray]:
     """Every tensor of the model that the file has, in network order; `names` maps simplified to raw names."""
     report.dropped |= file.ignored
@@ -181,7 +183,7 @@ def _take_tensors(
     return tensors
 
 
-def _adapt(stored: StoredTensor, info: TensorInfo, family: Dialect, report: Report) -> np.ndarray | None:
+def _adapt(stored: StoredTensor, info: TensorInfo, family: Dialect, report: ConversionReport) -> np.ndarray | None:
     """A stored tensor in canonical shape and as float32, or None (and an entry in the report) if it does not fit."""
     shape = stored.shape
     transposed = family.transposes_linear and info.layer == "linear" and len(shape) == 2

@@ -9,7 +9,7 @@ from trishift.errors import CheckpointError
 
 
 @dataclass
-class Report:
+class ConversionReport:
     """Bookkeeping of an import; canonical names unless said otherwise.
 
     Attributes:

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_intermixed_args(arguments)
 
     from trishift.api import open_model
-    from trishift.data.dataset import open_test_set
+    from trishift.data.dataset import open_evaluation_set
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import evaluate
     from trishift.recipe import load_recipe, recipe_from_dict
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
     else:
         raise RecipeError(f"{options.checkpoint}: holds no recipe; give --config to name the data")
     protocol = named_protocol(options.protocol) if options.protocol else recipe.evaluation
-    dataset = open_test_set(recipe.data, model.input, model.spec, protocol)
+    dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol)
     if dataset.num_classes != model.spec.num_classes:
         raise RecipeError(
             f"{recipe.data.labels}: {dataset.num_classes} classes, but the checkpoint has {model.spec.num_classes}"

@@ -19,9 +19,9 @@ from trishift.data.sampling import SamplingSpec, sample
 from trishift.data.sources import FrameSource, open_clip, open_flow
 from trishift.data.transforms import (
     AugmentationSpec,
+    evaluation_views,
     mirrored_labels,
     stack_segments,
-    test_views,
     train_augmentation,
 )
 from trishift.errors import DataError, RecipeError
@@ -182,7 +182,7 @@ class ClipDataset:
             DataError: a training clip cannot be read and `on_error` is `fail`, or too many in a row cannot.
         """
         if self.protocol is not None:
-            return self._load_test(index, self.protocol)
+            return self._load_views(index, self.protocol)
         rng = np.random.default_rng((self._seed, epoch, index))
         for _ in range(_REPLACEMENTS):
             try:
@@ -202,13 +202,15 @@ class ClipDataset:
             labels = tuple(self._mirrored[label] for label in labels)
         return Sample(stack_segments(clip, self._input, self._length)[None], self._encode(labels))
 
-    def _load_test(self, index: int, protocol: Protocol) -> Sample:
+    def _load_views(self, index: int, protocol: Protocol) -> Sample:
         try:
             frames = self._read(index, protocol.sampling, np.random.default_rng((self._seed, index)))
         except DataError as error:
             self._record_miss(index, error)
             return replace(self.padding, target=self.target(index))
-        views = test_views(frames, self._input, protocol.crops, protocol.full_resolution)  # (crops, frames, F, H, W)
+        views = evaluation_views(
+            frames, self._input, protocol.crops, protocol.full_resolution
+        )  # (crops, frames, F, H, W)
         return Sample(stack_segments(views, self._input, self._length).reshape(self.clip_shape), self.target(index))
 
     def _read(self, index: int, sampling: SamplingSpec, rng: np.random.Generator) -> np.ndarray:
@@ -263,7 +265,7 @@ def open_datasets(
     )
 
 
-def open_test_set(data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol) -> ClipDataset:
+def open_evaluation_set(data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol) -> ClipDataset:
     """The validation list under a test protocol; errors as in `open_datasets`."""
     labels = _labels(data, (data.val_list,), at_least=model.num_classes)
     records = _records(data, "val_list", labels, model)

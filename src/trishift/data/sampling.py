@@ -38,17 +38,17 @@ def uniform_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> 
     return _windows(starts[None], n, length)
 
 
-def uniform_test(n: int, T: int, length: int = 1) -> np.ndarray:
+def uniform_eval(n: int, T: int, length: int = 1) -> np.ndarray:
     """TSN's test frames, the centres of T equal segments: int(tick / 2 + tick * k), tick = (n - length + 1) / T."""
     tick = max(n - length + 1, 1) / T
     return _windows(np.floor(tick / 2 + tick * np.arange(T))[None], n, length)
 
 
-def twice_test(n: int, T: int, length: int = 1) -> np.ndarray:
+def twice_eval(n: int, T: int, length: int = 1) -> np.ndarray:
     """Two clips: the centres of the segments and their beginnings, int(tick * k)."""
     tick = max(n - length + 1, 1) / T
     beginnings = np.floor(tick * np.arange(T))[None]
-    return np.concatenate([uniform_test(n, T, length), _windows(beginnings, n, length)])
+    return np.concatenate([uniform_eval(n, T, length), _windows(beginnings, n, length)])
 
 
 def dense_train(n: int, T: int, rng: np.random.Generator, window: int = 64, length: int = 1) -> np.ndarray:
@@ -59,7 +59,7 @@ def dense_train(n: int, T: int, rng: np.random.Generator, window: int = 64, leng
     return _dense(rng.integers(_dense_places(n, window), size=1), n, T, window, length)
 
 
-def dense_test(n: int, T: int, clips: int = 10, window: int = 64, length: int = 1) -> np.ndarray:
+def dense_eval(n: int, T: int, clips: int = 10, window: int = 64, length: int = 1) -> np.ndarray:
     """`clips` dense clips with evenly spread starts, linspace(0, n - window, clips)."""
     return _dense(np.linspace(0, _dense_places(n, window) - 1, clips, dtype=np.int64), n, T, window, length)
 
@@ -73,13 +73,13 @@ def m4_train(n: int, T: int, rng: np.random.Generator, fps: float | None = None)
     return resampled[np.arange(T)[None] * d + rng.integers(d)]
 
 
-def m4_test(n: int, T: int, fps: float | None = None) -> np.ndarray:
+def m4_eval(n: int, T: int, fps: float | None = None) -> np.ndarray:
     """M4's test frames: the segments' centres on the clip resampled to 30 frames a second."""
     resampled = _at_30_fps(n, fps)
-    return resampled[uniform_test(len(resampled), T)]
+    return resampled[uniform_eval(len(resampled), T)]
 
 
-def m4_dense_test(n: int, T: int, fps: float | None = None) -> np.ndarray:
+def m4_dense_eval(n: int, T: int, fps: float | None = None) -> np.ndarray:
     """M4's dense frames: T frames from the first to the last, evenly spread over the clip at 30 frames a second."""
     resampled = _at_30_fps(n, fps)
     return resampled[np.linspace(0, len(resampled) - 1, T, dtype=np.int64)[None]]
@@ -95,7 +95,7 @@ def paddle_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> n
     return _paddle_windows(n, T, length, offsets)
 
 
-def paddle_test(n: int, T: int, length: int = 1, *, legacy_centre: bool = False) -> np.ndarray:
+def paddle_eval(n: int, T: int, length: int = 1, *, legacy_centre: bool = False) -> np.ndarray:
     """The Paddle original's test frames: the window in the middle of its segment of n // T frames.
 
     With `legacy_centre` the first frame of the window stands there, as in the original's mp4 reader. PaddleVideo's
@@ -113,7 +113,7 @@ def legacy_uniform(n: int, T: int, rng: np.random.Generator | None, length: int 
     length > 1). Validation: all start at 0 unless n > T + length - 1, so that n = T gives T copies of frame 0.
     """
     if rng is None:
-        return uniform_test(n, T, length) if n > T + length - 1 else _windows(np.zeros((1, T)), n, length)
+        return uniform_eval(n, T, length) if n > T + length - 1 else _windows(np.zeros((1, T)), n, length)
     places = n - length + 1
     if places >= T:
         return uniform_train(n, T, rng, length)
@@ -251,13 +251,13 @@ def _draw(spec: SamplingSpec, n: int, T: int, length: int, rng: np.random.Genera
 
 def _evaluation_clips(spec: SamplingSpec, n: int, T: int, length: int, fps: float | None) -> np.ndarray:
     if spec.mode == "dense":
-        return dense_test(n, T, spec.num_clips, spec.window, length)
+        return dense_eval(n, T, spec.num_clips, spec.window, length)
     if spec.mode == "twice":
-        return twice_test(n, T, length)
+        return twice_eval(n, T, length)
     if spec.mode == "m4":
-        return m4_test(n, T, fps)
+        return m4_eval(n, T, fps)
     if spec.mode == "m4_dense":
-        return m4_dense_test(n, T, fps)
+        return m4_dense_eval(n, T, fps)
     if spec.mode == "paddle":
-        return paddle_test(n, T, length, legacy_centre=spec.legacy_paddle_centre)
-    return legacy_uniform(n, T, None, length) if spec.legacy_short_clips else uniform_test(n, T, length)
+        return paddle_eval(n, T, length, legacy_centre=spec.legacy_paddle_centre)
+    return legacy_uniform(n, T, None, length) if spec.legacy_short_clips else uniform_eval(n, T, length)

@@ -83,7 +83,7 @@ def train_augmentation(
     return normalize(pixels, input_spec), flipped
 
 
-def test_views(
+def evaluation_views(
     frames: np.ndarray, input_spec: InputSpec, crops: Crops = "center", full_resolution: bool = False
 ) -> np.ndarray:
     """The views of a clip that a test averages.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trishift.backends.contract import Predictor, State
-from trishift.data.transforms import test_views
+from trishift.data.transforms import evaluation_views
 from trishift.errors import DataError
 from trishift.model.online import check_streamable
 from trishift.model.spec import InputSpec
@@ -64,7 +64,7 @@ class Stream:
             raise DataError(f"stream: a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
         if (self._input.modality, self._predictor.spec.in_channels) != ("rgb", 3):
             raise DataError(f"stream: the model sees {self._input.modality} of several frames, not single pictures")
-        return self.step(test_views(image[None], self._input)[0])[0]
+        return self.step(evaluation_views(image[None], self._input)[0])[0]
 
     def _check(self, shape: tuple[int, ...]) -> None:
         channels = self._predictor.spec.in_channels

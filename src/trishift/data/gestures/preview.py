@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from trishift.data.gestures.dataset import GestureSet
 from trishift.data.gestures.motion import PAIRS, STILL
 from trishift.data.lists import read_labels, read_list
-from trishift.data.sampling import uniform_test
+from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
 
 _FRAMES = 8
@@ -42,4 +42,4 @@ def write_preview(gestures: GestureSet, path: str | Path, clip: int = 0) -> None
 def _read(path: Path) -> np.ndarray:
     """(8, H, W, 3) uint8, spread over the clip."""
     with open_clip(path) as source:
-        return source.read(uniform_test(source.num_frames, _FRAMES)[0])
+        return source.read(uniform_eval(source.num_frames, _FRAMES)[0])

@@ -8,7 +8,7 @@ from trishift.data.prepare.jester import prepare_jester
 from trishift.data.prepare.kinetics import prepare_kinetics
 from trishift.data.prepare.moments import prepare_moments
 from trishift.data.prepare.pipeline import Options
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.something import prepare_somethingv1, prepare_somethingv2
 from trishift.data.prepare.ucf101 import prepare_ucf101
 from trishift.data.prepare.unpacking import unpack
@@ -16,7 +16,7 @@ from trishift.data.prepare.unpacking import unpack
 __all__ = [
     "FolderReport",
     "Options",
-    "Report",
+    "PreparationReport",
     "prepare_folder",
     "prepare_hmdb51",
     "prepare_jester",

@@ -12,7 +12,7 @@ from pathlib import Path
 from trishift.data.prepare.catalogue import Catalogue, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
 
@@ -21,7 +21,9 @@ _FILE = re.compile(r"(?P<label>.+)_test_split(?P<split>[123])\.txt", re.IGNORECA
 _MARKS = {"0": None, "1": "train", "2": "val"}
 
 
-def prepare_hmdb51(root: str | Path, output: str | Path, options: Options | None = None, *, split: int = 1) -> Report:
+def prepare_hmdb51(
+    root: str | Path, output: str | Path, options: Options | None = None, *, split: int = 1
+) -> PreparationReport:
     """Prepare HMDB51; see `pipeline.prepare`. Writes train_1, val_1, ... and `split` once more as train and val."""
     return prepare(Dataset("hmdb51", lambda tree: _read(tree, split), 51), root, output, options)
 

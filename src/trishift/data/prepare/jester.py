@@ -16,7 +16,7 @@ from trishift.data.prepare.catalogue import (
     read_sorted_labels,
 )
 from trishift.data.prepare.pipeline import ListNames, Options, prepare
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 
 ORIGINAL_NAMES = ListNames("categories.txt", "_videofolder.txt", beside_clips=True)
@@ -24,7 +24,7 @@ ORIGINAL_NAMES = ListNames("categories.txt", "_videofolder.txt", beside_clips=Tr
 
 def prepare_jester(
     root: str | Path, output: str | Path, options: Options | None = None, *, original_names: bool = False
-) -> Report:
+) -> PreparationReport:
     """Prepare Jester; see `pipeline.prepare`.
 
     Args:

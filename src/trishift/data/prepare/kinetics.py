@@ -14,7 +14,7 @@ from pathlib import Path
 from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
 
@@ -22,7 +22,7 @@ _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _PREFIX = r"(k(inetics)?[-_]?(400|600|700)?([-_]2020)?[-_])?"
 
 
-def prepare_kinetics(root: str | Path, output: str | Path, options: Options | None = None) -> Report:
+def prepare_kinetics(root: str | Path, output: str | Path, options: Options | None = None) -> PreparationReport:
     """Prepare a version of Kinetics; see `pipeline.prepare`. Frames get a short side of 331 pixels, as TSM's."""
     return prepare(KINETICS, root, output, options)
 

@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
 
 
-def prepare_moments(root: str | Path, output: str | Path, options: Options | None = None) -> Report:
+def prepare_moments(root: str | Path, output: str | Path, options: Options | None = None) -> PreparationReport:
     """Prepare Moments in Time or Multi-Moments in Time; see `pipeline.prepare`."""
     return prepare(MOMENTS, root, output, options)
 

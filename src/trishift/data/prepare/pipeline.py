@@ -18,7 +18,7 @@ from trishift.data.prepare.catalogue import Catalogue, Clip, Dataset, check_name
 from trishift.data.prepare.checking import check_clip, is_truncated
 from trishift.data.prepare.conversion import Conversion
 from trishift.data.prepare.files import write_json
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.data.prepare.unpacking import require_complete, unpack
 from trishift.data.sources import open_clip
@@ -82,7 +82,7 @@ def prepare(
     output: str | Path,
     options: Options | None = None,
     names: ListNames | None = None,
-) -> Report:
+) -> PreparationReport:
     """Prepare a data set; repeating goes on where an earlier run stopped.
 
     Args:
@@ -100,7 +100,7 @@ def prepare(
     root, output = Path(root).absolute(), Path(output).absolute()
     if not root.is_dir():
         raise DataError(f"{root}: is not a folder; give the folder with the downloaded files")
-    report = Report(dataset.name, str(output), names.labels, archives=unpack(root, output, options.workers))
+    report = PreparationReport(dataset.name, str(output), names.labels, archives=unpack(root, output, options.workers))
     require_complete(report.archives, options.incomplete)
     tree = Tree([output, root])
     catalogue = dataset.read(tree)
@@ -162,7 +162,7 @@ def _check(path: Path | None, check: str) -> _Outcome:
     return _Outcome(path)
 
 
-def _note(report: Report, dataset: Dataset, catalogue: Catalogue, outcomes: dict[str, _Outcome]) -> None:
+def _note(report: PreparationReport, dataset: Dataset, catalogue: Catalogue, outcomes: dict[str, _Outcome]) -> None:
     """Put everything that needs attention into the report."""
     report.classes = len(catalogue.labels)
     report.broken = {name: o.problem for name, o in outcomes.items() if o.problem is not None}
@@ -187,7 +187,9 @@ def _first(outcomes: dict[str, _Outcome]) -> str:
     return f"the first one: {outcome.problem}" if outcome.problem else f"the first one, {name}, is nowhere"
 
 
-def _write(report: Report, catalogue: Catalogue, outcomes: dict[str, _Outcome], output: Path, names: ListNames) -> None:
+def _write(
+    report: PreparationReport, catalogue: Catalogue, outcomes: dict[str, _Outcome], output: Path, names: ListNames
+) -> None:
     suffix = ".csv" if catalogue.multi_label else names.suffix
     root = next(o.path.parent for o in outcomes.values() if o.path) if names.beside_clips else output
     splits = dict(catalogue.splits)

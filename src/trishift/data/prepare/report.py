@@ -9,7 +9,7 @@ _SHOWN = 5  # names per heading on the terminal
 
 
 @dataclass
-class Report:
+class PreparationReport:
     """What was found and written.
 
     Attributes:

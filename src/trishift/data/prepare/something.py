@@ -16,17 +16,17 @@ from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Datas
 from trishift.data.prepare.files import read_text
 from trishift.data.prepare.jester import read_csv_annotations
 from trishift.data.prepare.pipeline import Options, prepare
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
 
 
-def prepare_somethingv1(root: str | Path, output: str | Path, options: Options | None = None) -> Report:
+def prepare_somethingv1(root: str | Path, output: str | Path, options: Options | None = None) -> PreparationReport:
     """Prepare Something-Something V1; see `pipeline.prepare`."""
     return prepare(SOMETHING_V1, root, output, options)
 
 
-def prepare_somethingv2(root: str | Path, output: str | Path, options: Options | None = None) -> Report:
+def prepare_somethingv2(root: str | Path, output: str | Path, options: Options | None = None) -> PreparationReport:
     """Prepare Something-Something V2; see `pipeline.prepare`."""
     return prepare(SOMETHING_V2, root, output, options)
 

@@ -11,14 +11,16 @@ from trishift.data.lists import read_labels
 from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
-from trishift.data.prepare.report import Report
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
 
 SPLITS = (1, 2, 3)
 
 
-def prepare_ucf101(root: str | Path, output: str | Path, options: Options | None = None, *, split: int = 1) -> Report:
+def prepare_ucf101(
+    root: str | Path, output: str | Path, options: Options | None = None, *, split: int = 1
+) -> PreparationReport:
     """Prepare UCF101; see `pipeline.prepare`. Writes train_1, val_1, ... and `split` once more as train and val."""
     return prepare(Dataset("ucf101", lambda tree: _read(tree, split), 101), root, output, options)
 
