@@ -1,7 +1,7 @@
 """Processes of their own for what cannot run in the tests': MindSpore dies where another framework was imported first.
 
-`python` runs a module or a script. For a file of tests, `names = test_names(FILE)`, then `outcomes(FILE, folder)[name]`
-is "" or what went wrong.
+`python` runs a module or a script. For a file of tests, `names = names_of_tests(FILE)`, then
+`outcomes(FILE, folder)[name]` is "" or what went wrong.
 """
 
 from __future__ import annotations
@@ -42,13 +42,10 @@ def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
     return done.stdout
 
 
-def test_names(file: Path) -> list[str]:
+def names_of_tests(file: Path) -> list[str]:
     """The test functions of a file, read without importing it."""
     body = ast.parse(file.read_text(encoding="utf-8")).body
     return [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
-
-
-test_names.__test__ = False  # type: ignore[attr-defined]
 
 
 def outcomes(file: Path, folder: Path) -> dict[str, str]:

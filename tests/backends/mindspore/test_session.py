@@ -14,6 +14,6 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return isolated.outcomes(FILE, tmp_path_factory.mktemp("mindspore"))
 
 
-@pytest.mark.parametrize("name", isolated.test_names(FILE))
+@pytest.mark.parametrize("name", isolated.names_of_tests(FILE))
 def test_in_a_process_of_its_own(name, outcomes):
     assert not outcomes[name], outcomes[name]
