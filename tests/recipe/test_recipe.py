@@ -111,3 +111,37 @@ def test_missing_and_circular_files(tmp_path: Path) -> None:
         load_recipe(circular)
     with pytest.raises(RecipeError, match=r"no such recipe file; did you mean .*circle\.yaml"):
         load_recipe(tmp_path / "circel.yaml")
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "more than 10,000 values"),
+        ("a: &a [*a]\n", "more than 10,000 values"),
+        ("name: 2001-99-99\n", "not a value of a recipe: month must be in 1..12"),
+        ("train: {epochs: " + "9" * 5000 + "}\n", "not a value of a recipe"),
+        ("name: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("name: a\x00b\n", "special characters are not allowed"),
+        ("name: x\nbase: 5\n", r"r\.yaml:2: base: must be the path of a recipe or a list of them"),
+        ("base: [1]\n", r"r\.yaml:1: base: must be the path of a recipe or a list of them"),
+        ('base: "a\\0b"\n', "cannot be read: embedded null byte"),
+        ("name: " + "x" * 2**20, r"1\.0 MB are more than any recipe has"),
+    ],
+    ids=["aliases", "circle", "date", "digits", "nesting", "NUL", "base", "bases", "NUL in base", "size"],
+)
+def test_hostile_yaml_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=message) as error:
+        load_recipe(write(tmp_path, "r.yaml", text))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["2001-99-99", "9" * 5000, "[" * 3000 + "]" * 3000, "a\x00b"])
+def test_hostile_overrides_are_refused_in_one_line(value: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="override") as error:
+        load_recipe(write(tmp_path, "base.yaml", BASE), [f"name={value}"])
+    assert "\n" not in str(error.value)

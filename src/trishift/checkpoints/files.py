@@ -30,7 +30,7 @@ def open_weights(path: str | Path) -> WeightFile:
 
 
 def _refuse_inflation(file: WeightFile) -> None:
-    """Weigh declared shapes against stored bytes: tensors may share storage, but kilobytes must not become gigabytes."""
+    """Weigh declared shapes against stored bytes: tensors may share storage, but kilobytes must stay kilobytes."""
     parts = file.path.iterdir() if file.path.is_dir() else (file.path,)
     stored = sum(part.stat().st_size for part in parts if part.is_file())
     declared = sum(4 * math.prod(tensor.shape) for tensor in file.tensors.values())

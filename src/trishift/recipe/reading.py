@@ -22,6 +22,7 @@ import yaml
 from trishift.errors import RecipeError
 from trishift.model.losses import MULTI_LABEL_LOSSES
 from trishift.model.spec import FRAME_CHANNELS, default_input
+from trishift.recipe.layers import Layer, YamlError, parse_yaml, read_layers, spell_out
 from trishift.recipe.sections import Recipe
 
 
@@ -35,7 +36,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: anything wrong, in one line with file, line and nearest valid key.
     """
-    layers = _read_layers(Path(path), ())
+    layers = read_layers(Path(path), ())
     data: dict[str, Any] = {}
     for layer in layers:
         data = _merge(data, layer.data)
@@ -49,7 +50,7 @@ def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides:
     merged = dict(data)
     for text in overrides:
         merged = _merge(merged, _parse_override(text))
-    return _validate(merged, _Blame([_Layer(Path(origin), dict(data), None)], list(overrides)))
+    return _validate(merged, _Blame([Layer(Path(origin), dict(data), None)], list(overrides)))
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -69,66 +70,6 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One file of the inheritance chain: its content and its YAML nodes (for line numbers)."""
-
-    path: Path
-    data: dict[str, Any]
-    node: yaml.Node | None
-
-    def line_of(self, keys: Sequence[str]) -> int | None:
-        """1-based line of the deepest key that this file writes, or None if it does not write the first."""
-        node, line = self.node, None
-        for key in keys:
-            if not isinstance(node, yaml.MappingNode):
-                break
-            found = next(((k, v) for k, v in node.value if k.value == key), None)
-            if found is None:
-                return None
-            line, node = found[0].start_mark.line + 1, found[1]
-        return line
-
-
-def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[_Layer]:
-    """The file's bases, most basic first, then the file itself."""
-    if path.resolve() in seen:
-        raise RecipeError(f"{path}: base: the recipe inherits from itself; break the circle")
-    try:
-        text = path.read_text(encoding="utf-8")
-        data, node = yaml.safe_load(text), yaml.compose(text)
-    except FileNotFoundError:
-        raise RecipeError(f"{path}: no such recipe file{_nearest_file(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    data = {} if data is None else data
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections, not a {type(data).__name__}")
-    bases = data.pop("base", [])
-    layers: list[_Layer] = []
-    for base in [bases] if isinstance(bases, str) else bases:
-        layers += _read_layers(path.parent / base, (*seen, path.resolve()))
-    return [*layers, _Layer(path, _spell_out(data), node)]
-
-
-def _spell_out(data: dict[str, Any]) -> dict[str, Any]:
-    """The same recipe without shorthand: `train: {loss: lsep}` means `train: {loss: {name: lsep}}`."""
-    train = data.get("train")
-    if isinstance(train, dict) and isinstance(train.get("loss"), str):
-        return {**data, "train": {**train, "loss": {"name": train["loss"]}}}
-    return data
-
-
-def _nearest_file(path: Path) -> str:
-    siblings = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, siblings, 1)
-    return f"; did you mean {path.parent / close[0]}?" if close else ""
-
-
 def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in child.items():
@@ -142,19 +83,19 @@ def _parse_override(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise RecipeError(f"override {text!r}: write it as section.key=value, for instance train.epochs=10")
     try:
-        result: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"override {text!r}: the value is not valid YAML; quote it") from None
+        result: Any = parse_yaml(value)[0]
+    except YamlError as error:
+        raise RecipeError(f"override {text!r}: the value is {error.reason}; quote it") from None
     for part in reversed(key.strip().split(".")):
         result = {part: result}
-    return _spell_out(result)
+    return spell_out(result)
 
 
 @dataclass(frozen=True)
 class _Blame:
     """Finds the place that a wrong key came from."""
 
-    layers: list[_Layer]
+    layers: list[Layer]
     overrides: list[str]
 
     def place(self, keys: Sequence[str]) -> str:

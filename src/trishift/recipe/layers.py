@@ -1,0 +1,136 @@
+"""The files of a recipe: YAML with line numbers and bounds, and the chain of its bases."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trishift.errors import RecipeError
+
+MAX_BYTES = 2**20  # of a recipe file; published ones have about 1,000
+MAX_VALUES = 10_000  # of a recipe, its aliases written out
+
+
+class YamlError(Exception):
+    """Text that is not YAML, or not the YAML of a recipe.
+
+    Attributes:
+        reason: what it is instead.
+        line: 1-based line, None where unknown.
+    """
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.line = " ".join(reason.split()), line
+
+
+def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
+    """Plain values, and the nodes that know their lines.
+
+    A few hundred bytes of YAML can stand for billions of values (aliases of aliases), so values are counted before
+    any is made.
+
+    Raises:
+        YamlError: invalid YAML, a value that Python cannot represent, or too many values.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        if _count_values(node, {}) > MAX_VALUES:
+            raise YamlError(f"a text of more than {MAX_VALUES:,} values once its aliases are written out")
+        return loader.construct_document(node), node
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error)
+        raise YamlError(f"not valid YAML: {reason}", mark.line + 1 if mark else None) from None
+    except RecursionError:
+        raise YamlError("nested too deeply for a recipe") from None
+    except ValueError as error:  # dates that do not exist, numbers of thousands of digits
+        raise YamlError(f"not a value of a recipe: {error}") from None
+
+
+def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values that a node stands for; one that contains itself stands for endlessly many."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MAX_VALUES + 1  # until it is counted
+        children = [n for pair in node.value for n in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + sum(_count_values(child, known) for child in children)
+    return known[id(node)]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One file of the inheritance chain: its content and its YAML nodes (for line numbers)."""
+
+    path: Path
+    data: dict[str, Any]
+    node: yaml.Node | None
+
+    def line_of(self, keys: Sequence[str]) -> int | None:
+        """1-based line of the deepest key that this file writes, or None if it does not write the first."""
+        node, line = self.node, None
+        for key in keys:
+            if not isinstance(node, yaml.MappingNode):
+                break
+            found = next(((k, v) for k, v in node.value if k.value == key), None)
+            if found is None:
+                return None
+            line, node = found[0].start_mark.line + 1, found[1]
+        return line
+
+
+def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
+    """The file's bases, most basic first, then the file itself.
+
+    Raises:
+        RecipeError: a file is missing, unreadable, not a mapping, or inherits from itself.
+    """
+    try:
+        resolved = path.resolve()
+        if resolved in seen:
+            raise RecipeError(f"{path}: base: the recipe inherits from itself; break the circle")
+        if path.stat().st_size > MAX_BYTES:
+            raise RecipeError(
+                f"{path}: {path.stat().st_size / 2**20:.1f} MB are more than any recipe has; check the path"
+            )
+        data, node = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe file{_nearest_file(path)}") from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    except YamlError as error:
+        where = f":{error.line}" if error.line else ""
+        raise RecipeError(f"{path}{where}: {error.reason}") from None
+    data = {} if data is None else data
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections, not a {type(data).__name__}")
+    bases = data.pop("base", [])
+    bases = [bases] if isinstance(bases, str) else bases
+    layer = Layer(path, spell_out(data), node)
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise RecipeError(f"{path}:{layer.line_of(['base'])}: base: must be the path of a recipe or a list of them")
+    inherited = [found for base in bases for found in read_layers(path.parent / base, (*seen, resolved))]
+    return [*inherited, layer]
+
+
+def spell_out(data: dict[str, Any]) -> dict[str, Any]:
+    """The same recipe without shorthand: `train: {loss: lsep}` means `train: {loss: {name: lsep}}`."""
+    train = data.get("train")
+    if isinstance(train, dict) and isinstance(train.get("loss"), str):
+        return {**data, "train": {**train, "loss": {"name": train["loss"]}}}
+    return data
+
+
+def _nearest_file(path: Path) -> str:
+    siblings = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, siblings, 1)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""
