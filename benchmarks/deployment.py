@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support.isolated import environment
-from tests.support.parity import weights
+from testing.weights import smooth_weights
 
 import trishift
 from trishift.backends.contract import Execution
@@ -65,11 +65,11 @@ def models(backbone: str) -> dict[str, ModelSpec]:
 
 
 def write_checkpoint(path: Path, spec: ModelSpec, size: int) -> None:
-    """A checkpoint of made-up weights that lose no digits (see `tests.support.parity`)."""
+    """A checkpoint of made-up weights that lose no digits (see `testing.weights`)."""
     tensors = list(layout(spec))
     trained = [info for info in tensors if info.role in ("weight", "bias")]
     parameters = [ParameterInfo(info.name, info.layer, info.role, info.shape) for info in trained]  # type: ignore[arg-type]
-    arrays = weights(parameters, {info.name: info.shape for info in tensors})
+    arrays = smooth_weights(parameters, {info.name: info.shape for info in tensors})
     save(path, Checkpoint(arrays, spec, replace(default_input(spec.backbone), resize=max(256, size), crop=size)))
 
 
@@ -84,7 +84,8 @@ def export(checkpoint: Path, form: str, folder: Path, *arguments: object) -> Pat
 def call(module: str, *arguments: object) -> str:
     """The last line that a module prints in a process of its own."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
     return (done.stdout.strip().splitlines() or [""])[-1]

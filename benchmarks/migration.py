@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.migration_downloads import write_downloads
 from benchmarks.migration_weights import write_weights
-from tests.support.migration_commands import commands
+from testing.migration_commands import commands
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = (

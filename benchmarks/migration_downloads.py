@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.migration_weights import KINETICS, MOMENTS, SOMETHING
-from tests.support.downloads import frame_folders, tar_bytes, write_parts, write_zip
-from tests.support.encoded_clips import encode
+from testing.downloads import frame_folders, tar_bytes, write_parts, write_zip
+from testing.encoded_clips import encode
 
 from trishift.checkpoints.labels import shipped_labels
 

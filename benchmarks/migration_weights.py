@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.support import originals
-from tests.support.originals import Shapes, filled
+from testing import originals
+from testing.originals import Shapes, filled
 
 from trishift.checkpoints.formats.paddle_legacy import write_folder
 

@@ -74,6 +74,17 @@ def test_backends_do_not_know_each_other(folder: str) -> None:
         assert not any(name.startswith(tuple(others)) for name in imports(path)), path
 
 
+PROGRAMS = {"benchmarks": {"tests"}, "tests": {"benchmarks"}, "testing": {"tests", "benchmarks"}}
+
+
+@pytest.mark.parametrize("folder", PROGRAMS)
+def test_tests_and_benchmarks_share_only_testing(folder: str) -> None:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        assert not {name.split(".")[0] for name in imports(path)} & PROGRAMS[folder], path
+
+
 def test_backends_hold_the_same_files_classes_and_functions() -> None:
     def outline(folder: str) -> dict[str, set[str]]:
         return {

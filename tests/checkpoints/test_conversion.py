@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.support import originals
+from testing import originals
 from tests.support.paths import ROOT
 
 from trishift.checkpoints import Checkpoint, convert, import_weights, inspect_weights

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import originals
-from tests.support.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
+from testing import originals
+from testing.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
 
 from trishift.checkpoints import import_weights
 from trishift.checkpoints.dialects import DIALECTS

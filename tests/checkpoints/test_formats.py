@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.support import originals
+from testing import originals
 from tests.support.paths import SHARED
 
 from trishift.checkpoints.files import open_weights, sha256

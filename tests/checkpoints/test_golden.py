@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support import golden_records, golden_worker, isolated, originals
-from tests.support.golden_records import SPECS
+from testing import golden_records, originals
+from testing.golden_records import SPECS
+from tests.support import golden_worker, isolated
 
 import trishift
 from trishift.backends import FRAMEWORKS, MODULES

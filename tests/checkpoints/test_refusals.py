@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
+from testing.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
 
 from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.formats.stored import in_memory

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.support.migration_commands import commands, rows
+from testing.migration_commands import commands, rows
 from tests.support.paths import ROOT
 
 from trishift.cli import COMMANDS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.encoded_clips import NUM_FRAMES, VIDEOS, encode
+from testing.encoded_clips import NUM_FRAMES, VIDEOS, encode
 
 import trishift
 from trishift.backends import open_session

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.encoded_clips import encode
+from testing.encoded_clips import encode
 
 import trishift
 from trishift.backends import open_session

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.paths import GOLDEN
+from testing.golden_records import GOLDEN
 
 from trishift.data import transforms
 from trishift.data.sampling import uniform_eval

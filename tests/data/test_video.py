@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from benchmarks.frame_exactness import compare, decode_everything
-from tests.support import encoded_clips
-from tests.support.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, shown_number
+from testing import encoded_clips
+from testing.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, shown_number
+from testing.frame_exactness import compare, decode_everything
 
 from trishift.data.sources import open_clip
 from trishift.data.video import VideoFile, probe
@@ -244,7 +244,7 @@ REAL_CLIPS = [
 
 @pytest.mark.parametrize("name", REAL_CLIPS)
 def test_real_clips_are_read_exactly(clips_dir: Path, name: str, rng: np.random.Generator) -> None:
-    """Every codec and oddity once; `benchmarks/frame_exactness.py` sweeps all clips and all of their frames."""
+    """Every codec and oddity once; `python -m benchmarks.frame_exactness` sweeps all clips and all of their frames."""
     assert compare(clips_dir / name, rng, everything=False) is None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.encoded_clips import HEIGHT, WIDTH, encode, shown_number
+from testing.encoded_clips import HEIGHT, WIDTH, encode, shown_number
 from tests.support.paths import SUPPORT
 
 from trishift.errors import DataError

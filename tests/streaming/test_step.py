@@ -8,7 +8,8 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from tests.support import isolated, originals
+from testing import originals
+from tests.support import isolated
 from tests.support.streaming_experiment import CASES, lively_session
 
 from trishift.api import Model

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support.parity import weights
+from testing.weights import smooth_weights
 
 from trishift.backends import open_session
 from trishift.backends.contract import Predictor, Session
@@ -78,7 +78,7 @@ def length(case: Case) -> int:
 def checkpoint(case: Case, session: Session) -> Checkpoint:
     """The weights that all frameworks give the case."""
     pixels = replace(default_input(case.spec.backbone), resize=SIZE, crop=SIZE)
-    tensors = weights(session.parameters(), session.tensor_shapes())
+    tensors = smooth_weights(session.parameters(), session.tensor_shapes())
     return Checkpoint(tensors, case.spec, pixels, tuple("abcde"))
 
 

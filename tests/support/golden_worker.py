@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support import golden_records, originals
+from testing import golden_records, originals
 
 import trishift
 from trishift.checkpoints import import_weights

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from testing.weights import smooth_weights
 from tests.support import isolated
 
 from trishift.backends import open_session
 from trishift.backends.contract import Execution, MicroBatch, OptimizationPlan, ParameterPlan, Session
 from trishift.model.losses import LossSpec
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.model.tensors import Tensors
 from trishift.recipe import TrainSpec
 from trishift.training.draws import draw_step, take
 from trishift.training.parameter_groups import optimization_plan
@@ -116,47 +117,6 @@ def cases() -> tuple[Case, ...]:
 # Input: functions of names and seeds alone
 
 
-def weights(parameters: Iterable[ParameterInfo], shapes: dict[str, tuple[int, ...]]) -> Tensors:
-    """Weights under which every layer matters and gradients are smooth functions of weights and input.
-
-    A deep network with ReLUs near zero is chaotic: rounding switches some of them, and gradients of equal networks
-    differ by per cents. Here the norms keep three quarters of the channels well above zero and every fourth well
-    below, and convolutions do not respond to the mean that all open channels share, so that no digits are lost.
-    """
-    layers = {info.layer_name: info.layer for info in parameters}
-    filled = {name: _fill(name, shape, layers[name.rpartition(".")[0]]) for name, shape in shapes.items()}
-    if "backbone.features.0.0.weight" in filled:  # a depthwise convolution of a closed channel has no variance
-        filled.update({name: abs(array) for name, array in filled.items() if layers[name.rpartition(".")[0]] == "norm"})
-    return filled
-
-
-def _fill(name: str, shape: tuple[int, ...], layer: str) -> np.ndarray:
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    role = name.rpartition(".")[2]
-    if layer == "norm":
-        values = rng.uniform(*_NORM_RANGES[role], shape)
-        if role == "bias":
-            values[CLOSED] *= -1
-    elif role == "weight":
-        values = rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape)
-        is_open = np.ones(shape[1], bool)
-        is_open[CLOSED] = False
-        if shape[1] > 3:
-            values[:, is_open] -= values[:, is_open].mean(1, keepdims=True)
-    else:
-        values = rng.normal(0, 0.1, shape)
-    return values.astype(np.float32)
-
-
-CLOSED = slice(3, None, 4)  # channels of every norm that its ReLU closes
-_NORM_RANGES = {
-    "weight": (0.1, 0.2),
-    "bias": (0.8, 1.2),
-    "running_mean": (-0.5, 0.5),
-    "running_var": (0.5, 1.5),
-}
-
-
 def batch(case: Case, step: int) -> MicroBatch:
     """The clips of a case, the same in every step, with other targets and draws."""
     spec = case.spec
@@ -190,7 +150,7 @@ def _clips(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def measure(case: Case, framework: str, execution: Execution | None = None) -> Tensors:
     """Everything the gates compare, as `quantity/tensor` arrays (`logits` and losses have no second part)."""
     session = open_session(framework, case.spec, execution or Execution())
-    start = weights(session.parameters(), session.tensor_shapes())
+    start = smooth_weights(session.parameters(), session.tensor_shapes())
     session.load_tensors(start)
     first = batch(case, 0)
     result = {"logits": session.predict(first.clips)}
@@ -226,7 +186,7 @@ def _train(case: Case, session: Session) -> Tensors:
 def compiled_logits(case: Case, framework: str) -> Tensors:
     """Logits of the compiled network, whose program serves a smaller batch too."""
     session = open_session(framework, case.spec, Execution(compile=True))
-    session.load_tensors(weights(session.parameters(), session.tensor_shapes()))
+    session.load_tensors(smooth_weights(session.parameters(), session.tensor_shapes()))
     clips = batch(case, 0).clips
     logits = session.predict(clips)
     assert np.allclose(session.predict(clips[:1]), logits[:1], rtol=1e-3, atol=1e-4)

@@ -6,5 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"
-GOLDEN = SUPPORT / "golden"
 SHARED = ROOT.parent / "shared"  # real clips and weights, beside the repository

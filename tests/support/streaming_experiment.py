@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tests.support import golden_records, originals
+from testing import golden_records, originals
 
 import trishift
 from trishift.backends import open_session

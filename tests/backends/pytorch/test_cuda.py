@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.support import golden_records, golden_worker, originals
+from testing import golden_records, originals
+from tests.support import golden_worker
 from tests.support.parity import Case, cases, compare, measure
 
 import trishift

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.support.downloads import parts, tar_bytes, write_parts, write_zip
+from testing.downloads import parts, tar_bytes, write_parts, write_zip
 
 from trishift.data.prepare.unpacking import require_complete, unpack
 from trishift.errors import DataError

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, cut, encode, shown_number
+from testing.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, cut, encode, shown_number
 
 from trishift.data.gestures.encoding import write_clip
 from trishift.data.prepare import conversion

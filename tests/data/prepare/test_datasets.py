@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.downloads import frame_folders, tar_bytes, write_parts, write_zip
-from tests.support.encoded_clips import cut, encode
+from testing.downloads import frame_folders, tar_bytes, write_parts, write_zip
+from testing.encoded_clips import cut, encode
 from tests.support.paths import ROOT
 
 from trishift.cli import main

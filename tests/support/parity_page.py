@@ -1,9 +1,9 @@
 """Measures how far the frameworks lie apart and writes docs/parity.md.
 
-    python -m benchmarks.parity [--output docs/parity.md] [--folder runs/parity]
+    python -m tests.support.parity_page [--output docs/parity.md] [--folder runs/parity]
 
-The cases and quantities are those of the parity gates in tests/parity.py. Their numbers are kept in the folder, and
-what is there is not measured again: empty it after a change.
+The cases and quantities are those of the parity gates in tests/support/parity.py. Their numbers are kept in the
+folder, and what is there is not measured again: empty it after a change.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ HEADER = """\
 
 The largest relative difference from PyTorch on the CPU, float32, with the same weights, clips and random draws:
 evaluation logits, loss and gradients of one training pass, batch-norm statistics after it, and losses, weights and
-momentum after three SGD steps with momentum, weight decay, clipping and partial or full batch norm. `tests/parity.py`
-defines the cases and how differences are taken; the gates in the test suite hold them below the tolerances in the last
-row, but for the momentum of the Gaussian form and of MSN, which amplify rounding (`SENSITIVE` there). Made by
-`python -m benchmarks.parity`.
+momentum after three SGD steps with momentum, weight decay, clipping and partial or full batch norm.
+`tests/support/parity.py`
+defines the cases and how differences are taken; the gates in the test suite hold them below the tolerances in the
+last row, but for the momentum of the Gaussian form and of MSN, which amplify rounding (`SENSITIVE` there). Made by
+`python -m tests.support.parity_page`.
 """
 
 

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tests.support.golden_records import fill
-from tests.support.paths import GOLDEN
 
+from testing.golden_records import GOLDEN, fill
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.formats.mindspore import write_ckpt
 from trishift.checkpoints.formats.stored import WeightFile, in_memory

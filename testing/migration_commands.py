@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from tests.support.paths import ROOT
-
-DOCUMENT = ROOT / "docs" / "migration.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "migration.md"
 
 
 def rows() -> list[tuple[str, str]]:

@@ -7,12 +7,14 @@ input that `fill` and `clips` make from names and seeds.
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
 
+GOLDEN = Path(__file__).with_name("golden")
 ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
 
 SPECS = {
