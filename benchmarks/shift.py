@@ -29,7 +29,7 @@ def forward(network: Recognizer, clips: torch.Tensor) -> Callable[[], object]:
 
 
 def forward_backward(network: Recognizer, clips: torch.Tensor) -> Callable[[], object]:
-    """A training pass without the optimiser."""
+    """A training pass without the optimizer."""
     network.train()
 
     def call() -> None:

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class Model:
-    """A recogniser with its weights, class names and preprocessing, in one framework or deployment runtime.
+    """A recognizer with its weights, class names and preprocessing, in one framework or deployment runtime.
 
     Attributes:
         spec: what the network is.
@@ -86,7 +86,7 @@ class Model:
         self.thresholds = read_thresholds(text, self.spec.num_classes)
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
-        """Logits (N, K) of clips (N, T, C, H, W), normalised float32 (see `input`)."""
+        """Logits (N, K) of clips (N, T, C, H, W), normalized float32 (see `input`)."""
         return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
     def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> list[tuple[str, float]]:
@@ -141,7 +141,7 @@ def load(
     """Load weights of any supported family and file format, or an exported model.
 
     Args:
-        path: a canonical `.safetensors`, or a foreign file; its family is recognised from names and shapes. Or an
+        path: a canonical `.safetensors`, or a foreign file; its family is recognized from names and shapes. Or an
             exported file or folder (`.onnx`, `.mindir`, `.pt2`, `.paddle`, `.openvino-int8`).
         framework: `pytorch`, `mindspore` or `paddle`; not used for an exported model.
         execution: device, precision and the like.
@@ -149,7 +149,7 @@ def load(
         options: what names cannot tell: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
 
     Raises:
-        CheckpointError: the file is not readable, not recognised, or leaves a question open (it says which option).
+        CheckpointError: the file is not readable, not recognized, or leaves a question open (it says which option).
         FrameworkError: the framework or the device is missing.
     """
     model, report = open_model(path, framework, execution=execution, runtime=runtime, **options)

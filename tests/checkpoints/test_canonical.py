@@ -89,8 +89,8 @@ def test_newer_versions_and_strangers_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no description inside"):
         canonical.load(path)
     description = json.loads(canonical.encode_description(checkpoint()))
-    write_safetensors(path, {}, {"trishift": json.dumps({**description, "colour": 1})})
-    with pytest.raises(CheckpointError, match="'colour'"):
+    write_safetensors(path, {}, {"trishift": json.dumps({**description, "color": 1})})
+    with pytest.raises(CheckpointError, match="'color'"):
         canonical.load(path)
     description["spec"]["backbone"] = "vgg"
     write_safetensors(path, {}, {"trishift": json.dumps(description)})
@@ -101,8 +101,8 @@ def test_newer_versions_and_strangers_are_refused(tmp_path):
 def test_inconsistent_content_is_refused():
     with pytest.raises(CheckpointError, match="3 labels for a model of 2"):
         checkpoint(labels=("a", "b", "c"))
-    with pytest.raises(CheckpointError, match="'optimiser'"):
-        checkpoint(meta={"optimiser": {}})
+    with pytest.raises(CheckpointError, match="'optimizer'"):
+        checkpoint(meta={"optimizer": {}})
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):

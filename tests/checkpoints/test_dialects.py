@@ -1,4 +1,4 @@
-"""The grammars of the code bases: any depth, placement, head and prefix is recognised, read and written back."""
+"""The grammars of the code bases: any depth, placement, head and prefix is recognized, read and written back."""
 
 from __future__ import annotations
 

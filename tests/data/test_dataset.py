@@ -78,7 +78,7 @@ def test_views_are_the_crops_of_each_clip(records: list[VideoRecord]) -> None:
 WINDOWS = ModelSpec("resnet50", 9, 4, in_channels=15, width=8, motion=MotionSpec(window=None))
 
 
-def test_segments_of_msn_are_five_consecutive_frames_of_normalised_pixels(records: list[VideoRecord]) -> None:
+def test_segments_of_msn_are_five_consecutive_frames_of_normalized_pixels(records: list[VideoRecord]) -> None:
     clip = dataset(records, Protocol(), WINDOWS).load(0).clips
     with open_clip(records[0].path) as source:
         frames = source.read(uniform_eval(source.num_frames, 4, length=5)[0])
@@ -134,7 +134,7 @@ def test_several_labels_become_zeros_and_ones(records: list[VideoRecord]) -> Non
     assert data.multi_label and data.target(0).tolist() == [0, 1, 0, 0, 1, 0, 0, 0, 0]
     assert data.load(0).target.dtype == np.float32
     assert data.target(1).sum() == 1 and data.padding.target.tolist() == [0] * 9
-    assert data.target(len(both) - 1).tolist() == [0] * 9 and data.num_unlabelled == 1
+    assert data.target(len(both) - 1).tolist() == [0] * 9 and data.num_unlabeled == 1
     assert data.class_counts().sum() == len(both) and not dataset(records).multi_label
 
 
@@ -200,4 +200,4 @@ def test_named_protocols_describe_themselves() -> None:
     assert str(named_protocol("dense")) == "10 dense clips x 3 crops, full resolution"
     assert named_protocol("twice").num_views == 6
     with pytest.raises(RecipeError, match="center"):
-        named_protocol("centre")
+        named_protocol("middle")

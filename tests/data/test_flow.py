@@ -41,12 +41,12 @@ def texture(size: int = 64) -> np.ndarray:
     return np.repeat(cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def write_flow(folder: Path, name: str, steps: int = 6, colours: bool = False) -> np.ndarray:
-    """Flow pictures without loss of one colour each: (steps, 8, 8, 2)."""
+def write_flow(folder: Path, name: str, steps: int = 6, colors: bool = False) -> np.ndarray:
+    """Flow pictures without loss of one color each: (steps, 8, 8, 2)."""
     folder.mkdir(parents=True, exist_ok=True)
     flow = np.random.default_rng(1).integers(256, size=(steps, 1, 1, 2), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
     for step, picture in enumerate(flow, 1):
-        if colours:
+        if colors:
             both = np.concatenate([picture, np.zeros_like(picture[..., :1])], axis=-1)
             Image.fromarray(both).save(folder / name.format(step))
         else:
@@ -69,7 +69,7 @@ def test_flow_points_where_things_move() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clip", "name", "template", "colours"),
+    ("clip", "name", "template", "colors"),
     [
         ("v_Archery_g01", "flow_{}_{:05d}.png", "flow_{}_{:05d}.png", False),  # UCF101, HMDB51
         ("000007", "000007-{}_{:05d}.png", "{:06d}-{}_{:05d}.png", False),  # Something-Something V1
@@ -77,8 +77,8 @@ def test_flow_points_where_things_move() -> None:
         ("1234", "{:06d}.png", "{:06d}.png", True),  # Something-Something V2
     ],
 )
-def test_the_originals_files_are_read(tmp_path: Path, clip: str, name: str, template: str, colours: bool) -> None:
-    flow = write_flow(tmp_path / clip, name, colours=colours)
+def test_the_originals_files_are_read(tmp_path: Path, clip: str, name: str, template: str, colors: bool) -> None:
+    flow = write_flow(tmp_path / clip, name, colors=colors)
     Image.fromarray(texture(8)).save(tmp_path / clip / "img_00001.jpg")  # frames may lie beside
     path = tmp_path / clip.lstrip("0")
     for given in (template, None) if name.startswith(("flow", "0")) else (template,):
@@ -223,7 +223,7 @@ def test_differences_of_equal_frames_are_zero(tmp_path: Path) -> None:
     assert not sample.clips.any()
 
 
-def test_new_stems_are_the_mean_over_the_colours() -> None:
+def test_new_stems_are_the_mean_over_the_colors() -> None:
     session = open_session("pytorch", FLOW, Execution())
     stem = np.random.default_rng(0).normal(size=(8, 3, 7, 7)).astype(np.float32)
     tensors = {"backbone.conv1.weight": stem}

@@ -12,7 +12,7 @@ from trishift.errors import DataError
 
 
 def save_frames(folder: Path, template: str, numbers: range, mode: str = "RGB") -> Path:
-    """Uniform pictures whose grey level is ten times their number."""
+    """Uniform pictures whose gray level is ten times their number."""
     folder.mkdir(exist_ok=True)
     for number in numbers:
         Image.new("L", (12, 8), 10 * number).convert(mode).save(folder / template.format(number))
@@ -49,12 +49,12 @@ def test_pictures_win_over_optical_flow_beside_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_other_colour_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_other_color_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     save_frames(tmp_path, "{:05d}.png", range(1, 2), mode)
     assert FrameFolder(tmp_path).read([0]).shape == (1, 8, 12, 3)
 
 
-def test_sixteen_bit_grey_keeps_its_brightness(tmp_path: Path) -> None:
+def test_sixteen_bit_gray_keeps_its_brightness(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 12), 100 * 257, np.uint16)).save(tmp_path / "00001.png")
     assert set(FrameFolder(tmp_path).read([0]).ravel().tolist()) == {100}
 

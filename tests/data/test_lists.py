@@ -42,7 +42,7 @@ def saved(tmp_path: Path, data: str | bytes, name: str = "list.txt") -> Path:
         ("a\u2028b.mp4 1\n", [("a\u2028b.mp4", (1,), None)]),
     ],
 )
-def test_every_format_is_recognised(tmp_path: Path, text: str, expected: list[Row]) -> None:
+def test_every_format_is_recognized(tmp_path: Path, text: str, expected: list[Row]) -> None:
     assert rows(saved(tmp_path, text)) == expected
 
 

@@ -56,7 +56,7 @@ def test_uniform_evaluation_frames_of_the_original(n: int, frames: list[int]) ->
 
 
 def test_uniform_windows_follow_the_formula_of_msn() -> None:
-    """Starts floor(tau / 2 + tau * i), tau = (L - 4) / S; window centres are symmetric in the clip."""
+    """Starts floor(tau / 2 + tau * i), tau = (L - 4) / S; window centers are symmetric in the clip."""
     windows = uniform_eval(100, 8, length=5).reshape(8, 5)
     assert (windows[:, 2] + 1).tolist() == [9, 21, 33, 45, 57, 69, 81, 93]
     assert (np.diff(windows, axis=1) == 1).all()

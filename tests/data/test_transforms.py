@@ -48,11 +48,11 @@ def test_the_originals_pixels(
     channels = views.reshape(-1, *views.shape[3:])
     assert list(channels.shape) == record["shape"]
     values = [channels[tuple(position)] for position in record["positions"]]
-    one_grey_level = input_spec.scale / min(input_spec.std)
-    np.testing.assert_allclose(values, record["values"], rtol=0, atol=one_grey_level)
-    by_colour = channels.reshape(-1, 3, *channels.shape[1:])
-    np.testing.assert_allclose(by_colour.mean(axis=(0, 2, 3)), record["channel_mean"], atol=0.01 * one_grey_level)
-    np.testing.assert_allclose(by_colour.std(axis=(0, 2, 3)), record["channel_std"], rtol=1e-3)
+    one_gray_level = input_spec.scale / min(input_spec.std)
+    np.testing.assert_allclose(values, record["values"], rtol=0, atol=one_gray_level)
+    by_color = channels.reshape(-1, 3, *channels.shape[1:])
+    np.testing.assert_allclose(by_color.mean(axis=(0, 2, 3)), record["channel_mean"], atol=0.01 * one_gray_level)
+    np.testing.assert_allclose(by_color.std(axis=(0, 2, 3)), record["channel_std"], rtol=1e-3)
 
 
 def test_resize_is_pils() -> None:
@@ -188,12 +188,12 @@ def test_flow_is_inverted_when_it_is_mirrored() -> None:
     np.testing.assert_array_equal(ten[1, :, 1], ten[0, :, 1, :, ::-1])
 
 
-def test_flow_is_normalised_and_resized_by_direction() -> None:
+def test_flow_is_normalized_and_resized_by_direction() -> None:
     flow = noise(2, 30, 40)[..., :2]
     resized = transforms.resize(flow, 15, 20)
     for axis in range(2):
-        grey = [Image.fromarray(f).resize((20, 15), Image.Resampling.BILINEAR) for f in flow[..., axis]]
-        np.testing.assert_array_equal(resized[..., axis], np.stack([np.asarray(g) for g in grey]))
+        gray = [Image.fromarray(f).resize((20, 15), Image.Resampling.BILINEAR) for f in flow[..., axis]]
+        np.testing.assert_array_equal(resized[..., axis], np.stack([np.asarray(g) for g in gray]))
     result = transforms.normalize(flow, default_input("resnet50", "flow"))
     np.testing.assert_allclose(result[:, 1], (flow[..., 1] / 255 - 0.5) / 0.226, atol=1e-6)
 

@@ -78,10 +78,10 @@ def several(videos: int = 60, classes: int = 7) -> tuple[np.ndarray, np.ndarray]
 def test_metrics_of_several_labels_equal_scikit_learn() -> None:
     scores, targets = several()
     metrics = multi_label_metrics(scores, targets)
-    labelled, occurring = targets.any(1), targets.any(0)
-    ranking = label_ranking_average_precision_score(targets[labelled], scores[labelled])
+    labeled, occurring = targets.any(1), targets.any(0)
+    ranking = label_ranking_average_precision_score(targets[labeled], scores[labeled])
     assert metrics.sample_map == pytest.approx(ranking)
-    by_class = average_precision_score(targets[labelled][:, occurring], scores[labelled][:, occurring], average="macro")
+    by_class = average_precision_score(targets[labeled][:, occurring], scores[labeled][:, occurring], average="macro")
     assert metrics.class_map == pytest.approx(by_class)
 
 

@@ -83,7 +83,7 @@ def checkpoint(case: Case, session: Session) -> Checkpoint:
 
 
 def clips(case: Case, batch: int, raw: bool) -> np.ndarray:
-    """The frames as a session of the checkpoint takes them, or (`raw`) of an export that normalises them itself."""
+    """The frames as a session of the checkpoint takes them, or (`raw`) of an export that normalizes them itself."""
     pixels = default_input(case.spec.backbone)
     if raw:
         pixels = replace(pixels, channel_order="rgb", scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -123,7 +123,7 @@ def batch(case: Case, step: int) -> MicroBatch:
     seed = (case.draw, zlib.crc32(case.name.encode()))
     clips = _clips(np.random.default_rng(seed), (case.clips, spec.num_segments, spec.in_channels, case.size, case.size))
     targets = np.random.default_rng((step, *seed)).integers(0, spec.num_classes, case.clips)
-    if spec.multi_label:  # two neighbouring classes a clip
+    if spec.multi_label:  # two neighboring classes a clip
         targets = np.eye(spec.num_classes, dtype=np.float32)[[targets, targets - 1]].sum(0)
     return MicroBatch(clips, targets, draw_step(spec, case.clips, seed=7, iteration=step))
 
@@ -173,7 +173,7 @@ def _scaled(tensors: Tensors, factor: float) -> Tensors:
 
 
 def _train(case: Case, session: Session) -> Tensors:
-    """Three optimiser steps."""
+    """Three optimizer steps."""
     session.prepare_training(optimization_plan(session.parameters(), case.train, "rgb"))
     losses = [session.train_step(micro_batches(case, step), case.train.lr).loss for step in range(STEPS)]
     return {

@@ -48,7 +48,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class ParameterPlan:
-    """What the optimiser does with one tensor: factors on the learning rate and on the weight decay."""
+    """What the optimizer does with one tensor: factors on the learning rate and on the weight decay."""
 
     lr_mult: float
     decay_mult: float
@@ -182,7 +182,7 @@ class Session(Predictor, Protocol):
     network: Any
 
     def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
-        """Build the network; initial weights follow the originals' initialisers (see `initialization.py`)."""
+        """Build the network; initial weights follow the originals' initializers (see `initialization.py`)."""
 
     def parameters(self) -> tuple[ParameterInfo, ...]:
         """All trainable tensors in network order."""
@@ -197,16 +197,16 @@ class Session(Predictor, Protocol):
         """Copy weights out under canonical names and shapes."""
 
     def prepare_training(self, plan: OptimizationPlan) -> None:
-        """Make the optimiser (zero momentum) and freeze what the plan does not train."""
+        """Make the optimizer (zero momentum) and freeze what the plan does not train."""
 
     def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
-        """Set the optimiser's momentum; missing names start at zero."""
+        """Set the optimizer's momentum; missing names start at zero."""
 
     def dump_momentum(self) -> Tensors:
-        """The optimiser's momentum under canonical names and shapes."""
+        """The optimizer's momentum under canonical names and shapes."""
 
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
-        """One optimiser step on the mean gradient of the micro-batches (and of all ranks), each times its weight."""
+        """One optimizer step on the mean gradient of the micro-batches (and of all ranks), each times its weight."""
 
     def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
         """Loss and unclipped gradients of a training-mode pass; changes running statistics, not weights."""

@@ -31,14 +31,14 @@ class Port:
 class ProgramSpec:
     """A model and the form in which it is exported.
 
-    Plain: clips (N, T, C, H, W) float32, normalised, to logits (N, K). With `pixels`: frames (N, T, H, W, 3) uint8
+    Plain: clips (N, T, C, H, W) float32, normalized, to logits (N, K). With `pixels`: frames (N, T, H, W, 3) uint8
     RGB to probabilities (N, K). Streaming, a step: frames without T, and a buffer for each shifted block, to the same
     outputs and the new buffers; zero buffers begin a video.
 
     Attributes:
         model: the network.
         size: H and W.
-        pixels: the normalisation that is part of the program, or None.
+        pixels: the normalization that is part of the program, or None.
         streaming: one frame at a time, with the state as inputs and outputs.
         batch: N where the format cannot leave it open.
     """

@@ -31,8 +31,8 @@ class Inspection:
         numbers: of all of them together.
         dtypes: number type to number of tensors.
         extras: what else the container tells.
-        report: how its tensors match the model it was recognised as; None where that failed.
-        problem: why it was not recognised, or which option it needs.
+        report: how its tensors match the model it was recognized as; None where that failed.
+        problem: why it was not recognized, or which option it needs.
         details: label and origin lines.
     """
 
@@ -63,7 +63,7 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
     """Say what a file is; `options` as for `import_weights`.
 
     Raises:
-        CheckpointError: the file is not readable at all. One that is merely not recognised is described.
+        CheckpointError: the file is not readable at all. One that is merely not recognized is described.
     """
     file = open_weights(path)
     tensors = {name: tensor for name, tensor in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}

@@ -53,7 +53,7 @@ def import_weights(
         options: answers to what the names leave open, see `answers.OPTIONS`.
 
     Raises:
-        CheckpointError: unreadable, not recognised, a question is open, or tensors do not fit.
+        CheckpointError: unreadable, not recognized, a question is open, or tensors do not fit.
     """
     return import_file(open_weights(path), dialect, allow_partial, fallback, **options)
 

@@ -31,9 +31,9 @@ class TrainingState:
     Attributes:
         epoch: epoch in progress, or the next one where `batch` is 0; from 0.
         batch: batches of that epoch that are done: the position in the (seeded) data order.
-        iteration: optimiser steps done since the start: the position in the learning-rate schedule.
+        iteration: optimizer steps done since the start: the position in the learning-rate schedule.
         seed: seed of the run, from which every random choice derives.
-        momentum: the optimiser's momentum under canonical names.
+        momentum: the optimizer's momentum under canonical names.
         best: best metric so far, for instance `{"epoch": 3, "top1": 0.71}`.
         extra: anything else that is plain JSON (history).
     """

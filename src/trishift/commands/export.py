@@ -65,10 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     program.add_argument("--streaming", action="store_true", help="one step of a unidirectional model")
     program.add_argument("--opset", type=int, default=18, help="of an ONNX file written by PyTorch; default: 18")
     program.add_argument("--tolerance", type=float, default=1e-4, help="largest relative difference; default: 1e-4")
-    quantisation = parser.add_argument_group("INT8")
-    quantisation.add_argument("--calibration", type=Path, metavar="LIST", help="list of videos like those to come")
-    quantisation.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
-    quantisation.add_argument("--clips", type=int, default=300, help="clips to calibrate on; default: 300")
+    quantization = parser.add_argument_group("INT8")
+    quantization.add_argument("--calibration", type=Path, metavar="LIST", help="list of videos like those to come")
+    quantization.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
+    quantization.add_argument("--clips", type=int, default=300, help="clips to calibrate on; default: 300")
     return parser
 
 

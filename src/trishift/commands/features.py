@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         default="npz",
         help="bold-moments: also {train,test}_{layer1 ... layer4,baseout,fc}.npy, a row a video, of a ResNet",
     )
-    parser.add_argument("--protocol", help="named test protocol; default: one clip, centre crop")
+    parser.add_argument("--protocol", help="named test protocol; default: one clip, center crop")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only part I of N of the videos, I from 1")
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
     parser.add_argument("--root", type=Path, help="folder that the list's paths are relative to")

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     add_import_options(parser)
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
     parser.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
-    parser.add_argument("--protocol", help="named test protocol; default: one clip, centre crop")
+    parser.add_argument("--protocol", help="named test protocol; default: one clip, center crop")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show; default: 5")
     parser.add_argument(
         "--thresholds",

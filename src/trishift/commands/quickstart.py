@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     parity = {name: evaluate(output, "tsm", name) for name in installed()}
     runners = [options.framework, *(name for name in parity if name != options.framework)]
     run_relay(output, data, runners)
-    summary = summarise(output, runners, parity, time.monotonic() - began)
+    summary = summarize(output, runners, parity, time.monotonic() - began)
     (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     draw(data, output, output / "quickstart.png", runners)
     print_table(summary)
@@ -105,7 +105,7 @@ def epoch_losses(run: Path, epochs: int) -> list[float]:
     return [fmean(step["loss"] for step in steps if step["epoch"] == epoch) for epoch in range(epochs)]
 
 
-def summarise(output: Path, frameworks: list[str], parity: dict[str, float], seconds: float) -> dict[str, Any]:
+def summarize(output: Path, frameworks: list[str], parity: dict[str, float], seconds: float) -> dict[str, Any]:
     """The content of summary.json: accuracies and checkpoints by model, seconds, and TSM in every framework.
 
     `frameworks` are those of the relay in order, the first of which trained everything else.

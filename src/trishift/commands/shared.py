@@ -50,7 +50,7 @@ def execution_of(options: argparse.Namespace) -> Execution:
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:
     """Add what a foreign weight file may leave open."""
-    parser.add_argument("--dialect", help="family of a foreign weight file, where it is not recognised")
+    parser.add_argument("--dialect", help="family of a foreign weight file, where it is not recognized")
     parser.add_argument("--num-segments", type=int, help="frames per clip, where the weights do not tell")
     parser.add_argument("--shift", choices=("none", "block", "blockres"), help="none for a TSN, else TSM's placement")
     parser.add_argument("--shift-div", type=int, help="the shift moves 1/DIV of the channels each way")

@@ -1,4 +1,4 @@
-"""Clips of a list as normalised arrays, for training (one random view) or for tests (the views of a protocol).
+"""Clips of a list as normalized arrays, for training (one random view) or for tests (the views of a protocol).
 
 Shape legend: V views, T segments, C channels, H x W pixels.
 """
@@ -166,7 +166,7 @@ class ClipDataset:
         return np.bincount(np.array(labels, np.int64), minlength=self.num_classes)
 
     @property
-    def num_unlabelled(self) -> int:
+    def num_unlabeled(self) -> int:
         """Clips without any label."""
         return sum(not record.labels for record in self._records)
 

@@ -62,7 +62,7 @@ class _Later:
 
 
 class FlowFolder(FrameSource):
-    """A folder of flow pictures, a grey one for x and one for y a step, or one in colours that shows both."""
+    """A folder of flow pictures, a gray one for x and one for y a step, or one in colors that shows both."""
 
     def __init__(self, path: str | Path, template: str | None = None) -> None:
         self.path = Path(path)
@@ -127,7 +127,7 @@ class VideoFlow(FrameSource):
 
 
 def flow_pictures(frames: Iterable[np.ndarray], path: Path, method: Method = "dis") -> Iterator[np.ndarray]:
-    """(H, W, 2) uint8 for every two neighbours of (H, W, 3) uint8 RGB frames; errors name them by `path`."""
+    """(H, W, 2) uint8 for every two neighbors of (H, W, 3) uint8 RGB frames; errors name them by `path`."""
     estimate = flow_estimator(method)
     for before, after in pairwise(frames):
         yield _picture(estimate, before, after, path)
@@ -155,8 +155,8 @@ def flow_estimator(method: Method) -> Estimator:
         raise FrameworkError("tvl1 needs OpenCV's contributed part; run: pip install opencv-contrib-python-headless")
 
     def estimate(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        grey = (cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (before, after))
-        flow: np.ndarray = algorithm.calc(*grey, None)
+        gray = (cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (before, after))
+        flow: np.ndarray = algorithm.calc(*gray, None)
         return flow
 
     return estimate

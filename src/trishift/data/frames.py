@@ -61,7 +61,7 @@ class FrameFolder(FrameSource):
 
 def _rgb(picture: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8; transparency is dropped."""
-    if picture.mode.startswith("I"):  # 16 bit grey, which PIL would clip instead of scaling
+    if picture.mode.startswith("I"):  # 16 bit gray, which PIL would clip instead of scaling
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     return np.asarray(picture.convert("RGB"))
 

@@ -1,6 +1,6 @@
 """An index of a video's frames, made from its packets without decoding any of them.
 
-Seeking is frame-exact only if each frame can be recognised again after a jump. `index_packets` therefore trusts a
+Seeking is frame-exact only if each frame can be recognized again after a jump. `index_packets` therefore trusts a
 file only where every packet stands for one frame with a time stamp of its own, and a key frame really starts a new
 sequence. For all other files (packed B-frames, raw streams, damaged packets) it returns None, and the caller decodes.
 """

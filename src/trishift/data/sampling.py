@@ -39,13 +39,13 @@ def uniform_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> 
 
 
 def uniform_eval(n: int, T: int, length: int = 1) -> np.ndarray:
-    """TSN's test frames, the centres of T equal segments: int(tick / 2 + tick * k), tick = (n - length + 1) / T."""
+    """TSN's test frames, the centers of T equal segments: int(tick / 2 + tick * k), tick = (n - length + 1) / T."""
     tick = max(n - length + 1, 1) / T
     return _windows(np.floor(tick / 2 + tick * np.arange(T))[None], n, length)
 
 
 def twice_eval(n: int, T: int, length: int = 1) -> np.ndarray:
-    """Two clips: the centres of the segments and their beginnings, int(tick * k)."""
+    """Two clips: the centers of the segments and their beginnings, int(tick * k)."""
     tick = max(n - length + 1, 1) / T
     beginnings = np.floor(tick * np.arange(T))[None]
     return np.concatenate([uniform_eval(n, T, length), _windows(beginnings, n, length)])
@@ -74,7 +74,7 @@ def m4_train(n: int, T: int, rng: np.random.Generator, fps: float | None = None)
 
 
 def m4_eval(n: int, T: int, fps: float | None = None) -> np.ndarray:
-    """M4's test frames: the segments' centres on the clip resampled to 30 frames a second."""
+    """M4's test frames: the segments' centers on the clip resampled to 30 frames a second."""
     resampled = _at_30_fps(n, fps)
     return resampled[uniform_eval(len(resampled), T)]
 
@@ -165,7 +165,7 @@ class SamplingSpec:
         legacy_short_clips: `uniform`: repeat the first frame of clips that are shorter than T (TSN, TRN, PaddleVideo).
         legacy_dense_start: `dense`: never draw the last start in training (TSM).
         legacy_random_test: draw in evaluation as in training (TSM's dense validation, MSN's clips on Kinetics).
-        legacy_paddle_centre: `paddle` with windows: centre them as if they had one frame (its mp4 reader).
+        legacy_paddle_centre: `paddle` with windows: center them as if they had one frame (its mp4 reader).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS

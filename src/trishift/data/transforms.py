@@ -1,7 +1,7 @@
 """From decoded frames to the pixels a network sees.
 
 Reproduces the pipelines of TSN, TSM and TRN pixel by pixel: PIL's antialiased bilinear resize (OpenCV's does not
-antialias), torchvision's centre crop, the 13 positions of TSN's multi-scale crop, and the order of their test crops.
+antialias), torchvision's center crop, the 13 positions of TSN's multi-scale crop, and the order of their test crops.
 Frames are (T, H, W, F) uint8, F = 3 for RGB and 2 for optical flow (x, y); networks get (T, F, H, W) float32 per view,
 and `stack_segments` makes their C channels of consecutive frames.
 """
@@ -89,8 +89,8 @@ def evaluation_views(
     """The views of a clip that a test averages.
 
     The short side becomes `input_spec.resize`, the crops are squares of `input_spec.crop` (`resize` if
-    full_resolution). Order of the views, as in the originals: `three`: left, right, centre (of the long side, so that
-    portrait clips get top, bottom, centre); `five`: upper left, upper right, lower left, lower right, centre;
+    full_resolution). Order of the views, as in the originals: `three`: left, right, center (of the long side, so that
+    portrait clips get top, bottom, center); `five`: upper left, upper right, lower left, lower right, center;
     `ten`: the same, each followed by its mirror image.
 
     Returns:
@@ -150,7 +150,7 @@ def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
 
 
 def stack_segments(frames: np.ndarray, input_spec: InputSpec, length: int) -> np.ndarray:
-    """Make the channels of segments: (..., S * length, F, H, W) normalised frames to (..., S, C, H, W).
+    """Make the channels of segments: (..., S * length, F, H, W) normalized frames to (..., S, C, H, W).
 
     The frames of a segment follow each other on the channel axis: RGB r1 g1 b1 r2 ..., flow x1 y1 x2 y2 ... Of RGB
     differences, `length` frames make length - 1, each frame minus the one before.
@@ -183,7 +183,7 @@ def _crop_sizes(height: int, width: int, side: int, augmentation: AugmentationSp
 
 
 def _thirteen_positions(spare_height: int, spare_width: int) -> list[tuple[int, int]]:
-    """(left, top): corners, centre, middles of the edges, and the four quarter points."""
+    """(left, top): corners, center, middles of the edges, and the four quarter points."""
     x, y = spare_width // 4, spare_height // 4
     corners = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
     edges = [(0, 2), (4, 2), (2, 4), (2, 0)]

@@ -58,12 +58,12 @@ class Evaluation:
 
     def summary(self) -> dict[str, Any]:
         """Everything but the scores and thresholds, as JSON types."""
-        unlabelled = {"unlabelled": int((~self.targets.any(axis=1)).sum())} if self.multi_label else {}
+        unlabeled = {"unlabelled": int((~self.targets.any(axis=1)).sum())} if self.multi_label else {}
         return {
             "protocol": self.protocol,
             "videos": len(self.names),
             "missed": len(self.misses),
-            **unlabelled,
+            **unlabeled,
             "misses": [{"name": name, "reason": reason} for name, reason in self.misses],
             **asdict(self.metrics),
         }
@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def evaluate(session: Predictor, dataset: ClipDataset, *, batch_size: int, workers: int) -> Evaluation:
-    """Score every video of a labelled test dataset, see `score_videos`.
+    """Score every video of a labeled test dataset, see `score_videos`.
 
     Raises:
         DataError: not a single video could be read, or none has a label.

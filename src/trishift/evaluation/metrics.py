@@ -81,8 +81,8 @@ def multi_label_metrics(scores: np.ndarray, targets: np.ndarray) -> MultiLabelMe
     """Metrics of (V, K) scores against (V, K) zeros and ones, at least one of which is a one."""
     from sklearn.metrics import average_precision_score
 
-    labelled = targets.any(axis=1)
-    scores, targets = scores[labelled], targets[labelled] > 0
+    labeled = targets.any(axis=1)
+    scores, targets = scores[labeled], targets[labeled] > 0
     p_at_1, p_at_5 = (hit_rate(scores, targets, k) for k in (1, 5))
     sample_map = average_precision_score(targets, scores, average="samples")
     return MultiLabelMetrics(p_at_1, p_at_5, float(sample_map), float(np.nanmean(class_precisions(scores, targets))))

@@ -1,4 +1,4 @@
-"""Which probability makes a class a label: chosen per class on labelled videos, kept with the weights.
+"""Which probability makes a class a label: chosen per class on labeled videos, kept with the weights.
 
 The losses for several labels rank classes; nothing ties a probability of 0.5 to a label. Shape legend: V videos,
 K classes.
@@ -23,7 +23,7 @@ ENTRY = "thresholds"  # in a checkpoint's meta and in result.json
 def choose_thresholds(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """(K,) probabilities from which on a class counts, each with the highest F1 of its class.
 
-    A threshold lies halfway between two neighbouring probabilities, so that small differences between frameworks do
+    A threshold lies halfway between two neighboring probabilities, so that small differences between frameworks do
     not matter. Classes without a positive video get `DEFAULT`.
 
     Args:

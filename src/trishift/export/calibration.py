@@ -1,4 +1,4 @@
-"""Clips that show a quantiser the range of every activation."""
+"""Clips that show a quantizer the range of every activation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trishift.errors import CheckpointError, DataError
 
 
 class CalibrationClips(Sequence[np.ndarray]):
-    """At most `limit` videos, evenly spread over `paths`, as centre crops (T, C, H, W) float32; read when asked for.
+    """At most `limit` videos, evenly spread over `paths`, as center crops (T, C, H, W) float32; read when asked for.
 
     Raises:
         CheckpointError: the checkpoint makes no model.

@@ -54,7 +54,7 @@ class Description:
 
     @property
     def input(self) -> InputSpec:
-        """The pixels the program expects; plain ones where it normalises them itself."""
+        """The pixels the program expects; plain ones where it normalizes them itself."""
         given = self.checkpoint.input
         assert given is not None
         if self.program.pixels is None:
@@ -65,7 +65,7 @@ class Description:
         """What it is, in a line."""
         model, program = self.program.model, self.program
         kind = "streaming step" if program.streaming else f"{model.num_segments} frames"
-        pixels = "uint8 frames to probabilities" if program.pixels else "normalised frames to logits"
+        pixels = "uint8 frames to probabilities" if program.pixels else "normalized frames to logits"
         writers = ", ".join(f"{name} {version}" for name, version in self.written_by.items())
         size = f"{program.size} x {program.size}"
         return f"{self.form.title}: {model.backbone}, {kind} of {size}, {pixels}; written by {writers}"

@@ -29,7 +29,7 @@ class ExportOptions:
         streaming: export one step of a unidirectional model, with its state as inputs and outputs.
         opset: version of the operators of an ONNX file.
         tolerance: largest difference from the checkpoint, relative to the largest score.
-        calibration: clips (T, C, H, W) float32, normalised, that INT8 is calibrated on.
+        calibration: clips (T, C, H, W) float32, normalized, that INT8 is calibrated on.
     """
 
     form: str
@@ -62,13 +62,13 @@ def plan(checkpoint: Checkpoint, form: Format, framework: str, options: ExportOp
     if model.head.consensus != "average" and model.head.relations == "sampled":
         raise RecipeError("head.relations: random draws cannot be exported; choose --relations expected, all or first")
     if options.uint8 and (pixels.modality != "rgb" or model.in_channels != 3):
-        raise RecipeError(f"--uint8: the model sees {pixels.modality}, and only RGB frames can be normalised inside")
+        raise RecipeError(f"--uint8: the model sees {pixels.modality}, and only RGB frames can be normalized inside")
     if options.streaming:
         check_streamable(model)
     if model.motion and (framework, form.name) == ("mindspore", "onnx"):
         raise FrameworkError("mindspore cannot write deformable convolutions as ONNX; use framework pytorch")
     if form.lossy and (options.uint8 or options.streaming):
-        raise FrameworkError(f"{form.title} takes whole normalised clips; leave --uint8 and --streaming out")
+        raise FrameworkError(f"{form.title} takes whole normalized clips; leave --uint8 and --streaming out")
     if form.lossy != (options.calibration is not None):
         wanted = "is calibrated on clips; give" if form.lossy else "needs no calibration; leave out"
         raise FrameworkError(f"{form.title} {wanted} --calibration")

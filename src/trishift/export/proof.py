@@ -49,8 +49,8 @@ def make_trials(session: Predictor, program: ProgramSpec, pixels: InputSpec) -> 
     trials = []
     for batch in BATCHES:
         clips = _random_clips(rng, batch, program)
-        normalised = clips if program.pixels is None else _normalised(clips, pixels)
-        scores = _scores(session, normalised, program)
+        normalized = clips if program.pixels is None else _normalized(clips, pixels)
+        scores = _scores(session, normalized, program)
         if not np.isfinite(scores).all():
             raise CheckpointError("the checkpoint gives logits that are not finite; there is nothing to export")
         trials.append(Trial(clips, to_probabilities(scores, program.model.multi_label) if program.pixels else scores))
@@ -105,6 +105,6 @@ def _random_clips(rng: np.random.Generator, batch: int, program: ProgramSpec) ->
     return rng.standard_normal(shape, np.float32)
 
 
-def _normalised(clips: np.ndarray, pixels: InputSpec) -> np.ndarray:
+def _normalized(clips: np.ndarray, pixels: InputSpec) -> np.ndarray:
     """Clips (N, T, 3, H, W) of 0..255 in RGB as the network takes them."""
     return np.stack([normalize(np.moveaxis(clip, 1, -1).astype(np.uint8), pixels) for clip in clips])

@@ -1,4 +1,4 @@
-"""INT8 models for OpenVINO, by post-training quantisation (NNCF) with the activations of a calibration set."""
+"""INT8 models for OpenVINO, by post-training quantization (NNCF) with the activations of a calibration set."""
 
 from __future__ import annotations
 

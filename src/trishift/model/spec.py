@@ -42,7 +42,7 @@ class ShiftSpec:
     Attributes:
         div: channels of a fold are C // div.
         direction: `bidirectional` shifts both folds, `unidirectional` (online) only the first, from t-1.
-        order: which neighbour feeds the first fold when bidirectional. `future_first` (first fold from t+1,
+        order: which neighbor feeds the first fold when bidirectional. `future_first` (first fold from t+1,
             second from t-1) is the original's; `past_first` is PaddleVideo's.
         placement: `blockres` shifts the input of the residual branch (published rule of blocks), `block` the
             whole block including its identity path, and a tuple of block names the branch input of just these
@@ -124,7 +124,7 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A video recogniser: (N, T, C, H, W) clips in, (N, K) logits out.
+    """A video recognizer: (N, T, C, H, W) clips in, (N, K) logits out.
 
     Attributes:
         backbone: the 2-D network that sees every frame.
@@ -261,10 +261,10 @@ class InputSpec:
     """The pixels a network expects; frames are decoded as uint8 RGB, optical flow as uint8 (x, y).
 
     Attributes:
-        modality: `rgb`; optical `flow`; `rgbdiff`: what changes from one frame to the next, in normalised pixels.
+        modality: `rgb`; optical `flow`; `rgbdiff`: what changes from one frame to the next, in normalized pixels.
         resize: short side in pixels after the first resize.
         crop: side in pixels of the square that the network sees.
-        channel_order: order of the colours that the network expects.
+        channel_order: order of the colors that the network expects.
         scale: factor on 0..255 pixels before the mean is subtracted (1/255, or 1 for Caffe networks).
         mean, std: per channel of a frame (flow: x and y), in network order and after `scale`.
     """
@@ -294,8 +294,8 @@ CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.
 def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
     """The input that published weights of a backbone expect (TSN, TSM).
 
-    Flow: the grey that stands for no motion becomes zero, and both directions share the mean deviation of the colours.
-    Differences are taken of pixels that are scaled, but not normalised.
+    Flow: the gray that stands for no motion becomes zero, and both directions share the mean deviation of the colors.
+    Differences are taken of pixels that are scaled, but not normalized.
     """
     base = CAFFE_INPUT if backbone == "bn_inception" else InputSpec()
     if modality == "flow":

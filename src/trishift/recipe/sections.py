@@ -20,7 +20,7 @@ class TrainSpec:
 
     Attributes:
         epochs: passes over the training list.
-        batch_size: clips of one optimiser step, over all processes and accumulated micro-batches.
+        batch_size: clips of one optimizer step, over all processes and accumulated micro-batches.
         accumulate: micro-batches per step, each of batch_size / (accumulate * processes) clips.
         lr: learning rate for `lr_batch_size` clips; scaled linearly with `batch_size` (Goyal et al. 2017).
         lr_batch_size: the batch size that `lr` was chosen for; None means `batch_size` (no scaling).
@@ -107,7 +107,7 @@ class Recipe:
         if self.model.backbone == "bn_inception" and not caffe:
             raise RecipeError(
                 "input: bn_inception expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
-                "leave the input section's colours out to get them"
+                "leave the input section's colors out to get them"
             )
         length = segment_length(self.input.modality, self.model.in_channels)
         for sampling in (self.data.sampling, self.evaluation.sampling):

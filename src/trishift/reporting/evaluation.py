@@ -3,7 +3,7 @@
 result.json     protocol, metrics, counts, misses; for several labels a video also thresholds (K,)
 scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,) or (V, K), labels (K,)
 confusion.csv   counts, rows are true classes, columns predicted ones
-confusion.png   the same as a picture, rows normalised
+confusion.png   the same as a picture, rows normalized
 classes.csv     for several labels a video instead of the confusion: a row a class, see `write_classes`
 """
 
@@ -92,6 +92,6 @@ def _draw_confusion(matrix: np.ndarray, labels: tuple[str, ...], file: BinaryIO)
     if len(labels) <= 20:
         for (row, column), count in np.ndenumerate(matrix):
             if count:
-                colour = "white" if rates[row, column] > 0.5 else "black"
-                axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=7)
+                color = "white" if rates[row, column] > 0.5 else "black"
+                axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=7)
     figure.savefig(file, format="png", dpi=120)

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = {"tsn": "#9aa5b1", "tsm": "#2f6db5", "trn": "#d98032"}
+COLORS = {"tsn": "#9aa5b1", "tsm": "#2f6db5", "trn": "#d98032"}
 
 
 def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> None:
@@ -48,12 +48,12 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
 def _draw_curves(axes: Axes, output: Path) -> None:
     from trishift.training.sinks import read_metrics
 
-    for model, colour in COLOURS.items():
+    for model, color in COLORS.items():
         points = [(r["epoch"] + 1, 100 * r["top1"]) for r in read_metrics(output / model, "evaluation")]
         epochs, accuracy = zip(*points, strict=True)
-        axes.plot(epochs, accuracy, "o-", color=colour, markersize=4, label=f"{model.upper()} {max(accuracy):.1f} %")
-    axes.axhline(100 / 9, color="grey", linewidth=0.8, linestyle=":")
-    axes.text(1, 100 / 9 + 1, "chance", fontsize=8, color="grey")
+        axes.plot(epochs, accuracy, "o-", color=color, markersize=4, label=f"{model.upper()} {max(accuracy):.1f} %")
+    axes.axhline(100 / 9, color="gray", linewidth=0.8, linestyle=":")
+    axes.text(1, 100 / 9 + 1, "chance", fontsize=8, color="gray")
     axes.set(xlabel="epoch", ylabel="top-1 on the validation clips (%)", ylim=(0, 102))
     axes.set_title("TSN sees frames, TSM and TRN see their order", fontsize=11)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.12), frameon=False)
@@ -88,10 +88,10 @@ def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
     solo = _step_losses(output / "tsm")[: len(relay)]
     axes.plot(range(len(solo)), solo, color="#c4ccd4", linewidth=5, label=f"{frameworks[0]} alone")
     steps = len(relay) // len(frameworks)
-    for number, (framework, colour) in enumerate(zip(frameworks, COLOURS.values(), strict=False)):
+    for number, (framework, color) in enumerate(zip(frameworks, COLORS.values(), strict=False)):
         part = range(number * steps, (number + 1) * steps)
         axes.plot(
-            part, [relay[i] for i in part], "o-", color=colour, markersize=3, linewidth=1, label=f"relay: {framework}"
+            part, [relay[i] for i in part], "o-", color=color, markersize=3, linewidth=1, label=f"relay: {framework}"
         )
     axes.set(xlabel="step", ylabel="training loss")
     axes.set_title("One run handed from framework to framework, an epoch each", fontsize=11)

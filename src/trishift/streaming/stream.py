@@ -41,7 +41,7 @@ class Stream:
         self._shape: tuple[int, ...] | None = None
 
     def step(self, frames: np.ndarray) -> np.ndarray:
-        """Logits (N, K) float32 of the next frame (N, C, H, W) of N videos, normalised float32.
+        """Logits (N, K) float32 of the next frame (N, C, H, W) of N videos, normalized float32.
 
         Raises:
             DataError: the channels are not the model's, or N, H or W changed since the frame before.
@@ -55,7 +55,7 @@ class Stream:
     def step_image(self, image: np.ndarray) -> np.ndarray:
         """Logits (K,) float32 of the next picture (H, W, 3) uint8 RGB of one video; sizes may change on the way.
 
-        The picture is resized, cropped in the centre and normalised as in the evaluation of clips.
+        The picture is resized, cropped in the center and normalized as in the evaluation of clips.
 
         Raises:
             DataError: it is not such a picture, or the model does not look at single pictures (flow, differences).

@@ -1,4 +1,4 @@
-"""The optimiser's parameter groups of TSN and TSM, decided by canonical name and layer type.
+"""The optimizer's parameter groups of TSN and TSM, decided by canonical name and layer type.
 
 The originals sort parameters into eight groups, of which one ("custom ops") is always empty:
 
@@ -26,7 +26,7 @@ from trishift.recipe import TrainSpec
 
 
 def optimization_plan(parameters: Iterable[ParameterInfo], train: TrainSpec, modality: Modality) -> OptimizationPlan:
-    """What the optimiser does with every parameter of a network."""
+    """What the optimizer does with every parameter of a network."""
     infos = tuple(parameters)
     frozen = frozen_norms(infos, train)
     groups = group_names(infos)

@@ -146,7 +146,7 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
 
 
 def adapt_stem(tensors: dict[str, np.ndarray], session: Session) -> None:
-    """Make the first convolution of an RGB network see other channels: each gets the mean over the colours (TSN).
+    """Make the first convolution of an RGB network see other channels: each gets the mean over the colors (TSN).
 
     The result is not rescaled; where it matters, the batch norm behind it adapts.
     """
@@ -155,7 +155,7 @@ def adapt_stem(tensors: dict[str, np.ndarray], session: Session) -> None:
     if stem in tensors and tensors[stem].shape[1] == 3 != channels:
         tensors[stem] = np.repeat(tensors[stem].mean(axis=1, keepdims=True), channels, axis=1)
         if session.rank == 0:
-            print(f"{stem}: the mean over 3 colours, for {channels} channels")
+            print(f"{stem}: the mean over 3 colors, for {channels} channels")
 
 
 def motion_layer1(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -182,8 +182,8 @@ def print_summary(recipe: Recipe, session: Session, train_set: ClipDataset, val_
     leaked = shared_clips(train_set, val_set)
     if leaked:
         print(f"warning: {len(leaked)} clips stand in both lists, so the validation is too good; first: {leaked[0]}")
-    if train_set.num_unlabelled and train.loss.compares_classes:
-        print(f"note: {train_set.num_unlabelled} training clips have no label and teach {train.loss.name} nothing")
+    if train_set.num_unlabeled and train.loss.compares_classes:
+        print(f"note: {train_set.num_unlabeled} training clips have no label and teach {train.loss.name} nothing")
     scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""
     print(f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, {train.epochs} epochs")
 

@@ -29,7 +29,7 @@ from trishift.training.sinks import MetricsLog, Progress
 
 @dataclass
 class _Timing:
-    """Seconds spent waiting for data and in optimiser steps."""
+    """Seconds spent waiting for data and in optimizer steps."""
 
     data: float = 0.0
     step: float = 0.0
@@ -74,7 +74,7 @@ class Trainer:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Optimiser steps of an epoch."""
+        """Optimizer steps of an epoch."""
         return len(self._loader)
 
     def fit(self, until: int | None = None) -> Evaluation | None:

@@ -1,4 +1,4 @@
-"""The MindSpore session: names, initial weights, optimiser steps, momentum, graphs, precision, features, errors."""
+"""The MindSpore session: names, initial weights, optimizer steps, momentum, graphs, precision, features, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Paddle session: names, optimiser steps, momentum, loss scale, compiled prediction, features, errors."""
+"""The Paddle session: names, optimizer steps, momentum, loss scale, compiled prediction, features, errors."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_training_learns_a_batch_of_probabilities():
     assert losses[-1] < 0.3 < 1.2 < losses[0]
 
 
-def test_training_needs_an_optimiser():
+def test_training_needs_an_optimizer():
     with pytest.raises(TrainingError, match="prepare_training"):
         make_session().train_step(micro_batches(), lr=0.1)
 

@@ -1,4 +1,4 @@
-"""The PyTorch session: names, initial weights, optimiser steps, momentum, precision, features, errors."""
+"""The PyTorch session: names, initial weights, optimizer steps, momentum, precision, features, errors."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_training_learns_a_batch(targets):
     assert (session.predict(CLIPS).argmax(1) == TARGETS).mean() > 0.8
 
 
-def test_training_needs_an_optimiser():
+def test_training_needs_an_optimizer():
     with pytest.raises(TrainingError, match="prepare_training"):
         make_session().train_step(micro_batches(1), lr=0.1)
 

@@ -1,4 +1,4 @@
-"""A recogniser as a MINDIR or ONNX file, and MINDIR files opened again.
+"""A recognizer as a MINDIR or ONNX file, and MINDIR files opened again.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 """

@@ -1,4 +1,4 @@
-"""A recogniser in MindSpore, ready to train or predict: the backend protocol of `backends.base`."""
+"""A recognizer in MindSpore, ready to train or predict: the backend protocol of `backends.base`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DTYPES = {"bf16": mstype.bfloat16, "fp16": mstype.float16}
 
 
 class Session:
-    """A network, its optimiser and its place among the ranks.
+    """A network, its optimizer and its place among the ranks.
 
     The training pass and prediction run as graphs, compiled once for a batch shape: at once, never or when it pays, as
     `Execution.compile` says. `Execution.channels_last` changes nothing: MindSpore has no memory formats.
@@ -97,7 +97,7 @@ class Session:
     # Training
 
     def prepare_training(self, plan: OptimizationPlan) -> None:
-        """Make the optimiser, with zero momentum, and freeze what the plan does not train."""
+        """Make the optimizer, with zero momentum, and freeze what the plan does not train."""
         for name, layer, cell in naming.layers(self.network):
             if layer == "norm":
                 freeze(cell, name in plan.frozen_norms)
@@ -108,15 +108,15 @@ class Session:
         self._training_pass = self._make_training_pass()
 
     def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
-        """Set the optimiser's momentum; missing names start at zero."""
+        """Set the optimizer's momentum; missing names start at zero."""
         self._prepared().load_momentum(momentum)
 
     def dump_momentum(self) -> Tensors:
-        """The optimiser's momentum under canonical names."""
+        """The optimizer's momentum under canonical names."""
         return self._prepared().dump_momentum()
 
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
-        """One optimiser step on the mean gradient of the micro-batches (and of all ranks).
+        """One optimizer step on the mean gradient of the micro-batches (and of all ranks).
 
         Running statistics become the means over the ranks, so that all ranks keep the same network.
         """
@@ -139,7 +139,7 @@ class Session:
 
     def _prepared(self) -> Optimizer:
         if self._optimizer is None:
-            raise TrainingError("the session has no optimiser yet; call prepare_training first")
+            raise TrainingError("the session has no optimizer yet; call prepare_training first")
         return self._optimizer
 
     def _make_training_pass(self) -> Pass:

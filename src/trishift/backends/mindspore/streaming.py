@@ -1,4 +1,4 @@
-"""A recogniser that sees its clips one frame at a time.
+"""A recognizer that sees its clips one frame at a time.
 
 Shape legend: N streams, C channels, H x W pixels, K classes.
 """
@@ -13,7 +13,7 @@ from trishift.model.online import state_shapes
 
 
 class StreamingRecognizer(nn.Cell):
-    """One step of a unidirectional recogniser: the next frame of N streams and their state in, logits and state out.
+    """One step of a unidirectional recognizer: the next frame of N streams and their state in, logits and state out.
 
     The state is explicit, a buffer for each block that shifts (`online.state_shapes`), so that the step is a plain
     function that can be traced and exported. After t steps from zero buffers, the logits are those of frame t in

@@ -17,7 +17,7 @@ class BatchNorm2D(nn.BatchNorm2D):
     """`nn.BatchNorm2D` with PyTorch's defaults, whose running variance follows the unbiased batch variance.
 
     Paddle adds the biased one, (n - 1) / n times the unbiased. Scaling the old value by (n - 1) / n before and the
-    sum by n / (n - 1) after Paddle's update corrects just the new part. Normalisation uses the biased variance in
+    sum by n / (n - 1) after Paddle's update corrects just the new part. Normalization uses the biased variance in
     both frameworks.
     """
 
@@ -38,7 +38,7 @@ class BatchNorm2D(nn.BatchNorm2D):
         return y
 
     def _normalize(self, x: Tensor, variance: Tensor) -> Tensor:
-        """Normalise with batch statistics and update `_mean` and `variance`."""
+        """Normalize with batch statistics and update `_mean` and `variance`."""
         return F.batch_norm(
             x, self._mean, variance, self.weight, self.bias, True, momentum=self._momentum, epsilon=EPSILON
         )

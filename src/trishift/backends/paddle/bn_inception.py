@@ -1,6 +1,6 @@
 """BNInception (Ioffe & Szegedy 2015, arXiv:1502.03167; Caffe conversion of TSN) on frames, with temporal shifts.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
 """
 
 from __future__ import annotations

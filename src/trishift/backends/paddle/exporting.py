@@ -1,4 +1,4 @@
-"""A recogniser as a Paddle Inference program, and such programs opened again.
+"""A recognizer as a Paddle Inference program, and such programs opened again.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 """

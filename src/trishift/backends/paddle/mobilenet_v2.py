@@ -1,6 +1,6 @@
 """MobileNetV2 1.0 (Sandler et al. 2018, arXiv:1801.04381) on frames, with temporal shifts.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A ResNet whose segments are windows of five frames. STP-ME adds a map of what moves inside a window to the features of
 its middle frame; DS-ME weighs the channels of each segment by what changes until the next one; a learned shift mixes
-neighbouring segments. The convolutions have biases, as in the published code.
+neighboring segments. The convolutions have biases, as in the published code.
 
 Shape legend: N clips, T segments, W segments of a comparison window, C channels, R = C / 4, H x W pixels.
 """

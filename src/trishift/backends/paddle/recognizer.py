@@ -44,7 +44,7 @@ class Recognizer(nn.Layer):
     """TSN, TSM, TRN or MSN as its spec describes it: clips to logits.
 
     Attributes:
-        backbone: sees every frame, and through shifts its neighbours.
+        backbone: sees every frame, and through shifts its neighbors.
         head: `AverageHead` or `RelationHead`.
     """
 

@@ -1,6 +1,6 @@
 """ResNet-10 to -152 (He et al. 2016, arXiv:1512.03385) on frames, with TSM's shifts, pooling and non-local blocks.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A recogniser in PaddlePaddle, ready to train or predict: the backend protocol of `backends.base`."""
+"""A recognizer in PaddlePaddle, ready to train or predict: the backend protocol of `backends.base`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class Session:
-    """A network, its optimiser and its place among the ranks.
+    """A network, its optimizer and its place among the ranks.
 
     `Execution.channels_last` changes nothing here: Paddle has no memory formats.
 
@@ -92,7 +92,7 @@ class Session:
     # Training
 
     def prepare_training(self, plan: OptimizationPlan) -> None:
-        """Make the optimiser, with zero momentum, and freeze what the plan does not train."""
+        """Make the optimizer, with zero momentum, and freeze what the plan does not train."""
         layers = {name: module for name, _, module in naming.layers(self.network)}
         self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
         self._loss = loss(plan.loss)
@@ -103,15 +103,15 @@ class Session:
         self._optimizer = Optimizer(trained, plan, self.execution.precision == "fp16", self._ranks)
 
     def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
-        """Set the optimiser's momentum; missing names start at zero."""
+        """Set the optimizer's momentum; missing names start at zero."""
         self._prepared().load_momentum(momentum)
 
     def dump_momentum(self) -> Tensors:
-        """The optimiser's momentum under canonical names."""
+        """The optimizer's momentum under canonical names."""
         return self._prepared().dump_momentum()
 
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
-        """One optimiser step on the mean gradient of the micro-batches (and of all ranks).
+        """One optimizer step on the mean gradient of the micro-batches (and of all ranks).
 
         Running statistics become the means over the ranks, so that all ranks keep the same network.
         """
@@ -143,7 +143,7 @@ class Session:
 
     def _prepared(self) -> Optimizer:
         if self._optimizer is None:
-            raise TrainingError("the session has no optimiser yet; call prepare_training first")
+            raise TrainingError("the session has no optimizer yet; call prepare_training first")
         return self._optimizer
 
     def _training_mode(self) -> None:

@@ -1,9 +1,9 @@
 """The temporal shift module (TSM, Lin et al. 2019, arXiv:1811.08383) and its place in a network.
 
-Paddle's own `F.temporal_shift` is not used: it feeds the folds from the opposite neighbours, has no online form and
+Paddle's own `F.temporal_shift` is not used: it feeds the folds from the opposite neighbors, has no online form and
 takes several times longer on CPU than the `split` and `concat` below, whose gradients are plain copies, too.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbours on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shift
 
 
 def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
-    """Move the first channels of every frame to a neighbouring frame.
+    """Move the first channels of every frame to a neighboring frame.
 
     With f = C // shift.div and `future_first`, y[t, :f] = x[t + 1, :f], y[t, f:2f] = x[t - 1, f:2f] and the other
-    channels stay; `past_first` swaps the neighbours, `unidirectional` moves [0, f) alone, from t - 1. Frames
+    channels stay; `past_first` swaps the neighbors, `unidirectional` moves [0, f) alone, from t - 1. Frames
     beyond the clip are zero.
 
     Args:

@@ -1,4 +1,4 @@
-"""A recogniser as a torch.export program or an ONNX file, and torch.export programs opened again.
+"""A recognizer as a torch.export program or an ONNX file, and torch.export programs opened again.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 """

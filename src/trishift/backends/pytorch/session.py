@@ -1,4 +1,4 @@
-"""A recogniser in PyTorch, ready to train or predict: the backend protocol of `backends.base`."""
+"""A recognizer in PyTorch, ready to train or predict: the backend protocol of `backends.base`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Session:
-    """A network, its optimiser and its place among the ranks.
+    """A network, its optimizer and its place among the ranks.
 
     Attributes:
         network: the `Recognizer`, never compiled nor wrapped.
@@ -96,7 +96,7 @@ class Session:
     # Training
 
     def prepare_training(self, plan: OptimizationPlan) -> None:
-        """Make the optimiser, with zero momentum, and freeze what the plan does not train."""
+        """Make the optimizer, with zero momentum, and freeze what the plan does not train."""
         layers = {name: module for name, _, module in naming.layers(self.network)}
         self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
         self._loss = loss(plan.loss)
@@ -110,15 +110,15 @@ class Session:
             self._parallel = DistributedDataParallel(self._model, devices, broadcast_buffers=False)
 
     def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
-        """Set the optimiser's momentum; missing names start at zero."""
+        """Set the optimizer's momentum; missing names start at zero."""
         self._prepared().load_momentum(momentum)
 
     def dump_momentum(self) -> Tensors:
-        """The optimiser's momentum under canonical names."""
+        """The optimizer's momentum under canonical names."""
         return self._prepared().dump_momentum()
 
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
-        """One optimiser step on the mean gradient of the micro-batches (and of all ranks).
+        """One optimizer step on the mean gradient of the micro-batches (and of all ranks).
 
         Running statistics become the means over the ranks, so that all ranks keep the same network.
         """
@@ -151,7 +151,7 @@ class Session:
 
     def _prepared(self) -> Optimizer:
         if self._optimizer is None:
-            raise TrainingError("the session has no optimiser yet; call prepare_training first")
+            raise TrainingError("the session has no optimizer yet; call prepare_training first")
         return self._optimizer
 
     def _training_loss(self, batch: MicroBatch, model: nn.Module) -> Tensor:

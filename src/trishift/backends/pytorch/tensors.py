@@ -46,7 +46,7 @@ class Slot:
 
     @property
     def trainable(self) -> bool:
-        """Whether an optimiser may change it (running statistics it may not)."""
+        """Whether an optimizer may change it (running statistics it may not)."""
         return self.role in ("weight", "bias")
 
 

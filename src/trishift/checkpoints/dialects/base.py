@@ -112,7 +112,7 @@ class Dialect:
         if name.endswith("num_batches_tracked"):
             return "a counter"
         if re.search(r"(\.|_)(velocity|moments|momentum)(_\d+)?$|^(moments|velocity)\.", name):
-            return "the optimiser's"
+            return "the optimizer's"
         return None
 
     def export_array(self, tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
@@ -178,7 +178,7 @@ def _natural(name: str) -> list[int]:
 
 
 def unshifted_image_model(model: ModelSpec, answers: Answers) -> ModelSpec:
-    """An image classifier as a recogniser of single frames, or of T if the user says so."""
+    """An image classifier as a recognizer of single frames, or of T if the user says so."""
     return replace(model, num_segments=int(answers.given("num_segments") or 1), shift=None)
 
 

@@ -35,7 +35,7 @@ class _MindSporeZoo(Dialect):
     def useless(self, name: str) -> str | None:
         """Counters and hyper-parameters that MindSpore saves as parameters."""
         if re.search(r"(^|\.)(global_step|learning_rate|momentum|epoch_num|step_num|stat\..*|accum\..*)$", name):
-            return "the optimiser's"
+            return "the optimizer's"
         return super().useless(name)
 
 

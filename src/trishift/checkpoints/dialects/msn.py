@@ -43,7 +43,7 @@ _EXCITATION = {
     "expand_bn": "bn2",
 }
 _UNREAD = r"(^|\.)(conv1_temp|conv1_5\.[01])\."
-_CANCELLED = r"(^|\.)conv_[12]\.bias$"
+_CANCELED = r"(^|\.)conv_[12]\.bias$"
 
 
 class MotionSensitiveNetwork(Dialect):
@@ -90,7 +90,7 @@ class MotionSensitiveNetwork(Dialect):
         return replace(model, num_segments=segments, in_channels=channels, motion=motion)
 
     def input(self, spec: ModelSpec, answers: Answers) -> InputSpec:
-        """Five RGB frames, each normalised as one."""
+        """Five RGB frames, each normalized as one."""
         answers.confirm("modality", "rgb")
         return InputSpec()
 
@@ -98,8 +98,8 @@ class MotionSensitiveNetwork(Dialect):
         """Tensors without influence."""
         if re.search(_UNREAD, name):
             return "never read by the network"
-        if re.search(_CANCELLED, name):
-            return "cancelled in the difference of two features"
+        if re.search(_CANCELED, name):
+            return "canceled in the difference of two features"
         return super().useless(name)
 
     def fillers(self, spec: ModelSpec) -> dict[str, Shape]:

@@ -63,7 +63,7 @@ class PaddleFluid(Dialect):
         return replace(model, num_segments=segments, shift=shift)
 
     def useless(self, name: str) -> str | None:
-        """The state of the optimiser lies beside the weights."""
+        """The state of the optimizer lies beside the weights."""
         if name in ("learning_rate", "@LR_DECAY_COUNTER@") or re.match(r"learning_rate_\d+$", name):
-            return "the optimiser's"
+            return "the optimizer's"
         return super().useless(name)

@@ -31,7 +31,7 @@ class WeightFile:
         format: what it is, for people: `PyTorch zip`, `MindSpore ckpt` ...
         tensors: name in the file to tensor, in file order.
         extras: what else the container holds and is plain: epoch, arch, accuracy, safetensors metadata.
-        ignored: container entries that were not read (optimiser), name to reason.
+        ignored: container entries that were not read (optimizer), name to reason.
     """
 
     path: Path

@@ -43,7 +43,7 @@ def render(trajectories: Sequence[np.ndarray], size: int, rng: np.random.Generat
         rng: decides on the looks; the same draws for every frame.
 
     Returns:
-        (F, size, size, 3) uint8 RGB. A frame depends on its own pose only, never on its neighbours.
+        (F, size, size, 3) uint8 RGB. A frame depends on its own pose only, never on its neighbors.
     """
     hands = [draw_hand(rng) for _ in trajectories]
     pictures = draw_background(size, rng)  # until the first hand, the same for all frames
@@ -77,7 +77,7 @@ def draw_hand(rng: np.random.Generator) -> Image.Image:
     outline.rounded_rectangle((box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge), 0.12 * _DRAWN, 255)
     for limb in limbs:
         limb.draw(outline, 255, margin=0.014)
-        limb.draw(fill, 150, margin=0.014)  # a dark rim, so that neighbouring fingers stay apart
+        limb.draw(fill, 150, margin=0.014)  # a dark rim, so that neighboring fingers stay apart
         limb.draw(fill, 255)
     fill.rounded_rectangle(box, 0.12 * _DRAWN, 255)
     _draw_creases(fill, limbs, palm)
@@ -126,14 +126,14 @@ def _draw_creases(draw: ImageDraw.ImageDraw, limbs: list[_Limb], palm: tuple[flo
 
 
 def _skin(rng: np.random.Generator) -> np.ndarray:
-    """A colour between two neighbours of the palette."""
+    """A color between two neighbors of the palette."""
     tone = rng.uniform(0, len(_SKINS) - 1)
     low = int(tone)
     return _SKINS[low] + (tone - low) * (_SKINS[min(low + 1, len(_SKINS) - 1)] - _SKINS[low])
 
 
 def _muted_colors(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Colours of a room rather than of a toy box: (count, 3) float64."""
+    """Colors of a room rather than of a toy box: (count, 3) float64."""
     colors = rng.uniform(15, 240, (count, 3))
     return 0.5 * colors + 0.5 * colors.mean(axis=1, keepdims=True)
 
@@ -146,7 +146,7 @@ def _shading(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random room: two cloudy colours and a few blurred things, (size, size, 3) uint16 within 0..255."""
+    """A random room: two cloudy colors and a few blurred things, (size, size, 3) uint16 within 0..255."""
     colors = _muted_colors(2, rng)
     blend = (0.5 + 0.7 * _noise(size, (2, 4, 8), rng)).clip(0, 1)[..., None]
     room = Image.fromarray((colors[0] + blend * (colors[1] - colors[0])).astype(np.uint8))

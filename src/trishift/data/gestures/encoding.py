@@ -10,13 +10,13 @@ import numpy as np
 from trishift.errors import DataError
 
 FRAME_RATE = 12  # Jester's
-_QUANTISER = 26
+_QUANTIZER = 26
 
 
 def write_clip(path: Path, frames: np.ndarray) -> None:
     """Encode (F, H, W, 3) uint8 RGB as H.264 in MP4.
 
-    Every frame is a key frame of the same constant quantiser, so a decoded frame depends on its own picture only:
+    Every frame is a key frame of the same constant quantizer, so a decoded frame depends on its own picture only:
     a clip played backwards decodes to exactly the same frames, and compression leaves no trace of time.
 
     Raises:
@@ -29,7 +29,7 @@ def write_clip(path: Path, frames: np.ndarray) -> None:
             stream.pix_fmt = "yuv420p"
             stream.options = {
                 "preset": "veryfast",
-                "qp": str(_QUANTISER),
+                "qp": str(_QUANTIZER),
                 "x264-params": "keyint=1:scenecut=0:aq-mode=0",
             }
             stream.codec_context.thread_count = 1

@@ -24,7 +24,7 @@ FRAMES = (16, 24)
 """Least and most frames of a clip, about two seconds at Jester's 12 frames a second."""
 
 X, Y, HEIGHT, ANGLE = range(4)
-"""Columns of a trajectory: centre as a fraction of the picture (0 is the middle, y points down), height of the hand
+"""Columns of a trajectory: center as a fraction of the picture (0 is the middle, y points down), height of the hand
 as a fraction of the picture, and angle in radians, clockwise from upright."""
 
 _HALF = 0.6  # size of one of two hands

@@ -160,7 +160,7 @@ def _frames(source: Path, short_side: int) -> Iterator[np.ndarray]:
 
 
 def _files(flow: np.ndarray, count: int) -> list[np.ndarray]:
-    """What is saved of (H, W, 2): x and y in grey, or one picture with x in red and y in green."""
+    """What is saved of (H, W, 2): x and y in gray, or one picture with x in red and y in green."""
     if count == 2:
         return [np.ascontiguousarray(flow[..., axis]) for axis in range(2)]
     return [np.concatenate([flow, np.zeros_like(flow[..., :1])], axis=-1)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trishift.data.prepare.catalogue import Catalogue, Clip, Dataset
+from trishift.data.prepare.catalog import Catalog, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
@@ -28,7 +28,7 @@ def prepare_hmdb51(
     return prepare(Dataset("hmdb51", lambda tree: _read(tree, split), 51), root, output, options)
 
 
-def _read(tree: Tree, split: int) -> Catalogue:
+def _read(tree: Tree, split: int) -> Catalog:
     files: dict[tuple[str, int], Path] = {}
     for path in tree.files(_FILE.pattern):
         match = _FILE.fullmatch(path.name)
@@ -47,7 +47,7 @@ def _read(tree: Tree, split: int) -> Catalogue:
                 )
             for part, name in _read_marks(files[label, number]):
                 splits[f"{part}_{number}"].append(Clip(f"{label}/{name}", (label_number,)))
-    return Catalogue(labels, splits, split)
+    return Catalog(labels, splits, split)
 
 
 def _read_marks(path: Path) -> list[tuple[str, str]]:

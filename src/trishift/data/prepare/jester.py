@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.data.prepare.catalogue import (
-    Catalogue,
+from trishift.data.prepare.catalog import (
+    Catalog,
     ClassNumbers,
     Dataset,
     read_id_label_lines,
@@ -35,14 +35,14 @@ def prepare_jester(
     return prepare(JESTER, root, output, options, ORIGINAL_NAMES if original_names else None)
 
 
-def read_csv_annotations(tree: Tree, prefix: str) -> Catalogue:
+def read_csv_annotations(tree: Tree, prefix: str) -> Catalog:
     """Annotations of Jester and Something-Something V1: `labels.csv` (a name per line), `id;name` in the others."""
     labels, *splits = (
         tree.file(rf"({prefix}-)?{part}\.csv", f"{prefix}-{part}.csv") for part in ("labels", "train", "validation")
     )
     numbers = ClassNumbers(read_sorted_labels(labels), labels)
     train, val = (read_id_label_lines(path, numbers) for path in splits)
-    return Catalogue(numbers.labels, {"train": train, "val": val})
+    return Catalog(numbers.labels, {"train": train, "val": val})
 
 
 JESTER = Dataset("jester", lambda tree: read_csv_annotations(tree, "jester-v1"), 27, "{:05d}.jpg")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
+from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
@@ -27,13 +27,13 @@ def prepare_kinetics(root: str | Path, output: str | Path, options: Options | No
     return prepare(KINETICS, root, output, options)
 
 
-def _read(tree: Tree) -> Catalogue:
+def _read(tree: Tree) -> Catalog:
     train = tree.file(rf"{_PREFIX}train\.csv", "train.csv")
     val = tree.file(rf"{_PREFIX}val(idate|idation)?\.csv", "val.csv")
     rows = {path: list(_rows(path)) for path in (train, val)}
     # The training list has all classes, so a validation label that is not in it is a mistake or another version.
     numbers = ClassNumbers(tuple(sorted({row["label"] for _, row in rows[train]})), train)
-    return Catalogue(
+    return Catalog(
         numbers.labels,
         {name: [_clip(path, *row, numbers) for row in rows[path]] for name, path in (("train", train), ("val", val))},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path, PurePosixPath
 
-from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
+from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
@@ -22,13 +22,13 @@ def prepare_moments(root: str | Path, output: str | Path, options: Options | Non
     return prepare(MOMENTS, root, output, options)
 
 
-def _read(tree: Tree) -> Catalogue:
+def _read(tree: Tree) -> Catalog:
     categories = tree.file(r"moments_categories\.(txt|csv)", "moments_categories.txt")
     numbers = ClassNumbers(_read_categories(categories), categories)
     train, val = (
         _read_set(tree.file(rf"{name}\.(csv|txt)", f"{name}.csv"), numbers) for name in ("trainingSet", "validationSet")
     )
-    return Catalogue(numbers.labels, {"train": train, "val": val})
+    return Catalog(numbers.labels, {"train": train, "val": val})
 
 
 def _read_categories(path: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from trishift.data.lists import VideoRecord, write_labels, write_list
-from trishift.data.prepare.catalogue import Catalogue, Clip, Dataset, check_names
+from trishift.data.prepare.catalog import Catalog, Clip, Dataset, check_names
 from trishift.data.prepare.checking import check_clip, is_truncated
 from trishift.data.prepare.conversion import Conversion
 from trishift.data.prepare.files import write_json
@@ -103,23 +103,23 @@ def prepare(
     report = PreparationReport(dataset.name, str(output), names.labels, archives=unpack(root, output, options.workers))
     require_complete(report.archives, options.incomplete)
     tree = Tree([output, root])
-    catalogue = dataset.read(tree)
-    check_names(catalogue)
-    outcomes = _process(dataset, catalogue, tree, output, options)
-    _note(report, dataset, catalogue, outcomes)
+    catalog = dataset.read(tree)
+    check_names(catalog)
+    outcomes = _process(dataset, catalog, tree, output, options)
+    _note(report, dataset, catalog, outcomes)
     if all(outcome.path is None for outcome in outcomes.values()):
         raise DataError(f"{root}: none of the {len(outcomes)} annotated clips can be used; {_first(outcomes)}")
-    _write(report, catalogue, outcomes, output, names)
+    _write(report, catalog, outcomes, output, names)
     return report
 
 
-def _process(dataset: Dataset, catalogue: Catalogue, tree: Tree, output: Path, options: Options) -> dict[str, _Outcome]:
+def _process(dataset: Dataset, catalog: Catalog, tree: Tree, output: Path, options: Options) -> dict[str, _Outcome]:
     """The outcome of every clip by name."""
     conversion = None
     if options.convert is not None:
         usual = dataset.short_side if options.convert == "frames" else 256
         conversion = Conversion(options.convert, options.short_side or usual, dataset.template)
-    clips = {clip.name: clip for clips in catalogue.splits.values() for clip in clips}
+    clips = {clip.name: clip for clips in catalog.splits.values() for clip in clips}
 
     def process(clip: Clip) -> _Outcome:
         try:
@@ -162,16 +162,16 @@ def _check(path: Path | None, check: str) -> _Outcome:
     return _Outcome(path)
 
 
-def _note(report: PreparationReport, dataset: Dataset, catalogue: Catalogue, outcomes: dict[str, _Outcome]) -> None:
+def _note(report: PreparationReport, dataset: Dataset, catalog: Catalog, outcomes: dict[str, _Outcome]) -> None:
     """Put everything that needs attention into the report."""
-    report.classes = len(catalogue.labels)
+    report.classes = len(catalog.labels)
     report.broken = {name: o.problem for name, o in outcomes.items() if o.problem is not None}
     report.truncated = {
         name: f"{o.num_frames} of {o.announced_frames} frames"
         for name, o in outcomes.items()
         if is_truncated(o.num_frames, o.announced_frames)
     }
-    for split, clips in catalogue.splits.items():
+    for split, clips in catalog.splits.items():
         missing = [c.name for c in clips if outcomes[c.name].path is None and outcomes[c.name].problem is None]
         if missing:
             report.missing[split] = missing
@@ -188,14 +188,14 @@ def _first(outcomes: dict[str, _Outcome]) -> str:
 
 
 def _write(
-    report: PreparationReport, catalogue: Catalogue, outcomes: dict[str, _Outcome], output: Path, names: ListNames
+    report: PreparationReport, catalog: Catalog, outcomes: dict[str, _Outcome], output: Path, names: ListNames
 ) -> None:
-    suffix = ".csv" if catalogue.multi_label else names.suffix
+    suffix = ".csv" if catalog.multi_label else names.suffix
     root = next(o.path.parent for o in outcomes.values() if o.path) if names.beside_clips else output
-    splits = dict(catalogue.splits)
-    if catalogue.chosen is not None:
-        splits = {name: splits[f"{name}_{catalogue.chosen}"] for name in ("train", "val")} | splits
-    write_labels(output / names.labels, catalogue.labels)
+    splits = dict(catalog.splits)
+    if catalog.chosen is not None:
+        splits = {name: splits[f"{name}_{catalog.chosen}"] for name in ("train", "val")} | splits
+    write_labels(output / names.labels, catalog.labels)
     for split, clips in splits.items():
         records = [
             VideoRecord(path, clip.labels, outcomes[clip.name].num_frames, line)

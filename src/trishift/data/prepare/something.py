@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.data.lists import read_labels
-from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
+from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_text
 from trishift.data.prepare.jester import read_csv_annotations
 from trishift.data.prepare.pipeline import Options, prepare
@@ -31,14 +31,14 @@ def prepare_somethingv2(root: str | Path, output: str | Path, options: Options |
     return prepare(SOMETHING_V2, root, output, options)
 
 
-def _read_v2(tree: Tree) -> Catalogue:
+def _read_v2(tree: Tree) -> Catalog:
     labels, *splits = (
         tree.file(rf"(something-something-v2-)?{part}\.json", f"something-something-v2-{part}.json")
         for part in ("labels", "train", "validation")
     )
     numbers = ClassNumbers(read_labels(labels), labels)
     train, val = (_read_entries(path, numbers) for path in splits)
-    return Catalogue(numbers.labels, {"train": train, "val": val})
+    return Catalog(numbers.labels, {"train": train, "val": val})
 
 
 def _read_entries(path: Path, numbers: ClassNumbers) -> list[Clip]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from trishift.data.lists import read_labels
-from trishift.data.prepare.catalogue import Catalogue, ClassNumbers, Clip, Dataset
+from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
@@ -25,7 +25,7 @@ def prepare_ucf101(
     return prepare(Dataset("ucf101", lambda tree: _read(tree, split), 101), root, output, options)
 
 
-def _read(tree: Tree, split: int) -> Catalogue:
+def _read(tree: Tree, split: int) -> Catalog:
     index = tree.file(r"classInd\.txt", "classInd.txt")
     numbers = ClassNumbers(read_labels(index), index)
     splits = {
@@ -33,7 +33,7 @@ def _read(tree: Tree, split: int) -> Catalogue:
         for number in SPLITS
         for name, prefix in (("train", "trainlist"), ("val", "testlist"))
     }
-    return Catalogue(numbers.labels, splits, split)
+    return Catalog(numbers.labels, splits, split)
 
 
 def _read_split(path: Path, numbers: ClassNumbers) -> list[Clip]:

@@ -28,7 +28,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """All annotations of a data set.
 
     Attributes:
@@ -53,14 +53,14 @@ class Dataset:
 
     Attributes:
         name: of the command.
-        read: makes the catalogue out of the annotations in a tree.
+        read: makes the catalog out of the annotations in a tree.
         num_classes: of the whole set; None where versions differ.
         template: file names of extracted frames, as the originals have them.
         short_side: of extracted frames in pixels.
     """
 
     name: str
-    read: Callable[[Tree], Catalogue]
+    read: Callable[[Tree], Catalog]
     num_classes: int | None = None
     template: str = "img_{:05d}.jpg"
     short_side: int = 256
@@ -106,9 +106,9 @@ def read_id_label_lines(path: Path, numbers: ClassNumbers) -> list[Clip]:
     return clips
 
 
-def check_names(catalogue: Catalogue) -> None:
+def check_names(catalog: Catalog) -> None:
     """Raises DataError if a clip comes twice in a list, or is called so that it would lead out of a folder."""
-    for split, clips in catalogue.splits.items():
+    for split, clips in catalog.splits.items():
         seen: set[str] = set()
         for name in (clip.name for clip in clips):
             if name in seen:
