@@ -187,7 +187,7 @@ def test_audio_is_an_error(tmp_path: Path) -> None:
     [
         ("empty.mp4", b"", "empty"),
         ("text.mp4", b"no video at all\n" * 20, "not a video"),
-        ("notes.txt", b"no video at all\n" * 2000, "no video stream"),  # FFmpeg would paint the text
+        ("notes.txt", b"no video at all\n" * 2000, "not a video file"),  # FFmpeg would paint the text
     ],
 )
 def test_other_files_are_errors(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
@@ -272,3 +272,26 @@ def test_frames_equal_those_of_torchcodec(clips_dir: Path) -> None:
         with open_clip(folder / name) as clip:
             for frame, file in zip(clip.read(numbers), references, strict=True):
                 np.testing.assert_array_equal(frame, torch.load(file, weights_only=True).numpy())
+
+
+PLAYLISTS = {
+    "clip.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:4,\n{clip}\n#EXT-X-ENDLIST\n",
+    "clip.mp4": "ffconcat version 1.0\nfile '{clip}'\n",
+    "clip.ffconcat": "ffconcat version 1.0\nfile '{clip}'\n",
+    "clip.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+    "clip.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{clip}</BaseURL></MPD>',
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_file_that_names_other_files_is_refused(name: str, h264: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.mp4").write_bytes(h264.read_bytes())
+    for target in ("other.mp4", h264):
+        (tmp_path / name).write_text(PLAYLISTS[name].format(clip=target))
+        assert re.search("may name other files|not a video", one_line_error(tmp_path / name))
+
+
+def test_a_container_is_recognized_without_its_suffix(h264: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip.dat").write_bytes(h264.read_bytes())
+    with open_clip(tmp_path / "clip.dat") as clip:
+        assert clip.num_frames == NUM_FRAMES

@@ -21,6 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from trishift.data.containers import OPTIONS, REFUSAL
 from trishift.data.packets import PacketIndex, Run, index_packets
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError
@@ -236,9 +237,11 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); copy it again or leave it out")
-        container = av.open(_source(path), metadata_errors="replace")
+        container = av.open(_source(path), options=dict(OPTIONS), metadata_errors="replace")
     except (FileNotFoundError, PermissionError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except av.ArgumentError:
+        raise DataError(f"{path}: {REFUSAL}; give the video itself") from None
     except av.FFmpegError as error:
         reason = f"not a video, or damaged or truncated (FFmpeg: {error.strerror})"
         raise DataError(f"{path}: {reason}; copy it again or leave it out") from None
