@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from tests.support import parity
+from tests.support.parity import gate
+from tests.support.parity.cases import Case
+from tests.support.parity.comparison import quantities
 
-CHOSEN = (  # every family and backbone, with and without partial batch norm; docs/parity.md has all cases
-    "tsm resnet18 block",
-    "tsm resnet50 non-local",
-    "tsn resnet34 gaussian",
-    "tsn resnet34 dot product",
-    "tsn resnet34 concatenation",
-    "trn resnet18 multi-scale",
-    "tsm mobilenet_v2 online",
-    "trn bn_inception multi-scale",
-    "msn resnet14",
-)
+FRAMEWORK = "mindspore"
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[parity.Row]:
-    cases = [case for case in parity.cases() if case.name in CHOSEN]
-    return parity.rows("mindspore", tmp_path_factory.mktemp("parity"), cases)
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, gate.Outcome]:
+    found = gate.outcomes(FRAMEWORK, tmp_path_factory.mktemp("parity"), gate.in_suite(FRAMEWORK))
+    return {outcome.case: outcome for outcome in found}
 
 
-@pytest.mark.parametrize("name", CHOSEN)
-def test_mindspore_equals_pytorch(name, rows):
-    mine = [row for row in rows if row.case == name]
-    assert {"logits", "gradients", "weights", "momentum", "statistics"} <= {row.quantity for row in mine}
-    assert all(row.passes for row in mine), [row for row in mine if not row.passes]
+@pytest.mark.parametrize("case", gate.in_suite(FRAMEWORK), ids=lambda case: case.name)
+def test_equals_pytorch(case: Case, outcomes: dict[str, gate.Outcome]) -> None:
+    outcome = outcomes[case.name]
+    assert set(outcome.rows) == quantities(case)
+    assert outcome.passes, outcome.failures
+
+
+def test_few_cases_need_other_clips(outcomes: dict[str, gate.Outcome]) -> None:
+    assert len(gate.redrawn_cases(outcomes.values())) <= gate.REDRAWN_CASES

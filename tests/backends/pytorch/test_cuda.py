@@ -13,7 +13,10 @@ import pytest
 import torch
 from testing import golden_records, originals
 from tests.support import golden_worker
-from tests.support.parity import Case, cases, compare, measure
+from tests.support.parity.cases import Case, cases, redrawn
+from tests.support.parity.comparison import compare
+from tests.support.parity.gate import DRAWS, Outcome
+from tests.support.parity.measurement import measure
 
 import trishift
 from trishift.backends import open_session
@@ -37,18 +40,13 @@ def exact_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", [case for case in cases() if case.name in FAMILIES], ids=lambda case: case.name)
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_float32_matches_the_cpu(case: Case, channels_last: bool) -> None:
-    best: dict[str, float] = {}
-    limits: dict[str, bool] = {}
-    for draw in range(4):
-        drawn = dataclasses.replace(case, draw=draw)
-        execution = dataclasses.replace(GPU, channels_last=channels_last)
-        for row in compare(drawn, "pytorch", measure(drawn, "pytorch"), measure(drawn, "pytorch", execution)):
-            if row.difference < best.get(row.quantity, float("inf")):
-                best[row.quantity], limits[row.quantity] = row.difference, row.passes
-        if all(limits.values()):
-            break
-    print(case.name, channels_last, draw, {name: f"{value:.1e}" for name, value in best.items()})
-    assert all(limits.values()), best
+    execution = dataclasses.replace(GPU, channels_last=channels_last)
+    outcome = Outcome(case.name)
+    while not outcome.passes and outcome.draws < DRAWS:
+        (drawn,) = redrawn([case], outcome.draws)
+        outcome.add(compare(drawn, "pytorch", measure(drawn, "pytorch"), measure(drawn, "pytorch", execution)))
+    print(channels_last, outcome)
+    assert outcome.passes, outcome.failures
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -1,0 +1,88 @@
+"""Measures all cases in all frameworks, by the gates' own code, and writes docs/parity.md.
+
+    python -m tests.support.parity [--output docs/parity.md] [--folder runs/parity]
+
+Measurements are kept in the folder and not repeated: empty it after a change. Exits with 1 if a case fails or too many
+needed other clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.parity.cases import cases
+from tests.support.parity.comparison import SENSITIVE, TOLERANCES
+from tests.support.parity.gate import DRAWS, IN_SUITE, REDRAWN_CASES, Outcome, outcomes, redrawn_cases
+
+HEADER = f"""\
+# Parity of the frameworks
+
+The largest relative difference from PyTorch, on the CPU in float32: evaluation logits, loss and gradients of one
+training pass, batch-norm statistics after it, and losses, weights and momentum after three SGD steps with momentum,
+weight decay, clipping and partial or full batch norm. `python -m tests.support.parity` made this page with the code of
+the gates in the test suite (`tests/support/parity`).
+
+How it is measured:
+
+* **Same input.** Weights, clips, targets and random draws are functions of names and seeds. A tensor's difference is
+  max |a - b| / max |b|.
+* **Conditioned weights.** The weights are not those of a trained network: norms keep three quarters of the channels
+  well above zero and a quarter well below (`testing/weights.py`). In a deep network with ReLUs near zero, rounding
+  alone switches some of them, and gradients of equal networks differ by several percent.
+* **Redraws.** A case beyond a tolerance is measured again with other clips, {DRAWS} draws in all, and the smallest
+  difference of each quantity counts: ties in max pooling send gradients to different pixels for some clips, whereas a
+  defect shows for all. The column *draws* counts them. More than {REDRAWN_CASES} redrawn case per framework fails
+  the gate.
+* **Tolerances** are in the last row. Momentum amplifies rounding where a softmax is nearly a maximum or offsets are
+  near whole pixels; it may differ by {{sensitive}}.
+* **Which cases run when.** Each run of the test suite measures and gates the cases marked with ✓; the others are
+  measured when this page is made, which fails in the same way.
+"""
+
+
+def header() -> str:
+    """The page's text in front of the tables."""
+    limits = sorted(set(SENSITIVE.values()))
+    names = {limit: [case for (case, _), value in SENSITIVE.items() if value == limit] for limit in limits}
+    return HEADER.format(sensitive=" and ".join(f"{limit:.0e} in {', '.join(names[limit])}" for limit in limits))
+
+
+def table(framework: str, found: Sequence[Outcome]) -> str:
+    """A Markdown table with a row per case and a column per quantity."""
+    columns = ["case", "suite", "draws", *TOLERANCES]
+    lines = [f"\n## {framework}\n", row(columns), "|---|:---:|---:|" + "---:|" * len(TOLERANCES)]
+    for outcome in found:
+        mark = "✓" if outcome.case in IN_SUITE[framework] else ""
+        differences = [
+            f"{outcome.rows[quantity].difference:.0e}" if quantity in outcome.rows else "" for quantity in TOLERANCES
+        ]
+        lines.append(row([outcome.case, mark, str(outcome.draws), *differences]))
+    lines.append(row(["*tolerance*", "", "", *(f"{limit:.0e}" for limit in TOLERANCES.values())]))
+    return "\n".join(lines) + "\n"
+
+
+def row(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> int:
+    """Write the page; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("docs/parity.md"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/parity"), help="default: runs/parity")
+    options = parser.parse_args()
+    measured = {framework: outcomes(framework, options.folder, cases()) for framework in IN_SUITE}
+    tables = [table(framework, found) for framework, found in measured.items()]
+    options.output.write_text(header() + "".join(tables), encoding="utf-8")
+    failed = [failure for found in measured.values() for outcome in found for failure in outcome.failures]
+    redrawn = {framework: redrawn_cases(found) for framework, found in measured.items()}
+    print("".join(tables), f"failed: {failed}", f"redrawn: {redrawn}", sep="\n")
+    return int(bool(failed) or any(len(names) > REDRAWN_CASES for names in redrawn.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

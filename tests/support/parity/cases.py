@@ -1,0 +1,109 @@
+"""The models that are compared, and the clips, targets and random draws that each is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trishift.backends.contract import MicroBatch
+from trishift.model.losses import LossSpec
+from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.recipe import TrainSpec
+from trishift.training.draws import draw_step, take
+
+PARTIAL_BN = TrainSpec(lr=1e-3, partial_bn=True, clip_norm=1.0)
+MULTI_LABEL = dataclasses.replace(PARTIAL_BN, loss=LossSpec("lsep"))
+FULL_BN = TrainSpec(lr=1e-4, clip_norm=None, nesterov=True, weight_decay=1e-3, loss=LossSpec(label_smoothing=0.1))
+UNIFORM = TrainSpec(lr=1e-3, multipliers=False, legacy_frozen_kernels=True)
+
+TINY_STEPS = TrainSpec(lr=1e-7, momentum=0.1, partial_bn=True, clip_norm=1.0)
+"""For similarities without a bound: their softmax is almost a maximum, and rounding of larger steps would switch it."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model at a small size, how it is trained for three steps, and the number of the draw of its clips.
+
+    A step has `clips` clips in two micro-batches.
+    """
+
+    name: str
+    spec: ModelSpec
+    train: TrainSpec = PARTIAL_BN
+    size: int = 64
+    compiled: bool = False
+    clips: int = 4
+    draw: int = 0
+
+
+def _resnet(depth: int, **options: object) -> ModelSpec:
+    return ModelSpec(f"resnet{depth}", 5, num_segments=4, width=16, **options)  # type: ignore[arg-type]
+
+
+def _msn(depth: int, segments: int, motion: MotionSpec) -> ModelSpec:
+    return ModelSpec(f"resnet{depth}", 5, segments, in_channels=15, width=8, motion=motion)
+
+
+def cases() -> tuple[Case, ...]:
+    """Every family on every backbone, with each option at least once."""
+    block, uni = ShiftSpec(placement="block"), ShiftSpec(direction="unidirectional")
+    multiscale = HeadSpec("multiscale_relation", relation_width=32)
+    gaussian = ModelSpec("resnet34", 5, num_segments=4, width=4, non_local=True, non_local_form="gaussian")
+    return (
+        Case("tsn resnet18 flow", _resnet(18, in_channels=10)),
+        Case("tsm resnet18 block", _resnet(18, shift=block), FULL_BN, compiled=True),
+        Case("tsm resnet18 past first", _resnet(18, shift=ShiftSpec(order="past_first", div=4))),
+        Case("tsm resnet50", _resnet(50, shift=ShiftSpec())),
+        Case("tsm resnet50 temporal pool", _resnet(50, shift=ShiftSpec(), temporal_pool=True), FULL_BN, compiled=True),
+        Case("tsm resnet50 non-local", _resnet(50, shift=ShiftSpec(), non_local=True), size=32, compiled=True),
+        Case("tsn resnet34 dot product", _resnet(34, non_local=True, non_local_form="dot_product"), size=32),
+        Case("tsn resnet34 concatenation", _resnet(34, non_local=True, non_local_form="concatenation"), size=32),
+        Case("tsn resnet34 gaussian", gaussian, TINY_STEPS, size=32),
+        Case("trn resnet18 multi-scale", _resnet(18, head=multiscale, multi_label=True), MULTI_LABEL, compiled=True),
+        Case("trn resnet50", _resnet(50, head=HeadSpec("relation", relation_width=32, hidden_width=64)), FULL_BN),
+        Case("msn resnet14", _msn(14, 2, MotionSpec(window=2)), UNIFORM, size=32, clips=2),
+        Case("msn resnet50", _msn(50, 8, MotionSpec()), UNIFORM, size=32, clips=2),
+        Case("msn resnet50 16 segments", _msn(50, 16, MotionSpec(stem_share=0.25)), FULL_BN, size=32, clips=2),
+        Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),
+        Case("tsm mobilenet_v2 online", ModelSpec("mobilenet_v2", 5, 4, shift=uni), compiled=True, clips=2),
+        Case("trn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4, head=HeadSpec("relation"))),
+        Case("tsn bn_inception", ModelSpec("bn_inception", 5, num_segments=4), size=32),
+        Case("tsm bn_inception", ModelSpec("bn_inception", 5, num_segments=4, shift=block), compiled=True, size=32),
+        Case("trn bn_inception multi-scale", ModelSpec("bn_inception", 5, num_segments=4, head=multiscale), size=32),
+    )
+
+
+def redrawn(chosen: Iterable[Case], draw: int) -> list[Case]:
+    """The cases with other clips."""
+    return [dataclasses.replace(case, draw=draw) for case in chosen]
+
+
+def batch(case: Case, step: int) -> MicroBatch:
+    """The clips of a case, the same in every step, with other targets and draws."""
+    spec = case.spec
+    seed = (case.draw, zlib.crc32(case.name.encode()))
+    clips = _clips(np.random.default_rng(seed), (case.clips, spec.num_segments, spec.in_channels, case.size, case.size))
+    targets = np.random.default_rng((step, *seed)).integers(0, spec.num_classes, case.clips)
+    if spec.multi_label:  # two neighboring classes a clip
+        targets = np.eye(spec.num_classes, dtype=np.float32)[[targets, targets - 1]].sum(0)
+    return MicroBatch(clips, targets, draw_step(spec, case.clips, seed=7, iteration=step))
+
+
+def micro_batches(case: Case, step: int) -> list[MicroBatch]:
+    """Two halves of a step's batch."""
+    whole = batch(case, step)
+    halves = (slice(0, case.clips // 2), slice(case.clips // 2, case.clips))
+    return [MicroBatch(whole.clips[half], whole.targets[half], take(whole.draws, half)) for half in halves]
+
+
+def _clips(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Clips that differ from each other, from frame to frame, from corner to corner and from pixel to pixel."""
+    clips, segments, channels, height, width = shape
+    coarse = rng.standard_normal((clips, segments, channels, 4, 4)).repeat(height // 4, 3).repeat(width // 4, 4)
+    frames = rng.standard_normal((clips, segments, channels, 1, 1))
+    whole = rng.standard_normal((clips, 1, channels, 1, 1))
+    return (rng.standard_normal(shape) + coarse + frames + 2 * whole).astype(np.float32)

@@ -1,0 +1,122 @@
+"""One experiment for all frameworks: the same weights, clips and random draws in, everything the gates compare out.
+
+    python -m tests.support.parity.measurement paddle FOLDER DRAW CASE ...
+
+Each framework runs in a process of its own (`record`), so that the gates import none. Results are kept as npz files in
+a folder; what is there is not measured again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from testing.weights import smooth_weights
+from tests.support import isolated
+from tests.support.parity.cases import Case, batch, cases, micro_batches, redrawn
+
+from trishift.backends import open_session
+from trishift.backends.contract import Execution, OptimizationPlan, ParameterPlan, Session
+from trishift.model.tensors import Tensors
+from trishift.training.parameter_groups import optimization_plan
+
+REFERENCE = "pytorch"
+STEPS = 3
+
+
+def measure(case: Case, framework: str, execution: Execution | None = None) -> Tensors:
+    """Everything the gates compare, as `quantity/tensor` arrays (`logits` and losses have no second part)."""
+    session = open_session(framework, case.spec, execution or Execution())
+    start = smooth_weights(session.parameters(), session.tensor_shapes())
+    session.load_tensors(start)
+    first = batch(case, 0)
+    result = {"logits": session.predict(first.clips)}
+    session.load_tensors({**start, **_scaled(_statistics(start), 0)})
+    everything = {info.name: ParameterPlan(1, 1) for info in session.parameters()}
+    session.prepare_training(OptimizationPlan(everything, case.train.loss))
+    loss, gradients = session.gradients(first)
+    statistics = _statistics(session.dump_tensors())
+    result["loss"] = np.array(loss)
+    result.update(_named("gradients", gradients))
+    result.update(_named("statistics", statistics))
+    session.load_tensors({**start, **_scaled(statistics, 10)})  # the batch's own: frozen norms work as they train
+    result.update(_train(case, session))
+    session.close()
+    return result
+
+
+def _scaled(tensors: Tensors, factor: float) -> Tensors:
+    return {name: np.float32(factor) * array for name, array in tensors.items()}
+
+
+def _train(case: Case, session: Session) -> Tensors:
+    """Three optimizer steps."""
+    session.prepare_training(optimization_plan(session.parameters(), case.train, "rgb"))
+    losses = [session.train_step(micro_batches(case, step), case.train.lr).loss for step in range(STEPS)]
+    return {
+        "losses": np.array(losses),
+        **_named("weights", session.dump_tensors()),
+        **_named("momentum", session.dump_momentum()),
+    }
+
+
+def compiled_logits(case: Case, framework: str) -> Tensors:
+    """Logits of the compiled network, whose program serves a smaller batch too."""
+    session = open_session(framework, case.spec, Execution(compile=True))
+    session.load_tensors(smooth_weights(session.parameters(), session.tensor_shapes()))
+    clips = batch(case, 0).clips
+    logits = session.predict(clips)
+    assert np.allclose(session.predict(clips[:1]), logits[:1], rtol=1e-3, atol=1e-4)
+    return {"compiled logits": logits}
+
+
+def _named(quantity: str, tensors: Tensors) -> Tensors:
+    return {f"{quantity}/{name}": array for name, array in tensors.items()}
+
+
+def _statistics(tensors: Tensors) -> Tensors:
+    return {name: array for name, array in tensors.items() if name.endswith(("running_mean", "running_var"))}
+
+
+# Processes and files
+
+
+def path_of(case: Case, framework: str, folder: Path) -> Path:
+    """Where the numbers of a case are kept."""
+    return folder / framework / f"{case.name.replace(' ', '-')}-{case.draw}.npz"
+
+
+def record(framework: str, folder: Path, chosen: Sequence[Case]) -> None:
+    """Measure cases of one draw that are not in the folder yet, in one process of the framework."""
+    missing = [case for case in chosen if not path_of(case, framework, folder).is_file()]
+    if not missing:
+        return
+    names = [case.name for case in missing]
+    isolated.python("-m", "tests.support.parity.measurement", framework, folder, missing[0].draw, *names)
+
+
+def read(case: Case, framework: str, folder: Path) -> Tensors:
+    """The recorded numbers of a case."""
+    with np.load(path_of(case, framework, folder)) as arrays:
+        return dict(arrays)
+
+
+def main(framework: str, folder: str, draw: str, *names: str) -> None:
+    """Measure cases here and write their files."""
+    for case in redrawn(cases(), int(draw)):
+        if case.name not in names:
+            continue
+        target = path_of(case, framework, Path(folder))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        result = measure(case, framework)
+        if case.compiled and framework != REFERENCE:
+            result.update(compiled_logits(case, framework))
+        with target.with_suffix(".part").open("wb") as file:
+            np.savez(file, **result)
+        target.with_suffix(".part").replace(target)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
