@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from interleaved import measure
 
-from trishift.data.dataset import ClipDataset, DataSpec, Sample
+from trishift.data.dataset import DataSpec, Sample, TrainingSet
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.loader import Loader
 from trishift.data.sampling import uniform_eval
@@ -100,7 +100,7 @@ def make_dataset(work: str, records: list[VideoRecord]) -> Any:
     if work == "decode":
         return DecodingOnly(records)
     model = ModelSpec(num_classes=1000, num_segments=FRAMES)
-    return ClipDataset(records, ["class"] * 1000, DataSpec(), InputSpec(), model)
+    return TrainingSet(records, ["class"] * 1000, DataSpec(), InputSpec(), model)
 
 
 def main() -> None:

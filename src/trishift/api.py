@@ -23,7 +23,7 @@ from trishift.backends.contract import Execution, Predictor, Session
 from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints import convert as convert
 from trishift.checkpoints.report import ConversionReport
-from trishift.data.dataset import prediction_set
+from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import score_videos
@@ -106,7 +106,7 @@ class Model:
         self, paths: Sequence[Path], top_k: int = 5, protocol: Protocol | None = None, workers: int = 2
     ) -> tuple[list[Prediction], list[tuple[str, str]]]:
         """Predictions of the readable videos in order, and (name, reason) of the others."""
-        dataset = prediction_set(paths, self.input, self.spec, protocol or Protocol())
+        dataset = unlabeled_set(paths, self.input, self.spec, protocol or Protocol())
         scores, scored = score_videos(self.session, dataset, batch_size=4, workers=workers)
         names = [str(path) for path, readable in zip(paths, scored, strict=True) if readable]
         return top_predictions(names, scores[scored], self.labels, top_k, self.thresholds), dataset.misses()

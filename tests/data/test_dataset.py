@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 
 from trishift.data import transforms
-from trishift.data.dataset import ClipDataset, DataSpec, open_datasets, open_evaluation_set, prediction_set
+from trishift.data.dataset import (
+    ClipDataset,
+    DataSpec,
+    EvaluationSet,
+    TrainingSet,
+    open_datasets,
+    open_evaluation_set,
+    unlabeled_set,
+)
 from trishift.data.gestures import CLASSES, make_gestures
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.protocol import PROTOCOLS, Protocol, named_protocol
@@ -39,7 +47,10 @@ def records(folder: Path) -> list[VideoRecord]:
 def dataset(
     records: list[VideoRecord], protocol: Protocol | None = None, model: ModelSpec = MODEL, **data: object
 ) -> ClipDataset:
-    return ClipDataset(records, CLASSES, DataSpec(**{"augmentation": NO_FLIP, **data}), INPUT, model, protocol)
+    spec = DataSpec(**{"augmentation": NO_FLIP, **data})
+    if protocol is None:
+        return TrainingSet(records, CLASSES, spec, INPUT, model)
+    return EvaluationSet(records, CLASSES, INPUT, model, protocol, cache=spec.cache)
 
 
 def broken(records: list[VideoRecord], tmp_path: Path, *places: int) -> list[VideoRecord]:
@@ -60,7 +71,7 @@ def test_training_samples_are_one_view_that_depends_on_epoch_and_index(records: 
 
 
 @pytest.mark.parametrize("protocol", [Protocol(), *PROTOCOLS.values()], ids=str)
-def test_test_samples_hold_the_views_of_the_protocol(records: list[VideoRecord], protocol: Protocol) -> None:
+def test_evaluation_samples_hold_the_views_of_the_protocol(records: list[VideoRecord], protocol: Protocol) -> None:
     data = dataset(records, protocol)
     clips = data.load(0).clips
     side = 32 if protocol.full_resolution else 24
@@ -159,9 +170,8 @@ def test_a_list_without_a_readable_clip_ends_the_run(records: list[VideoRecord],
         data.load(0)
 
 
-@pytest.mark.parametrize("policy", ["fail", "skip"])
-def test_a_test_never_replaces_a_clip(records: list[VideoRecord], tmp_path: Path, policy: str) -> None:
-    data = dataset(broken(records, tmp_path, 2), Protocol(), on_error=policy)
+def test_evaluation_never_replaces_a_clip(records: list[VideoRecord], tmp_path: Path) -> None:
+    data = dataset(broken(records, tmp_path, 2), Protocol())
     sample = data.load(2)
     assert not sample.valid and not sample.clips.any()
     assert sample.clips.shape == data.clip_shape and sample.target == records[2].labels[0]
@@ -173,7 +183,7 @@ def test_paths_of_a_recipe_start_at_its_root(folder: Path, tmp_path: Path) -> No
     spec = DataSpec(root=str(folder), train_list="train.txt", val_list="val.txt", labels="labels.txt")
     train, val = open_datasets(spec, INPUT, MODEL, Protocol())
     assert (len(train), len(val), train.labels) == (18, 18, CLASSES)
-    assert train.protocol is None and val.protocol == Protocol()
+    assert val.protocol == Protocol()
     (tmp_path / "lists").mkdir()
     for name in ("train.txt", "val.txt"):
         (tmp_path / "lists" / name).write_text((folder / name).read_text())
@@ -190,9 +200,11 @@ def test_recipes_without_lists_are_explained(folder: Path) -> None:
         open_evaluation_set(DataSpec(root=str(folder), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
 
 
-def test_what_to_predict_has_no_labels(records: list[VideoRecord]) -> None:
-    data = prediction_set([records[0].path], INPUT, MODEL, Protocol())
-    assert data.target(0) == -1 and data.num_classes == 9
+def test_clips_about_which_nothing_is_known_have_neither_labels_nor_targets(records: list[VideoRecord]) -> None:
+    data = unlabeled_set([records[0].path], INPUT, MODEL, Protocol())
+    assert data.labels == () and data.target(0) == -1
+    several = unlabeled_set([records[0].path], INPUT, replace(MODEL, multi_label=True), Protocol())
+    assert several.load(0).target.shape == several.padding.target.shape == (0,)
     np.testing.assert_array_equal(data.load(0).clips, dataset(records, Protocol()).load(0).clips)
 
 

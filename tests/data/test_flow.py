@@ -17,7 +17,7 @@ import trishift
 from trishift.backends import open_session
 from trishift.backends.contract import Execution
 from trishift.cli import main
-from trishift.data.dataset import ClipDataset, DataSpec
+from trishift.data.dataset import ClipDataset, DataSpec, EvaluationSet, TrainingSet
 from trishift.data.flow import FlowFolder, VideoFlow, as_picture, flow_pictures
 from trishift.data.gestures import make_gestures
 from trishift.data.lists import VideoRecord, read_list
@@ -201,8 +201,10 @@ def test_clips_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
 def dataset(records: list[VideoRecord], model: ModelSpec, protocol: Protocol | None = None) -> ClipDataset:
     modality: Modality = "flow" if model.in_channels == 10 else "rgbdiff"
     spec = replace(default_input("resnet10", modality), resize=32, crop=32)
-    data = DataSpec(augmentation=AugmentationSpec(flip="none"))
-    return ClipDataset(records, [str(i) for i in range(9)], data, spec, model, protocol)
+    labels = [str(i) for i in range(9)]
+    if protocol is not None:
+        return EvaluationSet(records, labels, spec, model, protocol)
+    return TrainingSet(records, labels, DataSpec(augmentation=AugmentationSpec(flip="none")), spec, model)
 
 
 @pytest.mark.parametrize("model", [FLOW, DIFFERENCES], ids=["flow", "differences"])

@@ -9,6 +9,7 @@ from trishift.data.sampling import (
     SamplingSpec,
     dense_eval,
     dense_train,
+    evaluation_clips,
     legacy_dense_train,
     legacy_uniform,
     m4_dense_eval,
@@ -16,7 +17,7 @@ from trishift.data.sampling import (
     m4_train,
     paddle_eval,
     paddle_train,
-    sample,
+    training_clip,
     twice_eval,
     uniform_eval,
     uniform_train,
@@ -132,7 +133,7 @@ def test_paddle_formulas() -> None:
     """Segments of floor(n / T) frames, the window in the middle; short clips wrap."""
     assert paddle_eval(83, 8).tolist() == [[4, 14, 24, 34, 44, 54, 64, 74]]
     assert paddle_eval(83, 2, length=3).reshape(2, 3).tolist() == [[19, 20, 21], [60, 61, 62]]
-    assert paddle_eval(83, 2, length=3, legacy_centre=True).reshape(2, 3).tolist() == [[20, 21, 22], [61, 62, 63]]
+    assert paddle_eval(83, 2, length=3, legacy_center=True).reshape(2, 3).tolist() == [[20, 21, 22], [61, 62, 63]]
     assert paddle_eval(5, 8).tolist() == [[0, 1, 2, 3, 4, 0, 1, 2]]
     assert paddle_eval(8, 4, length=3).reshape(4, 3).tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 6], [6, 7, 0]]
     draws = drawn(lambda r: paddle_train(43, 4, r, length=3)).reshape(-1, 4, 3)
@@ -166,7 +167,10 @@ def test_every_mode_gives_frames_that_exist(
     options = {"legacy_short_clips": legacy and mode == "uniform", "legacy_dense_start": legacy and mode == "dense"}
     spec = SamplingSpec(mode, **options)  # type: ignore[arg-type]
     length = 1 if mode.startswith("m4") else length
-    frames = sample(spec, n, T, length, training=training, rng=rng() if training else None, fps=fps)
+    if training:
+        frames = training_clip(spec, n, T, length, rng=rng(), fps=fps)
+    else:
+        frames = evaluation_clips(spec, n, T, length, fps=fps)
     assert frames.shape == (1 if training else spec.num_clips, T * length)
     assert frames.dtype == np.int64
     assert frames.min() >= 0 and frames.max() < n
@@ -174,17 +178,17 @@ def test_every_mode_gives_frames_that_exist(
 
 def test_training_depends_on_nothing_but_rng() -> None:
     spec = SamplingSpec()
-    one, same, other = (sample(spec, 200, 8, training=True, rng=rng(seed)).tolist() for seed in (1, 1, 2))
+    one, same, other = (training_clip(spec, 200, 8, rng=rng(seed)).tolist() for seed in (1, 1, 2))
     assert one == same != other
 
 
-def test_random_tests_are_a_legacy_option() -> None:
-    spec = SamplingSpec(clips=10, legacy_random_test=True)
-    clips = sample(spec, 100, 8, training=False, rng=rng())
+def test_random_evaluation_is_a_legacy_option() -> None:
+    spec = SamplingSpec(clips=10, legacy_random_evaluation=True)
+    clips = evaluation_clips(spec, 100, 8, rng=rng())
     assert clips.shape == (10, 8)
     assert len({tuple(clip) for clip in clips.tolist()}) > 1
     with pytest.raises(ValueError, match="rng"):
-        sample(spec, 100, 8, training=False)
+        evaluation_clips(spec, 100, 8)
 
 
 def test_numbers_of_clips() -> None:
@@ -199,7 +203,7 @@ def test_numbers_of_clips() -> None:
         ({"clips": 3}, "mode uniform has 1 clips"),
         ({"mode": "dense", "legacy_short_clips": True}, "is for mode uniform"),
         ({"legacy_dense_start": True}, "is for mode dense"),
-        ({"legacy_paddle_centre": True}, "is for mode paddle"),
+        ({"legacy_paddle_center": True}, "is for mode paddle"),
     ],
 )
 def test_impossible_specs_are_errors(options: dict[str, object], message: str) -> None:
@@ -209,4 +213,4 @@ def test_impossible_specs_are_errors(options: dict[str, object], message: str) -
 
 def test_m4_takes_single_frames() -> None:
     with pytest.raises(RecipeError, match="m4 takes single frames, but a segment of the model has 5"):
-        sample(SamplingSpec("m4"), 100, 8, 5, training=False)
+        evaluation_clips(SamplingSpec("m4"), 100, 8, 5)

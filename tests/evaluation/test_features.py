@@ -13,7 +13,7 @@ import trishift
 from trishift.backends import open_session
 from trishift.checkpoints import Checkpoint, canonical
 from trishift.cli import main
-from trishift.data.dataset import prediction_set
+from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import named_protocol
 from trishift.errors import RecipeError
 from trishift.evaluation.features import Shard, output_paths
@@ -67,7 +67,7 @@ def test_levels_are_means_of_the_models_features(
     assert run(folder, tmp_path, *options, "--", video) == 0
     (found,) = files(tmp_path).values()
     model = trishift.load(folder / "model.safetensors")
-    clips = prediction_set([video], model.input, model.spec, named_protocol("ten")).load(0).clips
+    clips = unlabeled_set([video], model.input, model.spec, named_protocol("ten")).load(0).clips
     for layer, expected in model.features(clips, list(shapes)).items():
         if expected.ndim == 5 and "--maps" not in arguments:
             expected = expected.mean((3, 4))
@@ -124,7 +124,7 @@ def test_the_layout_of_bold_moments(folder: Path, tmp_path: Path, capsys: pytest
     assert listed[0] == [str(tmp_path / "set/0001.mp4"), str(tmp_path / "set/1000.mp4")]
     assert listed[1] == [str(tmp_path / "more/test/walk.mp4"), str(tmp_path / "set/1001.mp4")]
     model = trishift.load(folder / "model.safetensors")
-    clip = prediction_set([tmp_path / "set/0001.mp4"], model.input, model.spec, named_protocol("m4")).load(0).clips
+    clip = unlabeled_set([tmp_path / "set/0001.mp4"], model.input, model.spec, named_protocol("m4")).load(0).clips
     expected = model.features(clip, ["layer1", "pooled", "logits"])
     layer1, baseout, fc = (np.load(output / f"train_{layer}.npy") for layer in ("layer1", "baseout", "fc"))
     assert (layer1.shape, baseout.shape, fc.shape) == ((2, 4 * 8 * 8), (2, 32), (2, 3))

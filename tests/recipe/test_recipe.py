@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import yaml
 
 from trishift.errors import RecipeError
 from trishift.model.losses import LossSpec
 from trishift.model.spec import ShiftSpec
-from trishift.recipe import load_recipe, save_recipe
+from trishift.recipe import load_recipe, recipe_from_dict, save_recipe
+from trishift.recipe.renames import RENAMED
 
 BASE = """\
 name: base
@@ -45,6 +48,44 @@ def test_the_loss_decides_whether_clips_have_several_labels(tmp_path: Path) -> N
     assert short == load_recipe(base, ["train.loss=lsep"]) and short.model.multi_label
     weighted = load_recipe(tmp_path / "short.yaml", ["train.loss=bce", "train.loss.class_weights=inverse_frequency"])
     assert weighted.train.loss == LossSpec("bce", class_weights="inverse_frequency")
+
+
+RENAMES = [(*old.rsplit(".", 1), new) for old, new in RENAMED.items()]
+
+
+@pytest.mark.parametrize(("section", "old", "new"), RENAMES, ids=[f"{section}.{old}" for section, old, _ in RENAMES])
+def test_renamed_keys_keep_working_with_a_note(
+    section: str, old: str, new: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mode = "paddle" if "paddle" in new else "uniform"
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(nested(section, {old: True, "mode": mode})))
+    in_file = load_recipe(tmp_path / "old.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    on_the_command_line = load_recipe(tmp_path / "empty.yaml", [f"{section}={{mode: {mode}, {old}: true}}"])
+    assert getattr(getattr(in_file, section.split(".")[0]).sampling, new) is True
+    assert on_the_command_line == in_file
+    assert all(f"{section}.{old} is now called {new}" in record.message for record in caplog.records)
+    assert len(caplog.records) == 2
+    assert recipe_from_dict(nested(section, {old: True, "mode": mode})) == in_file  # a checkpoint nobody can edit
+    assert len(caplog.records) == 2
+
+
+def test_a_key_under_both_names_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "both.yaml").write_text("data: {sampling: {legacy_random_test: true, legacy_random_evaluation: false}}")
+    with pytest.raises(RecipeError, match=r"both\.yaml: data\.sampling\.legacy_random_test is the old name of"):
+        load_recipe(tmp_path / "both.yaml")
+
+
+def test_a_mistake_in_a_renamed_key_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("evaluation:\n  sampling:\n    legacy_paddle_centre: 7\n")
+    with pytest.raises(RecipeError, match=r"old\.yaml:3: evaluation\.sampling\.legacy_paddle_center"):
+        load_recipe(tmp_path / "old.yaml")
+
+
+def nested(dotted: str, value: object) -> dict[str, Any]:
+    for part in reversed(dotted.split(".")):
+        value = {part: value}
+    return cast(dict[str, Any], value)
 
 
 def test_a_section_can_be_removed_with_null(tmp_path: Path) -> None:

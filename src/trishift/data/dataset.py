@@ -1,4 +1,4 @@
-"""Clips of a list as normalized arrays, for training (one random view) or for tests (the views of a protocol).
+"""Clips of a list as normalized arrays: to learn from (one random view) or to score (the views of a protocol).
 
 Shape legend: V views, T segments, C channels, H x W pixels.
 """
@@ -6,8 +6,10 @@ Shape legend: V views, T segments, C channels, H x W pixels.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +17,7 @@ import numpy as np
 
 from trishift.data.lists import VideoRecord, read_labels, read_list
 from trishift.data.protocol import Protocol
-from trishift.data.sampling import SamplingSpec, sample
+from trishift.data.sampling import SamplingSpec, evaluation_clips, training_clip
 from trishift.data.sources import FrameSource, open_clip, open_flow
 from trishift.data.transforms import (
     AugmentationSpec,
@@ -46,7 +48,7 @@ class DataSpec:
         sampling: frames of a training clip.
         augmentation: crops and flips in training.
         on_error: an unreadable training clip either ends the run (`fail`) or is replaced by another one, counted
-            and listed (`skip`). Tests never replace: there it is a miss.
+            and listed (`skip`). Evaluation never replaces: there it is a miss.
         cache: keep decoded frames in memory, for sets of small clips.
         workers: decoding threads.
     """
@@ -90,41 +92,54 @@ class Sample:
     valid: bool = True
 
 
-class ClipDataset:
-    """The clips of a list; `load` is thread-safe and depends on nothing but its arguments.
+class ClipDataset(ABC):
+    """Clips of a list; `load` is thread-safe and depends on nothing but its arguments.
 
     Args:
         records: the list.
-        labels: K class names.
-        data, input_spec, model: how clips are read, and what the network expects.
-        protocol: the views of a test; None for training.
+        labels: K class names; none where nothing is known about the clips.
+        input_spec, model: what the network expects.
+        template: file name of a frame in a frame folder; None: found out.
+        cache: keep decoded frames in memory.
         seed: of everything random.
+
+    Attributes:
+        num_views: V.
+        side: H and W.
     """
 
     def __init__(
         self,
         records: Sequence[VideoRecord],
         labels: Sequence[str],
-        data: DataSpec,
         input_spec: InputSpec,
         model: ModelSpec,
-        protocol: Protocol | None = None,
+        *,
+        template: str | None = None,
+        cache: bool = False,
         seed: int = 0,
     ) -> None:
         self.labels = tuple(labels)
-        self.protocol = protocol
+        self.multi_label = model.multi_label
+        self.num_views, self.side = 1, input_spec.crop
         self._records = list(records)
-        self._data, self._input, self._seed = data, input_spec, seed
+        self._input, self._template, self._seed = input_spec, template, seed
         self._segments, self._channels = model.num_segments, model.in_channels
         self._length = segment_length(input_spec.modality, model.in_channels)
-        self.multi_label = model.multi_label
-        self._mirrored = mirrored_labels(labels)
         self._misses: dict[int, str] = {}
-        self._cache: dict[int, tuple[np.ndarray, float | None]] = {}
         self._lock = threading.Lock()
+        self._cache: dict[int, tuple[np.ndarray, float | None]] | None = {} if cache else None
 
     def __len__(self) -> int:
         return len(self._records)
+
+    @abstractmethod
+    def load(self, index: int, epoch: int = 0) -> Sample:
+        """Read a clip.
+
+        Raises:
+            DataError: it cannot be read, and the dataset does not go on without it.
+        """
 
     @property
     def num_classes(self) -> int:
@@ -134,11 +149,7 @@ class ClipDataset:
     @property
     def clip_shape(self) -> tuple[int, ...]:
         """(V, T, C, H, W) of every sample."""
-        side, views = self._input.crop, 1
-        if self.protocol is not None:
-            views = self.protocol.num_views
-            side = self._input.resize if self.protocol.full_resolution else side
-        return (views, self._segments, self._channels, side, side)
+        return (self.num_views, self._segments, self._channels, self.side, self.side)
 
     @property
     def padding(self) -> Sample:
@@ -175,18 +186,66 @@ class ClipDataset:
         with self._lock:
             return [(self.name(index), self._misses[index]) for index in sorted(self._misses)]
 
+    def _record_miss(self, index: int, error: DataError) -> None:
+        with self._lock:
+            self._misses[index] = str(error)
+
+    def _read(
+        self, index: int, choose: Callable[..., np.ndarray], sampling: SamplingSpec, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The frames (clips * T * length, H, W, F) uint8 that `training_clip` or `evaluation_clips` chooses."""
+        choose = partial(choose, sampling, num_segments=self._segments, length=self._length, rng=rng)
+        if self._cache is not None:
+            frames, fps = self._cached(index, self._cache)
+            return frames[choose(len(frames), fps=fps).reshape(-1)]
+        with self._open(index) as source:
+            return source.read(choose(source.num_frames, fps=source.fps).reshape(-1))
+
+    def _open(self, index: int) -> FrameSource:
+        opener = open_flow if self._input.modality == "flow" else open_clip
+        return opener(self._records[index].path, template=self._template)
+
+    def _cached(self, index: int, cache: dict[int, tuple[np.ndarray, float | None]]) -> tuple[np.ndarray, float | None]:
+        if index not in cache:
+            with self._open(index) as source:
+                cache[index] = source.read(range(source.num_frames)), source.fps
+        return cache[index]
+
+
+class TrainingSet(ClipDataset):
+    """Clips to learn from: one random view of each, another one in every epoch.
+
+    Args:
+        records: the list.
+        labels: K class names.
+        data: how clips are sampled, varied and replaced.
+        input_spec, model: what the network expects.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        labels: Sequence[str],
+        data: DataSpec,
+        input_spec: InputSpec,
+        model: ModelSpec,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(records, labels, input_spec, model, template=data.template, cache=data.cache, seed=seed)
+        self._data = data
+        self._mirrored = mirrored_labels(labels)
+
     def load(self, index: int, epoch: int = 0) -> Sample:
-        """Read a clip: one random view in training, the protocol's views in a test.
+        """A random view of a clip, or of another one in its place.
 
         Raises:
-            DataError: a training clip cannot be read and `on_error` is `fail`, or too many in a row cannot.
+            DataError: the clip cannot be read and `on_error` is `fail`, or too many in a row cannot.
         """
-        if self.protocol is not None:
-            return self._load_views(index, self.protocol)
         rng = np.random.default_rng((self._seed, epoch, index))
         for _ in range(_REPLACEMENTS):
             try:
-                return self._load_training(index, rng)
+                return self._view(index, rng)
             except DataError as error:
                 self._record_miss(index, error)
                 if self._data.on_error == "fail":
@@ -194,56 +253,60 @@ class ClipDataset:
                 index = int(rng.integers(len(self)))
         raise DataError(f"{_REPLACEMENTS} clips in a row cannot be read, the last one: {self.misses()[-1][1]}")
 
-    def _load_training(self, index: int, rng: np.random.Generator) -> Sample:
-        frames = self._read(index, self._data.sampling, rng)
+    def _view(self, index: int, rng: np.random.Generator) -> Sample:
+        frames = self._read(index, training_clip, self._data.sampling, rng)
         clip, flipped = train_augmentation(frames, self._input, rng, self._data.augmentation)
         labels = self._records[index].labels
         if flipped and self._data.augmentation.flip == "swap_labels":
             labels = tuple(self._mirrored[label] for label in labels)
         return Sample(stack_segments(clip, self._input, self._length)[None], self._encode(labels))
 
-    def _load_views(self, index: int, protocol: Protocol) -> Sample:
+
+class EvaluationSet(ClipDataset):
+    """Clips to score, with labels or without: all views of a protocol; an unreadable one is a miss.
+
+    Args:
+        records: the list.
+        labels: K class names; none where nothing is known about the clips.
+        input_spec, model: what the network expects.
+        protocol: the views.
+        template, cache, seed: as in `ClipDataset`.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        labels: Sequence[str],
+        input_spec: InputSpec,
+        model: ModelSpec,
+        protocol: Protocol,
+        *,
+        template: str | None = None,
+        cache: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(records, labels, input_spec, model, template=template, cache=cache, seed=seed)
+        self.protocol = protocol
+        self.num_views = protocol.num_views
+        self.side = input_spec.resize if protocol.full_resolution else input_spec.crop
+
+    def load(self, index: int, epoch: int = 0) -> Sample:
+        """All views of a clip, in every epoch the same; an invalid sample if it cannot be read."""
+        rng = np.random.default_rng((self._seed, index))
+        protocol = self.protocol
         try:
-            frames = self._read(index, protocol.sampling, np.random.default_rng((self._seed, index)))
+            frames = self._read(index, evaluation_clips, protocol.sampling, rng)
         except DataError as error:
             self._record_miss(index, error)
             return replace(self.padding, target=self.target(index))
-        views = evaluation_views(
-            frames, self._input, protocol.crops, protocol.full_resolution
-        )  # (crops, frames, F, H, W)
-        return Sample(stack_segments(views, self._input, self._length).reshape(self.clip_shape), self.target(index))
-
-    def _read(self, index: int, sampling: SamplingSpec, rng: np.random.Generator) -> np.ndarray:
-        """The sampled frames: (clips * T * length, H, W, F) uint8."""
-
-        def choose(num_frames: int, fps: float | None) -> np.ndarray:
-            training, segments = self.protocol is None, self._segments
-            return sample(sampling, num_frames, segments, self._length, training=training, rng=rng, fps=fps).reshape(-1)
-
-        if self._data.cache:
-            frames, fps = self._cached(index)
-            return frames[choose(len(frames), fps)]
-        with self._open(index) as source:
-            return source.read(choose(source.num_frames, source.fps))
-
-    def _open(self, index: int) -> FrameSource:
-        opener = open_flow if self._input.modality == "flow" else open_clip
-        return opener(self._records[index].path, template=self._data.template)
-
-    def _cached(self, index: int) -> tuple[np.ndarray, float | None]:
-        if index not in self._cache:
-            with self._open(index) as source:
-                self._cache[index] = source.read(range(source.num_frames)), source.fps
-        return self._cache[index]
-
-    def _record_miss(self, index: int, error: DataError) -> None:
-        with self._lock:
-            self._misses[index] = str(error)
+        views = evaluation_views(frames, self._input, protocol.crops, protocol.full_resolution)
+        clips = stack_segments(views, self._input, self._length)  # (crops, clips * T, C, H, W)
+        return Sample(clips.reshape(self.clip_shape), self.target(index))
 
 
 def open_datasets(
     data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol, seed: int = 0
-) -> tuple[ClipDataset, ClipDataset]:
+) -> tuple[TrainingSet, EvaluationSet]:
     """The training set and the validation set of a recipe.
 
     Raises:
@@ -260,29 +323,28 @@ def open_datasets(
             "set train.loss=cross_entropy"
         )
     return (
-        ClipDataset(train, labels, data, input_spec, model, None, seed),
-        ClipDataset(val, labels, data, input_spec, model, protocol, seed),
+        TrainingSet(train, labels, data, input_spec, model, seed),
+        EvaluationSet(val, labels, input_spec, model, protocol, template=data.template, cache=data.cache, seed=seed),
     )
 
 
-def open_evaluation_set(data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol) -> ClipDataset:
-    """The validation list under a test protocol; errors as in `open_datasets`."""
+def open_evaluation_set(data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol) -> EvaluationSet:
+    """The validation list under an evaluation protocol; errors as in `open_datasets`."""
     labels = _labels(data, (data.val_list,), at_least=model.num_classes)
     records = _records(data, "val_list", labels, model)
-    return ClipDataset(records, labels, data, input_spec, model, protocol)
+    return EvaluationSet(records, labels, input_spec, model, protocol, template=data.template, cache=data.cache)
 
 
-def prediction_set(
+def unlabeled_set(
     paths: Sequence[Path], input_spec: InputSpec, model: ModelSpec, protocol: Protocol, template: str | None = None
-) -> ClipDataset:
-    """Videos or frame folders without labels."""
+) -> EvaluationSet:
+    """Videos or frame folders about which nothing is known."""
     records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
-    labels = [str(number) for number in range(model.num_classes)]
-    return ClipDataset(records, labels, DataSpec(template=template), input_spec, model, protocol)
+    return EvaluationSet(records, (), input_spec, model, protocol, template=template)
 
 
 def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
-    """Names that stand in both sets: a leak, if one trains and the other tests."""
+    """Names that stand in both sets: a leak, if one trains and the other evaluates."""
     names = {second.name(i) for i in range(len(second))}
     return sorted({first.name(i) for i in range(len(first))} & names)
 

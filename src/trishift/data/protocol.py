@@ -1,4 +1,4 @@
-"""Test protocols: which clips and crops of a video are scored and averaged."""
+"""Evaluation protocols: which clips and crops of a video are scored and averaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CROP_COUNTS: dict[Crops, int] = {"center": 1, "three": 3, "five": 5, "ten": 10}
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a video is tested; its score is the mean of the logits of all views (clips x crops).
+    """How a video is scored; its score is the mean of the logits of all views (clips x crops).
 
     Attributes:
         sampling: which frames make the clips.
@@ -45,7 +45,7 @@ PROTOCOLS = {
     "ten": Protocol(crops="ten"),  # TSN, TRN
     "twice": Protocol(SamplingSpec("twice"), "three", full_resolution=True),  # Something-Something, "accurate"
     "thirty": Protocol(  # MSN and TDN on Kinetics, 30 views
-        SamplingSpec(clips=10, legacy_random_test=True), "three", full_resolution=True
+        SamplingSpec(clips=10, legacy_random_evaluation=True), "three", full_resolution=True
     ),
     "dense": Protocol(SamplingSpec("dense"), "three", full_resolution=True),  # Kinetics, 30 views (non-local networks)
     "dense_center": Protocol(SamplingSpec("dense")),  # 10 views

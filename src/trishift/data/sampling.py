@@ -11,6 +11,7 @@ a `legacy_...` option that brings the defect back to reproduce published figures
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +40,7 @@ def uniform_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> 
 
 
 def uniform_eval(n: int, T: int, length: int = 1) -> np.ndarray:
-    """TSN's test frames, the centers of T equal segments: int(tick / 2 + tick * k), tick = (n - length + 1) / T."""
+    """TSN's evaluation frames, centers of T equal segments: int(tick / 2 + tick * k), tick = (n - length + 1) / T."""
     tick = max(n - length + 1, 1) / T
     return _windows(np.floor(tick / 2 + tick * np.arange(T))[None], n, length)
 
@@ -74,7 +75,7 @@ def m4_train(n: int, T: int, rng: np.random.Generator, fps: float | None = None)
 
 
 def m4_eval(n: int, T: int, fps: float | None = None) -> np.ndarray:
-    """M4's test frames: the segments' centers on the clip resampled to 30 frames a second."""
+    """M4's evaluation frames: the segments' centers on the clip resampled to 30 frames a second."""
     resampled = _at_30_fps(n, fps)
     return resampled[uniform_eval(len(resampled), T)]
 
@@ -95,14 +96,14 @@ def paddle_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> n
     return _paddle_windows(n, T, length, offsets)
 
 
-def paddle_eval(n: int, T: int, length: int = 1, *, legacy_centre: bool = False) -> np.ndarray:
-    """The Paddle original's test frames: the window in the middle of its segment of n // T frames.
+def paddle_eval(n: int, T: int, length: int = 1, *, legacy_center: bool = False) -> np.ndarray:
+    """The Paddle original's evaluation frames: the window in the middle of its segment of n // T frames.
 
-    With `legacy_centre` the first frame of the window stands there, as in the original's mp4 reader. PaddleVideo's
+    With `legacy_center` the first frame of the window stands there, as in the original's mp4 reader. PaddleVideo's
     default ("select_left") is `uniform` with `legacy_short_clips`.
     """
     d = n // T
-    width = 1 if legacy_centre else length
+    width = 1 if legacy_center else length
     return _paddle_windows(n, T, length, (d - width) // 2 if d >= length else 0)
 
 
@@ -164,8 +165,8 @@ class SamplingSpec:
         window: frames that a dense clip spans.
         legacy_short_clips: `uniform`: repeat the first frame of clips that are shorter than T (TSN, TRN, PaddleVideo).
         legacy_dense_start: `dense`: never draw the last start in training (TSM).
-        legacy_random_test: draw in evaluation as in training (TSM's dense validation, MSN's clips on Kinetics).
-        legacy_paddle_centre: `paddle` with windows: center them as if they had one frame (its mp4 reader).
+        legacy_random_evaluation: draw in evaluation as in training (TSM's dense validation, MSN's clips on Kinetics).
+        legacy_paddle_center: `paddle` with windows: center them as if they had one frame (its mp4 reader).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -175,8 +176,8 @@ class SamplingSpec:
     window: int = 64
     legacy_short_clips: bool = False
     legacy_dense_start: bool = False
-    legacy_random_test: bool = False
-    legacy_paddle_centre: bool = False
+    legacy_random_evaluation: bool = False
+    legacy_paddle_center: bool = False
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.clips < 0:
@@ -190,12 +191,12 @@ class SamplingSpec:
     @property
     def num_clips(self) -> int:
         """Clips of a video in evaluation."""
-        if self.mode == "dense" or self.legacy_random_test:
+        if self.mode == "dense" or self.legacy_random_evaluation:
             return self.clips or (10 if self.mode == "dense" else 1)
         return 2 if self.mode == "twice" else 1
 
 
-_LEGACY_MODES = {"legacy_short_clips": "uniform", "legacy_dense_start": "dense", "legacy_paddle_centre": "paddle"}
+_LEGACY_MODES = {"legacy_short_clips": "uniform", "legacy_dense_start": "dense", "legacy_paddle_center": "paddle"}
 
 
 def check_length(spec: SamplingSpec, length: int) -> None:
@@ -204,60 +205,87 @@ def check_length(spec: SamplingSpec, length: int) -> None:
         raise RecipeError(f"sampling.mode: {spec.mode} takes single frames, but a segment of the model has {length}")
 
 
-def sample(
+@dataclass(frozen=True)
+class _Clip:
+    """What a mode may look at: n frames, of which T segments of `length` are wanted, and frames per second."""
+
+    n: int
+    T: int
+    length: int
+    fps: float | None
+
+
+_Draw = Callable[[SamplingSpec, _Clip, np.random.Generator], np.ndarray]
+_Choice = Callable[[SamplingSpec, _Clip], np.ndarray]
+
+_TRAINING: dict[Mode, _Draw] = {
+    "uniform": lambda s, c, rng: (legacy_uniform if s.legacy_short_clips else uniform_train)(c.n, c.T, rng, c.length),
+    "dense": lambda s, c, rng: (legacy_dense_train if s.legacy_dense_start else dense_train)(
+        c.n, c.T, rng, s.window, c.length
+    ),
+    "twice": lambda s, c, rng: uniform_train(c.n, c.T, rng, c.length),
+    "m4": lambda s, c, rng: m4_train(c.n, c.T, rng, c.fps),
+    "m4_dense": lambda s, c, rng: m4_train(c.n, c.T, rng, c.fps),
+    "paddle": lambda s, c, rng: paddle_train(c.n, c.T, rng, c.length),
+}
+_EVALUATION: dict[Mode, _Choice] = {
+    "uniform": lambda s, c: (
+        legacy_uniform(c.n, c.T, None, c.length) if s.legacy_short_clips else uniform_eval(c.n, c.T, c.length)
+    ),
+    "dense": lambda s, c: dense_eval(c.n, c.T, s.num_clips, s.window, c.length),
+    "twice": lambda s, c: twice_eval(c.n, c.T, c.length),
+    "m4": lambda s, c: m4_eval(c.n, c.T, c.fps),
+    "m4_dense": lambda s, c: m4_dense_eval(c.n, c.T, c.fps),
+    "paddle": lambda s, c: paddle_eval(c.n, c.T, c.length, legacy_center=s.legacy_paddle_center),
+}
+
+
+def training_clip(
     spec: SamplingSpec,
     num_frames: int,
     num_segments: int,
     length: int = 1,
     *,
-    training: bool,
-    rng: np.random.Generator | None = None,
+    rng: np.random.Generator,
     fps: float | None = None,
 ) -> np.ndarray:
-    """The frames that a recipe chooses from a clip.
+    """Draw a clip to train with.
 
     Args:
         spec: mode and options.
-        num_frames: frames of the clip, 1 or more.
+        num_frames: frames of the video, 1 or more.
         num_segments: T.
         length: consecutive frames of a segment.
-        training: draw one clip with `rng`; else the clips of evaluation, which need no `rng` (but
-            `legacy_random_test` does).
         rng: source of randomness.
         fps: frames per second, for `m4`; None counts as 30.
 
     Returns:
-        (clips, T * length) int64, counted from 0.
+        (1, T * length) int64 frame numbers, counted from 0.
+
+    Raises:
+        RecipeError: the mode takes single frames, and `length` is more than 1.
     """
     check_length(spec, length)
-    if training or spec.legacy_random_test:
-        if rng is None:
-            raise ValueError("a random draw needs rng")
-        clips = 1 if training else spec.num_clips
-        return np.concatenate([_draw(spec, num_frames, num_segments, length, rng, fps) for _ in range(clips)])
-    return _evaluation_clips(spec, num_frames, num_segments, length, fps)
+    return _TRAINING[spec.mode](spec, _Clip(num_frames, num_segments, length, fps), rng)
 
 
-def _draw(spec: SamplingSpec, n: int, T: int, length: int, rng: np.random.Generator, fps: float | None) -> np.ndarray:
-    if spec.mode == "dense":
-        draw = legacy_dense_train if spec.legacy_dense_start else dense_train
-        return draw(n, T, rng, spec.window, length)
-    if spec.mode in ("m4", "m4_dense"):
-        return m4_train(n, T, rng, fps)
-    if spec.mode == "paddle":
-        return paddle_train(n, T, rng, length)
-    return (legacy_uniform if spec.legacy_short_clips else uniform_train)(n, T, rng, length)
+def evaluation_clips(
+    spec: SamplingSpec,
+    num_frames: int,
+    num_segments: int,
+    length: int = 1,
+    *,
+    rng: np.random.Generator | None = None,
+    fps: float | None = None,
+) -> np.ndarray:
+    """The clips of a video that are scored: (`spec.num_clips`, T * length) int64 frame numbers.
 
-
-def _evaluation_clips(spec: SamplingSpec, n: int, T: int, length: int, fps: float | None) -> np.ndarray:
-    if spec.mode == "dense":
-        return dense_eval(n, T, spec.num_clips, spec.window, length)
-    if spec.mode == "twice":
-        return twice_eval(n, T, length)
-    if spec.mode == "m4":
-        return m4_eval(n, T, fps)
-    if spec.mode == "m4_dense":
-        return m4_dense_eval(n, T, fps)
-    if spec.mode == "paddle":
-        return paddle_eval(n, T, length, legacy_centre=spec.legacy_paddle_centre)
-    return legacy_uniform(n, T, None, length) if spec.legacy_short_clips else uniform_eval(n, T, length)
+    Arguments and errors are those of `training_clip`, but only `legacy_random_evaluation` needs `rng`.
+    """
+    check_length(spec, length)
+    if not spec.legacy_random_evaluation:
+        return _EVALUATION[spec.mode](spec, _Clip(num_frames, num_segments, length, fps))
+    if rng is None:
+        raise ValueError("a random draw needs rng")
+    draws = (training_clip(spec, num_frames, num_segments, length, rng=rng, fps=fps) for _ in range(spec.num_clips))
+    return np.concatenate(list(draws))

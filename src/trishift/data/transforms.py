@@ -1,7 +1,8 @@
 """From decoded frames to the pixels a network sees.
 
 Reproduces the pipelines of TSN, TSM and TRN pixel by pixel: PIL's antialiased bilinear resize (OpenCV's does not
-antialias), torchvision's center crop, the 13 positions of TSN's multi-scale crop, and the order of their test crops.
+antialias), torchvision's center crop, the 13 positions of TSN's multi-scale crop, and the order of their
+evaluation crops.
 Frames are (T, H, W, F) uint8, F = 3 for RGB and 2 for optical flow (x, y); networks get (T, F, H, W) float32 per view,
 and `stack_segments` makes their C channels of consecutive frames.
 """
@@ -86,7 +87,7 @@ def train_augmentation(
 def evaluation_views(
     frames: np.ndarray, input_spec: InputSpec, crops: Crops = "center", full_resolution: bool = False
 ) -> np.ndarray:
-    """The views of a clip that a test averages.
+    """The views of a clip whose logits evaluation averages.
 
     The short side becomes `input_spec.resize`, the crops are squares of `input_spec.crop` (`resize` if
     full_resolution). Order of the views, as in the originals: `three`: left, right, center (of the long side, so that
@@ -196,7 +197,7 @@ def _draw_choice(choices: list[tuple[int, int]], rng: np.random.Generator) -> tu
 
 
 def crop_boxes(height: int, width: int, side: int, crops: Crops) -> list[Box]:
-    """The squares that a test cuts out of a frame; `five` for `ten` too, whose mirror images are made later."""
+    """The squares that evaluation cuts out of a frame; `five` for `ten` too, whose mirror images are made later."""
     spare_height, spare_width = height - side, width - side
     if crops == "center":
         return [Box(round(spare_width / 2), round(spare_height / 2), side, side)]

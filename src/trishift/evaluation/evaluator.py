@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trishift.backends.contract import Predictor
-from trishift.data.dataset import ClipDataset
+from trishift.data.dataset import EvaluationSet
 from trishift.data.loader import Batch, Loader
 from trishift.errors import DataError
 from trishift.evaluation.metrics import Metrics, MultiLabelMetrics, multi_label_metrics, single_label_metrics
@@ -26,7 +26,7 @@ class Evaluation:
     """Scores of V videos and what they amount to.
 
     Attributes:
-        protocol: the test protocol in words.
+        protocol: the evaluation protocol in words.
         labels: K class names.
         names: V video names, in list order.
         scores: (V, K) float32 logits, averaged over views.
@@ -73,8 +73,8 @@ class Evaluation:
         return f"{self.metrics}  ({len(self.names)} videos{missed}; {self.protocol})"
 
 
-def evaluate(session: Predictor, dataset: ClipDataset, *, batch_size: int, workers: int) -> Evaluation:
-    """Score every video of a labeled test dataset, see `score_videos`.
+def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int) -> Evaluation:
+    """Score every video of a labeled dataset, see `score_videos`.
 
     Raises:
         DataError: not a single video could be read, or none has a label.
@@ -96,7 +96,7 @@ def evaluate(session: Predictor, dataset: ClipDataset, *, batch_size: int, worke
     )
 
 
-def _misses(dataset: ClipDataset, scored: np.ndarray) -> list[tuple[str, str]]:
+def _misses(dataset: EvaluationSet, scored: np.ndarray) -> list[tuple[str, str]]:
     """(name, reason) of every video without scores; a process knows the reasons of its own videos only."""
     reasons = dict(dataset.misses())
     elsewhere = "could not be read by another process; evaluate in one process to see why"
@@ -105,13 +105,13 @@ def _misses(dataset: ClipDataset, scored: np.ndarray) -> list[tuple[str, str]]:
 
 
 def score_videos(
-    session: Predictor, dataset: ClipDataset, *, batch_size: int, workers: int
+    session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of every video of a test dataset; all ranks take part and all get the whole result.
+    """Logits of every video of a dataset; all ranks take part and all get the whole result.
 
     Args:
         session: the network.
-        dataset: a dataset in test mode (its samples hold V views).
+        dataset: videos, V views each.
         batch_size: videos per loader batch and views per forward pass, on each rank.
         workers: decoding threads.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trishift.backends.contract import Predictor
-from trishift.data.dataset import prediction_set
+from trishift.data.dataset import unlabeled_set
 from trishift.data.loader import Loader
 from trishift.data.protocol import Protocol
 from trishift.errors import RecipeError
@@ -115,7 +115,7 @@ def write_features(
         RecipeError: the network has no such layer.
     """
     videos = list(outputs)
-    dataset = prediction_set(videos, input_spec, session.spec, settings.protocol)
+    dataset = unlabeled_set(videos, input_spec, session.spec, settings.protocol)
     for batch in Loader(dataset, 1, shuffle=False, workers=workers).batches(0):
         if not batch.valid[0]:
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trishift.checkpoints.canonical import Checkpoint
-from trishift.data.dataset import prediction_set
+from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 
@@ -28,7 +28,7 @@ class CalibrationClips(Sequence[np.ndarray]):
             raise DataError("calibration: give a list of at least one video")
         chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
         videos = [paths[index] for index in chosen]
-        self._dataset = prediction_set(videos, checkpoint.input, checkpoint.spec, Protocol())
+        self._dataset = unlabeled_set(videos, checkpoint.input, checkpoint.spec, Protocol())
 
     def __len__(self) -> int:
         return len(self._dataset)

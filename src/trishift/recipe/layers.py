@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from trishift.errors import RecipeError
+from trishift.recipe.renames import present_key, with_present_names
 
 MAX_BYTES = 2**20  # of a recipe file; published ones have about 1,000
 MAX_VALUES = 10_000  # of a recipe, its aliases written out
@@ -78,10 +79,11 @@ class Layer:
     def line_of(self, keys: Sequence[str]) -> int | None:
         """1-based line of the deepest key that this file writes, or None if it does not write the first."""
         node, line = self.node, None
-        for key in keys:
+        for depth in range(len(keys)):
             if not isinstance(node, yaml.MappingNode):
                 break
-            found = next(((k, v) for k, v in node.value if k.value == key), None)
+            section, wanted = ".".join([*keys[:depth], ""]), ".".join(keys[: depth + 1])
+            found = next(((k, v) for k, v in node.value if present_key(f"{section}{k.value}") == wanted), None)
             if found is None:
                 return None
             line, node = found[0].start_mark.line + 1, found[1]
@@ -115,7 +117,7 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
         raise RecipeError(f"{path}: a recipe is a mapping of sections, not a {type(data).__name__}")
     bases = data.pop("base", [])
     bases = [bases] if isinstance(bases, str) else bases
-    layer = Layer(path, spell_out(data), node)
+    layer = Layer(path, spell_out(with_present_names(data, str(path))), node)
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise RecipeError(f"{path}:{layer.line_of(['base'])}: base: must be the path of a recipe or a list of them")
     inherited = [found for base in bases for found in read_layers(path.parent / base, (*seen, resolved))]

@@ -23,6 +23,7 @@ from trishift.errors import RecipeError
 from trishift.model.losses import MULTI_LABEL_LOSSES
 from trishift.model.spec import FRAME_CHANNELS, default_input
 from trishift.recipe.layers import Layer, YamlError, parse_yaml, read_layers, spell_out
+from trishift.recipe.renames import present_key, with_present_names
 from trishift.recipe.sections import Recipe
 
 
@@ -47,10 +48,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
     """Validate a mapping, for instance the recipe inside a checkpoint; `origin` names it in errors."""
-    merged = dict(data)
+    known = with_present_names(data)
+    merged = dict(known)
     for text in overrides:
         merged = _merge(merged, _parse_override(text))
-    return _validate(merged, _Blame([Layer(Path(origin), dict(data), None)], list(overrides)))
+    return _validate(merged, _Blame([Layer(Path(origin), known, None)], list(overrides)))
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def _parse_override(text: str) -> dict[str, Any]:
         raise RecipeError(f"override {text!r}: the value is {error.reason}; quote it") from None
     for part in reversed(key.strip().split(".")):
         result = {part: result}
-    return spell_out(result)
+    return spell_out(with_present_names(result, f"override {text!r}"))
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class _Blame:
     def place(self, keys: Sequence[str]) -> str:
         dotted = ".".join(keys)
         for text in reversed(self.overrides):
-            written = text.partition("=")[0].strip()
+            written = present_key(text.partition("=")[0].strip())
             if dotted == written or dotted.startswith(written + ".") or written.startswith(dotted + "."):
                 return f"override {text!r}"
         for layer in reversed(self.layers):

@@ -13,7 +13,7 @@ import numpy as np
 from trishift.backends import open_session
 from trishift.backends.contract import Session
 from trishift.checkpoints import import_weights
-from trishift.data.dataset import ClipDataset, open_datasets, shared_clips
+from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.model.initialization import drawn_offsets
@@ -64,7 +64,7 @@ def train(
         session.close()
 
 
-def with_classes(recipe: Recipe, dataset: ClipDataset) -> Recipe:
+def with_classes(recipe: Recipe, dataset: TrainingSet) -> Recipe:
     """Fill in the number of classes, or check it against the labels."""
     found = len(dataset.labels)
     if recipe.model.num_classes not in (0, found):
@@ -75,7 +75,7 @@ def with_classes(recipe: Recipe, dataset: ClipDataset) -> Recipe:
     return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=found))
 
 
-def with_class_weights(recipe: Recipe, dataset: ClipDataset) -> LossSpec:
+def with_class_weights(recipe: Recipe, dataset: TrainingSet) -> LossSpec:
     """The loss with numbers for its class weights.
 
     Raises:
@@ -91,7 +91,7 @@ def with_class_weights(recipe: Recipe, dataset: ClipDataset) -> LossSpec:
     return loss
 
 
-def check_sizes(recipe: Recipe, dataset: ClipDataset, session: Session) -> None:
+def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
     """Refuse batch sizes that the processes or the data cannot fill."""
     batch, parts = recipe.train.batch_size, session.world_size * recipe.train.accumulate
     if batch % parts:
@@ -169,7 +169,7 @@ def starts_untrained(name: str) -> bool:
     return re.search(_ADDED, name) is not None
 
 
-def print_summary(recipe: Recipe, session: Session, train_set: ClipDataset, val_set: ClipDataset) -> None:
+def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_set: EvaluationSet) -> None:
     """Say what is about to be trained on what."""
     train, model = recipe.train, recipe.model
     parameters = sum(int(_size(info.shape)) for info in session.parameters())

@@ -15,7 +15,7 @@ from statistics import fmean
 import numpy as np
 
 from trishift.backends.contract import MicroBatch, Session
-from trishift.data.dataset import ClipDataset
+from trishift.data.dataset import EvaluationSet, TrainingSet
 from trishift.data.loader import Batch, Loader
 from trishift.errors import TrainingError
 from trishift.evaluation.evaluator import Evaluation, evaluate
@@ -41,7 +41,7 @@ class Trainer:
     Args:
         recipe: the resolved recipe (class count filled in).
         session: a network with its weights and momentum loaded and `prepare_training` done.
-        train_set, val_set: datasets in training and in test mode.
+        train_set, val_set: clips to learn from and to score.
         folder: where checkpoints go; written by rank 0 only.
         position: where to begin (the start, or the saved position of a resumed run).
     """
@@ -50,8 +50,8 @@ class Trainer:
         self,
         recipe: Recipe,
         session: Session,
-        train_set: ClipDataset,
-        val_set: ClipDataset,
+        train_set: TrainingSet,
+        val_set: EvaluationSet,
         folder: RunFolder,
         position: Position,
     ) -> None:
