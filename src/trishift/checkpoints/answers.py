@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from trishift.errors import CheckpointError
-from trishift.model.spec import ModelSpec
+from trishift.model.spec import RELATION_MODES, ModelSpec
 
 OPTIONS = {
     "num_segments": "frames per clip (T)",
     "shift": "none (TSN), block or blockres (TSM)",
     "shift_div": "the shift moves 1/shift_div of the channels each way",
-    "relations": "relations of a TRN in evaluation: expected, all, first or sampled",
+    "relations": f"relations of a TRN in evaluation: {', '.join(RELATION_MODES)}",
     "non_local_form": "mmaction2: embedded_gaussian or dot_product",
     "modality": "rgb, flow or rgbdiff",
     "labels": "class names: a file, `jester`, or `none`",

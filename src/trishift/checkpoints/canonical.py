@@ -19,7 +19,7 @@ from trishift.errors import CheckpointError, RecipeError
 from trishift.model.spec import InputSpec, ModelSpec, from_json, to_json
 
 FORMAT_VERSION = 1
-_ENTRY = "trishift"  # metadata entry of the JSON
+DESCRIPTION_KEY = "trishift"  # of the JSON, in the metadata of every file that holds a description
 _KEYS = {"format", "spec", "input", "labels", "meta"}
 META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", "origin")
 TRAINING_PREFIX = "training."  # tensors and metadata of a training state, see training_state.py
@@ -59,7 +59,7 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: the file cannot be written, or `meta` is not plain JSON.
     """
-    write_safetensors(path, checkpoint.tensors, {_ENTRY: encode_description(checkpoint)})
+    write_safetensors(path, checkpoint.tensors, {DESCRIPTION_KEY: encode_description(checkpoint)})
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -74,7 +74,7 @@ def load(path: str | Path) -> Checkpoint:
 
 def is_canonical(metadata: Mapping[str, str]) -> bool:
     """Whether the metadata of a safetensors file are those of a canonical checkpoint."""
-    return _ENTRY in metadata
+    return DESCRIPTION_KEY in metadata
 
 
 def encode_description(checkpoint: Checkpoint) -> str:
@@ -96,7 +96,7 @@ def decode(path: str | Path, tensors: dict[str, np.ndarray], metadata: Mapping[s
     """The checkpoint of the tensors and the metadata of a file; `path` is for messages."""
     if not is_canonical(metadata):
         raise CheckpointError(f"{path}: no Trishift checkpoint (no description inside); import it with trishift.load")
-    return decode_description(path, tensors, metadata[_ENTRY])
+    return decode_description(path, tensors, metadata[DESCRIPTION_KEY])
 
 
 def decode_description(path: str | Path, tensors: dict[str, np.ndarray], description: str) -> Checkpoint:

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.canonical import TRAINING_PREFIX, Checkpoint, decode_description, is_canonical
+from trishift.checkpoints.canonical import (
+    DESCRIPTION_KEY,
+    TRAINING_PREFIX,
+    Checkpoint,
+    decode_description,
+    is_canonical,
+)
 from trishift.checkpoints.dialects.base import Dialect
 from trishift.checkpoints.dialects.native import NATIVE
 from trishift.checkpoints.files import open_weights
@@ -20,10 +26,9 @@ from trishift.checkpoints.labels import labels_for
 from trishift.checkpoints.recognition import model_from_shapes, recognize, visible_names
 from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError, RecipeError
-from trishift.model.spec import ModelSpec
+from trishift.model.spec import RELATION_MODES, ModelSpec
 from trishift.model.tensors import TensorInfo, layout
 
-DESCRIPTION = "trishift"  # entry of our description in containers of any format
 _METRICS = ("best_prec1", "best_mAP", "best_acc1")  # that the originals keep in their containers
 _log = logging.getLogger(__name__)
 
@@ -67,7 +72,7 @@ def import_file(
 ) -> tuple[Checkpoint, ConversionReport]:
     """`import_weights` of a file that is open already."""
     answers = Answers(file.path, options, fallback)
-    description = file.extras.get(DESCRIPTION)
+    description = file.extras.get(DESCRIPTION_KEY)
     try:
         if isinstance(description, str):
             return _read_described(file, description, answers, allow_partial)
@@ -145,8 +150,8 @@ def _with_relations(spec: ModelSpec, answers: Answers) -> ModelSpec:
     mode = answers.given("relations")
     if mode is None or spec.head.consensus == "average":
         return spec
-    if mode not in ("expected", "all", "first", "sampled"):
-        raise CheckpointError(f"relations={mode!r} is unknown; one of expected, all, first, sampled")
+    if mode not in RELATION_MODES:
+        raise CheckpointError(f"relations={mode!r} is unknown; one of {', '.join(RELATION_MODES)}")
     return replace(spec, head=replace(spec.head, relations=mode))
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.canonical import TRAINING_PREFIX, Checkpoint, decode, encode_description
+from trishift.checkpoints.canonical import DESCRIPTION_KEY, TRAINING_PREFIX, Checkpoint, decode, encode_description
 from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
 from trishift.errors import CheckpointError
 
 FORMAT_VERSION = 1
-_ENTRY = "trishift.training"
+_ENTRY = f"{DESCRIPTION_KEY}.training"
 _MOMENTUM = TRAINING_PREFIX + "momentum."
 
 
@@ -59,7 +59,7 @@ def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"training state: only plain JSON types can be stored ({error})") from error
     momentum = {_MOMENTUM + name: array for name, array in state.momentum.items()}
-    metadata = {"trishift": encode_description(checkpoint), _ENTRY: position}
+    metadata = {DESCRIPTION_KEY: encode_description(checkpoint), _ENTRY: position}
     write_safetensors(path, {**checkpoint.tensors, **momentum}, metadata)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from trishift.checkpoints import canonical
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.canonical import Checkpoint, encode_description
+from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint, encode_description
 from trishift.checkpoints.dialects import dialect_named
 from trishift.checkpoints.dialects.base import Dialect
 from trishift.checkpoints.dialects.native import NATIVE
@@ -19,7 +19,6 @@ from trishift.checkpoints.formats.paddle import write_pdparams
 from trishift.checkpoints.formats.paddle_legacy import write_folder
 from trishift.checkpoints.formats.pytorch import write_pytorch
 from trishift.checkpoints.formats.stored import WeightFile, in_memory
-from trishift.checkpoints.reading import DESCRIPTION
 from trishift.checkpoints.recognition import model_from_shapes, recognize, visible_names
 from trishift.errors import CheckpointError
 from trishift.model.spec import ModelSpec
@@ -58,7 +57,7 @@ def write_native(path: Path, checkpoint: Checkpoint) -> None:
             raise CheckpointError(f"{path}: give a suffix, {', '.join([CANONICAL_SUFFIX, *SUFFIXES])}")
         canonical.save(path, checkpoint)
         return
-    _write(path, NATIVE[framework], checkpoint, {DESCRIPTION: encode_description(checkpoint)})
+    _write(path, NATIVE[framework], checkpoint, {DESCRIPTION_KEY: encode_description(checkpoint)})
 
 
 def write_dialect(path: Path, checkpoint: Checkpoint, dialect: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Execution
 from trishift.export.formats import RUNTIMES
+from trishift.model.spec import RELATION_MODES
 
 
 def make_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -57,7 +58,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--non-local-form", choices=("embedded_gaussian", "dot_product"), help="mmaction2: non-local")
     parser.add_argument("--modality", choices=("rgb", "flow", "rgbdiff"), help="where the channels do not tell")
     parser.add_argument("--labels", metavar="FILE", help="class names: a file, `jester`, or `none`")
-    parser.add_argument("--relations", choices=("expected", "all", "first", "sampled"), help="TRN: relations to use")
+    parser.add_argument("--relations", choices=RELATION_MODES, help="TRN: relations to use")
 
 
 def import_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from trishift.data.sources import FrameSource
 from trishift.errors import DataError
 
 _WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv", ".gif"}
 )
@@ -71,7 +71,7 @@ def _detect_template(folder: Path, names: set[str]) -> str:
     templates = [
         f"{_escape(name[: digits.start()])}{{:0{len(digits.group())}d}}{_escape(name[digits.end() :])}"
         for name in sorted(names)
-        if Path(name).suffix.lower() in _PICTURES
+        if Path(name).suffix.lower() in PICTURE_SUFFIXES
         for digits in re.finditer(r"\d+", name)
         if int(digits.group()) == 1
     ]

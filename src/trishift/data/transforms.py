@@ -107,7 +107,7 @@ def evaluation_views(
 
 
 def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width after the short side became `short_side`; the long side is rounded down."""
+    """(height, width) of what a network sees: enlarged or shrunk to `short_side`, the long side rounded down."""
     if height <= width:
         return short_side, int(short_side * width / height)
     return int(short_side * height / width), short_side

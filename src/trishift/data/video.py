@@ -58,8 +58,8 @@ def probe(path: str | Path) -> ClipInfo:
         frame = next(_decoded(container, stream), None)
         if frame is None:
             raise _undecodable(path)
-        quarter_turns = _quarter_turns(frame)
-        width, height = (frame.height, frame.width) if quarter_turns % 2 else (frame.width, frame.height)
+        sideways = quarter_turns(frame) % 2
+        width, height = (frame.height, frame.width) if sideways else (frame.width, frame.height)
         return ClipInfo(
             codec=stream.codec_context.name,
             width=width,
@@ -85,7 +85,7 @@ def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[Video
     with container:
         for frame in _decoded(container, stream):
             any_frame = True
-            yield frame, _quarter_turns(frame)
+            yield frame, quarter_turns(frame)
     if not any_frame:
         raise _undecodable(path)
 
@@ -229,7 +229,7 @@ class VideoFile(FrameSource):
         width, height = self._size
         # One reformatter for all frames: a frame's own one would set FFmpeg's scaler up anew for each of them.
         pixels = self._reformatter.reformat(frame, width or frame.width, height or frame.height, "rgb24", threads=1)
-        return np.rot90(pixels.to_ndarray(), _quarter_turns(frame))
+        return np.rot90(pixels.to_ndarray(), quarter_turns(frame))
 
 
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
@@ -292,7 +292,7 @@ def _decode(codec: Any, packet: av.Packet | None) -> list[VideoFrame]:
         return []
 
 
-def _quarter_turns(frame: VideoFrame) -> int:
+def quarter_turns(frame: VideoFrame) -> int:
     """Counter-clockwise quarter turns that set the frame upright."""
     return round(frame.rotation / 90) % 4
 

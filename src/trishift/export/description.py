@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.backends.program import Port, ProgramSpec
-from trishift.checkpoints.canonical import Checkpoint, decode_description, encode_description
+from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint, decode_description, encode_description
 from trishift.checkpoints.files import sha256
 from trishift.errors import CheckpointError
 from trishift.export.formats import FORMATS, Format
@@ -26,7 +26,6 @@ from trishift.io.atomic import write_atomically
 from trishift.io.protobuf import fields
 from trishift.model.spec import InputSpec
 
-ENTRY = "trishift"  # name of the text inside files
 FILE = "trishift.json"
 FORMAT_VERSION = 1
 _ONNX_METADATA = 14  # field of a ModelProto that holds key-value pairs
@@ -163,7 +162,7 @@ def _inside(path: Path) -> str | None:
         return _onnx_metadata(path)
     if path.suffix == FORMATS["torch"].suffix:
         with zipfile.ZipFile(path) as archive:
-            name = next((name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")), None)
+            name = next((name for name in archive.namelist() if name.endswith(f"/extra/{DESCRIPTION_KEY}")), None)
             return archive.read(name).decode() if name else None
     return None
 
@@ -174,7 +173,7 @@ def _onnx_metadata(path: Path) -> str | None:
         for number, _, length in fields(file, path.stat().st_size):
             if number == _ONNX_METADATA:
                 pair = {key: file.read(size) for key, _, size in fields(file, file.tell() + length)}
-                if pair.get(1) == ENTRY.encode():
+                if pair.get(1) == DESCRIPTION_KEY.encode():
                     return pair[2].decode()
     return None
 

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from trishift.backends.program import ProgramSpec
-from trishift.export.description import ENTRY
+from trishift.checkpoints.canonical import DESCRIPTION_KEY
 
 _BATCH = "batch"
 
@@ -31,7 +31,7 @@ def annotate(path: Path, program: ProgramSpec, text: str) -> None:
         batch = port.type.tensor_type.shape.dim[0]
         if batch.HasField("dim_param"):
             batch.dim_param = _BATCH
-    onnx.helper.set_model_props(model, {ENTRY: text})
+    onnx.helper.set_model_props(model, {DESCRIPTION_KEY: text})
     onnx.checker.check_model(model)
     onnx.save(model, path)
 

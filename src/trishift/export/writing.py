@@ -10,9 +10,9 @@ from typing import Any
 from trishift.backends import check_framework, open_session
 from trishift.backends.contract import Execution, Session
 from trishift.backends.program import ProgramSpec
-from trishift.checkpoints.canonical import Checkpoint
+from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
-from trishift.export.description import ENTRY, Description, encode, fingerprints, write_description
+from trishift.export.description import Description, encode, fingerprints, write_description
 from trishift.export.formats import FORMATS, Format
 from trishift.export.planning import ExportOptions, plan
 from trishift.export.proof import Trial, agreement, differences, lossy_trial, make_trials
@@ -90,7 +90,7 @@ def _write(
     form, program = description.form, description.program
     if form.lossy:
         return _write_quantized(session, path, description, framework, options)
-    _write_program(session, framework, form, program, path, {ENTRY: encode(description)}, options.opset)
+    _write_program(session, framework, form, program, path, {DESCRIPTION_KEY: encode(description)}, options.opset)
     return _annotated(path, description) if form.name == "onnx" else description
 
 

@@ -24,6 +24,7 @@ Backbone = Literal[
     "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "bn_inception"
 ]
 RelationMode = Literal["expected", "all", "first", "sampled"]
+RELATION_MODES: tuple[RelationMode, ...] = get_args(RelationMode)
 NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 Modality = Literal["rgb", "flow", "rgbdiff"]
 FRAME_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "rgbdiff": 3}  # of one frame before segments are stacked

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from trishift.data.opencv import import_opencv
 from trishift.data.sources import open_clip
-from trishift.data.video import stream_frames
+from trishift.data.video import quarter_turns, stream_frames
 from trishift.errors import DataError
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
@@ -211,4 +211,4 @@ def _pictures_of(packet: av.Packet) -> list[VideoFrame]:
 
 def _upright(picture: VideoFrame) -> np.ndarray:
     """(H, W, 3) uint8 RGB with the rotation mark applied."""
-    return np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90) % 4)
+    return np.rot90(picture.to_ndarray(format="rgb24"), quarter_turns(picture))

@@ -13,7 +13,7 @@ from testing.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, cut, encode
 
 from trishift.data.gestures.encoding import write_clip
 from trishift.data.prepare import conversion
-from trishift.data.prepare.conversion import Conversion, scaled_size
+from trishift.data.prepare.conversion import Conversion, shrunk_size
 from trishift.data.prepare.tree import Tree
 from trishift.data.sources import open_clip
 from trishift.errors import DataError
@@ -74,10 +74,10 @@ def test_reencoded_videos_have_a_key_frame_every_16_frames(tmp_path: Path) -> No
 
 
 def test_small_videos_keep_their_size() -> None:
-    assert scaled_size(340, 200, 256) == (340, 200)
-    assert scaled_size(1920, 1080, 256) == (455, 256)
-    assert scaled_size(1080, 1920, 256, multiple=2) == (256, 456)
-    assert scaled_size(341, 201, 256, multiple=2) == (340, 200)
+    assert shrunk_size(340, 200, 256) == (340, 200)
+    assert shrunk_size(1920, 1080, 256) == (455, 256)
+    assert shrunk_size(1080, 1920, 256, multiple=2) == (256, 456)
+    assert shrunk_size(341, 201, 256, multiple=2) == (340, 200)
 
 
 @pytest.mark.parametrize("how", [FRAMES, REENCODED], ids=["frames", "videos"])

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trishift.data.frames import PICTURE_SUFFIXES
 from trishift.data.sources import open_clip
 from trishift.data.video import VideoFile
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
 
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _NOT_CLIPS = frozenset(
     {".txt", ".csv", ".json", ".yaml", ".yml", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".zip"}
 )
@@ -65,10 +65,10 @@ def find_clips(directory: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         names = [name for name in files if not name.startswith(".")]
         suffixes = {Path(name).suffix.lower() for name in names}
-        if len(here.parts) >= 2 and suffixes & _PICTURES:
+        if len(here.parts) >= 2 and suffixes & PICTURE_SUFFIXES:
             found.append(here)
         elif here.parts:
-            found += [here / n for n in names if Path(n).suffix.lower() not in _NOT_CLIPS | _PICTURES]
+            found += [here / n for n in names if Path(n).suffix.lower() not in _NOT_CLIPS | PICTURE_SUFFIXES]
     if not found:
         raise DataError(
             f"{directory}: no clips in class folders; put them into {directory}/CLASS/, one folder per class"

@@ -94,14 +94,18 @@ def pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
     """(H, W, 3) uint8, upright; all of the size of the first one."""
     size = None
     for frame, turns in stream_frames(source):
-        size = size or scaled_size(frame.width, frame.height, short_side)
+        size = size or shrunk_size(frame.width, frame.height, short_side)
         width, height = size
         scaled = frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC")
         yield np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns))
 
 
-def scaled_size(width: int, height: int, short_side: int, multiple: int = 1) -> tuple[int, int]:
-    """(width, height) with this short side, never enlarged, in the same proportion, rounded to multiples."""
+def shrunk_size(width: int, height: int, short_side: int, multiple: int = 1) -> tuple[int, int]:
+    """(width, height) of a stored clip: of this short side or its own, if that is smaller, rounded to multiples.
+
+    Stored pixels are rounded to the nearest size; `transforms.resized_size`, which makes the pixels a network sees,
+    rounds down as the originals do.
+    """
     scale = min(1.0, short_side / min(width, height))
     return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))  # type: ignore
 
@@ -133,7 +137,7 @@ def _timed_frames(source: Path, short_side: int, fps: Fraction) -> Iterator[Vide
     """Scaled, upright frames from time 0 on, in strictly ascending times whatever the source says."""
     size, start, last = None, None, -1
     for frame, turns in stream_frames(source):
-        size = size or scaled_size(frame.width, frame.height, short_side, multiple=2)
+        size = size or shrunk_size(frame.width, frame.height, short_side, multiple=2)
         scaled = frame.reformat(width=size[0], height=size[1], format="yuv420p", interpolation="BICUBIC")
         if turns:
             pixels: Any = np.ascontiguousarray(np.rot90(scaled.to_ndarray(format="rgb24"), turns))

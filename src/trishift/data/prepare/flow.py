@@ -18,7 +18,7 @@ from PIL import Image
 from trishift.data.flow import SHORT_SIDE, FlowFolder, Method, flow_estimator, flow_pictures, picture_templates
 from trishift.data.frames import VIDEO_SUFFIXES, FrameFolder
 from trishift.data.lists import VideoRecord, read_list, write_list
-from trishift.data.prepare.conversion import pictures, scaled_size
+from trishift.data.prepare.conversion import pictures, shrunk_size
 from trishift.data.prepare.files import UNFINISHED, write_json
 from trishift.data.transforms import resize
 from trishift.errors import DataError
@@ -155,7 +155,7 @@ def _frames(source: Path, short_side: int) -> Iterator[np.ndarray]:
     folder = FrameFolder(source)
     for index in range(folder.num_frames):
         frame = folder.read([index])
-        width, height = scaled_size(frame.shape[2], frame.shape[1], short_side)
+        width, height = shrunk_size(frame.shape[2], frame.shape[1], short_side)
         yield resize(frame, height, width)[0]
 
 

@@ -8,11 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from trishift.data.frames import VIDEO_SUFFIXES
+from trishift.data.frames import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from trishift.data.prepare.archives import is_archive
 from trishift.errors import DataError
 
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _CONVERTED = re.compile(r"(frames|videos)-\d+")
 
 
@@ -52,7 +51,7 @@ class Tree:
         for name in names:
             stem, dot, extension = name.rpartition(".")
             suffix = dot + extension.lower()
-            if suffix in _PICTURES:
+            if suffix in PICTURE_SUFFIXES:
                 has_pictures = True
             elif suffix in VIDEO_SUFFIXES:
                 self._clips[stem].append(parent / name)
