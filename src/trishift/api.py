@@ -11,7 +11,8 @@ stream.step(frame)                             # (N, 3, H, W) float32 -> (N, K) 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,30 @@ from typing import Any
 import numpy as np
 
 from trishift.backends import check_framework, open_session
-from trishift.backends.contract import Execution, Predictor, Session
+from trishift.backends.contract import Execution, Predictor
 from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints import convert as convert
-from trishift.checkpoints.report import ConversionReport
 from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import score_videos
 from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
-from trishift.export.description import Description
 from trishift.export.opening import is_exported, open_exported
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.stream import Stream
 
 _log = logging.getLogger(__name__)
+
+
+class LoadReport(typing.Protocol):
+    """What was loaded: the `ConversionReport` of a weight file, or the `Description` of an exported model."""
+
+    def summary(self) -> str:
+        """It in one line."""
+
+    def __str__(self) -> str: ...
 
 
 class Model:
@@ -46,34 +54,26 @@ class Model:
         input: the pixels that it expects.
         labels: class names; their numbers where the weights came without names.
         session: the network in its framework, or the exported program in its runtime.
+        report: what was found in the file.
         meta: what is known about the origin of the weights, see `Checkpoint`.
         thresholds: (K,) probabilities that make a class a label, where a video can have several; else None.
 
     Args:
-        checkpoint: weights and what they are.
-        framework: who runs them.
-        execution: device, precision and the like.
-        session: what runs already, instead of the checkpoint's tensors.
+        checkpoint: what the model is; its tensors are not read.
+        session: runs the model.
+        report: what was found in the file.
+
+    Raises:
+        CheckpointError: the checkpoint has no head.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        framework: str,
-        execution: Execution | None = None,
-        session: Predictor | None = None,
-    ) -> None:
-        if checkpoint.spec is None or checkpoint.input is None or not checkpoint.spec.num_classes:
-            raise CheckpointError(
-                "the weights have no head and do not make a model; train one with train.initial_weights"
-            )
-        self.spec: ModelSpec = checkpoint.spec
-        self.input: InputSpec = checkpoint.input
+    def __init__(self, checkpoint: Checkpoint, session: Predictor, report: LoadReport) -> None:
+        self.spec, self.input = _require_model(checkpoint)
         self.labels: tuple[str, ...] = checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
+        self.session, self.report = session, report
         self.meta = checkpoint.meta
         several = self.spec.multi_label
         self.thresholds = stored_thresholds(checkpoint.meta, self.spec.num_classes) if several else None
-        self.session: Predictor = session or _load_session(checkpoint, self.spec, framework, execution)
 
     def set_thresholds(self, text: str) -> None:
         """Take other thresholds: a number for all classes, or those in the result.json of an evaluation.
@@ -124,12 +124,6 @@ class Model:
         return Stream(self.session, self.input)
 
 
-def _load_session(checkpoint: Checkpoint, spec: ModelSpec, framework: str, execution: Execution | None) -> Session:
-    session = open_session(framework, spec, execution)
-    session.load_tensors(checkpoint.tensors)
-    return session
-
-
 def load(
     path: str | Path,
     framework: str = "pytorch",
@@ -145,38 +139,46 @@ def load(
             exported file or folder (`.onnx`, `.mindir`, `.pt2`, `.paddle`, `.openvino-int8`).
         framework: `pytorch`, `mindspore` or `paddle`; not used for an exported model.
         execution: device, precision and the like.
-        runtime: who runs an exported model (`onnxruntime`, `openvino`, ...); None for its format's own.
+        runtime: what runs an exported model (`onnxruntime`, `openvino`, ...); None for its format's own.
         options: what names cannot tell: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
 
     Raises:
         CheckpointError: the file is not readable, not recognized, or leaves a question open (it says which option).
         FrameworkError: the framework or the device is missing.
     """
-    model, report = open_model(path, framework, execution=execution, runtime=runtime, **options)
-    _log.info("%s", report)
+    path = Path(path)
+    if is_exported(path):
+        model = _load_exported(path, runtime, execution, options)
+    elif runtime is not None:
+        raise CheckpointError(f"{path}: no exported model; choose a framework instead of runtime {runtime}")
+    else:
+        model = _load_weights(path, framework, execution, options)
+    _log.info("%s", model.report)
     return model
 
 
-def open_model(
-    path: str | Path,
-    framework: str = "pytorch",
-    *,
-    execution: Execution | None = None,
-    runtime: str | None = None,
-    **options: Any,
-) -> tuple[Model, ConversionReport | Description]:
-    """`load`, and a report on what was loaded."""
-    path = Path(path)
-    if is_exported(path):
-        if options:
-            raise CheckpointError(
-                f"{path}: is exported, and {next(iter(options))} is fixed; export it anew to change it"
-            )
-        session, description = open_exported(path, runtime, execution)
-        checkpoint = replace(description.checkpoint, input=description.input)
-        return Model(checkpoint, session.framework, execution, session), description
-    if runtime is not None:
-        raise CheckpointError(f"{path}: no exported model; choose a framework instead of runtime {runtime}")
+def _load_exported(path: Path, runtime: str | None, execution: Execution | None, options: Mapping[str, Any]) -> Model:
+    if options:
+        raise CheckpointError(f"{path}: is exported, and {next(iter(options))} is fixed; export it anew to change it")
+    session, description = open_exported(path, runtime, execution)
+    return Model(replace(description.checkpoint, input=description.input), session, description)
+
+
+def _load_weights(path: Path, framework: str, execution: Execution | None, options: Mapping[str, Any]) -> Model:
     check_framework(framework)
     checkpoint, report = import_weights(path, **options)
-    return Model(checkpoint, framework, execution), report
+    spec, _ = _require_model(checkpoint)
+    session = open_session(framework, spec, execution)
+    session.load_tensors(checkpoint.tensors)
+    return Model(checkpoint, session, report)
+
+
+def _require_model(checkpoint: Checkpoint) -> tuple[ModelSpec, InputSpec]:
+    """The network of a checkpoint and the pixels it expects.
+
+    Raises:
+        CheckpointError: there is no head.
+    """
+    if checkpoint.spec is None or checkpoint.input is None or not checkpoint.spec.num_classes:
+        raise CheckpointError("the weights have no head and do not make a model; train one with train.initial_weights")
+    return checkpoint.spec, checkpoint.input

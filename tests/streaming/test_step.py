@@ -12,9 +12,7 @@ from testing import originals
 from tests.support import isolated
 from tests.support.streaming_experiment import CASES, lively_session
 
-from trishift.api import Model
 from trishift.backends import FRAMEWORKS, MODULES
-from trishift.checkpoints import Checkpoint
 from trishift.errors import DataError, RecipeError
 from trishift.model.online import check_streamable, state_shapes
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
@@ -131,8 +129,7 @@ def test_models_that_look_ahead_are_refused(spec: ModelSpec, message: str) -> No
 
 def test_pictures_of_any_size_are_preprocessed_like_clips() -> None:
     session = lively_session("pytorch", SPEC)
-    model = Model(Checkpoint(session.dump_tensors(), SPEC, INPUT), "pytorch")
-    stream = model.stream()
+    stream = Stream(session, INPUT)
     logits = [stream.step_image(np.full(size, 90, np.uint8)) for size in ((40, 60, 3), (90, 50, 3))]
     plain = (90 / 255 - np.array(INPUT.mean)) / np.array(INPUT.std)
     frame = np.broadcast_to(plain[None, :, None, None], (1, 3, 32, 32)).astype(np.float32)

@@ -42,20 +42,20 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.api import open_model
+    from trishift.api import load
     from trishift.data.dataset import open_evaluation_set
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import evaluate
     from trishift.recipe import load_recipe, recipe_from_dict
 
-    model, report = open_model(
+    model = load(
         options.checkpoint,
         options.framework,
         execution=execution_of(options),
         runtime=options.runtime,
         **import_options(options),
     )
-    print(report)
+    print(model.report)
     if options.config:
         recipe = load_recipe(options.config, options.overrides)
     elif model.meta.get("recipe"):

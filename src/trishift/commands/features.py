@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.api import open_model
+    from trishift.api import load
     from trishift.checkpoints.files import sha256
     from trishift.data.protocol import Protocol, named_protocol
     from trishift.evaluation.bold_moments import split_videos
@@ -74,10 +74,8 @@ def main(arguments: list[str]) -> None:
         split_videos(videos)  # finds mistakes before the work
     shard = Shard.parse(options.shard)
     protocol = named_protocol(options.protocol) if options.protocol else Protocol()
-    model, report = open_model(
-        options.checkpoint, options.framework, execution=execution_of(options), **import_options(options)
-    )
-    print(report.summary())
+    model = load(options.checkpoint, options.framework, execution=execution_of(options), **import_options(options))
+    print(model.report.summary())
     weights = sha256(options.checkpoint) if options.checkpoint.is_file() else options.checkpoint.name
     settings = _settings(options, protocol, weights)
     outputs = output_paths(videos, options.output)

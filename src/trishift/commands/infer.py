@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.api import open_model
+    from trishift.api import load
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.prediction import write_predictions
 
@@ -58,14 +58,14 @@ def main(arguments: list[str]) -> None:
         paths += listed(options.filelist, options.root)
     if not paths:
         raise DataError("infer: give at least one VIDEO or a --filelist")
-    model, report = open_model(
+    model = load(
         options.checkpoint,
         options.framework,
         execution=execution_of(options),
         runtime=options.runtime,
         **import_options(options),
     )
-    print(report.summary())
+    print(model.report.summary())
     if options.thresholds is not None:
         model.set_thresholds(options.thresholds)
     protocol = named_protocol(options.protocol) if options.protocol else None

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_intermixed_args(arguments)
     _check(options)
 
-    from trishift.api import open_model
+    from trishift.api import load
     from trishift.reporting.overlay import Window, WindowClosedError
     from trishift.streaming.reader import NewestFrames
     from trishift.streaming.smoothing import Smoother
@@ -49,14 +49,14 @@ def main(arguments: list[str]) -> None:
 
     source = open_source(options.source, options.timeout)
     smoothing = _smoothing(options)
-    model, report = open_model(
+    model = load(
         options.checkpoint,
         options.framework,
         execution=execution_of(options),
         runtime=options.runtime,
         **import_options(options),
     )
-    _say(report.summary())
+    _say(model.report.summary())
     smoothing.check_classes(model.spec.num_classes)
     stream = model.stream()
     window = Window() if options.show else None
