@@ -7,6 +7,8 @@ import pytest
 from hypothesis import settings
 from tests.support.paths import SHARED
 
+from trishift.data.gestures import make_gestures
+
 # The same examples in every run; `--hypothesis-profile default` draws others.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -36,4 +38,20 @@ def clips_dir() -> Path:
     folder = Path(os.environ.get("TRISHIFT_CLIPS", SHARED / "clips"))
     if not folder.is_dir():
         pytest.skip(f"no real clips in {folder}; set TRISHIFT_CLIPS")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small gesture clips with one label each; shared, so copy what you change."""
+    folder = tmp_path_factory.mktemp("gestures")
+    make_gestures(folder, train=36, val=18, size=32, workers=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small gesture clips with one or two labels each; shared, so copy what you change."""
+    folder = tmp_path_factory.mktemp("two-hands")
+    make_gestures(folder, train=72, val=72, size=32, hands=2, workers=2)
     return folder

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.support.command_line import command
+from tests.support.tiny import write_recipe
 
 import trishift
-from trishift.data.gestures import make_gestures
-
-RECIPE = """\
-name: tiny
-model: {{backbone: resnet10, width: 8, num_segments: 4, shift: {{div: 4}}}}
-input: {{resize: 32, crop: 32}}
-data: {{root: {root}, train_list: train.txt, val_list: val.txt, labels: labels.txt}}
-train: {{epochs: 1, batch_size: 12, lr: 0.01}}
-"""
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(gestures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("commands")
-    make_gestures(folder / "data", train=36, val=18, size=32, workers=2)
-    (folder / "tiny.yaml").write_text(RECIPE.format(root=folder / "data"))
+    shutil.copytree(gestures, folder / "data")
+    write_recipe(folder / "tiny.yaml", folder / "data")
     assert command("train", "--config", folder / "tiny.yaml", "--output", folder / "run") == 0
     return folder
 

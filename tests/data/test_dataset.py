@@ -19,7 +19,7 @@ from trishift.data.dataset import (
     open_evaluation_set,
     unlabeled_set,
 )
-from trishift.data.gestures import CLASSES, make_gestures
+from trishift.data.gestures import CLASSES
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.protocol import PROTOCOLS, Protocol, named_protocol
 from trishift.data.sampling import SamplingSpec, uniform_eval
@@ -33,15 +33,8 @@ NO_FLIP = transforms.AugmentationSpec(flip="none")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gestures")
-    make_gestures(folder, train=18, val=18, size=32)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def records(folder: Path) -> list[VideoRecord]:
-    return read_list(folder / "train.txt")
+def records(gestures: Path) -> list[VideoRecord]:
+    return read_list(gestures / "train.txt")
 
 
 def dataset(
@@ -179,25 +172,25 @@ def test_evaluation_never_replaces_a_clip(records: list[VideoRecord], tmp_path: 
     assert name == str(tmp_path / "broken.mp4") and name in reason
 
 
-def test_paths_of_a_recipe_start_at_its_root(folder: Path, tmp_path: Path) -> None:
-    spec = DataSpec(root=str(folder), train_list="train.txt", val_list="val.txt", labels="labels.txt")
+def test_paths_of_a_recipe_start_at_its_root(gestures: Path, tmp_path: Path) -> None:
+    spec = DataSpec(root=str(gestures), train_list="train.txt", val_list="val.txt", labels="labels.txt")
     train, val = open_datasets(spec, INPUT, MODEL, Protocol())
-    assert (len(train), len(val), train.labels) == (18, 18, CLASSES)
+    assert (len(train), len(val), train.labels) == (36, 18, CLASSES)
     assert val.protocol == Protocol()
     (tmp_path / "lists").mkdir()
     for name in ("train.txt", "val.txt"):
-        (tmp_path / "lists" / name).write_text((folder / name).read_text())
-    elsewhere = DataSpec(str(tmp_path / "lists"), str(folder), "train.txt", "val.txt")
+        (tmp_path / "lists" / name).write_text((gestures / name).read_text())
+    elsewhere = DataSpec(str(tmp_path / "lists"), str(gestures), "train.txt", "val.txt")
     test = open_evaluation_set(elsewhere, INPUT, MODEL, Protocol())
     assert test.labels == tuple("012345678")
     np.testing.assert_array_equal(test.load(0).clips, val.load(0).clips)
 
 
-def test_recipes_without_lists_are_explained(folder: Path) -> None:
+def test_recipes_without_lists_are_explained(gestures: Path) -> None:
     with pytest.raises(RecipeError, match=r"data\.train_list"):
         open_datasets(DataSpec(), INPUT, MODEL, Protocol())
     with pytest.raises(DataError, match=r"nowhere\.txt"):
-        open_evaluation_set(DataSpec(root=str(folder), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
+        open_evaluation_set(DataSpec(root=str(gestures), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
 
 
 def test_clips_about_which_nothing_is_known_have_neither_labels_nor_targets(records: list[VideoRecord]) -> None:

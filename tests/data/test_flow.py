@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from testing.encoded_clips import encode
+from tests.support.tiny import write_recipe
 
 import trishift
 from trishift.backends import open_session
@@ -238,32 +239,25 @@ def test_new_stems_are_the_mean_over_the_colors() -> None:
     assert tensors["backbone.conv1.weight"] is adapted
 
 
-RECIPE = """\
-name: motion
-model: {{backbone: resnet10, width: 8, num_segments: 4, in_channels: {channels}}}
-input: {{modality: {modality}, resize: 32, crop: 32}}
-data: {{root: {root}, clips: {clips}, train_list: {clips}/train.txt, val_list: val.txt, labels: labels.txt}}
-train: {{epochs: 1, batch_size: 9, lr: 0.01}}
-"""
-
-
 @pytest.mark.parametrize(
     ("modality", "channels", "clips"), [("flow", 10, "flow"), ("flow", 10, "."), ("rgbdiff", 15, ".")]
 )
 def test_models_of_motion_train_evaluate_and_predict(
     gestures: Path, extracted: Path, tmp_path: Path, modality: str, channels: int, clips: str
 ) -> None:
+    model = {"shift": None, "in_channels": channels}
+    data = {"clips": clips, "train_list": f"{clips}/train.txt"}
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(modality=modality, channels=channels, clips=clips, root=gestures))
+    write_recipe(recipe, gestures, model=model, input={"modality": modality}, data=data, train={"batch_size": 9})
     val = f"data.val_list={extracted / 'val_and_broken.txt' if clips == 'flow' else gestures / 'val.txt'}"
     options = ["--config", str(recipe), "--output", str(tmp_path / "run"), val]
     with pytest.raises(SystemExit) as stop:
         main(["train", *options])
     assert not stop.value.code
-    model = trishift.load(tmp_path / "run/best.safetensors")
-    assert (model.input.modality, model.spec.in_channels) == (modality, channels)
+    trained = trishift.load(tmp_path / "run/best.safetensors")
+    assert (trained.input.modality, trained.spec.in_channels) == (modality, channels)
     video = next((gestures / "val").glob("swiping*.mp4"))
-    assert sum(p for _, p in model.predict(video, top_k=9, protocol=PROTOCOLS["ten"])) == pytest.approx(1)
+    assert sum(p for _, p in trained.predict(video, top_k=9, protocol=PROTOCOLS["ten"])) == pytest.approx(1)
 
 
 def test_a_recipe_whose_channels_are_not_its_modalitys_is_refused(tmp_path: Path) -> None:

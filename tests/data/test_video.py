@@ -46,38 +46,6 @@ def test_random_access_equals_decoding_everything(name: str, tmp_path: Path, rng
     assert compare(path, rng) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "seeks"),
-    [
-        ("h264.mp4", True),
-        ("h264.ts", True),
-        ("hevc.mp4", True),
-        ("vp9.webm", True),
-        ("h264_open_gop.mkv", False),  # only the first key frame is independent of what comes before
-        ("h264_refresh.mp4", False),
-        ("h264.avi", False),  # no presentation times
-        ("h264_raw.264", False),
-        ("pictures.gif", False),
-    ],
-)
-def test_seeks_exactly_where_it_is_safe(
-    name: str, seeks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = VIDEOS[name](tmp_path / name)
-    decoded: list[int | None] = []
-    with VideoFile(path) as clip:
-        packets_from = clip._packets_from
-
-        def spy(pts: int):  # type: ignore[no-untyped-def]
-            for packet in packets_from(pts):
-                decoded.append(packet.pts)
-                yield packet
-
-        monkeypatch.setattr(clip, "_packets_from", spy)
-        assert shown_number(clip.read([NUM_FRAMES - 1])[0]) == NUM_FRAMES - 1
-    assert (0 < len(decoded) <= 15) == seeks
-
-
 def test_frames_come_in_the_asked_order_with_repeats(h264: Path) -> None:
     with open_clip(h264) as clip:
         frames = clip.read([31, 2, 2, 17, 31])

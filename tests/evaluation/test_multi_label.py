@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.support.command_line import command
+from tests.support.tiny import write_recipe
 
 import trishift
 from trishift.checkpoints.canonical import load
-from trishift.data.gestures import make_gestures
 from trishift.data.lists import read_labels
 
-RECIPE = """\
-name: tiny
-model: {{backbone: resnet10, width: 8, num_segments: 4, shift: {{div: 4, direction: unidirectional}}}}
-input: {{resize: 32, crop: 32}}
-data: {{root: {root}, train_list: train.csv, val_list: val.csv, labels: labels.txt}}
-train:
-  {{epochs: 2, batch_size: 24, accumulate: 2, lr: 0.02, loss: {{name: wlsep, class_weights: inverse_frequency}}}}
-"""
+ONLINE = {"shift": {"div": 4, "direction": "unidirectional"}}
+LOSS = {"name": "wlsep", "class_weights": "inverse_frequency"}
+TRAIN = {"epochs": 2, "batch_size": 24, "accumulate": 2, "lr": 0.02, "loss": LOSS}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(gestures: Path, two_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labels")
-    make_gestures(folder / "data", train=72, val=72, size=32, hands=2, workers=2)
-    make_gestures(folder / "one-hand", train=18, val=18, size=32, workers=2)
-    (folder / "tiny.yaml").write_text(RECIPE.format(root=folder / "data"))
+    shutil.copytree(two_hands, folder / "data")
+    (folder / "one-hand").symlink_to(gestures)
+    write_recipe(folder / "tiny.yaml", folder / "data", model=ONLINE, train=TRAIN)
     remove_labels(folder / "data" / "train.csv", 5)
     assert command("train", "--config", folder / "tiny.yaml", "--output", folder / "run") == 0
     return folder

@@ -17,7 +17,6 @@ from tests.support.recipe_steps import Steps, two_steps
 
 from trishift.backends.pytorch import tensors
 from trishift.backends.pytorch.recognizer import Recognizer
-from trishift.data.gestures import make_gestures
 from trishift.data.protocol import PROTOCOLS
 from trishift.data.transforms import mirrored_labels
 from trishift.model.tensors import layout
@@ -48,10 +47,10 @@ def value_after(flag: str, arguments: list[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gestures")
-    make_gestures(folder / "one-hand", train=18, val=18, size=32, workers=2)
-    make_gestures(folder / "two-hands", train=72, val=72, size=32, hands=2, workers=2)
+def both_hands(gestures: Path, two_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "one-hand").symlink_to(gestures)
+    (folder / "two-hands").symlink_to(two_hands)
     return folder
 
 
@@ -138,14 +137,14 @@ def check(steps: Steps, path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
-def test_two_steps_train_what_the_recipe_says(path: Path, gestures: Path) -> None:
-    check(two_steps(path, gestures, "pytorch"), path)
+def test_two_steps_train_what_the_recipe_says(path: Path, both_hands: Path) -> None:
+    check(two_steps(path, both_hands, "pytorch"), path)
 
 
 @pytest.mark.parametrize("framework", ELSEWHERE)
-def test_two_steps_in_the_other_frameworks(framework: str, gestures: Path) -> None:
+def test_two_steps_in_the_other_frameworks(framework: str, both_hands: Path) -> None:
     configs = [str(CONFIGS / name) for name in ELSEWHERE[framework]]
-    printed = isolated.python("-m", "tests.support.recipe_steps", framework, gestures, *configs)
+    printed = isolated.python("-m", "tests.support.recipe_steps", framework, both_hands, *configs)
     found = json.loads(printed.splitlines()[-1])
     for config in configs:
         check(Steps(**found[config]), Path(config))

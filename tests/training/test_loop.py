@@ -11,38 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.tiny import write_recipe
 
 from trishift.checkpoints.training_state import load_state
-from trishift.data.gestures import make_gestures
 from trishift.errors import CheckpointError, DataError, RecipeError, TrainingError, TrishiftError
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.run import train
 
-RECIPE = """\
-name: tiny
-model: {{backbone: resnet10, width: 8, num_segments: 4, shift: {{div: 4}}, dropout: 0.3}}
-input: {{resize: 32, crop: 32}}
-data:
-{lists}  augmentation: {{scales: [1.0, 0.75], flip: swap_labels}}
-train: {{epochs: 2, batch_size: 8, lr: 0.02, schedule: cosine, accumulate: 2, partial_bn: true, clip_norm: 5}}
-"""
 LONG = ["train.epochs=8"]
-DATA_FILES = {"train_list": "train.txt", "val_list": "val.txt", "labels": "labels.txt"}
+MODEL = {"dropout": 0.3}
+DATA = {"augmentation": {"scales": [1.0, 0.75], "flip": "swap_labels"}}
+TRAIN = {
+    **{"epochs": 2, "batch_size": 8, "lr": 0.02, "schedule": "cosine", "accumulate": 2},
+    **{"partial_bn": True, "clip_norm": 5},
+}
 
 
 @pytest.fixture(scope="module")
-def gestures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gestures")
-    make_gestures(folder, train=36, val=18, size=32, workers=2)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def config(gestures: Path) -> Path:
-    path = gestures / "tiny.yaml"
-    lists = "".join(f"  {key}: {gestures / name}\n" for key, name in DATA_FILES.items())
-    path.write_text(RECIPE.format(lists=lists))
-    return path
+def config(gestures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    return write_recipe(path, gestures, model=MODEL, data=DATA, train=TRAIN)
 
 
 def recipe(config: Path, *overrides: str) -> Recipe:
@@ -145,10 +133,12 @@ def test_accumulation_equals_the_whole_batch_without_batch_statistics(config: Pa
     assert one["loss"] == pytest.approx(four["loss"], rel=0.2)  # only the first batch norm sees other statistics
 
 
-def test_fine_tuning_keeps_the_backbone_and_makes_a_new_head(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+def test_fine_tuning_keeps_the_backbone_and_makes_a_new_head(
+    config: Path, gestures: Path, tmp_path: Path, uninterrupted: Path
+) -> None:
     start = uninterrupted / "best.safetensors"
     labels = tmp_path / "eleven.txt"
-    labels.write_text(Path(recipe(config).data.labels or "").read_text() + "Ten\nEleven\n")
+    labels.write_text((gestures / "labels.txt").read_text() + "Ten\nEleven\n")
     options = ["train.epochs=1", f"train.initial_weights={start}", f"data.labels={labels}"]
     with pytest.raises(CheckpointError, match=r"head\.fc\.weight.*train\.new_head=true"):
         train(recipe(config, *options), "pytorch", tmp_path / "tuned")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,28 +16,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.paths import ROOT
+from tests.support.tiny import write_recipe
 
 from trishift.backends import FRAMEWORKS, MODULES
 from trishift.checkpoints.training_state import load_state
-from trishift.data.gestures import make_gestures
 
-RECIPE = """\
-name: tiny
-model: {backbone: resnet10, width: 8, num_segments: 4, shift: {div: 4}, dropout: 0.3}
-input: {resize: 32, crop: 32}
-data: {train_list: train.csv, val_list: val.csv, labels: labels.txt, augmentation: {flip: none}}
-train: {epochs: 1, batch_size: 8, lr: 0.02, frozen_bn: true, clip_norm: 5, loss: wlsep}
-"""
+DATA = {"augmentation": {"flip": "none"}}
+TRAIN = {"batch_size": 8, "lr": 0.02, "frozen_bn": True, "clip_norm": 5, "loss": "wlsep"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(two_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("distributed")
-    make_gestures(path / "data", train=72, val=72, size=32, hands=2, workers=2)
+    shutil.copytree(two_hands, path / "data")
     for name, clips in (("train", 40), ("val", 17)):  # five steps of eight clips
         header, *records = (path / f"data/{name}.csv").read_text().splitlines(keepends=True)
         (path / f"data/{name}.csv").write_text("".join([header, *records[:: len(records) // clips][:clips]]))
-    (path / "tiny.yaml").write_text(RECIPE)
+    write_recipe(path / "tiny.yaml", path / "data", model={"dropout": 0.3}, data=DATA, train=TRAIN)
     return path
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from trishift.data.gestures import CLASSES, GestureSet, make_gestures, write_preview
-from trishift.data.gestures.drawing import _place, draw_hand
+from trishift.data.gestures.drawing import render
 from trishift.data.gestures.motion import ANGLE, HEIGHT, PAIRS, STILL, X, Y, stillness, trajectory
 from trishift.data.gestures.scenes import Hand, draw_motion
 from trishift.data.lists import read_labels, read_list
@@ -150,10 +150,15 @@ def test_motions_go_where_their_names_say(pair: str, column: int, direction: int
 
 
 def test_positive_angles_turn_clockwise() -> None:
-    hand = draw_hand(np.random.default_rng(0))
-    turned = _place([hand], np.array([0.0, 0.0, 1.0, np.pi / 2]), hand.height)
-    expected = np.asarray(hand.transpose(Image.Transpose.ROTATE_270), np.int16)  # 270 counter-clockwise
-    assert np.abs(np.asarray(turned, np.int16) - expected).mean() < 1
+    upright, turned, elsewhere = np.zeros((3, 4))
+    upright[HEIGHT] = turned[HEIGHT] = 0.8
+    turned[ANGLE] = np.pi / 2
+    elsewhere[X] = 10  # the background alone
+    *frames, background = render([np.stack([upright, turned, elsewhere])], 128, np.random.default_rng(0))
+    before, after = ((frame != background).any(-1) for frame in frames)
+    clockwise, counterclockwise = ((after != np.rot90(before, turns)).mean() for turns in (-1, 1))
+    assert 0.1 < before.mean() < 0.7
+    assert clockwise < 0.02 < 0.05 < counterclockwise
 
 
 def test_preview_shows_every_class(gestures: GestureSet, tmp_path: Path) -> None:
