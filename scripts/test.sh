@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
-# Checks and tests, on a machine where nothing is installed: makes .venv itself.
+# Checks and tests, on a machine where nothing is installed: makes .venv itself (see scripts/environment.sh).
 #
 #   bash scripts/test.sh [pytest arguments]
+#
+#   ONLY    checks (style, spelling, types) or tests      (default: both)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh" requirements.txt requirements-dev.txt
 
-ruff check .
-ruff format --check .
-mypy
+case "${ONLY:=both}" in both|checks|tests) ;; *) echo "error: ONLY=$ONLY is unknown; use checks or tests" >&2; exit 2 ;; esac
+if [ "$ONLY" != tests ]; then
+    ruff check .
+    ruff format --check .
+    codespell
+    mypy
+fi
+[ "$ONLY" = checks ] && exit
 # Two processes of one thread each use two cores better than one process of two threads.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 exec python -m pytest -n "${TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import settings
 from tests.support.paths import SHARED
 
+from trishift.backends import MODULES
 from trishift.data.gestures import make_gestures
 
 # The same examples in every run; `--hypothesis-profile default` draws others.
@@ -25,10 +27,24 @@ LONGEST = (  # files that take minutes begin first, so that parallel processes e
     "backends/mindspore/test_distributed.py",
 )
 TESTS = Path(__file__).parent
+MISSING = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
+
+
+def pytest_report_header() -> list[str]:
+    return [f"{name} is not installed: its tests are left out" for name in MISSING]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """The folder of a framework that is not installed; None leaves the decision to pytest."""
+    return True if collection_path in [TESTS / "backends" / name for name in MISSING] else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec and (framework := callspec.params.get("framework")) in MISSING:
+            item.add_marker(pytest.mark.skip(reason=f"{framework} is not installed"))
     items.sort(key=lambda item: places.get(item.path.relative_to(TESTS).as_posix(), len(LONGEST)))
 
 

@@ -54,6 +54,7 @@ def topk_accuracy(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
     Args:
         scores: (V, K).
         targets: (V,) class indices.
+        k: 1 or more.
     """
     own = scores[np.arange(len(targets)), targets][:, None]
     not_lower = (scores >= own).sum(axis=1)  # counts the target itself
@@ -94,6 +95,7 @@ def hit_rate(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
     Args:
         scores: (V, K).
         targets: (V, K) bool.
+        k: 1 or more.
     """
     best = np.where(targets, scores, -np.inf).max(axis=1, keepdims=True)
     not_lower = (~targets & (scores >= best)).sum(axis=1)

@@ -97,8 +97,9 @@ def make_gestures(
     Args:
         directory: where to; made if missing. It must be empty or hold a gesture set, which is replaced if it
             was made with other settings or left unfinished.
-        train, val: clips, multiples of 18 (9 classes, twins), of two hands 72 (36 pairs of gestures, twins); None for
-            1,800 and 450, of two hands 432.
+        train: training clips, a multiple of 18 (9 classes, twins), or with two hands of 72 (36 pairs of gestures,
+            twins); default: 1,800.
+        val: validation clips, a multiple of the same; default: 450, or 432 with two hands.
         size: side of the square pictures in pixels, even.
         seed: of everything random.
         hands: 1, or 2 for several labels a clip.

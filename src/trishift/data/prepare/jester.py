@@ -28,7 +28,9 @@ def prepare_jester(
     """Prepare Jester; see `pipeline.prepare`.
 
     Args:
-        root, output, options: see there.
+        root: folder of the downloads.
+        output: folder for everything that is made.
+        options: see `Options`.
         original_names: write categories.txt, train_videofolder.txt and val_videofolder.txt, with paths relative to
             the folder 20bn-jester-v1, as MindSpore's TRN does.
     """
