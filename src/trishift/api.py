@@ -65,6 +65,13 @@ class Model:
 
     Raises:
         CheckpointError: the checkpoint has no head.
+
+    Example:
+        >>> model = trishift.load("model.safetensors")
+        >>> model.spec.num_segments, model.input.crop
+        (4, 32)
+        >>> model.labels[:2]
+        ('No gesture', 'Swiping Down')
     """
 
     def __init__(self, checkpoint: Checkpoint, session: Predictor, report: LoadReport) -> None:
@@ -86,7 +93,14 @@ class Model:
         self.thresholds = read_thresholds(text, self.spec.num_classes)
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
-        """Logits (N, K) of clips (N, T, C, H, W), normalized float32 (see `input`)."""
+        """Logits (N, K) of clips (N, T, C, H, W), normalized float32 (see `input`).
+
+        Example:
+            >>> model = trishift.load("model.safetensors")
+            >>> clips = np.zeros((2, 4, 3, 32, 32), np.float32)  # two clips of four RGB frames
+            >>> model(clips).shape
+            (2, 9)
+        """
         return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
     def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> list[tuple[str, float]]:
@@ -96,6 +110,13 @@ class Model:
 
         Raises:
             DataError: the video cannot be read.
+
+        Example:
+            >>> model = trishift.load("model.safetensors")
+            >>> for label, probability in model.predict("clip.mp4", top_k=2):
+            ...     print(f"{label}: {probability:.0%}")
+            Swiping Left: 80%
+            Swiping Right: 10%
         """
         predictions, misses = self.predict_many([Path(path)], top_k, protocol)
         if misses:
@@ -112,7 +133,14 @@ class Model:
         return top_predictions(names, scores[scored], self.labels, top_k, self.thresholds), dataset.misses()
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
-        """Activations of named layers (`layer1`, ..., `pooled`, `logits`), frames explicit: (N, T, ...)."""
+        """Activations of named layers (`layer1`, ..., `pooled`, `logits`), frames explicit: (N, T, ...).
+
+        Example:
+            >>> model = trishift.load("model.safetensors")
+            >>> clips = np.zeros((2, 4, 3, 32, 32), np.float32)
+            >>> model.features(clips, ["pooled"])["pooled"].shape  # a vector per frame
+            (2, 4, 64)
+        """
         return self.session.features(np.asarray(clips, np.float32), layers)
 
     def stream(self) -> Stream:
@@ -120,6 +148,14 @@ class Model:
 
         Raises:
             RecipeError: the model is not unidirectional, or has non-local blocks, temporal pooling or relations.
+
+        Example:
+            >>> from trishift.data.sources import open_clip
+            >>> stream = trishift.load("model.safetensors").stream()
+            >>> for image in open_clip("clip.mp4").read(range(3)):
+            ...     logits = stream.step_image(image)
+            >>> logits.shape
+            (9,)
         """
         return Stream(self.session, self.input)
 
@@ -145,6 +181,15 @@ def load(
     Raises:
         CheckpointError: the file is not readable, not recognized, or leaves a question open (it says which option).
         FrameworkError: the framework or the device is missing.
+
+    Example:
+        >>> import trishift
+        >>> model = trishift.load("model.safetensors", framework="pytorch")
+        >>> model.spec.backbone
+        'resnet10'
+        >>> [(label, probability)] = model.predict("clip.mp4", top_k=1)
+        >>> label
+        'Swiping Left'
     """
     path = Path(path)
     if is_exported(path):

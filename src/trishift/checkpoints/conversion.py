@@ -68,6 +68,14 @@ def convert(
     Raises:
         CheckpointError: see `import_weights`; the destination exists, or the results differ.
         FrameworkError: a framework needed to verify is missing.
+
+    Example:
+        >>> import trishift
+        >>> conversion = trishift.convert("model.safetensors", "model.pth", framework="pytorch")
+        >>> conversion.checkpoint.spec.num_classes
+        9
+        >>> trishift.load("model.pth").labels[0]
+        'No gesture'
     """
     source, destination = Path(source), Path(destination)
     _check_destination(source, destination, framework, force)

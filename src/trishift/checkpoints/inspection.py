@@ -64,6 +64,14 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
 
     Raises:
         CheckpointError: the file is not readable at all. One that is merely not recognized is described.
+
+    Example:
+        >>> from trishift.checkpoints.inspection import inspect_weights
+        >>> inspection = inspect_weights("model.safetensors")
+        >>> inspection.problem is None
+        True
+        >>> inspection.dtypes
+        {'float32': 62}
     """
     file = open_weights(path)
     tensors = {name: tensor for name, tensor in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}

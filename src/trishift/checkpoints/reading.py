@@ -59,6 +59,14 @@ def import_weights(
 
     Raises:
         CheckpointError: unreadable, not recognized, a question is open, or tensors do not fit.
+
+    Example:
+        >>> from trishift.checkpoints import import_weights
+        >>> checkpoint, report = import_weights("model.safetensors")
+        >>> report.complete
+        True
+        >>> checkpoint.tensors["head.fc.weight"].shape
+        (9, 64)
     """
     return import_file(open_weights(path), dialect, allow_partial, fallback, **options)
 

@@ -264,6 +264,11 @@ def training_clip(
 
     Raises:
         RecipeError: the mode takes single frames, and `length` is more than 1.
+
+    Example:
+        >>> from trishift.data.sampling import SamplingSpec, training_clip
+        >>> training_clip(SamplingSpec("uniform"), 40, 8, rng=np.random.default_rng(0)).shape
+        (1, 8)
     """
     check_length(spec, length)
     return _TRAINING[spec.mode](spec, _Clip(num_frames, num_segments, length, fps), rng)
@@ -281,6 +286,11 @@ def evaluation_clips(
     """The clips of a video that are scored: (`spec.num_clips`, T * length) int64 frame numbers.
 
     Arguments and errors are those of `training_clip`, but only `legacy_random_evaluation` needs `rng`.
+
+    Example:
+        >>> from trishift.data.sampling import SamplingSpec, evaluation_clips
+        >>> evaluation_clips(SamplingSpec("uniform"), 40, 8)
+        array([[ 2,  7, 12, 17, 22, 27, 32, 37]])
     """
     check_length(spec, length)
     if not spec.legacy_random_evaluation:

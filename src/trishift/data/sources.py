@@ -69,6 +69,13 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
 
     Raises:
         DataError: the path is missing, empty, has no video stream, or nothing in it can be decoded.
+
+    Example:
+        >>> from trishift.data.sources import open_clip
+        >>> with open_clip("clip.mp4") as clip:
+        ...     frames = clip.read([0, clip.num_frames - 1])  # the first and the last
+        >>> frames.shape, frames.dtype
+        ((2, 32, 32, 3), dtype('uint8'))
     """
     from trishift.data.frames import FrameFolder  # late: the readers implement the interface above
     from trishift.data.video import VideoFile
@@ -87,6 +94,12 @@ def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
     Raises:
         DataError: there is no such clip, pictures of a direction or in between are missing, or nothing can be decoded.
         FrameworkError: a video's flow needs OpenCV.
+
+    Example:
+        >>> from trishift.data.sources import open_flow
+        >>> with open_flow("clip.mp4") as flow:
+        ...     flow.read([0, 1]).shape  # x and y of two steps
+        (2, 32, 32, 2)
     """
     from trishift.data.flow import FlowFolder, VideoFlow  # late, as in `open_clip`
 

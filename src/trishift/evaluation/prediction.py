@@ -50,6 +50,13 @@ def top_predictions(
     """The k most likely classes of (V, K) logits; k is cut to K.
 
     With thresholds (K,), classes are independent: all those above their thresholds are listed, even if more than k.
+
+    Example:
+        >>> from trishift.evaluation.prediction import top_predictions
+        >>> logits = np.log([[0.7, 0.2, 0.1]])
+        >>> [prediction] = top_predictions(["clip.mp4"], logits, ("wave", "clap", "nod"), k=2)
+        >>> print(prediction)
+        clip.mp4: wave 70.0%, clap 20.0%
     """
     scores = to_probabilities(logits.astype(np.float64), multi_label=thresholds is not None)
     return [_prediction(name, row, labels, k, thresholds) for name, row in zip(names, scores, strict=True)]

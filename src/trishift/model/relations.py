@@ -42,6 +42,15 @@ def evaluation_relations(head: HeadSpec, num_segments: int, mode: RelationMode |
 
     `expected` weights all R relations by min(n, R) / R, n = `relations_per_scale`: the expectation of the
     published random head. `sampled` has no deterministic table; use `draw_relations`.
+
+    Example:
+        >>> from trishift.model.relations import evaluation_relations
+        >>> from trishift.model.spec import HeadSpec
+        >>> for scale in evaluation_relations(HeadSpec("multiscale_relation"), 4):
+        ...     print(scale.frames.shape, scale.weight)
+        (1, 4) 1.0
+        (4, 3) 0.75
+        (6, 2) 0.5
     """
     mode = mode or head.relations
     result = []
@@ -56,7 +65,15 @@ def evaluation_relations(head: HeadSpec, num_segments: int, mode: RelationMode |
 
 
 def draw_relations(head: HeadSpec, num_segments: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """A random draw without replacement for every scale: arrays of (min(n, R), k) int32, all of weight 1."""
+    """A random draw without replacement for every scale: arrays of (min(n, R), k) int32, all of weight 1.
+
+    Example:
+        >>> from trishift.model.relations import draw_relations
+        >>> from trishift.model.spec import HeadSpec
+        >>> draws = draw_relations(HeadSpec("multiscale_relation"), 4, np.random.default_rng(0))
+        >>> [draw.shape for draw in draws]  # the relations of 4, 3 and 2 frames
+        [(1, 4), (3, 3), (3, 2)]
+    """
     draws = []
     for scale in head.scales(num_segments):
         table = all_relations(num_segments, scale)

@@ -48,6 +48,12 @@ class ShiftSpec:
         placement: `blockres` shifts the input of the residual branch (published rule of blocks), `block` the
             whole block including its identity path, and a tuple of block names the branch input of just these
             (for BNInception, which has no branches: the block input).
+
+    Example:
+        >>> from trishift.model.spec import ShiftSpec
+        >>> online = ShiftSpec(div=8, direction="unidirectional")
+        >>> online.placement
+        'blockres'
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -143,6 +149,13 @@ class ModelSpec:
         dropout: probability of dropping a pooled feature in training.
         multi_label: a clip can have several labels: logits are those of independent classes (sigmoid), and not of
             alternatives (softmax). Recipes leave it out: the training loss decides.
+
+    Example:
+        >>> from trishift.model.spec import ModelSpec, ShiftSpec
+        >>> tsn = ModelSpec("resnet50", num_classes=400)
+        >>> tsm = ModelSpec("resnet50", num_classes=400, num_segments=16, shift=ShiftSpec())
+        >>> tsn.shift is None, tsm.shift.direction
+        (True, 'bidirectional')
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS

@@ -36,6 +36,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: anything wrong, in one line with file, line and nearest valid key.
+
+    Example:
+        >>> from trishift.recipe import load_recipe
+        >>> recipe = load_recipe("recipe.yaml", ["train.lr=0.02"])
+        >>> recipe.model.backbone, recipe.train.lr
+        ('resnet10', 0.02)
     """
     layers = read_layers(Path(path), ())
     data: dict[str, Any] = {}

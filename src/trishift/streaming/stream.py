@@ -45,6 +45,13 @@ class Stream:
 
         Raises:
             DataError: the channels are not the model's, or N, H or W changed since the frame before.
+
+        Example:
+            >>> stream = trishift.load("model.safetensors").stream()
+            >>> for frame in np.zeros((3, 1, 3, 32, 32), np.float32):  # three frames of one video
+            ...     logits = stream.step(frame)
+            >>> logits.shape, stream.num_frames
+            ((1, 9), 3)
         """
         frames = np.asarray(frames, np.float32)
         self._check(frames.shape)

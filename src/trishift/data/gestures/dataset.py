@@ -107,6 +107,13 @@ def make_gestures(
 
     Raises:
         DataError: wrong numbers, a folder of something else, or a disk that cannot be written.
+
+    Example:
+        >>> from trishift.data.gestures import make_gestures
+        >>> from trishift.data.lists import read_list
+        >>> gestures = make_gestures("gestures", train=18, val=18, size=32)
+        >>> len(read_list(gestures.train_list))
+        18
     """
     step = 2 * num_kinds(hands)
     train, val = train or 1800 // step * step, val or 450 // step * step

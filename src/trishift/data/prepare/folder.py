@@ -95,6 +95,12 @@ def prepare_folder(
     Raises:
         DataError: fewer than two classes or nothing readable, impossible numbers, a clip without a group, or
             `output` holds other lists and `force` is not set. Nothing was written then.
+
+    Example:
+        >>> from trishift.data.prepare import prepare_folder
+        >>> report = prepare_folder("clips", "lists", val_fraction=0.5)  # clips/wave/*.mp4, clips/clap/*.mp4
+        >>> report.classes  # training and validation clips
+        {'clap': [1, 1], 'wave': [1, 1]}
     """
     directory, output = Path(directory).absolute(), Path(output).absolute()
     shares = _shares(val_fraction, folds, fold)
