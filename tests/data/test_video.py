@@ -263,3 +263,16 @@ def test_a_container_is_recognized_without_its_suffix(h264: Path, tmp_path: Path
     (tmp_path / "clip.dat").write_bytes(h264.read_bytes())
     with open_clip(tmp_path / "clip.dat") as clip:
         assert clip.num_frames == NUM_FRAMES
+
+
+def test_a_part_of_a_video_is_a_clip(h264: Path) -> None:
+    with open_clip(h264) as whole:
+        frames, fps = whole.read(range(whole.num_frames)), whole.fps
+    with open_clip(f"{h264}#frames=5,9") as part:
+        assert part.num_frames == 4
+        assert np.array_equal(part.read([3, 0]), frames[[8, 5]])
+    assert fps is not None
+    with open_clip(f"{h264}#t={2 / fps},{6 / fps}") as part:
+        assert np.array_equal(part.read(range(part.num_frames)), frames[2:6])
+    with pytest.raises(DataError, match="lies outside the video"):
+        open_clip(f"{h264}#frames=5000,6000")

@@ -164,8 +164,8 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         (BOMB, "more than 10,000 values"),
         ("a: &a [*a]\n", "more than 10,000 values"),
-        ("name: 2001-99-99\n", "not a value of a recipe: month must be in 1..12"),
-        ("train: {epochs: " + "9" * 5000 + "}\n", "not a value of a recipe"),
+        ("name: 2001-99-99\n", "not a usable value: month must be in 1..12"),
+        ("train: {epochs: " + "9" * 5000 + "}\n", "not a usable value"),
         ("name: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
         ("name: a\x00b\n", "special characters are not allowed"),
         ("name: x\nbase: 5\n", r"r\.yaml:2: base: must be the path of a recipe or a list of them"),

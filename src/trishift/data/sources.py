@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from trishift.data.parts import Part, split_part
 from trishift.errors import DataError
 
 _Source = TypeVar("_Source", bound="FrameSource")
@@ -59,11 +60,39 @@ class FrameSource(ABC):
         self.close()
 
 
+class FrameRange(FrameSource):
+    """A part of another source, whose frames it counts from 0."""
+
+    def __init__(self, source: FrameSource, part: Part) -> None:
+        self.path, self.fps = Path(f"{source.path}{part}"), source.fps
+        self._source = source
+        self._frames = part.frames(source.num_frames, source.fps, str(source.path))
+        self.num_frames = len(self._frames)
+
+    def _read(self, wanted: list[int]) -> np.ndarray:
+        return self._source.read([self._frames[index] for index in wanted])
+
+    def close(self) -> None:
+        """Close the whole source."""
+        self._source.close()
+
+
+def _part_of(source: FrameSource, part: Part | None) -> FrameSource:
+    """The part of a source that was just opened."""
+    if part is None:
+        return source
+    try:
+        return FrameRange(source, part)
+    except BaseException:
+        source.close()
+        raise
+
+
 def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1) -> FrameSource:
     """Open a video file or a folder of frames.
 
     Args:
-        path: a video, or a folder with one picture per frame.
+        path: a video, or a folder with one picture per frame, or a part of either (`clip.mp4#t=1,2.5`).
         template: file names of the pictures (`img_{:05d}.jpg`); found out if None.
         threads: decoder threads: 1 where several clips are read side by side, 0 (as many as useful) for one file.
 
@@ -80,7 +109,9 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
     from trishift.data.frames import FrameFolder  # late: the readers implement the interface above
     from trishift.data.video import VideoFile
 
-    return FrameFolder(path, template) if Path(path).is_dir() else VideoFile(path, threads=threads)
+    path, part = split_part(path)
+    source = FrameFolder(path, template) if path.is_dir() else VideoFile(path, threads=threads)
+    return _part_of(source, part)
 
 
 def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
@@ -103,7 +134,7 @@ def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
     """
     from trishift.data.flow import FlowFolder, VideoFlow  # late, as in `open_clip`
 
-    path = Path(path)
+    path, part = split_part(path)
     if not path.exists() and path.name.isdecimal():
         path = path.with_name(path.name.zfill(6))
-    return FlowFolder(path, template) if path.is_dir() else VideoFlow(path)
+    return _part_of(FlowFolder(path, template) if path.is_dir() else VideoFlow(path), part)

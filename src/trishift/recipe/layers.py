@@ -1,4 +1,4 @@
-"""The files of a recipe: YAML with line numbers and bounds, and the chain of its bases."""
+"""The files of a recipe: YAML that knows its lines, and the chain of its bases."""
 
 from __future__ import annotations
 
@@ -11,61 +11,10 @@ from typing import Any
 import yaml
 
 from trishift.errors import RecipeError
+from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.recipe.renames import present_key, with_present_names
 
 MAX_BYTES = 2**20  # of a recipe file; published ones have about 1,000
-MAX_VALUES = 10_000  # of a recipe, its aliases written out
-
-
-class YamlError(Exception):
-    """Text that is not YAML, or not the YAML of a recipe.
-
-    Attributes:
-        reason: what it is instead.
-        line: 1-based line, None where unknown.
-    """
-
-    def __init__(self, reason: str, line: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.line = " ".join(reason.split()), line
-
-
-def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
-    """Plain values, and the nodes that know their lines.
-
-    A few hundred bytes of YAML can stand for billions of values (aliases of aliases), so values are counted before
-    any is made.
-
-    Raises:
-        YamlError: invalid YAML, a value that Python cannot represent, or too many values.
-    """
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None, None
-        if _count_values(node, {}) > MAX_VALUES:
-            raise YamlError(f"a text of more than {MAX_VALUES:,} values once its aliases are written out")
-        return loader.construct_document(node), node
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or str(error)
-        raise YamlError(f"not valid YAML: {reason}", mark.line + 1 if mark else None) from None
-    except RecursionError:
-        raise YamlError("nested too deeply for a recipe") from None
-    except ValueError as error:  # dates that do not exist, numbers of thousands of digits
-        raise YamlError(f"not a value of a recipe: {error}") from None
-
-
-def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values that a node stands for; one that contains itself stands for endlessly many."""
-    if isinstance(node, yaml.ScalarNode):
-        return 1
-    if id(node) not in known:
-        known[id(node)] = MAX_VALUES + 1  # until it is counted
-        children = [n for pair in node.value for n in pair] if isinstance(node, yaml.MappingNode) else node.value
-        known[id(node)] = 1 + sum(_count_values(child, known) for child in children)
-    return known[id(node)]
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from typing import Any
 import yaml
 
 from trishift.errors import RecipeError
+from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.model.losses import MULTI_LABEL_LOSSES
 from trishift.model.spec import FRAME_CHANNELS, default_input
-from trishift.recipe.layers import Layer, YamlError, parse_yaml, read_layers, spell_out
+from trishift.recipe.layers import Layer, read_layers, spell_out
 from trishift.recipe.renames import present_key, with_present_names
 from trishift.recipe.sections import Recipe
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trishift.data.lists import VideoRecord, read_labels, read_list, write_labels, write_list
+from trishift.data.parts import Part, split_part
 from trishift.errors import DataError
 
 Row = tuple[str, tuple[int, ...], int | None]
@@ -31,9 +32,10 @@ def saved(tmp_path: Path, data: str | bytes, name: str = "list.txt") -> Path:
         ("a\t120\t3\n", [("a", (3,), 120)]),
         ("my clip 12 5\nother 9 1", [("my clip", (5,), 12), ("other", (1,), 9)]),
         ("my clip.mp4 5\nother take 2.mp4 1", [("my clip.mp4", (5,), None), ("other take 2.mp4", (1,), None)]),
-        ("take 2 5\nother 1", [("take 2", (5,), None), ("other", (1,), None)]),
+        ("dir_1 163 1 3 5\ndir_2 122 1 2 4\n", [("dir_1", (1, 3, 5), 163), ("dir_2", (1, 2, 4), 122)]),
+        ("a.mp4,0,1\nb.mp4,2\n", [("a.mp4", (1,), 0), ("b.mp4", (2,), None)]),
         ("a.mp4,90,3,5,8\nb.mp4,30,1\n", [("a.mp4", (3, 5, 8), 90), ("b.mp4", (1,), 30)]),
-        ("a.mp4,3\nb, c.mp4,1,2\n", [("a.mp4", (3,), None), ("b, c.mp4", (1, 2), None)]),
+        ("a.mp4,3\nb, c.mp4,30,2\n", [("a.mp4", (3,), None), ("b, c.mp4", (2,), 30)]),
         ("path,label\na b.mp4,3\n", [("a b.mp4", (3,), None)]),
         ("label,path,num_frames\n3;4,a.mp4,12\n", [("a.mp4", (3, 4), 12)]),
         ('path,label\n"a,b ""c"".mp4",3\n', [('a,b "c".mp4', (3,), None)]),
@@ -66,6 +68,89 @@ def test_class_names_in_a_csv(tmp_path: Path) -> None:
     assert rows(path, class_names=("pull", "push")) == [("a.avi", (1,), 9), ("b.avi", (0,), 7)]
 
 
+@pytest.mark.parametrize("other", ["", "b.mp4,2\n", "b.mp4,30,2\n", "b.mp4,30,2,4\n"])
+@pytest.mark.parametrize("line", ["a.mp4,90,3\n", "a.mp4,3\n", "a.mp4 90 3 5\n", "take 2 5\n"])
+def test_a_line_means_the_same_beside_any_other(tmp_path: Path, line: str, other: str) -> None:
+    assert rows(saved(tmp_path, line + other))[0] == rows(saved(tmp_path, line))[0]
+
+
+def test_numbers_are_class_numbers_even_where_names_are_digits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "a.mp4{0}0\nb.mp4{0}1\nc.mp4{0}2\n"
+    plain = rows(saved(tmp_path, text.format(" ")), class_names=("1", "2", "3"))
+    assert not caplog.records
+    assert rows(saved(tmp_path, "path,label\n" + text.format(","), "list.csv"), class_names=("1", "2", "3")) == plain
+    assert "read as class numbers from 0" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("path,label,sequence,person\na.mp4,1,s,p\n", "columns that are not read: sequence, person"),
+        ("a.mp4,90,3\nb.mp4,2\n", "line 1 has a frame count (the first of several numbers), line 2 has none"),
+        ("a.mp4,0,1\n", ":1: a frame count of 0; if this is a label"),
+        ("a 5 1\nb 5 0\na 5 1\n", "1 lines repeat a clip"),
+    ],
+)
+def test_doubtful_lists_are_read_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, warning: str
+) -> None:
+    read_list(saved(tmp_path, text))
+    assert warning in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "part"),
+    [
+        ("start_frame,end_frame", ("0,30", "30,60"), (Part(0, 30), Part(30, 60))),
+        ("frame_start,frame_end", ("0,30", "5,60"), (Part(0, 30), Part(5, 60))),
+        ("start_time,end_time", ("0,1.5", "1.5,00:01:02.25"), (Part(0, 1.5, True), Part(1.5, 62.25, True))),
+        ("time_start,time_end", ("10,20", "1:00,2:00"), (Part(10, 20, True), Part(60, 120, True))),
+        ("start,end", ("0.0,2.5", "2.5,3.0"), (Part(0, 2.5, True), Part(2.5, 3, True))),
+        ("start_frame,end_frame", (",", "30,60"), (None, Part(30, 60))),
+        ("start_timestamp,stop_timestamp,start_frame,stop_frame", ("0:01,0:02,25,50", "0:02,0:03,50,75"),
+         (Part(25, 50), Part(50, 75))),
+    ],
+)  # fmt: skip
+def test_columns_cut_parts_out_of_a_video(
+    tmp_path: Path, columns: str, cells: tuple[str, str], part: tuple[Part | None, Part | None]
+) -> None:
+    path = saved(tmp_path, f"path,label,{columns}\nlong.mp4,0,{cells[0]}\nlong.mp4,1,{cells[1]}\n", "list.csv")
+    assert [record.path.name for record in read_list(path)] == [f"long.mp4{each or ''}" for each in part]
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "part"),
+    [
+        ("a.mp4#t=12.5,20", "a.mp4", Part(12.5, 20, True)),
+        ("a.mp4#t=,20", "a.mp4", Part(0, 20, True)),
+        ("a.mp4#t=1:00,0:01:02", "a.mp4", Part(60, 62, True)),
+        ("a#b.mp4#frames=0,30", "a#b.mp4", Part(0, 30)),
+        ("a.mp4#1", "a.mp4#1", None),
+        ("a.mp4", "a.mp4", None),
+    ],
+)
+def test_a_fragment_names_a_part(text: str, file: str, part: Part | None) -> None:
+    assert split_part(text) == (Path(file), part)
+    assert part is None or split_part(f"{file}{part}") == (Path(file), part)
+
+
+def test_an_empty_fragment_is_refused() -> None:
+    with pytest.raises(DataError, match="the part from 9 to 3 is empty"):
+        split_part("a.mp4#frames=9,3")
+
+
+def test_parts_become_frame_numbers() -> None:
+    assert Part(5, 9).frames(100, None, "a.mp4") == range(5, 9)
+    assert Part(0.5, 1, seconds=True).frames(100, 30.0, "a.mp4") == range(15, 30)
+    assert Part(90, 120).frames(100, None, "a.mp4") == range(90, 100)
+    with pytest.raises(DataError, match=r"a\.mp4: the part #frames=100,120 lies outside the video of 100 frames"):
+        Part(100, 120).frames(100, None, "a.mp4")
+    with pytest.raises(DataError, match="the frame rate is unknown"):
+        Part(0, 1, seconds=True).frames(100, None, "frames")
+
+
 def test_lists_without_labels(tmp_path: Path) -> None:
     path = saved(tmp_path, "a b 3.mp4\nc.mp4\n")
     assert rows(path, has_labels=False) == [("a b 3.mp4", (), None), ("c.mp4", (), None)]
@@ -79,12 +164,23 @@ def test_lists_without_labels(tmp_path: Path) -> None:
         ("path,label\n", "list.txt: the list has a header but no clips"),
         ("a 5 1\nb\n", "list.txt:2: expected"),
         ("a 5 one\n", "list.txt:1: expected"),
-        ("a 5 1\nb 5 9\n", "list.txt:2: label 9 is none of the 5 classes"),
+        ("a 5 1\nb 5 9\n", "list.txt:2: label 9 is out of range: there are 5 classes"),
         ("a 5 -1\n", "list.txt:1: label -1"),
         ("a -5 1\n", "list.txt:1: -5 frames"),
         ("path,label\na\n", "list.txt:2: expected 2 columns"),
         ("path,label\na,push\n", "list.txt:2: label 'push' is not a number"),
         ("path,label,frames\na,1,many\n", "list.txt:2: expected a whole number"),
+        ("path,label,label\na,1,2\n", "list.txt:1: the header has two columns 'label'"),
+        ('path,label\n"a,1\nb",2\n', "list.txt: a quote is opened in one line"),
+        ("a 5 1\na 5 2\n", "list.txt:2: a has label 2, but 1 in line 1"),
+        ("path,label\na,1;2\nb,1\na,1\n", "list.txt:4: a has label 1, but 1;2 in line 2"),
+        ("a 5 " + "9" * 5000 + "\n", "list.txt:1: expected"),
+        ("a" * 200_000 + " 1\n", "list.txt:1: 200,002 characters in one line"),
+        ("path,label,start_frame\na,1,5\n", "list.txt:2: column 'start_frame' needs its counterpart"),
+        ("path,label,start_frame,end_frame\na,1,5,5\n", "list.txt:2: the part from 5 to 5 is empty"),
+        ("path,label,start_frame,end_frame\na,1,x,9\n", "list.txt:2: 'x' is no frame number"),
+        ("path,label,start_time,end_time\na,1,0,soon\n", "list.txt:2: 'soon' is no time"),
+        ("path,label,start,end\na,1,0,9\n", "list.txt:2: start, end may be frames or seconds"),
         ("path,class\na,1\n", "list.txt:1: the header has no column 'label'"),
         (b"a\0b 1\n", "list.txt: is not a text file"),
     ],
@@ -99,47 +195,6 @@ def test_bad_lists_are_one_line_errors(tmp_path: Path, text: str | bytes, messag
 def test_a_missing_list_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_list(tmp_path / "none.txt")
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("labels.txt", "pull\nturn left\npush\n"),
-        ("labels.txt", "\ufeffpull\r\nturn left\r\npush\r\n"),
-        ("labels.txt", "0 pull\n2 push\n1 turn left\n"),
-        ("classInd.txt", "1 pull\n2 turn left\n3 push\n"),
-        ("labels.csv", "0,pull\n1,turn left\n2,push\n"),
-        ("labels.csv", "id,name\n0,pull\n2,push\n1,turn left\n"),
-        ("labels.json", '["pull", "turn left", "push"]'),
-        ("labels.json", '{"pull": "0", "push": "2", "turn left": "1"}'),
-        ("labels.json", '{"0": "pull", "1": "turn left", "2": "push"}'),
-    ],
-)
-def test_label_files(tmp_path: Path, name: str, text: str) -> None:
-    assert read_labels(saved(tmp_path, text, name)) == ("pull", "turn left", "push")
-
-
-def test_names_that_begin_with_numbers_stay_whole(tmp_path: Path) -> None:
-    assert read_labels(saved(tmp_path, "3 point shot\n2 point shot\n")) == ("3 point shot", "2 point shot")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("l.txt", "\n", "no class names"),
-        ("l.txt", "a\nb\na\n", "'a' comes more than once"),
-        ("l.csv", "id,name\n0,a\n2,b\n", "without gaps"),
-        ("l.csv", "id,name\n0,a\n0,b\n", "each once"),
-        ("l.csv", "id,name\n0\n", "2 columns"),
-        ("l.json", "{", "not valid JSON"),
-        ("l.json", "3", "expected a JSON list"),
-        ("l.json", '{"a": "b"}', "whole numbers"),
-    ],
-)
-def test_bad_label_files_are_errors(tmp_path: Path, name: str, text: str, message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        read_labels(saved(tmp_path, text, name))
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["new/list.txt", "list.csv"])

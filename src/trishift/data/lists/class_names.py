@@ -1,0 +1,238 @@
+"""Class names in the order of their labels, in every format of the originals.
+
+One name per line; `number name`, `name number`, or the same with a comma or tab; a table with a header in any order
+and language, whose numeric column is the index; JSON or YAML lists and maps. Numbers run from 0 or from 1. A header
+never becomes a class, and a file that could be read in two ways is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trishift.data.lists.text import Line, content_lines, read_text, write_lines
+from trishift.errors import DataError
+from trishift.io.yaml_text import YamlError, parse_yaml
+
+_LOG = logging.getLogger(__name__)
+_INDEX_HEADERS = frozenset({"id", "index", "idx", "number", "label", "label_id", "class_id", "classid", "class_index"})
+_NAME_HEADERS = frozenset(
+    {"name", "names", "class", "classes", "class_name", "classname", "label_name", "labelname", "label", "labels"}
+)
+_MAPPINGS = ("names", "classes", "labels", "class_names")  # keys under which YAML and JSON files keep their classes
+Pair = tuple[str, str]  # number, name
+
+
+def read_labels(path: str | Path) -> tuple[str, ...]:
+    """Read class names in the order of their labels; see the module's docstring for the formats.
+
+    Raises:
+        DataError: the file is missing, empty, not UTF-8 or ambiguous, a name or number appears twice, or a number is
+            missing.
+
+    Example:
+        >>> _ = Path("labels.csv").write_text("class,index\\nwalk,1\\nsit down,0\\n")
+        >>> read_labels("labels.csv")
+        ('sit down', 'walk')
+    """
+    path = Path(path)
+    return _parse(path, read_text(path, errors="strict"))
+
+
+def write_labels(path: str | Path, names: Sequence[str]) -> None:
+    """Write class names in the order of their labels: one per line, or a table where plain lines would be misread.
+
+    The file appears complete or not at all.
+
+    Raises:
+        DataError: a name is empty, contains a line break, is not UTF-8, or appears twice.
+    """
+    path = Path(path)
+    for text in ("".join(f"{name}\n" for name in names), _table(names)):
+        try:
+            text.encode()
+            survives = _parse(path, text) == tuple(names)
+        except (DataError, UnicodeEncodeError):
+            survives = False
+        if survives:
+            write_lines(path, text.splitlines(), lambda _: None)
+            return
+    raise DataError(
+        f"{path}: the class names cannot be written one per line; give them plain, different names in UTF-8"
+    )
+
+
+def _table(names: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("index", "name"), *enumerate(names)])
+    return text.getvalue()
+
+
+def _parse(path: Path, text: str) -> tuple[str, ...]:
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        names = _structured_names(path, _parse_json(path, text))
+    elif suffix in (".yaml", ".yml"):
+        names = _structured_names(path, _parse_yaml(path, text))
+    else:
+        names = _text_names(path, content_lines(text))
+    if not names:
+        raise DataError(f"{path}: there are no class names; give one per line")
+    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    if twice:
+        raise DataError(f"{path}: class {min(twice)!r} comes more than once; class names must differ")
+    return tuple(names)
+
+
+def _parse_json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not valid JSON ({error}); check the file") from None
+
+
+def _parse_yaml(path: Path, text: str) -> Any:
+    try:
+        return parse_yaml(text)[0]
+    except YamlError as error:
+        where = f":{error.line}" if error.line else ""
+        raise DataError(f"{path}{where}: {error.reason}; check the file") from None
+
+
+def _structured_names(path: Path, data: Any) -> list[str]:
+    """Names of a list or a map, which may lie under a key such as `names`."""
+    if isinstance(data, dict):
+        data = next((data[key] for key in _MAPPINGS if isinstance(data.get(key), dict | list)), data)
+    if isinstance(data, list) and all(isinstance(name, str | int) for name in data):
+        return [str(name) for name in data]
+    if not isinstance(data, dict) or not all(isinstance(value, str | int) for value in data.values()):
+        raise DataError(f"{path}: expected a list of class names, or a map of names and numbers")
+    pairs = [(str(key), str(value)) for key, value in data.items()]
+    by_key, by_value = (_is_numbering([pair[place] for pair in pairs]) for place in (0, 1))
+    if by_key and by_value and [key for key, _ in pairs] != [value for _, value in pairs]:
+        raise DataError(f"{path}: both keys and values could be class numbers; give a list of names instead")
+    if not by_key and all(value.isdecimal() for _, value in pairs):
+        pairs = [(value, key) for key, value in pairs]
+    return _numbered_names(path, pairs)
+
+
+def _text_names(path: Path, lines: list[Line]) -> list[str]:
+    """Names of a text file: a table, numbered lines, or plain names."""
+    if not lines:
+        return []
+    is_csv = path.suffix.lower() in (".csv", ".tsv")
+    for delimiter in "\t,;":
+        rows = [
+            [cell.strip() for cell in row] for row in csv.reader((line.text for line in lines), delimiter=delimiter)
+        ]
+        if len(rows) == len(lines) and _is_table(rows):
+            names = _table_names(path, lines, rows, is_csv)
+            if names is not None:
+                return names
+    for separator in (",", None):
+        names = _numbered_lines(path, lines, separator)
+        if names is not None:
+            return names
+    if is_csv and any("," in line.text for line in lines):
+        raise _unreadable(path, lines[0])
+    plain = [line.text.strip('"') if is_csv else line.text for line in lines]
+    return plain[1:] if len(plain) > 1 and plain[0].lower() in _NAME_HEADERS else plain
+
+
+def _is_table(rows: list[list[str]]) -> bool:
+    """Whether all rows have the header's columns; known header words make a shorter row an error and not a name."""
+    header = [cell.lower() for cell in rows[0]]
+    known = len(header) > 1 and bool(_INDEX_HEADERS & {*header}) and bool(_NAME_HEADERS & {*header})
+    return known or (len(header) > 1 and all(len(row) == len(header) for row in rows))
+
+
+def _table_names(path: Path, lines: list[Line], rows: list[list[str]], is_csv: bool) -> list[str] | None:
+    """Names of a table with columns; None where it is no table after all but names with commas."""
+    header = [cell.lower() for cell in rows[0]]
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(header):
+            raise DataError(f"{path}:{line.number}: every line needs {len(header)} columns as in the header")
+    columns = list(zip(*rows, strict=True))
+    numbered = [c for c, cells in enumerate(columns) if _is_numbering(cells)]
+    if numbered:  # no header
+        if len(columns) != 2:
+            return None
+        if len(numbered) == 2 and columns[0] != columns[1]:
+            raise DataError(f"{path}: both columns could be class numbers; add a header such as index,name")
+        return _numbered_names(path, [(row[numbered[0]], row[1 - numbered[0]]) for row in rows])
+    index = _index_column(path, header, columns)
+    texts = [c for c, cells in enumerate(columns) if c != index and not all(cell.isdecimal() for cell in cells[1:])]
+    if index is None and not {*header} & _NAME_HEADERS:
+        if is_csv:
+            raise _unreadable(path, lines[0])
+        return None
+    if index is not None and not texts and len(columns) == 2:
+        texts = [1 - index]  # names that are numbers
+    if not texts:
+        raise DataError(f"{path}:{lines[0].number}: no column of {', '.join(rows[0])} holds class names")
+    named = next((c for c in texts if header[c] in _NAME_HEADERS), texts[0])
+    if len(texts) > 1:
+        others = ", ".join(rows[0][c] for c in texts if c != named)
+        _LOG.warning("%s: class names are those of column %s; ignored: %s", path, rows[0][named], others)
+    if index is None:
+        return [row[named] for row in rows[1:]]
+    return _numbered_names(path, [(row[index], row[named]) for row in rows[1:]])
+
+
+def _index_column(path: Path, header: list[str], columns: list[tuple[str, ...]]) -> int | None:
+    """The column of class numbers under a header: one that numbers the rows, or is called so."""
+    numbering = [c for c, cells in enumerate(columns) if _is_numbering(cells[1:])]
+    called = [c for c in range(len(header)) if header[c] in _INDEX_HEADERS]
+    decimal = [c for c in called if all(cell.isdecimal() for cell in columns[c][1:])]
+    candidates = [c for c in numbering if c in called] or numbering or decimal
+    if len(candidates) > 1:
+        names = " and ".join(header[c] for c in candidates)
+        raise DataError(f"{path}: columns {names} could both be class numbers; keep one of them")
+    return candidates[0] if candidates else None
+
+
+def _numbered_lines(path: Path, lines: list[Line], separator: str | None) -> list[str] | None:
+    """Names of lines that all begin, or all end, with a number; None if they do not."""
+    leading = [line.text.split(separator, 1) for line in lines]
+    trailing = [line.text.rsplit(separator, 1) for line in lines]
+    first = all(len(cut) == 2 for cut in leading) and _is_numbering([cut[0].strip() for cut in leading])
+    last = all(len(cut) == 2 for cut in trailing) and _is_numbering([cut[-1].strip() for cut in trailing])
+    if first and last:
+        raise DataError(
+            f"{path}:{lines[0].number}: {lines[0].text[:60]!r} begins and ends with a possible class number; "
+            "write a CSV with the header index,name"
+        )
+    if not first and not last:
+        return None
+    pairs = [(cut[0], cut[1]) for cut in leading] if first else [(cut[1], cut[0]) for cut in trailing]
+    names = _numbered_names(path, [(number.strip(), name.strip()) for number, name in pairs])
+    return None if separator is None and len(set(names)) < len(names) else names  # `take 1`, `take 2` are whole names
+
+
+def _is_numbering(cells: Sequence[str]) -> bool:
+    """Whether cells hold 0, 1, ... or 1, 2, ... in any order."""
+    if not cells or not all(cell.isdecimal() and len(cell) < 10 for cell in cells):
+        return False
+    numbers = sorted(int(cell) for cell in cells)
+    return numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _numbered_names(path: Path, pairs: list[Pair]) -> list[str]:
+    """Names by ascending number; the numbers must be 0, 1, ... or 1, 2, ..."""
+    if not all(number.isdecimal() for number, _ in pairs):
+        raise DataError(f"{path}: class numbers must be whole numbers from 0 on")
+    if pairs and not _is_numbering([number for number, _ in pairs]):
+        raise DataError(f"{path}: class numbers must run from 0 or 1 on, without gaps, each once")
+    return [name for _, name in sorted(pairs, key=lambda pair: int(pair[0]))]
+
+
+def _unreadable(path: Path, line: Line) -> DataError:
+    return DataError(
+        f"{path}:{line.number}: {line.text[:60]!r} has neither a class number nor a header that names the columns; "
+        "write one name per line, or a CSV with the header index,name"
+    )

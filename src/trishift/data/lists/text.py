@@ -1,0 +1,74 @@
+"""Text files of lists and class names: one entry per line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trishift.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line with content, stripped.
+
+    Attributes:
+        number: its place in the file, from 1.
+        text: its content.
+    """
+
+    number: int
+    text: str
+
+
+def read_text(path: Path, errors: str = "surrogateescape") -> str:
+    """The text of a UTF-8 file, with line ends as newlines and without a byte order mark.
+
+    Args:
+        path: the file.
+        errors: `surrogateescape` keeps other bytes as the file system knows them; `strict` refuses them.
+
+    Raises:
+        DataError: the file cannot be read, is not text, or (`strict`) is not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    try:
+        text = data.decode("utf-8-sig", errors=errors)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}:{line}: not UTF-8; convert the file, for instance with iconv -f latin1 -t utf-8"
+        ) from None
+    if "\0" in text:
+        raise DataError(f"{path}: is not a text file; give a file with one entry per line")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def content_lines(text: str) -> list[Line]:
+    """The lines of a text that are neither empty nor a comment (`#`)."""
+    stripped = (Line(number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
+    return [line for line in stripped if line.text and not line.text.startswith("#")]
+
+
+def write_lines(path: Path, lines: Sequence[str], check: Callable[[Path], None]) -> None:
+    """Write beside the target, check what was written, then rename."""
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text.encode("utf-8", errors="surrogateescape"))
+            check(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place") from None

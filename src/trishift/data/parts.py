@@ -1,0 +1,136 @@
+"""Parts of videos, written behind a path as a fragment: `long.mp4#t=12.5,20` or `long.mp4#frames=0,30`.
+
+`#t=` is the W3C's notation for seconds (Media Fragments URI 1.0). A part is half open: its end is not included. A path
+with a fragment names a clip wherever a path does: in lists, commands and the Python API.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trishift.errors import DataError
+
+_FRAMES = (("start_frame", "end_frame"), ("start_frame", "stop_frame"), ("frame_start", "frame_end"))
+_SECONDS = (
+    ("start_time", "end_time"), ("time_start", "time_end"), ("start_seconds", "end_seconds"), ("start_sec", "end_sec"),
+    ("t_start", "t_end"), ("start_timestamp", "end_timestamp"), ("start_timestamp", "stop_timestamp"),
+)  # fmt: skip
+_EITHER = (("start", "end"), ("start", "stop"), ("begin", "end"))
+PART_COLUMNS = frozenset(name for pairs in (_FRAMES, _SECONDS, _EITHER) for pair in pairs for name in pair)
+_FRAGMENT = re.compile(r"(?P<file>.+)#(?P<unit>t|frames)=(?P<start>[\d.:]*),(?P<end>[\d.:]+)", re.DOTALL)
+_CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A half-open interval of a video, [start, end).
+
+    Attributes:
+        start, end: frame numbers from 0, or seconds.
+        seconds: whether they are seconds.
+    """
+
+    start: float
+    end: float
+    seconds: bool = False
+
+    def __str__(self) -> str:
+        """The fragment behind a path."""
+        return f"#{'t' if self.seconds else 'frames'}={self.start:.10g},{self.end:.10g}"
+
+    def frames(self, num_frames: int, fps: float | None, name: str) -> range:
+        """The frame numbers of the part in a video.
+
+        Args:
+            num_frames, fps: of the video.
+            name: of the video, for errors.
+
+        Raises:
+            DataError: the part lies outside the video, or is in seconds and the frame rate is unknown.
+        """
+        if self.seconds and not fps:
+            raise DataError(f"{name}: the part {self} is in seconds, but the frame rate is unknown; give it in frames")
+        scale = fps if self.seconds and fps else 1.0
+        start, end = round(self.start * scale), min(round(self.end * scale), num_frames)
+        if start >= end:
+            raise DataError(f"{name}: the part {self} lies outside the video of {num_frames} frames; check the list")
+        return range(start, end)
+
+
+def split_part(path: str | Path) -> tuple[Path, Part | None]:
+    """The file or folder that a path names, and the part of it; None for all of it.
+
+    Raises:
+        DataError: the fragment is malformed.
+
+    Example:
+        >>> split_part("long.mp4#t=1:00,1:02.5")
+        (PosixPath('long.mp4'), Part(start=60.0, end=62.5, seconds=True))
+    """
+    match = _FRAGMENT.fullmatch(str(path))
+    if match is None or Path(path).exists():  # a file may be called like that
+        return Path(path), None
+    names = ("start", "end")
+    part = _part(names, [match["start"] or "0", match["end"]], match["unit"] == "t", str(path))
+    return Path(match["file"]), part
+
+
+def read_part(row: Mapping[str, str], place: str) -> Part | None:
+    """The part that a row of a CSV list describes, None for the whole video.
+
+    Columns `start_frame, end_frame` count frames from 0, the end not included; `start_time, end_time` are seconds or
+    `h:mm:ss`. The usual spellings of both are known; where a row has both, frames count. Bare `start, end` are
+    seconds if written with a decimal point or colon, and refused otherwise.
+
+    Args:
+        row: column to cell.
+        place: file and line, for errors.
+
+    Raises:
+        DataError: a number is malformed, one end is missing, the part is empty, or its unit cannot be told.
+    """
+    for pairs, seconds in ((_FRAMES, False), (_SECONDS, True), (_EITHER, None)):
+        for names in pairs:
+            if all(name in row for name in names):
+                texts = [row[name] for name in names]
+                if not any(texts):
+                    continue  # an empty pair of cells: the whole video
+                return _part(names, texts, seconds, place)
+    alone = sorted(name for name in PART_COLUMNS & row.keys() if row[name])
+    if alone:
+        raise DataError(f"{place}: column {alone[0]!r} needs its counterpart: name both start_frame and end_frame")
+    return None
+
+
+def _part(names: tuple[str, str], texts: list[str], seconds: bool | None, place: str) -> Part:
+    if seconds is None:
+        if not any(mark in text for text in texts for mark in ".:"):
+            raise DataError(
+                f"{place}: {names[0]}, {names[1]} may be frames or seconds; rename the columns to start_frame, "
+                "end_frame or start_time, end_time"
+            )
+        seconds = True
+    values = [_seconds(text) if seconds else _frame(text) for text in texts]
+    if None in values:
+        wrong = texts[values.index(None)]
+        raise DataError(
+            f"{place}: {wrong[:40]!r} is no {'time' if seconds else 'frame number'} ({names[0]}, {names[1]})"
+        )
+    start, end = (value or 0.0 for value in values)
+    if start >= end:
+        raise DataError(f"{place}: the part from {texts[0]} to {texts[1]} is empty; the end must be greater")
+    return Part(start, end, seconds)
+
+
+def _frame(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d{1,9}", text) else None
+
+
+def _seconds(text: str) -> float | None:
+    match = _CLOCK.fullmatch(text)
+    if match is None or len(text) > 20:
+        return None
+    return 3600 * int(match["hours"] or 0) + 60 * int(match["minutes"] or 0) + float(match["seconds"])

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trishift.data.lists import read_labels, write_labels
+from trishift.errors import DataError
+
+NAMES = ("pull", "turn left", "push")
+
+
+def saved(folder: Path, data: str | bytes, name: str) -> Path:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.txt", "pull\nturn left\npush\n"),
+        ("labels.txt", "\ufeffpull\r\nturn left\r\npush\r\n"),
+        ("labels.txt", "# comment\npull\n\nturn left\npush\n"),
+        ("labels.txt", "0 pull\n2 push\n1 turn left\n"),
+        ("classInd.txt", "1 pull\n2 turn left\n3 push\n"),
+        ("labels.txt", "push 2\npull 0\nturn left 1\n"),
+        ("labels.txt", "push 3\npull 1\nturn left 2\n"),
+        ("labels.txt", "push\t2\npull\t0\nturn left\t1\n"),
+        ("labels.txt", "push,2\npull,0\nturn left,1\n"),
+        ("labels.txt", "class_name\npull\nturn left\npush\n"),
+        ("labels.csv", "name\npull\nturn left\npush\n"),
+        ("labels.csv", "0,pull\n1,turn left\n2,push\n"),
+        ("labels.csv", "push,2\npull,0\nturn left,1\n"),
+        ("labels.csv", "id,name\n0,pull\n2,push\n1,turn left\n"),
+        ("labels.csv", "class,index\npull,0\npush,2\nturn left,1\n"),
+        ("labels.csv", "Klasse;Nummer\npull;1\npush;3\nturn left;2\n"),
+        ("labels.csv", "ClassId,TR,EN\n0,pull,cek\n1,turn left,sola\n2,push,it\n"),
+        ("labels.csv", 'name,description\npull,"to you, slowly"\nturn left,b\npush,c\n'),
+        ("labels.tsv", "name\tid\npush\t2\npull\t0\nturn left\t1\n"),
+        ("labels.json", '["pull", "turn left", "push"]'),
+        ("labels.json", '{"pull": "0", "push": "2", "turn left": "1"}'),
+        ("labels.json", '{"0": "pull", "1": "turn left", "2": "push"}'),
+        ("labels.json", '{"classes": ["pull", "turn left", "push"]}'),
+        ("labels.yaml", "- pull\n- turn left\n- push\n"),
+        ("labels.yaml", "names:\n  0: pull\n  1: turn left\n  2: push\n"),
+        ("labels.yml", "path: x\nnames: [pull, turn left, push]\n"),
+        ("labels.yaml", "pull: 0\nturn left: 1\npush: 2\n"),
+    ],
+)
+def test_label_files(tmp_path: Path, name: str, text: str) -> None:
+    assert read_labels(saved(tmp_path, text, name)) == NAMES
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("3 point shot", "2 point shot"),  # no numbering from 0 or 1
+        ("take 1", "take 2"),  # the same name without its number
+        ("listen (e.g., to music)", "carry, hold"),
+        ("1", "2", "3"),
+    ],
+)
+def test_names_with_numbers_and_commas_stay_whole(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read_labels(saved(tmp_path, "\n".join(names), "labels.txt")) == names
+
+
+def test_the_chosen_column_of_names_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert read_labels(saved(tmp_path, "ClassId,TR,EN\n0,abla,sister\n1,acele,hurry\n", "l.csv")) == ("abla", "acele")
+    assert "class names are those of column TR; ignored: EN" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("l.txt", "\n", "no class names"),
+        ("l.txt", "a\nb\na\n", "'a' comes more than once"),
+        ("l.txt", "0 a 1\n1 b 0\n", "l.txt:1: '0 a 1' begins and ends with a possible class number"),
+        ("l.txt", b"a\ncaf\xe9\n", "l.txt:2: not UTF-8; convert"),
+        ("l.csv", "id,name\n0,a\n2,b\n", "without gaps"),
+        ("l.csv", "id,name\n0,a\n0,b\n", "each once"),
+        ("l.csv", "id,name\n0\n", "l.csv:2: every line needs 2 columns"),
+        ("l.csv", "a,b\nwalk,run\n", "l.csv:1: 'a,b' has neither a class number nor a header"),
+        ("l.csv", "a,b\nwalk\n", "l.csv:1: 'a,b' has neither a class number nor a header"),
+        ("l.csv", "id,index,name\n0,1,a\n1,0,b\n", "columns id and index could both be class numbers"),
+        ("l.csv", "0,1\n1,0\n", "both columns could be class numbers"),
+        ("l.json", "{", "not valid JSON"),
+        ("l.json", "3", "expected a list of class names"),
+        ("l.json", '{"a": "b"}', "whole numbers"),
+        ("l.json", "[" * 100_000, "not valid JSON"),
+        ("l.yaml", "a: [b", "l.yaml:1: not valid YAML"),
+        ("l.yaml", "{0: 1, 1: 0}", "both keys and values could be class numbers"),
+        ("l.yaml", "a: &a [*a]", "more than 10,000 values"),
+    ],
+)
+def test_bad_label_files_are_errors(tmp_path: Path, name: str, text: str | bytes, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_labels(saved(tmp_path, text, name))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a", "b"), ("01 wave", "02 clap"), ("#1", "#2"), ("1 a", "2 b"), ("a 0", "b 1"), ("name", "other"), ("0", "1")],
+)
+def test_written_names_are_read_back(tmp_path: Path, names: tuple[str, ...]) -> None:
+    write_labels(tmp_path / "labels.txt", names)
+    assert read_labels(tmp_path / "labels.txt") == names
