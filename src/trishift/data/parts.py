@@ -45,7 +45,8 @@ class Part:
         """The frame numbers of the part in a video.
 
         Args:
-            num_frames, fps: of the video.
+            num_frames: of the video.
+            fps: of the video, None where unknown.
             name: of the video, for errors.
 
         Raises:
