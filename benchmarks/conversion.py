@@ -20,7 +20,7 @@ import numpy as np
 from trishift.checkpoints import Checkpoint, convert
 from trishift.checkpoints.writing import write_dialect
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
-from trishift.model.tensors import layout
+from trishift.model.tensors import tensor_table
 
 SPEC = ModelSpec("resnet50", 400, shift=ShiftSpec())
 SOURCES = {"tsm": "tsm_segment8.pth", "mmaction2": "mmaction2_1x1x8.pth", "mindspore_tsm": "tsm_segment8.ckpt"}
@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="default: 5")
     repeat = parser.parse_args().repeat
     rng = np.random.default_rng(0)
-    model = Checkpoint({t.name: rng.standard_normal(t.shape, np.float32) for t in layout(SPEC)}, SPEC, InputSpec())
+    model = Checkpoint(
+        {t.name: rng.standard_normal(t.shape, np.float32) for t in tensor_table(SPEC)}, SPEC, InputSpec()
+    )
     with tempfile.TemporaryDirectory() as folder:
         for dialect, name in SOURCES.items():
             source = Path(folder) / name

@@ -36,7 +36,6 @@ from trishift.evaluation.evaluator import evaluate
 from trishift.export.description import read_description
 from trishift.export.formats import FORMATS
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
-from trishift.model.tensors import ParameterInfo, layout
 from trishift.recipe import recipe_from_dict
 
 BACKBONES = ("resnet50", "mobilenet_v2", "bn_inception")
@@ -66,11 +65,10 @@ def models(backbone: str) -> dict[str, ModelSpec]:
 
 def write_checkpoint(path: Path, spec: ModelSpec, size: int) -> None:
     """A checkpoint of made-up weights that lose no digits (see `testing.weights`)."""
-    tensors = list(layout(spec))
-    trained = [info for info in tensors if info.role in ("weight", "bias")]
-    parameters = [ParameterInfo(info.name, info.layer, info.role, info.shape) for info in trained]  # type: ignore[arg-type]
-    arrays = smooth_weights(parameters, {info.name: info.shape for info in tensors})
-    save(path, Checkpoint(arrays, spec, replace(default_input(spec.backbone), resize=max(256, size), crop=size)))
+    save(
+        path,
+        Checkpoint(smooth_weights(spec), spec, replace(default_input(spec.backbone), resize=max(256, size), crop=size)),
+    )
 
 
 def export(checkpoint: Path, form: str, folder: Path, *arguments: object) -> Path:

@@ -21,7 +21,7 @@ from trishift.checkpoints.formats.mindspore import write_ckpt
 from trishift.checkpoints.formats.stored import WeightFile, in_memory
 from trishift.checkpoints.reading import import_file
 from trishift.model.spec import InputSpec, ModelSpec
-from trishift.model.tensors import layout
+from trishift.model.tensors import tensor_table
 
 COUNTER = "num_batches_tracked"
 Shapes = dict[str, tuple[int, ...]]
@@ -192,7 +192,7 @@ def read(shapes: Shapes, name: str = "weights", dialect: str | None = None, extr
 def model_of(spec: ModelSpec, seed: int = 0) -> Checkpoint:
     """Random weights; those which mmaction2 lacks are zero."""
     rng = np.random.default_rng(seed)
-    tensors = {t.name: rng.standard_normal(t.shape, np.float32) for t in layout(spec)}
+    tensors = {t.name: rng.standard_normal(t.shape, np.float32) for t in tensor_table(spec)}
     for name in tensors:
         if name.endswith("non_local.out.bias"):
             tensors[name][:] = 0  # mmaction2 has none

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 
 import numpy as np
 
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
 CLOSED = slice(3, None, 4)  # channels of every norm that its ReLU closes
 _NORM_RANGES = {
@@ -18,28 +18,27 @@ _NORM_RANGES = {
 }
 
 
-def smooth_weights(parameters: Iterable[ParameterInfo], shapes: dict[str, tuple[int, ...]]) -> Tensors:
+def smooth_weights(spec: ModelSpec) -> Tensors:
     """Weights under which every layer matters and gradients are smooth functions of weights and input.
 
     A deep network with ReLUs near zero is chaotic: rounding switches some of them, and gradients of equal networks
     differ by per cents. Here the norms keep three quarters of the channels well above zero and every fourth well
     below, and convolutions do not respond to the mean that all open channels share, so that no digits are lost.
     """
-    layers = {info.layer_name: info.layer for info in parameters}
-    filled = {name: _fill(name, shape, layers[name.rpartition(".")[0]]) for name, shape in shapes.items()}
-    if "backbone.features.0.0.weight" in filled:  # a depthwise convolution of a closed channel has no variance
-        filled.update({name: abs(array) for name, array in filled.items() if layers[name.rpartition(".")[0]] == "norm"})
+    filled = {info.name: _fill(info) for info in tensor_table(spec)}
+    if spec.backbone == "mobilenet_v2":  # a depthwise convolution of a closed channel has no variance
+        filled |= {info.name: abs(filled[info.name]) for info in tensor_table(spec) if info.layer == "norm"}
     return filled
 
 
-def _fill(name: str, shape: tuple[int, ...], layer: str) -> np.ndarray:
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    role = name.rpartition(".")[2]
-    if layer == "norm":
-        values = rng.uniform(*_NORM_RANGES[role], shape)
-        if role == "bias":
+def _fill(info: TensorInfo) -> np.ndarray:
+    rng = np.random.default_rng(zlib.crc32(info.name.encode()))
+    shape = info.shape
+    if info.layer == "norm":
+        values = rng.uniform(*_NORM_RANGES[info.role], shape)
+        if info.role == "bias":
             values[CLOSED] *= -1
-    elif role == "weight":
+    elif info.role == "weight":
         values = rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape)
         is_open = np.ones(shape[1], bool)
         is_open[CLOSED] = False

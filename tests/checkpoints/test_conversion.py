@@ -17,7 +17,7 @@ from trishift.checkpoints.training_state import TrainingState, save_state
 from trishift.checkpoints.verification import with_classifier
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
-from trishift.model.tensors import layout
+from trishift.model.tensors import tensor_table
 
 SMALL = ModelSpec("resnet10", 4, 2, width=8, shift=ShiftSpec(div=4))
 SMALL_INPUT = InputSpec(resize=32, crop=32)
@@ -25,7 +25,7 @@ SMALL_INPUT = InputSpec(resize=32, crop=32)
 
 def model_of(spec, **fields):
     rng = np.random.default_rng(1)
-    tensors = {t.name: rng.uniform(0.1, 0.5, t.shape).astype(np.float32) for t in layout(spec)}
+    tensors = {t.name: rng.uniform(0.1, 0.5, t.shape).astype(np.float32) for t in tensor_table(spec)}
     return Checkpoint(tensors, spec, SMALL_INPUT, **fields)
 
 
@@ -129,7 +129,7 @@ def test_a_backbone_alone_can_be_proven():
     assert not any(name.startswith("head.") for name in headless.tensors)
     complete = with_classifier(headless)
     assert {name: array.shape for name, array in complete.tensors.items()} == {
-        info.name: info.shape for info in layout(complete.spec)
+        info.name: info.shape for info in tensor_table(complete.spec)
     }
     assert complete.tensors["head.fc.weight"].sum() == pytest.approx(1)
 
@@ -169,7 +169,7 @@ def test_inspection(source, original, tmp_path):
     assert "temporal-shift-module (TSN, TSM), resnet18; " in text and "say num_segments=" in text
     save_state(tmp_path / "last.safetensors", model_of(SMALL), TrainingState(0, 0, 0, 1, {"backbone.b": np.ones(2)}))
     inspection = inspect_weights(tmp_path / "last.safetensors")
-    assert inspection.tensors == len(layout(SMALL)) and "can be resumed" in str(inspection)
+    assert inspection.tensors == len(tensor_table(SMALL)) and "can be resumed" in str(inspection)
     with pytest.raises(CheckpointError, match="is empty"):
         (tmp_path / "empty.pth").touch()
         inspect_weights(tmp_path / "empty.pth")

@@ -18,7 +18,7 @@ from trishift.checkpoints.writing import foreign_tensors, write_dialect, write_n
 from trishift.errors import CheckpointError
 from trishift.model.architectures import block_names
 from trishift.model.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, MotionSpec, ShiftSpec
-from trishift.model.tensors import layout
+from trishift.model.tensors import tensor_shapes, tensor_table
 
 ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
 
@@ -72,7 +72,7 @@ def test_any_resnet_of_temporal_shift_module(file):
         temporal_pool=grammar["temporal_pool"],
     )
     assert checkpoint.input.modality == {3: "rgb", 10: "flow", 15: "rgbdiff"}[grammar["channels"]]
-    assert {t.name: t.shape for t in layout(checkpoint.spec)} == {n: a.shape for n, a in checkpoint.tensors.items()}
+    assert tensor_shapes(checkpoint.spec) == {n: a.shape for n, a in checkpoint.tensors.items()}
 
     stored = in_file(shapes).tensors
     values = constants({name: stored[name].read() for name in without_counters(shapes)})
@@ -306,7 +306,7 @@ def test_folders_of_paddle_1(tmp_path):
 
 
 def test_batch_norms_of_caffe_may_be_matrices():
-    shapes = {t.name.removeprefix("backbone."): t.shape for t in layout(ModelSpec("bn_inception"))}
+    shapes = {t.name.removeprefix("backbone."): t.shape for t in tensor_table(ModelSpec("bn_inception"))}
     shapes = {name: (1, *shape) if "_bn." in name else shape for name, shape in shapes.items()}
     shapes |= {"fc.weight": (1000, 1024), "fc.bias": (1000,)}
     checkpoint = read(shapes)
@@ -317,7 +317,7 @@ def test_batch_norms_of_caffe_may_be_matrices():
 
 
 def test_a_backbone_alone():
-    shapes = {t.name.removeprefix("backbone."): t.shape for t in layout(ModelSpec("resnet18", width=4))}
+    shapes = {t.name.removeprefix("backbone."): t.shape for t in tensor_table(ModelSpec("resnet18", width=4))}
     checkpoint = read(shapes)
     assert checkpoint.spec == ModelSpec("resnet18", 0, 1, width=4)
 
@@ -325,7 +325,7 @@ def test_a_backbone_alone():
 def test_flow_of_bn_inception_expects_flow():
     shapes = {
         f"base_model.{t.name.removeprefix('backbone.')}": t.shape
-        for t in layout(ModelSpec("bn_inception", in_channels=10))
+        for t in tensor_table(ModelSpec("bn_inception", in_channels=10))
     }
     shapes |= {"new_fc.weight": (101, 1024), "new_fc.bias": (101,)}
     checkpoint = read(shapes, num_segments=3, shift="none")

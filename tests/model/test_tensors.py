@@ -6,7 +6,7 @@ import pytest
 
 from trishift.backends import open_session
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
-from trishift.model.tensors import layout
+from trishift.model.tensors import tensor_shapes
 
 MODELS = [
     ModelSpec("resnet10", 3, width=8, in_channels=10),
@@ -22,4 +22,4 @@ MODELS = [
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.backbone)
 def test_layout_is_that_of_the_network(spec):
     shapes = open_session("pytorch", spec).tensor_shapes()
-    assert list(shapes.items()) == [(info.name, info.shape) for info in layout(spec)]
+    assert list(shapes.items()) == list(tensor_shapes(spec).items())

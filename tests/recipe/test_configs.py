@@ -19,7 +19,7 @@ from trishift.backends.pytorch import tensors
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.data.protocol import PROTOCOLS
 from trishift.data.transforms import mirrored_labels
-from trishift.model.tensors import layout
+from trishift.model.tensors import tensor_shapes
 from trishift.recipe import load_recipe
 
 ROOT = CONFIGS.parent
@@ -124,7 +124,9 @@ def test_every_distinct_network_has_the_canonical_tensors() -> None:
     for model in models:
         with torch.device("meta"):
             network = Recognizer(model)
-        assert list(tensors.tensor_shapes(network).items()) == [(info.name, info.shape) for info in layout(model)]
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.tensors(network).items()}
+        assert shapes == tensor_shapes(model)
+        assert {id(tensor) for tensor in network.parameters()} <= {id(t) for t in tensors.tensors(network).values()}
 
 
 def check(steps: Steps, path: Path) -> None:

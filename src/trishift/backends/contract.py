@@ -17,7 +17,7 @@ import numpy as np
 from trishift.errors import CheckpointError
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.model.tensors import TensorInfo, Tensors
 
 State = tuple[Any, ...]  # a framework's own tensors, see `Session.step`
 
@@ -184,7 +184,7 @@ class Session(Predictor, Protocol):
     def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
         """Build the network; initial weights follow the originals' initializers (see `initialization.py`)."""
 
-    def parameters(self) -> tuple[ParameterInfo, ...]:
+    def parameters(self) -> tuple[TensorInfo, ...]:
         """All trainable tensors in network order."""
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:

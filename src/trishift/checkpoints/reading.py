@@ -27,7 +27,7 @@ from trishift.checkpoints.recognition import model_from_shapes, recognize, visib
 from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError, RecipeError
 from trishift.model.spec import RELATION_MODES, ModelSpec
-from trishift.model.tensors import TensorInfo, layout
+from trishift.model.tensors import TensorInfo, tensor_table
 
 _METRICS = ("best_prec1", "best_mAP", "best_acc1")  # that the originals keep in their containers
 _log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _take_tensors(
     """Every tensor of the model that the file has, in network order; `names` maps simplified to raw names."""
     report.dropped |= file.ignored
     tensors: dict[str, np.ndarray] = {}
-    for info in layout(spec):
+    for info in tensor_table(spec):
         name = next((name for name in family.spellings(info, spec) if name in names), None)
         if name is None:
             if family.lacks(info):

@@ -13,7 +13,7 @@ from trishift.checkpoints.formats.stored import WeightFile
 from trishift.errors import CheckpointError
 from trishift.model.architectures import RESNETS
 from trishift.model.spec import ModelSpec
-from trishift.model.tensors import layout
+from trishift.model.tensors import stem, tensor_table
 
 _ENOUGH = 0.5  # share of a backbone's tensors that a file must have to be taken for it
 
@@ -74,7 +74,7 @@ def _fit(file: WeightFile, dialect: Dialect) -> Recognition:
 @cache
 def _spellings(dialect: str, backbone: str) -> tuple[tuple[str, ...], ...]:
     spec = ModelSpec(backbone=backbone)  # type: ignore[arg-type]
-    return tuple(DIALECTS[dialect].spellings(tensor, spec) for tensor in layout(spec))
+    return tuple(DIALECTS[dialect].spellings(tensor, spec) for tensor in tensor_table(spec))
 
 
 def _examples(file: WeightFile) -> str:
@@ -94,14 +94,13 @@ def visible_names(file: WeightFile, recognition: Recognition) -> Names:
 def model_from_shapes(path: Path, recognition: Recognition, names: Names) -> ModelSpec:
     """What shapes alone tell: channels and width from the stem, classes from the head."""
     spec = ModelSpec(backbone=recognition.backbone)  # type: ignore[arg-type]
-    stem = layout(spec)[0]
-    shape = _shape(recognition.dialect.spellings(stem, spec), names)
+    shape = _shape(recognition.dialect.spellings(stem(spec), spec), names)
     if shape is not None:
         if len(shape) != 4 or min(shape) < 1:
             raise CheckpointError(f"{path}: the first convolution has shape {shape}; the file is damaged")
         width = shape[0] if recognition.backbone in RESNETS else spec.width
         spec = replace(spec, in_channels=shape[1], width=width)
-    head = layout(replace(spec, num_classes=1))[-2]
+    head = next(info for info in tensor_table(replace(spec, num_classes=1)) if info.group == "head_weight")
     shape = _shape(recognition.dialect.spellings(head, spec), names)
     return replace(spec, num_classes=shape[0] if shape else 0)
 

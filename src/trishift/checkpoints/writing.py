@@ -22,7 +22,7 @@ from trishift.checkpoints.formats.stored import WeightFile, in_memory
 from trishift.checkpoints.recognition import model_from_shapes, recognize, visible_names
 from trishift.errors import CheckpointError
 from trishift.model.spec import ModelSpec
-from trishift.model.tensors import layout
+from trishift.model.tensors import tensor_table
 
 SUFFIXES = {".pth": "pytorch", ".pt": "pytorch", ".tar": "pytorch", ".ckpt": "mindspore", ".pdparams": "paddle"}
 CANONICAL_SUFFIX = ".safetensors"
@@ -94,7 +94,7 @@ def foreign_tensors(checkpoint: Checkpoint, family: Dialect) -> dict[str, np.nda
     """
     spec = _described(checkpoint)
     tensors: dict[str, np.ndarray] = {}
-    for info in layout(spec):
+    for info in tensor_table(spec):
         if info.name not in checkpoint.tensors:
             raise CheckpointError(f"the checkpoint lacks {info.name}")
         array = checkpoint.tensors[info.name]

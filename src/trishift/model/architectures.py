@@ -7,7 +7,7 @@ canonical (torchvision's for ResNet and MobileNetV2, the Caffe layer names for B
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,36 @@ RESNETS = {
     "resnet101": ResNetArchitecture("bottleneck", (3, 4, 23, 3)),
     "resnet152": ResNetArchitecture("bottleneck", (3, 8, 36, 3)),
 }
+
+
+@dataclass(frozen=True)
+class ResidualBlock:
+    """One ResNet block, unrolled from its stage (1 to 4); `width` is that of its inner convolutions."""
+
+    name: str
+    stage: int
+    in_channels: int
+    width: int
+    channels: int
+    stride: int
+
+    @property
+    def has_projection(self) -> bool:
+        """Whether the identity path needs a convolution to fit the block's output."""
+        return self.stride > 1 or self.in_channels != self.channels
+
+
+def residual_blocks(backbone: str, stem_width: int) -> tuple[ResidualBlock, ...]:
+    """The blocks of a ResNet in order (`layer1.0` to `layer4.2` in ResNet-50)."""
+    architecture, blocks, in_channels = RESNETS[backbone], list[ResidualBlock](), stem_width
+    for stage, depth in enumerate(architecture.depths, 1):
+        width = stem_width * 2 ** (stage - 1)
+        channels = width * architecture.expansion
+        for index in range(depth):
+            stride = 2 if stage > 1 and index == 0 else 1
+            blocks.append(ResidualBlock(f"layer{stage}.{index}", stage, in_channels, width, channels, stride))
+            in_channels = channels
+    return tuple(blocks)
 
 
 @dataclass(frozen=True)
@@ -66,6 +96,11 @@ class InvertedResidual:
     channels: int
     expansion: int
     stride: int
+
+    @property
+    def name(self) -> str:
+        """Canonical name."""
+        return f"features.{self.index}"
 
     @property
     def has_residual(self) -> bool:
@@ -109,6 +144,7 @@ class InceptionBlock:
         return self.one + self.three[-1] + self.double[-1] + passed
 
 
+BN_INCEPTION_STEM_WIDTH = 64
 BN_INCEPTION_BLOCKS = (
     InceptionBlock("inception_3a", 192, 64, (64, 64), (64, 96, 96), 32, "average"),
     InceptionBlock("inception_3b", 256, 64, (64, 96), (64, 96, 96), 64, "average"),
@@ -125,18 +161,39 @@ BN_INCEPTION_BLOCKS = (
 BACKBONES = (*RESNETS, "mobilenet_v2", "bn_inception")
 
 
-def block_names(backbone: str) -> tuple[str, ...]:
+class ShiftPlace(NamedTuple):
+    """The input of a block, where a backbone can hold a temporal shift.
+
+    Attributes:
+        block: canonical name of the block.
+        channels: channels of its input.
+        stride: factor by which the block shrinks its input.
+    """
+
+    block: str
+    channels: int
+    stride: int
+
+
+def shift_places(backbone: str, width: int = 64) -> tuple[ShiftPlace, ...]:
     """Every place of a backbone that can hold a temporal shift, in network order.
 
-    ResNet: the residual blocks (`layer1.0`, ...). MobileNetV2: the inverted residuals (`features.1`, ...).
-    BNInception: the second stem stage (`conv2`) and the ten inception blocks, at whose input the shift sits.
+    ResNet (of stem width `width`): the residual blocks (`layer1.0`, ...). MobileNetV2: the inverted residuals
+    (`features.1`, ...). BNInception: the second stem stage (`conv2`) and the ten inception blocks.
     """
     if backbone in RESNETS:
-        depths = RESNETS[backbone].depths
-        return tuple(f"layer{stage}.{i}" for stage, depth in enumerate(depths, 1) for i in range(depth))
+        return tuple(ShiftPlace(b.name, b.in_channels, b.stride) for b in residual_blocks(backbone, width))
     if backbone == "mobilenet_v2":
-        return tuple(f"features.{block.index}" for block in inverted_residuals())
-    return ("conv2", *(block.name for block in BN_INCEPTION_BLOCKS))
+        return tuple(ShiftPlace(b.name, b.in_channels, b.stride) for b in inverted_residuals())
+    return (
+        ShiftPlace("conv2", BN_INCEPTION_STEM_WIDTH, 2),
+        *(ShiftPlace(b.name, b.in_channels, b.stride) for b in BN_INCEPTION_BLOCKS),
+    )
+
+
+def block_names(backbone: str) -> tuple[str, ...]:
+    """Canonical names of the blocks that can hold a temporal shift, in network order."""
+    return tuple(place.block for place in shift_places(backbone))
 
 
 def residual_shift_blocks(backbone: str) -> tuple[str, ...]:
@@ -149,7 +206,7 @@ def residual_shift_blocks(backbone: str) -> tuple[str, ...]:
         step = 2 if RESNETS[backbone].depths[2] >= 23 else 1
         return tuple(name for name in block_names(backbone) if int(name.rpartition(".")[2]) % step == 0)
     if backbone == "mobilenet_v2":
-        return tuple(f"features.{block.index}" for block in inverted_residuals() if block.has_residual)
+        return tuple(block.name for block in inverted_residuals() if block.has_residual)
     return ()
 
 
@@ -172,19 +229,4 @@ INCEPTION_LAYERS = {
     "double_2": "double_3x3_2",
     "projection": "pool_proj",
 }
-"""Attributes of an inception block in the backends, and what the Caffe model calls them."""
-
-
-def canonical_layer_name(path: str) -> str:
-    """The canonical name of the layer at `path` in a backend's module tree.
-
-    They differ in BNInception only, whose published names are flat: `inception_3a.three_reduce.conv` is
-    `inception_3a_3x3_reduce` and `inception_3a.three_reduce.bn` is `inception_3a_3x3_reduce_bn`.
-    """
-    parts = path.split(".")
-    if len(parts) < 3 or not parts[1].startswith(("inception_", "conv1_", "conv2_")):
-        return path
-    names = [INCEPTION_LAYERS.get(part, part) for part in parts[1:]]
-    if names[-1] == "conv":
-        names.pop()
-    return f"{parts[0]}.{'_'.join(names)}"
+"""Attributes of an inception block in the backends, and their names in the Caffe model."""

@@ -2,74 +2,68 @@
 
 from __future__ import annotations
 
-import re
+import math
 import zlib
-from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from trishift.model.spec import ShiftSpec
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.model.spec import ModelSpec, Shape, ShiftSpec
+from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
 CLASSIFIER_STD = 0.001  # TSN, TSM, TRN: the new last layer starts almost at zero
-_TORCH_DEFAULT = r"\.pyramid\.|\.excitation\.(deformable\d|temporal)$"  # layers of MSN that keep torch's own start
 
 
-def initial_tensors(parameters: Iterable[ParameterInfo], shapes: Mapping[str, tuple[int, ...]], seed: int) -> Tensors:
+def initial_tensors(spec: ModelSpec, seed: int) -> Tensors:
     """Weights of an untrained network under canonical names.
 
-    Convolutions: normal with variance 2 / fan_out (He et al. 2015, arXiv:1502.01852, as torchvision does).
-    `head.fc`: normal with deviation 0.001 and zero bias, as in TSN. Other linear layers: uniform within
-    1 / sqrt(fan_in), torch's default, which TRN's relations use, and so do what MSN adds to a ResNet's 2-D
-    convolutions: its pyramid, its 3-D and its deformable convolutions. Their offsets start at zero, learned shifts as
-    the shift of TSM by an eighth. Batch norm: scale 1, shift 0, running mean 0 and variance 1; a non-local block's
-    batch norm starts at scale 0, so that the block starts as the identity.
+    The table names the initializer of each tensor:
+
+    * `he_normal`: variance 2 / fan_out (He et al. 2015, arXiv:1502.01852, as torchvision does); convolutions.
+    * `classifier`: normal with deviation 0.001, as in TSN; `head.fc`, whose bias is zero.
+    * `fan_in_uniform`: within 1 / sqrt(fan_in) of the layer's weight, torch's default; TRN's relations, and of MSN the
+      pyramid, the 3-D and the deformable convolutions.
+    * `offset`: zero, for the offsets of MSN's deformable convolutions; see `drawn_offsets`.
+    * `shift`: TSM's shift by an eighth, for MSN's learned shifts.
+    * `ones` and `zeros`: norms and other biases.
 
     Each tensor has its own stream derived from its name: adding a layer does not change the others.
     """
-    tensors = {
-        name: np.full(shape, 1.0 if name.endswith("running_var") else 0.0, np.float32) for name, shape in shapes.items()
-    }
-    widths = {info.layer_name: int(np.prod(info.shape[1:])) for info in parameters if info.role == "weight"}
-    for info in parameters:
-        tensors[info.name] = _initial(info, widths[info.layer_name], _stream(info, seed)).astype(np.float32)
-    return tensors
+    table = tensor_table(spec)
+    fan_in = {info.layer_name: math.prod(info.shape[1:]) for info in table if info.role == "weight"}
+    return {info.name: _initial(info, fan_in[info.layer_name], _stream(info, seed)) for info in table}
 
 
-def drawn_offsets(parameters: Iterable[ParameterInfo], seed: int) -> Tensors:
+def drawn_offsets(spec: ModelSpec, seed: int) -> Tensors:
     """Random kernels for the offsets of MSN's deformable convolutions, as its code starts them by mistake."""
-    offsets = (info for info in parameters if info.layer_name.endswith(".offset") and info.role == "weight")
+    offsets = (info for info in tensor_table(spec) if info.initializer == "offset")
     return {info.name: _he_normal(info.shape, _stream(info, seed)).astype(np.float32) for info in offsets}
 
 
-def _stream(info: ParameterInfo, seed: int) -> np.random.Generator:
+def _stream(info: TensorInfo, seed: int) -> np.random.Generator:
     return np.random.default_rng((seed, zlib.crc32(info.name.encode())))
 
 
-def _initial(info: ParameterInfo, fan_in: int, rng: np.random.Generator) -> np.ndarray:
-    if info.layer == "norm":
-        one = info.role == "weight" and ".non_local." not in info.name
-        return np.full(info.shape, float(one))
-    if info.layer_name.endswith(".learned_shift"):
-        return _shift_kernel(info.shape)
-    if info.layer_name.endswith(".offset"):
-        return np.zeros(info.shape)
-    if (info.layer == "linear" and info.layer_name != "head.fc") or re.search(_TORCH_DEFAULT, info.layer_name):
+def _initial(info: TensorInfo, fan_in: int, rng: np.random.Generator) -> np.ndarray:
+    if info.initializer == "he_normal":
+        values = _he_normal(info.shape, rng)
+    elif info.initializer == "fan_in_uniform":
         bound = 1 / np.sqrt(fan_in)
-        return rng.uniform(-bound, bound, info.shape)
-    if info.role == "bias":
-        return np.zeros(info.shape)
-    if info.layer == "linear":
-        return rng.normal(0, CLASSIFIER_STD, info.shape)
-    return _he_normal(info.shape, rng)
+        values = rng.uniform(-bound, bound, info.shape)
+    elif info.initializer == "classifier":
+        values = rng.normal(0, CLASSIFIER_STD, info.shape)
+    elif info.initializer == "shift":
+        values = _shift_kernel(info.shape)
+    else:
+        values = np.full(info.shape, float(info.initializer == "ones"))
+    return values.astype(np.float32)
 
 
-def _he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    fan_out = shape[0] * int(np.prod(shape[2:]))
+def _he_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    fan_out = shape[0] * math.prod(shape[2:])
     return rng.normal(0, np.sqrt(2 / fan_out), shape)
 
 
-def _shift_kernel(shape: tuple[int, ...]) -> np.ndarray:
+def _shift_kernel(shape: Shape) -> np.ndarray:
     """(C, 1, 3): the first eighth of the channels comes from t + 1, the second from t - 1, the others stay."""
     kernel = np.zeros(shape)
     fold = shape[0] // ShiftSpec().div

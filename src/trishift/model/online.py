@@ -7,16 +7,13 @@ frame: its buffer. Zero buffers are the beginning of a video, exactly as zeros p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.model.architectures import BN_INCEPTION_BLOCKS, RESNETS, inverted_residuals
+from trishift.model.architectures import RESNETS, shift_places
 from trishift.model.spec import ModelSpec
 
 Size = tuple[int, int]
-BlockInput = tuple[str, int, Size]  # name, channels, height and width
 
 
 def check_streamable(spec: ModelSpec) -> None:
@@ -55,45 +52,20 @@ def state_shapes(spec: ModelSpec, height: int, width: int) -> dict[str, tuple[in
     check_streamable(spec)
     if spec.shift is None:
         return {}
-    shifted, div = set(spec.shifted_blocks), spec.shift.div
-    return {
-        name: (channels // div, *size)
-        for name, channels, size in _block_inputs(spec, (height, width))
-        if name in shifted and channels >= div
-    }
+    shifted, div, size, shapes = set(spec.shifted_blocks), spec.shift.div, _after_stem(spec, (height, width)), {}
+    for place in shift_places(spec.backbone, spec.width):
+        if place.block in shifted and place.channels >= div:
+            shapes[place.block] = (place.channels // div, *size)
+        if place.stride == 2:
+            size = _pooled(size) if spec.backbone == "bn_inception" else _halved(size)
+    return shapes
 
 
-def _block_inputs(spec: ModelSpec, image: Size) -> Iterator[BlockInput]:
-    """Shape of the input of every block that can hold a shift, in network order."""
+def _after_stem(spec: ModelSpec, image: Size) -> Size:
+    """Size of the input of the first block."""
     if spec.backbone in RESNETS:
-        return _resnet_inputs(spec, image)
-    return _mobilenet_inputs(image) if spec.backbone == "mobilenet_v2" else _bn_inception_inputs(image)
-
-
-def _resnet_inputs(spec: ModelSpec, image: Size) -> Iterator[BlockInput]:
-    architecture = RESNETS[spec.backbone]
-    channels, size = spec.width, _halved(_halved(image))
-    for stage, depth in enumerate(architecture.depths, 1):
-        for index in range(depth):
-            yield f"layer{stage}.{index}", channels, size
-            channels = spec.width * 2 ** (stage - 1) * architecture.expansion
-            size = _halved(size) if stage > 1 and index == 0 else size
-
-
-def _mobilenet_inputs(image: Size) -> Iterator[BlockInput]:
-    size = _halved(image)
-    for block in inverted_residuals():
-        yield f"features.{block.index}", block.in_channels, size
-        size = _halved(size) if block.stride == 2 else size
-
-
-def _bn_inception_inputs(image: Size) -> Iterator[BlockInput]:
-    size = _pooled(_halved(image))
-    yield "conv2", 64, size
-    size = _pooled(size)
-    for block in BN_INCEPTION_BLOCKS:
-        yield block.name, block.in_channels, size
-        size = _pooled(size) if block.stride == 2 else size
+        return _halved(_halved(image))
+    return _halved(image) if spec.backbone == "mobilenet_v2" else _pooled(_halved(image))
 
 
 def _halved(size: Size) -> Size:

@@ -30,6 +30,7 @@ Modality = Literal["rgb", "flow", "rgbdiff"]
 FRAME_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "rgbdiff": 3}  # of one frame before segments are stacked
 Shape = tuple[int, ...]
 MOTION_FRAMES = 5  # consecutive frames of a segment of MSN
+MOTION_REDUCTION = 4  # the motion modules of MSN compute with a quarter of the channels
 
 FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
 

@@ -1,176 +1,243 @@
-"""Every tensor of a model: canonical name and shape, in network order, without building a network.
+"""The table of a model's tensors: one row per tensor, in network order, made without building a network.
 
-The converters and the importers compare files with this list; tests hold it against each backend's networks.
+Everything that treats tensors differently reads it: initialization, parameter groups, fine-tuning, the importers and
+converters, and the backends, which pair each row with a tensor of their own. Tests compare it with each backend's
+network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
 from trishift.model.architectures import (
     BN_INCEPTION_BLOCKS,
+    BN_INCEPTION_STEM_WIDTH,
+    INCEPTION_LAYERS,
     MOBILENET_V2_LAST_WIDTH,
     MOBILENET_V2_STEM_WIDTH,
     RESNETS,
     InceptionBlock,
+    ResidualBlock,
     inverted_residuals,
+    residual_blocks,
 )
-from trishift.model.spec import ModelSpec, NonLocalForm
+from trishift.model.spec import MOTION_REDUCTION, ModelSpec, NonLocalForm, Shape
 
 Layer = Literal["conv", "linear", "norm"]
+Role = Literal["weight", "bias", "running_mean", "running_var"]
+Initializer = Literal["he_normal", "fan_in_uniform", "classifier", "zeros", "ones", "shift", "offset"]
+Group = Literal["first_conv_weight", "first_conv_bias", "weight", "bias", "norm", "head_weight", "head_bias"]
+Part = Literal["backbone", "non_local", "motion", "deformable", "head"]
 Tensors = dict[str, np.ndarray]  # by canonical name
-NORM_ROLES = ("weight", "bias", "running_mean", "running_var")
-
-
-@dataclass(frozen=True)
-class ParameterInfo:
-    """A trainable tensor in network order.
-
-    Attributes:
-        name: canonical name, `backbone.layer1.0.conv1.weight`.
-        layer: type of the layer that owns it.
-        role: `weight` (kernel, matrix, BN scale) or `bias` (BN shift included).
-        shape: canonical (torch) shape.
-    """
-
-    name: str
-    layer: Literal["conv", "linear", "norm"]
-    role: Literal["weight", "bias"]
-    shape: tuple[int, ...]
-
-    @property
-    def layer_name(self) -> str:
-        """Canonical name of the owning layer."""
-        return self.name.rpartition(".")[0]
+Rows = Iterator["TensorInfo"]
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor of a model: its canonical name, the type of its layer and its canonical (torch) shape."""
+    """One row of the table.
 
-    name: str
+    Attributes:
+        layer_name: canonical name of the layer that owns the tensor, `backbone.layer1.0.conv1`.
+        role: `weight` (kernel, matrix, scale of a norm), `bias` (shift of a norm included) or a running statistic.
+        shape: canonical shape, which is PyTorch's.
+        layer: type of the layer.
+        initializer: how an untrained tensor is filled, see `initialization.py`.
+        group: parameter group, see `parameter_groups.py`; None for running statistics, which no optimizer changes.
+        part: the part of the network that it belongs to. `backbone`: what an image classifier has, too. `non_local`
+            and `motion`: what these options add to it. `deformable`: the kernels and biases of MSN's deformable
+            convolutions. `head`: the rest.
+        module: path of the layer in each backend's network. It differs from `layer_name` in BNInception only, whose
+            published names are flat.
+        twin: the tensor of an image classifier that this one starts as, if that has another name (MSN's second
+            `layer1`).
+    """
+
+    layer_name: str
+    role: Role
+    shape: Shape
     layer: Layer
-    shape: tuple[int, ...]
+    initializer: Initializer
+    group: Group | None
+    part: Part
+    module: str
+    twin: str | None = None
 
     @property
-    def role(self) -> str:
-        """`weight`, `bias`, `running_mean` or `running_var`."""
-        return self.name.rpartition(".")[2]
+    def name(self) -> str:
+        """Canonical name of the tensor, `backbone.layer1.0.conv1.weight`."""
+        return f"{self.layer_name}.{self.role}"
 
     @property
-    def layer_name(self) -> str:
-        """Canonical name of the layer."""
-        return self.name.rpartition(".")[0]
+    def trainable(self) -> bool:
+        """Whether an optimizer may change it."""
+        return self.group is not None
 
 
-def layout(spec: ModelSpec) -> tuple[TensorInfo, ...]:
-    """All tensors of a model; without those of a head where `num_classes` is 0."""
+@lru_cache(maxsize=64)
+def tensor_table(spec: ModelSpec) -> tuple[TensorInfo, ...]:
+    """Every tensor of a model in network order; without those of a head where `num_classes` is 0."""
     if spec.backbone in RESNETS:
         backbone = _resnet(spec)
     elif spec.backbone == "mobilenet_v2":
         backbone = _mobilenet_v2(spec)
     else:
         backbone = _bn_inception(spec)
-    return (*backbone, *(_head(spec) if spec.num_classes else ()))
+    return (*backbone, *(_in_part("head", _head(spec)) if spec.num_classes else ()))
 
 
-def _conv(name: str, shape: tuple[int, ...], bias: bool = False) -> Iterator[TensorInfo]:
-    yield TensorInfo(f"{name}.weight", "conv", shape)
+def parameters(spec: ModelSpec) -> tuple[TensorInfo, ...]:
+    """Every trainable tensor of a model in network order."""
+    return tuple(info for info in tensor_table(spec) if info.trainable)
+
+
+def tensor_shapes(spec: ModelSpec) -> dict[str, Shape]:
+    """Canonical name to canonical shape of every tensor of a model, in network order."""
+    return {info.name: info.shape for info in tensor_table(spec)}
+
+
+def stem(spec: ModelSpec) -> TensorInfo:
+    """The kernel of the first convolution."""
+    return next(info for info in tensor_table(spec) if info.group == "first_conv_weight")
+
+
+# Layers
+
+
+def _row(
+    layer_name: str, role: Role, shape: Shape, layer: Layer, initializer: Initializer, group: Group | None
+) -> TensorInfo:
+    return TensorInfo(layer_name, role, shape, layer, initializer, group, "backbone", layer_name)
+
+
+def _conv(
+    name: str, shape: Shape, start: Initializer = "he_normal", bias: Initializer | None = None, *, first: bool = False
+) -> Rows:
+    """A convolution, without a bias unless its initializer is named."""
+    yield _row(name, "weight", shape, "conv", start, "first_conv_weight" if first else "weight")
     if bias:
-        yield TensorInfo(f"{name}.bias", "conv", shape[:1])
+        yield _row(name, "bias", shape[:1], "conv", bias, "first_conv_bias" if first else "bias")
 
 
-def _norm(name: str, channels: int) -> Iterator[TensorInfo]:
-    for role in NORM_ROLES:
-        yield TensorInfo(f"{name}.{role}", "norm", (channels,))
+def _norm(name: str, channels: int, scale: Initializer = "ones") -> Rows:
+    yield _row(name, "weight", (channels,), "norm", scale, "norm")
+    yield _row(name, "bias", (channels,), "norm", "zeros", "norm")
+    yield _row(name, "running_mean", (channels,), "norm", "zeros", None)
+    yield _row(name, "running_var", (channels,), "norm", "ones", None)
 
 
-def _linear(name: str, inputs: int, outputs: int) -> Iterator[TensorInfo]:
-    yield TensorInfo(f"{name}.weight", "linear", (outputs, inputs))
-    yield TensorInfo(f"{name}.bias", "linear", (outputs,))
+def _linear(name: str, inputs: int, outputs: int, start: Initializer, bias: Initializer) -> Rows:
+    yield _row(name, "weight", (outputs, inputs), "linear", start, "head_weight")
+    yield _row(name, "bias", (outputs,), "linear", bias, "head_bias")
 
 
-def _resnet(spec: ModelSpec) -> Iterator[TensorInfo]:
-    yield from _conv("backbone.conv1", (spec.width, spec.frame_channels, 7, 7), bias=spec.motion is not None)
+def _in_part(part: Part, rows: Rows) -> Rows:
+    """Rows that belong to a part, unless they are of a part within it."""
+    return (replace(row, part=part) if row.part == "backbone" else row for row in rows)
+
+
+# ResNet
+
+
+def _resnet(spec: ModelSpec) -> Rows:
+    blocks = residual_blocks(spec.backbone, spec.width)
+    yield from _resnet_conv("backbone.conv1", (spec.width, spec.frame_channels, 7, 7), spec, first=True)
     yield from _norm("backbone.bn1", spec.width)
-    channels = spec.width
-    for stage in range(1, 5):
-        yield from _resnet_stage(spec, stage, f"layer{stage}", channels)
-        channels = spec.width * 2 ** (stage - 1) * RESNETS[spec.backbone].expansion
+    for block in blocks:
+        yield from _residual_block(block, spec)
     if spec.motion:
-        yield from _motion_pyramid("backbone.pyramid", spec)
-        yield from _resnet_stage(spec, 1, "motion_layer1", spec.width)
+        yield from _in_part("motion", _motion_pyramid("backbone.pyramid", spec))
+        for block in blocks:
+            if block.stage == 1:
+                yield from _motion_twin(block, spec)
 
 
-def _resnet_stage(spec: ModelSpec, stage: int, layer: str, channels: int) -> Iterator[TensorInfo]:
-    """The blocks of a stage that is called `layer` and gets `channels`."""
-    architecture, bias = RESNETS[spec.backbone], spec.motion is not None
-    width = spec.width * 2 ** (stage - 1)
-    outputs = width * architecture.expansion
-    for i in range(architecture.depths[stage - 1]):
-        name = f"backbone.{layer}.{i}"
-        if architecture.block == "basic":
-            kernels = [(width, channels, 3, 3), (width, width, 3, 3)]
-        else:
-            kernels = [(width, channels, 1, 1), (width, width, 3, 3), (outputs, width, 1, 1)]
-        for k, kernel in enumerate(kernels, 1):
-            yield from _conv(f"{name}.conv{k}", kernel, bias)
-            yield from _norm(f"{name}.bn{k}", kernel[0])
-        if i == 0 and (channels != outputs or stage > 1):
-            yield from _conv(f"{name}.downsample.0", (outputs, channels, 1, 1), bias)
-            yield from _norm(f"{name}.downsample.1", outputs)
-        if f"{layer}.{i}" in spec.non_local_blocks:
-            yield from _non_local(f"{name}.non_local", outputs, spec.non_local_form)
-        if spec.motion and stage > 1:
-            yield from _motion_excitation(f"{name}.excitation", width)
-            yield from _conv(f"{name}.learned_shift", (width, 1, 3))
-        channels = outputs
+def _resnet_conv(name: str, shape: Shape, spec: ModelSpec, *, first: bool = False) -> Rows:
+    """A convolution of a plain ResNet, whose bias MSN adds."""
+    kernel, bias = _conv(name, shape, bias="zeros", first=first)
+    yield kernel
+    if spec.motion:
+        yield replace(bias, part="motion")
 
 
-def _non_local(name: str, channels: int, form: NonLocalForm) -> Iterator[TensorInfo]:
+def _residual_block(block: ResidualBlock, spec: ModelSpec) -> Rows:
+    name, inputs, width, outputs = f"backbone.{block.name}", block.in_channels, block.width, block.channels
+    if RESNETS[spec.backbone].block == "basic":
+        kernels = [(width, inputs, 3, 3), (width, width, 3, 3)]
+    else:
+        kernels = [(width, inputs, 1, 1), (width, width, 3, 3), (outputs, width, 1, 1)]
+    for k, kernel in enumerate(kernels, 1):
+        yield from _resnet_conv(f"{name}.conv{k}", kernel, spec)
+        yield from _norm(f"{name}.bn{k}", kernel[0])
+    if block.has_projection:
+        yield from _resnet_conv(f"{name}.downsample.0", (outputs, inputs, 1, 1), spec)
+        yield from _norm(f"{name}.downsample.1", outputs)
+    if block.name in spec.non_local_blocks:
+        yield from _in_part("non_local", _non_local(f"{name}.non_local", outputs, spec.non_local_form))
+    if spec.motion and block.stage > 1:
+        yield from _in_part("motion", _motion_excitation(f"{name}.excitation", width))
+        yield from _in_part("motion", _conv(f"{name}.learned_shift", (width, 1, 3), "shift"))
+
+
+def _non_local(name: str, channels: int, form: NonLocalForm) -> Rows:
+    """The norm's scale starts at zero, so that the block starts as the identity."""
     for projection in ("g",) if form == "gaussian" else ("theta", "phi", "g"):
-        yield from _conv(f"{name}.{projection}", (channels // 2, channels, 1, 1), bias=True)
+        yield from _conv(f"{name}.{projection}", (channels // 2, channels, 1, 1), bias="zeros")
     if form == "concatenation":
         yield from _conv(f"{name}.pair", (1, channels // 2 * 2, 1, 1))
-    yield from _conv(f"{name}.out", (channels, channels // 2, 1, 1), bias=True)
-    yield from _norm(f"{name}.bn", channels)
+    yield from _conv(f"{name}.out", (channels, channels // 2, 1, 1), bias="zeros")
+    yield from _norm(f"{name}.bn", channels, scale="zeros")
 
 
-def _motion_pyramid(name: str, spec: ModelSpec) -> Iterator[TensorInfo]:
-    width, inner = spec.width, spec.width // 4
-    yield from _conv(f"{name}.conv1", (inner, spec.frame_channels, 7, 7))
-    yield from _conv(f"{name}.conv2", (width, inner, 5, 5))
-    yield from _conv(f"{name}.pixel_conv", (width, spec.in_channels - spec.frame_channels, 7, 7))
+# MSN
+
+
+def _motion_twin(block: ResidualBlock, spec: ModelSpec) -> Rows:
+    """The same block for the motion map, which starts as its twin does."""
+    twins = _residual_block(block, spec)
+    for row, twin in zip(_residual_block(replace(block, name=f"motion_{block.name}"), spec), twins, strict=True):
+        yield replace(row, twin=twin.name)
+
+
+def _motion_pyramid(name: str, spec: ModelSpec) -> Rows:
+    width, inner = spec.width, spec.width // MOTION_REDUCTION
+    yield from _conv(f"{name}.conv1", (inner, spec.frame_channels, 7, 7), "fan_in_uniform")
+    yield from _conv(f"{name}.conv2", (width, inner, 5, 5), "fan_in_uniform")
+    yield from _conv(f"{name}.pixel_conv", (width, spec.in_channels - spec.frame_channels, 7, 7), "fan_in_uniform")
     yield from _norm(f"{name}.pixel_bn", width)
-    yield from _conv(f"{name}.feature_conv", (width, 2 * inner, 5, 5))
+    yield from _conv(f"{name}.feature_conv", (width, 2 * inner, 5, 5), "fan_in_uniform")
     yield from _norm(f"{name}.feature_bn", width)
 
 
-def _motion_excitation(name: str, channels: int) -> Iterator[TensorInfo]:
-    inner = channels // 4
-    yield from _conv(f"{name}.reduce", (inner, channels, 1, 1), bias=True)
+def _motion_excitation(name: str, channels: int) -> Rows:
+    inner = channels // MOTION_REDUCTION
+    yield from _conv(f"{name}.reduce", (inner, channels, 1, 1), bias="zeros")
     yield from _norm(f"{name}.reduce_bn", inner)
     for k in (3, 5):
-        yield from _conv(f"{name}.deformable{k}", (inner, inner, k, k), bias=True)
-        yield from _conv(f"{name}.deformable{k}.offset", (2 * k * k, inner, k, k), bias=True)
-    yield from _conv(f"{name}.pooled", (inner, inner, 1, 1), bias=True)
+        deformable = _conv(f"{name}.deformable{k}", (inner, inner, k, k), "fan_in_uniform", bias="fan_in_uniform")
+        yield from _in_part("deformable", deformable)
+        yield from _conv(f"{name}.deformable{k}.offset", (2 * k * k, inner, k, k), "offset", bias="zeros")
+    yield from _conv(f"{name}.pooled", (inner, inner, 1, 1), bias="zeros")
     yield from _norm(f"{name}.pooled_bn", inner)
-    yield from _conv(f"{name}.temporal", (inner, inner, 3, 3, 3), bias=True)
+    yield from _conv(f"{name}.temporal", (inner, inner, 3, 3, 3), "fan_in_uniform", bias="fan_in_uniform")
     yield from _norm(f"{name}.temporal_bn", inner)
-    yield from _conv(f"{name}.expand", (channels, inner, 1, 1), bias=True)
+    yield from _conv(f"{name}.expand", (channels, inner, 1, 1), bias="zeros")
     yield from _norm(f"{name}.expand_bn", channels)
 
 
-def _mobilenet_v2(spec: ModelSpec) -> Iterator[TensorInfo]:
-    yield from _conv("backbone.features.0.0", (MOBILENET_V2_STEM_WIDTH, spec.in_channels, 3, 3))
+# MobileNetV2
+
+
+def _mobilenet_v2(spec: ModelSpec) -> Rows:
+    yield from _conv("backbone.features.0.0", (MOBILENET_V2_STEM_WIDTH, spec.in_channels, 3, 3), first=True)
     yield from _norm("backbone.features.0.1", MOBILENET_V2_STEM_WIDTH)
     channels = MOBILENET_V2_STEM_WIDTH
     for block in inverted_residuals():
-        name = f"backbone.features.{block.index}.conv"
+        name = f"backbone.{block.name}.conv"
         hidden = block.in_channels * block.expansion
         depthwise = 0
         if block.expansion > 1:
@@ -186,40 +253,49 @@ def _mobilenet_v2(spec: ModelSpec) -> Iterator[TensorInfo]:
     yield from _norm("backbone.features.18.1", MOBILENET_V2_LAST_WIDTH)
 
 
-def _bn_inception(spec: ModelSpec) -> Iterator[TensorInfo]:
-    yield from _inception_layer("conv1_7x7_s2", (64, spec.in_channels, 7, 7))
-    yield from _inception_layer("conv2_3x3_reduce", (64, 64, 1, 1))
-    yield from _inception_layer("conv2_3x3", (192, 64, 3, 3))
+# BNInception
+
+
+def _bn_inception(spec: ModelSpec) -> Rows:
+    width, block_input = BN_INCEPTION_STEM_WIDTH, BN_INCEPTION_BLOCKS[0].in_channels
+    yield from _inception_layer("conv1_7x7_s2", "conv1_7x7_s2", (width, spec.in_channels, 7, 7), first=True)
+    yield from _inception_layer("conv2_3x3_reduce", "conv2_3x3_reduce", (width, width, 1, 1))
+    yield from _inception_layer("conv2_3x3", "conv2_3x3", (block_input, width, 3, 3))
     for block in BN_INCEPTION_BLOCKS:
         for branch, shape in _inception_branches(block):
-            yield from _inception_layer(f"{block.name}_{branch}", shape)
+            yield from _inception_layer(f"{block.name}_{INCEPTION_LAYERS[branch]}", f"{block.name}.{branch}", shape)
 
 
-def _inception_layer(name: str, shape: tuple[int, ...]) -> Iterator[TensorInfo]:
-    yield from _conv(f"backbone.{name}", shape, bias=True)
-    yield from _norm(f"backbone.{name}_bn", shape[0])
+def _inception_layer(name: str, module: str, shape: Shape, *, first: bool = False) -> Rows:
+    """A convolution and its norm, under their Caffe name and as the backends' module."""
+    for row in _conv(f"backbone.{name}", shape, bias="zeros", first=first):
+        yield replace(row, module=f"backbone.{module}.conv")
+    for row in _norm(f"backbone.{name}_bn", shape[0]):
+        yield replace(row, module=f"backbone.{module}.bn")
 
 
-def _inception_branches(block: InceptionBlock) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _inception_branches(block: InceptionBlock) -> Iterator[tuple[str, Shape]]:
     inputs, (three, double) = block.in_channels, (block.three, block.double)
     if block.one:
-        yield "1x1", (block.one, inputs, 1, 1)
-    yield "3x3_reduce", (three[0], inputs, 1, 1)
-    yield "3x3", (three[1], three[0], 3, 3)
-    yield "double_3x3_reduce", (double[0], inputs, 1, 1)
-    yield "double_3x3_1", (double[1], double[0], 3, 3)
-    yield "double_3x3_2", (double[2], double[1], 3, 3)
+        yield "one", (block.one, inputs, 1, 1)
+    yield "three_reduce", (three[0], inputs, 1, 1)
+    yield "three", (three[1], three[0], 3, 3)
+    yield "double_reduce", (double[0], inputs, 1, 1)
+    yield "double_1", (double[1], double[0], 3, 3)
+    yield "double_2", (double[2], double[1], 3, 3)
     if block.projection:
-        yield "pool_proj", (block.projection, inputs, 1, 1)
+        yield "projection", (block.projection, inputs, 1, 1)
 
 
-def _head(spec: ModelSpec) -> Iterator[TensorInfo]:
+# Heads
+
+
+def _head(spec: ModelSpec) -> Rows:
     head = spec.head
-    if head.consensus == "average":
-        yield from _linear("head.fc", spec.feature_width, spec.num_classes)
-        return
-    yield from _linear("head.fc", spec.feature_width, head.relation_width)
+    average = head.consensus == "average"
+    outputs = spec.num_classes if average else head.relation_width
+    yield from _linear("head.fc", spec.feature_width, outputs, "classifier", "zeros")
     for i, frames in enumerate(head.scales(spec.num_segments)):
-        relation = f"head.relations.{i}"
-        yield from _linear(f"{relation}.hidden", frames * head.relation_width, head.relation_hidden_width)
-        yield from _linear(f"{relation}.classifier", head.relation_hidden_width, spec.num_classes)
+        relation, inputs, hidden = f"head.relations.{i}", frames * head.relation_width, head.relation_hidden_width
+        yield from _linear(f"{relation}.hidden", inputs, hidden, "fan_in_uniform", "fan_in_uniform")
+        yield from _linear(f"{relation}.classifier", hidden, spec.num_classes, "fan_in_uniform", "fan_in_uniform")

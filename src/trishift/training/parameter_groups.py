@@ -1,4 +1,4 @@
-"""The optimizer's parameter groups of TSN and TSM, decided by canonical name and layer type.
+"""The optimizer's parameter groups of TSN and TSM, which the tensor table names for each tensor.
 
 The originals sort parameters into eight groups, of which one ("custom ops") is always empty:
 
@@ -15,26 +15,24 @@ the kernels of its deformable convolutions, which then stay as they start; here 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 
 from trishift.backends.contract import OptimizationPlan, ParameterPlan
 from trishift.model.spec import Modality
-from trishift.model.tensors import ParameterInfo
+from trishift.model.tensors import Group, TensorInfo
 from trishift.recipe import TrainSpec
 
 
-def optimization_plan(parameters: Iterable[ParameterInfo], train: TrainSpec, modality: Modality) -> OptimizationPlan:
-    """What the optimizer does with every parameter of a network."""
+def optimization_plan(parameters: Iterable[TensorInfo], train: TrainSpec, modality: Modality) -> OptimizationPlan:
+    """The optimizer's treatment of each parameter; the parameters come in network order."""
     infos = tuple(parameters)
     frozen = frozen_norms(infos, train)
-    groups = group_names(infos)
     factors = _factors(train.head_lr_mult, flow=modality == "flow")
     if not train.multipliers:
         factors = dict.fromkeys(factors, ParameterPlan(1.0, 1.0))
     left_out = frozen | frozen_kernels(infos, train)
-    trained = {info.name: factors[groups[info.name]] for info in infos if info.layer_name not in left_out}
+    trained = {info.name: factors[info.group] for info in infos if info.group and info.layer_name not in left_out}
     return OptimizationPlan(
         parameters=trained,
         loss=train.loss,
@@ -46,43 +44,27 @@ def optimization_plan(parameters: Iterable[ParameterInfo], train: TrainSpec, mod
     )
 
 
-def frozen_norms(parameters: Iterable[ParameterInfo], train: TrainSpec) -> frozenset[str]:
+def frozen_norms(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:
     """The norm layers that a recipe freezes; partial batch norm spares the first one and the non-local ones."""
-    norms = [info.layer_name for info in parameters if info.layer == "norm" and info.role == "weight"]
-    if train.frozen_bn:
-        return frozenset(norms)
-    return frozenset(name for name in norms[1:] if ".non_local." not in name and train.partial_bn)
+    norms = [info for info in parameters if info.layer == "norm" and info.role == "weight"]
+    if not train.frozen_bn:
+        norms = [info for info in norms[1:] if info.part != "non_local" and train.partial_bn]
+    return frozenset(info.layer_name for info in norms)
 
 
-def frozen_kernels(parameters: Iterable[ParameterInfo], train: TrainSpec) -> frozenset[str]:
+def frozen_kernels(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:
     """The deformable convolutions whose kernel and bias a recipe does not train; their offsets are."""
-    names = {info.layer_name for info in parameters if re.search(r"\.deformable\d$", info.layer_name)}
+    names = {info.layer_name for info in parameters if info.part == "deformable"}
     return frozenset(names if train.legacy_frozen_kernels else ())
 
 
-def group_names(parameters: Iterable[ParameterInfo]) -> dict[str, str]:
-    """Parameter name to the name of its group (see the table above); parameters come in network order."""
-    groups: dict[str, str] = {}
-    first_conv = None
-    for info in parameters:
-        if info.layer == "norm":
-            groups[info.name] = "norm"
-        elif info.layer == "linear":
-            groups[info.name] = f"head_{info.role}"
-        else:
-            first_conv = first_conv or info.layer_name
-            prefix = "first_conv_" if info.layer_name == first_conv else ""
-            groups[info.name] = prefix + info.role
-    return groups
-
-
-def describe_groups(parameters: Iterable[ParameterInfo], plan: OptimizationPlan) -> str:
+def describe_groups(parameters: Iterable[TensorInfo], plan: OptimizationPlan) -> str:
     """One line that counts the trained tensors of each group."""
-    counts = Counter(group for name, group in group_names(parameters).items() if name in plan.parameters)
+    counts = Counter(info.group for info in parameters if info.name in plan.parameters)
     return ", ".join(f"{group} {count}" for group, count in counts.items())
 
 
-def _factors(head: float, *, flow: bool) -> dict[str, ParameterPlan]:
+def _factors(head: float, *, flow: bool) -> dict[Group, ParameterPlan]:
     return {
         "first_conv_weight": ParameterPlan(5.0 if flow else 1.0, 1.0),
         "first_conv_bias": ParameterPlan(10.0 if flow else 2.0, 0.0),

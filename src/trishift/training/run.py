@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping
+import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trishift.backends import open_session
 from trishift.backends.contract import Session
-from trishift.checkpoints import import_weights
 from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.model.initialization import drawn_offsets
 from trishift.model.losses import LossSpec, inverse_frequency
 from trishift.recipe import Recipe
+from trishift.training.initial_weights import load_initial_weights
 from trishift.training.parameter_groups import describe_groups, optimization_plan
 from trishift.training.run_folder import Position, RunFolder, load_run
 from trishift.training.trainer import Trainer
-
-_ADDED = r"\.(non_local|pyramid|excitation|learned_shift)\.|\.(conv\d|downsample\.0)\.bias$"
 
 
 def train(
@@ -116,63 +111,17 @@ def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[P
         session.load_tensors(checkpoint.tensors)
         return position, momentum
     if recipe.train.legacy_drawn_offsets:
-        offsets = drawn_offsets(session.parameters(), recipe.train.seed)
+        offsets = drawn_offsets(recipe.model, recipe.train.seed)
         session.load_tensors({**session.dump_tensors(), **offsets})
     if recipe.train.initial_weights:
         load_initial_weights(recipe, session, Path(recipe.train.initial_weights))
     return Position(), {}
 
 
-def load_initial_weights(recipe: Recipe, session: Session, path: Path) -> None:
-    """Fine-tuning: start from a weight file of any family, with the old head or a new one."""
-    checkpoint, report = import_weights(path, fallback=recipe.model)
-    if session.rank == 0:
-        print(report.summary())
-    tensors, shapes = dict(checkpoint.tensors), session.tensor_shapes()
-    adapt_stem(tensors, session)
-    if recipe.model.motion and not (checkpoint.spec and checkpoint.spec.motion):
-        tensors |= motion_layer1(tensors)
-    own = session.dump_tensors()
-    for name in shapes:
-        new_head = recipe.train.new_head and name.startswith("head.")
-        if new_head or (name not in tensors and starts_untrained(name)):
-            tensors[name] = own[name]
-    wrong = [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]
-    if wrong:
-        found = tensors[wrong[0]].shape if wrong[0] in tensors else "missing"
-        hint = "; set train.new_head=true to train a new head" if wrong[0].startswith("head.") else ""
-        raise CheckpointError(f"{path}: {wrong[0]} is {found}, but the recipe's model needs {shapes[wrong[0]]}{hint}")
-    session.load_tensors({name: tensors[name] for name in shapes})
-
-
-def adapt_stem(tensors: dict[str, np.ndarray], session: Session) -> None:
-    """Make the first convolution of an RGB network see other channels: each gets the mean over the colors (TSN).
-
-    The result is not rescaled; where it matters, the batch norm behind it adapts.
-    """
-    stem = next(info.name for info in session.parameters() if info.layer == "conv")
-    channels = session.tensor_shapes()[stem][1]
-    if stem in tensors and tensors[stem].shape[1] == 3 != channels:
-        tensors[stem] = np.repeat(tensors[stem].mean(axis=1, keepdims=True), channels, axis=1)
-        if session.rank == 0:
-            print(f"{stem}: the mean over 3 colors, for {channels} channels")
-
-
-def motion_layer1(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """MSN's second `layer1`, which sees motion, from the weights of an image classifier: it starts like the first."""
-    layer = "backbone.layer1."
-    return {f"backbone.motion_{name[9:]}": array for name, array in tensors.items() if name.startswith(layer)}
-
-
-def starts_untrained(name: str) -> bool:
-    """Whether other weights may lack a tensor: non-local blocks, and what MSN adds to an image classifier."""
-    return re.search(_ADDED, name) is not None
-
-
 def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_set: EvaluationSet) -> None:
     """Say what is about to be trained on what."""
     train, model = recipe.train, recipe.model
-    parameters = sum(int(_size(info.shape)) for info in session.parameters())
+    parameters = sum(math.prod(info.shape) for info in session.parameters())
     print(
         f"{recipe.name}: {model.backbone}, {model.num_segments} segments, {model.num_classes} classes, "
         f"{parameters / 1e6:.2f} M parameters; {session.framework} on {session.execution.device}, "
@@ -186,10 +135,3 @@ def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_
         print(f"note: {train_set.num_unlabeled} training clips have no label and teach {train.loss.name} nothing")
     scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""
     print(f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, {train.epochs} epochs")
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size

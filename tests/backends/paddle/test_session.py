@@ -65,7 +65,7 @@ def assert_close(one: Tensors, other: Tensors, **tolerance: float) -> None:
 
 def test_initial_weights_depend_on_the_seed_alone():
     session = make_session(seed=3)
-    expected = initial_tensors(session.parameters(), session.tensor_shapes(), 3)
+    expected = initial_tensors(session.spec, 3)
     assert_close(session.dump_tensors(), expected, rtol=0)
     assert all(array.flags.c_contiguous for array in session.dump_tensors().values())
 
@@ -169,13 +169,13 @@ def test_missing_momentum_starts_at_zero_and_foreign_momentum_is_refused():
 def test_loss_scale_changes_no_gradient_and_leaves_out_overflows():
     session = make_session()
     plan = make_plan(session, clip_norm=0.5)
-    slots = parameters(session.network)
-    optimizer = Optimizer(slots, plan, loss_scaling=True, ranks=session._ranks)
+    trained = parameters(session.network)
+    optimizer = Optimizer(trained, plan, loss_scaling=True, ranks=session._ranks)
     steps = []
     for factor in (1.0, float("inf")):
         before = session.dump_tensors()["head.fc.weight"]
         optimizer.zero_gradients()
-        optimizer.backward((slots["head.fc.weight"].tensor * factor).sum())
+        optimizer.backward((trained["head.fc.weight"] * factor).sum())
         assert optimizer.step(lr=0.1) == pytest.approx(np.sqrt(4 * 32) * factor)
         steps.append(session.dump_tensors()["head.fc.weight"] - before)
     np.testing.assert_allclose(steps[0], -0.1 * 5 * 0.5 / np.sqrt(4 * 32), rtol=0.02)

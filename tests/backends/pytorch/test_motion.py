@@ -25,8 +25,8 @@ from trishift.model.initialization import drawn_offsets
 from trishift.model.online import check_streamable
 from trishift.model.spec import InputSpec, ModelSpec, MotionSpec, ShiftSpec
 from trishift.recipe import Recipe, TrainSpec
+from trishift.training.initial_weights import load_initial_weights
 from trishift.training.parameter_groups import optimization_plan
-from trishift.training.run import load_initial_weights
 
 SMALL = ModelSpec("resnet50", 3, 4, in_channels=15, width=8, motion=MotionSpec(window=4))
 
@@ -121,7 +121,7 @@ def test_a_batch_of_one_is_a_row_of_a_larger_batch(session: Session) -> None:
 @pytest.mark.parametrize("execution", [Execution(channels_last=True), Execution(precision="bf16")], ids=str)
 def test_other_layouts_and_precisions_compute_the_same(session: Session, execution: Execution) -> None:
     other = Session(SMALL, execution)
-    other.load_tensors({**session.dump_tensors(), **drawn_offsets(session.parameters(), 0)})
+    other.load_tensors({**session.dump_tensors(), **drawn_offsets(session.spec, 0)})
     reference = Session(SMALL, Execution())
     reference.load_tensors(other.dump_tensors())
     expected = reference.predict(clips())
@@ -154,7 +154,7 @@ def test_offsets_start_at_zero_or_as_the_original_draws_them(session: Session) -
     tensors = session.dump_tensors()
     offsets = {name for name in tensors if ".offset." in name}
     assert len(offsets) == 52 and not any(tensors[name].any() for name in offsets)
-    drawn = drawn_offsets(Session(replace(SMALL, width=64), Execution()).parameters(), seed=0)
+    drawn = drawn_offsets(replace(SMALL, width=64), seed=0)
     assert set(drawn) == {name for name in offsets if name.endswith("weight")}
     deviation = drawn["backbone.layer4.0.excitation.deformable3.offset.weight"].std()
     assert deviation == pytest.approx(np.sqrt(2 / (9 * 18)), rel=0.01)

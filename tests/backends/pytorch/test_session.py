@@ -109,7 +109,7 @@ def test_weights_of_another_network_are_refused(change, message):
 
 def test_initial_weights_depend_on_the_seed_alone():
     session = make_session(seed=3)
-    expected = initial_tensors(session.parameters(), session.tensor_shapes(), 3)
+    expected = initial_tensors(session.spec, 3)
     assert_close(session.dump_tensors(), expected, rtol=0)
     assert not np.array_equal(make_session(seed=4).dump_tensors()["head.fc.weight"], expected["head.fc.weight"])
 

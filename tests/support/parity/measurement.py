@@ -29,7 +29,7 @@ STEPS = 3
 def measure(case: Case, framework: str, execution: Execution | None = None) -> Tensors:
     """Everything the gates compare, as `quantity/tensor` arrays (`logits` and losses have no second part)."""
     session = open_session(framework, case.spec, execution or Execution())
-    start = smooth_weights(session.parameters(), session.tensor_shapes())
+    start = smooth_weights(session.spec)
     session.load_tensors(start)
     first = batch(case, 0)
     result = {"logits": session.predict(first.clips)}
@@ -65,7 +65,7 @@ def _train(case: Case, session: Session) -> Tensors:
 def compiled_logits(case: Case, framework: str) -> Tensors:
     """Logits of the compiled network, whose program serves a smaller batch too."""
     session = open_session(framework, case.spec, Execution(compile=True))
-    session.load_tensors(smooth_weights(session.parameters(), session.tensor_shapes()))
+    session.load_tensors(smooth_weights(session.spec))
     clips = batch(case, 0).clips
     logits = session.predict(clips)
     assert np.allclose(session.predict(clips[:1]), logits[:1], rtol=1e-3, atol=1e-4)

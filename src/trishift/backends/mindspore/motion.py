@@ -15,9 +15,7 @@ from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.deformable import DeformableConv
 from trishift.backends.mindspore.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.mindspore.temporal_shift import LearnedShift
-from trishift.model.spec import MOTION_FRAMES, ModelSpec
-
-_REDUCTION = 4
+from trishift.model.spec import MOTION_FRAMES, MOTION_REDUCTION, ModelSpec
 
 
 def conv5x5(in_channels: int, channels: int) -> nn.Conv2d:
@@ -34,7 +32,7 @@ class MotionPyramid(nn.Cell):
 
     def __init__(self, frame_channels: int, width: int) -> None:
         super().__init__()
-        inner = width // _REDUCTION
+        inner = width // MOTION_REDUCTION
         self.conv1 = conv7x7(frame_channels, inner)
         self.conv2 = conv5x5(inner, width)
         self.pixel_conv = conv7x7((MOTION_FRAMES - 1) * frame_channels, width)
@@ -67,7 +65,7 @@ class MotionExcitation(nn.Cell):
     def __init__(self, channels: int, window: int) -> None:
         super().__init__()
         self.window = window
-        inner = channels // _REDUCTION
+        inner = channels // MOTION_REDUCTION
         self.reduce = conv1x1(channels, inner, bias=True)
         self.reduce_bn = batch_norm(inner)
         self.deformable3 = DeformableConv(inner, 3)

@@ -1,102 +1,58 @@
-"""Canonical names of a network's tensors, and copies of the tensors in and out as numpy arrays.
+"""A network's tensors by canonical name, and copies of them in and out as numpy arrays.
 
-MindSpore's shapes are the canonical (PyTorch's) ones; only the batch norms' attributes have other names. Names
-come from a walk through the cells and the layers' types, never from `Parameter.name`, which depends on the order
-in which cells were put into one another.
+MindSpore's shapes are the canonical (PyTorch's) ones; only the batch norms' attributes have other names. A tensor is
+found by the path of its cell, never by `Parameter.name`, which depends on the order in which cells were put into one
+another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from trishift.backends.contract import check_tensors
-from trishift.backends.mindspore.temporal_shift import LearnedShift
-from trishift.model.architectures import canonical_layer_name
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.backends.mindspore.recognizer import Recognizer
+from trishift.model.tensors import Layer, Role, TensorInfo, Tensors, tensor_shapes, tensor_table
 
-Layer = Literal["conv", "linear", "norm"]
-Role = Literal["weight", "bias", "running_mean", "running_var"]
-
-_ATTRIBUTES: dict[Layer, dict[Role, str]] = {
-    "conv": {"weight": "weight", "bias": "bias"},
-    "linear": {"weight": "weight", "bias": "bias"},
-    "norm": {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"},
+_NORM_ATTRIBUTES: dict[Role, str] = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
 }
 
 
-@dataclass(frozen=True)
-class Slot:
-    """One tensor of a network: where a canonical array goes."""
-
-    name: str
-    layer: Layer
-    role: Role
-    tensor: Parameter
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Canonical shape."""
-        return tuple(self.tensor.shape)
-
-    @property
-    def trainable(self) -> bool:
-        """Whether an optimizer may change it (running statistics it may not)."""
-        return self.role in ("weight", "bias")
+def tensors(network: Recognizer) -> dict[str, Parameter]:
+    """Every tensor of a network by canonical name, in network order."""
+    cells = dict(network.cells_and_names())
+    return {info.name: getattr(cells[info.module], _attribute(info)) for info in tensor_table(network.spec)}
 
 
-def _layer_of(cell: nn.Cell) -> Layer | None:
-    if isinstance(cell, nn.Conv2d | nn.Conv3d | LearnedShift):
-        return "conv"
-    if isinstance(cell, nn.Dense):
-        return "linear"
-    return "norm" if isinstance(cell, (nn.BatchNorm2d, nn.SyncBatchNorm)) else None
+def _attribute(info: TensorInfo) -> str:
+    return _NORM_ATTRIBUTES[info.role] if info.layer == "norm" else info.role
 
 
-def layers(network: nn.Cell) -> Iterator[tuple[str, Layer, nn.Cell]]:
+def layers(network: Recognizer) -> Iterator[tuple[str, Layer, nn.Cell]]:
     """Canonical name, type and cell of every layer that owns tensors, in network order."""
-    for path, cell in network.cells_and_names():
-        layer = _layer_of(cell)
-        if layer is not None:
-            yield canonical_layer_name(path), layer, cell
+    cells = dict(network.cells_and_names())
+    for info in tensor_table(network.spec):
+        if info.role == "weight":
+            yield info.layer_name, info.layer, cells[info.module]
 
 
-def slots(network: nn.Cell) -> Iterator[Slot]:
-    """Every tensor of a network in network order."""
-    for name, layer, cell in layers(network):
-        for role, attribute in _ATTRIBUTES[layer].items():
-            tensor = getattr(cell, attribute, None)
-            if tensor is not None:
-                yield Slot(f"{name}.{role}", layer, role, tensor)
-
-
-def parameter_infos(network: nn.Cell) -> tuple[ParameterInfo, ...]:
-    """Every trainable tensor in network order."""
-    return tuple(
-        ParameterInfo(slot.name, slot.layer, "weight" if slot.role == "weight" else "bias", slot.shape)
-        for slot in slots(network)
-        if slot.trainable
-    )
-
-
-def parameters(network: nn.Cell) -> dict[str, Parameter]:
+def parameters(network: Recognizer) -> dict[str, Parameter]:
     """Every trainable tensor by canonical name."""
-    return {slot.name: slot.tensor for slot in slots(network) if slot.trainable}
+    found = tensors(network)
+    return {info.name: found[info.name] for info in tensor_table(network.spec) if info.trainable}
 
 
-def statistics(network: nn.Cell) -> list[Parameter]:
+def statistics(network: Recognizer) -> list[Parameter]:
     """The running means and variances of all batch norms."""
-    return [slot.tensor for slot in slots(network) if not slot.trainable]
-
-
-def tensor_shapes(network: nn.Cell) -> dict[str, tuple[int, ...]]:
-    """Canonical name to canonical shape of every tensor in network order."""
-    return {slot.name: slot.shape for slot in slots(network)}
+    found = tensors(network)
+    return [found[info.name] for info in tensor_table(network.spec) if not info.trainable]
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
@@ -113,19 +69,19 @@ def assign(parameter: Parameter, value: Tensor | np.ndarray | float) -> None:
     ops.assign(parameter, value)
 
 
-def dump_tensors(network: nn.Cell) -> Tensors:
+def dump_tensors(network: Recognizer) -> Tensors:
     """Copies of all tensors under canonical names."""
-    return {slot.name: to_numpy(slot.tensor) for slot in slots(network)}
+    return {name: to_numpy(tensor) for name, tensor in tensors(network).items()}
 
 
-def load_tensors(network: nn.Cell, tensors: Mapping[str, np.ndarray]) -> None:
-    """Copy arrays into a network; names and shapes must be exactly those of `tensor_shapes`.
+def load_tensors(network: Recognizer, arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy arrays into a network; names and shapes must be exactly those of the table.
 
     `load_param_into_net` is not used: it skips what does not fit and goes on.
 
     Raises:
         CheckpointError: a tensor is missing, unknown or of another shape; the network is then untouched.
     """
-    check_tensors(tensors, tensor_shapes(network))
-    for slot in slots(network):
-        assign(slot.tensor, tensors[slot.name])
+    check_tensors(arrays, tensor_shapes(network.spec))
+    for name, tensor in tensors(network).items():
+        assign(tensor, arrays[name])

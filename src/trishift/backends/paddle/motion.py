@@ -17,9 +17,7 @@ from trishift.backends.paddle.batch_norm import BatchNorm2D
 from trishift.backends.paddle.deformable import DeformableConv
 from trishift.backends.paddle.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.paddle.temporal_shift import LearnedShift
-from trishift.model.spec import MOTION_FRAMES, ModelSpec
-
-_REDUCTION = 4
+from trishift.model.spec import MOTION_FRAMES, MOTION_REDUCTION, ModelSpec
 
 
 class MotionPyramid(nn.Layer):
@@ -31,7 +29,7 @@ class MotionPyramid(nn.Layer):
 
     def __init__(self, frame_channels: int, width: int) -> None:
         super().__init__()
-        inner = width // _REDUCTION
+        inner = width // MOTION_REDUCTION
         self.conv1 = conv7x7(frame_channels, inner)
         self.conv2 = nn.Conv2D(inner, width, 5, padding=2, bias_attr=False)
         self.pixel_conv = conv7x7((MOTION_FRAMES - 1) * frame_channels, width)
@@ -67,7 +65,7 @@ class MotionExcitation(nn.Layer):
     def __init__(self, channels: int, window: int) -> None:
         super().__init__()
         self.window = window
-        inner = channels // _REDUCTION
+        inner = channels // MOTION_REDUCTION
         self.reduce = conv1x1(channels, inner, bias=True)
         self.reduce_bn = BatchNorm2D(inner)
         self.deformable3 = DeformableConv(inner, 3)

@@ -11,7 +11,7 @@ from paddle import Tensor
 
 from trishift.backends.contract import OptimizationPlan
 from trishift.backends.paddle.distributed import Ranks
-from trishift.backends.paddle.tensors import Slot
+from trishift.backends.paddle.tensors import from_canonical, to_canonical
 from trishift.errors import CheckpointError
 from trishift.model.tensors import Tensors
 
@@ -46,8 +46,10 @@ class Optimizer:
         loss_scale: factor on the loss, see `LossScale`.
     """
 
-    def __init__(self, slots: Mapping[str, Slot], plan: OptimizationPlan, loss_scaling: bool, ranks: Ranks) -> None:
-        self._slots = slots
+    def __init__(
+        self, parameters: Mapping[str, Tensor], plan: OptimizationPlan, loss_scaling: bool, ranks: Ranks
+    ) -> None:
+        self._parameters = parameters
         self._plan = plan
         self._ranks = ranks
         self.loss_scale = LossScale(loss_scaling)
@@ -55,8 +57,8 @@ class Optimizer:
 
     def zero_gradients(self) -> None:
         """Forget the gradients of the last step."""
-        for slot in self._slots.values():
-            slot.tensor.clear_gradient(set_to_zero=False)
+        for parameter in self._parameters.values():
+            parameter.clear_gradient(set_to_zero=False)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a (scaled) loss."""
@@ -83,8 +85,8 @@ class Optimizer:
 
     def _gradients(self) -> tuple[dict[str, Tensor], float]:
         """Unscaled gradients by name and their norm (NaN where nobody needs it)."""
-        names = [name for name, slot in self._slots.items() if slot.tensor.grad is not None]
-        gradients = self._ranks.means([self._slots[name].tensor.grad for name in names])
+        names = [name for name, parameter in self._parameters.items() if parameter.grad is not None]
+        gradients = self._ranks.means([self._parameters[name].grad for name in names])
         if self.loss_scale.enabled:
             gradients = [gradient / self.loss_scale.factor for gradient in gradients]
         norm = float("nan")
@@ -94,7 +96,7 @@ class Optimizer:
         return dict(zip(names, gradients, strict=True)), norm
 
     def _update(self, name: str, gradient: Tensor, lr: float) -> None:
-        parameter, momentum = self._slots[name].tensor, self._momentum[name]
+        parameter, momentum = self._parameters[name], self._momentum[name]
         factors = self._plan.parameters[name]
         decay = self._plan.weight_decay * factors.decay_mult
         if decay:
@@ -109,16 +111,14 @@ class Optimizer:
         Raises:
             CheckpointError: a name is not trained or a shape differs.
         """
+        buffers = {name: paddle.zeros(parameter.shape) for name, parameter in self._parameters.items()}
         for name, array in momentum.items():
-            if name not in self._slots or self._slots[name].shape != array.shape:
+            values = from_canonical(array)
+            if name not in buffers or tuple(buffers[name].shape) != values.shape:
                 raise CheckpointError(f"momentum of {name} {array.shape} does not fit what the recipe trains")
-        self._momentum = {
-            name: paddle.to_tensor(slot.from_canonical(momentum[name]))
-            if name in momentum
-            else paddle.zeros(slot.tensor.shape)
-            for name, slot in self._slots.items()
-        }
+            buffers[name] = paddle.to_tensor(values)
+        self._momentum = buffers
 
     def dump_momentum(self) -> Tensors:
         """Copies of the momentum under canonical names."""
-        return {name: slot.to_canonical(self._momentum[name]) for name, slot in self._slots.items()}
+        return {name: to_canonical(momentum) for name, momentum in self._momentum.items()}

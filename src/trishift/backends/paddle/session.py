@@ -24,7 +24,7 @@ from trishift.model.initialization import initial_tensors
 from trishift.model.losses import LossSpec
 from trishift.model.online import state_shapes, zero_state
 from trishift.model.spec import ModelSpec
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.model.tensors import TensorInfo, Tensors, parameters, tensor_shapes
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
@@ -54,8 +54,7 @@ class Session:
 
     def _build(self, seed: int) -> Recognizer:
         network = Recognizer(self.spec)
-        infos, shapes = naming.parameter_infos(network), naming.tensor_shapes(network)
-        naming.load_tensors(network, initial_tensors(infos, shapes, seed))
+        naming.load_tensors(network, initial_tensors(self.spec, seed))
         if self.execution.sync_batch_norm:
             synchronize(network)
         return network
@@ -72,13 +71,13 @@ class Session:
 
     # Tensors
 
-    def parameters(self) -> tuple[ParameterInfo, ...]:
+    def parameters(self) -> tuple[TensorInfo, ...]:
         """All trainable tensors in network order."""
-        return naming.parameter_infos(self.network)
+        return parameters(self.spec)
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Canonical name to canonical shape of every tensor in network order."""
-        return naming.tensor_shapes(self.network)
+        return tensor_shapes(self.spec)
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Copy weights in; see `tensors.load_tensors`."""
@@ -96,10 +95,10 @@ class Session:
         layers = {name: module for name, _, module in naming.layers(self.network)}
         self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
         self._loss = loss(plan.loss)
-        slots = naming.parameters(self.network)
-        for name, slot in slots.items():
-            slot.tensor.stop_gradient = name not in plan.parameters
-        trained = {name: slots[name] for name in plan.parameters}
+        parameters = naming.parameters(self.network)
+        for name, parameter in parameters.items():
+            parameter.stop_gradient = name not in plan.parameters
+        trained = {name: parameters[name] for name in plan.parameters}
         self._optimizer = Optimizer(trained, plan, self.execution.precision == "fp16", self._ranks)
 
     def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
@@ -134,9 +133,9 @@ class Session:
         batch_loss = self._training_loss(batch)
         batch_loss.backward()
         gradients = {
-            name: slot.to_canonical(slot.tensor.grad)
-            for name, slot in naming.parameters(self.network).items()
-            if slot.tensor.grad is not None
+            name: naming.to_canonical(parameter.grad)
+            for name, parameter in naming.parameters(self.network).items()
+            if parameter.grad is not None
         }
         self.network.clear_gradients(set_to_zero=False)
         return float(batch_loss), gradients

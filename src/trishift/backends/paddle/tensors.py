@@ -1,4 +1,4 @@
-"""Canonical names of a network's tensors, and copies of the tensors in and out as numpy arrays.
+"""A network's tensors by canonical name, and copies of them in and out as numpy arrays.
 
 Two of Paddle's habits end here: a linear layer keeps its matrix as (in, out), the transpose of the canonical
 (PyTorch's) one, and a batch norm calls its running statistics `_mean` and `_variance`.
@@ -7,128 +7,76 @@ Two of Paddle's habits end here: a linear layer keeps its matrix as (in, out), t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 
 from trishift.backends.contract import check_tensors
-from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
-from trishift.backends.paddle.temporal_shift import LearnedShift
-from trishift.model.architectures import canonical_layer_name
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.backends.paddle.recognizer import Recognizer
+from trishift.model.tensors import Layer, Role, Tensors, tensor_shapes, tensor_table
 
-Layer = Literal["conv", "linear", "norm"]
-Role = Literal["weight", "bias", "running_mean", "running_var"]
-
-_ATTRIBUTES: dict[Layer, dict[Role, str]] = {
-    "conv": {"weight": "weight", "bias": "bias"},
-    "linear": {"weight": "weight", "bias": "bias"},
-    "norm": {"weight": "weight", "bias": "bias", "running_mean": "_mean", "running_var": "_variance"},
-}
+_STATISTICS: dict[Role, str] = {"running_mean": "_mean", "running_var": "_variance"}
 
 
-@dataclass(frozen=True)
-class Slot:
-    """One tensor of a network: where a canonical array goes."""
-
-    name: str
-    layer: Layer
-    role: Role
-    tensor: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Canonical shape."""
-        shape = tuple(self.tensor.shape)
-        return shape[::-1] if self.transposed else shape
-
-    @property
-    def trainable(self) -> bool:
-        """Whether an optimizer may change it (running statistics it may not)."""
-        return self.role in ("weight", "bias")
-
-    @property
-    def transposed(self) -> bool:
-        """Whether Paddle keeps the transpose of the canonical matrix."""
-        return self.layer == "linear" and self.role == "weight"
-
-    def to_canonical(self, tensor: Tensor) -> np.ndarray:
-        """A float32 copy on the host of this tensor, or of its gradient or momentum."""
-        array = tensor.detach().astype("float32").numpy()
-        return np.array(array.T if self.transposed else array, order="C")
-
-    def from_canonical(self, array: np.ndarray) -> np.ndarray:
-        """An array laid out as the tensor is."""
-        array = np.asarray(array, np.float32)
-        return np.ascontiguousarray(array.T if self.transposed else array)
+def tensors(network: Recognizer) -> dict[str, Tensor]:
+    """Every tensor of a network by canonical name, in network order."""
+    modules = dict(network.named_sublayers())
+    return {
+        info.name: getattr(modules[info.module], _STATISTICS.get(info.role, info.role))
+        for info in tensor_table(network.spec)
+    }
 
 
-def _layer_of(module: nn.Layer) -> Layer | None:
-    if isinstance(module, nn.Conv2D | nn.Conv3D | LearnedShift):
-        return "conv"
-    if isinstance(module, nn.Linear):
-        return "linear"
-    return "norm" if isinstance(module, (BatchNorm2D, SyncBatchNorm)) else None
-
-
-def layers(network: nn.Layer) -> Iterator[tuple[str, Layer, nn.Layer]]:
+def layers(network: Recognizer) -> Iterator[tuple[str, Layer, nn.Layer]]:
     """Canonical name, type and module of every layer that owns tensors, in network order."""
-    for path, module in network.named_sublayers():
-        layer = _layer_of(module)
-        if layer is not None:
-            yield canonical_layer_name(path), layer, module
+    modules = dict(network.named_sublayers())
+    for info in tensor_table(network.spec):
+        if info.role == "weight":
+            yield info.layer_name, info.layer, modules[info.module]
 
 
-def slots(network: nn.Layer) -> Iterator[Slot]:
-    """Every tensor of a network in network order."""
-    for name, layer, module in layers(network):
-        for role, attribute in _ATTRIBUTES[layer].items():
-            tensor = getattr(module, attribute, None)
-            if tensor is not None:
-                yield Slot(f"{name}.{role}", layer, role, tensor)
-
-
-def parameter_infos(network: nn.Layer) -> tuple[ParameterInfo, ...]:
-    """Every trainable tensor in network order."""
-    return tuple(
-        ParameterInfo(slot.name, slot.layer, "weight" if slot.role == "weight" else "bias", slot.shape)
-        for slot in slots(network)
-        if slot.trainable
-    )
-
-
-def parameters(network: nn.Layer) -> dict[str, Slot]:
+def parameters(network: Recognizer) -> dict[str, Tensor]:
     """Every trainable tensor by canonical name."""
-    return {slot.name: slot for slot in slots(network) if slot.trainable}
+    found = tensors(network)
+    return {info.name: found[info.name] for info in tensor_table(network.spec) if info.trainable}
 
 
-def statistics(network: nn.Layer) -> list[Tensor]:
+def statistics(network: Recognizer) -> list[Tensor]:
     """The running means and variances of all batch norms."""
-    return [slot.tensor for slot in slots(network) if not slot.trainable]
+    found = tensors(network)
+    return [found[info.name] for info in tensor_table(network.spec) if not info.trainable]
 
 
-def tensor_shapes(network: nn.Layer) -> dict[str, tuple[int, ...]]:
-    """Canonical name to canonical shape of every tensor in network order."""
-    return {slot.name: slot.shape for slot in slots(network)}
+def to_canonical(tensor: Tensor) -> np.ndarray:
+    """A float32 copy on the host of a network's tensor, or of its gradient or momentum, in canonical shape."""
+    return _transposed(tensor.detach().astype("float32").numpy()).copy(order="C")
 
 
-def dump_tensors(network: nn.Layer) -> Tensors:
+def from_canonical(array: np.ndarray) -> np.ndarray:
+    """A canonical array laid out as Paddle keeps it."""
+    return np.ascontiguousarray(_transposed(np.asarray(array, np.float32)))
+
+
+def _transposed(array: np.ndarray) -> np.ndarray:
+    """The transpose of a matrix, which is the weight of a linear layer; other arrays as they are."""
+    return array.T if array.ndim == 2 else array
+
+
+def dump_tensors(network: Recognizer) -> Tensors:
     """Copies of all tensors under canonical names."""
-    return {slot.name: slot.to_canonical(slot.tensor) for slot in slots(network)}
+    return {name: to_canonical(tensor) for name, tensor in tensors(network).items()}
 
 
 @paddle.no_grad()
-def load_tensors(network: nn.Layer, tensors: Mapping[str, np.ndarray]) -> None:
-    """Copy arrays into a network; names and shapes must be exactly those of `tensor_shapes`.
+def load_tensors(network: Recognizer, arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy arrays into a network; names and shapes must be exactly those of the table.
 
     `set_state_dict` is not used: it skips what does not fit and goes on.
 
     Raises:
         CheckpointError: a tensor is missing, unknown or of another shape; the network is then untouched.
     """
-    check_tensors(tensors, tensor_shapes(network))
-    for slot in slots(network):
-        slot.tensor.set_value(slot.from_canonical(tensors[slot.name]))
+    check_tensors(arrays, tensor_shapes(network.spec))
+    for name, tensor in tensors(network).items():
+        tensor.set_value(from_canonical(arrays[name]))

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from trishift.backends.pytorch.deformable import DeformableConv
 from trishift.backends.pytorch.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.pytorch.temporal_shift import LearnedShift
-from trishift.model.spec import MOTION_FRAMES, ModelSpec
-
-_REDUCTION = 4
+from trishift.model.spec import MOTION_FRAMES, MOTION_REDUCTION, ModelSpec
 
 
 class MotionPyramid(nn.Module):
@@ -30,7 +28,7 @@ class MotionPyramid(nn.Module):
 
     def __init__(self, frame_channels: int, width: int) -> None:
         super().__init__()
-        inner = width // _REDUCTION
+        inner = width // MOTION_REDUCTION
         self.conv1 = conv7x7(frame_channels, inner)
         self.conv2 = nn.Conv2d(inner, width, 5, padding=2, bias=False)
         self.pixel_conv = conv7x7((MOTION_FRAMES - 1) * frame_channels, width)
@@ -66,7 +64,7 @@ class MotionExcitation(nn.Module):
     def __init__(self, channels: int, window: int) -> None:
         super().__init__()
         self.window = window
-        inner = channels // _REDUCTION
+        inner = channels // MOTION_REDUCTION
         self.reduce = conv1x1(channels, inner, bias=True)
         self.reduce_bn = nn.BatchNorm2d(inner)
         self.deformable3 = DeformableConv(inner, 3)

@@ -25,7 +25,7 @@ from trishift.model.initialization import initial_tensors
 from trishift.model.losses import LossSpec
 from trishift.model.online import state_shapes, zero_state
 from trishift.model.spec import ModelSpec
-from trishift.model.tensors import ParameterInfo, Tensors
+from trishift.model.tensors import TensorInfo, Tensors, parameters, tensor_shapes
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -54,8 +54,7 @@ class Session:
 
     def _build(self, seed: int) -> Recognizer:
         network = Recognizer(self.spec)
-        infos, shapes = naming.parameter_infos(network), naming.tensor_shapes(network)
-        naming.load_tensors(network, initial_tensors(infos, shapes, seed))
+        naming.load_tensors(network, initial_tensors(self.spec, seed))
         if self.execution.sync_batch_norm:
             network = batch_norm.synchronize(network)
         network.to(self._device)
@@ -77,13 +76,13 @@ class Session:
 
     # Tensors
 
-    def parameters(self) -> tuple[ParameterInfo, ...]:
+    def parameters(self) -> tuple[TensorInfo, ...]:
         """All trainable tensors in network order."""
-        return naming.parameter_infos(self.network)
+        return parameters(self.spec)
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Canonical name to canonical shape of every tensor in network order."""
-        return naming.tensor_shapes(self.network)
+        return tensor_shapes(self.spec)
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Copy weights in; see `tensors.load_tensors`."""
