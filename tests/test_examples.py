@@ -25,7 +25,7 @@ PUBLIC = {
     *("load", "convert", "Model", "Model.__call__", "Model.predict", "Model.features", "Model.stream", "Stream.step"),
     *("load_recipe", "ModelSpec", "ShiftSpec", "import_weights", "inspect_weights", "open_clip", "open_flow"),
     *("training_clip", "evaluation_clips", "draw_relations", "evaluation_relations", "top_predictions"),
-    *("prepare_folder", "make_gestures"),
+    *("prepare_folder", "make_gestures", "read_labels", "read_list", "split_part"),
 }
 
 

@@ -68,6 +68,7 @@ def split_part(path: str | Path) -> tuple[Path, Part | None]:
         DataError: the fragment is malformed.
 
     Example:
+        >>> from trishift.data.parts import split_part
         >>> split_part("long.mp4#t=1:00,1:02.5")
         (PosixPath('long.mp4'), Part(start=60.0, end=62.5, seconds=True))
     """

@@ -36,6 +36,8 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
             missing.
 
     Example:
+        >>> from pathlib import Path
+        >>> from trishift.data.lists import read_labels
         >>> _ = Path("labels.csv").write_text("class,index\\nwalk,1\\nsit down,0\\n")
         >>> read_labels("labels.csv")
         ('sit down', 'walk')

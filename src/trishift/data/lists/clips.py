@@ -74,6 +74,8 @@ def read_list(
             same clip different labels.
 
     Example:
+        >>> from pathlib import Path
+        >>> from trishift.data.lists import read_list
         >>> _ = Path("list.txt").write_text("jump/a.mp4 120 0\\nrun/b.mp4 95 1\\n")
         >>> [(record.path.as_posix(), record.labels, record.num_frames) for record in read_list("list.txt")]
         [('jump/a.mp4', (0,), 120), ('run/b.mp4', (1,), 95)]
