@@ -74,6 +74,14 @@ def test_backends_do_not_know_each_other(folder: str) -> None:
         assert not any(name.startswith(tuple(others)) for name in imports(path)), path
 
 
+def test_commands_are_modules_with_a_main_that_do_not_know_each_other() -> None:
+    for path in (SOURCE / "commands").glob("*.py"):
+        functions = {node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)}
+        assert "main" in functions or path.stem == "__init__", path
+        siblings = {name for name in imports(path) if name.startswith("trishift.commands.")}
+        assert all(name.startswith("trishift.commands.shared.") for name in siblings), path
+
+
 PROGRAMS = {"benchmarks": {"tests"}, "tests": {"benchmarks"}, "testing": {"tests", "benchmarks"}}
 
 

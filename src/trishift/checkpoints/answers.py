@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trishift.errors import CheckpointError
-from trishift.model.spec import RELATION_MODES, ModelSpec
+from trishift.model.spec import FRAME_CHANNELS, RELATION_MODES, ModelSpec
+
+
+@dataclass(frozen=True)
+class Option:
+    """A question that a user may answer: a keyword of `trishift.load` and an option of the commands."""
+
+    help: str
+    type: type[int] | type[str] = str
+    choices: tuple[str, ...] | None = None
+
 
 OPTIONS = {
-    "num_segments": "frames per clip (T)",
-    "shift": "none (TSN), block or blockres (TSM)",
-    "shift_div": "the shift moves 1/shift_div of the channels each way",
-    "relations": f"relations of a TRN in evaluation: {', '.join(RELATION_MODES)}",
-    "non_local_form": "mmaction2: embedded_gaussian or dot_product",
-    "modality": "rgb, flow or rgbdiff",
-    "labels": "class names: a file, `jester`, or `none`",
+    "num_segments": Option("frames per clip (T), where the weights do not tell", int),
+    "shift": Option("none for a TSN, else TSM's placement", choices=("none", "block", "blockres")),
+    "shift_div": Option("the shift moves 1/SHIFT_DIV of the channels each way", int),
+    "relations": Option("relations of a TRN in evaluation", choices=RELATION_MODES),
+    "non_local_form": Option("mmaction2: non-local blocks", choices=("embedded_gaussian", "dot_product")),
+    "modality": Option("where the channels do not tell", choices=tuple(FRAME_CHANNELS)),
+    "labels": Option("class names: a file, `jester`, or `none`"),
 }
 _RUN_NAME = re.compile(r"^(TSM|TRN|TSN)_")  # the originals describe a model in the name of its run
 _SEGMENTS = (
@@ -72,8 +83,9 @@ class Answers:
             return self._note(option, self._hints[option], "from the file's name")
         if self._fallback is not None:
             return self._note(option, _fallback_answer(self._fallback, option), "as in the model asked for")
-        flag = "--" + option.replace("_", "-")
-        raise CheckpointError(f"{self._path}: the weights do not tell {question}; say {option}=... (or {flag} ...)")
+        raise CheckpointError(
+            f"{self._path}: the weights do not tell {question}; say {option}=... (or {flag(option)} ...)"
+        )
 
     def assume(self, option: str, default: Any) -> Any:
         """An answer for which all published weights agree on a default."""
@@ -86,6 +98,11 @@ class Answers:
     def _note(self, option: str, value: Any, reason: str) -> Any:
         self.notes.append(f"{option}={value} ({reason})")
         return value
+
+
+def flag(option: str) -> str:
+    """The option of the commands: `--num-segments` for `num_segments`."""
+    return "--" + option.replace("_", "-")
 
 
 def _fallback_answer(spec: ModelSpec, option: str) -> Any:

@@ -13,11 +13,9 @@ from trishift.checkpoints.canonical import Checkpoint
 from trishift.checkpoints.files import sha256
 from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.report import ConversionReport
-from trishift.checkpoints.verification import Difference, verify
+from trishift.checkpoints.verification import TOLERANCE, Difference, verify
 from trishift.checkpoints.writing import framework_of, write_dialect, write_native
 from trishift.errors import CheckpointError, FrameworkError
-
-TOLERANCE = 1e-4  # of the largest logit
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from trishift.checkpoints.canonical import Checkpoint
 from trishift.errors import CheckpointError, FrameworkError
 
 REFERENCE = "pytorch"
+TOLERANCE = 1e-4
+"""Largest difference of scores, relative to the largest one, between two forms of one model."""
 
 
 @dataclass(frozen=True)

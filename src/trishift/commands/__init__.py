@@ -1,1 +1,1 @@
-"""One module a command: each has `main(arguments)`, which parses, calls the library and prints."""
+"""One module per command: `main(arguments)` parses, calls the library and prints; `shared/` has what they share."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trishift.backends import FRAMEWORKS
-from trishift.commands.shared import add_import_options, import_options, make_parser
+from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
 
 EXAMPLES = """\
   trishift convert tsm_k400_segment8.pth tsm.safetensors            (runs in every framework)
@@ -25,7 +25,7 @@ def main(arguments: list[str], backbone: str | None = None) -> None:
     parser.add_argument("--to-dialect", help="write for an original code base instead of our own network")
     parser.add_argument("--allow-partial", action="store_true", help="take the tensors that fit, leave out the rest")
     parser.add_argument("--verify", action="store_true", help="run source and result and compare their logits")
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="largest relative difference; default: 1e-4")
+    add_tolerance(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing destination")
     options = parser.parse_args(arguments)
 

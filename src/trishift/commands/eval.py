@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from trishift.commands.shared import (
+from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
     add_import_options,
     add_runtime,
-    execution_of,
-    import_options,
     make_parser,
 )
+from trishift.commands.shared.inputs import load_model
 from trishift.errors import RecipeError
-
-if TYPE_CHECKING:
-    from trishift.evaluation.evaluator import Evaluation
 
 EXAMPLES = """\
   trishift eval --checkpoint runs/gestures-tsm/best.safetensors
@@ -42,19 +37,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.api import load
     from trishift.data.dataset import open_evaluation_set
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import evaluate
     from trishift.recipe import load_recipe, recipe_from_dict
+    from trishift.reporting.evaluation import write_evaluation
 
-    model = load(
-        options.checkpoint,
-        options.framework,
-        execution=execution_of(options),
-        runtime=options.runtime,
-        **import_options(options),
-    )
+    model = load_model(options)
     print(model.report)
     if options.config:
         recipe = load_recipe(options.config, options.overrides)
@@ -74,22 +63,6 @@ def main(arguments: list[str]) -> None:
         for name, reason in evaluation.misses:
             print(f"missed {name}: {reason}")
         if options.output:
-            write_evaluation(
-                evaluation, options.output, checkpoint=str(options.checkpoint), framework=model.session.framework
-            )
+            context = {"checkpoint": str(options.checkpoint), "framework": model.session.framework}
+            print(f"written: {write_evaluation(evaluation, options.output, **context)}")
     model.session.close()
-
-
-def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> None:
-    """Write result.json and what belongs beside it, and say so."""
-    from trishift.reporting.evaluation import write_classes, write_confusion, write_result, write_scores
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_scores(evaluation, path.with_suffix(".scores.npz"))
-    if evaluation.multi_label:
-        write_classes(evaluation, path.with_suffix(".classes.csv"))
-    else:
-        write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))
-    write_result(evaluation, path, **context)
-    others = ".classes.csv" if evaluation.multi_label else ".confusion.csv, .confusion.png"
-    print(f"written: {path} and, beside it, .scores.npz, {others}")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints import Checkpoint
-from trishift.commands.shared import add_import_options, import_options, make_parser
+from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
+from trishift.commands.shared.inputs import listed
 from trishift.export.formats import FORMATS
+from trishift.export.planning import OPSET, ExportOptions, with_size
 
 if TYPE_CHECKING:
     from trishift.export.calibration import CalibrationClips
@@ -28,7 +30,6 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
 
     from trishift.checkpoints import import_weights
-    from trishift.export.planning import ExportOptions, with_size
     from trishift.export.writing import export_checkpoint
 
     checkpoint, report = import_weights(options.checkpoint, **import_options(options))
@@ -63,8 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     program.add_argument("--size", type=int, help="side of the frames in pixels; default: the model's crop")
     program.add_argument("--uint8", action="store_true", help="uint8 RGB frames in, probabilities out")
     program.add_argument("--streaming", action="store_true", help="one step of a unidirectional model")
-    program.add_argument("--opset", type=int, default=18, help="of an ONNX file written by PyTorch; default: 18")
-    program.add_argument("--tolerance", type=float, default=1e-4, help="largest relative difference; default: 1e-4")
+    program.add_argument(
+        "--opset", type=int, default=OPSET, help=f"of an ONNX file written by PyTorch; default: {OPSET}"
+    )
+    add_tolerance(program)
     quantization = parser.add_argument_group("INT8")
     quantization.add_argument("--calibration", type=Path, metavar="LIST", help="list of videos like those to come")
     quantization.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
@@ -73,7 +76,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _calibration(checkpoint: Checkpoint, options: argparse.Namespace) -> CalibrationClips:
-    from trishift.commands.infer import listed
     from trishift.export.calibration import CalibrationClips
 
     return CalibrationClips(listed(options.calibration, options.root), checkpoint, options.clips)

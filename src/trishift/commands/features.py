@@ -6,15 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.commands.infer import expand, listed
-from trishift.commands.shared import (
+from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
     add_import_options,
-    execution_of,
-    import_options,
     make_parser,
 )
+from trishift.commands.shared.inputs import add_videos, load_model, videos_of
 from trishift.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -31,50 +29,19 @@ EXAMPLES = """\
 
 def main(arguments: list[str]) -> None:
     """Parse, skip what is complete, write the rest."""
-    parser = make_parser("features", "Write activations of named layers; complete files are skipped.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
-    add_framework(parser)
-    add_execution(parser)
-    add_import_options(parser)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the npz files")
-    parser.add_argument(
-        "--layers", nargs="+", help="layer1 ... layer4, features.N, inception_3a ..., pooled, logits; default: pooled"
-    )
-    parser.add_argument("--level", choices=("frame", "clip", "video"), help="averaged over; default: video")
-    parser.add_argument("--maps", action="store_true", help="keep height and width of the maps")
-    parser.add_argument(
-        "--layout",
-        choices=("npz", "bold-moments"),
-        default="npz",
-        help="bold-moments: also {train,test}_{layer1 ... layer4,baseout,fc}.npy, a row a video, of a ResNet",
-    )
-    parser.add_argument("--protocol", help="named test protocol; default: one clip, center crop")
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only part I of N of the videos, I from 1")
-    parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
-    parser.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
-    parser.add_argument("--batch-size", type=int, default=8, help="views per forward pass; default: 8")
-    parser.add_argument("--workers", type=int, default=2, help="decoding threads; default: 2")
-    parser.add_argument(
-        "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of videos"
-    )
-    options = parser.parse_intermixed_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
 
-    from trishift.api import load
     from trishift.checkpoints.files import sha256
     from trishift.data.protocol import Protocol, named_protocol
     from trishift.evaluation.bold_moments import split_videos
     from trishift.evaluation.features import Shard, output_paths, pending, write_features
 
-    videos = [path for video in options.videos for path in expand(video)]
-    if options.filelist:
-        videos += listed(options.filelist, options.root)
-    if not videos:
-        raise DataError("features: give at least one VIDEO or a --filelist")
+    videos = videos_of(options)
     if options.layout == "bold-moments":
         split_videos(videos)  # finds mistakes before the work
     shard = Shard.parse(options.shard)
     protocol = named_protocol(options.protocol) if options.protocol else Protocol()
-    model = load(options.checkpoint, options.framework, execution=execution_of(options), **import_options(options))
+    model = load_model(options)
     print(model.report.summary())
     weights = sha256(options.checkpoint) if options.checkpoint.is_file() else options.checkpoint.name
     settings = _settings(options, protocol, weights)
@@ -94,6 +61,32 @@ def main(arguments: list[str]) -> None:
         raise DataError(f"{len(misses)} of {len(mine)} videos could not be read: {'; '.join(misses)}")
     if options.layout == "bold-moments":
         _join(outputs, settings, options.output)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("features", "Write activations of named layers; complete files are skipped.", EXAMPLES)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    add_framework(parser)
+    add_execution(parser)
+    add_import_options(parser)
+    parser.add_argument("--output", type=Path, required=True, help="folder of the npz files")
+    parser.add_argument(
+        "--layers", nargs="+", help="layer1 ... layer4, features.N, inception_3a ..., pooled, logits; default: pooled"
+    )
+    parser.add_argument("--level", choices=("frame", "clip", "video"), help="averaged over; default: video")
+    parser.add_argument("--maps", action="store_true", help="keep height and width of the maps")
+    parser.add_argument(
+        "--layout",
+        choices=("npz", "bold-moments"),
+        default="npz",
+        help="bold-moments: also {train,test}_{layer1 ... layer4,baseout,fc}.npy, a row a video, of a ResNet",
+    )
+    parser.add_argument("--protocol", help="named test protocol; default: one clip, center crop")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only part I of N of the videos, I from 1")
+    parser.add_argument("--batch-size", type=int, default=8, help="views per forward pass; default: 8")
+    parser.add_argument("--workers", type=int, default=2, help="decoding threads; default: 2")
+    add_videos(parser)
+    return parser
 
 
 def _settings(options: argparse.Namespace, protocol: Protocol, weights: str) -> FeatureSettings:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.commands.eval import write_evaluation
-from trishift.commands.shared import make_parser
+from trishift.commands.shared.arguments import make_parser
 
 EXAMPLES = """\
   trishift fuse rgb.json flow.json:1.5
@@ -35,6 +34,7 @@ def main(arguments: list[str]) -> None:
 
     from trishift.evaluation.fusion import evaluation_of, fuse
     from trishift.evaluation.scores import PICKLES, read_scores, write_pickle
+    from trishift.reporting.evaluation import write_evaluation
 
     paths, weights = zip(*(split_weight(text) for text in options.scores), strict=True)
     parts = [read_scores(path) for path in paths]
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
         write_pickle(fused, options.output)
         print(f"written: {options.output}")
     elif options.output:
-        write_evaluation(fused, options.output)
+        print(f"written: {write_evaluation(fused, options.output)}")
 
 
 def split_weight(text: str) -> tuple[Path, float]:

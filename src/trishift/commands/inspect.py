@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.commands.shared import add_import_options, import_options, make_parser
+from trishift.commands.shared.arguments import add_import_options, import_options, make_parser
 
 EXAMPLES = """\
   trishift inspect TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth

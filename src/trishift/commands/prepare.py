@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trishift.commands.shared import make_parser
+from trishift.commands.shared.arguments import make_parser
 
 EXAMPLES = """\
   trishift prepare jester downloads/jester --output data/jester --original-names

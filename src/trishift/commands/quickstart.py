@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from trishift.backends import FRAMEWORKS, MODULES
-from trishift.commands.shared import add_framework, make_parser
+from trishift.commands.shared.arguments import add_framework, make_parser
 from trishift.errors import TrishiftError
 
 EXAMPLES = """\

@@ -11,15 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.commands.shared import (
+from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
     add_import_options,
     add_runtime,
-    execution_of,
-    import_options,
     make_parser,
 )
+from trishift.commands.shared.inputs import load_model
 from trishift.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_intermixed_args(arguments)
     _check(options)
 
-    from trishift.api import load
     from trishift.reporting.overlay import Window, WindowClosedError
     from trishift.streaming.reader import NewestFrames
     from trishift.streaming.smoothing import Smoother
@@ -49,13 +47,7 @@ def main(arguments: list[str]) -> None:
 
     source = open_source(options.source, options.timeout)
     smoothing = _smoothing(options)
-    model = load(
-        options.checkpoint,
-        options.framework,
-        execution=execution_of(options),
-        runtime=options.runtime,
-        **import_options(options),
-    )
+    model = load_model(options)
     _say(model.report.summary())
     smoothing.check_classes(model.spec.num_classes)
     stream = model.stream()

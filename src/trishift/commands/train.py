@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.commands.shared import add_framework, make_parser
+from trishift.commands.shared.arguments import add_framework, make_parser
 from trishift.errors import RecipeError
 
 EXAMPLES = """\

@@ -9,9 +9,9 @@ import numpy as np
 
 from trishift.backends.program import ProgramSpec
 from trishift.checkpoints.canonical import Checkpoint
+from trishift.checkpoints.verification import TOLERANCE
 from trishift.errors import CheckpointError, FrameworkError, RecipeError
 from trishift.export.formats import Format
-from trishift.export.proof import TOLERANCE
 from trishift.model.online import check_streamable
 
 OPSET = 18  # the oldest that torch's exporter writes without conversion

@@ -19,7 +19,6 @@ from trishift.evaluation.metrics import to_probabilities
 from trishift.model.spec import InputSpec
 
 BATCHES = (1, 3)
-TOLERANCE = 1e-4
 _SEED = 0
 _STEPS = 8
 _REAL_CLIPS = 64

@@ -23,6 +23,19 @@ from trishift.evaluation.thresholds import ENTRY
 from trishift.io.atomic import write_atomically
 
 
+def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
+    """Write result.json as `path` and, beside it, all that belongs to it; returns what was written, as a phrase."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_scores(evaluation, path.with_suffix(".scores.npz"))
+    if evaluation.multi_label:
+        write_classes(evaluation, path.with_suffix(".classes.csv"))
+    else:
+        write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))
+    write_result(evaluation, path, **context)
+    others = ".classes.csv" if evaluation.multi_label else ".confusion.csv, .confusion.png"
+    return f"{path} and, beside it, .scores.npz, {others}"
+
+
 def write_result(evaluation: Evaluation, path: Path, **context: Any) -> None:
     """Write the JSON summary; `context` adds entries such as the checkpoint's name."""
     thresholds = {} if evaluation.thresholds is None else {ENTRY: evaluation.thresholds.tolist()}

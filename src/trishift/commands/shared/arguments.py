@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments of several commands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Execution
+from trishift.checkpoints.answers import OPTIONS, flag
+from trishift.checkpoints.verification import TOLERANCE
 from trishift.export.formats import RUNTIMES
-from trishift.model.spec import RELATION_MODES
 
 
 def make_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -49,19 +50,19 @@ def execution_of(options: argparse.Namespace) -> Execution:
     )
 
 
+def add_tolerance(parser: argparse._ActionsContainer) -> None:
+    """Add `--tolerance`."""
+    text = f"largest relative difference of scores; default: {TOLERANCE:g}"
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=text)
+
+
 def add_import_options(parser: argparse.ArgumentParser) -> None:
     """Add what a foreign weight file may leave open."""
     parser.add_argument("--dialect", help="family of a foreign weight file, where it is not recognized")
-    parser.add_argument("--num-segments", type=int, help="frames per clip, where the weights do not tell")
-    parser.add_argument("--shift", choices=("none", "block", "blockres"), help="none for a TSN, else TSM's placement")
-    parser.add_argument("--shift-div", type=int, help="the shift moves 1/DIV of the channels each way")
-    parser.add_argument("--non-local-form", choices=("embedded_gaussian", "dot_product"), help="mmaction2: non-local")
-    parser.add_argument("--modality", choices=("rgb", "flow", "rgbdiff"), help="where the channels do not tell")
-    parser.add_argument("--labels", metavar="FILE", help="class names: a file, `jester`, or `none`")
-    parser.add_argument("--relations", choices=RELATION_MODES, help="TRN: relations to use")
+    for name, option in OPTIONS.items():
+        parser.add_argument(flag(name), type=option.type, choices=option.choices, help=option.help)
 
 
 def import_options(options: argparse.Namespace) -> dict[str, Any]:
     """The given import options as keywords of `trishift.load`."""
-    names = ("dialect", "num_segments", "shift", "shift_div", "non_local_form", "modality", "labels", "relations")
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return {name: value for name in ("dialect", *OPTIONS) if (value := getattr(options, name)) is not None}

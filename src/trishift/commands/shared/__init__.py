@@ -1,0 +1,1 @@
+"""Helpers of several commands: arguments they share, and the models and videos that these name."""
