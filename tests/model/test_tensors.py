@@ -1,25 +1,85 @@
-"""The list of a model's tensors against the networks that are built from the same model."""
+"""The table of a model's tensors against the networks that each framework builds from the same model."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+from functools import cache
+
 import pytest
+from tests.support import isolated
+from tests.support.own_tensors import MODELS
 
-from trishift.backends import open_session
-from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
-from trishift.model.tensors import tensor_shapes
+from trishift.backends import MODULES
+from trishift.model.tensors import Role, TensorInfo, parameters, tensor_shapes, tensor_table
 
-MODELS = [
-    ModelSpec("resnet10", 3, width=8, in_channels=10),
-    ModelSpec("resnet34", 3, width=8, non_local=True, temporal_pool=True, shift=ShiftSpec()),
-    ModelSpec("resnet34", 3, width=8, non_local=True, non_local_form="gaussian"),
-    ModelSpec("resnet34", 3, width=8, non_local=True, non_local_form="concatenation"),
-    ModelSpec("resnet50", 3, width=8, head=HeadSpec("relation", hidden_width=16, relation_width=8)),
-    ModelSpec("mobilenet_v2", 3, shift=ShiftSpec()),
-    ModelSpec("bn_inception", 3, 5, head=HeadSpec("multiscale_relation", relation_width=8)),
-]
+ROLES: dict[str, Role] = {
+    "gamma": "weight",
+    "beta": "bias",
+    **dict.fromkeys(("moving_mean", "_mean"), "running_mean"),
+    **dict.fromkeys(("moving_variance", "_variance"), "running_var"),
+}
+ROLE_ORDER = ("weight", "bias", "running_mean", "running_var")  # frameworks order the tensors of a layer differently
+Row = tuple[str, str, str, tuple[int, ...], bool]
 
 
-@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.backbone)
-def test_layout_is_that_of_the_network(spec):
-    shapes = open_session("pytorch", spec).tensor_shapes()
-    assert list(shapes.items()) == list(tensor_shapes(spec).items())
+@cache
+def own_tensors(framework: str) -> dict[str, list[list[object]]]:
+    """Model to the rows of its network, as `tests.support.own_tensors` prints them."""
+    if importlib.util.find_spec(MODULES[framework]) is None:
+        pytest.skip(f"{framework} is not installed")
+    found: dict[str, list[list[object]]] = json.loads(
+        isolated.python("-m", "tests.support.own_tensors", framework).splitlines()[-1]
+    )
+    return found
+
+
+def canonical(framework: str, path: str, layer: str, attribute: str, shape: list[int], trainable: bool) -> Row:
+    role = ROLES.get(attribute, attribute)
+    transposed = framework == "paddle" and layer == "linear" and role == "weight"
+    return path, layer, role, tuple(shape[::-1] if transposed else shape), trainable
+
+
+def in_layer_order(rows: list[Row]) -> list[Row]:
+    layers = list(dict.fromkeys(path for path, *_ in rows))
+    return sorted(rows, key=lambda row: (layers.index(row[0]), ROLE_ORDER.index(row[2])))
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "mindspore", "paddle"])
+def test_the_table_is_the_network(framework: str) -> None:
+    for model, rows in own_tensors(framework).items():
+        found = in_layer_order([canonical(framework, *row) for row in rows])  # type: ignore[arg-type]
+        table = tensor_table(MODELS[model])
+        assert found == [(row.module, row.layer, row.role, row.shape, row.trainable) for row in table], model
+
+
+def rows_of(model: str, part: str) -> list[TensorInfo]:
+    return [row for row in tensor_table(MODELS[model]) if row.part == part]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_names_are_unique_and_functions_agree(model: str) -> None:
+    table = tensor_table(MODELS[model])
+    assert len(tensor_shapes(MODELS[model])) == len(table)
+    assert [row for row in table if row.trainable] == list(parameters(MODELS[model]))
+    assert {row.group for row in table if row.trainable} >= {"first_conv_weight", "weight", "norm", "head_weight"}
+    assert all(row.trainable is not row.role.startswith("running_") for row in table)
+
+
+def test_parts_are_those_that_options_add() -> None:
+    plain, non_local = (tensor_table(MODELS[model]) for model in ("flow", "gaussian"))
+    assert {row.part for row in plain} == {"backbone", "head"}
+    assert {row.part for row in non_local} == {"backbone", "non_local", "head"}
+    assert all(".non_local." in row.name for row in rows_of("gaussian", "non_local"))
+    assert all(row.name.startswith("head.") for row in rows_of("relation", "head"))
+    deformable = {row.layer_name.rpartition(".")[2] for row in rows_of("motion", "deformable")}
+    assert deformable == {"deformable3", "deformable5"}
+
+
+def test_what_motion_adds_is_no_part_of_an_image_classifier() -> None:
+    motion = MODELS["motion"]
+    image = tensor_shapes(type(motion)("resnet14", 3, 4, width=16))
+    backbone = rows_of("motion", "backbone")
+    assert {row.twin or row.name for row in backbone} == {name for name in image if not name.startswith("head.")}
+    assert all(image[row.twin or row.name] == row.shape for row in backbone)
+    assert not {row.name for row in rows_of("motion", "motion")} & set(image)
