@@ -106,16 +106,16 @@ class MMAction2(Dialect):
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
         """Put `backbone.` and the marks of the wrappers back."""
-        if tensor.name.startswith("head."):
+        if tensor.part == "head":
             return name
         block = next((b for b in block_names(spec.backbone) if f".{b}." in tensor.name), None)
-        if block is not None and block in spec.shifted_blocks and ".non_local." not in tensor.name:
+        if block is not None and block in spec.shifted_blocks and tensor.part != "non_local":
             if spec.shifts_identity:
                 name = re.sub(r"^(layer\d\.\d+)\.", r"\1.net.", name)
             else:
                 name = re.sub(r"\.conv1\.conv\.weight$", ".conv1.conv.net.weight", name)
                 name = re.sub(r"^(layer.*\.conv\.0)\.(conv|bn)\.", r"\1.net.\2.", name)
-        if block in spec.non_local_blocks and ".non_local." not in tensor.name:
+        if block in spec.non_local_blocks and tensor.part != "non_local":
             name = re.sub(r"^(layer\d\.\d+)\.", r"\1.block.", name)
         if spec.temporal_pool:
             name = re.sub(r"^layer2\.", "layer2.net.", name)

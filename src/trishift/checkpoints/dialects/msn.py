@@ -79,7 +79,7 @@ class MotionSensitiveNetwork(Dialect):
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
         """Put `base_model.` back."""
-        return self.prefix + ("" if tensor.name.startswith("head.") else "base_model.") + name
+        return self.prefix + ("" if tensor.part == "head" else "base_model.") + name
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """T is asked for; the fusion after the stem and the comparison windows of 8 follow from it."""

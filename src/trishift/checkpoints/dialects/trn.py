@@ -37,7 +37,7 @@ class TemporalRelationNetwork(Dialect):
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
         """Put `base_model.` back."""
-        return self.prefix + ("" if tensor.name.startswith("head.") else "base_model.") + name
+        return self.prefix + ("" if tensor.part == "head" else "base_model.") + name
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """T from the relations."""

@@ -78,7 +78,7 @@ class TemporalShiftModule(Dialect):
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
         """Put `base_model.` and the marks of the wrappers back."""
-        if tensor.name.startswith("head."):
+        if tensor.part == "head":
             return self.prefix + name
         block = next((b for b in block_names(spec.backbone) if name.startswith(b + ".")), None)
         if block is not None:
@@ -105,7 +105,7 @@ class TemporalShiftModule(Dialect):
 
     def export_array(self, tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
         """The convolutions of non-local blocks are 1x1x1."""
-        if ".non_local." in tensor.name and tensor.layer == "conv" and array.ndim == 4:
+        if tensor.part == "non_local" and tensor.layer == "conv" and array.ndim == 4:
             return array[..., np.newaxis]
         return array
 
