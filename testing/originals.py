@@ -12,6 +12,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def write_record(entry: dict, folder: Path) -> Path:
 def write_torch(path: Path, content: dict, *, legacy: bool = False) -> Path:
     import torch
 
-    def convert(value):
+    def convert(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             return torch.from_numpy(value)
         return OrderedDict((k, convert(v)) for k, v in value.items()) if isinstance(value, dict) else value
@@ -184,7 +185,9 @@ def trn_head(segments: int, classes: int, *, multiscale: bool, prefix: str = "mo
     return shapes
 
 
-def read(shapes: Shapes, name: str = "weights", dialect: str | None = None, extras: dict | None = None, **options):
+def read(
+    shapes: Shapes, name: str = "weights", dialect: str | None = None, extras: dict | None = None, **options: Any
+) -> Checkpoint:
     """Import tensors that lie in no file; everything has to fit."""
     return import_file(in_file(shapes, name, **(extras or {})), dialect, **options)[0]
 

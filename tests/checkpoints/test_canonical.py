@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -24,8 +26,8 @@ SPEC = ModelSpec(
 )
 
 
-def checkpoint(**changes):
-    values = {
+def checkpoint(**changes: Any) -> Checkpoint:
+    values: dict[str, Any] = {
         "tensors": {"backbone.b": np.float32([[0, 1, 2], [3, 4, 5]]), "head.fc.bias": np.zeros(2, np.float32)},
         "spec": SPEC,
         "input": InputSpec(crop=112, resize=128),
@@ -35,7 +37,7 @@ def checkpoint(**changes):
     return Checkpoint(**{**values, **changes})
 
 
-def assert_same(a, b):
+def assert_same(a: Checkpoint, b: Checkpoint) -> None:
     assert list(a.tensors) == list(b.tensors)
     for name, array in a.tensors.items():
         assert array.dtype == b.tensors[name].dtype
@@ -43,12 +45,12 @@ def assert_same(a, b):
     assert (a.spec, a.input, a.labels, a.meta) == (b.spec, b.input, b.labels, b.meta)
 
 
-def test_round_trip(tmp_path):
+def test_round_trip(tmp_path: Path) -> None:
     canonical.save(tmp_path / "w.safetensors", checkpoint())
     assert_same(canonical.load(tmp_path / "w.safetensors"), checkpoint())
 
 
-def test_the_safetensors_package_reads_and_writes_the_same(tmp_path):
+def test_the_safetensors_package_reads_and_writes_the_same(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     tensors = {"a": np.float16([[1, 2]]), "b": np.array(7, np.int64), "empty": np.zeros((0, 3), np.float32)}
     write_safetensors(path, tensors, {"k": "v"})
@@ -61,7 +63,7 @@ def test_the_safetensors_package_reads_and_writes_the_same(tmp_path):
     np.testing.assert_array_equal(ours["b"], tensors["b"])
 
 
-def test_strided_and_big_endian_arrays_keep_their_values(tmp_path):
+def test_strided_and_big_endian_arrays_keep_their_values(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     array = np.arange(12, dtype=">f4").reshape(3, 4)
     write_safetensors(path, {"t": array.T, "s": array[::2]}, {})
@@ -71,7 +73,7 @@ def test_strided_and_big_endian_arrays_keep_their_values(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 4, 9, 100, -1])
-def test_cut_files_are_refused_in_one_line(tmp_path, cut):
+def test_cut_files_are_refused_in_one_line(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "w.safetensors"
     canonical.save(path, checkpoint())
     path.write_bytes(path.read_bytes()[:cut])
@@ -80,7 +82,7 @@ def test_cut_files_are_refused_in_one_line(tmp_path, cut):
     assert "\n" not in str(error.value)
 
 
-def test_newer_versions_and_strangers_are_refused(tmp_path):
+def test_newer_versions_and_strangers_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     write_safetensors(path, {}, {"trishift": json.dumps({"format": 99})})
     with pytest.raises(CheckpointError, match="newer Trishift"):
@@ -98,19 +100,19 @@ def test_newer_versions_and_strangers_are_refused(tmp_path):
         canonical.load(path)
 
 
-def test_inconsistent_content_is_refused():
+def test_inconsistent_content_is_refused() -> None:
     with pytest.raises(CheckpointError, match="3 labels for a model of 2"):
         checkpoint(labels=("a", "b", "c"))
     with pytest.raises(CheckpointError, match="'optimizer'"):
         checkpoint(meta={"optimizer": {}})
 
 
-def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     canonical.save(path, checkpoint())
     before = path.read_bytes()
 
-    def full_disk(file):
+    def full_disk(file: BinaryIO) -> None:
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
@@ -120,12 +122,12 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.safetensors"]
 
 
-def test_an_unwritable_destination_is_refused(tmp_path):
+def test_an_unwritable_destination_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be written"):
         canonical.save(tmp_path / "missing" / "w.safetensors", checkpoint())
 
 
-def test_training_state_round_trip_in_one_file(tmp_path):
+def test_training_state_round_trip_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
     momentum = {"backbone.b": np.full((2, 3), 0.25, np.float32)}
     state = TrainingState(2, 7, 51, 1, momentum, {"top1": 0.4, "epoch": 1}, {"history": [{"loss": 1.5}]})
@@ -137,13 +139,13 @@ def test_training_state_round_trip_in_one_file(tmp_path):
     assert_same(canonical.load(path), checkpoint())  # the same file, for those who want weights only
 
 
-def test_weights_alone_cannot_be_resumed(tmp_path):
+def test_weights_alone_cannot_be_resumed(tmp_path: Path) -> None:
     canonical.save(tmp_path / "w.safetensors", checkpoint())
     with pytest.raises(CheckpointError, match="no training state"):
         load_state(tmp_path / "w.safetensors")
 
 
-def test_every_byte_of_a_file_may_be_wrong(tmp_path):
+def test_every_byte_of_a_file_may_be_wrong(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_state(path, checkpoint(), TrainingState(0, 0, 0, 1))
     whole = bytearray(path.read_bytes())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,28 +25,28 @@ SMALL = ModelSpec("resnet10", 4, 2, width=8, shift=ShiftSpec(div=4))
 SMALL_INPUT = InputSpec(resize=32, crop=32)
 
 
-def model_of(spec, **fields):
+def model_of(spec: ModelSpec, **fields: Any) -> Checkpoint:
     rng = np.random.default_rng(1)
     tensors = {t.name: rng.uniform(0.1, 0.5, t.shape).astype(np.float32) for t in tensor_table(spec)}
     return Checkpoint(tensors, spec, SMALL_INPUT, **fields)
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path: Path) -> Path:
     path = tmp_path / "source.safetensors"
     save(path, model_of(SMALL, labels=("a", "b", "c", "d")))
     return path
 
 
 @pytest.fixture
-def original(tmp_path):
+def original(tmp_path: Path) -> Path:
     shapes = originals.tsm_resnet(18, shift="blockres", width=8, classes=27)
     tensors = {n: np.full(s, 0.1 + i % 7 / 10, np.float32) for i, (n, s) in enumerate(shapes.items())}
     return originals.write_torch(tmp_path / "tsm_segment4.pth.tar", {"state_dict": tensors, "epoch": 7})
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".ckpt", ".pdparams"])
-def test_the_result_remembers_where_it_comes_from(suffix, original, tmp_path):
+def test_the_result_remembers_where_it_comes_from(suffix: str, original: Path, tmp_path: Path) -> None:
     convert(original, tmp_path / f"result{suffix}")
     checkpoint, _ = import_weights(tmp_path / f"result{suffix}")
     assert checkpoint.meta["origin"] == {
@@ -58,7 +60,7 @@ def test_the_result_remembers_where_it_comes_from(suffix, original, tmp_path):
     assert checkpoint.labels[0] == "Doing other things"
 
 
-def test_an_existing_destination_is_kept_unless_forced(source, tmp_path):
+def test_an_existing_destination_is_kept_unless_forced(source: Path, tmp_path: Path) -> None:
     destination = tmp_path / "precious.ckpt"
     destination.write_text("precious")
     with pytest.raises(CheckpointError, match="exists already; --force"):
@@ -68,7 +70,7 @@ def test_an_existing_destination_is_kept_unless_forced(source, tmp_path):
     assert import_weights(destination)[0].spec == SMALL
 
 
-def test_a_failed_conversion_keeps_an_existing_destination(tmp_path):
+def test_a_failed_conversion_keeps_an_existing_destination(tmp_path: Path) -> None:
     destination = tmp_path / "precious.ckpt"
     destination.write_text("precious")
     (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 half a zip")
@@ -91,31 +93,33 @@ def test_a_failed_conversion_keeps_an_existing_destination(tmp_path):
         ("source.safetensors", {"force": True}, "is in the way"),
     ],
 )
-def test_impossible_conversions_leave_nothing(destination, options, message, source, tmp_path):
+def test_impossible_conversions_leave_nothing(
+    destination: str, options: dict[str, object], message: str, source: Path, tmp_path: Path
+) -> None:
     with pytest.raises(TrishiftError, match=message):
         convert(source, tmp_path / destination, **options)
     assert [entry.name for entry in tmp_path.iterdir()] == ["source.safetensors"]
 
 
-def test_a_missing_source(tmp_path):
+def test_a_missing_source(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         convert(tmp_path / "none.pth", tmp_path / "w.ckpt")
 
 
-def test_proof_of_a_conversion(source, tmp_path):
+def test_proof_of_a_conversion(source: Path, tmp_path: Path) -> None:
     conversion = convert(source, tmp_path / "w.pth", framework="pytorch", verify=True)
     assert [difference.framework for difference in conversion.differences] == ["pytorch"]
     assert conversion.differences[0].relative <= 1e-6
     assert "max absolute difference" in str(conversion)
 
 
-def test_a_false_result_is_found_out(source, tmp_path, monkeypatch):
+def test_a_false_result_is_found_out(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A conversion that mirrors the shift has the right names and shapes, and only running it shows."""
     from dataclasses import replace
 
     from trishift.checkpoints import conversion
 
-    def write_mirrored(path, checkpoint):
+    def write_mirrored(path: Path, checkpoint: Checkpoint) -> None:
         mirrored = replace(checkpoint, spec=replace(SMALL, shift=ShiftSpec(div=4, order="past_first")))
         save(path, mirrored)
 
@@ -124,7 +128,7 @@ def test_a_false_result_is_found_out(source, tmp_path, monkeypatch):
         convert(source, tmp_path / "w.safetensors", framework="pytorch", verify=True)
 
 
-def test_a_backbone_alone_can_be_proven():
+def test_a_backbone_alone_can_be_proven() -> None:
     headless = model_of(ModelSpec("resnet10", 0, 1, width=8))
     assert not any(name.startswith("head.") for name in headless.tensors)
     complete = with_classifier(headless)
@@ -134,7 +138,7 @@ def test_a_backbone_alone_can_be_proven():
     assert complete.tensors["head.fc.weight"].sum() == pytest.approx(1)
 
 
-def test_a_missing_framework_is_named(source, tmp_path, monkeypatch):
+def test_a_missing_framework_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
     find_spec = importlib.util.find_spec
@@ -143,7 +147,7 @@ def test_a_missing_framework_is_named(source, tmp_path, monkeypatch):
         convert(source, tmp_path / "w.ckpt", verify=True)
 
 
-def test_segments_of_a_described_model_may_change_where_nothing_depends_on_them(source, tmp_path):
+def test_segments_of_a_described_model_may_change_where_nothing_depends_on_them(source: Path, tmp_path: Path) -> None:
     assert import_weights(source, num_segments=6)[0].spec.num_segments == 6
     relations = ModelSpec("resnet10", 4, 3, width=8, head=HeadSpec("multiscale_relation"))
     save(tmp_path / "trn.safetensors", model_of(relations))
@@ -152,7 +156,7 @@ def test_segments_of_a_described_model_may_change_where_nothing_depends_on_them(
         import_weights(tmp_path / "trn.safetensors", num_segments=6)
 
 
-def test_a_canonical_file_with_missing_tensors_is_refused(tmp_path):
+def test_a_canonical_file_with_missing_tensors_is_refused(tmp_path: Path) -> None:
     checkpoint = model_of(SMALL)
     del checkpoint.tensors["backbone.bn1.bias"]
     save(tmp_path / "w.safetensors", checkpoint)
@@ -160,7 +164,7 @@ def test_a_canonical_file_with_missing_tensors_is_refused(tmp_path):
         import_weights(tmp_path / "w.safetensors")
 
 
-def test_inspection(source, original, tmp_path):
+def test_inspection(source: Path, original: Path, tmp_path: Path) -> None:
     text = str(inspect_weights(original))
     assert "PyTorch zip" in text and "temporal-shift-module" in text and "epoch: 7" in text
     assert "num_segments=4 (from the file's name)" in text and "labels: Doing other things" in text
@@ -175,11 +179,11 @@ def test_inspection(source, original, tmp_path):
         inspect_weights(tmp_path / "empty.pth")
 
 
-def command(*arguments):
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_scripts_report_and_exit_with_a_status(original, tmp_path):
+def test_scripts_report_and_exit_with_a_status(original: Path, tmp_path: Path) -> None:
     done = command("convert/checkpoint.py", original, tmp_path / "w.ckpt", "--framework", "mindspore")
     assert done.returncode == 0, done.stderr
     assert "102 matched, 102 renamed" in done.stdout and "written:" in done.stdout
@@ -191,6 +195,6 @@ def test_scripts_report_and_exit_with_a_status(original, tmp_path):
     assert not (tmp_path / "b.ckpt").exists()
 
 
-def test_the_shell_script_wants_both_arguments():
+def test_the_shell_script_wants_both_arguments() -> None:
     done = subprocess.run(["bash", "scripts/convert_bn_inception.sh", "one"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "usage: " in done.stderr

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testing import originals
-from testing.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
+from testing.originals import Shapes, in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
 
-from trishift.checkpoints import import_weights
+from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.writing import foreign_tensors, write_dialect, write_native
 from trishift.errors import CheckpointError
@@ -20,19 +23,20 @@ from trishift.model.architectures import block_names
 from trishift.model.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, MotionSpec, ShiftSpec
 from trishift.model.tensors import tensor_shapes, tensor_table
 
+T = TypeVar("T")
 ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
 
 
-def origin(checkpoint):
+def origin(checkpoint: Checkpoint) -> str:
     return checkpoint.meta["origin"]["dialect"]
 
 
-def constants(tensors):
+def constants(tensors: dict[str, np.ndarray]) -> dict[str, float]:
     """The one value that all numbers of each tensor have (see `originals.in_file`)."""
     return {name: float(array.flat[0]) for name, array in tensors.items()}
 
 
-def without_counters(shapes):
+def without_counters(shapes: dict[str, T]) -> dict[str, T]:
     return {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
 
 
@@ -40,7 +44,7 @@ def without_counters(shapes):
 
 
 @st.composite
-def tsm_files(draw):
+def tsm_files(draw: st.DrawFn) -> tuple[int, dict[str, Any], int]:
     depth = draw(st.sampled_from([18, 34, 50, 101, 152]))
     grammar = {
         "shift": draw(st.sampled_from(["none", "block", "blockres"])),
@@ -56,7 +60,7 @@ def tsm_files(draw):
 
 @settings(max_examples=25)
 @given(tsm_files())
-def test_any_resnet_of_temporal_shift_module(file):
+def test_any_resnet_of_temporal_shift_module(file: tuple[int, dict[str, Any], int]) -> None:
     depth, grammar, segments = file
     shapes = tsm_resnet(depth, **grammar)
     checkpoint = read(shapes, num_segments=segments)
@@ -82,21 +86,21 @@ def test_any_resnet_of_temporal_shift_module(file):
     assert back == spelled
 
 
-def test_numbers_of_tensors_of_the_originals():
+def test_numbers_of_tensors_of_the_originals() -> None:
     """Counted in the originals: TSM-R50 has 320 tensors, R101 626, with non-local blocks 385."""
     assert len(tsm_resnet(50, shift="blockres")) == 320
     assert len(tsm_resnet(101, shift="blockres")) == 626
     assert len(tsm_resnet(50, shift="blockres", non_local=True)) == 385
 
 
-def test_a_placement_of_its_own_is_kept():
+def test_a_placement_of_its_own_is_kept() -> None:
     shapes = tsm_resnet(18, shift="blockres")
     first = {name.replace(".net.", ".") if ".layer4." in name else name: shape for name, shape in shapes.items()}
     placement = tuple(name for name in block_names("resnet18") if not name.startswith("layer4"))
     assert read(first, num_segments=4).spec.shift == ShiftSpec(placement=placement)
 
 
-def mobilenet(name, change=lambda n: n):
+def mobilenet(name: str, change: Callable[[str], str] = str) -> Shapes:
     return {change(key): tuple(shape) for key, shape in originals.record(name)["keys"]}
 
 
@@ -122,7 +126,7 @@ def mobilenet(name, change=lambda n: n):
         ),
     ],
 )
-def test_the_same_shapes_are_different_mobilenets(rename, family, spec):
+def test_the_same_shapes_are_different_mobilenets(rename: Callable[[str], str], family: str, spec: ModelSpec) -> None:
     checkpoint = read(mobilenet("tsm_mobilenetv2_8f", rename), num_segments=8)
     assert (origin(checkpoint), checkpoint.spec) == (family, spec)
     assert checkpoint.labels[0] == "Doing other things" and len(checkpoint.labels) == 27
@@ -136,7 +140,7 @@ def test_the_same_shapes_are_different_mobilenets(rename, family, spec):
     assert names == set(without_counters(dict.fromkeys(expected)))
 
 
-def test_m4_is_known_by_its_container():
+def test_m4_is_known_by_its_container() -> None:
     shapes = tsm_resnet(50, shift="blockres", classes=313)
     folder = "TSM_m4dataset_RGB_resnet50_shift8_blockres_avg_segment8_e120_cos_lsep"
     checkpoint = read(shapes, f"{folder}/ckpt.best.pth.tar", extras={"best_mAP": 0.63, "epoch": 119})
@@ -150,7 +154,7 @@ def test_m4_is_known_by_its_container():
 
 @settings(max_examples=12)
 @given(st.integers(2, 9), st.booleans(), st.sampled_from([18, 50]))
-def test_relations_tell_the_number_of_segments(segments, multiscale, depth):
+def test_relations_tell_the_number_of_segments(segments: int, multiscale: bool, depth: int) -> None:
     shapes = {**tsm_resnet(depth, classes=256), **trn_head(segments, 11, multiscale=multiscale)}
     checkpoint = read(shapes)
     head = HeadSpec("multiscale_relation" if multiscale else "relation")
@@ -161,7 +165,7 @@ def test_relations_tell_the_number_of_segments(segments, multiscale, depth):
 
 @settings(max_examples=15)
 @given(st.sampled_from([50, 101, 152]), st.booleans(), st.sampled_from([4, 8, 16]), st.booleans())
-def test_any_bottleneck_resnet_of_paddle(depth, fluid, segments, shifts):
+def test_any_bottleneck_resnet_of_paddle(depth: int, fluid: bool, segments: int, shifts: bool) -> None:
     shapes = paddle_resnet(depth, fluid=fluid, width=16)
     checkpoint = read(shapes, num_segments=segments, shift="blockres" if shifts else "none")
     assert origin(checkpoint) == ("paddle1" if fluid else "paddlevideo")
@@ -174,23 +178,23 @@ def test_any_bottleneck_resnet_of_paddle(depth, fluid, segments, shifts):
     assert {name: array.shape for name, array in back.items()} == shapes
 
 
-def test_unequal_folds_of_paddle_are_refused():
+def test_unequal_folds_of_paddle_are_refused() -> None:
     with pytest.raises(CheckpointError, match="unequal folds"):
         read(paddle_resnet(50, fluid=False, width=64), num_segments=7, shift="blockres")
 
 
-def msn_shapes():
+def msn_shapes() -> Shapes:
     """Names and shapes in a file of the motion sensitive network, counters left out."""
     entry = originals.record("msn_resnet50_8f")
     return without_counters({entry["key_prefix"] + name: tuple(shape) for name, shape in entry["keys"]})
 
 
-def test_files_of_msn_hold_all_that_its_code_asks_for():
+def test_files_of_msn_hold_all_that_its_code_asks_for() -> None:
     model = model_of(ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()))
     assert {name: array.shape for name, array in foreign_tensors(model, DIALECTS["msn"]).items()} == msn_shapes()
 
 
-def test_msn_without_dropout_and_wrapper_and_with_16_segments():
+def test_msn_without_dropout_and_wrapper_and_with_16_segments() -> None:
     shapes = {name.removeprefix("module.").replace("new_fc", "base_model.fc"): s for name, s in msn_shapes().items()}
     checkpoint = read(shapes, num_segments=16)
     motion = MotionSpec(stem_share=0.25)
@@ -200,7 +204,7 @@ def test_msn_without_dropout_and_wrapper_and_with_16_segments():
         read(shapes, num_segments=12)
 
 
-def test_paddle_image_classifiers():
+def test_paddle_image_classifiers() -> None:
     checkpoint = read({**paddle_resnet(50, fluid=True, classes=1000), "learning_rate": (1,)})
     assert checkpoint.spec == ModelSpec("resnet50", 1000, 1, width=4)
     assert constants(checkpoint.tensors)["head.fc.bias"] == len(checkpoint.tensors) - 0.5
@@ -246,7 +250,7 @@ def non_local_shapes(form: str) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("form", ["embedded_gaussian", "dot_product"])
-def test_the_form_of_non_local_blocks_is_told_or_asked_for(form):
+def test_the_form_of_non_local_blocks_is_told_or_asked_for(form: str) -> None:
     shapes = non_local_shapes("embedded_gaussian")  # both have the same names
     words = {"embedded_gaussian": "embedded-gaussian", "dot_product": "dot-product"}
     name = f"tsm_imagenet-pretrained-r50-nl-{words[form]}_8xb16-1x1x8-50e_kinetics400-rgb"
@@ -259,13 +263,13 @@ def test_the_form_of_non_local_blocks_is_told_or_asked_for(form):
 
 
 @pytest.mark.parametrize("form", ["gaussian", "concatenation"])
-def test_layers_tell_the_other_forms_of_non_local_blocks(form):
+def test_layers_tell_the_other_forms_of_non_local_blocks(form: str) -> None:
     assert read(non_local_shapes(form), num_segments=8).spec.non_local_form == form
     with pytest.raises(CheckpointError, match=f"the weights say {form}"):
         read(non_local_shapes(form), num_segments=8, non_local_form="dot_product")
 
 
-def assert_same_tensors(a, b):
+def assert_same_tensors(a: Checkpoint, b: Checkpoint) -> None:
     assert a.tensors.keys() == b.tensors.keys()
     for name, array in a.tensors.items():
         assert array.dtype == b.tensors[name].dtype
@@ -273,7 +277,7 @@ def assert_same_tensors(a, b):
 
 
 @pytest.mark.parametrize(("family", "spec"), FAMILIES, ids=lambda value: getattr(value, "backbone", value))
-def test_original_canonical_native_and_back_bit_by_bit(family, spec, tmp_path):
+def test_original_canonical_native_and_back_bit_by_bit(family: str, spec: ModelSpec, tmp_path: Path) -> None:
     """A file of the family, our file in every framework, and the family's file again: no bit changes."""
     model = model_of(spec)
     suffix = {"pytorch": ".pth", "mindspore": ".ckpt", "paddle": ".pdparams"}[DIALECTS[family].framework]
@@ -294,7 +298,7 @@ def test_original_canonical_native_and_back_bit_by_bit(family, spec, tmp_path):
     assert_same_tensors(import_weights(tmp_path / f"back{suffix}", fallback=spec)[0], model)
 
 
-def test_folders_of_paddle_1(tmp_path):
+def test_folders_of_paddle_1(tmp_path: Path) -> None:
     model = model_of(ModelSpec("resnet50", 5, width=16, shift=ShiftSpec(order="past_first")))
     write_dialect(tmp_path / "TSM_epoch3", model, "paddle1")
     (tmp_path / "TSM_epoch3" / "__model__").write_bytes(b"program")
@@ -305,7 +309,7 @@ def test_folders_of_paddle_1(tmp_path):
     assert_same_tensors(checkpoint, model)
 
 
-def test_batch_norms_of_caffe_may_be_matrices():
+def test_batch_norms_of_caffe_may_be_matrices() -> None:
     shapes = {t.name.removeprefix("backbone."): t.shape for t in tensor_table(ModelSpec("bn_inception"))}
     shapes = {name: (1, *shape) if "_bn." in name else shape for name, shape in shapes.items()}
     shapes |= {"fc.weight": (1000, 1024), "fc.bias": (1000,)}
@@ -316,13 +320,13 @@ def test_batch_norms_of_caffe_may_be_matrices():
     assert checkpoint.tensors["backbone.conv1_7x7_s2_bn.weight"].shape == (64,)
 
 
-def test_a_backbone_alone():
+def test_a_backbone_alone() -> None:
     shapes = {t.name.removeprefix("backbone."): t.shape for t in tensor_table(ModelSpec("resnet18", width=4))}
     checkpoint = read(shapes)
     assert checkpoint.spec == ModelSpec("resnet18", 0, 1, width=4)
 
 
-def test_flow_of_bn_inception_expects_flow():
+def test_flow_of_bn_inception_expects_flow() -> None:
     shapes = {
         f"base_model.{t.name.removeprefix('backbone.')}": t.shape
         for t in tensor_table(ModelSpec("bn_inception", in_channels=10))

@@ -11,6 +11,7 @@ import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,12 +56,12 @@ def write_all(folder: Path, tensors: dict[str, np.ndarray]) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pdparams", "ckpt", "folder", "safetensors"])
-def test_every_format_gives_its_arrays_back(kind, tmp_path):
+def test_every_format_gives_its_arrays_back(kind: str, tmp_path: Path) -> None:
     assert_holds(write_all(tmp_path, TENSORS)[kind], TENSORS)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_torch_tensors_of_all_sorts(legacy, tmp_path):
+def test_torch_tensors_of_all_sorts(legacy: bool, tmp_path: Path) -> None:
     base = torch.arange(12.0).reshape(3, 4)
     state = OrderedDict(
         whole=base, view=base[1], column=base[:, 2], turned=base.t(), parameter=torch.nn.Parameter(base + 1),
@@ -77,7 +78,7 @@ def test_torch_tensors_of_all_sorts(legacy, tmp_path):
     assert set(file.ignored) == {"optimizer"}
 
 
-def test_torch_loads_our_files_without_trust(tmp_path):
+def test_torch_loads_our_files_without_trust(tmp_path: Path) -> None:
     pytorch.write_pytorch(tmp_path / "w.pth", TENSORS, {"trishift": "{}", "epoch": 300, "ratio": 0.5, "flag": True})
     content = torch.load(tmp_path / "w.pth", weights_only=True)
     assert (content["trishift"], content["epoch"], content["ratio"], content["flag"]) == ("{}", 300, 0.5, True)
@@ -93,7 +94,7 @@ def run_python(code: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_paddle_and_we_read_each_other(tmp_path):
+def test_paddle_and_we_read_each_other(tmp_path: Path) -> None:
     paddle.write_pdparams(tmp_path / "ours.pdparams", TENSORS, {"trishift": "{}"})
     paddle_legacy.write_folder(tmp_path / "variables", TENSORS)
     np.savez(tmp_path / "expected.npz", **TENSORS)
@@ -118,7 +119,7 @@ def test_paddle_and_we_read_each_other(tmp_path):
     assert_holds(tmp_path / "nested.pdparams", {"x": TENSORS["half"]})
 
 
-def test_mindspore_and_we_read_each_other(tmp_path, monkeypatch):
+def test_mindspore_and_we_read_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mindspore, "_SLICE", 40)  # bytes: values of large tensors come in slices
     mindspore.write_ckpt(tmp_path / "ours.ckpt", TENSORS, {"trishift": '{"name": "Stöß"}'})
     np.savez(tmp_path / "expected.npz", **TENSORS)
@@ -139,7 +140,7 @@ def test_mindspore_and_we_read_each_other(tmp_path, monkeypatch):
     assert_holds(tmp_path / "theirs.safetensors", TENSORS)
 
 
-def test_paddle_slices_and_python_2_pickles(tmp_path):
+def test_paddle_slices_and_python_2_pickles(tmp_path: Path) -> None:
     array = TENSORS["a.weight"]
     flat = array.reshape(-1)
     content = {
@@ -161,20 +162,20 @@ class Evil:
     def __init__(self, marker: Path) -> None:
         self.marker = marker
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.system, (f"touch {self.marker}",)
 
 
 class Sly(Evil):
     """The same by way of builtins."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return eval, (f"__import__('pathlib').Path({str(self.marker)!r}).touch()",)
 
 
 @pytest.mark.parametrize("evil", [Evil, Sly])
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pdparams"])
-def test_a_malicious_pickle_is_refused_and_not_run(kind, evil, tmp_path):
+def test_a_malicious_pickle_is_refused_and_not_run(kind: str, evil: type[Evil], tmp_path: Path) -> None:
     marker, path = tmp_path / "ran", tmp_path / "weights"
     state = {"a": torch.ones(2), "b": evil(marker)}
     if kind == "pdparams":
@@ -203,7 +204,7 @@ def test_a_malicious_pickle_is_refused_and_not_run(kind, evil, tmp_path):
         b"\x80\x04\x96\xff\xff\xff\xff\x10\x00\x00\x00.",  # a bytearray of 68 GiB
     ],
 )
-def test_hostile_programs_do_nothing(program, tmp_path, monkeypatch):
+def test_hostile_programs_do_nothing(program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with zipfile.ZipFile("evil.pth", "w") as archive:
         archive.writestr("archive/data.pkl", program)
@@ -252,7 +253,7 @@ def test_many_names_for_one_array_do_not_grow_to_gigabytes(tmp_path: Path) -> No
         open_weights(tmp_path / "weights.pdparams")
 
 
-def test_objects_of_training_frameworks_are_passed_over(tmp_path):
+def test_objects_of_training_frameworks_are_passed_over(tmp_path: Path) -> None:
     """mmengine and argparse leave objects in checkpoints; they are neither imported nor in the way."""
     import argparse
 
@@ -278,7 +279,7 @@ def test_objects_of_training_frameworks_are_passed_over(tmp_path):
         (pickle.dumps({"a": 1}), "no dictionary of tensors"),
     ],
 )
-def test_other_things_under_the_name_of_weights(content, message, tmp_path):
+def test_other_things_under_the_name_of_weights(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as error:
@@ -286,7 +287,7 @@ def test_other_things_under_the_name_of_weights(content, message, tmp_path):
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
-def test_missing_files_and_wrong_folders(tmp_path):
+def test_missing_files_and_wrong_folders(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="No such file"):
         open_weights(tmp_path / "missing.pth")
     with pytest.raises(CheckpointError, match="a folder without"):
@@ -296,7 +297,7 @@ def test_missing_files_and_wrong_folders(tmp_path):
         open_weights(tmp_path)
 
 
-def test_zips_of_others(tmp_path):
+def test_zips_of_others(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.writestr("a.jpg", b"x")
     with pytest.raises(CheckpointError, match=r"not of PyTorch"):
@@ -319,7 +320,7 @@ def read_everything(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pdparams", "ckpt", "safetensors"])
-def test_cut_files_are_refused(kind, tmp_path):
+def test_cut_files_are_refused(kind: str, tmp_path: Path) -> None:
     path = write_all(tmp_path, TENSORS)[kind]
     whole = path.read_bytes()
     for length in [*range(0, len(whole), max(1, len(whole) // 40)), len(whole) - 1]:
@@ -330,7 +331,7 @@ def test_cut_files_are_refused(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pdparams", "ckpt", "folder", "safetensors"])
-def test_damaged_files_give_the_clear_error_or_other_numbers(kind, tmp_path):
+def test_damaged_files_give_the_clear_error_or_other_numbers(kind: str, tmp_path: Path) -> None:
     path = write_all(tmp_path, TENSORS)[kind]
     target = path / "a.weight" if kind == "folder" else path
     whole = target.read_bytes()
@@ -345,7 +346,7 @@ def test_damaged_files_give_the_clear_error_or_other_numbers(kind, tmp_path):
             assert "\n" not in str(error)
 
 
-def test_a_real_broken_upload_is_refused():
+def test_a_real_broken_upload_is_refused() -> None:
     """A published checkpoint of which one MiB arrived."""
     path = SHARED / "weights" / "truncated_mobilenetv2_jester_online.pth.tar"
     if not path.is_file():
@@ -355,7 +356,7 @@ def test_a_real_broken_upload_is_refused():
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pdparams", "ckpt", "folder", "safetensors"])
-def test_memory_stays_below_two_and_a_half_files(kind, tmp_path):
+def test_memory_stays_below_two_and_a_half_files(kind: str, tmp_path: Path) -> None:
     tensors = {f"t{i}": np.full((1000, 500), i, np.float32) for i in range(10)}
     path = write_all(tmp_path, tensors)[kind]
     tracemalloc.start()
@@ -369,7 +370,7 @@ def test_memory_stays_below_two_and_a_half_files(kind, tmp_path):
 
 
 @pytest.mark.parametrize("first", [0x80, 0x50, 0x0A, 0x1F])
-def test_safetensors_are_known_whatever_the_length_of_their_header(first, tmp_path):
+def test_safetensors_are_known_whatever_the_length_of_their_header(first: int, tmp_path: Path) -> None:
     """The length comes first in the file, and its lowest byte may be the mark of another format."""
     plain = safetensors_of({"a": np.ones(1, np.float32)}, padding=0)
     padding = (first - plain[0]) % 256
@@ -386,7 +387,7 @@ def safetensors_of(tensors: dict[str, np.ndarray], padding: int) -> bytes:
     return (length + padding).to_bytes(8, "little") + data[8 : 8 + length] + b" " * padding + data[8 + length :]
 
 
-def test_hash_of_files_and_folders(tmp_path):
+def test_hash_of_files_and_folders(tmp_path: Path) -> None:
     import hashlib
 
     paths = write_all(tmp_path, TENSORS)
@@ -396,7 +397,7 @@ def test_hash_of_files_and_folders(tmp_path):
     assert sha256(paths["folder"]) != before
 
 
-def test_types_that_a_format_lacks_are_refused_and_leave_nothing(tmp_path):
+def test_types_that_a_format_lacks_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     complex_numbers = {"a": np.zeros(2, np.complex64)}
     for write in (lambda p: pytorch.write_pytorch(p, complex_numbers, {}),
                   lambda p: mindspore.write_ckpt(p, complex_numbers, {})):  # fmt: skip
@@ -405,7 +406,7 @@ def test_types_that_a_format_lacks_are_refused_and_leave_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_storage_never_reaches_beyond_its_file(tmp_path):
+def test_a_storage_never_reaches_beyond_its_file(tmp_path: Path) -> None:
     """A tensor that claims more numbers than its storage has, as a forged pickle could."""
     pytorch.write_pytorch(tmp_path / "w.pth", {"a": np.ones(4, np.float32)}, {})
     buffer = io.BytesIO()

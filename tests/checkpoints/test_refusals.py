@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from testing.originals import in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
+from testing.originals import Shapes, in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
 
 from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.formats.stored import in_memory
@@ -19,7 +21,7 @@ from trishift.errors import CheckpointError
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 
-def test_half_precision_becomes_float32_and_is_reported():
+def test_half_precision_becomes_float32_and_is_reported() -> None:
     file = in_file(tsm_resnet(18))
     half = {name: in_memory(tensor.read().astype(np.float16)) for name, tensor in file.tensors.items()}
     checkpoint, report = import_file(replace(file, tensors=half), num_segments=8)
@@ -36,13 +38,13 @@ def test_half_precision_becomes_float32_and_is_reported():
         (paddle_resnet(50, fluid=True), "num_segments"),
     ],
 )
-def test_open_questions_name_their_option(shapes, option):
+def test_open_questions_name_their_option(shapes: Shapes, option: str) -> None:
     with pytest.raises(CheckpointError, match=rf"say {option}=... \(or --{option.replace('_', '-')} ...\)"):
         read(shapes)
 
 
 @pytest.mark.parametrize("shapes", [paddle_resnet(50, fluid=fluid, width=8) for fluid in (False, True)])
-def test_paddle_files_do_not_tell_tsm_from_tsn(shapes):
+def test_paddle_files_do_not_tell_tsm_from_tsn(shapes: Shapes) -> None:
     with pytest.raises(CheckpointError, match="shift='blockres' for a TSM, shift='none' for a TSN"):
         read(shapes, num_segments=8)
     assert read(shapes, "TSN_k400.pdparams", num_segments=8).spec.shift is None
@@ -58,19 +60,19 @@ def test_paddle_files_do_not_tell_tsm_from_tsn(shapes):
         ("tsm_resnet18_12f.pth", 12),
     ],
 )
-def test_file_names_of_the_originals_tell_the_segments(name, segments):
+def test_file_names_of_the_originals_tell_the_segments(name: str, segments: int) -> None:
     checkpoint, report = import_file(in_file(tsm_resnet(18, shift="blockres"), name))
     assert checkpoint.spec.num_segments == segments
     assert f"num_segments={segments} (from the file's name)" in report.notes
 
 
-def test_a_model_to_train_answers_what_names_leave_open():
+def test_a_model_to_train_answers_what_names_leave_open() -> None:
     target = ModelSpec("resnet50", 3, 4, shift=ShiftSpec(order="past_first"))
     checkpoint = import_file(in_file(paddle_resnet(50, fluid=True)), fallback=target)[0]
     assert checkpoint.spec.num_segments == 4 and checkpoint.spec.shift is not None
 
 
-def test_answers_that_contradict_the_weights_are_refused():
+def test_answers_that_contradict_the_weights_are_refused() -> None:
     with pytest.raises(CheckpointError, match="shift=none, but the weights say blockres"):
         read(tsm_resnet(18, shift="blockres"), num_segments=8, shift="none")
     trn = {**tsm_resnet(18, classes=256), **trn_head(5, 11, multiscale=True)}
@@ -84,13 +86,13 @@ def test_answers_that_contradict_the_weights_are_refused():
         read(tsm_resnet(18, shift="blockres", temporal_pool=True), num_segments=5)
 
 
-def test_relations_can_be_chosen():
+def test_relations_can_be_chosen() -> None:
     trn = {**tsm_resnet(18, classes=256), **trn_head(5, 11, multiscale=True)}
     assert read(trn).spec.head.relations == "expected"
     assert read(trn, relations="first").spec.head.relations == "first"
 
 
-def test_labels_only_where_their_number_is_one_dataset_s(tmp_path):
+def test_labels_only_where_their_number_is_one_dataset_s(tmp_path: Path) -> None:
     assert read(tsm_resnet(18, classes=27), num_segments=8).labels[14] == "Stop Sign"
     assert read(tsm_resnet(18, classes=27), num_segments=8, labels="none").labels is None
     assert read(tsm_resnet(18, classes=174), num_segments=8).labels is None  # Something V1 or V2: never assumed
@@ -102,7 +104,7 @@ def test_labels_only_where_their_number_is_one_dataset_s(tmp_path):
         read(tsm_resnet(18), num_segments=8, labels=str(tmp_path / "missing.txt"))
 
 
-def broken(change):
+def broken(change: Callable[[Shapes], object]) -> Shapes:
     shapes = tsm_resnet(18, shift="blockres")
     change(shapes)
     return shapes
@@ -122,13 +124,13 @@ FC, STEM = "module.new_fc.weight", "module.base_model.conv1.weight"
         (lambda s: s.update({"module.base_model.layer1.0.bn1.weight": (5,)}), r"has shape \(5,\), needs \(4,\)"),
     ],
 )
-def test_files_that_do_not_fit_are_refused_by_name(change, message):
+def test_files_that_do_not_fit_are_refused_by_name(change: Callable[[Shapes], object], message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as error:
         read(broken(change), num_segments=8)
     assert "\n" not in str(error.value)
 
 
-def test_what_fits_can_be_taken():
+def test_what_fits_can_be_taken() -> None:
     shapes = broken(lambda s: (s.pop("module.base_model.layer3.1.bn2.bias"), s.update({"more": (2,)})))
     checkpoint, report = import_file(in_file(shapes), allow_partial=True, num_segments=8)
     assert "backbone.layer3.1.bn2.bias" not in checkpoint.tensors
@@ -136,7 +138,7 @@ def test_what_fits_can_be_taken():
     assert "missing: backbone.layer3.1.bn2.bias" in str(report) and "unexpected: more" in str(report)
 
 
-def test_integer_weights_are_refused():
+def test_integer_weights_are_refused() -> None:
     file = in_file(tsm_resnet(18))
     tensors = {**file.tensors, FC: in_memory(np.zeros((7, 32), np.int8))}
     with pytest.raises(CheckpointError, match="int8"):
@@ -144,13 +146,13 @@ def test_integer_weights_are_refused():
 
 
 @pytest.mark.parametrize("dialect", [name for name in DIALECTS if name not in ("tsm", "m4")])
-def test_a_wrong_dialect_does_not_fit(dialect):
+def test_a_wrong_dialect_does_not_fit(dialect: str) -> None:
     shapes = tsm_resnet(50, shift="blockres")
     with pytest.raises(CheckpointError):
         read(shapes, dialect=dialect, num_segments=8, shift="blockres")
 
 
-def test_unknown_dialects_and_families():
+def test_unknown_dialects_and_families() -> None:
     with pytest.raises(CheckpointError, match="dialect 'caffe' is unknown; one of"):
         read(tsm_resnet(18), dialect="caffe")
     with pytest.raises(CheckpointError, match="no known family"):
@@ -159,7 +161,7 @@ def test_unknown_dialects_and_families():
 
 @settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.sampled_from(["drop", "rename", "reshape"]), st.booleans())
-def test_random_damage_is_noticed(random, damage, partial):
+def test_random_damage_is_noticed(random: Random, damage: str, partial: bool) -> None:
     """No damage passes in silence, and none gives another error than the clear one."""
     shapes = tsm_resnet(18, shift="blockres")
     for name in random.sample(sorted(n for n in shapes if not n.endswith("num_batches_tracked")), random.randint(1, 6)):
@@ -177,7 +179,7 @@ def test_random_damage_is_noticed(random, damage, partial):
         assert partial and not report.complete
 
 
-def test_a_mirrored_shift_is_not_written_for_others():
+def test_a_mirrored_shift_is_not_written_for_others() -> None:
     paddle = model_of(ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(order="past_first")))
     with pytest.raises(CheckpointError, match="would read shift"):
         check_expressible(paddle, DIALECTS["tsm"])
@@ -189,7 +191,7 @@ def test_a_mirrored_shift_is_not_written_for_others():
         foreign_tensors(biased, DIALECTS["mmaction2"])
 
 
-def test_files_of_others_take_their_suffix(tmp_path):
+def test_files_of_others_take_their_suffix(tmp_path: Path) -> None:
     model = model_of(ModelSpec("resnet18", 5, width=4))
     with pytest.raises(CheckpointError, match="use their suffix"):
         write_dialect(tmp_path / "w.ckpt", model, "tsm")

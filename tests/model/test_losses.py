@@ -103,7 +103,9 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", SPECS)
-def test_values_and_gradients_are_those_of_the_formula(name, framework, computed):
+def test_values_and_gradients_are_those_of_the_formula(
+    name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]
+) -> None:
     spec = SPECS[name]
     for batch_name in ("ordinary", "equal"):
         batch = BATCHES[batch_name]
@@ -119,7 +121,9 @@ def test_values_and_gradients_are_those_of_the_formula(name, framework, computed
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", [name for name in SPECS if not name.startswith(EXPLODES)])
-def test_logits_that_lie_1000_apart_stay_finite(name, framework, computed):
+def test_logits_that_lie_1000_apart_stay_finite(
+    name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]
+) -> None:
     value, gradient = (computed[framework][f"{name}/far apart/{part}"] for part in ("value", "gradient"))
     assert np.isfinite(value) and np.isfinite(gradient).all()
     if name != "lsep of a batch":  # its float64 formula overflows as well
@@ -132,7 +136,9 @@ def test_logits_that_lie_1000_apart_stay_finite(name, framework, computed):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("batch_name", ["nothing", "everything", "one class"])
-def test_clips_without_pairs_teach_nothing_and_break_nothing(name, batch_name, framework, computed):
+def test_clips_without_pairs_teach_nothing_and_break_nothing(
+    name: str, batch_name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]
+) -> None:
     spec, batch = SPECS[name], BATCHES[batch_name]
     if not fits(spec, batch):
         return
@@ -149,7 +155,7 @@ LABELS = arrays(np.float32, (4, 5), elements=st.sampled_from([0.0, 1.0]))
 
 @settings(max_examples=30)
 @given(ROWS, LABELS, st.sampled_from(["lsep", "wlsep", "warp", "multi_softmax"]))
-def test_only_differences_of_logits_matter(logits, targets, name):
+def test_only_differences_of_logits_matter(logits: np.ndarray, targets: np.ndarray, name: str) -> None:
     value, gradient = in_pytorch(LossSpec(name), Batch(logits, targets))
     moved, _ = in_pytorch(LossSpec(name), Batch(logits + np.float32(8), targets))
     assert value >= 0
@@ -159,7 +165,7 @@ def test_only_differences_of_logits_matter(logits, targets, name):
 
 @settings(max_examples=30)
 @given(ROWS, LABELS, st.sampled_from([LossSpec(name) for name in ("lsep", "wlsep", "bce", "warp", "multi_softmax")]))
-def test_weighted_parts_of_a_batch_add_up_to_the_whole(logits, targets, spec):
+def test_weighted_parts_of_a_batch_add_up_to_the_whole(logits: np.ndarray, targets: np.ndarray, spec: LossSpec) -> None:
     parts = [Batch(logits[part], targets[part]) for part in (slice(0, 1), slice(1, 4))]
     terms = [spec.terms(part.targets) for part in parts]
     values = [in_pytorch(spec, part)[0] for part in parts]
@@ -167,7 +173,7 @@ def test_weighted_parts_of_a_batch_add_up_to_the_whole(logits, targets, spec):
     assert mean == pytest.approx(in_pytorch(spec, Batch(logits, targets))[0], rel=1e-4, abs=1e-5)
 
 
-def test_rare_classes_weigh_more():
+def test_rare_classes_weigh_more() -> None:
     assert inverse_frequency(np.array([10, 40, 0, 20])) == (1.0, 0.25, 1.0, 0.5)
     assert inverse_frequency(np.zeros(2, int)) == (1.0, 1.0)
 
@@ -182,6 +188,6 @@ def test_rare_classes_weigh_more():
         ({"label_smoothing": 1.0}, r"is not in \[0, 1\)"),
     ],
 )
-def test_options_of_other_losses_are_refused(options, message):
+def test_options_of_other_losses_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         LossSpec(**options)

@@ -42,7 +42,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_stream_gives_the_clip_networks_logits_of_every_frame(results, name):
+def test_a_stream_gives_the_clip_networks_logits_of_every_frame(results: dict[str, np.ndarray], name: str) -> None:
     rows, clip = results[f"{name}/rows"], results[f"{name}/clip"]
     assert relative_error(rows, results[f"{name}/frames"]) < 1e-4
     assert relative_error(rows.mean(axis=1), clip) < 1e-4
@@ -50,13 +50,13 @@ def test_a_stream_gives_the_clip_networks_logits_of_every_frame(results, name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_state_has_the_shapes_that_were_foretold(results, name):
+def test_the_state_has_the_shapes_that_were_foretold(results: dict[str, np.ndarray], name: str) -> None:
     foretold, real = results[f"{name}/state_shapes"], results[f"{name}/real_state_shapes"]
     assert np.array_equal(real[:, 1:], foretold)
     assert (real[:, 0] == 2).all()
 
 
-def test_the_published_online_model_gives_its_rows(results):
+def test_the_published_online_model_gives_its_rows(results: dict[str, np.ndarray]) -> None:
     expected = np.array(originals.record("tsm_mobilenetv2_online")["logits"], np.float32)
     assert relative_error(results["published"], expected) < 1e-4
     assert relative_error(results["published_frames"], expected) < 1e-4
