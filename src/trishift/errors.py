@@ -15,8 +15,12 @@ class DataError(TrishiftError):
     """A list, a video or a frame folder cannot be used."""
 
 
+class OutputError(TrishiftError):
+    """A file or folder cannot be written."""
+
+
 class CheckpointError(TrishiftError):
-    """A weight file cannot be read, written or matched to a model."""
+    """A weight file cannot be read or matched to a model, or a format cannot hold it."""
 
 
 class FrameworkError(TrishiftError):

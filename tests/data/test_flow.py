@@ -173,9 +173,21 @@ def test_extraction_goes_on_where_it_stopped(gestures: Path, extracted: Path, tm
     clips = sorted((tmp_path / "flow/train").iterdir())
     shutil.rmtree(clips[0])
     kept = (clips[1] / "flow_x_00001.jpg").stat().st_mtime_ns
-    prepare_flow([gestures / "train.txt"], tmp_path / "flow")
+    prepare_flow([gestures / "train.txt"], tmp_path / "flow")  # the same list again: fine
     assert (clips[1] / "flow_x_00001.jpg").stat().st_mtime_ns == kept
     assert FlowFolder(clips[0]).num_frames == FlowFolder(extracted / "train" / clips[0].name).num_frames
+
+
+def test_other_lists_stay_unless_forced(gestures: Path, extracted: Path, tmp_path: Path) -> None:
+    shutil.copytree(extracted, tmp_path / "flow")
+    whole = (gestures / "train.txt").read_text()
+    (tmp_path / "train.txt").write_text("".join(whole.splitlines(keepends=True)[:3]))
+    before = (tmp_path / "flow/train.txt").read_bytes()
+    with pytest.raises(DataError, match=r"train\.txt: exists and differs; .* --force"):
+        prepare_flow([tmp_path / "train.txt"], tmp_path / "flow", clips=gestures)
+    assert (tmp_path / "flow/train.txt").read_bytes() == before
+    prepare_flow([tmp_path / "train.txt"], tmp_path / "flow", clips=gestures, options=FlowOptions(force=True))
+    assert len(read_list(tmp_path / "flow/train.txt")) == 3
 
 
 def test_extraction_of_frames_into_one_picture_a_step(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import pytest
 from tests.support.tiny import write_recipe
 
 from trishift.checkpoints.training_state import load_state
-from trishift.errors import CheckpointError, DataError, RecipeError, TrainingError, TrishiftError
+from trishift.errors import CheckpointError, DataError, OutputError, RecipeError, TrainingError, TrishiftError
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.run import train
+from trishift.training.sinks import MetricsLog
 
 LONG = ["train.epochs=8"]
 MODEL = {"dropout": 0.3}
@@ -180,8 +182,34 @@ def test_bad_input_is_one_clear_line(
 def test_an_unwritable_output_is_named(config: Path, tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
-    with pytest.raises(CheckpointError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         train(recipe(config), "pytorch", blocker / "run")
+
+
+def test_another_seed_is_not_resumed(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"train\.seed=0, and the recipe says 7; set train\.seed=0") as caught:
+        train(recipe(config, "train.seed=7"), "pytorch", tmp_path / "other", resume=uninterrupted)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_full_disk_on_resume_keeps_the_log(
+    config: Path, tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes((uninterrupted / "metrics.jsonl").read_bytes())
+    before = log.read_bytes()
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OutputError, match=r"metrics\.jsonl: cannot be written \(No space left"):
+        MetricsLog(tmp_path, resume_iteration=4)
+    assert log.read_bytes() == before
+    monkeypatch.undo()
+    MetricsLog(tmp_path, resume_iteration=4).close()
+    assert [step["iteration"] for step in records(tmp_path, "train")] == list(range(4))
 
 
 def test_another_model_is_not_resumed(config: Path, tmp_path: Path, uninterrupted: Path) -> None:

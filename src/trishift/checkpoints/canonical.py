@@ -57,7 +57,8 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write a canonical file, atomically: an existing file is replaced in one step or not at all.
 
     Raises:
-        CheckpointError: the file cannot be written, or `meta` is not plain JSON.
+        CheckpointError: `meta` is not plain JSON, or an array of a type that the format lacks.
+        OutputError: the file cannot be written.
     """
     write_safetensors(path, checkpoint.tensors, {DESCRIPTION_KEY: encode_description(checkpoint)})
 

@@ -35,7 +35,6 @@ class TrainingState:
         seed: seed of the run, from which every random choice derives.
         momentum: the optimizer's momentum under canonical names.
         best: best metric so far, for instance `{"epoch": 3, "top1": 0.71}`.
-        extra: anything else that is plain JSON (history).
     """
 
     epoch: int
@@ -44,14 +43,14 @@ class TrainingState:
     seed: int
     momentum: dict[str, np.ndarray] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -> None:
     """Write weights and training state as one file, atomically.
 
     Raises:
-        CheckpointError: the file cannot be written, or `best` or `extra` is not plain JSON.
+        CheckpointError: `best` is not plain JSON.
+        OutputError: the file cannot be written.
     """
     values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "momentum"}
     try:
@@ -80,6 +79,7 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
         if values["format"] > FORMAT_VERSION:
             raise CheckpointError(f"{path}: its training state was written by a newer Trishift; upgrade to resume it")
         del values["format"]
+        values.pop("extra", None)  # in files of earlier versions, always empty
         return checkpoint, TrainingState(momentum=momentum, **values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its training state is damaged ({error!r})") from error

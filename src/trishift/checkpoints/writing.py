@@ -49,7 +49,8 @@ def write_native(path: Path, checkpoint: Checkpoint) -> None:
     The description travels inside, so that the file comes back as the same checkpoint.
 
     Raises:
-        CheckpointError: unknown suffix, or the file cannot be written.
+        CheckpointError: unknown suffix.
+        OutputError: the file cannot be written.
     """
     framework = framework_of(path)
     if framework is None:

@@ -77,7 +77,12 @@ def _add_dataset(parser: argparse.ArgumentParser, name: str, has_videos: bool) -
         help="frames of each clip to decode; default: first",
     )
     parser.add_argument("--incomplete", action="store_true", help="go on without what damaged archives lack")
+    _add_force(parser)
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace other lists in the output folder")
 
 
 def _dataset(options: argparse.Namespace) -> None:
@@ -90,8 +95,9 @@ def _dataset(options: argparse.Namespace) -> None:
         check=options.check,
         workers=options.workers,
         incomplete=options.incomplete,
+        force=options.force,
     )
-    report = getattr(prepare, f"prepare_{options.kind}")(options.directory, options.output, shared, **own)
+    report = prepare.PUBLIC_SETS[options.kind](options.directory, options.output, shared, **own)
     print(report)
     print(f"written: {', '.join(report.lists)}, {report.labels} and report.json in {options.output}")
 
@@ -120,6 +126,7 @@ def _add_gestures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
     parser.add_argument("--preview", type=Path, metavar="PNG", help="also write a picture of all gestures")
+    parser.add_argument("--force", action="store_true", help="replace a set that was made with other settings")
 
 
 def _gestures(options: argparse.Namespace) -> None:
@@ -133,6 +140,7 @@ def _gestures(options: argparse.Namespace) -> None:
         seed=options.seed,
         hands=options.hands,
         workers=options.workers,
+        force=options.force,
     )
     print(f"written: clips, {made.train_list.name}, {made.val_list.name} and labels.txt in {made.labels.parent}")
     if options.preview:
@@ -155,7 +163,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fold", type=int, default=0, help="fold that becomes train.txt and val.txt; default: 0")
     parser.add_argument("--seed", type=int, default=0, help="of the split; default: 0")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
-    parser.add_argument("--force", action="store_true", help="replace other lists in the output folder")
+    _add_force(parser)
 
 
 def _folder(options: argparse.Namespace) -> None:
@@ -191,13 +199,14 @@ def _add_flow(parser: argparse.ArgumentParser) -> None:
         help="file names: {} is x or y; without it, x is red and y is green; default: flow_{}_{:05d}.jpg",
     )
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
+    _add_force(parser)
 
 
 def _flow(options: argparse.Namespace) -> None:
     from trishift.data.lists import read_labels
     from trishift.data.prepare.flow import FlowOptions, prepare_flow
 
-    settings = FlowOptions(options.method, options.short_side, options.template, options.workers)
+    settings = FlowOptions(options.method, options.short_side, options.template, options.workers, options.force)
     names = read_labels(options.labels) if options.labels else None
     report = prepare_flow(options.lists, options.output, clips=options.clips, class_names=names, options=settings)
     print(report)

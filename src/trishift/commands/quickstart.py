@@ -20,6 +20,7 @@ from typing import Any
 from trishift.backends import FRAMEWORKS, MODULES
 from trishift.commands.shared.arguments import add_framework, make_parser
 from trishift.errors import TrishiftError
+from trishift.io.atomic import write_text
 
 EXAMPLES = """\
   trishift quickstart
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> None:
     runners = [options.framework, *(name for name in parity if name != options.framework)]
     run_relay(output, data, runners)
     summary = summarize(output, runners, parity, time.monotonic() - began)
-    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_text(output / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw(data, output, output / "quickstart.png", runners)
     print_table(summary)
     print(f"\nwritten: {output / 'summary.json'}, {output / 'quickstart.png'}")

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from trishift.errors import DataError
-from trishift.io.atomic import write_atomically
+from trishift.io.atomic import write_atomically, write_text
 
 LAYERS = {**{f"layer{n}": f"layer{n}" for n in range(1, 5)}, "baseout": "pooled", "fc": "logits"}
 """The published names of the layers, and the network's."""
@@ -66,7 +66,7 @@ def write_matrices(files: Mapping[Path, Path], folder: Path) -> list[Path]:
 
 def _write_listing(videos: list[Path], path: Path) -> None:
     text = "".join(f"{video}\n" for video in videos)
-    write_atomically(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+    write_text(path, text)
 
 
 def _write_matrix(files: list[Path], layer: str, path: Path) -> None:

@@ -22,7 +22,7 @@ from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint, decode_d
 from trishift.checkpoints.files import sha256
 from trishift.errors import CheckpointError
 from trishift.export.formats import FORMATS, Format
-from trishift.io.atomic import write_atomically
+from trishift.io.atomic import write_text
 from trishift.io.protobuf import fields
 from trishift.model.spec import InputSpec
 
@@ -106,8 +106,7 @@ def _port(port: Port) -> dict[str, Any]:
 
 def write_description(description: Description, path: Path) -> None:
     """Write the JSON of an exported file or folder `path`."""
-    text = encode(description)
-    write_atomically(description_path(path), lambda file: file.write(text.encode()))
+    write_text(description_path(path), encode(description))
 
 
 def read_description(path: Path) -> Description:

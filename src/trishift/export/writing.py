@@ -16,10 +16,10 @@ from trishift.export.description import Description, encode, fingerprints, write
 from trishift.export.formats import FORMATS, Format
 from trishift.export.planning import ExportOptions, plan
 from trishift.export.proof import Trial, agreement, differences, lossy_trial, make_trials
-from trishift.export.publishing import staging
 from trishift.export.quantization import quantize
 from trishift.export.runtimes import check_packages, open_program, runtime_version
 from trishift.export.session import RuntimeSession
+from trishift.io.atomic import staged_together
 from trishift.model.spec import InputSpec
 from trishift.version import __version__
 
@@ -47,7 +47,8 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
 
     Raises:
         RecipeError, FrameworkError: model, format and options do not go together, or a package is missing.
-        CheckpointError: the program differs from the checkpoint, or cannot be written.
+        CheckpointError: the program differs from the checkpoint.
+        OutputError: it cannot be written.
     """
     if not name or Path(name).name != name:
         raise CheckpointError(f"{name!r}: give the export a plain name, and the folder apart")
@@ -66,7 +67,7 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
         {framework: runtime_version(framework), "trishift": __version__},
         {"reference": f"{framework} {runtime_version(framework)}"},
     )
-    with staging(folder) as stage:
+    with staged_together(folder, name) as stage:
         path = stage / f"{name}{form.suffix}"
         description = _write(session, path, description, framework, options)
         measured = _measure(path, description, trials, options.tolerance)

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from trishift.errors import RecipeError
+from trishift.io.atomic import write_text
 from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.model.losses import MULTI_LABEL_LOSSES
 from trishift.model.spec import FRAME_CHANNELS, default_input
@@ -70,7 +71,7 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write the resolved recipe; `load_recipe` reads the same recipe back."""
-    path.write_text(yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_text(path, yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True))
 
 
 def _plain(value: Any) -> Any:

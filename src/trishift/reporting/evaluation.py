@@ -20,7 +20,7 @@ import numpy as np
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import class_precisions, confusion, to_probabilities
 from trishift.evaluation.thresholds import ENTRY
-from trishift.io.atomic import write_atomically
+from trishift.io.atomic import write_atomically, write_text
 
 
 def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
@@ -40,7 +40,7 @@ def write_result(evaluation: Evaluation, path: Path, **context: Any) -> None:
     """Write the JSON summary; `context` adds entries such as the checkpoint's name."""
     thresholds = {} if evaluation.thresholds is None else {ENTRY: evaluation.thresholds.tolist()}
     text = json.dumps({**context, **evaluation.summary(), **thresholds}, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, text)
 
 
 def write_scores(evaluation: Evaluation, path: Path) -> None:
@@ -62,7 +62,7 @@ def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> N
     writer = csv.writer(buffer)
     writer.writerow(["true \\ predicted", *evaluation.labels])
     writer.writerows([label, *row.tolist()] for label, row in zip(evaluation.labels, matrix, strict=True))
-    write_atomically(csv_path, lambda file: file.write(buffer.getvalue().encode()))
+    write_text(csv_path, buffer.getvalue())
     write_atomically(png_path, lambda file: _draw_confusion(matrix, evaluation.labels, file))
 
 
@@ -84,7 +84,7 @@ def write_classes(evaluation: Evaluation, path: Path) -> None:
     columns = (average, evaluation.thresholds, *at_threshold[:3])
     for label, count, *figures in zip(evaluation.labels, truth.sum(axis=0), *columns, strict=True):
         writer.writerow([label, count, *("" if np.isnan(figure) else f"{figure:.6f}" for figure in figures)])
-    write_atomically(path, lambda file: file.write(buffer.getvalue().encode()))
+    write_text(path, buffer.getvalue())
 
 
 def _draw_confusion(matrix: np.ndarray, labels: tuple[str, ...], file: BinaryIO) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trishift.io.atomic import staged
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -42,7 +44,8 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
     _draw_curves(axes["curves"], output)
     _draw_confusion(axes["confusion"], output / "tsm")
     _draw_relay(axes["relay"], output, frameworks)
-    figure.savefig(picture, dpi=110)
+    with staged(picture) as new:
+        figure.savefig(new, dpi=110)
 
 
 def _draw_curves(axes: Axes, output: Path) -> None:

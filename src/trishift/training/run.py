@@ -103,7 +103,7 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
 def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[Position, dict[str, Any]]:
     """Load the weights to start from; returns the position and momentum of a resumed run (else the start)."""
     if resume is not None:
-        checkpoint, position, momentum = load_run(resume)
+        checkpoint, position, momentum = load_run(resume, recipe.train.seed)
         if checkpoint.spec != recipe.model:
             raise CheckpointError(
                 f"{resume}: holds another model than the recipe describes; resume with its own recipe"

@@ -19,6 +19,7 @@ from trishift.checkpoints.canonical import Checkpoint, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
 from trishift.errors import CheckpointError
 from trishift.evaluation.thresholds import ENTRY
+from trishift.io.atomic import make_folder
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
 from trishift.version import __version__
 
@@ -34,34 +35,33 @@ class Position:
 
 
 class RunFolder:
-    """Reads and writes a run's files; each write is atomic.
-
-    Attributes:
-        thresholds: of the last evaluation, see `evaluation/thresholds.py`; goes into the checkpoints if there is one.
-    """
+    """Writes a run's files, each atomically."""
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         self.path = path
-        self.thresholds: np.ndarray | None = None
         self._labels = labels
 
     def create(self, recipe: Recipe) -> None:
         """Make the folder and record the resolved recipe.
 
         Raises:
-            CheckpointError: the folder cannot be written.
+            OutputError: the folder cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            save_recipe(recipe, self.path / "recipe.yaml")
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path}: cannot be written ({error.strerror}); choose another --output"
-            ) from None
+        make_folder(self.path)
+        save_recipe(recipe, self.path / "recipe.yaml")
 
-    def save_last(self, session: Session, recipe: Recipe, position: Position) -> None:
-        """Save everything that a resumed run needs, in any framework."""
-        checkpoint = self._checkpoint(session, recipe, position)
+    def save_last(
+        self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None = None
+    ) -> None:
+        """Save everything that a resumed run needs, in any framework.
+
+        Args:
+            session: has the weights and the momentum.
+            recipe: of the run.
+            position: where to go on.
+            thresholds: of the last evaluation, see `evaluation/thresholds.py`; None if there are none.
+        """
+        checkpoint = self._checkpoint(session, recipe, position, thresholds)
         state = TrainingState(
             epoch=position.epoch,
             batch=position.batch,
@@ -72,11 +72,15 @@ class RunFolder:
         )
         save_state(self.path / "last.safetensors", checkpoint, state)
 
-    def save_best(self, session: Session, recipe: Recipe, position: Position) -> None:
-        """Save the weights alone, for evaluation, prediction and export."""
-        save(self.path / "best.safetensors", self._checkpoint(session, recipe, position))
+    def save_best(
+        self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None = None
+    ) -> None:
+        """Save the weights alone, for evaluation, prediction and export; arguments as of `save_last`."""
+        save(self.path / "best.safetensors", self._checkpoint(session, recipe, position, thresholds))
 
-    def _checkpoint(self, session: Session, recipe: Recipe, position: Position) -> Checkpoint:
+    def _checkpoint(
+        self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None
+    ) -> Checkpoint:
         meta = {
             "recipe": recipe_to_dict(recipe),
             "framework": session.framework,
@@ -84,13 +88,23 @@ class RunFolder:
             "epoch": position.epoch,
             "metrics": position.best or {},
         }
-        if self.thresholds is not None:
-            meta[ENTRY] = self.thresholds.tolist()
+        if thresholds is not None:
+            meta[ENTRY] = thresholds.tolist()
         return Checkpoint(session.dump_tensors(), session.spec, recipe.input, self._labels, meta)
 
 
-def load_run(path: Path) -> tuple[Checkpoint, Position, dict[str, Any]]:
-    """Weights, position and momentum of a run folder, or of its `last.safetensors`."""
+def load_run(path: Path, seed: int) -> tuple[Checkpoint, Position, dict[str, Any]]:
+    """Weights, position and momentum of a run folder, or of its `last.safetensors`.
+
+    Raises:
+        CheckpointError: there is no training state, or it is of a run with another seed, whose order of clips and
+            random draws cannot be continued.
+    """
     file = path / "last.safetensors" if path.is_dir() else path
     checkpoint, state = load_state(file)
+    if state.seed != seed:
+        raise CheckpointError(
+            f"{path}: was trained with train.seed={state.seed}, and the recipe says {seed}; "
+            f"set train.seed={state.seed} to resume it"
+        )
     return checkpoint, Position(state.epoch, state.batch, state.iteration, state.best or None), state.momentum

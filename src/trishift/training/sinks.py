@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from trishift.io.atomic import write_text
+
 
 class MetricsLog:
     """Appends records to `metrics.jsonl` and their numbers to TensorBoard; survives a restart.
@@ -24,7 +26,7 @@ class MetricsLog:
 
         self.path = folder / "metrics.jsonl"
         if resume_iteration is None:
-            self.path.write_text("", encoding="utf-8")
+            write_text(self.path, "")
         else:
             self._truncate(resume_iteration)
         self._file = self.path.open("a", encoding="utf-8")
@@ -48,8 +50,7 @@ class MetricsLog:
         if not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if _iteration_of(line) is not None and _iteration_of(line) < iteration]
-        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        write_text(self.path, "".join(f"{line}\n" for line in lines if _iteration_of(line) < iteration))
 
 
 def read_metrics(folder: Path, kind: str) -> list[dict[str, Any]]:

@@ -58,6 +58,7 @@ class Trainer:
         self._recipe, self._session, self._folder = recipe, session, folder
         self._train_set, self._val_set = train_set, val_set
         self._position = position
+        self._thresholds: np.ndarray | None = None  # of the last evaluation
         self._leader = session.rank == 0
         self._loader = Loader(
             train_set,
@@ -187,20 +188,20 @@ class Trainer:
         better = best is None or metrics[main] > best[main]
         if better:
             best = {"epoch": epoch + 1, **metrics}
-        self._folder.thresholds = evaluation.thresholds
+        self._thresholds = evaluation.thresholds
         self._position = Position(epoch + 1, 0, (epoch + 1) * self.batches_per_epoch, best)
         if self._leader:
             assert self._log is not None
             self._log.write("evaluation", self._position.iteration - 1, {**evaluation.summary(), "epoch": epoch})
             print(f"epoch {epoch + 1}: {evaluation}", flush=True)
             if better:
-                self._folder.save_best(self._session, self._recipe, self._position)
+                self._folder.save_best(self._session, self._recipe, self._position, self._thresholds)
         return evaluation
 
     def _save(self, position: Position) -> None:
         self._position = position
         if self._leader:
-            self._folder.save_last(self._session, self._recipe, position)
+            self._folder.save_last(self._session, self._recipe, position, self._thresholds)
         self._session.barrier()
 
     def _report_epoch(self, epoch: int, loss: float, timing: _Timing) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -111,8 +114,27 @@ def test_a_finished_set_is_kept_and_an_unfinished_one_made_anew(tmp_path: Path) 
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "complete": False}))
     make_gestures(tmp_path, **settings)
     assert clip.read_bytes() != b"touched"
-    make_gestures(tmp_path, **{**settings, "train": 36})
+    whole = clip.read_bytes()
+    with pytest.raises(DataError, match=r"holds gestures of other settings; .* --force"):
+        make_gestures(tmp_path, **{**settings, "train": 36})
+    assert clip.read_bytes() == whole and len(read_list(made.train_list)) == 18
+    make_gestures(tmp_path, **{**settings, "train": 36}, force=True)
     assert len(read_list(made.train_list)) == len(list((tmp_path / "train").iterdir())) == 36
+
+
+def test_a_kill_leaves_no_half_written_clip_under_its_name(tmp_path: Path) -> None:
+    arguments = ["prepare", "gestures", str(tmp_path / "set"), "--size", "256", "--workers", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "trishift", *arguments])
+    while len(list(tmp_path.glob("set/train/[!.]*.mp4"))) < 8:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    clips = list(tmp_path.glob("set/train/[!.]*.mp4"))
+    assert all(probe(clip).announced_frames for clip in clips)  # the last thing that FFmpeg writes
+    made = make_gestures(tmp_path / "set", train=18, val=18, size=32)
+    assert len(read_list(made.train_list)) == 18
+    assert not list(tmp_path.glob("set/**/.unfinished-*"))
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:

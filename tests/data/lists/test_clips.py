@@ -7,7 +7,7 @@ import pytest
 
 from trishift.data.lists import VideoRecord, read_labels, read_list, write_labels, write_list
 from trishift.data.parts import Part, split_part
-from trishift.errors import DataError
+from trishift.errors import DataError, OutputError
 
 Row = tuple[str, tuple[int, ...], int | None]
 
@@ -231,5 +231,5 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_labels(tmp_path / "file" / "labels.txt", ["a", "b"])

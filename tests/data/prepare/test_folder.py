@@ -15,7 +15,7 @@ from PIL import Image
 from trishift.cli import main
 from trishift.data.gestures.encoding import write_clip
 from trishift.data.lists import read_labels, read_list
-from trishift.data.prepare import FolderReport, prepare_folder
+from trishift.data.prepare import PreparationReport, prepare_folder
 from trishift.data.prepare.splitting import group_clips, split
 from trishift.errors import DataError
 
@@ -48,8 +48,9 @@ def test_lists_hold_every_clip_once_in_proportion(clips: Path, tmp_path: Path) -
     assert Counter(record.labels[0] for record in val) == {0: 2, 1: 2}
     assert {record.path for record in train + val} == set(clips.rglob("*.mp4"))
     assert all(record.num_frames == 8 for record in train + val)
-    assert report.classes == {"clap": [3, 2], "wave": [3, 2]}
-    assert not (report.unreadable or report.duplicates or report.truncated or report.short or report.warnings)
+    assert (report.classes, report.split) == (2, {"clap": [3, 2], "wave": [3, 2]})
+    assert report.lists == {"train.txt": 6, "val.txt": 4}
+    assert not (report.broken or report.duplicates or report.truncated or report.short or report.warnings)
 
 
 def test_bad_clips_are_listed_and_only_usable_ones_kept(clips: Path, tmp_path: Path) -> None:
@@ -62,15 +63,15 @@ def test_bad_clips_are_listed_and_only_usable_ones_kept(clips: Path, tmp_path: P
     shutil.copy(clips / "wave" / "p0_wave0.mp4", clips / "wave" / "p9_again.mp4")
     shutil.copy(clips / "clap" / "p0_clap1.mp4", clips / "wave" / "p9_wrong.mp4")
     report = prepare_folder(clips, tmp_path / "out")
-    assert set(report.unreadable) == {"wave/empty.mp4", "wave/text.mp4", "wave/cut.mp4"}
+    assert set(report.broken) == {"wave/empty.mp4", "wave/text.mp4", "wave/cut.mp4"}
     assert report.duplicates == {"wave/p9_again.mp4": "wave/p0_wave0.mp4", "wave/p9_wrong.mp4": "clap/p0_clap1.mp4"}
     assert report.short == {"clap/one_frame.mp4": 1}
     assert len(report.warnings) == 1 and "two classes" in report.warnings[0]
     listed = _names(tmp_path / "out" / "train.txt") | _names(tmp_path / "out" / "val.txt")
     assert listed == {path.name for path in clips.rglob("p[0-2]_*.mp4")} | {"one_frame.mp4"}
     written = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert FolderReport(**written) == report
-    for text in ("empty.mp4", "p9_again.mp4", "1 clips have fewer than 8 frames"):
+    assert PreparationReport(**written) == report
+    for text in ("empty.mp4", "p9_again.mp4 is the same as wave/p0_wave0.mp4", "1 clips have fewer than 8 frames"):
         assert text in str(report)
 
 
@@ -183,8 +184,8 @@ def test_real_clips_fall_into_whole_sequences(clips_dir: Path, tmp_path: Path) -
         (folder / name).symlink_to(source / name)
     report = prepare_folder(folder, tmp_path / "out", groups=f"{source / 'labels.csv'}:sequence", folds=5)
     assert report.groups == 20
-    assert report.classes == {"hugging": [16, 4], "kicking": [16, 4]}
-    assert not report.unreadable and not report.truncated
+    assert report.split == {"hugging": [16, 4], "kicking": [16, 4]}
+    assert not report.broken and not report.truncated
 
 
 def test_command_line_prepares_and_explains_mistakes_in_one_line(

@@ -52,7 +52,11 @@ def test_jester_with_missing_and_broken_folders(root: Path, tmp_path: Path) -> N
     prepare.prepare_jester(root, out)
     (out / "20bn-jester-v1/34/00003.jpg").unlink()
     (out / "20bn-jester-v1/9/00001.jpg").write_bytes(b"")
-    report = prepare.prepare_jester(root, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(DataError, match=r"train\.txt: exists and differs; .* --force"):
+        prepare.prepare_jester(root, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    report = prepare.prepare_jester(root, out, prepare.Options(force=True))
     assert report.missing == {"train": ["100"]}
     assert "00003.jpg" in report.broken["34"] and "00001.jpg" in report.broken["9"]
     assert listed(out / "train.txt") == [("20bn-jester-v1/7", 4, (0,))]
@@ -60,6 +64,18 @@ def test_jester_with_missing_and_broken_folders(root: Path, tmp_path: Path) -> N
     assert any("val is empty" in text for text in report.warnings)
     assert json.loads((out / "report.json").read_text())["missing"] == {"train": ["100"]}
     assert "1 clips are missing" in str(report) and "2 clips are broken" in str(report)
+
+
+def test_a_run_that_was_killed_is_completed_and_one_that_finished_may_be_repeated(root: Path, tmp_path: Path) -> None:
+    download_jester(root)
+    out = tmp_path / "out"
+    (out / ".replacing-lists").mkdir(parents=True)  # killed while it wrote the lists
+    (out / ".replacing-lists" / "train.txt").write_text("half")
+    prepare.prepare_jester(root, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert not (out / ".replacing-lists").exists()
+    prepare.prepare_jester(root, out, prepare.Options(check="all"))
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
 def test_jester_scripts_write_the_original_files(root: Path, tmp_path: Path) -> None:

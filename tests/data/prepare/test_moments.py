@@ -53,7 +53,7 @@ def test_truncated_videos_are_kept_and_reported(root: Path, video: Path, tmp_pat
     (root / "a").mkdir()
     cut(long, root / "a" / "cut.mp4", 0.6)
     shutil.copy(long, root / "a" / "whole.mp4")
-    for options in (prepare.Options(check="all"), prepare.Options(convert="videos", short_side=32)):
+    for options in (prepare.Options(check="all"), prepare.Options(convert="videos", short_side=32, force=True)):
         report = prepare.prepare_moments(root, tmp_path / "out", options)
         assert list(report.truncated) == ["a/cut"] and report.truncated["a/cut"].endswith("of 40 frames")
         assert [name.stem for name, _, _ in listed_anywhere(tmp_path / "out" / "train.txt")] == ["cut"]

@@ -131,7 +131,8 @@ def write_ckpt(path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapp
     """Write what `mindspore.load_checkpoint` reads; `extras` are its `append_dict` strings.
 
     Raises:
-        CheckpointError: the file cannot be written, or MindSpore has no such type.
+        CheckpointError: MindSpore has no such type.
+        OutputError: the file cannot be written.
     """
     names = {dtype: name for name, dtype in _DTYPES.items() if name != "BFloat16"}
 

@@ -68,7 +68,7 @@ def write_pdparams(path: str | Path, tensors: Mapping[str, np.ndarray], extras: 
     """Write what `paddle.load` reads: one flat dictionary of tensors and of the strings in `extras`.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
 
     def write(file: BinaryIO) -> None:

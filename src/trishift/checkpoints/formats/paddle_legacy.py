@@ -17,7 +17,7 @@ import numpy as np
 from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, read_array, reading
 from trishift.errors import CheckpointError
 from trishift.io import protobuf
-from trishift.io.atomic import write_atomically
+from trishift.io.atomic import staged
 
 _DTYPES: dict[int, np.dtype[Any]] = {  # VarType.Type of Paddle's framework.proto
     0: np.dtype("?"),
@@ -83,19 +83,19 @@ def _open_variable(path: Path) -> StoredTensor:
 
 
 def write_folder(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write one file a variable into a new folder.
+    """Write one file a variable into a new folder, which appears whole or not at all.
 
     Raises:
-        CheckpointError: the folder exists, or cannot be written.
+        CheckpointError: the folder exists.
+        OutputError: it cannot be written.
     """
     codes = {dtype: code for code, dtype in _DTYPES.items()}
-    try:
-        path.mkdir()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be made ({error.strerror})") from error
-    for name, array in tensors.items():
-        description = protobuf.varint_field(1, codes[array.dtype])
-        description += b"".join(protobuf.varint_field(2, n) for n in array.shape)
-        head = struct.pack("<IQIi", 0, 0, 0, len(description)) + description
-        content = np.ascontiguousarray(array).tobytes()
-        write_atomically(path / name, lambda file, whole=head + content: file.write(whole))  # type: ignore[misc]
+    if path.exists():
+        raise CheckpointError(f"{path}: exists already; choose another folder")
+    with staged(path) as folder:
+        folder.mkdir()
+        for name, array in tensors.items():
+            description = protobuf.varint_field(1, codes[array.dtype])
+            description += b"".join(protobuf.varint_field(2, n) for n in array.shape)
+            head = struct.pack("<IQIi", 0, 0, 0, len(description)) + description
+            (folder / name).write_bytes(head + np.ascontiguousarray(array).tobytes())

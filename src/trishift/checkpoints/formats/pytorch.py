@@ -276,7 +276,8 @@ def write_pytorch(
     """Write `{**extras, container: tensors}`, or all in one dictionary, which `torch.load(weights_only=True)` reads.
 
     Raises:
-        CheckpointError: the file cannot be written, or PyTorch has no such type.
+        CheckpointError: PyTorch has no such type.
+        OutputError: the file cannot be written.
     """
     content = {**extras, **({container: dict(tensors)} if container else tensors)}
 

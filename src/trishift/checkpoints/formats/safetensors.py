@@ -1,16 +1,20 @@
-"""The safetensors format, through the `safetensors` package."""
+"""The safetensors format: read through the `safetensors` package, written here.
+
+The package renames a file of its own over the one that it is given, with other permissions and its metadata in random
+order.
+"""
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import ml_dtypes  # noqa: F401  (teaches numpy bfloat16, which the package hands out)
+import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import safe_open
 
 from trishift.checkpoints.formats.stored import StoredTensor, reading
 from trishift.errors import CheckpointError
@@ -18,6 +22,12 @@ from trishift.io.atomic import write_atomically
 
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 _DTYPES = {"F": "float", "I": "int", "U": "uint"}
+_CODES = {
+    np.dtype(f"{kind}{bits}"): f"{letter}{bits}"
+    for letter, kind in _DTYPES.items()
+    for bits in (8, 16, 32, 64)
+    if (letter, bits) != ("F", 8)
+} | {np.dtype(bool): "BOOL", np.dtype(ml_dtypes.bfloat16): "BF16"}
 
 
 def looks_like_safetensors(head: bytes) -> bool:
@@ -61,13 +71,38 @@ def _stored(path: Path, file: Any, name: str) -> StoredTensor:
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write a file atomically.
+    """Write a file atomically; the same content always gives the same bytes.
 
     Raises:
-        CheckpointError: a type that the format lacks, or the file cannot be written.
+        CheckpointError: the format lacks the type of an array.
+        OutputError: the file cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
-    try:
-        write_atomically(path, lambda file: save_file(arrays, file.name, dict(metadata) or None))
-    except (SafetensorError, KeyError) as error:
-        raise CheckpointError(f"{path}: cannot be written ({error}); nothing was changed") from None
+    for name, array in tensors.items():
+        if _code(array) is None:
+            raise CheckpointError(f"{path}: {name}: safetensors files hold no {array.dtype}; nothing was changed")
+    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))  # keeps every array aligned
+    header = _header({name: tensors[name] for name in order}, metadata)
+
+    def write(file: BinaryIO) -> None:
+        file.write(struct.pack("<Q", len(header)) + header)
+        for name in order:
+            little = tensors[name].astype(tensors[name].dtype.newbyteorder("<"), copy=False)
+            file.write(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
+
+    write_atomically(path, write)
+
+
+def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """JSON of the metadata and of each tensor's type, shape and place, padded to 8 bytes."""
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, array in tensors.items():
+        start, end = end, end + array.nbytes
+        entries[name] = {"dtype": _code(array), "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)
+
+
+def _code(array: np.ndarray) -> str | None:
+    """The format's name of an array's type, whatever its byte order."""
+    return _CODES.get(array.dtype.newbyteorder("="))

@@ -24,6 +24,7 @@ from trishift.data.gestures.motion import CLASSES, MOVING
 from trishift.data.gestures.scenes import Scene, class_names, draw_motion, is_symmetric, num_kinds, reverse, scenes
 from trishift.data.lists import VideoRecord, write_labels, write_list
 from trishift.errors import DataError
+from trishift.io.atomic import make_folder, write_text
 from trishift.io.threads import map_in_threads
 
 _VERSION = 1  # raise whenever the same settings give other clips
@@ -86,6 +87,7 @@ def make_gestures(
     seed: int = 0,
     hands: Literal[1, 2] = 1,
     workers: int | None = None,
+    force: bool = False,
 ) -> GestureSet:
     """Make the data set, or find it made.
 
@@ -95,8 +97,8 @@ def make_gestures(
     labels of all motions in it, one or two of eight; its twin has the opposite ones.
 
     Args:
-        directory: where to; made if missing. It must be empty or hold a gesture set, which is replaced if it
-            was made with other settings or left unfinished.
+        directory: where to; made if missing. It must be empty or hold a gesture set; one that was left unfinished
+            is made anew.
         train: training clips, a multiple of 18 (9 classes, twins), or with two hands of 72 (36 pairs of gestures,
             twins); default: 1,800.
         val: validation clips, a multiple of the same; default: 450, or 432 with two hands.
@@ -104,9 +106,11 @@ def make_gestures(
         seed: of everything random.
         hands: 1, or 2 for several labels a clip.
         workers: threads; None for one per core.
+        force: replace a set that was made with other settings.
 
     Raises:
-        DataError: wrong numbers, a folder of something else, or a disk that cannot be written.
+        DataError: wrong numbers, a folder of something else, or a set of other settings and `force` is not set.
+        OutputError: the disk cannot be written.
 
     Example:
         >>> from trishift.data.gestures import make_gestures
@@ -121,10 +125,14 @@ def make_gestures(
     _check(settings)
     suffix = "txt" if hands == 1 else "csv"
     result = GestureSet(directory / f"train.{suffix}", directory / f"val.{suffix}", directory / "labels.txt")
-    if _read_manifest(directory) == {**asdict(settings), "complete": True}:
+    found = _read_manifest(directory)
+    if found == {**asdict(settings), "complete": True}:
         return result
-    _clear(directory)
-    _write_manifest(directory, settings, complete=False)
+    if isinstance(found, dict) and found.get("complete") and not force:
+        raise DataError(
+            f"{directory}: holds gestures of other settings; choose another folder, or --force to replace them"
+        )
+    _begin(directory, settings)
     twins = [twin for split, clips in zip(_SPLITS, (train, val), strict=True) for twin in _plan(split, clips, hands)]
     lengths = map_in_threads(lambda twin: _make(directory, twin, settings), twins, workers, "drawing gestures")
     for split, path in zip(_SPLITS, (result.train_list, result.val_list), strict=True):
@@ -182,19 +190,16 @@ def _read_manifest(directory: Path) -> object:
 
 
 def _write_manifest(directory: Path, settings: _Settings, *, complete: bool) -> None:
-    temporary = directory / f".{_MANIFEST}.tmp"
-    temporary.write_text(json.dumps({**asdict(settings), "complete": complete}, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(directory / _MANIFEST)
+    write_text(directory / _MANIFEST, json.dumps({**asdict(settings), "complete": complete}, indent=1) + "\n")
 
 
-def _clear(directory: Path) -> None:
+def _begin(directory: Path, settings: _Settings) -> None:
     """Make the folders; remove the clips of another or an unfinished gesture set, and nothing else."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()) and not (directory / _MANIFEST).is_file():
-            raise DataError(f"{directory}: is not empty and holds no gestures; choose another folder")
-        for split in _SPLITS:
-            shutil.rmtree(directory / split, ignore_errors=True)
-            (directory / split).mkdir(exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{directory}: cannot be written ({error.strerror}); choose another folder") from error
+    make_folder(directory)
+    is_empty = all(entry.name.startswith(".") for entry in directory.iterdir())
+    if not is_empty and not (directory / _MANIFEST).is_file():
+        raise DataError(f"{directory}: is not empty and holds no gestures; choose another folder")
+    _write_manifest(directory, settings, complete=False)
+    for split in _SPLITS:
+        shutil.rmtree(directory / split, ignore_errors=True)
+        make_folder(directory / split)

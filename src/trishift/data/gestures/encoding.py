@@ -8,6 +8,7 @@ import av
 import numpy as np
 
 from trishift.errors import DataError
+from trishift.io.atomic import staged
 
 FRAME_RATE = 12  # Jester's
 _QUANTIZER = 26
@@ -20,8 +21,14 @@ def write_clip(path: Path, frames: np.ndarray) -> None:
     a clip played backwards decodes to exactly the same frames, and compression leaves no trace of time.
 
     Raises:
-        DataError: the file cannot be written, or this FFmpeg has no H.264 encoder.
+        OutputError: the file cannot be written.
+        DataError: this FFmpeg has no H.264 encoder.
     """
+    with staged(path, sync=False) as new:
+        _encode(new, frames)
+
+
+def _encode(path: Path, frames: np.ndarray) -> None:
     try:
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=FRAME_RATE)
@@ -36,5 +43,7 @@ def write_clip(path: Path, frames: np.ndarray) -> None:
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
             container.mux(stream.encode())
-    except (av.FFmpegError, ValueError, OSError) as error:
-        raise DataError(f"{path}: cannot be written ({error}); is there space, and does PyAV have libx264?") from error
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, OSError):  # the system refuses
+            raise
+        raise DataError(f"{path.name}: cannot be encoded ({error}); does PyAV have libx264?") from error

@@ -12,6 +12,7 @@ from trishift.data.gestures.motion import PAIRS, STILL
 from trishift.data.lists import read_labels, read_list
 from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
+from trishift.io.atomic import staged
 
 _FRAMES = 8
 _TILE, _GAP, _MARGIN = 96, 4, 230  # pixels
@@ -36,7 +37,8 @@ def write_preview(gestures: GestureSet, path: str | Path, clip: int = 0) -> None
         for column, frame in enumerate(_read(of_class[clip % len(of_class)].path)):
             tile = Image.fromarray(frame).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
             sheet.paste(tile, (_MARGIN + column * (_TILE + _GAP), top))
-    sheet.save(path)
+    with staged(path) as new:
+        sheet.save(new)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -53,6 +53,7 @@ def write_labels(path: str | Path, names: Sequence[str]) -> None:
 
     Raises:
         DataError: a name is empty, contains a line break, is not UTF-8, or appears twice.
+        OutputError: the file cannot be written.
     """
     path = Path(path)
     for text in ("".join(f"{name}\n" for name in names), _table(names)):

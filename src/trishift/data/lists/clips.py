@@ -251,6 +251,7 @@ def write_list(path: str | Path, records: Iterable[VideoRecord], root: str | Pat
 
     Raises:
         DataError: a record does not fit the format (several labels or none in a plain list, say).
+        OutputError: the file cannot be written.
     """
     path = Path(path)
     root = path.parent if root is None else Path(root)

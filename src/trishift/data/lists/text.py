@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trishift.errors import DataError
+from trishift.io.atomic import make_folder, staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +56,12 @@ def content_lines(text: str) -> list[Line]:
 
 
 def write_lines(path: Path, lines: Sequence[str], check: Callable[[Path], None]) -> None:
-    """Write beside the target, check what was written, then rename."""
-    text = "".join(f"{line}\n" for line in lines)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode("utf-8", errors="surrogateescape"))
-            check(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+    """Write a file that `check` accepts; its folder is made if missing.
+
+    Raises:
+        OutputError: the file cannot be written; and whatever `check` raises.
+    """
+    make_folder(path.parent)
+    with staged(path) as new:
+        new.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", errors="surrogateescape"))
+        check(new)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from trishift.data.prepare.folder import FolderReport, prepare_folder
+from collections.abc import Callable
+
+from trishift.data.prepare.folder import prepare_folder
 from trishift.data.prepare.hmdb51 import prepare_hmdb51
 from trishift.data.prepare.jester import prepare_jester
 from trishift.data.prepare.kinetics import prepare_kinetics
@@ -13,8 +15,18 @@ from trishift.data.prepare.something import prepare_somethingv1, prepare_somethi
 from trishift.data.prepare.ucf101 import prepare_ucf101
 from trishift.data.prepare.unpacking import unpack
 
+PUBLIC_SETS: dict[str, Callable[..., PreparationReport]] = {
+    "kinetics": prepare_kinetics,
+    "somethingv1": prepare_somethingv1,
+    "somethingv2": prepare_somethingv2,
+    "jester": prepare_jester,
+    "ucf101": prepare_ucf101,
+    "hmdb51": prepare_hmdb51,
+    "moments": prepare_moments,
+}
+
 __all__ = [
-    "FolderReport",
+    "PUBLIC_SETS",
     "Options",
     "PreparationReport",
     "prepare_folder",

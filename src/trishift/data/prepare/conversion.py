@@ -6,7 +6,6 @@ of its frames is reached after decoding 8 on average. Frames keep their number a
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,10 +18,10 @@ from av.video.frame import PictureType, VideoFrame
 from PIL import Image
 
 from trishift.data.frames import FrameFolder
-from trishift.data.prepare.files import UNFINISHED
 from trishift.data.prepare.tree import converted_folder
 from trishift.data.video import probe, stream_frames
 from trishift.errors import DataError
+from trishift.io.atomic import make_folder, staged
 
 _JPEG_QUALITY = 95
 _KEY_FRAME_EVERY = 16
@@ -59,27 +58,18 @@ class Conversion:
         """Convert a video; the target appears when it is complete. Returns the number of frames.
 
         Raises:
-            DataError: nothing of the source can be decoded, or the target cannot be written.
+            DataError: nothing of the source can be decoded.
+            OutputError: the target cannot be written.
         """
-        unfinished = target.with_name(f"{UNFINISHED}{target.name}")
-        try:
-            unfinished.parent.mkdir(parents=True, exist_ok=True)
-            _remove(unfinished)
-            write = _write_frames if self.kind == "frames" else _write_video
-            frames = write(source, unfinished, self)
-            unfinished.replace(target)
-        except (av.FFmpegError, OSError) as error:
-            raise DataError(f"{source}: cannot be converted to {target} ({error}); is the disk full?") from None
-        finally:
-            _remove(unfinished)
-        return frames
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        write = _write_frames if self.kind == "frames" else _write_video
+        make_folder(target.parent)
+        with staged(target, sync=False) as new:
+            try:
+                return write(source, new, self)
+            except av.FFmpegError as error:
+                if isinstance(error, OSError):  # the system refuses
+                    raise
+                raise DataError(f"{source}: cannot be converted to {target} ({error})") from None
 
 
 def _write_frames(source: Path, folder: Path, conversion: Conversion) -> int:

@@ -7,9 +7,8 @@ OUT/report.json                                   clips that cannot be read; lef
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,11 @@ from trishift.data.flow import SHORT_SIDE, FlowFolder, Method, flow_estimator, f
 from trishift.data.frames import VIDEO_SUFFIXES, FrameFolder
 from trishift.data.lists import VideoRecord, read_list, write_list
 from trishift.data.prepare.conversion import pictures, shrunk_size
-from trishift.data.prepare.files import UNFINISHED, write_json
+from trishift.data.prepare.files import REPORT, replacing, write_json
+from trishift.data.prepare.report import PreparationReport
 from trishift.data.transforms import resize
 from trishift.errors import DataError
+from trishift.io.atomic import make_folder, staged
 from trishift.io.threads import map_in_threads
 
 TEMPLATE = "flow_{}_{:05d}.jpg"
@@ -37,24 +38,14 @@ class FlowOptions:
         short_side: of the frames, in pixels; smaller ones keep their size. Flow is measured in these pixels.
         template: file names, see `flow.picture_templates`.
         workers: threads; None for one per core.
+        force: replace lists that differ.
     """
 
     method: Method = "dis"
     short_side: int = SHORT_SIDE
     template: str = TEMPLATE
     workers: int | None = None
-
-
-@dataclass
-class FlowReport:
-    """What was extracted: list file to the number of its clips, and what could not be read and why."""
-
-    lists: dict[str, int] = field(default_factory=dict)
-    broken: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        lists = ", ".join(f"{clips} clips in {name}" for name, clips in self.lists.items())
-        return "\n".join([f"flow: {lists}", *(f"left out: {reason}" for reason in self.broken.values())])
+    force: bool = False
 
 
 def prepare_flow(
@@ -64,7 +55,7 @@ def prepare_flow(
     clips: Path | None = None,
     class_names: Sequence[str] | None = None,
     options: FlowOptions = FlowOptions(),
-) -> FlowReport:
+) -> PreparationReport:
     """Extract the flow of all clips of some lists; repeating goes on where an earlier run stopped.
 
     Args:
@@ -75,7 +66,9 @@ def prepare_flow(
         options: see `FlowOptions`.
 
     Raises:
-        DataError: a list cannot be read, two clips would share a folder, none can be read, or nothing can be written.
+        DataError: a list cannot be read, two clips would share a folder, none can be read, or `output` holds other
+            lists and `options.force` is not set.
+        OutputError: `output` cannot be written.
         FrameworkError: the method is not installed.
     """
     flow_estimator(options.method)  # complains before anything is done
@@ -85,20 +78,22 @@ def prepare_flow(
         lambda target: _extract_or_reason(sources[target], target, options), list(sources), options.workers, "flow"
     )
     made = dict(zip(sources, results, strict=True))
-    report = FlowReport(broken={str(sources[to]): result for to, result in made.items() if isinstance(result, str)})
+    broken = {str(sources[to]): result for to, result in made.items() if isinstance(result, str)}
+    report = PreparationReport("flow", str(output), labels="", broken=broken)
     if len(report.broken) == len(sources):
         raise DataError(f"none of the {len(sources)} clips can be read; first: {next(iter(report.broken.values()))}")
-    for path, of_list in records.items():
-        targets = [_target(record.path, clips or path.parent, output) for record in of_list]
-        kept = [
-            replace(record, path=to, num_frames=steps)
-            for record, to in zip(of_list, targets, strict=True)
-            if isinstance(steps := made[to], int)
-        ]
-        name = path.name if all(len(record.labels) == 1 for record in kept) else f"{path.stem}.csv"
-        write_list(output / name, kept, output)
-        report.lists[name] = len(kept)
-    write_json(output / "report.json", asdict(report))
+    with replacing(output, options.force) as fresh:
+        for path, of_list in records.items():
+            targets = [_target(record.path, clips or path.parent, output) for record in of_list]
+            kept = [
+                replace(record, path=to, num_frames=steps)
+                for record, to in zip(of_list, targets, strict=True)
+                if isinstance(steps := made[to], int)
+            ]
+            name = path.name if all(len(record.labels) == 1 for record in kept) else f"{path.stem}.csv"
+            write_list(fresh / name, kept, output)
+            report.lists[name] = len(kept)
+        write_json(fresh / REPORT, asdict(report))
     return report
 
 
@@ -128,22 +123,16 @@ def _extract_or_reason(source: Path, target: Path, options: FlowOptions) -> int 
 
 def _extract(source: Path, target: Path, options: FlowOptions) -> int:
     """Write the flow of a clip; the folder appears when it is complete. Returns the number of steps."""
-    unfinished = target.with_name(f"{UNFINISHED}{target.name}")
     templates = picture_templates(options.template, target.name)
+    make_folder(target.parent)
     count = 0
-    try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+    with staged(target, sync=False) as new:
+        new.mkdir()
         for count, flow in enumerate(flow_pictures(_frames(source, options.short_side), source, options.method), 1):
             for name, picture in zip(templates, _files(flow, len(templates)), strict=True):
-                Image.fromarray(picture).save(unfinished / name.format(count), quality=_JPEG_QUALITY, subsampling=0)
+                Image.fromarray(picture).save(new / name.format(count), quality=_JPEG_QUALITY, subsampling=0)
         if count == 0:
             raise DataError(f"{source}: has a single frame and so no motion; leave it out")
-        unfinished.replace(target)
-    except OSError as error:
-        raise DataError(f"{source}: its flow cannot be written to {target} ({error}); is the disk full?") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return count
 
 

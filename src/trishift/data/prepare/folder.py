@@ -8,60 +8,18 @@ CLIPS/clap/frames_7/          OUT/report.json          what was checked, and wha
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from trishift.data.lists import VideoRecord, write_labels, write_list
 from trishift.data.prepare.checking import CheckedClip, check_clips, find_clips, find_duplicates, is_truncated
+from trishift.data.prepare.files import REPORT, replacing, write_json
+from trishift.data.prepare.report import SHORT, PreparationReport
 from trishift.data.prepare.splitting import group_clips, split
 from trishift.errors import DataError
-
-SHORT = 8  # frames: clips with fewer are listed, because their frames repeat in a network's segments
-
-
-@dataclass
-class FolderReport:
-    """What `prepare_folder` found and wrote. Clips are named by their paths below the folder.
-
-    Attributes:
-        output: where the lists are.
-        classes: class name to [training clips, validation clips].
-        groups: groups that the clips fall into (as many as clips without grouping).
-        unreadable: clip to reason; left out.
-        duplicates: clip to the earlier clip with the same content; left out.
-        truncated: clips with clearly fewer frames than their header says; kept.
-        short: clips of fewer than 8 frames, and their frames; kept.
-        warnings: what to think about before training.
-    """
-
-    output: str
-    classes: dict[str, list[int]] = field(default_factory=dict)
-    groups: int = 0
-    unreadable: dict[str, str] = field(default_factory=dict)
-    duplicates: dict[str, str] = field(default_factory=dict)
-    truncated: dict[str, str] = field(default_factory=dict)
-    short: dict[str, int] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        train, val = np.sum(list(self.classes.values()), axis=0)
-        lines = [f"{len(self.classes)} classes in {self.groups} groups: {train} training and {val} validation clips"]
-        lines += [f"  {name}: {train} + {val}" for name, (train, val) in self.classes.items()]
-        lines += [f"unreadable, left out: {reason}" for reason in self.unreadable.values()]
-        lines += [f"duplicate, left out: {clip} is the same as {first}" for clip, first in self.duplicates.items()]
-        lines += [f"truncated, kept: {clip}: {frames}" for clip, frames in self.truncated.items()]
-        if self.short:
-            least = min(self.short, key=lambda clip: self.short[clip])
-            lines.append(
-                f"short, kept: {len(self.short)} clips have fewer than {SHORT} frames "
-                f"(the shortest: {least}, {self.short[least]}); frames repeat in them"
-            )
-        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
 
 
 def prepare_folder(
@@ -75,7 +33,7 @@ def prepare_folder(
     seed: int = 0,
     workers: int | None = None,
     force: bool = False,
-) -> FolderReport:
+) -> PreparationReport:
     """Check the clips of a folder and write training and validation lists.
 
     Every clip is decoded from end to end. The split is stratified (each class in proportion) and never tears a
@@ -95,17 +53,18 @@ def prepare_folder(
     Raises:
         DataError: fewer than two classes or nothing readable, impossible numbers, a clip without a group, or
             `output` holds other lists and `force` is not set. Nothing was written then.
+        OutputError: `output` cannot be written.
 
     Example:
         >>> from trishift.data.prepare import prepare_folder
         >>> report = prepare_folder("clips", "lists", val_fraction=0.5)  # clips/wave/*.mp4, clips/clap/*.mp4
-        >>> report.classes  # training and validation clips
+        >>> report.split  # training and validation clips
         {'clap': [1, 1], 'wave': [1, 1]}
     """
     directory, output = Path(directory).absolute(), Path(output).absolute()
     shares = _shares(val_fraction, folds, fold)
     checked = check_clips(directory, find_clips(directory), workers)
-    report = FolderReport(str(output))
+    report = PreparationReport("folder", str(output))
     clips = _usable(directory, checked, report)
     labels = sorted({clip.label for clip in clips})
     if len(labels) < 2:
@@ -137,9 +96,9 @@ def _shares(val_fraction: float, folds: int | None, fold: int) -> list[float]:
     return [1 / folds] * folds
 
 
-def _usable(directory: Path, checked: Sequence[CheckedClip], report: FolderReport) -> list[CheckedClip]:
+def _usable(directory: Path, checked: Sequence[CheckedClip], report: PreparationReport) -> list[CheckedClip]:
     """The clips to list; notes all others, and the doubtful ones, in the report."""
-    report.unreadable = {clip.path.as_posix(): clip.problem for clip in checked if clip.problem is not None}
+    report.broken = {clip.path.as_posix(): clip.problem for clip in checked if clip.problem is not None}
     readable = [clip for clip in checked if clip.problem is None]
     duplicates = find_duplicates(directory, [clip.path for clip in readable])
     report.duplicates = {clip.as_posix(): first.as_posix() for clip, first in duplicates.items()}
@@ -154,20 +113,20 @@ def _usable(directory: Path, checked: Sequence[CheckedClip], report: FolderRepor
 
 
 def _count(
-    report: FolderReport, labels: list[str], classes: list[int], groups: list[str], validated: np.ndarray
+    report: PreparationReport, labels: list[str], classes: list[int], groups: list[str], validated: np.ndarray
 ) -> None:
-    report.groups = len(set(groups))
+    report.classes, report.groups = len(labels), len(set(groups))
     for number, name in enumerate(labels):
         of_class = np.asarray(classes) == number
-        report.classes[name] = [int((of_class & ~validated).sum()), int((of_class & validated).sum())]
+        report.split[name] = [int((of_class & ~validated).sum()), int((of_class & validated).sum())]
 
 
-def _warn(report: FolderReport, checked: Sequence[CheckedClip]) -> None:
-    for name, (train, val) in report.classes.items():
+def _warn(report: PreparationReport, checked: Sequence[CheckedClip]) -> None:
+    for name, (train, val) in report.split.items():
         for split_name, clips in (("training", train), ("validation", val)):
             if clips == 0:
                 report.warnings.append(f"class {name} has no {split_name} clips; it needs more clips or groups")
-    for name in sorted({clip.label for clip in checked} - set(report.classes)):
+    for name in sorted({clip.label for clip in checked} - set(report.split)):
         report.warnings.append(f"class {name} is left out: none of its clips can be used")
     for clip, first in report.duplicates.items():
         if Path(clip).parts[0] != Path(first).parts[0]:
@@ -182,30 +141,14 @@ def _lists(records: list[VideoRecord], validated: np.ndarray) -> dict[str, list[
 
 
 def _write(
-    output: Path, lists: dict[str, list[VideoRecord]], labels: list[str], report: FolderReport, force: bool
+    output: Path, lists: dict[str, list[VideoRecord]], labels: list[str], report: PreparationReport, force: bool
 ) -> None:
-    """Write everything beside the output, compare it with what is there, then move it in."""
     empty = next((name for name, records in lists.items() if not records), None)
     if empty is not None:
         raise DataError(f"prepare: {empty}.txt would be empty; there are too few clips or groups for this split")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output, prefix=".prepare-") as scratch:
-            fresh = Path(scratch)
-            for name, records in lists.items():
-                write_list(fresh / f"{name}.txt", records, root=output)
-            write_labels(fresh / "labels.txt", labels)
-            text = json.dumps(asdict(report), indent=1, ensure_ascii=True)
-            (fresh / "report.json").write_text(text + "\n", encoding="utf-8")
-            _move(fresh, output, force)
-    except OSError as error:
-        raise DataError(f"{output}: cannot be written ({error.strerror}); choose another folder") from error
-
-
-def _move(fresh: Path, output: Path, force: bool) -> None:
-    for file in sorted(fresh.iterdir()):
-        old = output / file.name
-        if old.exists() and not force and old.read_bytes() != file.read_bytes():
-            raise DataError(f"{old}: exists and differs; choose another output folder, or --force to replace it")
-    for file in sorted(fresh.iterdir()):
-        file.replace(output / file.name)
+    report.lists = {f"{name}.txt": len(records) for name, records in lists.items()}
+    with replacing(output, force) as fresh:
+        for name, records in lists.items():
+            write_list(fresh / f"{name}.txt", records, root=output)
+        write_labels(fresh / report.labels, labels)
+        write_json(fresh / REPORT, asdict(report))

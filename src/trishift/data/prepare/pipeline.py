@@ -17,7 +17,7 @@ from trishift.data.lists import VideoRecord, write_labels, write_list
 from trishift.data.prepare.catalog import Catalog, Clip, Dataset, check_names
 from trishift.data.prepare.checking import check_clip, is_truncated
 from trishift.data.prepare.conversion import Conversion
-from trishift.data.prepare.files import write_json
+from trishift.data.prepare.files import REPORT, replacing, write_json
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.data.prepare.unpacking import require_complete, unpack
@@ -38,6 +38,7 @@ class Options:
             Whatever is converted is decoded from end to end anyway.
         workers: threads; None for one per core.
         incomplete: go on without what damaged or incomplete archives lack.
+        force: replace lists and labels that differ.
     """
 
     convert: Literal["frames", "videos"] | None = None
@@ -45,6 +46,7 @@ class Options:
     check: Literal["none", "first", "all"] = "first"
     workers: int | None = None
     incomplete: bool = False
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.short_side is not None and self.short_side < 16:
@@ -88,13 +90,14 @@ def prepare(
     Args:
         dataset: which one.
         root: what was downloaded: archives, unpacked folders and annotations, in any arrangement.
-        output: folder for everything that is made; may be `root`. Lists that are there are replaced.
+        output: folder for everything that is made; may be `root`.
         options: see `Options`.
         names: of the output files.
 
     Raises:
         DataError: `root` is no folder, archives are damaged (unless `options.incomplete`), annotations are missing or
-            contradictory, no clip can be found, or `output` cannot be written.
+            contradictory, no clip can be found, or `output` holds other lists and `options.force` is not set.
+        OutputError: `output` cannot be written.
     """
     options, names = options or Options(), names or ListNames()
     root, output = Path(root).absolute(), Path(output).absolute()
@@ -109,7 +112,7 @@ def prepare(
     _note(report, dataset, catalog, outcomes)
     if all(outcome.path is None for outcome in outcomes.values()):
         raise DataError(f"{root}: none of the {len(outcomes)} annotated clips can be used; {_first(outcomes)}")
-    _write(report, catalog, outcomes, output, names)
+    _write(report, catalog, outcomes, names, options.force)
     return report
 
 
@@ -188,20 +191,22 @@ def _first(outcomes: dict[str, _Outcome]) -> str:
 
 
 def _write(
-    report: PreparationReport, catalog: Catalog, outcomes: dict[str, _Outcome], output: Path, names: ListNames
+    report: PreparationReport, catalog: Catalog, outcomes: dict[str, _Outcome], names: ListNames, force: bool
 ) -> None:
+    output = Path(report.output)
     suffix = ".csv" if catalog.multi_label else names.suffix
     root = next(o.path.parent for o in outcomes.values() if o.path) if names.beside_clips else output
     splits = dict(catalog.splits)
     if catalog.chosen is not None:
         splits = {name: splits[f"{name}_{catalog.chosen}"] for name in ("train", "val")} | splits
-    write_labels(output / names.labels, catalog.labels)
-    for split, clips in splits.items():
-        records = [
-            VideoRecord(path, clip.labels, outcomes[clip.name].num_frames, line)
-            for line, clip in enumerate(clips, 1)
-            if (path := outcomes[clip.name].path) is not None
-        ]
-        write_list(output / f"{split}{suffix}", records, root)
-        report.lists[f"{split}{suffix}"] = len(records)
-    write_json(output / "report.json", asdict(report))
+    with replacing(output, force) as fresh:
+        write_labels(fresh / names.labels, catalog.labels)
+        for split, clips in splits.items():
+            records = [
+                VideoRecord(path, clip.labels, outcomes[clip.name].num_frames, line)
+                for line, clip in enumerate(clips, 1)
+                if (path := outcomes[clip.name].path) is not None
+            ]
+            write_list(fresh / f"{split}{suffix}", records, root)
+            report.lists[f"{split}{suffix}"] = len(records)
+        write_json(fresh / REPORT, asdict(report))

@@ -12,7 +12,6 @@ import json
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import threading
 import zipfile
 import zlib
@@ -21,9 +20,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from trishift.data.prepare.archives import Archive, DamagedArchive, JoinedParts, find_archives
-from trishift.data.prepare.files import UNFINISHED, write_json
+from trishift.data.prepare.files import write_json
 from trishift.data.prepare.tree import archives_below
 from trishift.errors import DataError
+from trishift.io.atomic import make_folder, scratch, staged
 from trishift.io.threads import map_in_threads
 
 _NOTES = "unpacked.json"
@@ -44,7 +44,8 @@ def unpack(root: Path, output: Path, workers: int | None = None) -> dict[str, st
         {archive: what is wrong} of those that are damaged or incomplete. Their other files are unpacked.
 
     Raises:
-        DataError: a file cannot be written, an archive holds links or paths that lead out of the folder, or a rar
+        OutputError: a file cannot be written.
+        DataError: an archive cannot be read, holds links or paths that lead out of the folder, or a rar
             archive is found but no program that reads it.
     """
     archives, problems = find_archives(root, archives_below(root))
@@ -57,9 +58,7 @@ def unpack(root: Path, output: Path, workers: int | None = None) -> dict[str, st
         except DamagedArchive as damage:
             return archive.name, str(damage)
         except OSError as error:
-            raise DataError(
-                f"{archive.name}: cannot be unpacked into {output} ({error.strerror}); is it full?"
-            ) from None
+            raise DataError(f"{archive.name}: cannot be read ({error.strerror}); download it again") from None
         return archive.name, None
 
     results = map_in_threads(unpack_one, waiting, workers, "unpacking")
@@ -145,16 +144,17 @@ def _unpack_zip(archive: Archive, folder: Path) -> int:
 
 def _unpack_rar(archive: Archive, folder: Path) -> int:
     """Unpack a rar, and the rars in it (HMDB51 has one per class), with a program that this machine has."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=UNFINISHED) as scratch:
-        _run_rar_tool(archive, archive.parts[0].path, Path(scratch))
-        for inner in sorted(Path(scratch).rglob("*.rar")):
+    source = archive.parts[0].path
+    make_folder(folder)
+    with scratch(folder / source.name) as unpacked:
+        _run_rar_tool(archive, source, unpacked)
+        for inner in sorted(unpacked.rglob("*.rar")):
             _run_rar_tool(archive, inner, inner.parent)
             inner.unlink()
-        files = [path for path in Path(scratch).rglob("*") if path.is_file() and not path.is_symlink()]
+        files = [path for path in unpacked.rglob("*") if path.is_file() and not path.is_symlink()]
         for path in files:
-            target = folder / path.relative_to(scratch)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = folder / path.relative_to(unpacked)
+            make_folder(target.parent)
             path.replace(target)
     return len(files)
 
@@ -173,16 +173,12 @@ def _run_rar_tool(archive: Archive, path: Path, folder: Path) -> None:
 def _place(archive: Archive, folder: Path, name: str, size: int, open_member: Callable[[], IO[bytes]]) -> None:
     """Write a member to its place."""
     path = folder / _safe(archive, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{UNFINISHED}{path.name}")
-    try:
-        with open_member() as source, temporary.open("wb") as file:
+    make_folder(path.parent)
+    with staged(path, sync=False) as new:
+        with open_member() as source, new.open("xb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
-        if temporary.stat().st_size != size:
+        if new.stat().st_size != size:
             raise EOFError(f"{name} is cut off")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _safe(archive: Archive, name: str) -> PurePosixPath:
