@@ -10,7 +10,8 @@ from mindspore import Tensor, nn, ops
 from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.non_local import NonLocalBlock
 from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
-from trishift.model.architectures import RESNETS, block_names
+from trishift.model import architectures
+from trishift.model.architectures import RESNETS, block_names, residual_blocks
 from trishift.model.spec import ModelSpec
 
 
@@ -46,7 +47,6 @@ class ResidualBlock(nn.Cell):
         non_local: non-local block or identity.
     """
 
-    expansion: int
     shift: nn.Cell
     shifts_identity: bool
     downsample: nn.Cell
@@ -68,8 +68,6 @@ class ResidualBlock(nn.Cell):
 
 class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions (ResNet-34 and smaller)."""
-
-    expansion = 1
 
     def __init__(
         self, in_channels: int, width: int, stride: int, shift: nn.Cell, shifts_identity: bool, non_local: nn.Cell
@@ -159,26 +157,19 @@ class ResNet(nn.Cell):
 
     def _stage(self, stage: int) -> nn.SequentialCell:
         """`layer1` to `layer4`."""
-        depth = RESNETS[self.spec.backbone].depths[stage - 1]
-        return nn.SequentialCell(*(self._block(stage, index) for index in range(depth)))
+        blocks = residual_blocks(self.spec.backbone, self.spec.width)
+        return nn.SequentialCell(*(self.make_block(block) for block in blocks if block.stage == stage))
 
-    def _block(self, stage: int, index: int) -> ResidualBlock:
-        architecture = RESNETS[self.spec.backbone]
-        width = self.spec.width * 2 ** (stage - 1)
-        channels = width * architecture.expansion
-        stage_input = self.spec.width if stage == 1 else channels // 2
-        in_channels = stage_input if index == 0 else channels
-        return self.make_block(f"layer{stage}.{index}", in_channels, width, 2 if stage > 1 and index == 0 else 1)
-
-    def make_block(self, name: str, in_channels: int, width: int, stride: int) -> ResidualBlock:
-        """The block called `name`, with the shift and the non-local block that the spec puts there."""
+    def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
+        """A block, with the shift and the non-local block that the spec puts there."""
         spec = self.spec
-        block = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
-        segments = spec.num_segments if name.startswith("layer1.") else spec.output_segments
+        build = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
+        segments = spec.num_segments if block.stage == 1 else spec.output_segments
+        shift = shift_at(spec, block.name, segments)
         non_local: nn.Cell = nn.Identity()
-        if name in spec.non_local_blocks:
-            non_local = NonLocalBlock(width * block.expansion, segments, spec.non_local_form)
-        return block(in_channels, width, stride, shift_at(spec, name, segments), spec.shifts_identity, non_local)
+        if block.name in spec.non_local_blocks:
+            non_local = NonLocalBlock(block.channels, segments, spec.non_local_form)
+        return build(block.in_channels, block.width, block.stride, shift, spec.shifts_identity, non_local)
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, a quarter of their size."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trishift.backends.pytorch.deformable import DeformableConv
 from trishift.backends.pytorch.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.pytorch.temporal_shift import LearnedShift
+from trishift.model import architectures
 from trishift.model.spec import MOTION_FRAMES, MOTION_REDUCTION, ModelSpec
 
 
@@ -129,11 +130,12 @@ class MotionResNet(ResNet):
         self.pyramid = MotionPyramid(spec.frame_channels, spec.width)
         self.motion_layer1 = self._stage(1)
 
-    def make_block(self, name: str, in_channels: int, width: int, stride: int) -> ResidualBlock:
-        """A plain bottleneck in `layer1`, one with motion modules elsewhere."""
-        if name.startswith("layer1."):
-            return Bottleneck(in_channels, width, stride, nn.Identity(), False, nn.Identity(), bias=True)
-        return MotionBottleneck(in_channels, width, stride, self.spec)
+    def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
+        """A plain bottleneck in the first stage, one with motion modules elsewhere."""
+        sizes = block.in_channels, block.width, block.stride
+        if block.stage == 1:
+            return Bottleneck(*sizes, nn.Identity(), False, nn.Identity(), bias=True)
+        return MotionBottleneck(*sizes, self.spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, 15, H, W) to (N * T, F)."""
