@@ -12,6 +12,7 @@ from trishift.io.atomic import staged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import HashableList
 
 COLORS = {"tsn": "#9aa5b1", "tsm": "#2f6db5", "trn": "#d98032"}
 
@@ -35,7 +36,7 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
     write_preview(make_gestures(data), preview)
     figure = Figure(figsize=(17, 10.5), layout="constrained")
     FigureCanvasAgg(figure)
-    layout = [["clips", "curves"], ["clips", "confusion"], ["relay", "relay"]]
+    layout: list[HashableList[str]] = [["clips", "curves"], ["clips", "confusion"], ["relay", "relay"]]
     axes: dict[str, Axes] = figure.subplot_mosaic(layout, width_ratios=(1.1, 1), height_ratios=(1, 1.3, 0.8))
     with Image.open(preview) as image:
         axes["clips"].imshow(np.asarray(image), interpolation="lanczos")
