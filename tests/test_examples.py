@@ -67,7 +67,7 @@ def files(gestures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_public_name_has_an_example() -> None:
-    assert set(EXAMPLES) == PUBLIC
+    assert set(EXAMPLES) >= PUBLIC
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

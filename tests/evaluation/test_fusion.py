@@ -151,7 +151,10 @@ WRONG = {
         "has 39 videos, .* has 40; evaluate all models on the same list",
     ),
     "twice": (evaluation(2, names=["data/val/1.mp4", *evaluation(2).names[1:]]), "1 is there twice"),
-    "other classes": (evaluation(2, labels=("b", "a", *"cdef")), "class 0 is 'b', in .* it is 'a'"),
+    "other classes": (
+        evaluation(2, labels=tuple("abcdex")),
+        r"other classes than .*: 1 only in .* \('f'\); 1 only in .* \('x'\)",
+    ),
     "more classes": (
         evaluation(2, labels=tuple("abcdefg"), scores=np.zeros((VIDEOS, 7), np.float32)),
         "has 7 classes, .* has 6",
@@ -169,6 +172,22 @@ def test_what_does_not_belong_together_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and "b.scores.npz" in line
     assert re.search(message, line), line
+
+
+def test_classes_in_another_order_are_mapped_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    order = np.array([3, 1, 5, 0, 2, 4])
+    second = evaluation(2)
+    reordered = replace(
+        second,
+        labels=tuple(second.labels[k] for k in order),
+        scores=second.scores[:, order],
+        targets=np.argsort(order)[TARGETS],
+    )
+    parts = [read_scores(written(m, tmp_path / f"{i}.json")) for i, m in enumerate((evaluation(1), second, reordered))]
+    expected, found = fuse(parts[:2], [1, 1]), fuse(parts[::2], [1, 1])
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.targets, TARGETS)
+    assert "mapped by name" in caplog.text
 
 
 def test_class_numbers_fit_any_class_names(tmp_path: Path) -> None:

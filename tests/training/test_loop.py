@@ -142,7 +142,7 @@ def test_fine_tuning_keeps_the_backbone_and_makes_a_new_head(
     labels = tmp_path / "eleven.txt"
     labels.write_text((gestures / "labels.txt").read_text() + "Ten\nEleven\n")
     options = ["train.epochs=1", f"train.initial_weights={start}", f"data.labels={labels}"]
-    with pytest.raises(CheckpointError, match=r"head\.fc\.weight.*train\.new_head=true"):
+    with pytest.raises(DataError, match=r"2 only in the data set \('Ten', 'Eleven'\); set train\.new_head=true"):
         train(recipe(config, *options), "pytorch", tmp_path / "tuned")
     tuned = recipe(config, *options, "train.new_head=true", "train.lr=1e-9")
     train(tuned, "pytorch", tmp_path / "tuned")
@@ -152,6 +152,20 @@ def test_fine_tuning_keeps_the_backbone_and_makes_a_new_head(
     best = load_best(uninterrupted)
     np.testing.assert_allclose(after[name], best[name], rtol=1e-4, atol=1e-6)
     assert before.keys() == after.keys()
+
+
+def test_a_kept_head_follows_the_order_of_the_classes(
+    config: Path, gestures: Path, tmp_path: Path, uninterrupted: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = (gestures / "labels.txt").read_text().splitlines()
+    order = [*range(1, len(names)), 0]
+    (tmp_path / "labels.txt").write_text("\n".join(names[k] for k in order))
+    options = ["train.epochs=1", f"train.initial_weights={uninterrupted / 'best.safetensors'}", "train.lr=1e-9"]
+    train(recipe(config, *options, f"data.labels={tmp_path / 'labels.txt'}"), "pytorch", tmp_path / "tuned")
+    before, after = load_best(uninterrupted), weights(tmp_path / "tuned")
+    for name in ("head.fc.weight", "head.fc.bias"):
+        np.testing.assert_allclose(after[name], before[name][order], rtol=1e-4, atol=1e-6)
+    assert "the head is mapped by name" in caplog.text
 
 
 def load_best(run: Path) -> dict[str, np.ndarray]:

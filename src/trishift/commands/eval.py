@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     else:
         raise RecipeError(f"{options.checkpoint}: holds no recipe; give --config to name the data")
     protocol = named_protocol(options.protocol) if options.protocol else recipe.evaluation
-    dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol)
+    dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol, model.labels, str(options.checkpoint))
     if dataset.num_classes != model.spec.num_classes:
         raise RecipeError(
             f"{recipe.data.labels}: {dataset.num_classes} classes, but the checkpoint has {model.spec.num_classes}"

@@ -5,6 +5,7 @@ Shape legend: V views, T segments, C channels, H x W pixels.
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,7 +16,9 @@ from typing import Literal
 
 import numpy as np
 
+from trishift.data.classes import are_named, class_order
 from trishift.data.lists import VideoRecord, read_labels, read_list
+from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import SamplingSpec, evaluation_clips, training_clip
 from trishift.data.sources import FrameSource, open_clip, open_flow
@@ -29,6 +32,7 @@ from trishift.data.transforms import (
 from trishift.errors import DataError, RecipeError
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
 
+_LOG = logging.getLogger(__name__)
 Target = np.int64 | np.ndarray
 _REPLACEMENTS = 20  # unreadable clips in a row before training gives up on its list
 
@@ -90,6 +94,19 @@ class Sample:
     clips: np.ndarray
     target: Target
     valid: bool = True
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a clip.
+
+    Attributes:
+        reason: one line that names the clip.
+        unreadable: whether it cannot be read at all.
+    """
+
+    reason: str
+    unreadable: bool
 
 
 class ClipDataset(ABC):
@@ -186,6 +203,18 @@ class ClipDataset(ABC):
         with self._lock:
             return [(self.name(index), self._misses[index]) for index in sorted(self._misses)]
 
+    def examine(self, index: int) -> Problem | None:
+        """Open a clip and compare its frame count with the list's, without reading frames."""
+        record = self._records[index]
+        try:
+            with self._open(index) as source:
+                found = source.num_frames
+        except DataError as error:
+            return Problem(str(error), unreadable=True)
+        if record.num_frames is None or record.num_frames == found:
+            return None
+        return Problem(f"{record.path} has {found} frames, the list says {record.num_frames}", unreadable=False)
+
     def _record_miss(self, index: int, error: DataError) -> None:
         with self._lock:
             self._misses[index] = str(error)
@@ -235,6 +264,11 @@ class TrainingSet(ClipDataset):
         super().__init__(records, labels, input_spec, model, template=data.template, cache=data.cache, seed=seed)
         self._data = data
         self._mirrored = mirrored_labels(labels)
+
+    @property
+    def flip(self) -> str:
+        """How clips are mirrored, see `AugmentationSpec`."""
+        return self._data.augmentation.flip
 
     def load(self, index: int, epoch: int = 0) -> Sample:
         """A random view of a clip, or of another one in its place.
@@ -328,10 +362,39 @@ def open_datasets(
     )
 
 
-def open_evaluation_set(data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol) -> EvaluationSet:
-    """The validation list under an evaluation protocol; errors as in `open_datasets`."""
-    labels = _labels(data, (data.val_list,), at_least=model.num_classes)
+def open_evaluation_set(
+    data: DataSpec,
+    input_spec: InputSpec,
+    model: ModelSpec,
+    protocol: Protocol,
+    class_names: Sequence[str] = (),
+    source: str = "the checkpoint",
+) -> EvaluationSet:
+    """The validation list under an evaluation protocol, with its labels in the order of the model's classes.
+
+    Args:
+        data: where the clips are.
+        input_spec: pixels that the network expects.
+        model: the network.
+        protocol: the views.
+        class_names: K names in the model's order; none where the model does not know them.
+        source: origin of `class_names`, for errors.
+
+    Raises:
+        DataError: as in `open_datasets`, or the data set has other classes than the model.
+        RecipeError: the recipe names no list.
+    """
+    if data.labels is None and class_names:
+        labels = tuple(class_names)  # a list may name them
+    else:
+        labels = _labels(data, (data.val_list,), at_least=model.num_classes)
+    names = class_names or labels
+    order = class_order(labels, names, str(data.labels and data.path(data.labels)), source)
     records = _records(data, "val_list", labels, model)
+    if order != tuple(range(len(order))):
+        _LOG.warning("%s: classes are in another order than in %s; mapped by name", data.labels, source)
+        records = [replace(record, labels=tuple(order[label] for label in record.labels)) for record in records]
+    labels = tuple(names) if are_named(names) else labels
     return EvaluationSet(records, labels, input_spec, model, protocol, template=data.template, cache=data.cache)
 
 
@@ -344,9 +407,9 @@ def unlabeled_set(
 
 
 def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
-    """Names that stand in both sets: a leak, if one trains and the other evaluates."""
-    names = {second.name(i) for i in range(len(second))}
-    return sorted({first.name(i) for i in range(len(first))} & names)
+    """Videos in both sets, whole or in parts: a leak, if one trains and the other evaluates."""
+    videos = [{str(split_part(each.name(i))[0]) for i in range(len(each))} for each in (first, second)]
+    return sorted(videos[0] & videos[1])
 
 
 def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> tuple[str, ...]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from trishift.data.classes import class_order
 from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import to_logits, to_probabilities
 from trishift.evaluation.scores import Scores
 
+_LOG = logging.getLogger(__name__)
 Space = Literal["probabilities", "logits"]
 
 
@@ -42,7 +46,7 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], space: Space = "prob
     first = next((part for part in parts if part.names is not None), parts[0])
     total = np.zeros(first.logits.shape, np.float64)
     for part, weight in zip(parts, weights, strict=True):
-        _check_classes(first, part)
+        part = _with_classes_of(first, part)
         order = _order(first, part)
         _check_targets(first, part, order)
         logits = part.logits[order].astype(np.float64)
@@ -105,16 +109,27 @@ def _twice(keys: list[str]) -> str:
     return next(key for place, key in enumerate(keys) if key in keys[:place])
 
 
-def _check_classes(first: Scores, part: Scores) -> None:
+def _columns(first: Scores, part: Scores) -> np.ndarray:
+    """Where the classes of `first` are in `part`."""
     if part.logits.shape[1] != first.logits.shape[1]:
         counts = f"{part.logits.shape[1]} classes, {first.source} has {first.logits.shape[1]}"
         raise DataError(f"{part.source}: has {counts}; fuse models of the same classes")
-    for number, (mine, its) in enumerate(zip(_class_names(part) or (), _class_names(first) or (), strict=False)):
-        if mine != its:
-            raise DataError(
-                f"{part.source}: class {number} is {mine!r}, in {first.source} it is {its!r}; "
-                "fuse models of the same classes in the same order"
-            )
+    if not part.labels or not first.labels:
+        return np.arange(part.logits.shape[1])
+    columns = np.array(class_order(first.labels, part.labels, str(first.source), str(part.source)))
+    if (columns != np.arange(len(columns))).any():
+        _LOG.warning("%s: classes are in another order than in %s; mapped by name", part.source, first.source)
+    return columns
+
+
+def _with_classes_of(first: Scores, part: Scores) -> Scores:
+    """The scores and labels of a file in the order of another one's classes."""
+    columns = _columns(first, part)
+    if part.targets.ndim == 2:
+        targets = part.targets[:, columns]
+    else:
+        targets = np.where(part.targets < 0, -1, np.argsort(columns)[part.targets])
+    return replace(part, logits=part.logits[:, columns], targets=targets, labels=first.labels)
 
 
 def _class_names(part: Scores) -> tuple[str, ...] | None:

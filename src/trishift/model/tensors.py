@@ -55,6 +55,7 @@ class TensorInfo:
             published names are flat.
         twin: the tensor of an image classifier that this one starts as, if that has another name (MSN's second
             `layer1`).
+        per_class: whether the first axis runs over the classes.
     """
 
     layer_name: str
@@ -66,6 +67,7 @@ class TensorInfo:
     part: Part
     module: str
     twin: str | None = None
+    per_class: bool = False
 
     @property
     def name(self) -> str:
@@ -294,8 +296,14 @@ def _head(spec: ModelSpec) -> Rows:
     head = spec.head
     average = head.consensus == "average"
     outputs = spec.num_classes if average else head.relation_width
-    yield from _linear("head.fc", spec.feature_width, outputs, "classifier", "zeros")
+    yield from _per_class(_linear("head.fc", spec.feature_width, outputs, "classifier", "zeros"), average)
     for i, frames in enumerate(head.scales(spec.num_segments)):
         relation, inputs, hidden = f"head.relations.{i}", frames * head.relation_width, head.relation_hidden_width
         yield from _linear(f"{relation}.hidden", inputs, hidden, "fan_in_uniform", "fan_in_uniform")
-        yield from _linear(f"{relation}.classifier", hidden, spec.num_classes, "fan_in_uniform", "fan_in_uniform")
+        yield from _per_class(
+            _linear(f"{relation}.classifier", hidden, spec.num_classes, "fan_in_uniform", "fan_in_uniform")
+        )
+
+
+def _per_class(rows: Rows, applies: bool = True) -> Rows:
+    return (replace(row, per_class=applies) for row in rows)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trishift.backends import open_session
 from trishift.backends.contract import Session
+from trishift.data.checks import check_sample, class_warnings
 from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
@@ -38,10 +40,11 @@ def train(
     """
     train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
     recipe = with_classes(recipe, train_set)
+    warnings = check_data(recipe, train_set, val_set)
     session = open_session(framework, recipe.model, recipe.execution, recipe.train.seed)
     try:
         check_sizes(recipe, train_set, session)
-        position, momentum = load_start(recipe, session, resume)
+        position, momentum = load_start(recipe, session, resume, train_set.labels)
         weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
         plan = optimization_plan(session.parameters(), weighted, recipe.input.modality)
         session.prepare_training(plan)
@@ -50,6 +53,8 @@ def train(
         if session.rank == 0:
             folder.create(recipe)
             print_summary(recipe, session, train_set, val_set)
+            for warning in warnings:
+                print(f"warning: {warning}")
             print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
         evaluation = Trainer(recipe, session, train_set, val_set, folder, position).fit(until)
         if session.rank == 0:
@@ -68,6 +73,20 @@ def with_classes(recipe: Recipe, dataset: TrainingSet) -> Recipe:
             "set model.num_classes=0 to take the labels' number"
         )
     return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=found))
+
+
+def check_data(recipe: Recipe, train_set: TrainingSet, val_set: EvaluationSet) -> list[str]:
+    """Warnings about clips and classes, found before anything expensive starts.
+
+    Raises:
+        DataError: no clip of a list can be read.
+    """
+    lists = (str(recipe.data.train_list), train_set), (str(recipe.data.val_list), val_set)
+    samples = [warning for name, dataset in lists for warning in check_sample(dataset, name)]
+    leaked = shared_clips(train_set, val_set)
+    if leaked:
+        samples.append(f"{len(leaked)} videos are in both lists, so validation is too good; first: {leaked[0]}")
+    return samples + class_warnings(train_set, val_set)
 
 
 def with_class_weights(recipe: Recipe, dataset: TrainingSet) -> LossSpec:
@@ -100,7 +119,9 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
         )
 
 
-def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[Position, dict[str, Any]]:
+def load_start(
+    recipe: Recipe, session: Session, resume: Path | None, class_names: Sequence[str]
+) -> tuple[Position, dict[str, Any]]:
     """Load the weights to start from; returns the position and momentum of a resumed run (else the start)."""
     if resume is not None:
         checkpoint, position, momentum = load_run(resume, recipe.train.seed)
@@ -114,7 +135,7 @@ def load_start(recipe: Recipe, session: Session, resume: Path | None) -> tuple[P
         offsets = drawn_offsets(recipe.model, recipe.train.seed)
         session.load_tensors({**session.dump_tensors(), **offsets})
     if recipe.train.initial_weights:
-        load_initial_weights(recipe, session, Path(recipe.train.initial_weights))
+        load_initial_weights(recipe, session, Path(recipe.train.initial_weights), class_names)
     return Position(), {}
 
 
@@ -128,9 +149,6 @@ def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_
         f"{session.world_size} process(es)"
     )
     print(f"data: {len(train_set)} training and {len(val_set)} validation clips; protocol {recipe.evaluation}")
-    leaked = shared_clips(train_set, val_set)
-    if leaked:
-        print(f"warning: {len(leaked)} clips stand in both lists, so the validation is too good; first: {leaked[0]}")
     if train_set.num_unlabeled and train.loss.compares_classes:
         print(f"note: {train_set.num_unlabeled} training clips have no label and teach {train.loss.name} nothing")
     scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""

@@ -1,0 +1,80 @@
+"""Checks of a data set before anything expensive starts: unreadable clips, and classes that cannot be learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trishift.data.classes import are_named
+from trishift.data.dataset import ClipDataset, TrainingSet
+from trishift.data.transforms import mirrored_labels
+from trishift.errors import DataError
+from trishift.io.threads import map_in_threads
+
+SAMPLE = 16  # clips of a list that are opened
+IMBALANCE = 20  # times as many clips in one class as in another
+
+
+def check_sample(dataset: ClipDataset, list_name: str) -> list[str]:
+    """Open clips spread over a list, and compare their frame counts with the list's.
+
+    Args:
+        dataset: the clips.
+        list_name: their list, for messages.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        DataError: none of the clips can be read.
+    """
+    indices = np.unique(np.linspace(0, len(dataset) - 1, min(SAMPLE, len(dataset))).astype(int)).tolist()
+    problems = map_in_threads(dataset.examine, indices, workers=4)
+    unreadable = [problem.reason for problem in problems if problem and problem.unreadable]
+    if len(unreadable) == len(indices):
+        raise DataError(f"{list_name}: none of {len(indices)} clips tried can be read; first: {unreadable[0]}")
+    warnings = []
+    if unreadable:
+        warnings.append(f"{list_name}: {len(unreadable)} of {len(indices)} clips tried cannot be read: {unreadable[0]}")
+    others = [problem.reason for problem in problems if problem and not problem.unreadable]
+    if others:
+        warnings.append(f"{list_name}: {len(others)} of {len(indices)} clips tried differ from the list: {others[0]}")
+    return warnings
+
+
+def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
+    """Warnings about classes: a single one, empty or rare ones, and mirrored clips of left and right."""
+    labels, counts = train_set.labels, train_set.class_counts()
+    warnings = []
+    if len(labels) == 1:
+        warnings.append("there is only one class: nothing to tell apart, and an accuracy of 100% will mean nothing")
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        hint = ""
+        if empty[0] == 0 and not are_named(labels):
+            hint = "; if the list counts its classes from 1, subtract 1 or give a label file (data.labels)"
+        warnings.append(f"no training clip: {_named(labels, empty)}{hint}")
+    unseen = np.flatnonzero((counts == 0) & (val_set.class_counts() > 0))
+    if len(unseen):
+        warnings.append(f"in the validation list only, so never learned: {_named(labels, unseen)}")
+    filled = np.flatnonzero(counts)
+    if len(filled) and counts.max() >= IMBALANCE * counts[filled].min():
+        rare, common = filled[counts[filled].argmin()], counts.argmax()
+        warnings.append(
+            f"classes are imbalanced: {counts[common]} clips of {labels[common]!r}, {counts[rare]} of "
+            f"{labels[rare]!r}; consider train.loss.class_weights=inverse_frequency"
+        )
+    pair = next((place for place, other in enumerate(mirrored_labels(labels)) if place != other), None)
+    if pair is not None and train_set.flip == "mirror":
+        other = labels[mirrored_labels(labels)[pair]]
+        warnings.append(
+            f"clips are mirrored in training, which turns {labels[pair]!r} into {other!r}; "
+            "set data.augmentation.flip=swap_labels (or none)"
+        )
+    return warnings
+
+
+def _named(labels: Sequence[str], classes: np.ndarray) -> str:
+    names = ", ".join(repr(labels[place]) for place in classes[:5])
+    return f"{len(classes)} of {len(labels)} classes ({names}{', ...' if len(classes) > 5 else ''})"

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from trishift.data.checks import check_sample, class_warnings
+from trishift.data.classes import class_order
+from trishift.data.dataset import DataSpec, EvaluationSet, TrainingSet, open_evaluation_set
+from trishift.data.lists import VideoRecord, read_list
+from trishift.data.protocol import Protocol
+from trishift.data.transforms import AugmentationSpec
+from trishift.errors import DataError
+from trishift.model.spec import InputSpec, ModelSpec
+
+MODEL, PIXELS = ModelSpec("resnet10", 9, 4), InputSpec(resize=32, crop=32)
+
+
+def training_set(records: list[VideoRecord], labels: tuple[str, ...], flip: str = "none") -> TrainingSet:
+    data = DataSpec(augmentation=dataclasses.replace(AugmentationSpec(), flip=flip))  # type: ignore[arg-type]
+    return TrainingSet(records, labels, data, PIXELS, MODEL)
+
+
+def warnings_of(counts: tuple[int, ...], labels: tuple[str, ...], flip: str = "none") -> str:
+    records = [VideoRecord(Path(f"{k}-{i}.mp4"), (k,), None, 1) for k, n in enumerate(counts) for i in range(n)]
+    val = EvaluationSet([VideoRecord(Path("v"), (0,), None, 1)], labels, PIXELS, MODEL, Protocol())
+    return "\n".join(class_warnings(training_set(records, labels, flip), val))
+
+
+@pytest.mark.parametrize(
+    ("counts", "labels", "flip", "warning"),
+    [
+        ((4,), ("wave",), "none", "there is only one class"),
+        ((0, 3, 3), ("0", "1", "2"), "none", "1 of 3 classes ('0'); if the list counts its classes from 1"),
+        ((3, 0, 3), ("a", "b", "c"), "none", "no training clip: 1 of 3 classes ('b')"),
+        ((0, 3), ("a", "b"), "none", "in the validation list only, so never learned: 1 of 2 classes ('a')"),
+        ((40, 2), ("a", "b"), "none", "imbalanced: 40 clips of 'a', 2 of 'b'; consider train.loss.class_weights"),
+        ((3, 3), ("Swiping Left", "Swiping Right"), "mirror", "which turns 'Swiping Left' into 'Swiping Right'"),
+    ],
+)
+def test_doubtful_classes_are_named(counts: tuple[int, ...], labels: tuple[str, ...], flip: str, warning: str) -> None:
+    assert warning in warnings_of(counts, labels, flip)
+
+
+@pytest.mark.parametrize("flip", ["none", "swap_labels"])
+def test_sound_classes_give_no_warning(flip: str) -> None:
+    assert warnings_of((3, 4), ("Swiping Left", "Swiping Right"), flip) == ""
+    assert warnings_of((3, 4), ("run", "walk"), "mirror") == ""
+
+
+def test_a_list_without_readable_clips_is_refused(tmp_path: Path) -> None:
+    records = [VideoRecord(tmp_path / f"{i}.mp4", (0,), None, 1) for i in range(40)]
+    with pytest.raises(DataError, match=r"val\.txt: none of 16 clips tried can be read; first: .*0\.mp4"):
+        check_sample(training_set(records, ("a",)), "val.txt")
+
+
+def test_unreadable_clips_and_other_frame_counts_are_named(gestures: Path) -> None:
+    records = read_list(gestures / "val.txt")[:6]
+    assert check_sample(training_set(records, tuple("012345678")), "val.txt") == []
+    records[2] = dataclasses.replace(records[2], num_frames=5)
+    records[4] = dataclasses.replace(records[4], path=Path("gone.mp4"))
+    first, second = check_sample(training_set(records, tuple("012345678")), "val.txt")
+    assert first.startswith("val.txt: 1 of 6 clips tried cannot be read: gone.mp4")
+    assert second.startswith("val.txt: 1 of 6 clips tried differ from the list: ") and "the list says 5" in second
+
+
+def test_class_order() -> None:
+    assert class_order(["b", "c", "a"], ["a", "b", "c"], "list", "model") == (1, 2, 0)
+    assert class_order(["0", "1"], ["a", "b"], "list", "model") == (0, 1)
+    with pytest.raises(
+        DataError, match=r"list: other classes than model: 1 only in list \('d'\); 1 only in model \('a'\)"
+    ):
+        class_order(["b", "d"], ["a", "b"], "list", "model")
+
+
+def test_labels_are_mapped_to_the_order_of_the_model(
+    gestures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = (gestures / "labels.txt").read_text().splitlines()
+    (tmp_path / "labels.txt").write_text("\n".join(reversed(names)))
+    records = read_list(gestures / "val.txt")
+    rows = [f"{record.path},{names[record.labels[0]]}" for record in records]
+    (tmp_path / "val.csv").write_text("\n".join(["path,label", *rows]))
+    data = DataSpec(root=str(tmp_path), val_list="val.csv", labels="labels.txt")
+    found = open_evaluation_set(data, PIXELS, MODEL, Protocol(), names, "model.safetensors")
+    assert [int(found.target(i)) for i in range(len(found))] == [record.labels[0] for record in records]
+    assert found.labels == tuple(names)
+    assert "mapped by name" in caplog.text
+    (tmp_path / "labels.txt").write_text("\n".join([*names[1:], "another"]))
+    with pytest.raises(DataError, match=r"other classes than model\.safetensors"):
+        open_evaluation_set(data, PIXELS, MODEL, Protocol(), names, "model.safetensors")
