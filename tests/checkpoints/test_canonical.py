@@ -50,7 +50,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert_same(canonical.load(tmp_path / "w.safetensors"), checkpoint())
 
 
-def test_the_safetensors_package_reads_and_writes_the_same(tmp_path: Path) -> None:
+def test_compatible_with_the_safetensors_package(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     tensors = {"a": np.float16([[1, 2]]), "b": np.array(7, np.int64), "empty": np.zeros((0, 3), np.float32)}
     write_safetensors(path, tensors, {"k": "v"})
@@ -100,7 +100,7 @@ def test_strided_and_big_endian_arrays_keep_their_values(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("cut", [0, 4, 9, 100, -1])
-def test_cut_files_are_refused_in_one_line(tmp_path: Path, cut: int) -> None:
+def test_rejects_truncated_files(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "w.safetensors"
     canonical.save(path, checkpoint())
     path.write_bytes(path.read_bytes()[:cut])
@@ -109,7 +109,7 @@ def test_cut_files_are_refused_in_one_line(tmp_path: Path, cut: int) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_newer_versions_and_strangers_are_refused(tmp_path: Path) -> None:
+def test_rejects_newer_versions_and_foreign_files(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     write_safetensors(path, {}, {"trishift": json.dumps({"format": 99})})
     with pytest.raises(CheckpointError, match="newer Trishift"):
@@ -127,14 +127,14 @@ def test_newer_versions_and_strangers_are_refused(tmp_path: Path) -> None:
         canonical.load(path)
 
 
-def test_inconsistent_content_is_refused() -> None:
+def test_rejects_inconsistent_content() -> None:
     with pytest.raises(CheckpointError, match="3 labels for a model of 2"):
         checkpoint(labels=("a", "b", "c"))
     with pytest.raises(CheckpointError, match="'optimizer'"):
         checkpoint(meta={"optimizer": {}})
 
 
-def test_an_unwritable_destination_is_refused(tmp_path: Path) -> None:
+def test_rejects_unwritable_destination(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         canonical.save(tmp_path / "missing" / "w.safetensors", checkpoint())
 
@@ -166,7 +166,7 @@ def test_weights_alone_cannot_be_resumed(tmp_path: Path) -> None:
         load_state(tmp_path / "w.safetensors")
 
 
-def test_every_byte_of_a_file_may_be_wrong(tmp_path: Path) -> None:
+def test_any_corrupt_byte_is_handled(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_state(path, checkpoint(), TrainingState(0, 0, 0, 1))
     whole = bytearray(path.read_bytes())

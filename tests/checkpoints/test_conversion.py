@@ -46,7 +46,7 @@ def original(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".ckpt", ".pdparams"])
-def test_the_result_remembers_where_it_comes_from(suffix: str, original: Path, tmp_path: Path) -> None:
+def test_result_records_its_origin(suffix: str, original: Path, tmp_path: Path) -> None:
     convert(original, tmp_path / f"result{suffix}")
     checkpoint, _ = import_weights(tmp_path / f"result{suffix}")
     assert checkpoint.meta["origin"] == {
@@ -60,7 +60,7 @@ def test_the_result_remembers_where_it_comes_from(suffix: str, original: Path, t
     assert checkpoint.labels[0] == "Doing other things"
 
 
-def test_an_existing_destination_is_kept_unless_forced(source: Path, tmp_path: Path) -> None:
+def test_existing_destination_needs_force(source: Path, tmp_path: Path) -> None:
     destination = tmp_path / "precious.ckpt"
     destination.write_text("precious")
     with pytest.raises(CheckpointError, match="exists already; --force"):
@@ -70,7 +70,7 @@ def test_an_existing_destination_is_kept_unless_forced(source: Path, tmp_path: P
     assert import_weights(destination)[0].spec == SMALL
 
 
-def test_a_failed_conversion_keeps_an_existing_destination(tmp_path: Path) -> None:
+def test_failed_conversion_keeps_existing_destination(tmp_path: Path) -> None:
     destination = tmp_path / "precious.ckpt"
     destination.write_text("precious")
     (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 half a zip")
@@ -93,7 +93,7 @@ def test_a_failed_conversion_keeps_an_existing_destination(tmp_path: Path) -> No
         ("source.safetensors", {"force": True}, "is in the way"),
     ],
 )
-def test_impossible_conversions_leave_nothing(
+def test_impossible_conversions_write_nothing(
     destination: str, options: dict[str, object], message: str, source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(TrishiftError, match=message):
@@ -113,7 +113,7 @@ def test_proof_of_a_conversion(source: Path, tmp_path: Path) -> None:
     assert "max absolute difference" in str(conversion)
 
 
-def test_a_false_result_is_found_out(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_detects_wrong_result(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A conversion that mirrors the shift has the right names and shapes, and only running it shows."""
     from dataclasses import replace
 
@@ -128,7 +128,7 @@ def test_a_false_result_is_found_out(source: Path, tmp_path: Path, monkeypatch: 
         convert(source, tmp_path / "w.safetensors", framework="pytorch", verify=True)
 
 
-def test_a_backbone_alone_can_be_proven() -> None:
+def test_backbone_alone_can_be_verified() -> None:
     headless = model_of(ModelSpec("resnet10", 0, 1, width=8))
     assert not any(name.startswith("head.") for name in headless.tensors)
     complete = with_classifier(headless)
@@ -147,7 +147,7 @@ def test_a_missing_framework_is_named(source: Path, tmp_path: Path, monkeypatch:
         convert(source, tmp_path / "w.ckpt", verify=True)
 
 
-def test_segments_of_a_described_model_may_change_where_nothing_depends_on_them(source: Path, tmp_path: Path) -> None:
+def test_segments_may_change_where_no_layer_depends_on_them(source: Path, tmp_path: Path) -> None:
     assert import_weights(source, num_segments=6)[0].spec.num_segments == 6
     relations = ModelSpec("resnet10", 4, 3, width=8, head=HeadSpec("multiscale_relation"))
     save(tmp_path / "trn.safetensors", model_of(relations))
@@ -156,7 +156,7 @@ def test_segments_of_a_described_model_may_change_where_nothing_depends_on_them(
         import_weights(tmp_path / "trn.safetensors", num_segments=6)
 
 
-def test_a_canonical_file_with_missing_tensors_is_refused(tmp_path: Path) -> None:
+def test_rejects_canonical_file_with_missing_tensors(tmp_path: Path) -> None:
     checkpoint = model_of(SMALL)
     del checkpoint.tensors["backbone.bn1.bias"]
     save(tmp_path / "w.safetensors", checkpoint)
@@ -183,7 +183,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_scripts_report_and_exit_with_a_status(original: Path, tmp_path: Path) -> None:
+def test_scripts_report_and_set_exit_status(original: Path, tmp_path: Path) -> None:
     done = command("convert/checkpoint.py", original, tmp_path / "w.ckpt", "--framework", "mindspore")
     assert done.returncode == 0, done.stderr
     assert "102 matched, 102 renamed" in done.stdout and "written:" in done.stdout
@@ -195,6 +195,6 @@ def test_scripts_report_and_exit_with_a_status(original: Path, tmp_path: Path) -
     assert not (tmp_path / "b.ckpt").exists()
 
 
-def test_the_shell_script_wants_both_arguments() -> None:
+def test_shell_script_needs_both_arguments() -> None:
     done = subprocess.run(["bash", "scripts/convert_bn_inception.sh", "one"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "usage: " in done.stderr

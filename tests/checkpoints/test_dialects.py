@@ -86,14 +86,14 @@ def test_any_resnet_of_temporal_shift_module(file: tuple[int, dict[str, Any], in
     assert back == spelled
 
 
-def test_numbers_of_tensors_of_the_originals() -> None:
+def test_tensor_counts_match_the_originals() -> None:
     """Counted in the originals: TSM-R50 has 320 tensors, R101 626, with non-local blocks 385."""
     assert len(tsm_resnet(50, shift="blockres")) == 320
     assert len(tsm_resnet(101, shift="blockres")) == 626
     assert len(tsm_resnet(50, shift="blockres", non_local=True)) == 385
 
 
-def test_a_placement_of_its_own_is_kept() -> None:
+def test_custom_placement_is_kept() -> None:
     shapes = tsm_resnet(18, shift="blockres")
     first = {name.replace(".net.", ".") if ".layer4." in name else name: shape for name, shape in shapes.items()}
     placement = tuple(name for name in block_names("resnet18") if not name.startswith("layer4"))
@@ -126,7 +126,9 @@ def mobilenet(name: str, change: Callable[[str], str] = str) -> Shapes:
         ),
     ],
 )
-def test_the_same_shapes_are_different_mobilenets(rename: Callable[[str], str], family: str, spec: ModelSpec) -> None:
+def test_names_tell_mobilenets_of_equal_shapes_apart(
+    rename: Callable[[str], str], family: str, spec: ModelSpec
+) -> None:
     checkpoint = read(mobilenet("tsm_mobilenetv2_8f", rename), num_segments=8)
     assert (origin(checkpoint), checkpoint.spec) == (family, spec)
     assert checkpoint.labels[0] == "Doing other things" and len(checkpoint.labels) == 27
@@ -140,7 +142,7 @@ def test_the_same_shapes_are_different_mobilenets(rename: Callable[[str], str], 
     assert names == set(without_counters(dict.fromkeys(expected)))
 
 
-def test_m4_is_known_by_its_container() -> None:
+def test_m4_is_recognized_by_its_container() -> None:
     shapes = tsm_resnet(50, shift="blockres", classes=313)
     folder = "TSM_m4dataset_RGB_resnet50_shift8_blockres_avg_segment8_e120_cos_lsep"
     checkpoint = read(shapes, f"{folder}/ckpt.best.pth.tar", extras={"best_mAP": 0.63, "epoch": 119})
@@ -154,7 +156,7 @@ def test_m4_is_known_by_its_container() -> None:
 
 @settings(max_examples=12)
 @given(st.integers(2, 9), st.booleans(), st.sampled_from([18, 50]))
-def test_relations_tell_the_number_of_segments(segments: int, multiscale: bool, depth: int) -> None:
+def test_relations_determine_num_segments(segments: int, multiscale: bool, depth: int) -> None:
     shapes = {**tsm_resnet(depth, classes=256), **trn_head(segments, 11, multiscale=multiscale)}
     checkpoint = read(shapes)
     head = HeadSpec("multiscale_relation" if multiscale else "relation")
@@ -178,7 +180,7 @@ def test_any_bottleneck_resnet_of_paddle(depth: int, fluid: bool, segments: int,
     assert {name: array.shape for name, array in back.items()} == shapes
 
 
-def test_unequal_folds_of_paddle_are_refused() -> None:
+def test_rejects_unequal_paddle_folds() -> None:
     with pytest.raises(CheckpointError, match="unequal folds"):
         read(paddle_resnet(50, fluid=False, width=64), num_segments=7, shift="blockres")
 
@@ -189,7 +191,7 @@ def msn_shapes() -> Shapes:
     return without_counters({entry["key_prefix"] + name: tuple(shape) for name, shape in entry["keys"]})
 
 
-def test_files_of_msn_hold_all_that_its_code_asks_for() -> None:
+def test_msn_files_have_every_tensor_its_code_loads() -> None:
     model = model_of(ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()))
     assert {name: array.shape for name, array in foreign_tensors(model, DIALECTS["msn"]).items()} == msn_shapes()
 
@@ -250,7 +252,7 @@ def non_local_shapes(form: str) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("form", ["embedded_gaussian", "dot_product"])
-def test_the_form_of_non_local_blocks_is_told_or_asked_for(form: str) -> None:
+def test_ambiguous_non_local_form_needs_an_option(form: str) -> None:
     shapes = non_local_shapes("embedded_gaussian")  # both have the same names
     words = {"embedded_gaussian": "embedded-gaussian", "dot_product": "dot-product"}
     name = f"tsm_imagenet-pretrained-r50-nl-{words[form]}_8xb16-1x1x8-50e_kinetics400-rgb"
@@ -263,7 +265,7 @@ def test_the_form_of_non_local_blocks_is_told_or_asked_for(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["gaussian", "concatenation"])
-def test_layers_tell_the_other_forms_of_non_local_blocks(form: str) -> None:
+def test_layers_determine_other_non_local_forms(form: str) -> None:
     assert read(non_local_shapes(form), num_segments=8).spec.non_local_form == form
     with pytest.raises(CheckpointError, match=f"the weights say {form}"):
         read(non_local_shapes(form), num_segments=8, non_local_form="dot_product")
@@ -277,7 +279,7 @@ def assert_same_tensors(a: Checkpoint, b: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize(("family", "spec"), FAMILIES, ids=lambda value: getattr(value, "backbone", value))
-def test_original_canonical_native_and_back_bit_by_bit(family: str, spec: ModelSpec, tmp_path: Path) -> None:
+def test_round_trip_through_all_formats_is_exact(family: str, spec: ModelSpec, tmp_path: Path) -> None:
     """A file of the family, our file in every framework, and the family's file again: no bit changes."""
     model = model_of(spec)
     suffix = {"pytorch": ".pth", "mindspore": ".ckpt", "paddle": ".pdparams"}[DIALECTS[family].framework]

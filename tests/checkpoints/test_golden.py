@@ -38,7 +38,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize("name", originals.records())
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_published_file_gives_its_logits(results: Callable[[str], Path], framework: str, name: str) -> None:
+def test_original_files_reproduce_their_logits(results: Callable[[str], Path], framework: str, name: str) -> None:
     if importlib.util.find_spec(MODULES[framework]) is None:
         pytest.skip(f"{framework} is not installed")
     result: dict[str, Any] = json.loads((results(framework) / f"{name}.json").read_text(encoding="utf-8"))

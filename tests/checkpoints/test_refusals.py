@@ -38,13 +38,13 @@ def test_half_precision_becomes_float32_and_is_reported() -> None:
         (paddle_resnet(50, fluid=True), "num_segments"),
     ],
 )
-def test_open_questions_name_their_option(shapes: Shapes, option: str) -> None:
+def test_ambiguity_names_the_option(shapes: Shapes, option: str) -> None:
     with pytest.raises(CheckpointError, match=rf"say {option}=... \(or --{option.replace('_', '-')} ...\)"):
         read(shapes)
 
 
 @pytest.mark.parametrize("shapes", [paddle_resnet(50, fluid=fluid, width=8) for fluid in (False, True)])
-def test_paddle_files_do_not_tell_tsm_from_tsn(shapes: Shapes) -> None:
+def test_paddle_files_are_ambiguous_between_tsm_and_tsn(shapes: Shapes) -> None:
     with pytest.raises(CheckpointError, match="shift='blockres' for a TSM, shift='none' for a TSN"):
         read(shapes, num_segments=8)
     assert read(shapes, "TSN_k400.pdparams", num_segments=8).spec.shift is None
@@ -60,19 +60,19 @@ def test_paddle_files_do_not_tell_tsm_from_tsn(shapes: Shapes) -> None:
         ("tsm_resnet18_12f.pth", 12),
     ],
 )
-def test_file_names_of_the_originals_tell_the_segments(name: str, segments: int) -> None:
+def test_original_file_names_determine_num_segments(name: str, segments: int) -> None:
     checkpoint, report = import_file(in_file(tsm_resnet(18, shift="blockres"), name))
     assert checkpoint.spec.num_segments == segments
     assert f"num_segments={segments} (from the file's name)" in report.notes
 
 
-def test_a_model_to_train_answers_what_names_leave_open() -> None:
+def test_fallback_model_resolves_ambiguity() -> None:
     target = ModelSpec("resnet50", 3, 4, shift=ShiftSpec(order="past_first"))
     checkpoint = import_file(in_file(paddle_resnet(50, fluid=True)), fallback=target)[0]
     assert checkpoint.spec.num_segments == 4 and checkpoint.spec.shift is not None
 
 
-def test_answers_that_contradict_the_weights_are_refused() -> None:
+def test_rejects_options_that_contradict_the_weights() -> None:
     with pytest.raises(CheckpointError, match="shift=none, but the weights say blockres"):
         read(tsm_resnet(18, shift="blockres"), num_segments=8, shift="none")
     trn = {**tsm_resnet(18, classes=256), **trn_head(5, 11, multiscale=True)}
@@ -92,7 +92,7 @@ def test_relations_can_be_chosen() -> None:
     assert read(trn, relations="first").spec.head.relations == "first"
 
 
-def test_labels_only_where_their_number_is_one_dataset_s(tmp_path: Path) -> None:
+def test_labels_need_the_class_count_of_their_dataset(tmp_path: Path) -> None:
     assert read(tsm_resnet(18, classes=27), num_segments=8).labels[14] == "Stop Sign"
     assert read(tsm_resnet(18, classes=27), num_segments=8, labels="none").labels is None
     assert read(tsm_resnet(18, classes=174), num_segments=8).labels is None  # Something V1 or V2: never assumed
@@ -124,13 +124,13 @@ FC, STEM = "module.new_fc.weight", "module.base_model.conv1.weight"
         (lambda s: s.update({"module.base_model.layer1.0.bn1.weight": (5,)}), r"has shape \(5,\), needs \(4,\)"),
     ],
 )
-def test_files_that_do_not_fit_are_refused_by_name(change: Callable[[Shapes], object], message: str) -> None:
+def test_mismatched_tensors_are_named(change: Callable[[Shapes], object], message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as error:
         read(broken(change), num_segments=8)
     assert "\n" not in str(error.value)
 
 
-def test_what_fits_can_be_taken() -> None:
+def test_partial_import() -> None:
     shapes = broken(lambda s: (s.pop("module.base_model.layer3.1.bn2.bias"), s.update({"more": (2,)})))
     checkpoint, report = import_file(in_file(shapes), allow_partial=True, num_segments=8)
     assert "backbone.layer3.1.bn2.bias" not in checkpoint.tensors
@@ -138,7 +138,7 @@ def test_what_fits_can_be_taken() -> None:
     assert "missing: backbone.layer3.1.bn2.bias" in str(report) and "unexpected: more" in str(report)
 
 
-def test_integer_weights_are_refused() -> None:
+def test_rejects_integer_weights() -> None:
     file = in_file(tsm_resnet(18))
     tensors = {**file.tensors, FC: in_memory(np.zeros((7, 32), np.int8))}
     with pytest.raises(CheckpointError, match="int8"):
@@ -146,7 +146,7 @@ def test_integer_weights_are_refused() -> None:
 
 
 @pytest.mark.parametrize("dialect", [name for name in DIALECTS if name not in ("tsm", "m4")])
-def test_a_wrong_dialect_does_not_fit(dialect: str) -> None:
+def test_rejects_wrong_dialect(dialect: str) -> None:
     shapes = tsm_resnet(50, shift="blockres")
     with pytest.raises(CheckpointError):
         read(shapes, dialect=dialect, num_segments=8, shift="blockres")
@@ -161,7 +161,7 @@ def test_unknown_dialects_and_families() -> None:
 
 @settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.sampled_from(["drop", "rename", "reshape"]), st.booleans())
-def test_random_damage_is_noticed(random: Random, damage: str, partial: bool) -> None:
+def test_random_damage_is_detected(random: Random, damage: str, partial: bool) -> None:
     """No damage passes in silence, and none gives another error than the clear one."""
     shapes = tsm_resnet(18, shift="blockres")
     for name in random.sample(sorted(n for n in shapes if not n.endswith("num_batches_tracked")), random.randint(1, 6)):
@@ -179,7 +179,7 @@ def test_random_damage_is_noticed(random: Random, damage: str, partial: bool) ->
         assert partial and not report.complete
 
 
-def test_a_mirrored_shift_is_not_written_for_others() -> None:
+def test_rejects_writing_what_a_dialect_cannot_express() -> None:
     paddle = model_of(ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(order="past_first")))
     with pytest.raises(CheckpointError, match="would read shift"):
         check_expressible(paddle, DIALECTS["tsm"])

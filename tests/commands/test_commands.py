@@ -36,7 +36,7 @@ def test_eval_uses_the_recipe_inside_the_checkpoint(run_folder: Path, capsys: py
     }
 
 
-def test_a_missing_video_is_a_listed_miss_and_never_replaced(
+def test_missing_video_is_listed_not_replaced(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "val.txt").write_text((run_folder / "data/val.txt").read_text() + "val/gone.mp4 8 0\n")
@@ -86,7 +86,7 @@ def test_the_python_api_agrees_with_the_commands(run_folder: Path, tmp_path: Pat
         (["infer", "--checkpoint", "gone.pth", "x.mp4"], "gone.pth"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_one(
+def test_mistake_is_one_line_and_status_1(
     run_folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(*(argument.format(folder=run_folder) for argument in arguments)) == 1

@@ -77,7 +77,7 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def test_what_an_export_prints_and_writes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_output(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export(folder, "--output", tmp_path / "new", form="torch") == 0
     output = capsys.readouterr().out
     assert "largest relative difference" in output
@@ -90,7 +90,7 @@ def test_what_an_export_prints_and_writes(folder: Path, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "pixels.onnx", "online.onnx"])
-def test_eval_of_an_export_gives_the_checkpoint_s_report(folder: Path, name: str) -> None:
+def test_export_evaluates_like_its_checkpoint(folder: Path, name: str) -> None:
     metrics, scores = evaluated(folder, folder / "model.safetensors")
     assert np.ptp(scores, axis=0).max() > 0.05 * np.abs(scores).max()  # clips matter
     exported_metrics, exported_scores = evaluated(folder, folder / name)
@@ -137,7 +137,7 @@ def test_int8_keeps_the_classes(folder: Path) -> None:
     assert metrics["videos"] == 18
 
 
-def test_the_description_travels_inside_an_onnx_file(folder: Path, tmp_path: Path) -> None:
+def test_onnx_file_contains_its_description(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "pixels.onnx", tmp_path)
     inside = read_description(tmp_path / "pixels.onnx")
     beside = read_description(folder / "pixels.onnx")
@@ -151,9 +151,7 @@ def test_the_description_travels_inside_an_onnx_file(folder: Path, tmp_path: Pat
 # Mistakes
 
 
-def test_a_difference_above_the_tolerance_leaves_everything_as_it_was(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_excess_difference_writes_nothing(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "model.pt2").write_bytes(b"old")
     assert export(folder, "--output", tmp_path, "--uint8", "--tolerance", 1e-12, form="torch") == 1
     assert "differs from the checkpoint" in error_line(capsys)
@@ -187,7 +185,7 @@ def test_unsupported_combinations_are_named(
         ({"shift": None, "head": HeadSpec("relation", relations="sampled")}, (), "--relations expected"),
     ],
 )
-def test_models_that_cannot_be_exported_say_why(
+def test_unexportable_models_say_why(
     tmp_path: Path,
     change: dict[str, object],
     arguments: tuple[str, ...],

@@ -81,7 +81,7 @@ def test_the_program_accepts_the_command(command: str, monkeypatch: pytest.Monke
     assert getattr(options, "protocol", None) in (None, *PROTOCOLS)
 
 
-def test_jester_is_prepared_as_its_recipes_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jester_output_matches_its_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     (command,) = [command for command in commands() if command.startswith("trishift prepare jester")]
     options = parse(monkeypatch, shlex.split(command)[1:])
     names = ORIGINAL_NAMES if options.original_names else ListNames()

@@ -79,13 +79,13 @@ def test_realtime_reports_lag_and_drops(folder: Path, capsys: pytest.CaptureFixt
     assert found[-1]["frame"] == NUM_FRAMES - 1
 
 
-def test_text_speaks_of_changes_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_output_shows_only_changes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--checkpoint", folder / "online.safetensors", "--hold", 1000)
     assert command("stream", folder / "video.mp4", *arguments) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_a_change_of_resolution_is_survived(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resolution_may_change(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = tmp_path / "both.ts"
     parts = [encode(tmp_path / f"{zoom}.ts", "libx264", num_frames=3, zoom=zoom) for zoom in (2, 1, 3)]
     both.write_bytes(b"".join(part.read_bytes() for part in parts))
@@ -113,7 +113,7 @@ def test_a_mistake_is_one_line(
     assert message in error
 
 
-def test_a_reconnected_source_begins_a_new_video(folder: Path) -> None:
+def test_reconnection_starts_a_new_video(folder: Path) -> None:
     model = trishift.load(folder / "online.safetensors")
     image = np.full((40, 40, 3), 120, np.uint8)
     frames = [Frame(image, number, 0.0, connection) for number, connection in enumerate((0, 0, 1))]
@@ -122,7 +122,7 @@ def test_a_reconnected_source_begins_a_new_video(folder: Path) -> None:
     assert seen[1].probability != seen[0].probability
 
 
-def test_the_overlay_leaves_the_classified_picture_alone() -> None:
+def test_overlay_keeps_the_picture() -> None:
     pytest.importorskip("cv2")
     from trishift.reporting.overlay import annotate
 

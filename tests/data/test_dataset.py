@@ -52,7 +52,7 @@ def broken(records: list[VideoRecord], tmp_path: Path, *places: int) -> list[Vid
     return [replace(r, path=tmp_path / "broken.mp4") if i in places else r for i, r in enumerate(records)]
 
 
-def test_training_samples_are_one_view_that_depends_on_epoch_and_index(records: list[VideoRecord]) -> None:
+def test_training_view_depends_on_epoch_and_index(records: list[VideoRecord]) -> None:
     first, again = dataset(records), dataset(records)
     sample = first.load(3, epoch=1)
     assert sample.clips.shape == first.clip_shape == (1, 4, 3, 24, 24)
@@ -64,7 +64,7 @@ def test_training_samples_are_one_view_that_depends_on_epoch_and_index(records: 
 
 
 @pytest.mark.parametrize("protocol", [Protocol(), *PROTOCOLS.values()], ids=str)
-def test_evaluation_samples_hold_the_views_of_the_protocol(records: list[VideoRecord], protocol: Protocol) -> None:
+def test_evaluation_sample_has_all_views(records: list[VideoRecord], protocol: Protocol) -> None:
     data = dataset(records, protocol)
     clips = data.load(0).clips
     side = 32 if protocol.full_resolution else 24
@@ -82,7 +82,7 @@ def test_views_are_the_crops_of_each_clip(records: list[VideoRecord]) -> None:
 WINDOWS = ModelSpec("resnet50", 9, 4, in_channels=15, width=8, motion=MotionSpec(window=None))
 
 
-def test_segments_of_msn_are_five_consecutive_frames_of_normalized_pixels(records: list[VideoRecord]) -> None:
+def test_msn_segments_are_five_consecutive_frames(records: list[VideoRecord]) -> None:
     clip = dataset(records, Protocol(), WINDOWS).load(0).clips
     with open_clip(records[0].path) as source:
         frames = source.read(uniform_eval(source.num_frames, 4, length=5)[0])
@@ -100,7 +100,7 @@ def test_thirty_views_are_seeded_draws_of_ten_clips(records: list[VideoRecord]) 
     assert len({clip.tobytes() for clip in clips[0]}) > 5
 
 
-def test_cache_changes_nothing(records: list[VideoRecord]) -> None:
+def test_cache_does_not_change_samples(records: list[VideoRecord]) -> None:
     plain, cached = dataset(records), dataset(records, cache=True)
     for epoch in range(2):
         np.testing.assert_array_equal(plain.load(2, epoch).clips, cached.load(2, epoch).clips)
@@ -109,7 +109,7 @@ def test_cache_changes_nothing(records: list[VideoRecord]) -> None:
     )
 
 
-def test_extracted_frames_give_what_the_video_gives(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_extracted_frames_match_the_video(records: list[VideoRecord], tmp_path: Path) -> None:
     with open_clip(records[0].path) as source:
         for number, frame in enumerate(source.read(range(source.num_frames)), 1):
             Image.fromarray(frame).save(tmp_path / f"frame_{number:04d}.png")
@@ -119,7 +119,7 @@ def test_extracted_frames_give_what_the_video_gives(records: list[VideoRecord], 
         np.testing.assert_array_equal(video.load(0, 1).clips, frames.load(0, 1).clips)
 
 
-def test_mirrored_clips_get_the_mirrored_label(records: list[VideoRecord]) -> None:
+def test_flipped_clips_get_the_mirrored_label(records: list[VideoRecord]) -> None:
     index = next(i for i, r in enumerate(records) if CLASSES[r.labels[0]] == "Swiping Left")
     plain = dataset(records)
     swapping = dataset(records, augmentation=transforms.AugmentationSpec(flip="swap_labels"))
@@ -132,7 +132,7 @@ def test_mirrored_clips_get_the_mirrored_label(records: list[VideoRecord]) -> No
     assert seen == {"Swiping Left", "Swiping Right"}
 
 
-def test_several_labels_become_zeros_and_ones(records: list[VideoRecord]) -> None:
+def test_multiple_labels_become_multi_hot(records: list[VideoRecord]) -> None:
     both = [replace(records[0], labels=(1, 4)), *records[1:-1], replace(records[-1], labels=())]
     data = dataset(both, model=replace(MODEL, multi_label=True))
     assert data.multi_label and data.target(0).tolist() == [0, 1, 0, 0, 1, 0, 0, 0, 0]
@@ -142,12 +142,12 @@ def test_several_labels_become_zeros_and_ones(records: list[VideoRecord]) -> Non
     assert data.class_counts().sum() == len(both) and not dataset(records).multi_label
 
 
-def test_an_unreadable_training_clip_ends_the_run_by_default(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_unreadable_training_clip_stops_the_run(records: list[VideoRecord], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"broken\.mp4.*on_error=skip"):
         dataset(broken(records, tmp_path, 2)).load(2)
 
 
-def test_an_unreadable_training_clip_can_be_replaced_and_is_listed(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_unreadable_training_clip_can_be_replaced(records: list[VideoRecord], tmp_path: Path) -> None:
     data = dataset(broken(records, tmp_path, 2, 3), on_error="skip")
     sample = data.load(2)
     assert sample.valid and sample.clips.any()
@@ -157,13 +157,13 @@ def test_an_unreadable_training_clip_can_be_replaced_and_is_listed(records: list
     np.testing.assert_array_equal(data.load(4).clips, dataset(records).load(4).clips)
 
 
-def test_a_list_without_a_readable_clip_ends_the_run(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_no_readable_clip_stops_the_run(records: list[VideoRecord], tmp_path: Path) -> None:
     data = dataset(broken(records, tmp_path, *range(len(records))), on_error="skip")
     with pytest.raises(DataError, match="in a row"):
         data.load(0)
 
 
-def test_evaluation_never_replaces_a_clip(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_evaluation_never_replaces_clips(records: list[VideoRecord], tmp_path: Path) -> None:
     data = dataset(broken(records, tmp_path, 2), Protocol())
     sample = data.load(2)
     assert not sample.valid and not sample.clips.any()
@@ -172,7 +172,7 @@ def test_evaluation_never_replaces_a_clip(records: list[VideoRecord], tmp_path: 
     assert name == str(tmp_path / "broken.mp4") and name in reason
 
 
-def test_paths_of_a_recipe_start_at_its_root(gestures: Path, tmp_path: Path) -> None:
+def test_recipe_paths_are_relative_to_root(gestures: Path, tmp_path: Path) -> None:
     spec = DataSpec(root=str(gestures), train_list="train.txt", val_list="val.txt", labels="labels.txt")
     train, val = open_datasets(spec, INPUT, MODEL, Protocol())
     assert (len(train), len(val), train.labels) == (36, 18, CLASSES)
@@ -193,7 +193,7 @@ def test_recipes_without_lists_are_explained(gestures: Path) -> None:
         open_evaluation_set(DataSpec(root=str(gestures), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
 
 
-def test_clips_about_which_nothing_is_known_have_neither_labels_nor_targets(records: list[VideoRecord]) -> None:
+def test_unlabeled_clips_have_no_targets(records: list[VideoRecord]) -> None:
     data = unlabeled_set([records[0].path], INPUT, MODEL, Protocol())
     assert data.labels == () and data.target(0) == -1
     several = unlabeled_set([records[0].path], INPUT, replace(MODEL, multi_label=True), Protocol())

@@ -54,12 +54,12 @@ def write_flow(folder: Path, name: str, steps: int = 6, colors: bool = False) ->
     return flow
 
 
-def test_motion_in_pixels_becomes_eight_bits() -> None:
+def test_flow_is_stored_in_8_bits() -> None:
     flow = np.array([[-30, -20, -5, 0, 5, 20, 30]], np.float32)
     assert as_picture(flow).tolist() == [[0, 0, 96, 128, 159, 255, 255]]
 
 
-def test_flow_points_where_things_move() -> None:
+def test_flow_follows_motion() -> None:
     frame = texture()
     moved = np.roll(np.roll(frame, 3, axis=1), -2, axis=0)  # right and up
     (picture,) = flow_pictures([frame, moved], Path("clip"))
@@ -76,7 +76,7 @@ def test_flow_points_where_things_move() -> None:
         ("1234", "{:06d}.png", "{:06d}.png", True),  # Something-Something V2
     ],
 )
-def test_the_originals_files_are_read(tmp_path: Path, clip: str, name: str, template: str, colors: bool) -> None:
+def test_reads_the_original_file_layouts(tmp_path: Path, clip: str, name: str, template: str, colors: bool) -> None:
     flow = write_flow(tmp_path / clip, name, colors=colors)
     Image.fromarray(texture(8)).save(tmp_path / clip / "img_00001.jpg")  # frames may lie beside
     path = tmp_path / clip.lstrip("0")
@@ -94,7 +94,7 @@ def test_the_originals_files_are_read(tmp_path: Path, clip: str, name: str, temp
         (["flow_x_00003.png"], "flow_x_00003.png and 0 more frames are missing"),
     ],
 )
-def test_incomplete_flow_is_an_error(tmp_path: Path, removed: list[str], message: str) -> None:
+def test_rejects_incomplete_flow(tmp_path: Path, removed: list[str], message: str) -> None:
     write_flow(tmp_path, "flow_{}_{:05d}.png")
     for name in removed:
         (tmp_path / name).unlink()
@@ -102,7 +102,7 @@ def test_incomplete_flow_is_an_error(tmp_path: Path, removed: list[str], message
         open_flow(tmp_path)
 
 
-def test_folders_that_are_no_flow_are_errors(tmp_path: Path) -> None:
+def test_rejects_folders_without_flow(tmp_path: Path) -> None:
     write_flow(tmp_path / "flow", "flow_{}_{:05d}.png")
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "flow/flow_y_00002.png")
     with pytest.raises(DataError, match="x and y differ in size"), open_flow(tmp_path / "flow") as source:
@@ -115,7 +115,7 @@ def test_folders_that_are_no_flow_are_errors(tmp_path: Path) -> None:
         open_flow(tmp_path / "frames")
 
 
-def test_videos_without_motion_are_errors(tmp_path: Path) -> None:
+def test_rejects_single_frames_and_tiny_videos(tmp_path: Path) -> None:
     encode(tmp_path / "one.mp4", "libx264", num_frames=1)
     with pytest.raises(DataError, match="a single frame"):
         open_flow(tmp_path / "one.mp4")
@@ -123,7 +123,7 @@ def test_videos_without_motion_are_errors(tmp_path: Path) -> None:
         list(flow_pictures([texture(8)] * 2, Path("clip")))
 
 
-def test_what_is_not_installed_is_named() -> None:
+def test_missing_opencv_contrib_is_named() -> None:
     if hasattr(cv2, "optflow"):
         pytest.skip("OpenCV has its contributed part")
     with pytest.raises(FrameworkError, match="opencv-contrib"):
@@ -148,7 +148,7 @@ def extracted(gestures: Path) -> Path:
     return gestures / "flow"
 
 
-def test_extracted_flow_is_the_computed_one(gestures: Path, extracted: Path) -> None:
+def test_extracted_flow_equals_computed_flow(gestures: Path, extracted: Path) -> None:
     clips, flows = read_list(gestures / "train.txt"), read_list(extracted / "train.txt")
     for clip, flow in zip(clips[::6], flows[::6], strict=True):
         assert flow.path == extracted / "train" / clip.path.stem
@@ -160,7 +160,7 @@ def test_extracted_flow_is_the_computed_one(gestures: Path, extracted: Path) -> 
             assert computed.read(steps).std() > 1
 
 
-def test_extraction_leaves_out_what_cannot_be_read_and_says_so(extracted: Path) -> None:
+def test_extraction_reports_unreadable_videos(extracted: Path) -> None:
     assert len(read_list(extracted / "val_and_broken.txt")) == 18
     report = json.loads((extracted / "report.json").read_text())
     assert len(report["broken"]) == 1
@@ -168,7 +168,7 @@ def test_extraction_leaves_out_what_cannot_be_read_and_says_so(extracted: Path) 
     assert not list(extracted.rglob(".unfinished-*"))
 
 
-def test_extraction_goes_on_where_it_stopped(gestures: Path, extracted: Path, tmp_path: Path) -> None:
+def test_extraction_resumes(gestures: Path, extracted: Path, tmp_path: Path) -> None:
     shutil.copytree(extracted, tmp_path / "flow")
     clips = sorted((tmp_path / "flow/train").iterdir())
     shutil.rmtree(clips[0])
@@ -190,7 +190,7 @@ def test_other_lists_stay_unless_forced(gestures: Path, extracted: Path, tmp_pat
     assert len(read_list(tmp_path / "flow/train.txt")) == 3
 
 
-def test_extraction_of_frames_into_one_picture_a_step(tmp_path: Path) -> None:
+def test_extraction_can_write_color_pictures(tmp_path: Path) -> None:
     (tmp_path / "clip").mkdir()
     for number in range(3):
         Image.fromarray(np.roll(texture(), 2 * number, axis=1)).save(tmp_path / f"clip/img_{number + 1:05d}.png")
@@ -203,7 +203,7 @@ def test_extraction_of_frames_into_one_picture_a_step(tmp_path: Path) -> None:
     assert abs(np.median(flow[..., 0]) - (127.5 + 6.375)) <= 2  # 2 pixels of 64 are 1 of 32
 
 
-def test_clips_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
+def test_rejects_clips_with_the_same_output_folder(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("clip.mp4 3 0\nclip.avi 3 0\n")
     with pytest.raises(DataError, match=r"list.txt:2: .*clip.avi and .*clip.mp4 would share"):
         prepare_flow([tmp_path / "list.txt"], tmp_path / "out")
@@ -219,7 +219,7 @@ def dataset(records: list[VideoRecord], model: ModelSpec, protocol: Protocol | N
 
 
 @pytest.mark.parametrize("model", [FLOW, DIFFERENCES], ids=["flow", "differences"])
-def test_samples_of_motion_have_the_models_channels(gestures: Path, model: ModelSpec) -> None:
+def test_motion_samples_match_model_channels(gestures: Path, model: ModelSpec) -> None:
     records = read_list(gestures / "train.txt")
     assert dataset(records, model).load(0, epoch=1).clips.shape == (1, 4, model.in_channels, 32, 32)
     for name in PROTOCOLS.keys() - {"m4"}:  # which takes single frames
@@ -228,7 +228,7 @@ def test_samples_of_motion_have_the_models_channels(gestures: Path, model: Model
     assert data.misses() == []
 
 
-def test_differences_of_equal_frames_are_zero(tmp_path: Path) -> None:
+def test_equal_frames_have_zero_difference(tmp_path: Path) -> None:
     for number in range(8):
         Image.fromarray(texture()).save(tmp_path / f"img_{number:05d}.png")
     sample = dataset([VideoRecord(tmp_path, (0,), 8, 1)], DIFFERENCES, Protocol()).load(0)
@@ -236,7 +236,7 @@ def test_differences_of_equal_frames_are_zero(tmp_path: Path) -> None:
     assert not sample.clips.any()
 
 
-def test_new_stems_are_the_mean_over_the_colors() -> None:
+def test_flow_stem_averages_the_rgb_stem() -> None:
     stem = np.random.default_rng(0).normal(size=(8, 3, 7, 7)).astype(np.float32)
     tensors = {"backbone.conv1.weight": stem}
     assert adapt_stem(tensors, FLOW)
@@ -251,7 +251,7 @@ def test_new_stems_are_the_mean_over_the_colors() -> None:
 @pytest.mark.parametrize(
     ("modality", "channels", "clips"), [("flow", 10, "flow"), ("flow", 10, "."), ("rgbdiff", 15, ".")]
 )
-def test_models_of_motion_train_evaluate_and_predict(
+def test_motion_models_train_evaluate_and_predict(
     gestures: Path, extracted: Path, tmp_path: Path, modality: str, channels: int, clips: str
 ) -> None:
     model = {"shift": None, "in_channels": channels}
@@ -269,7 +269,7 @@ def test_models_of_motion_train_evaluate_and_predict(
     assert sum(p for _, p in trained.predict(video, top_k=9, protocol=PROTOCOLS["ten"])) == pytest.approx(1)
 
 
-def test_a_recipe_whose_channels_are_not_its_modalitys_is_refused(tmp_path: Path) -> None:
+def test_rejects_channels_that_do_not_fit_the_modality(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("model: {in_channels: 9}\ninput: {modality: flow}\n")
     with pytest.raises(RecipeError, match=r"recipe.yaml:1: model.in_channels: 9 is no multiple of the 2 channels"):

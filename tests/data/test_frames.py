@@ -23,7 +23,7 @@ def save_frames(folder: Path, template: str, numbers: range, mode: str = "RGB") 
     "template",
     ["img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg", "frame{:d}.png", "clip7_take2_{:04d}.png", "a{{b_{:02d}.png"],
 )
-def test_templates_are_found_out(tmp_path: Path, template: str) -> None:
+def test_templates_are_detected(tmp_path: Path, template: str) -> None:
     save_frames(tmp_path, template, range(1, 13))
     with open_clip(tmp_path) as clip:
         assert isinstance(clip, FrameFolder)
@@ -41,7 +41,7 @@ def test_frame_zero_counts(tmp_path: Path) -> None:
         assert clip.read([0]).max() == 0
 
 
-def test_pictures_win_over_optical_flow_beside_them(tmp_path: Path) -> None:
+def test_rgb_frames_win_over_flow_files(tmp_path: Path) -> None:
     for template in ("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg", "img_{:05d}.jpg"):
         save_frames(tmp_path, template, range(1, 4))
     assert FrameFolder(tmp_path).template == "img_{:05d}.jpg"
@@ -67,7 +67,7 @@ def test_missing_frames_are_named(tmp_path: Path) -> None:
         FrameFolder(tmp_path)
 
 
-def test_a_damaged_frame_is_named(tmp_path: Path) -> None:
+def test_damaged_frame_is_named(tmp_path: Path) -> None:
     save_frames(tmp_path, "img_{:05d}.jpg", range(1, 4))
     (tmp_path / "img_00002.jpg").write_bytes(b"no picture")
     with FrameFolder(tmp_path) as clip, pytest.raises(DataError, match=r"img_00002\.jpg"):
@@ -91,14 +91,14 @@ def test_frames_must_have_one_size(tmp_path: Path) -> None:
         ("{name}.jpg", "one number in braces"),
     ],
 )
-def test_unsuitable_folders_and_templates_are_errors(tmp_path: Path, template: str | None, message: str) -> None:
+def test_rejects_unsuitable_folders_and_templates(tmp_path: Path, template: str | None, message: str) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(DataError, match=message) as caught:
         FrameFolder(tmp_path, template)
     assert "\n" not in str(caught.value)
 
 
-def test_a_frame_out_of_range_is_an_error(tmp_path: Path) -> None:
+def test_rejects_frame_out_of_range(tmp_path: Path) -> None:
     with (
         FrameFolder(save_frames(tmp_path, "{:05d}.jpg", range(1, 3))) as clip,
         pytest.raises(DataError, match="2 frames"),

@@ -50,7 +50,7 @@ def indices(batches: Iterator[Batch]) -> list[list[int]]:
     return [batch.indices.tolist() for batch in batches]
 
 
-def test_an_epoch_holds_every_clip_once_with_its_pixels_and_target() -> None:
+def test_epoch_contains_every_clip_once() -> None:
     batches = list(loader().batches(epoch=2))
     assert sorted(i for batch in batches for i in batch.indices) == list(range(CLIPS))
     for batch in batches:
@@ -60,7 +60,7 @@ def test_an_epoch_holds_every_clip_once_with_its_pixels_and_target() -> None:
         assert batch.valid.all()
 
 
-def test_order_depends_on_seed_and_epoch_and_not_on_workers() -> None:
+def test_order_depends_only_on_seed_and_epoch() -> None:
     reference = indices(loader(workers=1).batches(0))
     assert indices(loader(workers=4).batches(0)) == reference
     assert indices(loader().batches(1)) != reference
@@ -69,7 +69,7 @@ def test_order_depends_on_seed_and_epoch_and_not_on_workers() -> None:
 
 
 @pytest.mark.parametrize("start", [0, 2, 5, 6])
-def test_an_epoch_goes_on_in_the_middle_without_loading_what_came_before(start: int) -> None:
+def test_epoch_resumes_without_loading_earlier_batches(start: int) -> None:
     whole = indices(loader().batches(3))
     dataset = Clips()
     assert indices(loader(dataset).batches(3, start)) == whole[start:]
@@ -78,7 +78,7 @@ def test_an_epoch_goes_on_in_the_middle_without_loading_what_came_before(start: 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("drop_last", [False, True])
-def test_ranks_share_the_batches_of_a_single_process(world_size: int, drop_last: bool) -> None:
+def test_ranks_split_single_process_batches(world_size: int, drop_last: bool) -> None:
     options = {"batch_size": 6, "drop_last": drop_last}
     single = list(loader(**options).batches(0))
     ranks = [list(loader(**options, rank=r, world_size=world_size).batches(0)) for r in range(world_size)]
@@ -105,7 +105,7 @@ def test_batch_size_must_suit_the_ranks() -> None:
         loader(batch_size=5, world_size=2)
 
 
-def test_errors_surface_with_the_name_of_the_clip() -> None:
+def test_errors_name_the_clip() -> None:
     known = Clips({7: DataError("clip7.mp4: not a video")})
     with pytest.raises(DataError, match=r"clip7\.mp4: not a video"):
         list(loader(known).batches(0))
@@ -115,7 +115,7 @@ def test_errors_surface_with_the_name_of_the_clip() -> None:
     assert isinstance(error.value.__cause__, ZeroDivisionError)
 
 
-def test_batches_before_the_error_still_come() -> None:
+def test_batches_before_an_error_are_delivered() -> None:
     dataset = Clips({20: DataError("clip20.mp4: not a video")})
     batches = loader(dataset, shuffle=False).batches(0)
     assert indices(islice(batches, 5)) == [[4 * i + j for j in range(4)] for i in range(5)]
@@ -123,7 +123,7 @@ def test_batches_before_the_error_still_come() -> None:
         next(batches)
 
 
-def test_loading_ahead_is_bounded_and_stops_when_the_iterator_is_closed() -> None:
+def test_prefetching_is_bounded_and_stops_on_close() -> None:
     dataset = Clips()
     batches = loader(dataset, batch_size=2, workers=2).batches(0)
     next(batches)
@@ -134,7 +134,7 @@ def test_loading_ahead_is_bounded_and_stops_when_the_iterator_is_closed() -> Non
     assert 2 <= len(dataset.loaded) <= 2 + 2 * 2 + 2  # the batch, two batches ahead, one clip a worker
 
 
-def test_threads_end_with_the_epoch_and_after_an_error() -> None:
+def test_threads_end_after_epoch_or_error() -> None:
     for dataset in (Clips(), Clips({3: DataError("no")})):
         with suppress(DataError):
             list(loader(dataset, workers=3).batches(0))

@@ -30,11 +30,11 @@ def test_decoding_starts_at_the_last_key_frame(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["h264_open_gop.mkv", "h264_refresh.mp4"])
-def test_decoding_starts_at_the_beginning_where_later_key_frames_depend_on_it(name: str, tmp_path: Path) -> None:
+def test_unsafe_key_frames_are_not_used(name: str, tmp_path: Path) -> None:
     packets = packets_for_last_frame(VIDEOS[name](tmp_path / name))
     assert packets is not None and packets > NUM_FRAMES - 5  # a few that nothing shown depends on may follow
 
 
 @pytest.mark.parametrize("name", ["h264.avi", "h264_raw.264", "pictures.gif"])
-def test_files_without_reliable_times_have_no_index(name: str, tmp_path: Path) -> None:
+def test_unreliable_timestamps_give_no_index(name: str, tmp_path: Path) -> None:
     assert packets_for_last_frame(VIDEOS[name](tmp_path / name)) is None

@@ -52,7 +52,7 @@ def from_one(frames: np.ndarray) -> list[list[int]]:
         (1, [1] * 8),
     ],
 )
-def test_uniform_evaluation_frames_of_the_original(n: int, frames: list[int]) -> None:
+def test_uniform_evaluation_matches_the_original(n: int, frames: list[int]) -> None:
     assert from_one(uniform_eval(n, 8)) == [frames]
 
 
@@ -67,12 +67,12 @@ def test_windows_repeat_the_last_frame() -> None:
     assert uniform_eval(3, 2, length=5).tolist() == [[0, 1, 2, 2, 2, 0, 1, 2, 2, 2]]
 
 
-def test_twice_test_frames_of_the_original() -> None:
+def test_twice_evaluation_matches_the_original() -> None:
     expected = [[2, 6, 10, 14, 17, 21, 25, 29], [1, 4, 8, 12, 16, 19, 23, 27]]
     assert from_one(twice_eval(30, 8)) == expected
 
 
-def test_uniform_train_draws_each_place_of_each_segment_alone() -> None:
+def test_uniform_training_draws_segments_independently() -> None:
     draws = drawn(lambda r: uniform_train(27, 4, r))
     for k in range(4):
         assert set(draws[:, k]) == set(range(6 * k, 6 * k + 6))
@@ -80,14 +80,14 @@ def test_uniform_train_draws_each_place_of_each_segment_alone() -> None:
     assert (offsets != offsets[:, :1]).any()
 
 
-def test_uniform_train_windows_stay_inside() -> None:
+def test_uniform_training_windows_stay_inside() -> None:
     draws = drawn(lambda r: uniform_train(20, 4, r, length=5)).reshape(-1, 4, 5)
     assert draws.max() <= 19
     for k in range(4):
         assert set(draws[:, k, 0]) == set(range(4 * k, 4 * k + 4))
 
 
-def test_uniform_train_stretches_short_clips_in_order() -> None:
+def test_uniform_training_stretches_short_clips() -> None:
     draws = drawn(lambda r: uniform_train(5, 8, r))
     assert (np.diff(draws, axis=1) >= 0).all()
     assert set(draws[:, 0]) == {0}
@@ -95,11 +95,11 @@ def test_uniform_train_stretches_short_clips_in_order() -> None:
     assert set(draws.ravel()) == set(range(5))
 
 
-def test_uniform_train_of_as_many_frames_as_segments_takes_each() -> None:
+def test_uniform_training_uses_every_frame_of_minimal_clips() -> None:
     assert uniform_train(8, 8, rng()).tolist() == [list(range(8))]
 
 
-def test_dense_test_starts_of_the_original() -> None:
+def test_dense_evaluation_matches_the_original() -> None:
     clips = dense_eval(100, 8)
     assert from_one(clips[:, :1].T) == [[1, 5, 9, 13, 17, 21, 25, 29, 33, 37]]
     assert np.diff(clips, axis=1).tolist() == [[8] * 7] * 10
@@ -109,7 +109,7 @@ def test_dense_clips_of_short_videos_wrap() -> None:
     assert from_one(dense_eval(20, 8, clips=2)) == [[1, 9, 17, 5, 13, 1, 9, 17]] * 2
 
 
-def test_dense_train_draws_every_start_but_the_legacy_one_misses_the_last() -> None:
+def test_dense_training_start_range() -> None:
     assert set(drawn(lambda r: dense_train(66, 8, r))[:, 0]) == {0, 1, 2}
     assert set(drawn(lambda r: legacy_dense_train(66, 8, r))[:, 0]) == {0, 1}
     assert set(drawn(lambda r: legacy_dense_train(64, 8, r), 20)[:, 0]) == {0}
@@ -161,7 +161,7 @@ def test_legacy_uniform_repeats_the_first_frame_of_short_clips() -> None:
     fps=st.none() | st.floats(1, 240),
     legacy=st.booleans(),
 )
-def test_every_mode_gives_frames_that_exist(
+def test_every_mode_returns_valid_frames(
     mode: str, n: int, T: int, length: int, training: bool, fps: float | None, legacy: bool
 ) -> None:
     options = {"legacy_short_clips": legacy and mode == "uniform", "legacy_dense_start": legacy and mode == "dense"}
@@ -176,7 +176,7 @@ def test_every_mode_gives_frames_that_exist(
     assert frames.min() >= 0 and frames.max() < n
 
 
-def test_training_depends_on_nothing_but_rng() -> None:
+def test_training_depends_only_on_rng() -> None:
     spec = SamplingSpec()
     one, same, other = (training_clip(spec, 200, 8, rng=rng(seed)).tolist() for seed in (1, 1, 2))
     assert one == same != other
@@ -206,7 +206,7 @@ def test_numbers_of_clips() -> None:
         ({"legacy_paddle_center": True}, "is for mode paddle"),
     ],
 )
-def test_impossible_specs_are_errors(options: dict[str, object], message: str) -> None:
+def test_rejects_impossible_specs(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         SamplingSpec(**options)  # type: ignore[arg-type]
 

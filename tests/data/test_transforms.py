@@ -37,7 +37,7 @@ def as_pixels(view: np.ndarray) -> np.ndarray:
         ("10crop", InputSpec(), "ten", False),
     ],
 )
-def test_the_originals_pixels(
+def test_pixels_match_the_originals(
     clips_dir: Path, name: str, input_spec: InputSpec, crops: transforms.Crops, full_resolution: bool
 ) -> None:
     record = json.loads((GOLDEN / f"preprocess_{name}.json").read_text())
@@ -55,7 +55,7 @@ def test_the_originals_pixels(
     np.testing.assert_allclose(by_color.std(axis=(0, 2, 3)), record["channel_std"], rtol=1e-3)
 
 
-def test_resize_is_pils() -> None:
+def test_resize_matches_pil() -> None:
     frames = noise(2, 40, 30)
     expected = [np.asarray(Image.fromarray(frame).resize((15, 20), Image.Resampling.BILINEAR)) for frame in frames]
     np.testing.assert_array_equal(transforms.resize(frames[:, :, ::-1][:, :, ::-1], 20, 15), expected)
@@ -81,7 +81,7 @@ def test_normalize(channel_order: str) -> None:
     np.testing.assert_allclose(result, expected.transpose(0, 3, 1, 2), atol=1e-6)
 
 
-def test_order_of_the_test_crops() -> None:
+def test_order_of_evaluation_crops() -> None:
     frames = noise(3, 16, 24)
     ten = transforms.evaluation_views(frames, PLAIN, "ten")
     assert ten.shape == (10, 3, 3, 12, 12)
@@ -105,7 +105,7 @@ def test_three_crops_lie_along_the_long_side() -> None:
     np.testing.assert_array_equal(upright, views.swapaxes(-1, -2))
 
 
-def test_the_thirteen_positions_and_the_sizes_of_training_crops() -> None:
+def test_training_crop_positions_and_sizes() -> None:
     rng = np.random.default_rng(0)
     boxes = {transforms.draw_crop(256, 340, 224, AugmentationSpec(), rng) for _ in range(8000)}
     sizes = {(box.width, box.height) for box in boxes}
@@ -123,7 +123,7 @@ def test_sizes_near_the_input_snap_to_it(short_side: int, length: int) -> None:
     assert (box.width, box.height) == (length, length)
 
 
-def test_training_crops_and_flips_the_whole_clip_alike() -> None:
+def test_augmentation_is_the_same_for_all_frames() -> None:
     frames = np.repeat(noise(1, 20, 30), 4, axis=0)
     results = [
         transforms.train_augmentation(frames, PLAIN, np.random.default_rng(seed), AugmentationSpec(scales=(0.6,)))
@@ -170,12 +170,12 @@ def test_mirrored_labels() -> None:
 
 
 @pytest.mark.parametrize("options", [{"scales": ()}, {"scales": (1.5,)}, {"max_distort": -1}])
-def test_impossible_augmentation_is_an_error(options: dict[str, object]) -> None:
+def test_rejects_impossible_augmentation(options: dict[str, object]) -> None:
     with pytest.raises(RecipeError, match="augmentation"):
         AugmentationSpec(**options)  # type: ignore[arg-type]
 
 
-def test_flow_is_inverted_when_it_is_mirrored() -> None:
+def test_flipping_inverts_horizontal_flow() -> None:
     spec = default_input("bn_inception", "flow")
     flow = noise(4, 16, 24)[..., :2]
     mirrored = transforms.mirror(flow, spec)
@@ -214,7 +214,7 @@ def test_frames_become_the_channels_of_segments() -> None:
 @pytest.mark.parametrize(
     ("modality", "channels", "length"), [("rgb", 3, 1), ("rgb", 15, 5), ("flow", 10, 5), ("rgbdiff", 15, 6)]
 )
-def test_channels_tell_the_frames_of_a_segment(modality: Modality, channels: int, length: int) -> None:
+def test_segment_length_follows_from_channels(modality: Modality, channels: int, length: int) -> None:
     assert segment_length(modality, channels) == length
     with pytest.raises(RecipeError, match="7 is no multiple"):
         segment_length(modality, 7)

@@ -36,7 +36,7 @@ def one_line_error(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-def test_random_access_equals_decoding_everything(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+def test_random_access_matches_full_decoding(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     path = VIDEOS[name](tmp_path / name)
     with open_clip(path) as clip:
         frames = clip.read(range(clip.num_frames))
@@ -46,7 +46,7 @@ def test_random_access_equals_decoding_everything(name: str, tmp_path: Path, rng
     assert compare(path, rng) is None
 
 
-def test_frames_come_in_the_asked_order_with_repeats(h264: Path) -> None:
+def test_frames_follow_the_requested_order(h264: Path) -> None:
     with open_clip(h264) as clip:
         frames = clip.read([31, 2, 2, 17, 31])
         assert [shown_number(frame) for frame in frames] == [31, 2, 2, 17, 31]
@@ -54,13 +54,13 @@ def test_frames_come_in_the_asked_order_with_repeats(h264: Path) -> None:
         assert clip.fps == 25
 
 
-def test_more_threads_give_the_same_pixels(h264: Path) -> None:
+def test_threads_do_not_change_pixels(h264: Path) -> None:
     with open_clip(h264) as one, open_clip(h264, threads=0) as many:
         np.testing.assert_array_equal(one.read([3, 25]), many.read([3, 25]))
 
 
 @pytest.mark.parametrize("index", [-1, NUM_FRAMES])
-def test_a_frame_out_of_range_is_an_error(h264: Path, index: int) -> None:
+def test_rejects_frame_out_of_range(h264: Path, index: int) -> None:
     with open_clip(h264) as clip, pytest.raises(DataError, match=f"no frame {index}.*{NUM_FRAMES} frames"):
         clip.read([index])
 
@@ -76,7 +76,7 @@ def test_rotation_marks_are_applied(tmp_path: Path, degrees: int) -> None:
     assert (info.width, info.height) == ((HEIGHT, WIDTH) if degrees % 180 else (WIDTH, HEIGHT))
 
 
-def test_frames_of_different_sizes_become_one_size(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_frames_are_resized_to_one_size(tmp_path: Path, rng: np.random.Generator) -> None:
     parts = [encode(tmp_path / f"{zoom}.ts", "libx264", num_frames=5, zoom=zoom).read_bytes() for zoom in (1, 2)]
     path = tmp_path / "joined.ts"
     path.write_bytes(b"".join(parts))
@@ -86,7 +86,7 @@ def test_frames_of_different_sizes_become_one_size(tmp_path: Path, rng: np.rando
     assert compare(path, rng) is None
 
 
-def test_a_path_that_is_not_utf8_can_be_read(tmp_path: Path, h264: Path) -> None:
+def test_reads_non_utf8_path(tmp_path: Path, h264: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     try:
         path.write_bytes(h264.read_bytes())
@@ -96,7 +96,7 @@ def test_a_path_that_is_not_utf8_can_be_read(tmp_path: Path, h264: Path) -> None
         assert shown_number(clip.read([20])[0]) == 20
 
 
-def test_a_name_that_looks_like_an_address_is_a_file(tmp_path: Path, h264: Path) -> None:
+def test_url_like_name_is_a_file(tmp_path: Path, h264: Path) -> None:
     path = tmp_path / "concat:a|b%03d.mp4"
     path.write_bytes(h264.read_bytes())
     with open_clip(path) as clip:
@@ -119,7 +119,7 @@ def test_variable_rate_keeps_every_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["h264_fragmented.mp4", "h264_open_gop.mkv", "h264.ts", "mpeg4.avi", "vp9.webm"])
 @pytest.mark.parametrize("part", [0.55, 0.8])
-def test_a_cut_file_has_as_many_frames_as_decode(
+def test_truncated_file_counts_decodable_frames(
     name: str, part: float, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     whole = VIDEOS[name](tmp_path / name)
@@ -131,7 +131,7 @@ def test_a_cut_file_has_as_many_frames_as_decode(
 
 @pytest.mark.parametrize("name", ["h264_b_frames.mp4", "hevc.mp4", "h264.ts", "mpeg4.mp4", "mjpeg.avi", "vp9.webm"])
 @pytest.mark.parametrize("at", [0.3, 0.6])
-def test_damage_never_breaks_the_promise_of_num_frames(name: str, at: float, tmp_path: Path) -> None:
+def test_damaged_file_keeps_num_frames_consistent(name: str, at: float, tmp_path: Path) -> None:
     path = encoded_clips.damage(VIDEOS[name](tmp_path / name), tmp_path / f"damaged_{name}", at)
     with open_clip(path) as clip:
         promised = clip.num_frames
@@ -142,11 +142,11 @@ def test_damage_never_breaks_the_promise_of_num_frames(name: str, at: float, tmp
             assert clip.num_frames == sum(1 for _ in decode_everything(path))
 
 
-def test_a_cut_file_without_its_index_is_an_error(tmp_path: Path, h264: Path) -> None:
+def test_rejects_truncated_file_without_index(tmp_path: Path, h264: Path) -> None:
     assert "truncated" in one_line_error(encoded_clips.cut(h264, tmp_path / "cut.mp4", 0.7))
 
 
-def test_audio_is_an_error(tmp_path: Path) -> None:
+def test_rejects_audio(tmp_path: Path) -> None:
     assert "no video stream (only audio)" in one_line_error(encoded_clips.encode_audio(tmp_path / "sound.wav"))
 
 
@@ -158,18 +158,18 @@ def test_audio_is_an_error(tmp_path: Path) -> None:
         ("notes.txt", b"no video at all\n" * 2000, "not a video file"),  # FFmpeg would paint the text
     ],
 )
-def test_other_files_are_errors(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+def test_rejects_other_files(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(data)
     assert reason in one_line_error(tmp_path / name)
 
 
-def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+def test_rejects_missing_file(tmp_path: Path) -> None:
     assert "cannot be read" in one_line_error(tmp_path / "missing.mp4")
     with pytest.raises(DataError, match="cannot be read"):
         probe(tmp_path / "missing.mp4")
 
 
-def test_a_video_without_any_decodable_frame_is_an_error(tmp_path: Path, h264: Path) -> None:
+def test_rejects_video_without_decodable_frames(tmp_path: Path, h264: Path) -> None:
     data = bytearray(h264.read_bytes())
     start = data.index(b"mdat") + 4
     end = data.index(b"moov") - 4
@@ -227,11 +227,11 @@ def test_real_clips_are_read_exactly(clips_dir: Path, name: str, rng: np.random.
         ),  # its cover picture is no video
     ],
 )
-def test_real_files_without_video_are_errors(clips_dir: Path, name: str, reason: str) -> None:
+def test_rejects_real_files_without_video(clips_dir: Path, name: str, reason: str) -> None:
     assert reason in one_line_error(clips_dir / name)
 
 
-def test_frames_equal_those_of_torchcodec(clips_dir: Path) -> None:
+def test_frames_match_torchcodec(clips_dir: Path) -> None:
     torch = pytest.importorskip("torch")
     folder = clips_dir / "odd" / "torchcodec"
     for name, stream in [("nasa_13013.mp4", 3), ("h265_video.mp4", 0), ("av1_video.mkv", 0)]:
@@ -252,7 +252,7 @@ PLAYLISTS = {
 
 
 @pytest.mark.parametrize("name", PLAYLISTS)
-def test_a_file_that_names_other_files_is_refused(name: str, h264: Path, tmp_path: Path) -> None:
+def test_rejects_playlists(name: str, h264: Path, tmp_path: Path) -> None:
     (tmp_path / "other.mp4").write_bytes(h264.read_bytes())
     for target in ("other.mp4", h264):
         (tmp_path / name).write_text(PLAYLISTS[name].format(clip=target))

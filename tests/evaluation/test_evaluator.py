@@ -48,7 +48,7 @@ def scored() -> tuple[np.ndarray, np.ndarray]:
     return scores, targets
 
 
-def test_metrics_equal_scikit_learn(scored: tuple[np.ndarray, np.ndarray]) -> None:
+def test_metrics_match_scikit_learn(scored: tuple[np.ndarray, np.ndarray]) -> None:
     scores, targets = scored
     metrics = single_label_metrics(scores, targets)
     assert metrics.top1 == pytest.approx(top_k_accuracy_score(targets, scores, k=1))
@@ -57,7 +57,7 @@ def test_metrics_equal_scikit_learn(scored: tuple[np.ndarray, np.ndarray]) -> No
     assert confusion(scores, targets).sum() == 200
 
 
-def test_a_model_that_says_nothing_has_no_accuracy() -> None:
+def test_constant_scores_count_as_wrong() -> None:
     assert topk_accuracy(np.zeros((4, 10)), np.arange(4), 1) == 0
     assert topk_accuracy(np.zeros((4, 3)), np.arange(4) % 3, 5) == 1  # fewer classes than k
 
@@ -75,7 +75,7 @@ def several(videos: int = 60, classes: int = 7) -> tuple[np.ndarray, np.ndarray]
     return (rng.standard_normal((videos, classes)) + targets).astype(np.float32), targets
 
 
-def test_metrics_of_several_labels_equal_scikit_learn() -> None:
+def test_multi_label_metrics_match_scikit_learn() -> None:
     scores, targets = several()
     metrics = multi_label_metrics(scores, targets)
     labeled, occurring = targets.any(1), targets.any(0)
@@ -87,7 +87,7 @@ def test_metrics_of_several_labels_equal_scikit_learn() -> None:
 
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 9))
-def test_metrics_of_several_labels_equal_the_originals_counting(seed: int, videos: int, classes: int) -> None:
+def test_multi_label_metrics_match_the_original(seed: int, videos: int, classes: int) -> None:
     """M4 walks down each video's ranking: hits so far over places so far, at every hit."""
     rng = np.random.default_rng(seed)
     scores = rng.permuted(np.tile(np.arange(classes, dtype=np.float32), (videos, 1)), axis=1)
@@ -105,13 +105,13 @@ def test_metrics_of_several_labels_equal_the_originals_counting(seed: int, video
     assert (metrics.p_at_1, metrics.p_at_5, metrics.sample_map) == pytest.approx(expected)
 
 
-def test_ties_count_against_several_labels() -> None:
+def test_ties_count_against_the_model_in_multi_label() -> None:
     metrics = multi_label_metrics(np.zeros((3, 8)), np.eye(8)[:3])
     assert (metrics.p_at_1, metrics.p_at_5) == (0, 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_other_threshold_gives_a_higher_f1(seed: int) -> None:
+def test_thresholds_maximize_f1(seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 2, (40, 3)) * np.array([1, 1, 0])
     logits = rng.standard_normal((40, 3)) + 2 * truth
@@ -149,7 +149,7 @@ def evaluation(scored: tuple[np.ndarray, np.ndarray]) -> Evaluation:
     return Evaluation("1 clip", labels, names, *scored, [("broken.mp4", "broken.mp4: truncated")])
 
 
-def test_reports_of_several_labels(tmp_path: Path) -> None:
+def test_multi_label_report(tmp_path: Path) -> None:
     scores, targets = several()
     labels, names = tuple("abcdefg"), [f"{i}.mp4" for i in range(len(scores))]
     evaluation = Evaluation("1 clip", labels, names, scores, targets, [])
@@ -166,7 +166,7 @@ def test_reports_of_several_labels(tmp_path: Path) -> None:
     assert float(rows[0]["f1"]) == pytest.approx(f1_score(targets[:, 0], chosen))
 
 
-def test_predictions_of_several_labels_list_all_that_apply(tmp_path: Path) -> None:
+def test_multi_label_predictions_list_all_above_threshold(tmp_path: Path) -> None:
     logits = np.array([[-1.0, 2.0, 1.0, 0.0], [-3.0, -3.0, -3.0, -2.0]])
     predictions = top_predictions(["a.mp4", "b.mp4"], logits, list("wxyz"), 1, np.array([0.9, 0.5, 0.5, 0.5]))
     assert [p.labels for p in predictions] == [("x", "y", "z"), ("z",)]
@@ -196,7 +196,7 @@ def test_reports_hold_counts_scores_and_misses(evaluation: Evaluation, tmp_path:
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_predictions_are_sorted_and_written_in_every_form(tmp_path: Path) -> None:
+def test_predictions_are_sorted_and_written_in_every_format(tmp_path: Path) -> None:
     logits = np.log(np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]]))
     predictions = top_predictions(["a.mp4", "b.mp4"], logits, ["x", "y", "z"], 2)
     assert predictions[0].pairs() == [("y", pytest.approx(0.6)), ("z", pytest.approx(0.3))]

@@ -59,7 +59,7 @@ def files(output: Path) -> dict[str, dict[str, np.ndarray]]:
         ("video", (), {"layer1": (4,), "pooled": (32,), "logits": (3,)}),
     ],
 )
-def test_levels_are_means_of_the_models_features(
+def test_levels_average_model_features(
     folder: Path, tmp_path: Path, level: str, arguments: tuple, shapes: dict
 ) -> None:
     video = folder / "videos/a/two.mp4"
@@ -79,7 +79,7 @@ def test_levels_are_means_of_the_models_features(
         assert found[layer] == pytest.approx(expected, abs=1e-5)
 
 
-def test_folders_keep_their_shape_and_complete_files_are_skipped(
+def test_layout_is_kept_and_complete_files_skipped(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(folder, tmp_path, folder / "videos") == 0

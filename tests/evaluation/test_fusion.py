@@ -49,7 +49,7 @@ def shuffled(model: Evaluation) -> Evaluation:
     return replace(model, names=names, scores=model.scores[order], targets=model.targets[order])
 
 
-def test_the_fused_score_is_the_weighted_mean_of_probabilities(tmp_path: Path) -> None:
+def test_fused_score_is_the_weighted_mean(tmp_path: Path) -> None:
     rgb, flow = evaluation(1), evaluation(2)
     parts = [read_scores(written(m, tmp_path / n)) for m, n in ((rgb, "rgb.json"), (shuffled(flow), "flow.json"))]
     fused = fuse(parts, [1, 1.5])
@@ -60,7 +60,7 @@ def test_the_fused_score_is_the_weighted_mean_of_probabilities(tmp_path: Path) -
     np.testing.assert_allclose(logits.scores, 0.75 * rgb.scores + 0.25 * flow.scores, rtol=1e-5, atol=1e-6)
 
 
-def test_probabilities_of_several_labels_are_fused_class_by_class(tmp_path: Path) -> None:
+def test_multi_label_probabilities_fuse_per_class(tmp_path: Path) -> None:
     targets = np.eye(CLASSES, dtype=np.float32)[TARGETS] + np.eye(CLASSES, dtype=np.float32)[TARGETS - 1]
     rgb, flow = evaluation(1, targets=targets), evaluation(2, targets=targets)
     fused = fuse([read_scores(written(m, tmp_path / n)) for m, n in ((rgb, "rgb.json"), (flow, "flow.json"))], [1, 1])
@@ -83,16 +83,14 @@ def test_certainty_stays_finite(tmp_path: Path) -> None:
     assert fused.metrics.top1 == 1
 
 
-def test_videos_are_known_in_every_form() -> None:
+def test_videos_match_across_formats() -> None:
     clips = ["data/val/a/clip_1.mp4", "data/val/b/0042.webm", "data/val/b/v1.2"]
     frames = ["/frames/a/clip_1", "/frames/b/42", "/frames/b/v1.2"]
     assert video_keys(clips) == video_keys(frames) == ["a/clip_1", "b/42", "b/v1.2"]
     assert video_keys(["one/clip.mp4"]) == ["clip"]
 
 
-def test_the_command_prints_eval_s_metrics_and_writes_its_files(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_prints_metrics_and_writes_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rgb, flow = (written(evaluation(seed), tmp_path / f"{seed}.json") for seed in (1, 2))
     assert run(rgb, f"{flow}:1.5", "--output", tmp_path / "out/both.json") == 0
     printed = capsys.readouterr().out
@@ -105,7 +103,7 @@ def test_the_command_prints_eval_s_metrics_and_writes_its_files(
     assert again.metrics.top1 == result["top1"]
 
 
-def test_msn_s_pickles_are_read_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_msn_pickles_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     views = [evaluation(seed) for seed in range(3)]
     for number, view in enumerate(views):  # as MSN's tests leave them
         rows = [[row[None], int(target)] for row, target in zip(view.scores, view.targets, strict=True)]
@@ -132,7 +130,7 @@ class Harm:
         return (print, ("harm",))
 
 
-def test_pickles_run_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pickles_execute_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps([[Harm(), 1]]))
     assert run(tmp_path / "bad.pkl") == 1
     captured = capsys.readouterr()
@@ -164,7 +162,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("model", "message"), WRONG.values(), ids=WRONG)
-def test_what_does_not_belong_together_is_one_line(
+def test_rejects_mismatched_scores(
     model: Evaluation, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = written(evaluation(1), tmp_path / "a.json"), written(model, tmp_path / "b.json")
@@ -215,7 +213,7 @@ def test_damaged_files_are_one_line(
     assert name.split(".")[0] in line and message in line
 
 
-def test_views_and_weights_that_make_no_sense_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_invalid_views_and_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "views").mkdir()
     assert run(tmp_path / "views") == 1
     write_pickle(evaluation(1), tmp_path / "views/0.pkl")

@@ -46,7 +46,7 @@ def infer(folder: Path, output: Path, *arguments: object) -> list[dict]:
     return json.loads(output.read_text())
 
 
-def test_a_run_keeps_the_weights_of_the_best_map_and_their_thresholds(folder: Path) -> None:
+def test_best_checkpoint_has_best_map_and_thresholds(folder: Path) -> None:
     lines = (folder / "run/metrics.jsonl").read_text().splitlines()
     maps = [record["sample_map"] for record in map(json.loads, lines) if record["kind"] == "evaluation"]
     checkpoint = load(folder / "run/best.safetensors")
@@ -56,9 +56,7 @@ def test_a_run_keeps_the_weights_of_the_best_map_and_their_thresholds(folder: Pa
     assert thresholds.shape == (8,) and ((thresholds > 0) & (thresholds < 1)).all()
 
 
-def test_eval_reports_classes_instead_of_a_confusion(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_eval_reports_per_class_metrics(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint, result = folder / "run/best.safetensors", tmp_path / "result.json"
     assert command("eval", "--checkpoint", checkpoint, "--output", result) == 0
     assert "over samples" in capsys.readouterr().out
@@ -130,9 +128,7 @@ def test_mistakes_in_training_are_one_line(
     assert message in error and "\n" not in error
 
 
-def test_a_single_class_has_nothing_to_be_compared_with(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_loss_needs_more_than_one_class(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = (folder / "data/train.csv").read_text().splitlines()[1:27]
     texts = [f"{folder / 'data'}/{line.split(',')[0]},{'0' if place % 2 else ''}" for place, line in enumerate(lines)]
     (tmp_path / "list.csv").write_text("path,label\n" + "\n".join(texts) + "\n")
@@ -143,9 +139,7 @@ def test_a_single_class_has_nothing_to_be_compared_with(
     assert command(*train, "--output", tmp_path / "bce", "train.loss.name=bce", "train.epochs=1") == 0
 
 
-def test_a_list_without_any_label_cannot_be_measured(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rejects_evaluation_without_labels(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     header, *lines = (folder / "data/val.csv").read_text().splitlines()[:4]
     (tmp_path / "val.csv").write_text("\n".join([header, *lines]) + "\n")
     remove_labels(tmp_path / "val.csv", 1, 2, 3)

@@ -47,7 +47,7 @@ def expected(name: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("name", "framework", "form"), FORMS)
-def test_every_exported_file_gives_the_checkpoint_s_logits(exports: Path, name: str, framework: str, form: str) -> None:
+def test_exports_match_checkpoint_logits(exports: Path, name: str, framework: str, form: str) -> None:
     measured = json.loads((exports / f"{framework}.json").read_text())[f"{name} {form}"]
     assert set(measured) == {"1", "3"}
     with np.load(exports / f"{CASES[name].file_name(framework)}.{form}.npz") as arrays:
@@ -57,7 +57,7 @@ def test_every_exported_file_gives_the_checkpoint_s_logits(exports: Path, name: 
             assert measured[batch] < TOLERANCE
 
 
-def test_a_stream_of_64_frames_equals_the_clip_forward(exports: Path) -> None:
+def test_stream_of_64_frames_matches_the_clip(exports: Path) -> None:
     case = CASES["stream"]
     session, _ = open_exported(exports / f"{case.file_name('pytorch')}.onnx")
     clip_spec = export_worker.replace(case.spec, num_segments=export_worker.STREAM_FRAMES)

@@ -60,7 +60,7 @@ def test_every_file_loads(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
-def test_the_header_says_where_a_recipe_is_from_and_how_to_run_it(path: Path) -> None:
+def test_header_has_source_and_command(path: Path) -> None:
     header = read_header(path)
     missing = {"Title", "Source", "Protocol", "Command"} - header.keys()
     assert not missing
@@ -70,7 +70,7 @@ def test_the_header_says_where_a_recipe_is_from_and_how_to_run_it(path: Path) ->
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
-def test_a_published_recipe_says_what_it_reached_and_how_to_measure_that(path: Path) -> None:
+def test_published_recipes_state_accuracy_and_protocol(path: Path) -> None:
     header, recipe = read_header(path), load_recipe(path)
     assert header["Published"] and header["Cost"]
     arguments = words(header["Test"], "eval")
@@ -81,7 +81,7 @@ def test_a_published_recipe_says_what_it_reached_and_how_to_measure_that(path: P
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
-def test_file_names_say_backbone_and_frames(path: Path) -> None:
+def test_file_names_match_backbone_and_frames(path: Path) -> None:
     model = load_recipe(path).model
     kind = "trn" if model.head.consensus != "average" else "msn" if model.motion else "tsm" if model.shift else "tsn"
     backbone = model.backbone.replace("resnet", "r")
@@ -91,11 +91,11 @@ def test_file_names_say_backbone_and_frames(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in PUBLISHED if p.parent.name in DIRECTED], ids=name_of)
-def test_no_clip_of_a_direction_is_mirrored_without_its_label(path: Path) -> None:
+def test_directional_classes_are_not_flipped_without_relabeling(path: Path) -> None:
     assert load_recipe(path).data.augmentation.flip in ("none", "swap_labels")
 
 
-def test_mirrored_gestures_of_jester_exchange_their_labels() -> None:
+def test_flipped_jester_gestures_swap_labels() -> None:
     names = (ROOT / "src/trishift/data/labels/jester.txt").read_text(encoding="utf-8").splitlines()
     pairs = {names[label]: names[mirrored] for label, mirrored in enumerate(mirrored_labels(names)) if label < mirrored}
     assert pairs == {
@@ -105,7 +105,7 @@ def test_mirrored_gestures_of_jester_exchange_their_labels() -> None:
     }
 
 
-def test_the_scripts_default_recipe_reads_what_the_scripts_write() -> None:
+def test_default_recipe_reads_the_scripts_output() -> None:
     default = re.search(r"CONFIG:-(configs/[\w/.]+)", (ROOT / "scripts/launch.sh").read_text(encoding="utf-8"))
     assert default is not None
     data = load_recipe(ROOT / default[1], ["data.root=ROOT"]).data
@@ -118,7 +118,7 @@ def test_the_scripts_default_recipe_reads_what_the_scripts_write() -> None:
     ]
 
 
-def test_every_distinct_network_has_the_canonical_tensors() -> None:
+def test_every_network_has_canonical_tensors() -> None:
     models = {dataclasses.replace(load_recipe(path).model, num_classes=7) for path in RECIPES}
     assert len(models) > 10
     for model in models:
@@ -139,7 +139,7 @@ def check(steps: Steps, path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
-def test_two_steps_train_what_the_recipe_says(path: Path, both_hands: Path) -> None:
+def test_two_steps_train_the_planned_tensors(path: Path, both_hands: Path) -> None:
     check(two_steps(path, both_hands, "pytorch"), path)
 
 

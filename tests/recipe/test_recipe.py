@@ -31,7 +31,7 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_a_child_merges_into_its_base_and_overrides_win(tmp_path: Path) -> None:
+def test_child_merges_into_base_and_overrides_win(tmp_path: Path) -> None:
     write(tmp_path, "base.yaml", BASE)
     child = write(tmp_path, "child.yaml", "base: base.yaml\nname: child\ntrain: {epochs: 7}\n")
     recipe = load_recipe(child, ["train.lr=0.5", "model.shift.direction=unidirectional"])
@@ -40,7 +40,7 @@ def test_a_child_merges_into_its_base_and_overrides_win(tmp_path: Path) -> None:
     assert recipe.model.shift == ShiftSpec(div=8, direction="unidirectional")
 
 
-def test_the_loss_decides_whether_clips_have_several_labels(tmp_path: Path) -> None:
+def test_loss_determines_multi_label(tmp_path: Path) -> None:
     base = write(tmp_path, "base.yaml", BASE)
     assert not load_recipe(base).model.multi_label
     short = load_recipe(write(tmp_path, "short.yaml", "base: base.yaml\ntrain: {loss: lsep}\n"))
@@ -125,7 +125,7 @@ def test_bn_inception_gets_caffe_pixels_by_default(tmp_path: Path) -> None:
         ("model: {a: [}\n", ["r.yaml:1", "not valid YAML"]),
     ],
 )
-def test_mistakes_are_one_line_with_place_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_errors_name_place_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
     path = write(tmp_path, "r.yaml", text)
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
@@ -134,7 +134,7 @@ def test_mistakes_are_one_line_with_place_and_remedy(tmp_path: Path, text: str, 
     assert all(part in message for part in expected), message
 
 
-def test_a_mistake_in_the_base_names_the_base(tmp_path: Path) -> None:
+def test_error_in_base_names_the_base(tmp_path: Path) -> None:
     write(tmp_path, "base.yaml", "train:\n  momentun: 0.9\n")
     with pytest.raises(RecipeError, match=r"base\.yaml:2: unknown key 'train.momentun'; did you mean 'momentum'\?"):
         load_recipe(write(tmp_path, "child.yaml", "base: base.yaml\n"))

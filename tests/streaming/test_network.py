@@ -89,7 +89,7 @@ def wait_for_listener(url: str) -> None:
     pytest.fail("ffmpeg does not listen")
 
 
-def test_udp_goes_on_from_the_middle_and_its_end_is_noticed(ffmpeg: str, recording: Path) -> None:
+def test_udp_joins_midway_and_detects_end(ffmpeg: str, recording: Path) -> None:
     url = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}?pkt_size=1316"
     with running(*sender(ffmpeg, recording, url)) as process:
         frames = iter(open_source(url, timeout=SILENCE).frames())
@@ -100,13 +100,13 @@ def test_udp_goes_on_from_the_middle_and_its_end_is_noticed(ffmpeg: str, recordi
             list(frames)
 
 
-def test_nobody_sends() -> None:
+def test_times_out_without_sender() -> None:
     url = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     with pytest.raises(DataError, match=r"cannot be opened \(silent for 0\.5 s\)"):
         next(open_source(url, timeout=0.5).frames())
 
 
-def test_rtsp_and_a_camera_that_is_switched_off() -> None:
+def test_rtsp_and_camera_switched_off() -> None:
     if not SYSTEM_PYTHON.exists():
         pytest.skip(f"no {SYSTEM_PYTHON} here")
     server = SUPPORT / "rtsp_server.py"

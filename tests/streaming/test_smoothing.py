@@ -49,7 +49,7 @@ def test_the_original_demos_rule_survives_an_early_change() -> None:
     assert shown(Smoothing.original_demo(), one_hot(16, 16, classes=27)) == [16, 16]
 
 
-def test_several_labels_are_those_above_their_thresholds() -> None:
+def test_multi_label_uses_thresholds() -> None:
     smoother = Smoother(Smoothing(window=2), np.array([0.5, 0.9, 0.1]))
     first = smoother.update(np.array([3.0, 1.0, -2.0]))  # probabilities 0.95, 0.73, 0.12
     assert (first.label, first.present) == (0, (0, 2))
@@ -58,7 +58,7 @@ def test_several_labels_are_those_above_their_thresholds() -> None:
     assert smoother.update(np.array([-9.0, -9.0, -9.0])).present == ()
 
 
-def test_by_default_every_frame_speaks_for_itself() -> None:
+def test_no_smoothing_by_default() -> None:
     assert shown(Smoothing(), one_hot(1, 4, 0, 0, 2)) == [1, 4, 0, 0, 2]
 
 

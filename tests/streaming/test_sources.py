@@ -54,7 +54,7 @@ class Metronome:
         self.asked.release()
 
 
-def test_a_slow_consumer_always_gets_the_newest_frame() -> None:
+def test_slow_consumer_gets_the_newest_frame() -> None:
     metronome = Metronome()
     reader = NewestFrames(metronome)
     threading.Thread(target=metronome.give, args=(1,), daemon=True).start()
@@ -68,18 +68,18 @@ def test_a_slow_consumer_always_gets_the_newest_frame() -> None:
     assert reader.dropped == 0 + 6 + 29 + 299
 
 
-def test_a_reader_ends_with_its_source_and_passes_its_error_on() -> None:
+def test_reader_ends_with_its_source_and_forwards_errors() -> None:
     assert [frame.number for frame in NewestFrames(Scripted(1).frames())] == [0]
     with pytest.raises(DataError, match="scripted: unplugged"):
         list(NewestFrames(Scripted("unplugged").frames()))
 
 
-def test_silence_is_an_error() -> None:
+def test_rejects_silent_source() -> None:
     with pytest.raises(DataError, match=r"no frame came for 0\.05 s"):
         list(NewestFrames(Metronome(), timeout=0.05))
 
 
-def test_a_source_that_drops_is_opened_again() -> None:
+def test_dropped_source_is_reopened() -> None:
     told: list[str] = []
     source = Scripted(2, "cable pulled", 3, "cable pulled", "cable pulled", "cable pulled")
     frames = reconnecting(source, 2, wait=0, notify=told.append)
@@ -92,7 +92,7 @@ def test_a_source_that_drops_is_opened_again() -> None:
     assert told[0] == "scripted: ended; trying again"
 
 
-def test_without_attempts_an_end_is_an_end_and_an_error_an_error() -> None:
+def test_no_reconnection_without_attempts() -> None:
     assert len(list(reconnecting(Scripted(4), 0))) == 4
     with pytest.raises(DataError, match=r"scripted: unplugged$"):
         list(reconnecting(Scripted("unplugged"), 0))
@@ -136,13 +136,13 @@ def test_pacing_keeps_order_and_content() -> None:
     assert [frame.number for frame in paced(Scripted(4).frames())] == [0, 1, 2, 3]
 
 
-def test_what_a_source_is_called_decides_what_it_is() -> None:
+def test_source_kind_follows_from_its_name() -> None:
     assert isinstance(open_source("0"), Camera | OpenCvCamera)
     assert isinstance(open_source("rtsp://host/live"), NetworkStream)
     assert isinstance(open_source("7.mp4"), Recording)
 
 
-def test_absent_sources_are_explained_in_one_line(tmp_path: Path) -> None:
+def test_missing_sources_are_explained(tmp_path: Path) -> None:
     cases = {
         "98": "camera 98: cannot be opened",
         "http://127.0.0.1:9/x": "http://127.0.0.1:9/x: cannot be opened (Connection refused)",

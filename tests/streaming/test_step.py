@@ -42,7 +42,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_stream_gives_the_clip_networks_logits_of_every_frame(results: dict[str, np.ndarray], name: str) -> None:
+def test_stream_matches_per_frame_clip_logits(results: dict[str, np.ndarray], name: str) -> None:
     rows, clip = results[f"{name}/rows"], results[f"{name}/clip"]
     assert relative_error(rows, results[f"{name}/frames"]) < 1e-4
     assert relative_error(rows.mean(axis=1), clip) < 1e-4
@@ -50,19 +50,19 @@ def test_a_stream_gives_the_clip_networks_logits_of_every_frame(results: dict[st
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_state_has_the_shapes_that_were_foretold(results: dict[str, np.ndarray], name: str) -> None:
+def test_state_has_declared_shapes(results: dict[str, np.ndarray], name: str) -> None:
     foretold, real = results[f"{name}/state_shapes"], results[f"{name}/real_state_shapes"]
     assert np.array_equal(real[:, 1:], foretold)
     assert (real[:, 0] == 2).all()
 
 
-def test_the_published_online_model_gives_its_rows(results: dict[str, np.ndarray]) -> None:
+def test_matches_the_published_online_model(results: dict[str, np.ndarray]) -> None:
     expected = np.array(originals.record("tsm_mobilenetv2_online")["logits"], np.float32)
     assert relative_error(results["published"], expected) < 1e-4
     assert relative_error(results["published_frames"], expected) < 1e-4
 
 
-def test_frames_before_matter() -> None:
+def test_earlier_frames_matter() -> None:
     frames = np.random.default_rng(0).standard_normal((2, 1, 3, 32, 32)).astype(np.float32)
     stream = Stream(lively_session("pytorch", SPEC), INPUT)
     alone = stream.step(frames[1])
@@ -71,7 +71,7 @@ def test_frames_before_matter() -> None:
     assert relative_error(stream.step(frames[1]), alone) > 1e-3
 
 
-def test_streams_side_by_side_do_not_touch_each_other() -> None:
+def test_parallel_streams_are_independent() -> None:
     frames = np.random.default_rng(1).standard_normal((3, 2, 3, 32, 32)).astype(np.float32)
     session = lively_session("pytorch", SPEC)
     together, alone = Stream(session, INPUT), Stream(session, INPUT)
@@ -79,7 +79,7 @@ def test_streams_side_by_side_do_not_touch_each_other() -> None:
         assert relative_error(together.step(frame)[1:], alone.step(frame[1:])) < 1e-5
 
 
-def test_a_stream_keeps_its_buffers_and_nothing_else() -> None:
+def test_stream_memory_is_constant() -> None:
     session, frame = lively_session("pytorch", SPEC), np.ones((1, 3, 32, 32), np.float32)
 
     def kept_tensors(steps: int) -> int:
@@ -122,7 +122,7 @@ def test_published_shapes() -> None:
         (ModelSpec(num_classes=5, shift=ONLINE, head=HeadSpec("multiscale_relation")), "relations"),
     ],
 )
-def test_models_that_look_ahead_are_refused(spec: ModelSpec, message: str) -> None:
+def test_rejects_models_that_look_ahead(spec: ModelSpec, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         check_streamable(spec)
 

@@ -69,7 +69,7 @@ def long_run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_a_run_leaves_what_the_run_folder_promises(uninterrupted: Path) -> None:
+def test_run_folder_is_complete(uninterrupted: Path) -> None:
     assert {"recipe.yaml", "metrics.jsonl", "tensorboard", "last.safetensors", "best.safetensors"} <= {
         path.name for path in uninterrupted.iterdir()
     }
@@ -79,7 +79,7 @@ def test_a_run_leaves_what_the_run_folder_promises(uninterrupted: Path) -> None:
     assert [record["videos"] for record in records(uninterrupted, "evaluation")] == [18, 18]
 
 
-def test_without_clipping_the_gradient_norm_is_null(
+def test_gradient_norm_is_null_without_clipping(
     config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     train(recipe(config, "train.clip_norm=null"), "pytorch", tmp_path, until=1)
@@ -87,7 +87,7 @@ def test_without_clipping_the_gradient_norm_is_null(
     assert "NaN" not in "".join(capfd.readouterr())
 
 
-def test_resuming_after_an_epoch_gives_the_same_bits(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+def test_resume_is_exact(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
     run = tmp_path / "parts"
     train(recipe(config), "pytorch", run, until=1)
     train(recipe(config), "pytorch", run, resume=run)
@@ -96,7 +96,7 @@ def test_resuming_after_an_epoch_gives_the_same_bits(config: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
-def test_a_stopped_run_continues_to_the_same_bits(
+def test_interrupted_run_resumes_exactly(
     config: Path, tmp_path: Path, long_run: Path, signal_number: signal.Signals
 ) -> None:
     run = tmp_path / "stopped"
@@ -126,7 +126,7 @@ def wait_for_steps(process: subprocess.Popen[str], run: Path, steps: int) -> Non
     raise AssertionError("the run did not get to its first steps")
 
 
-def test_accumulation_equals_the_whole_batch_without_batch_statistics(config: Path, tmp_path: Path) -> None:
+def test_accumulation_matches_the_whole_batch(config: Path, tmp_path: Path) -> None:
     whole = recipe(config, "train.epochs=1", "train.accumulate=1")
     parts = recipe(config, "train.epochs=1", "train.accumulate=4")
     for name, variant in (("one", whole), ("four", parts)):
@@ -135,9 +135,7 @@ def test_accumulation_equals_the_whole_batch_without_batch_statistics(config: Pa
     assert one["loss"] == pytest.approx(four["loss"], rel=0.2)  # only the first batch norm sees other statistics
 
 
-def test_fine_tuning_keeps_the_backbone_and_makes_a_new_head(
-    config: Path, gestures: Path, tmp_path: Path, uninterrupted: Path
-) -> None:
+def test_fine_tuning_replaces_the_head(config: Path, gestures: Path, tmp_path: Path, uninterrupted: Path) -> None:
     start = uninterrupted / "best.safetensors"
     labels = tmp_path / "eleven.txt"
     labels.write_text((gestures / "labels.txt").read_text() + "Ten\nEleven\n")
@@ -185,7 +183,7 @@ def load_best(run: Path) -> dict[str, np.ndarray]:
         (["execution.device=ascend"], TrishiftError, "DEVICE=cpu"),
     ],
 )
-def test_bad_input_is_one_clear_line(
+def test_invalid_input_is_explained(
     config: Path, tmp_path: Path, overrides: list[str], error: type[TrishiftError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
@@ -226,6 +224,6 @@ def test_a_full_disk_on_resume_keeps_the_log(
     assert [step["iteration"] for step in records(tmp_path, "train")] == list(range(4))
 
 
-def test_another_model_is_not_resumed(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+def test_rejects_resuming_another_model(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
     with pytest.raises(CheckpointError, match="another model"):
         train(recipe(config, "model.shift=null"), "pytorch", tmp_path / "other", resume=uninterrupted)

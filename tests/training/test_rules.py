@@ -16,13 +16,13 @@ from trishift.training.schedule import learning_rate
 NON_LOCAL = parameters(ModelSpec("resnet34", num_classes=3, width=8, non_local=True))
 
 
-def test_step_schedule_counts_milestones_passed() -> None:
+def test_step_schedule_counts_milestones() -> None:
     train = TrainSpec(lr=1.0, schedule="step", milestones=(20, 40), epochs=50)
     rates = [learning_rate(train, epoch) for epoch in (0, 19.99, 20, 39.5, 40, 49)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_cosine_schedule_equals_the_published_formula_at_whole_epochs() -> None:
+def test_cosine_schedule_matches_the_published_formula() -> None:
     train = TrainSpec(lr=0.02, schedule="cosine", epochs=10)
     assert learning_rate(train, 0) == pytest.approx(0.02)
     assert learning_rate(train, 5) == pytest.approx(0.01)
@@ -37,7 +37,7 @@ def test_warm_up_is_linear_and_scaling_follows_the_batch() -> None:
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_groups_follow_the_originals_table(partial: bool) -> None:
+def test_parameter_groups_match_the_original(partial: bool) -> None:
     plan = optimization_plan(NON_LOCAL, TrainSpec(partial_bn=partial), "rgb")
     factors = {name: (p.lr_mult, p.decay_mult) for name, p in plan.parameters.items()}
     assert factors["backbone.conv1.weight"] == (1, 1)
@@ -57,13 +57,13 @@ def test_frozen_bn_freezes_all() -> None:
     assert not any(".bn" in name for name in plan.parameters)
 
 
-def test_flow_speeds_up_the_first_convolution_and_trn_slows_the_head() -> None:
+def test_flow_stem_and_trn_head_learning_rates() -> None:
     plan = optimization_plan(NON_LOCAL, TrainSpec(head_lr_mult=1), "flow")
     assert plan.parameters["backbone.conv1.weight"].lr_mult == 5
     assert (plan.parameters["head.fc.weight"].lr_mult, plan.parameters["head.fc.bias"].lr_mult) == (1, 2)
 
 
-def test_draws_depend_on_seed_and_iteration_alone() -> None:
+def test_draws_depend_only_on_seed_and_iteration() -> None:
     spec = ModelSpec("resnet18", num_classes=3, width=8, head=HeadSpec("multiscale_relation"), dropout=0.5)
     first, again, other = (draw_step(spec, 4, 7, i) for i in (3, 3, 4))
     assert first.dropout is not None and again.dropout is not None and other.dropout is not None
@@ -76,7 +76,7 @@ def test_draws_depend_on_seed_and_iteration_alone() -> None:
     assert half is not None and np.array_equal(half, first.dropout[1::2])
 
 
-def test_drawn_relations_are_distinct_members_of_their_scale() -> None:
+def test_drawn_relations_are_distinct() -> None:
     spec = ModelSpec("resnet18", num_classes=3, head=HeadSpec("multiscale_relation"))
     for scale, drawn in zip(range(8, 1, -1), draw_step(spec, 1, 0, 0).relations, strict=True):
         members = {tuple(row) for row in all_relations(8, scale)}
@@ -84,7 +84,7 @@ def test_drawn_relations_are_distinct_members_of_their_scale() -> None:
         assert len({tuple(row) for row in drawn}) == len(drawn) == min(3, len(members))
 
 
-def test_expected_relations_weigh_like_the_random_draw() -> None:
+def test_expected_relations_weigh_like_random_draws() -> None:
     for relations in evaluation_relations(HeadSpec("multiscale_relation"), 8):
         count = len(relations.frames)
         assert relations.weight * count == pytest.approx(min(3, count))

@@ -41,7 +41,7 @@ def _frames(path: Path) -> np.ndarray:
         return source.read(range(source.num_frames))
 
 
-def test_lists_name_every_clip_with_its_frames_and_classes_are_balanced(gestures: GestureSet) -> None:
+def test_lists_are_complete_and_balanced(gestures: GestureSet) -> None:
     assert read_labels(gestures.labels) == CLASSES
     for path, clips in ((gestures.train_list, 36), (gestures.val_list, 18)):
         records = read_list(path, num_classes=9)
@@ -52,7 +52,7 @@ def test_lists_name_every_clip_with_its_frames_and_classes_are_balanced(gestures
             assert CLASSES[record.labels[0]].lower().replace(" ", "_") in record.path.name
 
 
-def test_two_hands_make_one_or_two_labels_and_twins_the_opposite_ones(tmp_path: Path) -> None:
+def test_two_hands_give_one_or_two_labels(tmp_path: Path) -> None:
     made = make_gestures(tmp_path, train=72, val=72, size=32, hands=2)
     labels = read_labels(made.labels)
     assert labels == tuple(name for name in CLASSES if name != STILL)
@@ -81,7 +81,7 @@ def test_clips_are_h264(gestures: GestureSet) -> None:
     assert (info.codec, info.width, info.height, info.fps) == ("h264", 32, 32, 12)
 
 
-def test_a_clip_of_one_class_backwards_is_exactly_a_clip_of_the_other(gestures: GestureSet) -> None:
+def test_reversed_clips_belong_to_the_opposite_class(gestures: GestureSet) -> None:
     for split in (gestures.train_list, gestures.val_list):
         folder = split.parent / split.stem
         for pair in PAIRS:
@@ -91,19 +91,19 @@ def test_a_clip_of_one_class_backwards_is_exactly_a_clip_of_the_other(gestures: 
                 np.testing.assert_array_equal(_frames(forward), _frames(backward)[::-1])
 
 
-def test_no_clip_of_validation_is_in_training(gestures: GestureSet) -> None:
+def test_training_and_validation_are_disjoint(gestures: GestureSet) -> None:
     hashes = list(_hashes(gestures.labels.parent).values())
     assert len(set(hashes)) == len(hashes)
 
 
-def test_clips_depend_on_the_seed_and_not_on_the_workers(gestures: GestureSet, tmp_path: Path) -> None:
+def test_clips_depend_only_on_the_seed(gestures: GestureSet, tmp_path: Path) -> None:
     same = make_gestures(tmp_path / "same", **SMALL, workers=1)
     other = make_gestures(tmp_path / "other", **SMALL, seed=1)
     assert _hashes(same.labels.parent) == _hashes(gestures.labels.parent)
     assert _hashes(other.labels.parent) != _hashes(gestures.labels.parent)
 
 
-def test_a_finished_set_is_kept_and_an_unfinished_one_made_anew(tmp_path: Path) -> None:
+def test_only_unfinished_sets_are_rebuilt(tmp_path: Path) -> None:
     settings = {"train": 18, "val": 18, "size": 32}
     made = make_gestures(tmp_path, **settings)
     clip = next((tmp_path / "train").iterdir())
@@ -137,7 +137,7 @@ def test_a_kill_leaves_no_half_written_clip_under_its_name(tmp_path: Path) -> No
     assert not list(tmp_path.glob("set/**/.unfinished-*"))
 
 
-def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_foreign_folder_is_refused_and_kept(tmp_path: Path) -> None:
     precious = tmp_path / "train" / "thesis.txt"
     precious.parent.mkdir()
     precious.write_text("three years of work")
@@ -147,7 +147,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("wrong", [{"train": 20}, {"val": 9}, {"size": 33}, {"size": 16}, {"hands": 2, "train": 36}])
-def test_impossible_numbers_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
+def test_rejects_impossible_sizes(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(DataError, match=list(wrong)[-1]):
         make_gestures(tmp_path, **{**SMALL, **wrong})
 
@@ -161,7 +161,7 @@ def test_impossible_numbers_are_refused(tmp_path: Path, wrong: dict[str, int]) -
         ("Turning Hand Clockwise", ANGLE, 1),
     ],
 )
-def test_motions_go_where_their_names_say(pair: str, column: int, direction: int) -> None:
+def test_motions_match_their_names(pair: str, column: int, direction: int) -> None:
     number = [names[0] for names in PAIRS].index(pair)
     for seed in range(20):
         rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("form", ["bare", "zipped", "misnamed"])
-def test_parts_unpack_as_one_archive(tmp_path: Path, form: str) -> None:
+def test_split_archive_unpacks_as_one(tmp_path: Path, form: str) -> None:
     paths = write_parts(tmp_path / "in", form, tar_bytes(FILES))
     before = [path.read_bytes() for path in paths]
     assert unpack(tmp_path / "in", tmp_path / "out") == {}
@@ -33,7 +33,7 @@ def test_parts_unpack_as_one_archive(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [(".tar", "w"), (".tar.gz", "w:gz"), (".tgz", "w:gz")])
-def test_tars_and_zips_unpack_into_the_folder_they_are_for(tmp_path: Path, suffix: str, mode: str) -> None:
+def test_tars_and_zips_unpack_into_their_folder(tmp_path: Path, suffix: str, mode: str) -> None:
     (tmp_path / "in" / "train").mkdir(parents=True)
     (tmp_path / "in" / "train" / f"part_0{suffix}").write_bytes(tar_bytes({"a.mp4": b"a"}, mode))
     write_zip(tmp_path / "in" / "val" / "part_0.zip", {"b.mp4": b"b"})
@@ -44,7 +44,7 @@ def test_tars_and_zips_unpack_into_the_folder_they_are_for(tmp_path: Path, suffi
 @pytest.mark.parametrize(
     ("lost", "message"), [(1, "part 01 is missing"), (2, "damaged or incomplete in 20bn-jester-v1-01")]
 )
-def test_a_missing_part_is_named_and_filled_in_later(tmp_path: Path, lost: int, message: str) -> None:
+def test_missing_part_can_be_added_later(tmp_path: Path, lost: int, message: str) -> None:
     paths = write_parts(tmp_path / "in", "bare", tar_bytes(FILES))
     piece = paths[lost].read_bytes()
     paths[lost].unlink()
@@ -57,7 +57,7 @@ def test_a_missing_part_is_named_and_filled_in_later(tmp_path: Path, lost: int, 
     assert contents(tmp_path / "out") == FILES
 
 
-def test_the_damaged_part_is_found_by_its_md5_sum(tmp_path: Path) -> None:
+def test_md5_identifies_damaged_part(tmp_path: Path) -> None:
     data = tar_bytes(FILES)
     paths = write_parts(tmp_path / "in", "zipped", data)
     good = paths[1].read_bytes()
@@ -76,7 +76,7 @@ def test_the_damaged_part_is_found_by_its_md5_sum(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [3 * 9728, 3 * 9728 + 512, 31000, 50000])  # a member takes 9728 bytes
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_a_cut_tar_gives_its_whole_files_and_is_reported(tmp_path: Path, mode: str, kept: int) -> None:
+def test_truncated_tar_yields_complete_files(tmp_path: Path, mode: str, kept: int) -> None:
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / ("clips.tar" if mode == "w" else "clips.tar.gz")
     data = tar_bytes(FILES, mode)
@@ -91,7 +91,7 @@ def test_a_cut_tar_gives_its_whole_files_and_is_reported(tmp_path: Path, mode: s
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip"])
-def test_check_sums_after_the_last_file_are_compared(tmp_path: Path, damage: str) -> None:
+def test_trailing_checksum_is_verified(tmp_path: Path, damage: str) -> None:
     data = bytearray(tar_bytes(FILES))
     data[-6] ^= 1 if damage == "flip" else 0  # in the check sum
     (tmp_path / "in").mkdir()
@@ -99,7 +99,7 @@ def test_check_sums_after_the_last_file_are_compared(tmp_path: Path, damage: str
     assert "6 files could be read" in unpack(tmp_path / "in", tmp_path / "out")["clips.tgz"]
 
 
-def test_a_broken_member_of_a_zip_costs_only_itself(tmp_path: Path) -> None:
+def test_broken_zip_member_is_skipped(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "in" / "videos.zip", {f"{n}.mp4": bytes([n]) * 300 for n in range(5)})
     path.write_bytes(path.read_bytes().replace(bytes([3]) * 300, bytes([9]) * 300))
     problem = unpack(tmp_path / "in", tmp_path / "out")["videos.zip"]
@@ -107,7 +107,7 @@ def test_a_broken_member_of_a_zip_costs_only_itself(tmp_path: Path) -> None:
     assert set(contents(tmp_path / "out")) == {"0.mp4", "1.mp4", "2.mp4", "4.mp4"}
 
 
-def test_a_cut_zip_is_reported_and_other_archives_still_unpack(tmp_path: Path) -> None:
+def test_truncated_zip_does_not_stop_other_archives(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "in" / "a.zip", FILES)
     path.write_bytes(path.read_bytes()[:-100])
     write_zip(tmp_path / "in" / "b.zip", {"b.txt": b"b"})
@@ -118,7 +118,7 @@ def test_a_cut_zip_is_reported_and_other_archives_still_unpack(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:\\evil.txt"])
 @pytest.mark.parametrize("form", ["tar.gz", "zip"])
-def test_paths_that_lead_outside_are_refused(tmp_path: Path, form: str, name: str) -> None:
+def test_rejects_paths_outside_the_folder(tmp_path: Path, form: str, name: str) -> None:
     (tmp_path / "in").mkdir()
     if form == "zip":
         write_zip(tmp_path / "in" / "bad.zip", {name: b"evil"})
@@ -129,7 +129,7 @@ def test_paths_that_lead_outside_are_refused(tmp_path: Path, form: str, name: st
     assert not list(tmp_path.rglob("evil*"))
 
 
-def test_links_in_tars_are_refused(tmp_path: Path) -> None:
+def test_rejects_links_in_tars(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "links.tar.gz", "w:gz") as tar:
         link = tarfile.TarInfo("link")
@@ -139,7 +139,7 @@ def test_links_in_tars_are_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "in", tmp_path / "out")
 
 
-def test_what_is_unpacked_is_not_unpacked_again_and_half_files_are_replaced(tmp_path: Path) -> None:
+def test_unpacking_resumes(tmp_path: Path) -> None:
     write_zip(tmp_path / "in" / "a.zip", {"x/1.txt": b"one", "x/2.txt": b"two"})
     half = tmp_path / "out" / "x" / "1.txt"
     half.parent.mkdir(parents=True)
@@ -154,7 +154,7 @@ def test_what_is_unpacked_is_not_unpacked_again_and_half_files_are_replaced(tmp_
     assert half.read_bytes() == b"new one"
 
 
-def test_rars_use_an_installed_program_or_say_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rar_needs_an_installed_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for unrar, which is not free software: it unpacks tars that are called rar."""
     inner = tar_bytes({"wave/a.avi": b"a", "wave/b.avi": b"b"}, "w")
     (tmp_path / "in").mkdir()

@@ -53,7 +53,7 @@ def test_rotated_videos_come_out_upright(tmp_path: Path, how: Conversion) -> Non
     assert np.abs(after.astype(int) - np.asarray(expected)).mean() < 12
 
 
-def test_reencoded_videos_have_the_times_of_the_source(tmp_path: Path) -> None:
+def test_reencoding_keeps_timestamps(tmp_path: Path) -> None:
     source = VIDEOS["variable_rate.mp4"](tmp_path / "source.mp4")
     target = convert(REENCODED, source, tmp_path)
 
@@ -65,7 +65,7 @@ def test_reencoded_videos_have_the_times_of_the_source(tmp_path: Path) -> None:
     np.testing.assert_allclose(times(target), times(source), atol=1e-3)
 
 
-def test_reencoded_videos_have_a_key_frame_every_16_frames(tmp_path: Path) -> None:
+def test_reencoding_sets_key_frame_interval(tmp_path: Path) -> None:
     write_clip(tmp_path / "still.mp4", np.zeros((40, 32, 32, 3), np.uint8))  # no cut invites a key frame
     with av.open(str(convert(REENCODED, tmp_path / "still.mp4", tmp_path))) as container:
         assert [stream.type for stream in container.streams] == ["video"]
@@ -81,7 +81,7 @@ def test_small_videos_keep_their_size() -> None:
 
 
 @pytest.mark.parametrize("how", [FRAMES, REENCODED], ids=["frames", "videos"])
-def test_an_interrupted_conversion_leaves_nothing_that_looks_complete(
+def test_interrupted_conversion_leaves_no_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Conversion
 ) -> None:
     source = encode(tmp_path / "source.mp4", "libx264", num_frames=8)
@@ -112,7 +112,7 @@ def test_an_interrupted_conversion_leaves_nothing_that_looks_complete(
 
 
 @pytest.mark.parametrize("how", [FRAMES, REENCODED], ids=["frames", "videos"])
-def test_undecodable_videos_are_refused(tmp_path: Path, how: Conversion) -> None:
+def test_rejects_undecodable_videos(tmp_path: Path, how: Conversion) -> None:
     source = cut(encode(tmp_path / "whole.mp4", "libx264", num_frames=8), tmp_path / "cut.mp4", 0.3)
     target = how.target(tmp_path, "a")
     with pytest.raises(DataError, match=r"cut\.mp4"):
@@ -120,7 +120,7 @@ def test_undecodable_videos_are_refused(tmp_path: Path, how: Conversion) -> None
     assert not target.exists()
 
 
-def test_gaps_in_extracted_frames_are_noticed(tmp_path: Path) -> None:
+def test_detects_gaps_in_extracted_frames(tmp_path: Path) -> None:
     target = convert(FRAMES, encode(tmp_path / "source.mp4", "libx264", num_frames=5), tmp_path)
     (target / "img_00003.jpg").unlink()
     with pytest.raises(DataError, match=r"img_00003\.jpg"):

@@ -40,7 +40,7 @@ def _names(path: Path) -> set[str]:
     return {record.path.name for record in read_list(path)}
 
 
-def test_lists_hold_every_clip_once_in_proportion(clips: Path, tmp_path: Path) -> None:
+def test_split_is_stratified_and_complete(clips: Path, tmp_path: Path) -> None:
     report = prepare_folder(clips, tmp_path / "out", val_fraction=0.4)
     assert read_labels(tmp_path / "out" / "labels.txt") == ("clap", "wave")
     train, val = (read_list(tmp_path / "out" / name, num_classes=2) for name in ("train.txt", "val.txt"))
@@ -53,7 +53,7 @@ def test_lists_hold_every_clip_once_in_proportion(clips: Path, tmp_path: Path) -
     assert not (report.broken or report.duplicates or report.truncated or report.short or report.warnings)
 
 
-def test_bad_clips_are_listed_and_only_usable_ones_kept(clips: Path, tmp_path: Path) -> None:
+def test_bad_clips_are_reported_and_left_out(clips: Path, tmp_path: Path) -> None:
     (clips / "wave" / "empty.mp4").touch()
     (clips / "wave" / "text.mp4").write_text("not a video")
     (clips / "wave" / "notes.txt").write_text("ignored")
@@ -109,7 +109,7 @@ def test_groups_stay_whole(clips: Path, tmp_path: Path, by: str) -> None:
     assert report.groups == 3
 
 
-def test_other_lists_are_not_overwritten_unless_forced(clips: Path, tmp_path: Path) -> None:
+def test_existing_lists_need_force(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare_folder(clips, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -121,7 +121,7 @@ def test_other_lists_are_not_overwritten_unless_forced(clips: Path, tmp_path: Pa
     assert (out / "val.txt").read_bytes() != before["val.txt"]
 
 
-def test_same_arguments_same_split_whatever_the_workers(clips: Path, tmp_path: Path) -> None:
+def test_split_does_not_depend_on_workers(clips: Path, tmp_path: Path) -> None:
     for out, arguments in (("a", {"workers": 1}), ("b", {"workers": 3}), ("c", {"seed": 1})):
         prepare_folder(clips, tmp_path / out, **arguments)
     lists = [(tmp_path / out / "val.txt").read_bytes() for out in "abc"]
@@ -139,13 +139,13 @@ def test_same_arguments_same_split_whatever_the_workers(clips: Path, tmp_path: P
         ({"groups": "nowhere.csv:person"}, "nowhere.csv"),
     ],
 )
-def test_impossible_arguments_are_refused(clips: Path, tmp_path: Path, arguments: dict, message: str) -> None:
+def test_rejects_impossible_arguments(clips: Path, tmp_path: Path, arguments: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepare_folder(clips, tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
 
 
-def test_tables_must_know_every_clip_and_the_column(clips: Path) -> None:
+def test_group_table_must_cover_every_clip(clips: Path) -> None:
     paths = sorted(path.relative_to(clips) for path in clips.rglob("*.mp4"))
     (clips / "t.csv").write_text(f"path,person\n{paths[0].as_posix()},a\n")
     with pytest.raises(DataError, match="no column 'persona'"):
@@ -154,7 +154,7 @@ def test_tables_must_know_every_clip_and_the_column(clips: Path) -> None:
         group_clips(clips, paths, "t.csv:person")
 
 
-def test_folders_without_classes_or_clips_are_refused(tmp_path: Path) -> None:
+def test_rejects_folders_without_classes_or_clips(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a folder"):
         prepare_folder(tmp_path / "missing", tmp_path / "out")
     (tmp_path / "clips").mkdir()
@@ -165,7 +165,7 @@ def test_folders_without_classes_or_clips_are_refused(tmp_path: Path) -> None:
         prepare_folder(tmp_path / "clips", tmp_path / "out")
 
 
-def test_split_balances_classes_of_unequal_groups() -> None:
+def test_split_balances_unequal_groups() -> None:
     rng = np.random.default_rng(0)
     groups = [str(g) for g in rng.integers(0, 40, 600)]
     classes = rng.choice(3, 600, p=[0.6, 0.3, 0.1]).tolist()
@@ -176,7 +176,7 @@ def test_split_balances_classes_of_unequal_groups() -> None:
     assert all(len({p for p, g in zip(parts, groups, strict=True) if g == name}) == 1 for name in set(groups))
 
 
-def test_real_clips_fall_into_whole_sequences(clips_dir: Path, tmp_path: Path) -> None:
+def test_real_clips_group_by_sequence(clips_dir: Path, tmp_path: Path) -> None:
     source = clips_dir / "ut_interaction"
     folder = tmp_path / "few"
     for name in ("kicking", "hugging"):  # 40 of the 120 clips
@@ -188,9 +188,7 @@ def test_real_clips_fall_into_whole_sequences(clips_dir: Path, tmp_path: Path) -
     assert not report.broken and not report.truncated
 
 
-def test_command_line_prepares_and_explains_mistakes_in_one_line(
-    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, status in ((["--groups", r"/(p\d)_"], 0), (["--folds", "1"], 1)):
         with pytest.raises(SystemExit) as stop:
             main(["prepare", "folder", str(clips), "--output", str(tmp_path / "out"), *arguments])

@@ -46,7 +46,7 @@ def test_jester(root: Path, tmp_path: Path) -> None:
     assert "27" in report.warnings[0]
 
 
-def test_jester_with_missing_and_broken_folders(root: Path, tmp_path: Path) -> None:
+def test_missing_and_broken_folders_are_reported(root: Path, tmp_path: Path) -> None:
     download_jester(root, lengths={34: 5, 7: 4, 9: 6})
     out = tmp_path / "out"
     prepare.prepare_jester(root, out)
@@ -78,7 +78,7 @@ def test_a_run_that_was_killed_is_completed_and_one_that_finished_may_be_repeate
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
-def test_jester_scripts_write_the_original_files(root: Path, tmp_path: Path) -> None:
+def test_scripts_write_the_original_files(root: Path, tmp_path: Path) -> None:
     download_jester(root)
     target = tmp_path / "jester data"
     downloads = {path.name: path.read_bytes() for path in root.iterdir()}
@@ -92,7 +92,7 @@ def test_jester_scripts_write_the_original_files(root: Path, tmp_path: Path) -> 
     assert (target / "val_videofolder.txt").read_text() == "9 6 1\n"
 
 
-def test_jester_scripts_fail_loudly(root: Path, tmp_path: Path) -> None:
+def test_scripts_report_errors(root: Path, tmp_path: Path) -> None:
     for script in ("unpack_jester_dataset.sh", "preprocess_jester_dataset.sh"):
         wrong = run_script(script)
         assert wrong.returncode == 2 and wrong.stderr.startswith(f"usage: bash scripts/{script} ")
@@ -113,7 +113,7 @@ def run_script(name: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-def test_labels_of_another_version_are_explained(root: Path, tmp_path: Path) -> None:
+def test_unknown_label_suggests_a_match(root: Path, tmp_path: Path) -> None:
     download_jester(root)
     out = tmp_path / "out"
     prepare.prepare_jester(root, out)
@@ -125,7 +125,7 @@ def test_labels_of_another_version_are_explained(root: Path, tmp_path: Path) -> 
         prepare.prepare_jester(root, out)
 
 
-def test_nothing_to_prepare_is_an_error(root: Path, tmp_path: Path) -> None:
+def test_rejects_missing_downloads(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a folder"):
         prepare.prepare_jester(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(DataError, match=r"there is no jester-v1-labels.csv"):

@@ -59,7 +59,7 @@ def test_kinetics(kinetics: Path, tmp_path: Path) -> None:
     assert set(report.broken) == {"zumba/broken_000001_000011"}
 
 
-def test_kinetics_reencoded_takes_the_originals_folder_names(kinetics: Path, tmp_path: Path) -> None:
+def test_reencoded_folders_use_original_class_names(kinetics: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = prepare.prepare_kinetics(kinetics, out, prepare.Options(convert="videos", short_side=32))
     assert listed(out / "train.txt") == [
@@ -85,7 +85,7 @@ def test_kinetics_reencoded_takes_the_originals_folder_names(kinetics: Path, tmp
         ("train.csv", "gone", "../../gone", r"cannot be the name"),
     ],
 )
-def test_wrong_annotations_are_explained(
+def test_invalid_annotations_are_explained(
     kinetics: Path, tmp_path: Path, file: str, old: str, new: str, message: str
 ) -> None:
     replace(kinetics / file, old, new)
@@ -95,14 +95,14 @@ def test_wrong_annotations_are_explained(
     assert not (tmp_path / "out" / "train.txt").exists()
 
 
-def test_two_different_annotations_are_not_mixed(kinetics: Path, tmp_path: Path) -> None:
+def test_rejects_conflicting_annotations(kinetics: Path, tmp_path: Path) -> None:
     (kinetics / "k600").mkdir()
     (kinetics / "k600" / "train.csv").write_text(KINETICS_HEADER + "abseiling,q,1,11,train,0\n")
     with pytest.raises(DataError, match="differ"):
         prepare.prepare_kinetics(kinetics, tmp_path / "out")
 
 
-def test_damaged_archives_stop_unless_told_otherwise(kinetics: Path, tmp_path: Path) -> None:
+def test_damaged_archives_need_incomplete_option(kinetics: Path, tmp_path: Path) -> None:
     archive = kinetics / "train" / "part_1.tar.gz"
     cut(archive, archive, 0.8)
     with pytest.raises(DataError, match=r"part_1.tar.gz: is damaged or incomplete .*--incomplete"):

@@ -32,7 +32,7 @@ def test_moments(root: Path, video: Path, tmp_path: Path) -> None:
     assert listed(tmp_path / "out" / "val.txt") == [("validation/clapping/b.mp4", None, (0,))]
 
 
-def test_multi_moments_has_several_labels(root: Path, video: Path, tmp_path: Path) -> None:
+def test_multi_moments_is_multi_label(root: Path, video: Path, tmp_path: Path) -> None:
     (root / "moments_categories.txt").write_text("clapping,0\nsinging,1\ndancing,2\n")
     (root / "trainingSet.csv").write_text("clapping/a.mp4,0,2\nsinging/yt-b_12.mp4,1\n")
     (root / "validationSet.csv").write_text("singing/c.mp4,2,1,0\n")

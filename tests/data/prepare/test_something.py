@@ -56,7 +56,7 @@ def test_something_v2(something_v2: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_something_v2_as_frames_in_the_originals_files(something_v2: Path, tmp_path: Path) -> None:
+def test_something_v2_as_frames(something_v2: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare.prepare_somethingv2(something_v2, out, prepare.Options(convert="frames"))
     assert listed(out / "train.txt") == [("frames-256/1", 6, (1,)), ("frames-256/2", 6, (0,))]

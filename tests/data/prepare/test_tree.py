@@ -7,7 +7,7 @@ from pathlib import Path
 from trishift.data.prepare.tree import Tree
 
 
-def test_of_several_forms_of_a_clip_the_best_one_is_taken(tmp_path: Path) -> None:
+def test_prefers_the_best_copy_of_a_clip(tmp_path: Path) -> None:
     order = ("replacement_for_k400/x.mp4", "a/x.mp4", "b/x/img_00001.jpg", "a/videos-256/x.mp4", ".trash/x.mp4")
     for name in order:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
