@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
         checkpoint = with_size(checkpoint, options.size)
     calibration = _calibration(checkpoint, options) if options.calibration else None
     export = ExportOptions(
-        form=options.format,
+        format=options.format,
         framework=options.framework,
         uint8=options.uint8,
         streaming=options.streaming,

@@ -36,15 +36,15 @@ class Description:
     """An exported model but for the program itself.
 
     Attributes:
-        form: the deployment format.
+        format: the deployment format.
         checkpoint: where it came from, without tensors.
         program: its inputs and outputs.
         written_by: names of programs to their versions; `opset` of an ONNX file.
-        measured: how far it is from the checkpoint, see `proof.py`.
-        files: name to `bytes` and `sha256`.
+        measured: how far it is from the checkpoint, see `proof.py`; empty in the text that travels inside the file.
+        files: name to `bytes` and `sha256`; likewise.
     """
 
-    form: Format
+    format: Format
     checkpoint: Checkpoint
     program: ProgramSpec
     written_by: dict[str, Any]
@@ -67,7 +67,7 @@ class Description:
         pixels = "uint8 frames to probabilities" if program.pixels else "normalized frames to logits"
         writers = ", ".join(f"{name} {version}" for name, version in self.written_by.items())
         size = f"{program.size} x {program.size}"
-        return f"{self.form.title}: {model.backbone}, {kind} of {size}, {pixels}; written by {writers}"
+        return f"{self.format.title}: {model.backbone}, {kind} of {size}, {pixels}; written by {writers}"
 
     def __str__(self) -> str:
         return self.summary()
@@ -83,7 +83,7 @@ def encode(description: Description) -> str:
     program = description.program
     content = {
         "trishift": FORMAT_VERSION,
-        "format": description.form.name,
+        "format": description.format.name,
         "checkpoint": json.loads(encode_description(description.checkpoint)),
         "program": {
             "size": program.size,
@@ -94,9 +94,9 @@ def encode(description: Description) -> str:
             "outputs": [_port(port) for port in program.outputs],
         },
         "written_by": description.written_by,
-        "measured": description.measured,
-        "files": description.files,
     }
+    if description.files:  # the text inside the file is written before the file can be measured
+        content |= {"measured": description.measured, "files": description.files}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -138,7 +138,7 @@ def decode(text: str, path: Path) -> Description:
         if checkpoint.spec is None or checkpoint.input is None:
             raise ValueError("no model in it")
         return Description(
-            form=FORMATS[content["format"]],
+            format=FORMATS[content["format"]],
             checkpoint=checkpoint,
             program=ProgramSpec(
                 checkpoint.spec,
@@ -148,15 +148,15 @@ def decode(text: str, path: Path) -> Description:
                 program["batch"],
             ),
             written_by=content["written_by"],
-            measured=content["measured"],
-            files=content["files"],
+            measured=content.get("measured", {}),
+            files=content.get("files", {}),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: is damaged or not an exported model's description ({error!r})") from error
 
 
 def _inside(path: Path) -> str | None:
-    """The text that travels inside the file, without hashes and differences."""
+    """The text that travels inside the file."""
     if path.suffix == FORMATS["onnx"].suffix:
         return _onnx_metadata(path)
     if path.suffix == FORMATS["torch"].suffix:

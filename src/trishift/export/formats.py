@@ -54,8 +54,8 @@ class Format:
 
 _ONNX = ("onnx", "onnxscript")
 FORMATS = {
-    form.name: form
-    for form in (
+    entry.name: entry
+    for entry in (
         Format("onnx", "ONNX", ".onnx", ("pytorch", "mindspore"), ("onnxruntime", "openvino"), _ONNX),
         Format("mindir", "MINDIR", ".mindir", ("mindspore",), ("mindspore",)),
         Format("paddle", "Paddle Inference", ".paddle", ("paddle",), ("paddle",), folder=True),
@@ -72,4 +72,4 @@ FORMATS = {
         ),
     )
 }
-RUNTIMES = tuple(dict.fromkeys(runtime for form in FORMATS.values() for runtime in form.runtimes))
+RUNTIMES = tuple(dict.fromkeys(runtime for entry in FORMATS.values() for runtime in entry.runtimes))

@@ -14,7 +14,7 @@ from trishift.export.session import RuntimeSession
 
 def is_exported(path: Path) -> bool:
     """Whether a path is an exported model rather than weights, judged by its name or the description in a folder."""
-    return path.suffix in {form.suffix for form in FORMATS.values()} or (path / FILE).is_file()
+    return path.suffix in {known.suffix for known in FORMATS.values()} or (path / FILE).is_file()
 
 
 def open_exported(
@@ -35,6 +35,6 @@ def open_exported(
         raise CheckpointError(f"{path}: no such file")
     description = read_description(path)
     check_files(path, description)
-    chosen = description.form.choose_runtime(runtime)
+    chosen = description.format.choose_runtime(runtime)
     program = open_program(chosen, path, description.program, execution or Execution())
     return RuntimeSession(program, description.program, chosen, path.name), description

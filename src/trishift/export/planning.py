@@ -22,7 +22,7 @@ class ExportOptions:
     """How a checkpoint is exported.
 
     Attributes:
-        form: a key of `formats.FORMATS`.
+        format: a key of `formats.FORMATS`.
         framework: who writes it; None for the format's own.
         uint8: put preprocessing and softmax (several labels: sigmoid) into the program: uint8 RGB frames in,
             probabilities out.
@@ -32,7 +32,7 @@ class ExportOptions:
         calibration: clips (T, C, H, W) float32, normalized, that INT8 is calibrated on.
     """
 
-    form: str
+    format: str
     framework: str | None = None
     uint8: bool = False
     streaming: bool = False
@@ -48,7 +48,7 @@ def with_size(checkpoint: Checkpoint, size: int) -> Checkpoint:
     return replace(checkpoint, input=replace(checkpoint.input, crop=size, resize=max(size, checkpoint.input.resize)))
 
 
-def plan(checkpoint: Checkpoint, form: Format, framework: str, options: ExportOptions) -> ProgramSpec:
+def plan(checkpoint: Checkpoint, target: Format, framework: str, options: ExportOptions) -> ProgramSpec:
     """The inputs and outputs of the program.
 
     Raises:
@@ -65,12 +65,12 @@ def plan(checkpoint: Checkpoint, form: Format, framework: str, options: ExportOp
         raise RecipeError(f"--uint8: the model sees {pixels.modality}, and only RGB frames can be normalized inside")
     if options.streaming:
         check_streamable(model)
-    if model.motion and (framework, form.name) == ("mindspore", "onnx"):
+    if model.motion and (framework, target.name) == ("mindspore", "onnx"):
         raise FrameworkError("mindspore cannot write deformable convolutions as ONNX; use framework pytorch")
-    if form.lossy and (options.uint8 or options.streaming):
-        raise FrameworkError(f"{form.title} takes whole normalized clips; leave --uint8 and --streaming out")
-    if form.lossy != (options.calibration is not None):
-        wanted = "is calibrated on clips; give" if form.lossy else "needs no calibration; leave out"
-        raise FrameworkError(f"{form.title} {wanted} --calibration")
-    fixed = 1 if (framework, form.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX knows no open sizes
+    if target.lossy and (options.uint8 or options.streaming):
+        raise FrameworkError(f"{target.title} takes whole normalized clips; leave --uint8 and --streaming out")
+    if target.lossy != (options.calibration is not None):
+        wanted = "is calibrated on clips; give" if target.lossy else "needs no calibration; leave out"
+        raise FrameworkError(f"{target.title} {wanted} --calibration")
+    fixed = 1 if (framework, target.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX knows no open sizes
     return ProgramSpec(model, pixels.crop, pixels if options.uint8 else None, options.streaming, fixed)

@@ -19,7 +19,7 @@ from trishift.model.tensors import Tensors
 
 
 class RuntimeSession:
-    """What a `Session` is to a network: see `backends.base.Predictor`.
+    """What a `Session` is to a network: see `backends.contract.Predictor`.
 
     A program that takes uint8 frames is given clips of 0..255 in RGB (see `Description.input`), and its probabilities
     become logits again: their logarithms, of which softmax and averages do not see the constant that is lost, or, for
@@ -33,11 +33,11 @@ class RuntimeSession:
     rank = 0
     world_size = 1
 
-    def __init__(self, program: Program, spec: ProgramSpec, runtime: str, name: str) -> None:
+    def __init__(self, program: Program, program_spec: ProgramSpec, runtime: str, name: str) -> None:
         self.framework = runtime
-        self.spec = spec.model
+        self.spec = program_spec.model
         self._program = program
-        self._form = spec
+        self._program_spec = program_spec
         self._name = name
 
     def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
@@ -46,9 +46,9 @@ class RuntimeSession:
         Raises:
             DataError: the program takes clips of another shape.
         """
-        model, size = self.spec, self._form.size
+        model, size = self.spec, self._program_spec.size
         self._check(clips, (model.num_segments, model.in_channels, size, size), "clips")
-        if self._form.streaming:
+        if self._program_spec.streaming:
             return self._mean_of_steps(clips)
         return self._logits(self._run((self._pixels(clips),))[0])
 
@@ -68,12 +68,12 @@ class RuntimeSession:
             RecipeError: the program takes whole clips.
             DataError: the program takes frames of another shape.
         """
-        if not self._form.streaming:
+        if not self._program_spec.streaming:
             raise RecipeError(f"{self._name}: takes whole clips; export the model with --streaming to run it by frames")
-        size = self._form.size
+        size = self._program_spec.size
         self._check(frames, (self.spec.in_channels, size, size), "frames")
         if state is None:
-            state = tuple(port.example(len(frames)) for port in self._form.inputs[1:])
+            state = tuple(port.example(len(frames)) for port in self._program_spec.inputs[1:])
         scores, *present = self._run((self._pixels(frames), *state))
         return self._logits(scores), tuple(present)
 
@@ -104,16 +104,16 @@ class RuntimeSession:
 
     def _pixels(self, clips: np.ndarray) -> np.ndarray:
         """(..., C, H, W) float32 as the program takes it."""
-        if self._form.pixels is None:
+        if self._program_spec.pixels is None:
             return np.ascontiguousarray(clips, np.float32)
         return np.ascontiguousarray(np.moveaxis(clips, -3, -1).round().clip(0, 255).astype(np.uint8))
 
     def _logits(self, scores: np.ndarray) -> np.ndarray:
-        return scores if self._form.pixels is None else to_logits(scores, self.spec.multi_label)
+        return scores if self._program_spec.pixels is None else to_logits(scores, self.spec.multi_label)
 
     def _run(self, inputs: tuple[Any, ...]) -> list[np.ndarray]:
         """Run the program, piece by piece where its batch is fixed; the last piece is filled up with zeros."""
-        batch, total = self._form.batch, len(inputs[0])
+        batch, total = self._program_spec.batch, len(inputs[0])
         if batch is None:
             return self._program.run(inputs)
         pieces = []

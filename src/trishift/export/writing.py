@@ -52,25 +52,24 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
     """
     if not name or Path(name).name != name:
         raise CheckpointError(f"{name!r}: give the export a plain name, and the folder apart")
-    form = FORMATS[options.form]
-    framework = form.choose_writer(options.framework)
-    program = plan(checkpoint, form, framework, options)
+    target = FORMATS[options.format]
+    framework = target.choose_writer(options.framework)
+    program = plan(checkpoint, target, framework, options)
     check_framework(framework)
-    check_packages(form.runtimes[0], *form.packages)
+    check_packages(target.runtimes[0], *target.packages)
     session = _session(checkpoint, framework)
     assert checkpoint.input is not None
     trials = _trials(session, program, checkpoint.input, options)
     description = Description(
-        form,
+        target,
         replace(checkpoint, tensors={}),
         program,
         {framework: runtime_version(framework), "trishift": __version__},
-        {"reference": f"{framework} {runtime_version(framework)}"},
     )
     with staged_together(folder, name) as stage:
-        path = stage / f"{name}{form.suffix}"
+        path = stage / f"{name}{target.suffix}"
         description = _write(session, path, description, framework, options)
-        measured = _measure(path, description, trials, options.tolerance)
+        measured = _measure(path, description, framework, trials, options.tolerance)
         description = replace(description, measured=measured, files=fingerprints(path))
         write_description(description, path)
     session.close()
@@ -88,17 +87,17 @@ def _write(
     session: Session, path: Path, description: Description, framework: str, options: ExportOptions
 ) -> Description:
     """Write the program; returns the description with what only the file tells (the opset)."""
-    form, program = description.form, description.program
-    if form.lossy:
+    target, program = description.format, description.program
+    if target.lossy:
         return _write_quantized(session, path, description, framework, options)
-    _write_program(session, framework, form, program, path, {DESCRIPTION_KEY: encode(description)}, options.opset)
-    return _annotated(path, description) if form.name == "onnx" else description
+    _write_program(session, framework, target, program, path, {DESCRIPTION_KEY: encode(description)}, options.opset)
+    return _annotated(path, description) if target.name == "onnx" else description
 
 
 def _write_program(
     session: Session,
     framework: str,
-    form: Format,
+    target: Format,
     program: ProgramSpec,
     path: Path,
     texts: dict[str, str],
@@ -111,13 +110,13 @@ def _write_program(
     """
     backend = importlib.import_module(f"trishift.backends.{framework}.exporting")
     try:
-        backend.write_program(session.network, program, form.name, path, texts, opset)
+        backend.write_program(session.network, program, target.name, path, texts, opset)
     except TrishiftError:
         raise
     except Exception as error:  # every exporter has errors of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        remedy = "" if framework == form.writers[0] else f"; use framework {form.writers[0]}"
-        raise FrameworkError(f"{framework} cannot write this model as {form.title}: {reason}{remedy}") from error
+        remedy = "" if framework == target.writers[0] else f"; use framework {target.writers[0]}"
+        raise FrameworkError(f"{framework} cannot write this model as {target.title}: {reason}{remedy}") from error
 
 
 def _annotated(path: Path, description: Description) -> Description:
@@ -147,23 +146,29 @@ def _trials(session: Session, program: ProgramSpec, pixels: InputSpec, options: 
     return make_trials(session, program, pixels)
 
 
-def _measure(path: Path, description: Description, trials: list[Trial], tolerance: float) -> dict[str, Any]:
+def _measure(
+    path: Path, description: Description, framework: str, trials: list[Trial], tolerance: float
+) -> dict[str, Any]:
     """Open the program again and compare it with the checkpoint.
 
     Raises:
         CheckpointError: they differ more than `tolerance`, unless the format is lossy.
     """
-    form, program = description.form, description.program
-    runtime = form.runtimes[0]
+    target, program = description.format, description.program
+    runtime = target.runtimes[0]
     opened = RuntimeSession(open_program(runtime, path, program, Execution()), program, runtime, path.name)
     relative = differences(opened, program, trials)
-    measured = {**description.measured, "runtime": f"{runtime} {runtime_version(runtime)}", "relative": relative}
-    if form.lossy:
+    measured = {
+        "reference": f"{framework} {runtime_version(framework)}",
+        "runtime": f"{runtime} {runtime_version(runtime)}",
+        "relative": relative,
+    }
+    if target.lossy:
         return {**measured, "same_class": agreement(opened, trials[0])}
     worst = max(relative.values())
     if not worst <= tolerance:
         raise CheckpointError(
-            f"the exported {form.title} program differs from the checkpoint by {worst:.3g} of the largest score, "
+            f"the exported {target.title} program differs from the checkpoint by {worst:.3g} of the largest score, "
             f"more than {tolerance:g}; nothing was written"
         )
     return {**measured, "tolerance": tolerance}
