@@ -164,6 +164,21 @@ def test_rejects_canonical_file_with_missing_tensors(tmp_path: Path) -> None:
         import_weights(tmp_path / "w.safetensors")
 
 
+def test_a_table_lists_every_tensor_of_a_file_with_its_canonical_name(
+    original: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trishift.commands import inspect
+
+    inspect.main([str(original), "--names"])
+    foreign = originals.tsm_resnet(18, shift="blockres", width=8, classes=27)
+    table = dict(row.split() for row in capsys.readouterr().out.splitlines()[-len(foreign) :])
+    assert set(table) == set(foreign)
+    canonical = [name for name in table.values() if name != "-"]
+    assert canonical == [info.name for info in layout(import_weights(original)[0].spec)]
+    assert table["module.base_model.layer1.0.conv1.net.weight"] == "backbone.layer1.0.conv1.weight"
+    assert table["module.base_model.bn1.num_batches_tracked"] == "-"
+
+
 def test_inspection(source: Path, original: Path, tmp_path: Path) -> None:
     text = str(inspect_weights(original))
     assert "PyTorch zip" in text and "temporal-shift-module" in text and "epoch: 7" in text

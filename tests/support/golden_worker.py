@@ -51,7 +51,7 @@ def examine(name: str, framework: str, folder: Path) -> dict[str, Any]:
     return {
         "spec": to_json(checkpoint.spec),
         "complete": report.complete,
-        "used": len(report.matched) + len(report.renamed) == used,
+        "used": len(report.names) == used,
         "difference": float(np.abs(found - logits).max() / np.abs(logits).max()),
     }
 

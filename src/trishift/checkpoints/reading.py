@@ -121,9 +121,8 @@ def _read_described(
     tensors = {name: t for name, t in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}
     if described.spec is None:
         loaded = {name: tensor.read() for name, tensor in tensors.items()}
-        return replace(described, tensors=loaded), ConversionReport(
-            str(file.path), "tensors without model", list(loaded)
-        )
+        names = {name: name for name in loaded}
+        return replace(described, tensors=loaded), ConversionReport(str(file.path), "tensors without model", names)
     spec = _override(described.spec, answers)
     canonical = is_canonical(file.extras) and file.format == "safetensors"
     family = NATIVE["pytorch"] if canonical else _native_dialect(file)
@@ -183,10 +182,7 @@ def _take_tensors(
         if array is None:
             continue
         tensors[info.name] = array
-        if raw == info.name:
-            report.matched.append(raw)
-        else:
-            report.renamed[raw] = info.name
+        report.names[raw] = info.name
     for raw in names.values():
         reason = family.useless(raw)
         if reason is None:

@@ -15,8 +15,7 @@ class ConversionReport:
     Attributes:
         source: the file.
         family: what it is, for people.
-        matched: tensors that had their canonical name already.
-        renamed: name in the file to canonical name.
+        names: name in the file to canonical name, of every tensor that was taken, in network order.
         transposed: matrices that were stored as (in, out).
         reshaped: canonical name to the shape in the file, where only axes of length one differ.
         cast: canonical name to the number type in the file, where that is not float32.
@@ -30,8 +29,7 @@ class ConversionReport:
 
     source: str
     family: str
-    matched: list[str] = field(default_factory=list)
-    renamed: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     transposed: list[str] = field(default_factory=list)
     reshaped: dict[str, tuple[int, ...]] = field(default_factory=dict)
     cast: dict[str, str] = field(default_factory=dict)
@@ -64,8 +62,8 @@ class ConversionReport:
     def summary(self) -> str:
         """The counts in one line."""
         counts = {
-            "matched": len(self.matched) + len(self.renamed),
-            "renamed": len(self.renamed),
+            "matched": len(self.names),
+            "renamed": sum(raw != canonical for raw, canonical in self.names.items()),
             "transposed": len(self.transposed),
             "reshaped": len(self.reshaped),
             "cast to float32": len(self.cast),
@@ -77,6 +75,12 @@ class ConversionReport:
         }
         told = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "matched")
         return f"{self.source}: {self.family}: {told} tensors"
+
+    def name_table(self) -> str:
+        """A line per tensor of the file: its name there and its canonical name, `-` where it is not used."""
+        rows = {**self.names, **dict.fromkeys([*self.dropped, *self.unexpected], "-")}
+        width = max(map(len, rows), default=0)
+        return "\n".join(f"{raw:<{width}}  {canonical}" for raw, canonical in rows.items())
 
     def __str__(self) -> str:
         lines = [self.summary(), *(f"  note: {note}" for note in self.notes)]
