@@ -210,6 +210,7 @@ def run_probe(options: argparse.Namespace) -> None:
 def frame_features(weights: Path, lists: Path) -> dict[Path, np.ndarray]:
     """Path to pooled features (8, 1280) of the frames that TSM's test sampling takes."""
     import trishift
+    from trishift.data.clip_reader import ClipReader
     from trishift.data.dataset import EvaluationSet
     from trishift.data.protocol import Protocol
     from trishift.recipe import load_recipe
@@ -219,7 +220,7 @@ def frame_features(weights: Path, lists: Path) -> dict[Path, np.ndarray]:
     found = {}
     for name in ("train_0.txt", "val_0.txt"):
         records = read_list(lists / name)
-        dataset = EvaluationSet(records, model.labels, recipe.input, recipe.model, Protocol())
+        dataset = EvaluationSet(records, model.labels, ClipReader(recipe.input, recipe.model), Protocol())
         for index, record in enumerate(records):
             found[record.path] = model.features(dataset.load(index).clips, ["pooled"])["pooled"][0]
     return found

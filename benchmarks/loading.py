@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from interleaved import measure
 
+from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import DataSpec, Sample, TrainingSet
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.loader import Loader
@@ -100,7 +101,7 @@ def make_dataset(work: str, records: list[VideoRecord]) -> Any:
     if work == "decode":
         return DecodingOnly(records)
     model = ModelSpec(num_classes=1000, num_segments=FRAMES)
-    return TrainingSet(records, ["class"] * 1000, DataSpec(), InputSpec(), model)
+    return TrainingSet(records, ["class"] * 1000, ClipReader(InputSpec(), model), DataSpec())
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from trishift.data import transforms
+from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import (
     ClipDataset,
     DataSpec,
@@ -41,9 +42,10 @@ def dataset(
     records: list[VideoRecord], protocol: Protocol | None = None, model: ModelSpec = MODEL, **data: object
 ) -> ClipDataset:
     spec = DataSpec(**{"augmentation": NO_FLIP, **data})
+    reader = ClipReader(INPUT, model, cache=spec.cache)
     if protocol is None:
-        return TrainingSet(records, CLASSES, spec, INPUT, model)
-    return EvaluationSet(records, CLASSES, INPUT, model, protocol, cache=spec.cache)
+        return TrainingSet(records, CLASSES, reader, spec)
+    return EvaluationSet(records, CLASSES, reader, protocol)
 
 
 def broken(records: list[VideoRecord], tmp_path: Path, *places: int) -> list[VideoRecord]:

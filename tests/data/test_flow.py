@@ -16,6 +16,7 @@ from tests.support.tiny import write_recipe
 
 import trishift
 from trishift.cli import main
+from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import ClipDataset, DataSpec, EvaluationSet, TrainingSet
 from trishift.data.flow import FlowFolder, VideoFlow, as_picture, flow_pictures
 from trishift.data.gestures import make_gestures
@@ -214,8 +215,8 @@ def dataset(records: list[VideoRecord], model: ModelSpec, protocol: Protocol | N
     spec = replace(default_input("resnet10", modality), resize=32, crop=32)
     labels = [str(i) for i in range(9)]
     if protocol is not None:
-        return EvaluationSet(records, labels, spec, model, protocol)
-    return TrainingSet(records, labels, DataSpec(augmentation=AugmentationSpec(flip="none")), spec, model)
+        return EvaluationSet(records, labels, ClipReader(spec, model), protocol)
+    return TrainingSet(records, labels, ClipReader(spec, model), DataSpec(augmentation=AugmentationSpec(flip="none")))
 
 
 @pytest.mark.parametrize("model", [FLOW, DIFFERENCES], ids=["flow", "differences"])

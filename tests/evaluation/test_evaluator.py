@@ -20,6 +20,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
+from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import EvaluationSet
 from trishift.data.lists import VideoRecord
 from trishift.data.protocol import Protocol
@@ -234,7 +235,7 @@ def test_misses_of_other_processes_are_listed(tmp_path: Path) -> None:
             Image.new("RGB", (32, 32)).save(folder / f"img_{frame:05d}.jpg")
         records.append(VideoRecord(folder, (number % 3,), 2, number + 1))
     pixels = InputSpec(resize=32, crop=32)
-    dataset = EvaluationSet(records, ["a", "b", "c"], pixels, FirstOfTwoRanks.spec, Protocol())
+    dataset = EvaluationSet(records, ["a", "b", "c"], ClipReader(pixels, FirstOfTwoRanks.spec), Protocol())
     evaluation = evaluate(FirstOfTwoRanks(), dataset, batch_size=1, workers=1)  # type: ignore[arg-type]
     assert [Path(name).name for name in evaluation.names] == ["clip_0", "clip_2"]
     assert [Path(name).name for name, _ in evaluation.misses] == ["clip_1", "clip_3"]

@@ -8,29 +8,27 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from trishift.data.classes import are_named, class_order
+from trishift.data.clip_reader import ClipReader
 from trishift.data.lists import VideoRecord, read_labels, read_list
 from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import SamplingSpec, evaluation_clips, training_clip
-from trishift.data.sources import FrameSource, open_clip, open_flow
 from trishift.data.transforms import (
     AugmentationSpec,
     evaluation_views,
     mirrored_labels,
-    stack_segments,
     train_augmentation,
 )
 from trishift.errors import DataError, RecipeError
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
+from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
 
 _LOG = logging.getLogger(__name__)
 Target = np.int64 | np.ndarray
@@ -115,9 +113,7 @@ class ClipDataset(ABC):
     Args:
         records: the list.
         labels: K class names; none where nothing is known about the clips.
-        input_spec, model: what the network expects.
-        template: file name of a frame in a frame folder; None: found out.
-        cache: keep decoded frames in memory.
+        reader: reads them.
         seed: of everything random.
 
     Attributes:
@@ -126,26 +122,14 @@ class ClipDataset(ABC):
     """
 
     def __init__(
-        self,
-        records: Sequence[VideoRecord],
-        labels: Sequence[str],
-        input_spec: InputSpec,
-        model: ModelSpec,
-        *,
-        template: str | None = None,
-        cache: bool = False,
-        seed: int = 0,
+        self, records: Sequence[VideoRecord], labels: Sequence[str], reader: ClipReader, seed: int = 0
     ) -> None:
         self.labels = tuple(labels)
-        self.multi_label = model.multi_label
-        self.num_views, self.side = 1, input_spec.crop
-        self._records = list(records)
-        self._input, self._template, self._seed = input_spec, template, seed
-        self._segments, self._channels = model.num_segments, model.in_channels
-        self._length = segment_length(input_spec.modality, model.in_channels)
+        self.multi_label = reader.model.multi_label
+        self.num_views, self.side = 1, reader.input.crop
+        self._records, self._reader, self._seed = list(records), reader, seed
         self._misses: dict[int, str] = {}
         self._lock = threading.Lock()
-        self._cache: dict[int, tuple[np.ndarray, float | None]] | None = {} if cache else None
 
     def __len__(self) -> int:
         return len(self._records)
@@ -166,7 +150,8 @@ class ClipDataset(ABC):
     @property
     def clip_shape(self) -> tuple[int, ...]:
         """(V, T, C, H, W) of every sample."""
-        return (self.num_views, self._segments, self._channels, self.side, self.side)
+        model = self._reader.model
+        return (self.num_views, model.num_segments, model.in_channels, self.side, self.side)
 
     @property
     def padding(self) -> Sample:
@@ -219,27 +204,6 @@ class ClipDataset(ABC):
         with self._lock:
             self._misses[index] = str(error)
 
-    def _read(
-        self, index: int, choose: Callable[..., np.ndarray], sampling: SamplingSpec, rng: np.random.Generator
-    ) -> np.ndarray:
-        """The frames (clips * T * length, H, W, F) uint8 that `training_clip` or `evaluation_clips` chooses."""
-        choose = partial(choose, sampling, num_segments=self._segments, length=self._length, rng=rng)
-        if self._cache is not None:
-            frames, fps = self._cached(index, self._cache)
-            return frames[choose(len(frames), fps=fps).reshape(-1)]
-        with self._open(index) as source:
-            return source.read(choose(source.num_frames, fps=source.fps).reshape(-1))
-
-    def _open(self, index: int) -> FrameSource:
-        opener = open_flow if self._input.modality == "flow" else open_clip
-        return opener(self._records[index].path, template=self._template)
-
-    def _cached(self, index: int, cache: dict[int, tuple[np.ndarray, float | None]]) -> tuple[np.ndarray, float | None]:
-        if index not in cache:
-            with self._open(index) as source:
-                cache[index] = source.read(range(source.num_frames)), source.fps
-        return cache[index]
-
 
 class TrainingSet(ClipDataset):
     """Clips to learn from: one random view of each, another one in every epoch.
@@ -247,21 +211,15 @@ class TrainingSet(ClipDataset):
     Args:
         records: the list.
         labels: K class names.
+        reader: reads them.
         data: how clips are sampled, varied and replaced.
-        input_spec, model: what the network expects.
         seed: of everything random.
     """
 
     def __init__(
-        self,
-        records: Sequence[VideoRecord],
-        labels: Sequence[str],
-        data: DataSpec,
-        input_spec: InputSpec,
-        model: ModelSpec,
-        seed: int = 0,
+        self, records: Sequence[VideoRecord], labels: Sequence[str], reader: ClipReader, data: DataSpec, seed: int = 0
     ) -> None:
-        super().__init__(records, labels, input_spec, model, template=data.template, cache=data.cache, seed=seed)
+        super().__init__(records, labels, reader, seed)
         self._data = data
         self._mirrored = mirrored_labels(labels)
 
@@ -288,12 +246,13 @@ class TrainingSet(ClipDataset):
         raise DataError(f"{_REPLACEMENTS} clips in a row cannot be read, the last one: {self.misses()[-1][1]}")
 
     def _view(self, index: int, rng: np.random.Generator) -> Sample:
-        frames = self._read(index, training_clip, self._data.sampling, rng)
-        clip, flipped = train_augmentation(frames, self._input, rng, self._data.augmentation)
-        labels = self._records[index].labels
+        record, reader = self._records[index], self._reader
+        frames = reader.read(record.path, training_clip, self._data.sampling, rng)
+        clip, flipped = train_augmentation(frames, reader.input, rng, self._data.augmentation)
+        labels = record.labels
         if flipped and self._data.augmentation.flip == "swap_labels":
             labels = tuple(self._mirrored[label] for label in labels)
-        return Sample(stack_segments(clip, self._input, self._length)[None], self._encode(labels))
+        return Sample(reader.segments(clip)[None], self._encode(labels))
 
 
 class EvaluationSet(ClipDataset):
@@ -302,39 +261,35 @@ class EvaluationSet(ClipDataset):
     Args:
         records: the list.
         labels: K class names; none where nothing is known about the clips.
-        input_spec, model: what the network expects.
+        reader: reads them.
         protocol: the views.
-        template, cache, seed: as in `ClipDataset`.
+        seed: of everything random.
     """
 
     def __init__(
         self,
         records: Sequence[VideoRecord],
         labels: Sequence[str],
-        input_spec: InputSpec,
-        model: ModelSpec,
+        reader: ClipReader,
         protocol: Protocol,
-        *,
-        template: str | None = None,
-        cache: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(records, labels, input_spec, model, template=template, cache=cache, seed=seed)
+        super().__init__(records, labels, reader, seed)
         self.protocol = protocol
         self.num_views = protocol.num_views
-        self.side = input_spec.resize if protocol.full_resolution else input_spec.crop
+        self.side = reader.input.resize if protocol.full_resolution else reader.input.crop
 
     def load(self, index: int, epoch: int = 0) -> Sample:
         """All views of a clip, in every epoch the same; an invalid sample if it cannot be read."""
         rng = np.random.default_rng((self._seed, index))
-        protocol = self.protocol
+        protocol, reader = self.protocol, self._reader
         try:
-            frames = self._read(index, evaluation_clips, protocol.sampling, rng)
+            frames = reader.read(self._records[index].path, evaluation_clips, protocol.sampling, rng)
         except DataError as error:
             self._record_miss(index, error)
             return replace(self.padding, target=self.target(index))
-        views = evaluation_views(frames, self._input, protocol.crops, protocol.full_resolution)
-        clips = stack_segments(views, self._input, self._length)  # (crops, clips * T, C, H, W)
+        views = evaluation_views(frames, reader.input, protocol.crops, protocol.full_resolution)
+        clips = reader.segments(views)  # (crops, clips * T, C, H, W)
         return Sample(clips.reshape(self.clip_shape), self.target(index))
 
 
@@ -356,10 +311,8 @@ def open_datasets(
             f"{data.path(str(data.train_list))}: every clip has one label, the loss is for several; "
             "set train.loss=cross_entropy"
         )
-    return (
-        TrainingSet(train, labels, data, input_spec, model, seed),
-        EvaluationSet(val, labels, input_spec, model, protocol, template=data.template, cache=data.cache, seed=seed),
-    )
+    reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
+    return TrainingSet(train, labels, reader, data, seed), EvaluationSet(val, labels, reader, protocol, seed)
 
 
 def open_evaluation_set(
@@ -395,7 +348,8 @@ def open_evaluation_set(
         _LOG.warning("%s: classes are in another order than in %s; mapped by name", data.labels, source)
         records = [replace(record, labels=tuple(order[label] for label in record.labels)) for record in records]
     labels = tuple(names) if are_named(names) else labels
-    return EvaluationSet(records, labels, input_spec, model, protocol, template=data.template, cache=data.cache)
+    reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
+    return EvaluationSet(records, labels, reader, protocol)
 
 
 def unlabeled_set(
@@ -403,7 +357,7 @@ def unlabeled_set(
 ) -> EvaluationSet:
     """Videos or frame folders about which nothing is known."""
     records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
-    return EvaluationSet(records, (), input_spec, model, protocol, template=template)
+    return EvaluationSet(records, (), ClipReader(input_spec, model, template=template), protocol)
 
 
 def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:

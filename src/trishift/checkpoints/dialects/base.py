@@ -57,6 +57,7 @@ class Dialect:
         transposes_linear: whether it stores matrices as (in, out).
         container: key under which its files hold the tensors, or None.
         prefix: what its files put before every name.
+        wrappers: parts of names that wrappers leave behind, see `simplify`.
         label_lists: shipped class names that a file of the family may have, given their number.
     """
 
@@ -68,6 +69,7 @@ class Dialect:
     transposes_linear: bool = False
     container: str | None = None
     prefix: str = ""
+    wrappers: tuple[str, ...] = ()
     label_lists: tuple[str, ...] = ("jester",)
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
@@ -76,7 +78,7 @@ class Dialect:
 
     def simplify(self, name: str) -> str:
         """A raw name without the traces of wrappers, as `spellings` gives it."""
-        return name
+        return ".".join(part for part in name.split(".") if part not in self.wrappers)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
         """Spellings of a canonical layer name, first the one that is written."""
@@ -127,11 +129,6 @@ def rewrite(name: str, rules: Rules) -> str:
         if count:
             return result
     return name
-
-
-def without(name: str, *components: str) -> str:
-    """A dotted name without some of its components."""
-    return ".".join(part for part in name.split(".") if part not in components)
 
 
 def standard_input(spec: ModelSpec, answers: Answers) -> InputSpec:

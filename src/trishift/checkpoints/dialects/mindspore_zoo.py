@@ -14,7 +14,6 @@ from trishift.checkpoints.dialects.base import (
     ask_segments,
     rewrite,
     unshifted_image_model,
-    without,
 )
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
@@ -27,10 +26,7 @@ class _MindSporeZoo(Dialect):
 
     framework = "mindspore"
     norm_roles = MINDSPORE_NORM
-
-    def simplify(self, name: str) -> str:
-        """Without `base_model` (kept or lost by chance of assignment order) and the wrappers' `net`."""
-        return without(name, "base_model", "net")
+    wrappers = ("base_model", "net")  # `base_model` is kept or lost by chance of assignment order
 
     def useless(self, name: str) -> str | None:
         """Counters and hyper-parameters that MindSpore saves as parameters."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, rewrite, without
+from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, rewrite
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
 from trishift.errors import CheckpointError
@@ -71,10 +71,7 @@ class MMAction2(Dialect):
     title = "mmaction2 (TSN, TSM, TRN)"
     backbones: tuple[str, ...] = (*IMAGENET_RESNETS, "mobilenet_v2")
     container: str | None = "state_dict"
-
-    def simplify(self, name: str) -> str:
-        """Without `module`, `backbone` and the wrappers' `net` and `block`."""
-        return without(name, "module", "backbone", "net", "block")
+    wrappers = ("module", "backbone", "net", "block")
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
         """ConvModules under `backbone.`."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.dialects.base import Dialect, Names, Shape, ask_segments, rewrite, without
+from trishift.checkpoints.dialects.base import Dialect, Names, Shape, ask_segments, rewrite
 from trishift.model.architectures import RESNETS
 from trishift.model.spec import MOTION_FRAMES, InputSpec, ModelSpec, MotionSpec
 from trishift.model.tensors import TensorInfo
@@ -58,14 +58,11 @@ class MotionSensitiveNetwork(Dialect):
     backbones: tuple[str, ...] = tuple(name for name, resnet in RESNETS.items() if resnet.block == "bottleneck")
     container: str | None = "state_dict"
     prefix = "module."
+    wrappers = ("module", "base_model")
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
         """DS-ME, which TDN does not have."""
         return any(".motion_layer." in name for name in names)
-
-    def simplify(self, name: str) -> str:
-        """Without `module` and `base_model`."""
-        return without(name, "module", "base_model")
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
         """The head is `new_fc` with dropout, else the backbone's own last layer."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, ask_segments, rewrite, without
+from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, ask_segments, rewrite
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo
@@ -20,14 +20,11 @@ class TemporalRelationNetwork(Dialect):
     backbones: tuple[str, ...] = ("bn_inception", *IMAGENET_RESNETS)
     container: str | None = "state_dict"
     prefix = "module."
+    wrappers = ("module", "base_model")
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
         """A relation head."""
         return any("consensus." in name for name in names)
-
-    def simplify(self, name: str) -> str:
-        """Without `module` and `base_model`."""
-        return without(name, "module", "base_model")
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
         """Relations under `consensus`."""

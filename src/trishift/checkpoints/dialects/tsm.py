@@ -20,7 +20,6 @@ from trishift.checkpoints.dialects.base import (
     ask_segments,
     rewrite,
     unshifted_image_model,
-    without,
 )
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
 from trishift.model.architectures import block_names
@@ -60,15 +59,12 @@ class TemporalShiftModule(Dialect):
     backbones: tuple[str, ...] = (*IMAGENET_RESNETS, "mobilenet_v2", "bn_inception")
     container: str | None = "state_dict"
     prefix = "module."
+    wrappers = ("module", "base_model", "net", "block")
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
         """Names with `base_model.`, `.net.` or `new_fc.`, but no relation head and no embedded shift."""
         marked = any("base_model." in name or ".net." in name or "new_fc." in name for name in names)
         return marked and not any("consensus." in name or ".conv.net." in name for name in names)
-
-    def simplify(self, name: str) -> str:
-        """Without `module`, `base_model` and the wrappers' `net` and `block`."""
-        return without(name, "module", "base_model", "net", "block")
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
         """The head is `new_fc` with dropout, else the backbone's own last layer."""

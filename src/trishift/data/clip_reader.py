@@ -1,0 +1,64 @@
+"""The frames of a clip that a sampling chooses, in the segments of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from trishift.data.sampling import SamplingSpec
+from trishift.data.sources import FrameSource, open_clip, open_flow
+from trishift.data.transforms import stack_segments
+from trishift.model.spec import InputSpec, ModelSpec, segment_length
+
+_Decoded = tuple[np.ndarray, float | None]  # all frames, and how many there are per second
+
+
+class ClipReader:
+    """Reads clips for a model; thread-safe.
+
+    Args:
+        input_spec: the pixels that the model expects.
+        model: how many segments, of how many channels.
+        template: file name of a frame in a frame folder; None: found out.
+        cache: keep decoded frames in memory.
+    """
+
+    def __init__(
+        self, input_spec: InputSpec, model: ModelSpec, *, template: str | None = None, cache: bool = False
+    ) -> None:
+        self.input, self.model = input_spec, model
+        self._length = segment_length(input_spec.modality, model.in_channels)
+        self._template, self._caches = template, cache
+        self._cache: dict[Path, _Decoded] = {}
+
+    def read(
+        self, path: Path, choose: Callable[..., np.ndarray], sampling: SamplingSpec, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The frames (clips * T * length, H, W, F) uint8 that `training_clip` or `evaluation_clips` chooses.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        choose = partial(choose, sampling, num_segments=self.model.num_segments, length=self._length, rng=rng)
+        if self._caches:
+            frames, fps = self._decoded(path)
+            return frames[choose(len(frames), fps=fps).reshape(-1)]
+        with self._open(path) as source:
+            return source.read(choose(source.num_frames, fps=source.fps).reshape(-1))
+
+    def segments(self, frames: np.ndarray) -> np.ndarray:
+        """Normalized frames (..., S * length, F, H, W) as segments (..., S, C, H, W)."""
+        return stack_segments(frames, self.input, self._length)
+
+    def _open(self, path: Path) -> FrameSource:
+        opener = open_flow if self.input.modality == "flow" else open_clip
+        return opener(path, template=self._template)
+
+    def _decoded(self, path: Path) -> _Decoded:
+        if path not in self._cache:
+            with self._open(path) as source:
+                self._cache[path] = source.read(range(source.num_frames)), source.fps
+        return self._cache[path]
