@@ -174,7 +174,7 @@ def test_a_table_lists_every_tensor_of_a_file_with_its_canonical_name(
     table = dict(row.split() for row in capsys.readouterr().out.splitlines()[-len(foreign) :])
     assert set(table) == set(foreign)
     canonical = [name for name in table.values() if name != "-"]
-    assert canonical == [info.name for info in layout(import_weights(original)[0].spec)]
+    assert canonical == [info.name for info in tensor_table(import_weights(original)[0].spec)]
     assert table["module.base_model.layer1.0.conv1.net.weight"] == "backbone.layer1.0.conv1.weight"
     assert table["module.base_model.bn1.num_batches_tracked"] == "-"
 

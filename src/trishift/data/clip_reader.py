@@ -46,19 +46,24 @@ class ClipReader:
         if self._caches:
             frames, fps = self._decoded(path)
             return frames[choose(len(frames), fps=fps).reshape(-1)]
-        with self._open(path) as source:
+        with self.open(path) as source:
             return source.read(choose(source.num_frames, fps=source.fps).reshape(-1))
 
     def segments(self, frames: np.ndarray) -> np.ndarray:
         """Normalized frames (..., S * length, F, H, W) as segments (..., S, C, H, W)."""
         return stack_segments(frames, self.input, self._length)
 
-    def _open(self, path: Path) -> FrameSource:
+    def open(self, path: Path) -> FrameSource:
+        """The frames, or the flow, of a clip.
+
+        Raises:
+            DataError: it cannot be opened.
+        """
         opener = open_flow if self.input.modality == "flow" else open_clip
         return opener(path, template=self._template)
 
     def _decoded(self, path: Path) -> _Decoded:
         if path not in self._cache:
-            with self._open(path) as source:
+            with self.open(path) as source:
                 self._cache[path] = source.read(range(source.num_frames)), source.fps
         return self._cache[path]

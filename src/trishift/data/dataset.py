@@ -192,7 +192,7 @@ class ClipDataset(ABC):
         """Open a clip and compare its frame count with the list's, without reading frames."""
         record = self._records[index]
         try:
-            with self._open(index) as source:
+            with self._reader.open(record.path) as source:
                 found = source.num_frames
         except DataError as error:
             return Problem(str(error), unreadable=True)
