@@ -1,4 +1,4 @@
-"""Exports models in one framework and runs the files; test_export_parity runs it as a process of its own.
+"""Exports models in one framework and runs the files, in a process of its own (tests/export/test_parity.py).
 
     python -m tests.support.export_worker mindspore FOLDER
 

@@ -1,4 +1,4 @@
-"""Loads golden records from original files in one framework; test_checkpoints_golden runs it as a process of its own.
+"""Loads golden records from original files in one framework; tests/checkpoints/test_golden.py runs it as a process.
 
     python -m tests.support.golden_worker paddle GOLDEN
 

@@ -1,4 +1,4 @@
-"""Streams beside clips in one framework: what `test_streaming_step.py` compares.
+"""Streams beside clips in one framework: what `tests/streaming/test_step.py` compares.
 
     python -m tests.support.streaming_experiment FRAMEWORK RESULTS WEIGHTS
 

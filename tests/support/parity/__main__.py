@@ -28,16 +28,18 @@ the gates in the test suite (`tests/support/parity`).
 How it is measured:
 
 * **Same input.** Weights, clips, targets and random draws are functions of names and seeds. A tensor's difference is
-  max |a - b| / max |b|.
+  max |a - b| / max |b|, the largest one of a quantity is listed. For tensors below a thousandth of the quantity's
+  largest value, that thousandth is the scale; a bias is measured against its layer's weight if that is larger.
 * **Conditioned weights.** The weights are not those of a trained network: norms keep three quarters of the channels
   well above zero and a quarter well below (`testing/weights.py`). In a deep network with ReLUs near zero, rounding
   alone switches some of them, and gradients of equal networks differ by several percent.
 * **Redraws.** A case beyond a tolerance is measured again with other clips, {DRAWS} draws in all, and the smallest
   difference of each quantity counts: ties in max pooling send gradients to different pixels for some clips, whereas a
-  defect shows for all. The column *draws* counts them. More than {REDRAWN_CASES} redrawn case per framework fails
-  the gate.
+  defect shows for all. The column *draws* counts them. The gate fails if more than {REDRAWN_CASES} case per framework
+  needs another draw.
 * **Tolerances** are in the last row. Momentum amplifies rounding where a softmax is nearly a maximum or offsets are
-  near whole pixels; it may differ by {{sensitive}}.
+  near whole pixels; its tolerance is
+{{sensitive}}.
 * **Which cases run when.** Each run of the test suite measures and gates the cases marked with ✓; the others are
   measured when this page is made, which fails in the same way.
 """
@@ -47,7 +49,7 @@ def header() -> str:
     """The page's text in front of the tables."""
     limits = sorted(set(SENSITIVE.values()))
     names = {limit: [case for (case, _), value in SENSITIVE.items() if value == limit] for limit in limits}
-    return HEADER.format(sensitive=" and ".join(f"{limit:.0e} in {', '.join(names[limit])}" for limit in limits))
+    return HEADER.format(sensitive=" and\n".join(f"  {limit:.0e} for {', '.join(names[limit])}" for limit in limits))
 
 
 def table(framework: str, found: Sequence[Outcome]) -> str:
