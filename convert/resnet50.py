@@ -7,4 +7,4 @@ from trishift.cli import run
 from trishift.commands.convert import main
 
 if __name__ == "__main__":
-    sys.exit(run(partial(main, backbone="resnet50"), sys.argv[1:]))
+    sys.exit(run("convert", partial(main, backbone="resnet50"), sys.argv[1:]))

@@ -18,6 +18,8 @@ NODE_RANK=${NODE_RANK:-0}
 MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
 OUTPUT=${OUTPUT:-runs/$(basename "${CONFIG%.yaml}")}
 
+export TRISHIFT_SCRIPT=1  # errors then name DEVICE, and not an option of the Python command
+
 fail() { echo "error: $*" >&2; exit 1; }
 
 usage() { echo "usage: bash $(basename "$0") $*" >&2; exit 2; }

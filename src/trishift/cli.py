@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from trishift.errors import TrishiftError
+from trishift.errors import ExecutionError, TrishiftError
 
 COMMANDS = {
     "train": "train a recipe",
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments and arguments[0] in COMMANDS:
         module = importlib.import_module(f"trishift.commands.{arguments[0]}")
-        sys.exit(run(module.main, arguments[1:]))
+        sys.exit(run(arguments[0], module.main, arguments[1:]))
     parser = argparse.ArgumentParser(prog="trishift", description="Video action recognition in three frameworks.")
     listing = parser.add_subparsers(metavar="COMMAND")
     for name, text in COMMANDS.items():
@@ -43,16 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(0 if not arguments else 2)
 
 
-def run(command: object, arguments: Sequence[str]) -> int:
+def run(name: str, command: Callable[[list[str]], None], arguments: Sequence[str]) -> int:
     """Call a command's `main(arguments)`; print its error in one line and return the exit status."""
+    from trishift.commands.shared.arguments import spelled
     from trishift.training.interruption import Interrupted
 
-    assert callable(command)
     try:
         command(list(arguments))
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return 130
+    except ExecutionError as error:
+        print(f"error: {error.phrased(partial(spelled, name))}", file=sys.stderr)
+        return 1
     except TrishiftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

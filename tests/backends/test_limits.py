@@ -19,7 +19,10 @@ def test_every_entry_refuses_its_setting_with_reason_and_remedy(entry):
         check_execution(entry.framework, execution)
     assert entry.setting in str(error.value)
     assert entry.reason in str(error.value)
-    assert str(error.value).endswith(entry.remedy)
+    remedies = [f"Execution({setting}={value!r})" for setting, value in entry.remedies]
+    assert str(error.value).endswith(f"; set {' or '.join(remedies)}")
+    for setting, value in entry.remedies:
+        check_execution(entry.framework, dataclasses.replace(execution, **{setting: value}))
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

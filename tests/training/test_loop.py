@@ -180,7 +180,7 @@ def load_best(run: Path) -> dict[str, np.ndarray]:
         (["data.val_list=missing.txt"], DataError, r"missing\.txt"),
         (["train.initial_weights=missing.pth"], CheckpointError, r"missing\.pth"),
         (["train.lr=1e30", "train.clip_norm=null"], TrainingError, r"loss is .* at epoch 1.*lower train\.lr"),
-        (["execution.device=ascend"], TrishiftError, "DEVICE=cpu"),
+        (["execution.device=ascend"], TrishiftError, r"set Execution\(device='cpu'\)"),
     ],
 )
 def test_invalid_input_is_explained(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trishift.backends.contract import Execution
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Unsupported:
         setting: the field of `Execution`, or `device` where the device itself is out of reach.
         value: the value that fails.
         reason: why, as the user reads it.
-        remedy: what to set instead.
+        remedies: (setting, value) pairs, one of which helps.
     """
 
     framework: str
@@ -28,7 +28,7 @@ class Unsupported:
     setting: str
     value: object
     reason: str
-    remedy: str
+    remedies: tuple[tuple[str, object], ...]
 
     def concerns(self, framework: str, execution: Execution) -> bool:
         """Whether an execution in a framework runs into this."""
@@ -36,9 +36,9 @@ class Unsupported:
         return here and getattr(execution, self.setting) == self.value
 
 
-_OTHER_DEVICE = "set DEVICE=cpu or DEVICE=gpu"
-_FP32 = "set execution.precision=fp32"
-_OWN_STATISTICS = "set execution.sync_batch_norm=false"
+_OTHER_DEVICE = (("device", "cpu"), ("device", "gpu"))
+_FP32 = (("precision", "fp32"),)
+_OWN_STATISTICS = (("sync_batch_norm", False),)
 
 UNSUPPORTED = (
     Unsupported("pytorch", "ascend", "device", "ascend", "the PyTorch backend runs on cpu and gpu", _OTHER_DEVICE),
@@ -56,9 +56,9 @@ def check_execution(framework: str, execution: Execution) -> None:
     """Refuse what stands in the list.
 
     Raises:
-        FrameworkError: names the setting, the reason and the remedy.
+        ExecutionError: names the setting, the reason and the remedy.
     """
     for entry in UNSUPPORTED:
         if entry.concerns(framework, execution):
             value = "" if entry.value is True else f" {entry.value}"
-            raise FrameworkError(f"{entry.setting}{value}: {entry.reason}; {entry.remedy}")
+            raise ExecutionError(f"{entry.setting}{value}: {entry.reason}; set", *entry.remedies)

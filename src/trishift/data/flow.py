@@ -93,7 +93,7 @@ def _detect_templates(folder: Path) -> tuple[str, ...]:
                 return tuple(f"{head}{axis}{tail}{{:0{digits}d}}{match['suffix']}" for axis in directions)
     raise DataError(
         f"{folder}: holds no flow pictures (such as flow_x_00001.jpg and flow_y_00001.jpg); extract them with "
-        "trishift prepare flow, or name them with data.template"
+        "trishift prepare flow, or name them in the recipe (data.template)"
     )
 
 

@@ -8,13 +8,12 @@ import mindspore
 
 from trishift.backends.contract import Execution
 from trishift.backends.limits import check_execution
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError, FrameworkError
 
 _TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
 _REMEDIES = {
-    "cpu": "it runs on another device already; start a new process",
-    "gpu": "official wheels support GPUs up to version 2.3 only; set DEVICE=cpu, or build MindSpore with -e gpu",
-    "ascend": "install the Ascend driver and the CANN toolkit on a machine with an NPU, or set DEVICE=cpu",
+    "gpu": "official wheels support GPUs up to version 2.3 only; build MindSpore with -e gpu, or set",
+    "ascend": "install the Ascend driver and the CANN toolkit on a machine with an NPU, or set",
 }
 
 
@@ -30,9 +29,9 @@ def select_device(execution: Execution) -> None:
         mindspore.set_device(_TARGETS[execution.device])
     except RuntimeError:  # also raised where MindSpore runs already, which is all right on the same device
         if mindspore.get_context("device_target") != _TARGETS[execution.device]:
-            raise FrameworkError(
-                f"device {execution.device}: MindSpore {mindspore.__version__} cannot use it in this process; "
-                f"{_REMEDIES[execution.device]}"
-            ) from None
+            problem = f"device {execution.device}: MindSpore {mindspore.__version__} cannot use it in this process; "
+            if execution.device == "cpu":
+                raise FrameworkError(f"{problem}it runs on another device already; start a new process") from None
+            raise ExecutionError(problem + _REMEDIES[execution.device], ("device", "cpu")) from None
     finally:
         logging.disable(logging.NOTSET)

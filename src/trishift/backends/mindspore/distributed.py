@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from mindspore import Tensor, communication, ops
 
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 
 class Ranks:
@@ -17,7 +17,7 @@ class Ranks:
     The device must have been chosen: tensors travel by HCCL between NPUs, by MCCL between CPUs.
 
     Raises:
-        FrameworkError: `distributed` without a launcher.
+        ExecutionError: `distributed` without a launcher.
     """
 
     def __init__(self, distributed: bool) -> None:
@@ -25,9 +25,10 @@ class Ranks:
         if not distributed:
             return
         if "MS_ROLE" not in os.environ:
-            raise FrameworkError(
+            raise ExecutionError(
                 "distributed: no launcher in the environment; start with msrun --worker_num N --local_worker_num N, "
-                "or set execution.distributed=false"
+                "or set",
+                ("distributed", False),
             )
         communication.init()
         self.rank, self.world_size = communication.get_rank(), communication.get_group_size()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trishift.backends.contract import Execution
 from trishift.backends.limits import check_execution
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 
@@ -19,7 +19,7 @@ def select_device(execution: Execution, local_rank: int = 0) -> None:
     """Make Paddle run on the device of an `Execution`.
 
     Raises:
-        FrameworkError: there is none, or it lacks what is asked for.
+        ExecutionError: there is none, or it lacks what is asked for.
     """
     import paddle
 
@@ -28,7 +28,9 @@ def select_device(execution: Execution, local_rank: int = 0) -> None:
         paddle.set_device("cpu")
         return
     if not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
-        raise FrameworkError("device gpu: paddle finds no CUDA device; install paddlepaddle-gpu or set DEVICE=cpu")
+        raise ExecutionError(
+            "device gpu: paddle finds no CUDA device; install paddlepaddle-gpu or set", ("device", "cpu")
+        )
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # fp32 means float32; bf16 is the fast choice
     paddle.set_device(f"gpu:{local_rank}")
 

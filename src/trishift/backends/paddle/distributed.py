@@ -10,7 +10,7 @@ import paddle
 import paddle.distributed as dist
 from paddle import Tensor
 
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 
 class Ranks:
@@ -19,7 +19,7 @@ class Ranks:
     Tensors travel by gloo on CPUs, by NCCL on GPUs.
 
     Raises:
-        FrameworkError: `distributed` without a launcher.
+        ExecutionError: `distributed` without a launcher.
     """
 
     def __init__(self, distributed: bool, device: str) -> None:
@@ -27,9 +27,10 @@ class Ranks:
         if not distributed:
             return
         if "PADDLE_TRAINER_ID" not in os.environ:
-            raise FrameworkError(
+            raise ExecutionError(
                 "distributed: no launcher in the environment; start with python -m paddle.distributed.launch "
-                "--nproc_per_node N, or set execution.distributed=false"
+                "--nproc_per_node N, or set",
+                ("distributed", False),
             )
         environment = dist.ParallelEnv()
         self.rank, self.world_size = environment.rank, environment.world_size

@@ -6,20 +6,22 @@ import torch
 
 from trishift.backends.contract import Execution
 from trishift.backends.limits import check_execution
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 
 def select_device(execution: Execution, local_rank: int = 0) -> torch.device:
     """The torch device of an `Execution`.
 
     Raises:
-        FrameworkError: there is none, or it lacks what is asked for.
+        ExecutionError: there is none, or it lacks what is asked for.
     """
     check_execution("pytorch", execution)
     if execution.device == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise FrameworkError("device gpu: torch finds no CUDA device; install a CUDA build of it or set DEVICE=cpu")
+        raise ExecutionError(
+            "device gpu: torch finds no CUDA device; install a CUDA build of it or set", ("device", "cpu")
+        )
     torch.cuda.set_device(local_rank)
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False  # fp32 means float32; bf16 is the fast choice

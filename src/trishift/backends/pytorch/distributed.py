@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 
 class Ranks:
@@ -18,7 +18,7 @@ class Ranks:
     Host tensors travel by gloo, CUDA tensors by NCCL.
 
     Raises:
-        FrameworkError: `distributed` without a launcher.
+        ExecutionError: `distributed` without a launcher.
     """
 
     def __init__(self, distributed: bool, device: str) -> None:
@@ -27,9 +27,9 @@ class Ranks:
             self.rank, self.world_size, self.local_rank = 0, 1, 0
             return
         if "RANK" not in os.environ:
-            raise FrameworkError(
-                "distributed: no launcher in the environment; start with torchrun --nproc_per_node N, "
-                "or set execution.distributed=false"
+            raise ExecutionError(
+                "distributed: no launcher in the environment; start with torchrun --nproc_per_node N, or set",
+                ("distributed", False),
             )
         dist.init_process_group("cpu:gloo,cuda:nccl" if device == "gpu" else "gloo")
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from trishift.backends import FRAMEWORKS
@@ -10,6 +11,8 @@ from trishift.backends.contract import Execution
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
 from trishift.export.formats import RUNTIMES
+
+SCRIPT_MARK = "TRISHIFT_SCRIPT"  # environment variable that scripts/launch.sh sets
 
 
 def make_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -54,6 +57,14 @@ def add_tolerance(parser: argparse._ActionsContainer) -> None:
     """Add `--tolerance`."""
     text = f"largest relative difference of scores; default: {TOLERANCE:g}"
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=text)
+
+
+def spelled(command: str, setting: str, value: object) -> str:
+    """How a caller of a command sets a field of `Execution`: by variable in scripts, else by option or recipe entry."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if setting == "device" and SCRIPT_MARK in os.environ:
+        return f"DEVICE={text}"
+    return f"execution.{setting}={text}" if command == "train" else f"--{setting.replace('_', '-')} {text}"
 
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import onnxruntime
 
 from trishift.backends.contract import Execution
 from trishift.backends.program import ProgramSpec
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider", "ascend": "CANNExecutionProvider"}
 _ERRORS_ONLY = 3
@@ -21,9 +21,9 @@ class Program:
     def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
         provider = _PROVIDERS[execution.device]
         if provider not in onnxruntime.get_available_providers():
-            raise FrameworkError(
-                f"device {execution.device}: this onnxruntime has no {provider}; install a build that has one, "
-                "or set DEVICE=cpu"
+            raise ExecutionError(
+                f"device {execution.device}: this onnxruntime has no {provider}; install a build that has one, or set",
+                ("device", "cpu"),
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY

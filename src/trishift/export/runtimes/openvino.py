@@ -9,7 +9,7 @@ import openvino
 
 from trishift.backends.contract import Execution
 from trishift.backends.program import ProgramSpec
-from trishift.errors import FrameworkError
+from trishift.errors import ExecutionError
 
 MODEL = "model.xml"  # in the folder of an INT8 model
 _DEVICES = {"cpu": "CPU", "gpu": "GPU"}
@@ -23,9 +23,8 @@ class Program:
         core = openvino.Core()
         device = _DEVICES.get(execution.device)
         if device not in core.available_devices:
-            raise FrameworkError(
-                f"device {execution.device}: OpenVINO finds {', '.join(core.available_devices)} here; set DEVICE=cpu"
-            )
+            found = ", ".join(core.available_devices)
+            raise ExecutionError(f"device {execution.device}: OpenVINO finds {found} here; set", ("device", "cpu"))
         model = core.read_model(path / MODEL if path.is_dir() else path)
         hints = {"INFERENCE_PRECISION_HINT": _PRECISIONS[execution.precision], "PERFORMANCE_HINT": "LATENCY"}
         self._request = core.compile_model(model, device, hints).create_infer_request()
