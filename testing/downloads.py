@@ -7,11 +7,12 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
 
-def tar_bytes(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
+def tar_bytes(files: dict[str, bytes], mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w:gz") -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as tar:
         for name, data in files.items():

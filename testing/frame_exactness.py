@@ -64,4 +64,4 @@ def _requests(num_frames: int, rng: np.random.Generator, *, everything: bool) ->
 
 
 def _checksum(picture: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(picture))
+    return zlib.crc32(np.ascontiguousarray(picture).data)

@@ -7,6 +7,7 @@ import pytest
 
 from trishift.data.checks import check_sample, class_warnings
 from trishift.data.classes import class_order
+from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import DataSpec, EvaluationSet, TrainingSet, open_evaluation_set
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.protocol import Protocol
@@ -19,12 +20,12 @@ MODEL, PIXELS = ModelSpec("resnet10", 9, 4), InputSpec(resize=32, crop=32)
 
 def training_set(records: list[VideoRecord], labels: tuple[str, ...], flip: str = "none") -> TrainingSet:
     data = DataSpec(augmentation=dataclasses.replace(AugmentationSpec(), flip=flip))  # type: ignore[arg-type]
-    return TrainingSet(records, labels, data, PIXELS, MODEL)
+    return TrainingSet(records, labels, ClipReader(PIXELS, MODEL), data)
 
 
 def warnings_of(counts: tuple[int, ...], labels: tuple[str, ...], flip: str = "none") -> str:
     records = [VideoRecord(Path(f"{k}-{i}.mp4"), (k,), None, 1) for k, n in enumerate(counts) for i in range(n)]
-    val = EvaluationSet([VideoRecord(Path("v"), (0,), None, 1)], labels, PIXELS, MODEL, Protocol())
+    val = EvaluationSet([VideoRecord(Path("v"), (0,), None, 1)], labels, ClipReader(PIXELS, MODEL), Protocol())
     return "\n".join(class_warnings(training_set(records, labels, flip), val))
 
 
