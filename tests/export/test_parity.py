@@ -12,8 +12,8 @@ from tests.support import export_worker, isolated
 from tests.support.export_worker import cases
 
 from trishift.backends import FRAMEWORKS, open_session
+from trishift.checkpoints.verification import TOLERANCE
 from trishift.export.opening import open_exported
-from trishift.export.proof import TOLERANCE
 
 CASES = {case.name: case for case in cases()}
 FORMS = [
