@@ -1,0 +1,113 @@
+"""Hostile weight files: pickles that would run code, and small files that would cost hours or gigabytes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trishift.checkpoints.files import open_weights
+from trishift.errors import CheckpointError
+
+
+class Evil:
+    """Asks whoever unpickles it to run a command."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.marker}",)
+
+
+class Sly(Evil):
+    """The same by way of builtins."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, (f"__import__('pathlib').Path({str(self.marker)!r}).touch()",)
+
+
+@pytest.mark.parametrize("evil", [Evil, Sly])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "pdparams"])
+def test_malicious_pickle_is_not_executed(kind: str, evil: type[Evil], tmp_path: Path) -> None:
+    marker, path = tmp_path / "ran", tmp_path / "weights"
+    state = {"a": torch.ones(2), "b": evil(marker)}
+    if kind == "pdparams":
+        path.write_bytes(pickle.dumps({"a": np.ones(2), "b": evil(marker)}, 2))
+        (pickle.loads(path.read_bytes()), marker.unlink())  # the bait works
+    else:
+        torch.save({"state_dict": state}, path, _use_new_zipfile_serialization=kind == "zip")
+    with pytest.raises(CheckpointError, match="refused") as error:
+        open_weights(path)
+    assert "\n" not in str(error.value)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02cbuiltins\ngetattr\n(cos\nX\x06\x00\x00\x00system\x86R.",
+        b"\x80\x02(S'touch ran'\nios\nsystem\n.",  # INST
+        b"\x80\x02(cos\nsystem\nS'touch ran'\no.",  # OBJ
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x09touch ran\x85R.",  # STACK_GLOBAL
+        b"\x80\x02cnumpy\nndarray\n}X\x01\x00\x00\x00aNsb.",  # state for a class
+        b"\x80\x02ctorch.hub\nload\nX\x01\x00\x00\x00a\x85R.",
+        b"\x80\x02\x82\x01.",  # extension registry
+        b"\x80\x02r\xff\xff\xff\xff.",  # a memo of 16 GiB
+        b"\x80\x02B\xff\xff\xff\xff.",  # a string of 4 GiB
+        b"\x80\x04\x96\xff\xff\xff\xff\x10\x00\x00\x00.",  # a bytearray of 68 GiB
+    ],
+)
+def test_hostile_programs_do_nothing(program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("evil.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+    Path("evil.pdparams").write_bytes(program)
+    for name in ("evil.pth", "evil.pdparams"):
+        with pytest.raises(CheckpointError):
+            open_weights(name)
+    assert not Path("ran").exists()
+
+
+SHARED_60_LEVELS = b"K\x01\x85" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))  # a tuple of 2**60 leaves
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02}" + SHARED_60_LEVELS + b"K\x01s.",  # SETITEM
+        b"\x80\x02}(" + SHARED_60_LEVELS + b"K\x01u.",  # SETITEMS
+        b"\x80\x02(" + SHARED_60_LEVELS + b"K\x01d.",  # DICT
+        b"\x80\x04\x8f(" + SHARED_60_LEVELS + b"\x90.",  # ADDITEMS
+        b"\x80\x04(" + SHARED_60_LEVELS + b"\x91.",  # FROZENSET
+        b"\x80\x02cbuiltins\nset\n(" + SHARED_60_LEVELS + b"l\x85R.",  # set([...])
+        b"\x80\x02cbuiltins\ndict\n((" + SHARED_60_LEVELS + b"K\x01tl\x85R.",  # dict([(key, 1)])
+        b"\x80\x02ccollections\nOrderedDict\n((" + SHARED_60_LEVELS + b"K\x01tl\x85R.",
+    ],
+    ids=["setitem", "setitems", "dict", "additems", "frozenset", "set", "dict call", "ordered dict"],
+)
+def test_a_key_that_would_hash_forever_is_refused(program: bytes, tmp_path: Path) -> None:
+    (tmp_path / "weights.pdparams").write_bytes(program)
+    with pytest.raises(CheckpointError, match="neither text nor a number"):
+        open_weights(tmp_path / "weights.pdparams")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_small_file_does_not_grow_to_gigabytes(legacy: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.ones(1).expand(30_000, 30_000)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(CheckpointError, match=r"3,433 MB, far more than the 0\.0 MB stored"):
+        open_weights(path)
+
+
+def test_many_names_for_one_array_do_not_grow_to_gigabytes(tmp_path: Path) -> None:
+    array = np.ones(100_000, np.float32)
+    (tmp_path / "weights.pdparams").write_bytes(pickle.dumps({f"a{i}": array for i in range(1000)}, 4))
+    with pytest.raises(CheckpointError, match="far more than"):
+        open_weights(tmp_path / "weights.pdparams")
