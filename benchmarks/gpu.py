@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from trishift.backends import open_session
-from trishift.backends.contract import Execution, MicroBatch, Session
+from trishift.backends.contract import Execution, MicroBatch
+from trishift.backends.session import Session
 from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.recipe import TrainSpec
 from trishift.training.parameter_groups import optimization_plan

@@ -24,7 +24,7 @@ LONGEST = (  # files that take minutes begin first, so that parallel processes e
     "training/test_learning.py",
     "backends/contract/test_distributed.py",
     "streaming/test_step.py",
-    "backends/mindspore/test_distributed.py",
+    "backends/contract/test_ranks.py",
 )
 TESTS = Path(__file__).parent
 MISSING = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]

@@ -19,7 +19,8 @@ import numpy as np
 from testing.weights import smooth_weights
 
 from trishift.backends import open_session
-from trishift.backends.contract import Predictor, Session
+from trishift.backends.contract import Predictor
+from trishift.backends.session import Session
 from trishift.checkpoints import Checkpoint
 from trishift.data.transforms import normalize, stack_segments
 from trishift.export.formats import FORMATS

@@ -1,7 +1,6 @@
 """Processes of their own for what cannot run in the tests': MindSpore dies where another framework was imported first.
 
-`python` runs a module or a script. For a file of tests, `names = names_of_tests(FILE)`, then
-`outcomes(FILE, folder)[name]` is "" or what went wrong.
+`python` runs a module or a script; `suite` makes the tests of a file those of another, where each fails by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.support.paths import ROOT
 
 TIMEOUT = 1800  # seconds: ends what hangs, not what a busy machine slows down
@@ -42,17 +43,35 @@ def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
     return done.stdout
 
 
-def names_of_tests(file: Path) -> list[str]:
-    """The test functions of a file, read without importing it."""
+def suite(file: Path, **variables: str) -> tuple[Any, Any]:
+    """A fixture and a test, to be bound to `outcomes` and a name of your choice in a module.
+
+    Args:
+        file: of tests, which are named without importing it, and run once in a process of their own.
+        variables: of that process's environment.
+    """
+
+    @pytest.fixture(scope="module")
+    def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+        return _outcomes(file, tmp_path_factory.mktemp(file.stem), variables)
+
     body = ast.parse(file.read_text(encoding="utf-8")).body
-    return [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+
+    @pytest.mark.parametrize("name", names)
+    def test(name: str, outcomes: dict[str, str]) -> None:
+        assert not outcomes[name], outcomes[name]
+
+    return outcomes, test
 
 
-def outcomes(file: Path, folder: Path) -> dict[str, str]:
-    """Run the tests of a file; test function to what failed in it, which is empty if all of its cases passed."""
+def _outcomes(file: Path, folder: Path, variables: dict[str, str]) -> dict[str, str]:
+    """Test function to what failed in it, which is empty if all of its cases passed."""
     report = folder / f"{file.stem}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", str(file)]
-    run = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
+    run = subprocess.run(
+        command, env={**environment(), **variables}, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT
+    )
     if not report.is_file():
         raise RuntimeError(f"{file.name} did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     found: dict[str, str] = {}

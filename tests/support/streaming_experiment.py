@@ -16,7 +16,8 @@ from testing import golden_records, originals
 
 import trishift
 from trishift.backends import open_session
-from trishift.backends.contract import Execution, Session
+from trishift.backends.contract import Execution
+from trishift.backends.session import Session
 from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.streaming.stream import Stream
 

@@ -1,15 +1,17 @@
-"""PyTorch, MindSpore and PaddlePaddle behind one protocol (`base.Session`); each folder mirrors the others.
+"""PyTorch, MindSpore and PaddlePaddle behind one class (`session.Session`); each folder mirrors the others.
 
 A backend is imported when a session is opened, never before, and one process uses one framework.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
+from pathlib import Path
 from typing import Literal, get_args
 
-from trishift.backends.contract import Execution, Session
+from trishift.backends.contract import Execution, Program
+from trishift.backends.program import ProgramSpec
+from trishift.backends.session import Session
 from trishift.errors import FrameworkError
 from trishift.model.spec import ModelSpec
 
@@ -32,7 +34,28 @@ def open_session(framework: str, spec: ModelSpec, execution: Execution | None = 
     Raises:
         FrameworkError: the framework is unknown, not installed, or lacks the device or precision asked for.
     """
+    return _backend(framework)(spec, execution or Execution(), seed)
+
+
+def open_program(framework: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:
+    """Open a program that a framework exported and runs itself.
+
+    Raises:
+        FrameworkError: the framework is unknown, not installed, or lacks the device.
+    """
+    return _backend(framework).open_program(path, spec, execution)
+
+
+def _backend(framework: str) -> type[Session]:
     check_framework(framework)
-    module = importlib.import_module(f"trishift.backends.{framework}.session")
-    session: Session = module.Session(spec, execution or Execution(), seed)
-    return session
+    if framework == "pytorch":
+        from trishift.backends.pytorch.session import Session as PyTorchSession
+
+        return PyTorchSession
+    if framework == "mindspore":
+        from trishift.backends.mindspore.session import Session as MindSporeSession
+
+        return MindSporeSession
+    from trishift.backends.paddle.session import Session as PaddleSession
+
+    return PaddleSession

@@ -1,4 +1,4 @@
-"""The protocol that the three backends implement, and the plain data that crosses it.
+"""The plain data and the protocols between a backend and its callers; `session.py` is what a backend subclasses.
 
 Everything here is numpy and dataclasses. A backend turns a `ModelSpec` into a network of its framework and
 runs it; what to run, with which learning rate, on which random draws, is decided above, once for all three.
@@ -14,10 +14,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, DataError
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
-from trishift.model.tensors import TensorInfo, Tensors
+from trishift.model.tensors import Tensors
 
 State = tuple[Any, ...]  # a framework's own tensors, see `Session.step`
 
@@ -134,6 +134,20 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
             )
 
 
+def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
+    """Refuse clips (N, T, C, H, W) of other segments or channels than a model's.
+
+    Raises:
+        DataError: names what they have and what the model takes.
+    """
+    segments, channels = shape[1:3]
+    if (segments, channels) != (spec.num_segments, spec.in_channels):
+        raise DataError(
+            f"clips of {segments} segments and {channels} channels do not fit a model of "
+            f"{spec.num_segments} segments and {spec.in_channels} channels"
+        )
+
+
 class Predictor(Protocol):
     """A model that predicts: a session of a framework, or an exported program in its runtime.
 
@@ -145,8 +159,14 @@ class Predictor(Protocol):
 
     framework: str
     spec: ModelSpec
-    rank: int
-    world_size: int
+
+    @property
+    def rank(self) -> int:
+        """Number of this process."""
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
 
     def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits."""
@@ -171,45 +191,72 @@ class Predictor(Protocol):
         """Leave the process group."""
 
 
-class Session(Predictor, Protocol):
-    """A network in one framework, ready to train or predict. Each backend's `session.py` has a class `Session`.
+class Program(Protocol):
+    """An exported program, opened in its runtime."""
 
-    Attributes:
-        network: the framework's own module, never compiled nor wrapped.
-    """
+    def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """Outputs of inputs, both in the order of the `ProgramSpec`."""
 
-    execution: Execution
-    network: Any
 
-    def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
-        """Build the network; initial weights follow the originals' initializers (see `initialization.py`)."""
+# The parts of a session that each framework writes for itself
 
-    def parameters(self) -> tuple[TensorInfo, ...]:
-        """All trainable tensors in network order."""
 
-    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Canonical name to canonical shape of every tensor (running statistics included), in network order."""
+class TensorAccess(Protocol):
+    """The functions of `tensors.py`."""
 
-    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Copy weights in; names and shapes must be exactly those of `tensor_shapes`."""
+    def tensors(self, network: Any) -> dict[str, Any]:
+        """Every tensor of a network by canonical name, in network order."""
 
-    def dump_tensors(self) -> Tensors:
-        """Copy weights out under canonical names and shapes."""
+    def to_numpy(self, tensor: Any) -> np.ndarray:
+        """A float32 copy in C order on the host."""
 
-    def prepare_training(self, plan: OptimizationPlan) -> None:
-        """Make the optimizer (zero momentum) and freeze what the plan does not train."""
+    def read(self, tensor: Any) -> np.ndarray:
+        """A float32 copy on the host of a network's tensor, or of its gradient or momentum, in canonical shape."""
 
-    def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
-        """Set the optimizer's momentum; missing names start at zero."""
+    def write(self, tensor: Any, array: np.ndarray) -> None:
+        """Copy a canonical array into a network's tensor, or into its momentum, where it lies."""
 
-    def dump_momentum(self) -> Tensors:
-        """The optimizer's momentum under canonical names and shapes."""
+    def assign(self, tensor: Any, value: Any) -> None:
+        """Copy a tensor into another where that lies."""
 
-    def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
-        """One optimizer step on the mean gradient of the micro-batches (and of all ranks), each times its weight."""
 
-    def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
-        """Loss and unclipped gradients of a training-mode pass; changes running statistics, not weights."""
+class Ranks(Protocol):
+    """This process among its equals: `distributed.py`."""
+
+    rank: int
+    world_size: int
+
+    def mean(self, tensor: Any) -> Any:
+        """The mean of a tensor over all ranks."""
+
+    def means(self, tensors: Sequence[Any]) -> list[Any]:
+        """The means of tensors over all ranks, in one message."""
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""
 
     def barrier(self) -> None:
         """Wait for all ranks."""
+
+    def close(self) -> None:
+        """Leave the process group."""
+
+
+class Optimizer(Protocol):
+    """SGD with momentum on the tensors of a plan: `optimizer.py`."""
+
+    def total_norm(self, gradients: Mapping[str, Any]) -> float:
+        """The L2 norm of all gradients together."""
+
+    def step(self, gradients: Mapping[str, Any], factor: float, lr: float) -> None:
+        """Update the weights with gradients by name, each times a factor."""
+
+    def momentum(self) -> dict[str, Any]:
+        """The momentum itself, not a copy, by name."""
+
+
+class Handle(Protocol):
+    """A hook in a network."""
+
+    def remove(self) -> Any:
+        """Take the hook out again."""

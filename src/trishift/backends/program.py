@@ -6,7 +6,7 @@ Shape legend: N clips or streams (any number), T segments, C channels, H x W pix
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -74,10 +74,3 @@ class ProgramSpec:
         return tuple(
             Port(f"{prefix}_{block.replace('.', '_')}", (self.batch, *shape)) for block, shape in buffers.items()
         )
-
-
-class Program(Protocol):
-    """An exported program, opened in its runtime."""
-
-    def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """Outputs of inputs, both in the order of the `ProgramSpec`."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from trishift.backends.contract import State
-from trishift.backends.program import Program, ProgramSpec
+from trishift.backends.contract import Program, State
+from trishift.backends.program import ProgramSpec
 from trishift.errors import DataError, RecipeError
 from trishift.evaluation.metrics import to_logits
 from trishift.model.online import state_shapes

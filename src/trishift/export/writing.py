@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trishift.backends import check_framework, open_session
-from trishift.backends.contract import Execution, Session
+from trishift.backends.contract import Execution
 from trishift.backends.program import ProgramSpec
+from trishift.backends.session import Session
 from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
 from trishift.export.description import Description, encode, fingerprints, write_description
@@ -68,7 +68,7 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
     )
     with staged_together(folder, name) as stage:
         path = stage / f"{name}{target.suffix}"
-        description = _write(session, path, description, framework, options)
+        description = _write(session, path, description, options)
         measured = _measure(path, description, framework, trials, options.tolerance)
         description = replace(description, measured=measured, files=fingerprints(path))
         write_description(description, path)
@@ -83,20 +83,17 @@ def _session(checkpoint: Checkpoint, framework: str) -> Session:
     return session
 
 
-def _write(
-    session: Session, path: Path, description: Description, framework: str, options: ExportOptions
-) -> Description:
+def _write(session: Session, path: Path, description: Description, options: ExportOptions) -> Description:
     """Write the program; returns the description with what only the file tells (the opset)."""
     target, program = description.format, description.program
     if target.lossy:
-        return _write_quantized(session, path, description, framework, options)
-    _write_program(session, framework, target, program, path, {DESCRIPTION_KEY: encode(description)}, options.opset)
+        return _write_quantized(session, path, description, options)
+    _write_program(session, target, program, path, {DESCRIPTION_KEY: encode(description)}, options.opset)
     return _annotated(path, description) if target.name == "onnx" else description
 
 
 def _write_program(
     session: Session,
-    framework: str,
     target: Format,
     program: ProgramSpec,
     path: Path,
@@ -108,9 +105,9 @@ def _write_program(
     Raises:
         FrameworkError: an operator, an opset or something else is beyond it.
     """
-    backend = importlib.import_module(f"trishift.backends.{framework}.exporting")
+    framework = session.framework
     try:
-        backend.write_program(session.network, program, target.name, path, texts, opset)
+        session.write_program(program, target.name, path, texts, opset)
     except TrishiftError:
         raise
     except Exception as error:  # every exporter has errors of its own
@@ -128,13 +125,11 @@ def _annotated(path: Path, description: Description) -> Description:
     return described
 
 
-def _write_quantized(
-    session: Session, path: Path, description: Description, framework: str, options: ExportOptions
-) -> Description:
+def _write_quantized(session: Session, path: Path, description: Description, options: ExportOptions) -> Description:
     assert options.calibration is not None
     path.mkdir()
     onnx_file = path / "model.onnx"
-    _write_program(session, framework, FORMATS["onnx"], description.program, onnx_file, {}, options.opset)
+    _write_program(session, FORMATS["onnx"], description.program, onnx_file, {}, options.opset)
     quantize(onnx_file, path, options.calibration)
     onnx_file.unlink()
     return replace(description, written_by={**description.written_by, "nncf": runtime_version("nncf")})

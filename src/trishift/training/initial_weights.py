@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trishift.backends.contract import Session
+from trishift.backends.session import Session
 from trishift.checkpoints import import_weights
 from trishift.data.classes import class_order
 from trishift.errors import CheckpointError, DataError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.backends import open_session
-from trishift.backends.contract import Session
+from trishift.backends.session import Session
 from trishift.data.checks import check_sample, class_warnings
 from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trishift.backends.contract import Session
+from trishift.backends.session import Session
 from trishift.checkpoints.canonical import Checkpoint, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
 from trishift.errors import CheckpointError

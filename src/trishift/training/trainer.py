@@ -14,7 +14,8 @@ from statistics import fmean
 
 import numpy as np
 
-from trishift.backends.contract import MicroBatch, Session
+from trishift.backends.contract import MicroBatch
+from trishift.backends.session import Session
 from trishift.data.dataset import EvaluationSet, TrainingSet
 from trishift.data.loader import Batch, Loader
 from trishift.errors import TrainingError

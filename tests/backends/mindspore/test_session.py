@@ -1,19 +1,8 @@
-"""The MindSpore session: names, initial weights, optimizer steps, momentum, graphs, precision, features, errors."""
+"""The promises of `Session`, kept by MindSpore."""
 
 from __future__ import annotations
 
-import pytest
 from tests.support import isolated
-from tests.support.paths import SUPPORT
+from tests.support.paths import ROOT
 
-FILE = SUPPORT / "mindspore_session.py"
-
-
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return isolated.outcomes(FILE, tmp_path_factory.mktemp("mindspore"))
-
-
-@pytest.mark.parametrize("name", isolated.names_of_tests(FILE))
-def test_in_a_process_of_its_own(name, outcomes):
-    assert not outcomes[name], outcomes[name]
+outcomes, test_session = isolated.suite(ROOT / "tests/backends/contract/suite.py", TRISHIFT_FRAMEWORK="mindspore")

@@ -9,8 +9,8 @@ import paddle
 import pytest
 from tests.support.deformable_taps import convolve, slopes_at_rest
 
-from trishift.backends.paddle import batch_norm, device
-from trishift.backends.paddle.batch_norm import BatchNorm2D, SyncBatchNorm
+from trishift.backends import matrix_library
+from trishift.backends.paddle.batch_norm import batch_norm, synchronize
 from trishift.backends.paddle.deformable import DeformableConv
 from trishift.backends.paddle.losses import loss
 from trishift.backends.paddle.recognizer import Recognizer
@@ -65,7 +65,7 @@ def test_static_shift_takes_any_batch_and_size(shift):
 
 
 def test_running_variance_is_unbiased():
-    norm = BatchNorm2D(3)
+    norm = batch_norm(3)
     mean, variance = np.zeros(3), np.ones(3)
     for _ in range(3):
         x = RNG.normal(2, 3, (2, 3, 2, 2)).astype(np.float32)
@@ -79,7 +79,7 @@ def test_running_variance_is_unbiased():
 
 
 def test_norm_in_evaluation_only_reads():
-    norm = BatchNorm2D(2)
+    norm = batch_norm(2)
     norm._variance.set_value(np.array([4.0, 9.0], np.float32))
     norm.eval()
     x = RNG.standard_normal((1, 2, 1, 1), np.float32)
@@ -110,12 +110,12 @@ def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside():
 def test_synchronizing_keeps_every_tensor_in_its_place():
     network = Recognizer(ModelSpec("mobilenet_v2", 3, 2))
     before = dict(network.state_dict())
-    batch_norm.synchronize(network)
+    synchronize(network)
     after = network.state_dict()
     assert after.keys() == before.keys()
     assert all(after[name] is before[name] for name in before)
-    kinds = [type(layer) for layer in network.sublayers() if isinstance(layer, BatchNorm2D)]
-    assert kinds == [SyncBatchNorm] * 52
+    kinds = [type(layer) for layer in network.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
+    assert [kind.__name__ for kind in kinds] == ["_SyncBatchNorm"] * 52
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -146,7 +146,7 @@ def test_only_amd_processors_are_named_to_the_matrix_library(vendor, flags, expe
         monkeypatch.delenv(name)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
-    device.tune_matrix_library(tmp_path / "cpuinfo")
+    matrix_library.tune(tmp_path / "cpuinfo")
     assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
     assert os.environ["MKL_NUM_THREADS"] == "3"
 
@@ -155,6 +155,6 @@ def test_the_users_own_settings_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("MKL_NUM_THREADS", "5")
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "1")
     (tmp_path / "cpuinfo").write_text("vendor_id: AuthenticAMD\nflags: avx2\n")
-    device.tune_matrix_library(tmp_path / "cpuinfo")
-    assert device.threads() == 5
+    matrix_library.tune(tmp_path / "cpuinfo")
+    assert matrix_library.threads() == 5
     assert os.environ["MKL_DEBUG_CPU_TYPE"] == "1"

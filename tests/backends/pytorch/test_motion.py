@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from tests.support.deformable_taps import slopes_at_rest, tap_by_tap
 
 from trishift.backends.contract import Execution
-from trishift.backends.pytorch.deformable import DeformableConv, sample_taps
+from trishift.backends.pytorch.deformable import DeformableConv
+from trishift.backends.pytorch.deformable import _sample_taps as sample_taps
 from trishift.backends.pytorch.motion import MotionExcitation, MotionPyramid
 from trishift.backends.pytorch.session import Session
 from trishift.backends.pytorch.temporal_shift import LearnedShift, temporal_shift

@@ -9,7 +9,7 @@ from torch import nn
 
 from trishift.backends.pytorch.mobilenet_v2 import InvertedResidual
 from trishift.backends.pytorch.recognizer import Recognizer
-from trishift.backends.pytorch.resnet import BasicBlock, Bottleneck, temporal_pool
+from trishift.backends.pytorch.resnet import BasicBlock, Bottleneck, TemporalPool
 from trishift.backends.pytorch.temporal_shift import TemporalShift, temporal_shift
 from trishift.model.architectures import inverted_residuals
 from trishift.model.spec import ModelSpec, ShiftSpec
@@ -128,4 +128,4 @@ def test_temporal_pool_is_a_padded_maximum_of_three_frames(memory_format):
     x = frames(2 * 6, 4).to(memory_format=memory_format)
     clips = np.pad(x.numpy().reshape(2, 6, 4, 3, 2), ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)), constant_values=-np.inf)
     expected = np.stack([clips[:, t : t + 3].max(1) for t in (0, 2, 4)], 1)
-    assert np.array_equal(temporal_pool(x, 6).numpy(), expected.reshape(6, 4, 3, 2))
+    assert np.array_equal(TemporalPool(6)(x).numpy(), expected.reshape(6, 4, 3, 2))

@@ -18,7 +18,8 @@ from tests.support import isolated
 from tests.support.parity.cases import Case, batch, cases, micro_batches, redrawn
 
 from trishift.backends import open_session
-from trishift.backends.contract import Execution, OptimizationPlan, ParameterPlan, Session
+from trishift.backends.contract import Execution, OptimizationPlan, ParameterPlan
+from trishift.backends.session import Session
 from trishift.model.tensors import Tensors
 from trishift.training.parameter_groups import optimization_plan
 

@@ -1,24 +1,30 @@
-"""Batch norm as PyTorch counts it; the one place that knows how MindSpore's differs."""
+"""Batch norm as PyTorch counts it, frozen where a plan says so, and synchronized.
+
+The one place that knows how MindSpore's differs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mindspore import nn
 
-TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; MindSpore's momentum is the other factor
-EPSILON = 1e-5
+_TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; MindSpore's momentum is the other factor
+_EPSILON = 1e-5
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """`nn.BatchNorm2d` with PyTorch's defaults; its running variance follows the unbiased one as it is."""
-    return nn.BatchNorm2d(channels, eps=EPSILON, momentum=1 - TORCH_MOMENTUM)
+    """Normalization of (N, C, H, W) with PyTorch's defaults; the running variance follows the unbiased one as it is."""
+    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=1 - _TORCH_MOMENTUM)
 
 
-def freeze(norm: nn.BatchNorm2d, frozen: bool) -> None:
-    """Run a norm on its running statistics, without updating them, in training, too; or make it a usual one again.
-
-    `set_train(False)` on the norm would not last: `set_train` of the network reaches it.
-    """
-    norm.use_batch_statistics = False if frozen else None
+def train(network: nn.Cell, frozen: Iterable[nn.Cell]) -> None:
+    """Training mode, but for the frozen norms, which run on their running statistics and leave them as they are."""
+    network.set_train(True)  # it reaches every norm, so that `set_train(False)` on one would not last
+    chosen = {id(norm) for norm in frozen}
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, nn.BatchNorm2d | nn.SyncBatchNorm):
+            cell.use_batch_statistics = False if id(cell) in chosen else None
 
 
 def synchronize(network: nn.Cell) -> None:
@@ -30,7 +36,7 @@ def synchronize(network: nn.Cell) -> None:
 
 
 def _synchronized(norm: nn.BatchNorm2d) -> nn.SyncBatchNorm:
-    layer = nn.SyncBatchNorm(norm.num_features, eps=EPSILON, momentum=1 - TORCH_MOMENTUM)
+    layer = nn.SyncBatchNorm(norm.num_features, eps=_EPSILON, momentum=1 - _TORCH_MOMENTUM)
     for tensor in ("gamma", "beta", "moving_mean", "moving_variance"):
         setattr(layer, tensor, getattr(norm, tensor))
     return layer

@@ -27,15 +27,15 @@ class ConvNormRelu(nn.Cell):
         return ops.relu(self.bn(self.conv(x)))
 
 
-def reduce_pool() -> nn.MaxPool2d:
+def _reduce_pool() -> nn.MaxPool2d:
     """The halving max-pool of Caffe: 3x3, stride 2, no padding, sizes rounded up."""
     return nn.MaxPool2d(3, 2, pad_mode="pad", ceil_mode=True)
 
 
-def block_pool(block: architectures.InceptionBlock) -> nn.Cell:
+def _block_pool(block: architectures.InceptionBlock) -> nn.Cell:
     """The pool of an inception block's pool branch."""
     if block.stride == 2:
-        return reduce_pool()
+        return _reduce_pool()
     if block.pool == "max":
         return nn.MaxPool2d(3, 1, pad_mode="pad", padding=1)
     return nn.AvgPool2d(3, 1, pad_mode="pad", padding=1)  # Caffe counts the padding zeros
@@ -57,7 +57,7 @@ class InceptionBlock(nn.Cell):
         self.double_reduce = ConvNormRelu(inputs, block.double[0], 1)
         self.double_1 = ConvNormRelu(block.double[0], block.double[1], 3)
         self.double_2 = ConvNormRelu(block.double[1], block.double[2], 3, stride)
-        self.pool = block_pool(block)
+        self.pool = _block_pool(block)
         self.projection = ConvNormRelu(inputs, block.projection, 1) if block.projection else nn.Identity()
 
     def construct(self, x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class BNInception(nn.Cell):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.stem_pool = reduce_pool()
+        self.stem_pool = _reduce_pool()
         self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, 7, stride=2)
         self.conv2_shift = shift_at(spec, "conv2", spec.num_segments)
         self.conv2_3x3_reduce = ConvNormRelu(64, 64, 1)

@@ -17,8 +17,10 @@ _REMEDIES = {
 }
 
 
-def select_device(execution: Execution) -> None:
-    """Make MindSpore run on the device of an `Execution`.
+def select_device(execution: Execution, local_rank: int = 0) -> str:
+    """Make MindSpore run on the device of an `Execution`; returns the device's name in MindSpore.
+
+    `local_rank` changes nothing: the launcher tells each process its device.
 
     Raises:
         FrameworkError: there is none, or it lacks what is asked for.
@@ -35,3 +37,4 @@ def select_device(execution: Execution) -> None:
             raise ExecutionError(problem + _REMEDIES[execution.device], ("device", "cpu")) from None
     finally:
         logging.disable(logging.NOTSET)
+    return _TARGETS[execution.device]

@@ -20,8 +20,8 @@ class Ranks:
         ExecutionError: `distributed` without a launcher.
     """
 
-    def __init__(self, distributed: bool) -> None:
-        self.rank, self.world_size = 0, 1
+    def __init__(self, distributed: bool, device: str) -> None:
+        self.rank, self.world_size, self.local_rank = 0, 1, 0
         if not distributed:
             return
         if "MS_ROLE" not in os.environ:
@@ -37,13 +37,13 @@ class Ranks:
         """The mean of a float32 tensor over all ranks."""
         return ops.AllReduce()(tensor) / self.world_size if self.world_size > 1 else tensor
 
-    def means(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The means of float32 tensors over all ranks, in one message."""
         if self.world_size == 1 or not tensors:
-            return tuple(tensors)
+            return list(tensors)
         flat = self.mean(ops.concat([tensor.reshape(-1) for tensor in tensors]))
         parts = ops.split(flat, [tensor.size for tensor in tensors])
-        return tuple(part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
+        return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
     def gather(self, array: np.ndarray) -> np.ndarray:
         """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""

@@ -13,9 +13,9 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from trishift.backends.contract import Execution
+from trishift.backends.mindspore.device import select_device
 from trishift.backends.mindspore.motion import MotionExcitation, MotionPyramid
 from trishift.backends.mindspore.recognizer import Recognizer
-from trishift.backends.mindspore.session import select_device
 from trishift.backends.mindspore.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
 from trishift.model.spec import InputSpec
@@ -93,7 +93,7 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def replace_pools(network: nn.Cell) -> None:
+def _replace_pools(network: nn.Cell) -> None:
     """Give a network pools that can be exported, in place of the padded ones."""
     for _, cell in list(network.cells_and_names()):
         for name, child in list(cell.name_cells().items()):
@@ -109,7 +109,7 @@ def replace_pools(network: nn.Cell) -> None:
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Cell:
     """The cell with the inputs and outputs of `spec`; it shares the network's weights and changes its pools."""
-    replace_pools(network)
+    _replace_pools(network)
     cell = StreamingRecognizer(network) if spec.streaming else network
     return (PixelRecognizer(cell, spec.pixels, spec.model.multi_label) if spec.pixels else cell).set_train(False)
 

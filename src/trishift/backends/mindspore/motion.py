@@ -19,7 +19,7 @@ from trishift.model import architectures
 from trishift.model.spec import MOTION_FRAMES, MOTION_REDUCTION, ModelSpec
 
 
-def conv5x5(in_channels: int, channels: int) -> nn.Conv2d:
+def _conv5x5(in_channels: int, channels: int) -> nn.Conv2d:
     """A padded 5x5 convolution without bias."""
     return nn.Conv2d(in_channels, channels, 5, pad_mode="pad", padding=2, has_bias=False)
 
@@ -35,10 +35,10 @@ class MotionPyramid(nn.Cell):
         super().__init__()
         inner = width // MOTION_REDUCTION
         self.conv1 = conv7x7(frame_channels, inner)
-        self.conv2 = conv5x5(inner, width)
+        self.conv2 = _conv5x5(inner, width)
         self.pixel_conv = conv7x7((MOTION_FRAMES - 1) * frame_channels, width)
         self.pixel_bn = batch_norm(width)
-        self.feature_conv = conv5x5(2 * inner, width)
+        self.feature_conv = _conv5x5(2 * inner, width)
         self.feature_bn = batch_norm(width)
         self.halve = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
 

@@ -8,7 +8,7 @@ from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.model.spec import NonLocalForm
 
 
-def conv1x1(in_channels: int, channels: int, bias: bool = True) -> nn.Conv2d:
+def _conv1x1(in_channels: int, channels: int, bias: bool = True) -> nn.Conv2d:
     """A 1x1 convolution."""
     return nn.Conv2d(in_channels, channels, 1, pad_mode="pad", has_bias=bias)
 
@@ -33,12 +33,12 @@ class NonLocalBlock(nn.Cell):
         self.form = form
         inner = channels // 2
         if form != "gaussian":
-            self.theta = conv1x1(channels, inner)
-            self.phi = conv1x1(channels, inner)
-        self.g = conv1x1(channels, inner)
+            self.theta = _conv1x1(channels, inner)
+            self.phi = _conv1x1(channels, inner)
+        self.g = _conv1x1(channels, inner)
         if form == "concatenation":
-            self.pair = conv1x1(2 * inner, 1, bias=False)
-        self.out = conv1x1(inner, channels)
+            self.pair = _conv1x1(2 * inner, 1, bias=False)
+        self.out = _conv1x1(inner, channels)
         self.bn = batch_norm(channels)
         self.pool = nn.MaxPool2d(2, 2)
 

@@ -14,7 +14,6 @@ from trishift.backends.mindspore.mobilenet_v2 import MobileNetV2
 from trishift.backends.mindspore.motion import MotionResNet
 from trishift.backends.mindspore.relation import RelationHead
 from trishift.backends.mindspore.resnet import ResNet
-from trishift.errors import DataError
 from trishift.model.spec import ModelSpec
 
 
@@ -37,20 +36,6 @@ def build_backbone(spec: ModelSpec) -> nn.Cell:
     if spec.backbone == "bn_inception":
         return BNInception(spec)
     return MotionResNet(spec) if spec.motion else ResNet(spec)
-
-
-def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
-    """Refuse clips (N, T, C, H, W) of other segments or channels; graphs cannot raise this error themselves.
-
-    Raises:
-        DataError: the clips do not have the T segments and C channels of the spec.
-    """
-    segments, channels = shape[1:3]
-    if (segments, channels) != (spec.num_segments, spec.in_channels):
-        raise DataError(
-            f"clips of {segments} segments and {channels} channels do not fit a model of "
-            f"{spec.num_segments} segments and {spec.in_channels} channels"
-        )
 
 
 class Recognizer(nn.Cell):

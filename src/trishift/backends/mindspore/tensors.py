@@ -7,15 +7,14 @@ another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from trishift.backends.contract import check_tensors
 from trishift.backends.mindspore.recognizer import Recognizer
-from trishift.model.tensors import Layer, Role, TensorInfo, Tensors, tensor_shapes, tensor_table
+from trishift.model.tensors import Layer, Role, TensorInfo, tensor_table
 
 _NORM_ATTRIBUTES: dict[Role, str] = {
     "weight": "gamma",
@@ -25,7 +24,7 @@ _NORM_ATTRIBUTES: dict[Role, str] = {
 }
 
 
-def tensors(network: Recognizer) -> dict[str, Parameter]:
+def tensors(network: Recognizer) -> dict[str, Tensor]:
     """Every tensor of a network by canonical name, in network order."""
     cells = dict(network.cells_and_names())
     return {info.name: getattr(cells[info.module], _attribute(info)) for info in tensor_table(network.spec)}
@@ -43,45 +42,24 @@ def layers(network: Recognizer) -> Iterator[tuple[str, Layer, nn.Cell]]:
             yield info.layer_name, info.layer, cells[info.module]
 
 
-def parameters(network: Recognizer) -> dict[str, Parameter]:
-    """Every trainable tensor by canonical name."""
-    found = tensors(network)
-    return {info.name: found[info.name] for info in tensor_table(network.spec) if info.trainable}
-
-
-def statistics(network: Recognizer) -> list[Parameter]:
-    """The running means and variances of all batch norms."""
-    found = tensors(network)
-    return [found[info.name] for info in tensor_table(network.spec) if not info.trainable]
-
-
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """A float32 copy in C order on the host, whatever the tensor's type."""
     return np.array(tensor.astype(mstype.float32).asnumpy(), order="C")
 
 
-def assign(parameter: Parameter, value: Tensor | np.ndarray | float) -> None:
-    """Copy a value into a parameter where it lies.
+def read(tensor: Tensor) -> np.ndarray:
+    """A float32 copy on the host of a network's tensor, or of its gradient or momentum, in canonical shape."""
+    return to_numpy(tensor)
+
+
+def write(tensor: Tensor, array: np.ndarray) -> None:
+    """Copy a canonical array into a network's tensor, or into its momentum, where it lies."""
+    assign(tensor, Tensor(np.array(array, np.float32, order="C")))
+
+
+def assign(tensor: Tensor, value: Tensor) -> None:
+    """Copy a tensor into another, a parameter, where that lies.
 
     Not `set_data`: that gives the parameter new memory, and graphs compiled before go on with the old values.
     """
-    value = value if isinstance(value, Tensor) else Tensor(np.array(value, np.float32, order="C"))
-    ops.assign(parameter, value)
-
-
-def dump_tensors(network: Recognizer) -> Tensors:
-    """Copies of all tensors under canonical names."""
-    return {name: to_numpy(tensor) for name, tensor in tensors(network).items()}
-
-
-def load_tensors(network: Recognizer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy arrays into a network; names and shapes must be exactly those of the table.
-
-    `load_param_into_net` is not used: it skips what does not fit and goes on.
-
-    Raises:
-        CheckpointError: a tensor is missing, unknown or of another shape; the network is then untouched.
-    """
-    check_tensors(arrays, tensor_shapes(network.spec))
-    for name, tensor in tensors(network).items():
-        assign(tensor, arrays[name])
+    ops.assign(tensor, value)

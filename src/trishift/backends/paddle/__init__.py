@@ -3,8 +3,8 @@
 import os
 import warnings
 
-from trishift.backends.paddle.device import tune_matrix_library
+from trishift.backends import matrix_library
 
-tune_matrix_library()  # the library reads the environment once, at its first product of matrices
+matrix_library.tune()  # the library reads the environment once, at its first product of matrices
 os.environ.setdefault("GLOG_minloglevel", "2")  # log errors only: Paddle warns of its own operators
 warnings.filterwarnings("ignore", message="No ccache found")  # on import; nothing is compiled here

@@ -1,19 +1,23 @@
-"""Batch norm as PyTorch counts it; the one place that knows how Paddle's differs."""
+"""Batch norm as PyTorch counts it, frozen where a plan says so, and synchronized.
+
+The one place that knows how Paddle's differs.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.distributed import get_world_size
 
-TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; Paddle's momentum is the other factor
-EPSILON = 1e-5
+_TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; Paddle's momentum is the other factor
+_EPSILON = 1e-5
 
 
-class BatchNorm2D(nn.BatchNorm2D):
+class _BatchNorm2D(nn.BatchNorm2D):
     """`nn.BatchNorm2D` with PyTorch's defaults, whose running variance follows the unbiased batch variance.
 
     Paddle adds the biased one, (n - 1) / n times the unbiased. Scaling the old value by (n - 1) / n before and the
@@ -24,12 +28,12 @@ class BatchNorm2D(nn.BatchNorm2D):
     ranks = 1
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, momentum=1 - TORCH_MOMENTUM, epsilon=EPSILON)
+        super().__init__(channels, momentum=1 - _TORCH_MOMENTUM, epsilon=_EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in and out."""
         if not self.training:
-            return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, epsilon=EPSILON)
+            return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, epsilon=_EPSILON)
         count = self.ranks * x.shape[0] * math.prod(x.shape[2:])
         correction = count / max(count - 1, 1)
         variance = self._variance / correction  # a copy: the backward pass holds on to what Paddle updates
@@ -40,12 +44,12 @@ class BatchNorm2D(nn.BatchNorm2D):
     def _normalize(self, x: Tensor, variance: Tensor) -> Tensor:
         """Normalize with batch statistics and update `_mean` and `variance`."""
         return F.batch_norm(
-            x, self._mean, variance, self.weight, self.bias, True, momentum=self._momentum, epsilon=EPSILON
+            x, self._mean, variance, self.weight, self.bias, True, momentum=self._momentum, epsilon=_EPSILON
         )
 
 
-class SyncBatchNorm(BatchNorm2D):
-    """`BatchNorm2D` with batch statistics over all ranks (GPU only); every rank has the same batch size."""
+class _SyncBatchNorm(_BatchNorm2D):
+    """`_BatchNorm2D` with batch statistics over all ranks (GPU only); every rank has the same batch size."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -54,21 +58,33 @@ class SyncBatchNorm(BatchNorm2D):
     def _normalize(self, x: Tensor, variance: Tensor) -> Tensor:
         # the call of nn.SyncBatchNorm, which itself cannot be told which variance to update
         outputs = paddle._C_ops.sync_batch_norm_(
-            x, self._mean, variance, self.weight, self.bias, False, self._momentum, EPSILON, "NCHW", False, False
+            x, self._mean, variance, self.weight, self.bias, False, self._momentum, _EPSILON, "NCHW", False, False
         )
         return outputs[0]
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2D:
+    """Normalization of (N, C, H, W) with PyTorch's defaults and statistics."""
+    return _BatchNorm2D(channels)
+
+
+def train(network: nn.Layer, frozen: Iterable[nn.Layer]) -> None:
+    """Training mode, but for the frozen norms, which run on their running statistics and leave them as they are."""
+    network.train()
+    for norm in frozen:
+        norm.eval()
 
 
 def synchronize(network: nn.Layer) -> None:
     """Replace every batch norm of a network by a synchronized one with the same tensors."""
     for layer in network.sublayers(include_self=True):
         for name, child in layer.named_children():
-            if isinstance(child, BatchNorm2D):
+            if isinstance(child, _BatchNorm2D):
                 setattr(layer, name, _synchronized(child))
 
 
-def _synchronized(norm: BatchNorm2D) -> SyncBatchNorm:
-    layer = SyncBatchNorm(norm.weight.shape[0])
+def _synchronized(norm: _BatchNorm2D) -> _SyncBatchNorm:
+    layer = _SyncBatchNorm(norm.weight.shape[0])
     for tensor in ("weight", "bias", "_mean", "_variance"):
         setattr(layer, tensor, getattr(norm, tensor))
     return layer

@@ -9,7 +9,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
 from trishift.model.architectures import BN_INCEPTION_BLOCKS
@@ -22,14 +22,14 @@ class ConvNormRelu(nn.Layer):
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2D(in_channels, channels, kernel, stride, padding=kernel // 2)
-        self.bn = BatchNorm2D(channels)
+        self.bn = batch_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
         return F.relu(self.bn(self.conv(x)))
 
 
-def reduce_pool(x: Tensor) -> Tensor:
+def _reduce_pool(x: Tensor) -> Tensor:
     """The halving max-pool of Caffe: 3x3, stride 2, no padding, sizes rounded up."""
     return F.max_pool2d(x, 3, 2, ceil_mode=True)
 
@@ -71,7 +71,7 @@ class InceptionBlock(nn.Layer):
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.block.stride == 2:
-            return reduce_pool(x)
+            return _reduce_pool(x)
         if self.block.pool == "max":
             return F.max_pool2d(x, 3, 1, padding=1)
         return F.avg_pool2d(x, 3, 1, padding=1, exclusive=False)  # Caffe counts the padding zeros
@@ -91,11 +91,11 @@ class BNInception(nn.Layer):
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the second stem stage, a quarter of their size."""
-        return reduce_pool(self.conv1_7x7_s2(x))
+        return _reduce_pool(self.conv1_7x7_s2(x))
 
     def conv2(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The second stem stage, whose place among the blocks is the first; x itself is not used."""
-        return reduce_pool(self.conv2_3x3(self.conv2_3x3_reduce(shifted)))
+        return _reduce_pool(self.conv2_3x3(self.conv2_3x3_reduce(shifted)))
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""

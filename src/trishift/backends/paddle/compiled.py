@@ -1,6 +1,7 @@
-"""The network as a compiled program for prediction: Paddle Inference with oneDNN on CPUs, `to_static` on GPUs.
+"""Passes through a network, operator by operator or as a compiled program.
 
-Batch size and image size stay free, so nothing is compiled again for a smaller last batch.
+Compiled means Paddle Inference with oneDNN on CPUs and `to_static` on GPUs. Batch size and image size stay free, so
+nothing is compiled again for a smaller last batch.
 """
 
 from __future__ import annotations
@@ -8,51 +9,43 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import paddle
-from paddle import Tensor, inference
+from paddle import Tensor
 from paddle.static import InputSpec
 
-from trishift.backends.paddle.device import threads
-from trishift.backends.paddle.recognizer import Recognizer
-
-Program = Callable[[Tensor], Tensor]
-_PREFIX = "network"
-_GPU_MEMORY = 256  # MiB to begin with
+from trishift.backends.contract import Execution
+from trishift.backends.paddle.exporting import PREFIX, Program
+from trishift.backends.program import ProgramSpec
 
 
-def compile_network(network: Recognizer, device: str) -> Program:
-    """Clips (N, T, C, H, W) to logits (N, K) in evaluation mode, with the weights of now."""
-    network.eval()
-    return to_static(network) if device == "gpu" else predictor(network)
+class Pass:
+    """A network that becomes a program of clips (N, T, C, H, W) in evaluation mode, with the weights of its first call.
+
+    With other arguments (drawn relations), it runs operator by operator.
+    """
+
+    def __init__(self, function: Callable[..., Any], compiled: bool | None) -> None:
+        """`compiled`: from the first call on, or (False or None) never."""
+        self._function = function
+        self._compiled = bool(compiled)
+        self._program: Callable[[Tensor], Tensor] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the network."""
+        if not self._compiled or len(arguments) > 1:
+            return self._function(*arguments)
+        if self._program is None:
+            self._program = _compile(self._function, arguments[0])
+        return self._program(arguments[0])
 
 
-def clips_spec(network: Recognizer) -> InputSpec:
-    """The clips that a network takes."""
-    return InputSpec([None, network.spec.num_segments, network.spec.in_channels, None, None], "float32", "clips")
-
-
-def to_static(network: Recognizer) -> Program:
-    """A static graph that shares its weights with the network."""
-    return paddle.jit.to_static(network.forward, input_spec=[clips_spec(network)], full_graph=True)
-
-
-def predictor(network: Recognizer) -> Program:
-    """A Paddle Inference program with copies of the weights."""
+def _compile(network: Any, clips: Tensor) -> Callable[[Tensor], Tensor]:
+    spec = [InputSpec([None, *clips.shape[1:3], None, None], "float32", "clips")]
+    if paddle.device.get_device() != "cpu":  # a static graph that shares its weights with the network
+        return paddle.jit.to_static(network.forward, input_spec=spec, full_graph=True)
     with tempfile.TemporaryDirectory() as folder:
-        paddle.jit.save(network, str(Path(folder) / _PREFIX), input_spec=[clips_spec(network)])
-        program = open_predictor(Path(folder), _PREFIX, "cpu")
-    return lambda clips: program.run([clips])[0]
-
-
-def open_predictor(folder: Path, prefix: str, device: str) -> inference.Predictor:
-    """Paddle Inference on saved files: batch norms folded, oneDNN kernels on CPUs."""
-    config = inference.Config(str(folder), prefix)
-    if device == "gpu":
-        config.enable_use_gpu(_GPU_MEMORY, 0)
-    else:
-        config.disable_gpu()
-        config.enable_onednn()
-        config.set_cpu_math_library_num_threads(threads())
-    config.disable_glog_info()
-    return inference.create_predictor(config)
+        paddle.jit.save(network, str(Path(folder) / PREFIX), input_spec=spec)
+        program = Program(Path(folder), ProgramSpec(network.spec, clips.shape[-1]), Execution())
+    return lambda clips: paddle.to_tensor(program.run((clips.numpy(),))[0])

@@ -12,18 +12,19 @@ from pathlib import Path
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from paddle import Tensor, nn
+from paddle import Tensor, inference, nn
 from paddle.static import InputSpec as PortSpec
 
+from trishift.backends import matrix_library
 from trishift.backends.contract import Execution
-from trishift.backends.paddle.compiled import open_predictor
+from trishift.backends.paddle.device import select_device
 from trishift.backends.paddle.recognizer import Recognizer
-from trishift.backends.paddle.session import select_device
 from trishift.backends.paddle.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
 from trishift.model.spec import InputSpec
 
-_PREFIX = "inference"
+PREFIX = "inference"  # of the files in an exported folder
+_GPU_MEMORY = 256  # MiB to begin with
 
 
 class PixelRecognizer(nn.Layer):
@@ -43,18 +44,30 @@ class PixelRecognizer(nn.Layer):
         self.register_buffer("scale", paddle.to_tensor(scale), persistable=False)
         self.register_buffer("offset", paddle.to_tensor(offset), persistable=False)
 
-    def forward(self, frames: Tensor, state: Sequence[Tensor] | None = None) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, frames: Tensor, *state: Tensor) -> Tensor | tuple[Tensor, ...]:
         """(N, T, H, W, 3), or (N, H, W, 3) with the state of a stream, to (N, K) and the new state."""
         pixels = frames.astype("float32").index_select(self.order, axis=-1)
         x = pixels.moveaxis(-1, -3) * self.scale - self.offset
-        if state is None:
+        if not state:
             return self.probabilities(self.network(x))
-        logits, *present = self.network(x, state)
+        logits, *present = self.network(x, *state)
         return self.probabilities(logits), *present
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of alternatives, or of independent classes."""
         return F.sigmoid(logits) if self.multi_label else F.softmax(logits)
+
+
+class _StateAsList(nn.Layer):
+    """A streaming network whose state is one argument, since `to_static` knows no `*state`."""
+
+    def __init__(self, network: nn.Layer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """See the network."""
+        return self.network(frames, *state)
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
@@ -84,7 +97,8 @@ def write_program(
     arguments = [first, state] if spec.streaming else [first]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        paddle.jit.save(deployable(network, spec), str(path / _PREFIX), input_spec=arguments)
+        layer = deployable(network, spec)
+        paddle.jit.save(_StateAsList(layer) if spec.streaming else layer, str(path / PREFIX), input_spec=arguments)
 
 
 class Program:
@@ -92,7 +106,15 @@ class Program:
 
     def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
         select_device(execution)
-        self._predictor = open_predictor(path, _PREFIX, execution.device)
+        config = inference.Config(str(path), PREFIX)
+        if execution.device == "gpu":
+            config.enable_use_gpu(_GPU_MEMORY, 0)
+        else:
+            config.disable_gpu()
+            config.enable_onednn()
+            config.set_cpu_math_library_num_threads(matrix_library.threads())
+        config.disable_glog_info()
+        self._predictor = inference.create_predictor(config)
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         """Outputs of inputs, in the order of the `ProgramSpec`."""

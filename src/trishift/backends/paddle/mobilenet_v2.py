@@ -8,7 +8,7 @@ from __future__ import annotations
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
 from trishift.model.architectures import (
@@ -23,7 +23,7 @@ from trishift.model.spec import ModelSpec
 def conv_norm_relu(in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Padded convolution without bias, batch norm, ReLU6."""
     conv = nn.Conv2D(in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False)
-    return nn.Sequential(conv, BatchNorm2D(channels), nn.ReLU6())
+    return nn.Sequential(conv, batch_norm(channels), nn.ReLU6())
 
 
 class InvertedResidual(nn.Layer):
@@ -46,7 +46,7 @@ class InvertedResidual(nn.Layer):
             *expansion,
             conv_norm_relu(hidden, hidden, 3, block.stride, groups=hidden),
             nn.Conv2D(hidden, block.channels, 1, bias_attr=False),
-            BatchNorm2D(block.channels),
+            batch_norm(block.channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:

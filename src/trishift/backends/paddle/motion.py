@@ -13,7 +13,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.backends.paddle.deformable import DeformableConv
 from trishift.backends.paddle.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.paddle.temporal_shift import LearnedShift
@@ -34,9 +34,9 @@ class MotionPyramid(nn.Layer):
         self.conv1 = conv7x7(frame_channels, inner)
         self.conv2 = nn.Conv2D(inner, width, 5, padding=2, bias_attr=False)
         self.pixel_conv = conv7x7((MOTION_FRAMES - 1) * frame_channels, width)
-        self.pixel_bn = BatchNorm2D(width)
+        self.pixel_bn = batch_norm(width)
         self.feature_conv = nn.Conv2D(2 * inner, width, 5, padding=2, bias_attr=False)
-        self.feature_bn = BatchNorm2D(width)
+        self.feature_bn = batch_norm(width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Windows (N * T, 5, 3, H, W) to a motion map (N * T, width, H / 4, W / 4)."""
@@ -68,15 +68,15 @@ class MotionExcitation(nn.Layer):
         self.window = window
         inner = channels // MOTION_REDUCTION
         self.reduce = conv1x1(channels, inner, bias=True)
-        self.reduce_bn = BatchNorm2D(inner)
+        self.reduce_bn = batch_norm(inner)
         self.deformable3 = DeformableConv(inner, 3)
         self.deformable5 = DeformableConv(inner, 5)
         self.pooled = conv1x1(inner, inner, bias=True)
-        self.pooled_bn = BatchNorm2D(inner)
+        self.pooled_bn = batch_norm(inner)
         self.temporal = nn.Conv3D(inner, inner, 3, padding=1)
-        self.temporal_bn = BatchNorm2D(inner)
+        self.temporal_bn = batch_norm(inner)
         self.expand = conv1x1(inner, channels, bias=True)
-        self.expand_bn = BatchNorm2D(channels)
+        self.expand_bn = batch_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) in and out."""

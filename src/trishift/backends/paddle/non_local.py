@@ -6,7 +6,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.model.spec import NonLocalForm
 
 
@@ -36,7 +36,7 @@ class NonLocalBlock(nn.Layer):
         if form == "concatenation":
             self.pair = nn.Conv2D(2 * inner, 1, 1, bias_attr=False)
         self.out = nn.Conv2D(inner, channels, 1)
-        self.bn = BatchNorm2D(channels)
+        self.bn = batch_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) in and out."""

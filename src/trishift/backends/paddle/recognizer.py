@@ -14,7 +14,6 @@ from trishift.backends.paddle.mobilenet_v2 import MobileNetV2
 from trishift.backends.paddle.motion import MotionResNet
 from trishift.backends.paddle.relation import RelationHead
 from trishift.backends.paddle.resnet import ResNet
-from trishift.errors import DataError
 from trishift.model.spec import ModelSpec
 
 
@@ -66,16 +65,7 @@ class Recognizer(nn.Layer):
 
         Returns:
             (N, K).
-
-        Raises:
-            DataError: the clips do not have the T segments and C channels of the spec.
         """
-        _, segments, channels = clips.shape[:3]
-        if (segments, channels) != (self.spec.num_segments, self.spec.in_channels):
-            raise DataError(
-                f"clips of {segments} segments and {channels} channels do not fit a model of "
-                f"{self.spec.num_segments} segments and {self.spec.in_channels} channels"
-            )
         features = self.backbone(clips.flatten(0, 1))
         features = features.reshape([-1, self.spec.output_segments, self.spec.feature_width])
         if dropout is not None:

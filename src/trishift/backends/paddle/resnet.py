@@ -8,7 +8,7 @@ from __future__ import annotations
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.backends.paddle.batch_norm import BatchNorm2D
+from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.backends.paddle.non_local import NonLocalBlock
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
@@ -35,7 +35,7 @@ def projection(in_channels: int, channels: int, stride: int, bias: bool = False)
     """The identity path of a residual block: a strided 1x1 convolution where shapes change."""
     if stride == 1 and in_channels == channels:
         return nn.Identity()
-    return nn.Sequential(conv1x1(in_channels, channels, stride, bias), BatchNorm2D(channels))
+    return nn.Sequential(conv1x1(in_channels, channels, stride, bias), batch_norm(channels))
 
 
 class ResidualBlock(nn.Layer):
@@ -77,9 +77,9 @@ class BasicBlock(ResidualBlock):
         self.shift = shift
         self.shifts_identity = shifts_identity
         self.conv1 = conv3x3(in_channels, width, stride)
-        self.bn1 = BatchNorm2D(width)
+        self.bn1 = batch_norm(width)
         self.conv2 = conv3x3(width, width)
-        self.bn2 = BatchNorm2D(width)
+        self.bn2 = batch_norm(width)
         self.downsample = projection(in_channels, width, stride)
         self.non_local = non_local
 
@@ -109,11 +109,11 @@ class Bottleneck(ResidualBlock):
         self.shift = shift
         self.shifts_identity = shifts_identity
         self.conv1 = conv1x1(in_channels, width, bias=bias)
-        self.bn1 = BatchNorm2D(width)
+        self.bn1 = batch_norm(width)
         self.conv2 = conv3x3(width, width, stride, bias)
-        self.bn2 = BatchNorm2D(width)
+        self.bn2 = batch_norm(width)
         self.conv3 = conv1x1(width, channels, bias=bias)
-        self.bn3 = BatchNorm2D(channels)
+        self.bn3 = batch_norm(channels)
         self.downsample = projection(in_channels, channels, stride, bias)
         self.non_local = non_local
 
@@ -124,12 +124,19 @@ class Bottleneck(ResidualBlock):
         return self.bn3(self.conv3(x))
 
 
-def temporal_pool(x: Tensor, segments: int) -> Tensor:
+class TemporalPool(nn.Layer):
     """Max-pooling over time, kernel 3, stride 2, padding 1: (N * T, C, H, W) to (N * T / 2, C, H, W)."""
-    _, channels, height, width = x.shape
-    frames = x.reshape([-1, 1, segments, channels * height * width])
-    pooled = F.max_pool2d(frames, (3, 1), (2, 1), (1, 0))
-    return pooled.reshape([-1, channels, height, width])
+
+    def __init__(self, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve the number of frames."""
+        _, channels, height, width = x.shape
+        frames = x.reshape([-1, 1, self.segments, channels * height * width])
+        pooled = F.max_pool2d(frames, (3, 1), (2, 1), (1, 0))
+        return pooled.reshape([-1, channels, height, width])
 
 
 class ResNet(nn.Layer):
@@ -141,8 +148,9 @@ class ResNet(nn.Layer):
         super().__init__()
         self.spec = spec
         self.conv1 = conv7x7(spec.frame_channels, spec.width, self.conv_bias)
-        self.bn1 = BatchNorm2D(spec.width)
+        self.bn1 = batch_norm(spec.width)
         self.layer1 = self._stage(1)
+        self.temporal_pool = TemporalPool(spec.num_segments) if spec.temporal_pool else nn.Identity()
         self.layer2 = self._stage(2)
         self.layer3 = self._stage(3)
         self.layer4 = self._stage(4)
@@ -179,7 +187,5 @@ class ResNet(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
-        x = self.layer1(self.stem(x))
-        if self.spec.temporal_pool:
-            x = temporal_pool(x, self.spec.num_segments)
+        x = self.temporal_pool(self.layer1(self.stem(x)))
         return self.pool(self.layer4(self.layer3(self.layer2(x))))

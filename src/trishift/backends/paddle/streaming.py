@@ -5,8 +5,6 @@ Shape legend: N streams, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from paddle import Tensor, nn
 
 from trishift.backends.paddle.recognizer import Recognizer
@@ -34,12 +32,12 @@ class StreamingRecognizer(nn.Layer):
         self.recognizer = recognizer
         self._blocks = recognizer.backbone.blocks()
 
-    def forward(self, frames: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Logits of the frames and the new state.
 
         Args:
             frames: (N, C, H, W).
-            state: (N, C // div, H', W') for each block of `stateful`; a sequence, as `to_static` knows no `*state`.
+            state: (N, C // div, H', W') for each block of `stateful`.
 
         Returns:
             (N, K), followed by the new state.

@@ -1,10 +1,15 @@
-"""Batch norm beyond what the network's layers do by themselves: frozen and synchronized."""
+"""Batch norm with the originals' defaults, frozen where a plan says so, and synchronized."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from torch import nn
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Normalization of (N, C, H, W); PyTorch's defaults are the originals'."""
+    return nn.BatchNorm2d(channels)
 
 
 def train(network: nn.Module, frozen: Iterable[nn.Module]) -> None:
@@ -14,7 +19,6 @@ def train(network: nn.Module, frozen: Iterable[nn.Module]) -> None:
         norm.eval()
 
 
-def synchronize(network: nn.Module) -> nn.Module:
-    """The network with batch statistics over all ranks (GPUs only) and the same tensors."""
-    synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    return synchronized
+def synchronize(network: nn.Module) -> None:
+    """Replace every batch norm of a network by a synchronized one (GPUs only) with the same tensors."""
+    nn.SyncBatchNorm.convert_sync_batchnorm(network)

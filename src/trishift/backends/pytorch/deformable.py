@@ -28,11 +28,11 @@ class DeformableConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in and out."""
-        taps = sample_taps(x, self.offset(x), self.kernel_size[0])
+        taps = _sample_taps(x, self.offset(x), self.kernel_size[0])
         return F.conv2d(taps, self.weight.flatten(1)[:, :, None, None], self.bias)
 
 
-def sample_taps(x: Tensor, offset: Tensor, kernel_size: int) -> Tensor:
+def _sample_taps(x: Tensor, offset: Tensor, kernel_size: int) -> Tensor:
     """What the taps of a deformable kernel see, bilinear between pixels and zero outside of the map.
 
     A tap a whole pixel or more outside sees nothing and gives no gradient. The sampling grid goes from -1 to 1; zeros

@@ -9,15 +9,15 @@ from trishift.backends.limits import check_execution
 from trishift.errors import ExecutionError
 
 
-def select_device(execution: Execution, local_rank: int = 0) -> torch.device:
-    """The torch device of an `Execution`.
+def select_device(execution: Execution, local_rank: int = 0) -> str:
+    """Make PyTorch ready for the device of an `Execution`; returns the device's name in PyTorch.
 
     Raises:
         ExecutionError: there is none, or it lacks what is asked for.
     """
     check_execution("pytorch", execution)
     if execution.device == "cpu":
-        return torch.device("cpu")
+        return "cpu"
     if not torch.cuda.is_available():
         raise ExecutionError(
             "device gpu: torch finds no CUDA device; install a CUDA build of it or set", ("device", "cpu")
@@ -25,4 +25,4 @@ def select_device(execution: Execution, local_rank: int = 0) -> torch.device:
     torch.cuda.set_device(local_rank)
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False  # fp32 means float32; bf16 is the fast choice
-    return torch.device("cuda", local_rank)
+    return f"cuda:{local_rank}"

@@ -43,12 +43,13 @@ class Ranks:
             tensor /= self.world_size
         return tensor
 
-    def average_(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Replace tensors by their means over all ranks, in one message."""
-        if self.world_size > 1 and tensors:
-            means = self.mean(torch.cat([tensor.flatten() for tensor in tensors]))
-            for tensor, mean in zip(tensors, means.split([tensor.numel() for tensor in tensors]), strict=True):
-                tensor.copy_(mean.view_as(tensor))
+    def means(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The means of tensors over all ranks, in one message."""
+        if self.world_size == 1 or not tensors:
+            return list(tensors)
+        flat = self.mean(torch.cat([tensor.flatten() for tensor in tensors]))
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
     def gather(self, array: np.ndarray) -> np.ndarray:
         """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""

@@ -18,8 +18,8 @@ from torch.export.passes import move_to_device_pass
 
 from trishift.backends.contract import Execution
 from trishift.backends.program import ProgramSpec
+from trishift.backends.pytorch.device import select_device
 from trishift.backends.pytorch.recognizer import Recognizer
-from trishift.backends.pytorch.session import select_device
 from trishift.backends.pytorch.streaming import StreamingRecognizer
 from trishift.errors import FrameworkError
 from trishift.model.spec import InputSpec

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
 from trishift.model.architectures import (
@@ -21,7 +22,7 @@ from trishift.model.spec import ModelSpec
 def conv_norm_relu(in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Padded convolution without bias, batch norm, ReLU6."""
     conv = nn.Conv2d(in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU6(inplace=True))
+    return nn.Sequential(conv, batch_norm(channels), nn.ReLU6(inplace=True))
 
 
 class InvertedResidual(nn.Module):
@@ -44,7 +45,7 @@ class InvertedResidual(nn.Module):
             *expansion,
             conv_norm_relu(hidden, hidden, 3, block.stride, groups=hidden),
             nn.Conv2d(hidden, block.channels, 1, bias=False),
-            nn.BatchNorm2d(block.channels),
+            batch_norm(block.channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:

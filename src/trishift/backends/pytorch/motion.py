@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.backends.pytorch.deformable import DeformableConv
 from trishift.backends.pytorch.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.pytorch.temporal_shift import LearnedShift
@@ -33,9 +34,9 @@ class MotionPyramid(nn.Module):
         self.conv1 = conv7x7(frame_channels, inner)
         self.conv2 = nn.Conv2d(inner, width, 5, padding=2, bias=False)
         self.pixel_conv = conv7x7((MOTION_FRAMES - 1) * frame_channels, width)
-        self.pixel_bn = nn.BatchNorm2d(width)
+        self.pixel_bn = batch_norm(width)
         self.feature_conv = nn.Conv2d(2 * inner, width, 5, padding=2, bias=False)
-        self.feature_bn = nn.BatchNorm2d(width)
+        self.feature_bn = batch_norm(width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Windows (N * T, 5, 3, H, W) to a motion map (N * T, width, H / 4, W / 4)."""
@@ -67,15 +68,15 @@ class MotionExcitation(nn.Module):
         self.window = window
         inner = channels // MOTION_REDUCTION
         self.reduce = conv1x1(channels, inner, bias=True)
-        self.reduce_bn = nn.BatchNorm2d(inner)
+        self.reduce_bn = batch_norm(inner)
         self.deformable3 = DeformableConv(inner, 3)
         self.deformable5 = DeformableConv(inner, 5)
         self.pooled = conv1x1(inner, inner, bias=True)
-        self.pooled_bn = nn.BatchNorm2d(inner)
+        self.pooled_bn = batch_norm(inner)
         self.temporal = nn.Conv3d(inner, inner, 3, padding=1)
-        self.temporal_bn = nn.BatchNorm2d(inner)
+        self.temporal_bn = batch_norm(inner)
         self.expand = conv1x1(inner, channels, bias=True)
-        self.expand_bn = nn.BatchNorm2d(channels)
+        self.expand_bn = batch_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) in and out."""

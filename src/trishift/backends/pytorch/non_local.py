@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.model.spec import NonLocalForm
 
 
@@ -34,7 +35,7 @@ class NonLocalBlock(nn.Module):
         if form == "concatenation":
             self.pair = nn.Conv2d(2 * inner, 1, 1, bias=False)
         self.out = nn.Conv2d(inner, channels, 1)
-        self.bn = nn.BatchNorm2d(channels)
+        self.bn = batch_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) in and out."""

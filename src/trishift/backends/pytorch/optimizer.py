@@ -1,25 +1,20 @@
-"""SGD as the originals run it, with momentum that is exchanged under canonical names."""
+"""SGD as the originals run it, with momentum by canonical name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trishift.backends.contract import OptimizationPlan, ParameterPlan
-from trishift.backends.pytorch.tensors import to_numpy
-from trishift.errors import CheckpointError
-from trishift.model.tensors import Tensors
 
 
 class Optimizer:
-    """`torch.optim.SGD` with one group per pair of multipliers, clipping by total norm, and fp16 loss scaling."""
+    """`torch.optim.SGD` with one group per pair of multipliers."""
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan, loss_scaling: bool) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> None:
         self._parameters = parameters
-        self._clip_norm = plan.clip_norm
         groups: dict[ParameterPlan, list[nn.Parameter]] = {}
         for name, parameter in parameters.items():
             groups.setdefault(plan.parameters[name], []).append(parameter)
@@ -32,48 +27,23 @@ class Optimizer:
             momentum=plan.momentum,
             nesterov=plan.nesterov,
         )
-        device = next(iter(parameters.values())).device.type
-        self._scaler = torch.amp.GradScaler(device, enabled=loss_scaling)
-        self.load_momentum({})
+        for parameter in parameters.values():
+            self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
-    def zero_gradients(self) -> None:
-        """Forget the gradients of the last step."""
-        self._sgd.zero_grad(set_to_none=True)
+    def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
+        """The L2 norm of all gradients together."""
+        return float(torch.stack(torch._foreach_norm(list(gradients.values()))).norm())
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a (scaled) loss."""
-        self._scaler.scale(loss).backward()
-
-    def step(self, lr: float) -> float:
-        """Update the weights and return the total gradient norm before clipping, NaN without clipping.
-
-        Under fp16 a step with overflowing gradients is left out and the loss scale halved.
-        """
+    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
+        """Update the weights with gradients by name, each times a factor."""
+        if factor != 1:
+            torch._foreach_mul_(list(gradients.values()), factor)
+        for name, gradient in gradients.items():
+            self._parameters[name].grad = gradient
         for group in self._sgd.param_groups:
             group["lr"] = lr * group["lr_mult"]
-        norm = float("nan")
-        if self._clip_norm is not None:
-            self._scaler.unscale_(self._sgd)
-            norm = float(nn.utils.clip_grad_norm_(self._parameters.values(), self._clip_norm))
-        self._scaler.step(self._sgd)
-        self._scaler.update()
-        return norm
+        self._sgd.step()
 
-    def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
-        """Set momentum by canonical name; missing names become zero.
-
-        Raises:
-            CheckpointError: a name is not trained or a shape differs.
-        """
-        for name, array in momentum.items():
-            if name not in self._parameters or self._parameters[name].shape != array.shape:
-                raise CheckpointError(f"momentum of {name} {array.shape} does not fit what the recipe trains")
-        for name, parameter in self._parameters.items():
-            buffer = torch.zeros_like(parameter)
-            if name in momentum:
-                buffer.copy_(torch.from_numpy(np.ascontiguousarray(momentum[name])))
-            self._sgd.state[parameter]["momentum_buffer"] = buffer
-
-    def dump_momentum(self) -> Tensors:
-        """Copies of the momentum under canonical names."""
-        return {name: to_numpy(self._sgd.state[p]["momentum_buffer"]) for name, p in self._parameters.items()}
+    def momentum(self) -> dict[str, Tensor]:
+        """The momentum itself, not a copy, by name."""
+        return {name: self._sgd.state[tensor]["momentum_buffer"] for name, tensor in self._parameters.items()}

@@ -14,7 +14,6 @@ from trishift.backends.pytorch.mobilenet_v2 import MobileNetV2
 from trishift.backends.pytorch.motion import MotionResNet
 from trishift.backends.pytorch.relation import RelationHead
 from trishift.backends.pytorch.resnet import ResNet
-from trishift.errors import DataError
 from trishift.model.spec import ModelSpec
 
 
@@ -65,16 +64,7 @@ class Recognizer(nn.Module):
 
         Returns:
             (N, K).
-
-        Raises:
-            DataError: the clips do not have the T segments and C channels of the spec.
         """
-        _, segments, channels = clips.shape[:3]
-        if (segments, channels) != (self.spec.num_segments, self.spec.in_channels):
-            raise DataError(
-                f"clips of {segments} segments and {channels} channels do not fit a model of "
-                f"{self.spec.num_segments} segments and {self.spec.in_channels} channels"
-            )
         features = self.backbone(clips.flatten(0, 1)).unflatten(0, (-1, self.spec.output_segments))
         if dropout is not None:
             features = features * dropout

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.backends.pytorch.non_local import NonLocalBlock
 from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
@@ -37,7 +38,7 @@ def projection(in_channels: int, channels: int, stride: int, bias: bool = False)
     """The identity path of a residual block: a strided 1x1 convolution where shapes change."""
     if stride == 1 and in_channels == channels:
         return nn.Identity()
-    return nn.Sequential(conv1x1(in_channels, channels, stride, bias), nn.BatchNorm2d(channels))
+    return nn.Sequential(conv1x1(in_channels, channels, stride, bias), batch_norm(channels))
 
 
 class ResidualBlock(nn.Module):
@@ -79,9 +80,9 @@ class BasicBlock(ResidualBlock):
         self.shift = shift
         self.shifts_identity = shifts_identity
         self.conv1 = conv3x3(in_channels, width, stride)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = batch_norm(width)
         self.conv2 = conv3x3(width, width)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = batch_norm(width)
         self.downsample = projection(in_channels, width, stride)
         self.non_local = non_local
 
@@ -111,11 +112,11 @@ class Bottleneck(ResidualBlock):
         self.shift = shift
         self.shifts_identity = shifts_identity
         self.conv1 = conv1x1(in_channels, width, bias=bias)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = batch_norm(width)
         self.conv2 = conv3x3(width, width, stride, bias)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = batch_norm(width)
         self.conv3 = conv1x1(width, channels, bias=bias)
-        self.bn3 = nn.BatchNorm2d(channels)
+        self.bn3 = batch_norm(channels)
         self.downsample = projection(in_channels, channels, stride, bias)
         self.non_local = non_local
 
@@ -126,10 +127,17 @@ class Bottleneck(ResidualBlock):
         return self.bn3(self.conv3(x))
 
 
-def temporal_pool(x: Tensor, segments: int) -> Tensor:
+class TemporalPool(nn.Module):
     """Max-pooling over time, kernel 3, stride 2, padding 1: (N * T, C, H, W) to (N * T / 2, C, H, W)."""
-    frames = x.reshape(-1, 1, segments, x.shape[1:].numel())
-    return F.max_pool2d(frames, (3, 1), (2, 1), (1, 0)).reshape(-1, *x.shape[1:])
+
+    def __init__(self, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve the number of frames."""
+        frames = x.reshape(-1, 1, self.segments, x.shape[1:].numel())
+        return F.max_pool2d(frames, (3, 1), (2, 1), (1, 0)).reshape(-1, *x.shape[1:])
 
 
 class ResNet(nn.Module):
@@ -141,8 +149,9 @@ class ResNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.conv1 = conv7x7(spec.frame_channels, spec.width, self.conv_bias)
-        self.bn1 = nn.BatchNorm2d(spec.width)
+        self.bn1 = batch_norm(spec.width)
         self.layer1 = self._stage(1)
+        self.temporal_pool = TemporalPool(spec.num_segments) if spec.temporal_pool else nn.Identity()
         self.layer2 = self._stage(2)
         self.layer3 = self._stage(3)
         self.layer4 = self._stage(4)
@@ -178,7 +187,5 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
-        x = self.layer1(self.stem(x))
-        if self.spec.temporal_pool:
-            x = temporal_pool(x, self.spec.num_segments)
+        x = self.temporal_pool(self.layer1(self.stem(x)))
         return self.pool(self.layer4(self.layer3(self.layer2(x))))

@@ -6,19 +6,17 @@ PyTorch's shapes and statistics are the canonical ones, so nothing is transposed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import nn
 
-from trishift.backends.contract import check_tensors
 from trishift.backends.pytorch.recognizer import Recognizer
-from trishift.model.tensors import Layer, Tensors, tensor_shapes, tensor_table
+from trishift.model.tensors import Layer, tensor_table
 
 
-def tensors(network: Recognizer) -> dict[str, Any]:
+def tensors(network: Recognizer) -> dict[str, torch.Tensor]:
     """Every tensor of a network by canonical name, in network order."""
     modules = dict(network.named_modules())
     return {info.name: getattr(modules[info.module], info.role) for info in tensor_table(network.spec)}
@@ -32,35 +30,22 @@ def layers(network: Recognizer) -> Iterator[tuple[str, Layer, nn.Module]]:
             yield info.layer_name, info.layer, modules[info.module]
 
 
-def parameters(network: Recognizer) -> dict[str, nn.Parameter]:
-    """Every trainable tensor by canonical name."""
-    found = tensors(network)
-    return {info.name: found[info.name] for info in tensor_table(network.spec) if info.trainable}
-
-
-def statistics(network: Recognizer) -> list[torch.Tensor]:
-    """The running means and variances of all batch norms."""
-    found = tensors(network)
-    return [found[info.name] for info in tensor_table(network.spec) if not info.trainable]
-
-
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     """A float32 copy in C order on the host, whatever the tensor's device, type and memory format."""
     return np.array(tensor.detach().float().cpu().numpy(), order="C")
 
 
-def dump_tensors(network: Recognizer) -> Tensors:
-    """Copies of all tensors under canonical names."""
-    return {name: to_numpy(tensor) for name, tensor in tensors(network).items()}
+def read(tensor: torch.Tensor) -> np.ndarray:
+    """A float32 copy on the host of a network's tensor, or of its gradient or momentum, in canonical shape."""
+    return to_numpy(tensor)
+
+
+def write(tensor: torch.Tensor, array: np.ndarray) -> None:
+    """Copy a canonical array into a network's tensor, or into its momentum, where it lies."""
+    assign(tensor, torch.from_numpy(np.ascontiguousarray(array)))
 
 
 @torch.no_grad()
-def load_tensors(network: Recognizer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy arrays into a network; names and shapes must be exactly those of the table.
-
-    Raises:
-        CheckpointError: a tensor is missing, unknown or of another shape; the network is then untouched.
-    """
-    check_tensors(arrays, tensor_shapes(network.spec))
-    for name, tensor in tensors(network).items():
-        tensor.copy_(torch.from_numpy(np.ascontiguousarray(arrays[name])))
+def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    """Copy a tensor into another where that lies."""
+    tensor.copy_(value)

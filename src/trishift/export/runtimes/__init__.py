@@ -1,4 +1,4 @@
-"""One module a runtime that is no framework; the frameworks' own programs are opened by their backends."""
+"""One module per runtime that is no framework; the frameworks' own programs are opened by their backends."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import importlib
 import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
+from trishift import backends
 from trishift.backends import FRAMEWORKS, check_framework
 from trishift.backends import MODULES as FRAMEWORK_MODULES
-from trishift.backends.contract import Execution
-from trishift.backends.program import Program, ProgramSpec
+from trishift.backends.contract import Execution, Program
+from trishift.backends.program import ProgramSpec
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
-
-MODULES = {"onnxruntime": "onnx_runtime", "openvino": "openvino"}
 
 
 def check_packages(*packages: str) -> None:
@@ -37,8 +35,7 @@ def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Executi
     if execution.precision != "fp32" and runtime != "openvino":
         raise FrameworkError(f"precision {execution.precision}: {runtime} runs programs in fp32; openvino can do more")
     try:
-        program: Program = _module(runtime).Program(path, spec, execution)
-        return program
+        return _open(runtime, path, spec, execution)
     except TrishiftError:
         raise
     except Exception as error:  # every runtime has errors of its own
@@ -52,7 +49,13 @@ def runtime_version(runtime: str) -> str:
     return re.split("[+-]", module.__version__)[0]
 
 
-def _module(runtime: str) -> ModuleType:
+def _open(runtime: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:
     if runtime in FRAMEWORKS:
-        return importlib.import_module(f"trishift.backends.{runtime}.exporting")
-    return importlib.import_module(f"{__name__}.{MODULES[runtime]}")
+        return backends.open_program(runtime, path, spec, execution)
+    if runtime == "onnxruntime":
+        from trishift.export.runtimes import onnx_runtime
+
+        return onnx_runtime.Program(path, spec, execution)
+    from trishift.export.runtimes import openvino
+
+    return openvino.Program(path, spec, execution)

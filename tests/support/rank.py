@@ -1,6 +1,6 @@
-"""One rank of `test_paddle_distributed.py`: trains on its part of each batch and writes what it then holds.
+"""One rank of `tests/backends/contract/test_ranks.py`: trains on its part of each batch and writes what it then holds.
 
-python -m paddle.distributed.launch --nproc_per_node N tests/paddle_rank.py FOLDER
+LAUNCHER tests/support/rank.py FRAMEWORK FOLDER; with `alone` behind, one process without a launcher.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
+from trishift.backends import open_session
 from trishift.backends.contract import Execution, MicroBatch, OptimizationPlan, ParameterPlan
-from trishift.backends.paddle.session import Session
+from trishift.backends.session import Session
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 SPEC = ModelSpec("resnet10", 4, 4, width=4, shift=ShiftSpec(div=4), head=HeadSpec("multiscale_relation", 8))
-STEPS, MICRO_BATCHES, SIZE = 5, 2, 8  # SIZE clips a step, over all ranks and micro-batches
+STEPS, MICRO_BATCHES, SIZE = 3, 2, 8  # SIZE clips per step, over all ranks and micro-batches
 
 
 def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:
-    """A few steps on noise, rank r of R on clips r, r + R, ... of every batch; returns weights and momentum."""
-    frozen = {info.layer_name for info in session.parameters() if info.layer == "norm" and freeze_norms}
-    trained = {info.name: ParameterPlan(1, 1) for info in session.parameters() if info.layer_name not in frozen}
-    session.prepare_training(OptimizationPlan(trained, frozen_norms=frozenset(frozen), clip_norm=1.0))
+    """A few steps on noise, rank r of R on clips r, r + R, ... of every batch; returns weights, momentum and losses."""
+    norms = {info.layer_name for info in session.parameters() if info.layer == "norm" and freeze_norms}
+    trained = {info.name: ParameterPlan(1, 1) for info in session.parameters() if info.layer_name not in norms}
+    session.prepare_training(OptimizationPlan(trained, frozen_norms=frozenset(norms), clip_norm=1.0))
     rng = np.random.default_rng(0)
     losses = []
     for _ in range(STEPS):
@@ -35,17 +36,18 @@ def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:
     return {**session.dump_tensors(), **momentum, "losses": np.array(losses)}
 
 
-def main(folder: Path) -> None:
+def main(framework: str, folder: Path, mode: str = "rank") -> None:
     """Train with frozen norms, then with norms that learn; gather something; leave."""
-    session = Session(SPEC, Execution(distributed=True))
-    np.savez(folder / f"frozen_{session.rank}.npz", **train(session, freeze_norms=True))
-    np.savez(folder / f"learning_{session.rank}.npz", **train(session, freeze_norms=False))
+    session = open_session(framework, SPEC, Execution(distributed=mode == "rank", compile=False))
+    name = f"{mode}_{session.rank}"
+    np.savez(folder / f"{name}_frozen.npz", **train(session, freeze_norms=True))
+    np.savez(folder / f"{name}_learning.npz", **train(session, freeze_norms=False))
     numbers = session.gather(np.array([[session.rank, session.world_size]]))
     mask = session.gather(np.array([session.rank == 0, True]))
-    np.savez(folder / f"gathered_{session.rank}.npz", numbers=numbers, mask=mask)
+    np.savez(folder / f"{name}_gathered.npz", numbers=numbers, mask=mask)
     session.barrier()
     session.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

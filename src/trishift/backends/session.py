@@ -1,0 +1,378 @@
+"""The part of a session that is the same in every framework, and the list of what each framework adds to it.
+
+Shape legend: N clips, T segments, C channels, H x W pixels, K classes, F feature channels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trishift.backends.contract import (
+    Draws,
+    Execution,
+    Handle,
+    MicroBatch,
+    OptimizationPlan,
+    Optimizer,
+    Program,
+    Ranks,
+    State,
+    StepResult,
+    TensorAccess,
+    check_clips,
+    check_tensors,
+)
+from trishift.backends.loss_scale import LossScale, clip_factor
+from trishift.backends.program import ProgramSpec
+from trishift.errors import CheckpointError, RecipeError, TrainingError
+from trishift.model.initialization import initial_tensors
+from trishift.model.online import state_shapes, zero_state
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo, Tensors, parameters, tensor_shapes, tensor_table
+
+Tensor = Any  # a tensor of the framework
+Module = Any  # a module (cell, layer) of the framework
+Relations = Sequence[Tensor] | None
+
+
+class Session(ABC):
+    """A network in one framework, ready to train or predict: what `Predictor` promises, training and export.
+
+    Public methods are written here once; those that begin with an underscore and are abstract are what a framework
+    adds. Ranks take part in training only here, in `train_step`.
+
+    Attributes:
+        spec, execution: what was asked for.
+        network: the framework's own module, never compiled nor wrapped.
+    """
+
+    framework: str
+    _access: TensorAccess
+
+    def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
+        """Build the network; initial weights follow the originals' initializers (see `initialization.py`).
+
+        Raises:
+            FrameworkError: the device, the precision or a launcher is missing.
+        """
+        self.spec = spec
+        self.execution = execution
+        self._ranks = self._join()
+        self.network: Module = self._build()
+        self._clip_norm: float | None = None
+        self._optimizer: Optimizer | None = None
+        self._loss_scale = LossScale(enabled=False)
+        self.load_tensors(initial_tensors(self.spec, seed))
+
+    @property
+    def rank(self) -> int:
+        """Number of this process."""
+        return self._ranks.rank
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self._ranks.world_size
+
+    # Tensors
+
+    def parameters(self) -> tuple[TensorInfo, ...]:
+        """All trainable tensors in network order."""
+        return parameters(self.spec)
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical name to canonical shape of every tensor (running statistics included), in network order."""
+        return tensor_shapes(self.spec)
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Copy weights in; names and shapes must be exactly those of `tensor_shapes`.
+
+        Raises:
+            CheckpointError: a tensor is missing, unknown or of another shape; the network is then untouched.
+        """
+        check_tensors(tensors, self.tensor_shapes())
+        self._weights_change()
+        for name, tensor in self._access.tensors(self.network).items():
+            self._access.write(tensor, tensors[name])
+
+    def dump_tensors(self) -> Tensors:
+        """Copies of the weights under canonical names and shapes."""
+        return self._copies(self._access.tensors(self.network))
+
+    def _copies(self, tensors: Mapping[str, Tensor]) -> Tensors:
+        return {name: self._access.read(tensor) for name, tensor in tensors.items()}
+
+    # Training
+
+    def prepare_training(self, plan: OptimizationPlan) -> None:
+        """Make the optimizer (zero momentum) and freeze what the plan does not train."""
+        self._clip_norm = plan.clip_norm
+        self._loss_scale = LossScale(enabled=self.execution.precision == "fp16")
+        self._optimizer = self._prepare(plan)
+
+    def load_momentum(self, momentum: Mapping[str, np.ndarray]) -> None:
+        """Set the optimizer's momentum; missing names start at zero.
+
+        Raises:
+            CheckpointError: a name is not trained or a shape differs.
+        """
+        buffers, shapes = self._prepared().momentum(), self.tensor_shapes()
+        for name, array in momentum.items():
+            if name not in buffers or shapes[name] != array.shape:
+                raise CheckpointError(f"momentum of {name} {array.shape} does not fit what the recipe trains")
+        for name, buffer in buffers.items():
+            self._access.write(buffer, momentum.get(name, np.zeros(shapes[name], np.float32)))
+
+    def dump_momentum(self) -> Tensors:
+        """Copies of the optimizer's momentum under canonical names and shapes."""
+        return self._copies(self._prepared().momentum())
+
+    def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
+        """One optimizer step on the mean gradient of the micro-batches and of all ranks.
+
+        The order in every framework:
+
+        1. On this rank, add up loss and gradients of the micro-batches, each times its weight divided by their number.
+        2. Average the gradients over the ranks, in one message.
+        3. Clip them by their total norm; under fp16, leave the step out where they overflow.
+        4. Update the weights.
+        5. Average the running statistics over the ranks, so that all keep the same network, and the loss.
+
+        Args:
+            batches: the micro-batches of this rank; every rank has as many.
+            lr: learning rate, before the plan's factors.
+
+        Raises:
+            TrainingError: there is no `OptimizationPlan` yet.
+        """
+        optimizer, scale = self._prepared(), self._loss_scale.factor
+        shares = [replace(batch, weight=batch.weight / len(batches)) for batch in batches]
+        loss, own = self._accumulate(shares, scale)
+        gradients = dict(zip(own, self._ranks.means(list(own.values())), strict=True))
+        norm = float("nan")
+        if self._clip_norm is not None or self._loss_scale.enabled:
+            norm = optimizer.total_norm(gradients) / scale
+        if self._loss_scale.update(norm):
+            optimizer.step(gradients, clip_factor(norm, self._clip_norm) / scale, lr)
+        self._average_statistics()
+        return StepResult(float(self._ranks.mean(loss)), norm if self._clip_norm is not None else float("nan"))
+
+    def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
+        """Loss and unclipped gradients of a training pass on this rank; changes running statistics, not weights."""
+        loss, gradients = self._accumulate([batch], 1.0)
+        copies = self._copies(gradients)
+        self._zero_gradients()
+        return float(loss), copies
+
+    def _prepared(self) -> Optimizer:
+        if self._optimizer is None:
+            raise TrainingError("the session has no optimizer yet; call prepare_training first")
+        return self._optimizer
+
+    def _accumulate(self, batches: Sequence[MicroBatch], scale: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum of the losses of micro-batches on this rank, and the gradients of its product with the loss scale."""
+        for batch in batches:
+            check_clips(batch.clips.shape, self.spec)
+        self._weights_change()
+        self._zero_gradients()
+        self._train_mode()
+        losses = [self._backward(batch, scale) for batch in batches]
+        return sum(losses[1:], losses[0]), self._gradients()
+
+    def _average_statistics(self) -> None:
+        if self.world_size > 1:
+            tensors = self._access.tensors(self.network)
+            statistics = [tensors[info.name] for info in tensor_table(self.spec) if not info.trainable]
+            for tensor, mean in zip(statistics, self._ranks.means(statistics), strict=True):
+                self._access.assign(tensor, mean)
+
+    def _inputs(self, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor | None, Relations]:
+        """Clips, targets, dropout factors and relations of a training pass, on the device."""
+        draws: Draws = batch.draws
+        dropout = None if draws.dropout is None else self._tensor(draws.dropout)
+        return self._tensor(batch.clips), self._tensor(batch.targets), dropout, self._relations(draws.relations)
+
+    def _relations(self, tables: Sequence[np.ndarray] | None) -> Relations:
+        return tuple(self._tensor(table) for table in tables or ()) or None
+
+    # Prediction
+
+    def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits.
+
+        Raises:
+            RecipeError: a head with `sampled` relations gets none.
+            DataError: the clips do not have the model's segments or channels.
+        """
+        if relations is None and self.spec.head.consensus != "average" and self.spec.head.relations == "sampled":
+            raise RecipeError("head.relations: 'sampled' needs relations drawn by the caller; or choose 'expected'")
+        check_clips(clips.shape, self.spec)
+        with self._evaluation():
+            return self._logits(clips, self._relations(relations))
+
+    def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
+        """Evaluation-mode activations by name, frames explicit: (N, T', ...) and (N, K) for `logits`.
+
+        Args:
+            clips: (N, T, C, H, W) float32.
+            layers: modules of the backbone (`layer1`, `features.3`, `inception_3a`), `pooled` or `logits`.
+
+        Raises:
+            RecipeError: the network has no such layer.
+            DataError: the clips do not have the model's segments or channels.
+        """
+        check_clips(clips.shape, self.spec)
+        found: Tensors = {}
+
+        def keep(name: str, output: Tensor) -> None:
+            array = self._access.to_numpy(output)
+            found[name] = array if name == "logits" else array.reshape(len(clips), -1, *array.shape[1:])
+
+        hooks = [self._watch(self._layer(name), partial(keep, name)) for name in layers]
+        try:
+            with self._evaluation():
+                self.network(self._tensor(clips))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    def _layer(self, name: str) -> Module:
+        if name in ("pooled", "logits"):
+            return self.network.backbone if name == "pooled" else self.network.head
+        layers = self._layers()
+        if name not in layers:
+            known = ", ".join(layer for layer in layers if layer and "." not in layer)
+            raise RecipeError(f"layer {name!r} is unknown; among others there are {known}, pooled, logits")
+        return layers[name]
+
+    # Streaming
+
+    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+        """Shifted block to the shape (C // div, H', W') of the buffer that a stream keeps for it."""
+        return state_shapes(self.spec, height, width)
+
+    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """The next frame of N streams, in evaluation mode.
+
+        Args:
+            frames: (N, C, H, W) float32.
+            state: what the step before returned; None at the beginning of a video.
+
+        Returns:
+            (N, K) float32 logits of the frames, and the new state.
+
+        Raises:
+            RecipeError: the model cannot run frame by frame.
+        """
+        if state is None:
+            state = tuple(self._tensor(buffer) for buffer in zero_state(self.spec, frames.shape))
+        with self._evaluation():
+            logits, *present = self._next(self._tensor(frames), state)
+            return self._access.to_numpy(logits), tuple(present)
+
+    # Export
+
+    @abstractmethod
+    def write_program(self, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int) -> None:
+        """Write the network as a program of a deployment format, see `exporting.py` of each backend.
+
+        Args:
+            spec: inputs and outputs.
+            form: one of the formats that the framework writes.
+            path: the file or folder.
+            description: texts by name, kept inside the file where the format can.
+            opset: version of the operators of an `onnx` file, where the framework lets one choose.
+
+        Raises:
+            FrameworkError: the framework cannot write it.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:
+        """Open a program that this framework runs.
+
+        Raises:
+            FrameworkError: the device is missing.
+        """
+
+    # Ranks
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Concatenate an array over all ranks along axis 0 (same shape on every rank)."""
+        return self._ranks.gather(array)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self._ranks.barrier()
+
+    def close(self) -> None:
+        """Leave the process group."""
+        self._ranks.close()
+
+    # What a framework adds
+
+    @abstractmethod
+    def _join(self) -> Ranks:
+        """Select the device and join the other processes."""
+
+    @abstractmethod
+    def _build(self) -> Module:
+        """The network on its device, in the precision and layout of `execution`."""
+
+    @abstractmethod
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        """An array on the device."""
+
+    @abstractmethod
+    def _weights_change(self) -> None:
+        """Forget copies of the weights."""
+
+    @abstractmethod
+    def _prepare(self, plan: OptimizationPlan) -> Optimizer:
+        """Set the loss, freeze what the plan does not train, and make the optimizer of the rest."""
+
+    @abstractmethod
+    def _train_mode(self) -> None:
+        """Training mode, but for the frozen norms, which run on their running statistics and leave them as they are."""
+
+    @abstractmethod
+    def _zero_gradients(self) -> None:
+        """Forget all gradients."""
+
+    @abstractmethod
+    def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
+        """Add the gradients of a batch's weighted loss times a scale to those that are there; returns the loss."""
+
+    @abstractmethod
+    def _gradients(self) -> dict[str, Tensor]:
+        """The gradients that have been added up, by canonical name."""
+
+    @abstractmethod
+    def _evaluation(self) -> AbstractContextManager[object]:
+        """Evaluation mode without gradients, in the precision of `execution`."""
+
+    @abstractmethod
+    def _logits(self, clips: np.ndarray, relations: Relations) -> np.ndarray:
+        """The logits of clips."""
+
+    @abstractmethod
+    def _layers(self) -> Mapping[str, Module]:
+        """The backbone's modules by path."""
+
+    @abstractmethod
+    def _watch(self, layer: Module, see: Callable[[Tensor], None]) -> Handle:
+        """Call a function with every output of a module."""
+
+    @abstractmethod
+    def _next(self, frames: Tensor, state: State) -> Sequence[Tensor]:
+        """The logits of the next frames, and the new state."""

@@ -1,0 +1,298 @@
+"""The promises of `Session`, the same in every framework; `test_FRAMEWORK.py` runs them in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.support.sessions import (
+    CLIPS,
+    DROPOUT,
+    TARGETS,
+    assert_close,
+    make_plan,
+    make_session,
+    micro_batches,
+    norms,
+    trained,
+)
+
+from trishift.backends.contract import Draws, MicroBatch
+from trishift.backends.limits import UNSUPPORTED, Unsupported
+from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError, TrainingError
+from trishift.model.initialization import initial_tensors
+from trishift.model.relations import all_relations, draw_relations
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
+
+FRAMEWORK = os.environ["TRISHIFT_FRAMEWORK"]
+LIMITS = [entry for entry in UNSUPPORTED if entry.framework == FRAMEWORK]
+NO_CUDA = [("gpu", "finds no CUDA device")]
+ABSENT = {
+    "pytorch": NO_CUDA,
+    "paddle": NO_CUDA,
+    "mindspore": [("gpu", r"up to version 2\.3 only"), ("ascend", "CANN toolkit")],
+}[FRAMEWORK]
+HALF = {"pytorch": ("bf16", "fp16"), "mindspore": ("fp16",), "paddle": ()}[FRAMEWORK]
+LAUNCHERS = {"pytorch": "torchrun", "mindspore": "msrun", "paddle": r"python -m paddle\.distributed\.launch"}
+needs_fp16 = pytest.mark.skipif("fp16" not in HALF, reason="no fp16 on CPUs")
+
+
+# Tensors
+
+
+@pytest.mark.parametrize("backbone", ["resnet10", "mobilenet_v2", "bn_inception"])
+def test_tensors_have_canonical_names_and_shapes(backbone):
+    session = make_session(ModelSpec(backbone, 3, num_segments=3, head=HeadSpec("multiscale_relation")))
+    tensors = session.dump_tensors()
+    assert {name: array.shape for name, array in tensors.items()} == session.tensor_shapes()
+    assert list(tensors) == list(session.tensor_shapes())
+    assert all(array.flags.c_contiguous and array.dtype == np.float32 for array in tensors.values())
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    session = make_session(seed=3)
+    assert_close(session.dump_tensors(), initial_tensors(session.spec, 3), rtol=0)
+    assert np.any(make_session(seed=4).dump_tensors()["head.fc.weight"] != session.dump_tensors()["head.fc.weight"])
+
+
+def test_tensors_survive_a_round_trip_as_copies() -> None:
+    source, target = make_session(seed=1), make_session(seed=2, channels_last=True)
+    target.load_tensors(source.dump_tensors())
+    assert_close(target.dump_tensors(), source.dump_tensors(), rtol=0)
+    source.dump_tensors()["head.fc.weight"][:] = 7
+    assert not np.any(source.dump_tensors()["head.fc.weight"] == 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("backbone.bn1.bias"), r"backbone.bn1.bias is missing \(1 missing, 0 unknown\)"),
+        (lambda t: t.update(extra=np.zeros(1)), r"extra is unknown"),
+        (lambda t: t.update({"head.fc.bias": np.zeros(5)}), r"head.fc.bias is \(5,\), expected \(4,\)"),
+        (lambda t: t.update({"head.fc.weight": np.zeros((32, 4))}), r"head.fc.weight is \(32, 4\), expected \(4, 32\)"),
+    ],
+)
+def test_weights_of_another_network_are_refused(change, message):
+    session = make_session()
+    tensors, before = session.dump_tensors(), session.dump_tensors()
+    tensors["backbone.conv1.weight"] += 1
+    change(tensors)
+    with pytest.raises(CheckpointError, match=message):
+        session.load_tensors(tensors)
+    assert_close(session.dump_tensors(), before, rtol=0)
+
+
+# Training
+
+
+@pytest.mark.parametrize(("nesterov", "clip_norm"), [(False, None), (False, 0.5), (True, None), (True, 0.5)])
+def test_steps_are_sgd_with_factors_for_each_tensor(nesterov, clip_norm):
+    session = make_session()
+    plan = make_plan(session, nesterov=nesterov, clip_norm=clip_norm, weight_decay=0.01)
+    session.prepare_training(plan)
+    velocity = {name: np.zeros(shape) for name, shape in session.tensor_shapes().items() if name in plan.parameters}
+    for _ in range(2):
+        weights = session.dump_tensors()
+        loss, gradients = session.gradients(micro_batches()[0])  # statistics change, gradients do not read them
+        assert all(np.array_equal(weights[name], session.dump_tensors()[name]) for name in gradients)
+        norm = np.sqrt(sum((gradient.astype(np.float64) ** 2).sum() for gradient in gradients.values()))
+        assert norm > 0.5, "clipping is void"
+        coefficient = 1 if clip_norm is None else clip_norm / (norm + 1e-6)
+        result = session.train_step(micro_batches(), lr=0.02)
+        for name, factors in plan.parameters.items():
+            gradient = coefficient * gradients[name] + 0.01 * factors.decay_mult * weights[name]
+            velocity[name] = 0.9 * velocity[name] + gradient
+            direction = gradient + 0.9 * velocity[name] if nesterov else velocity[name]
+            weights[name] = weights[name] - 0.02 * factors.lr_mult * direction
+        after = session.dump_tensors()
+        assert_close({n: after[n] for n in velocity}, {n: weights[n] for n in velocity}, rtol=1e-5, atol=1e-6)
+        assert result.loss == pytest.approx(loss, rel=1e-6)
+        assert np.isnan(result.gradient_norm) if clip_norm is None else result.gradient_norm == pytest.approx(norm)
+    assert_close(session.dump_momentum(), velocity, rtol=1e-3, atol=1e-5)
+
+
+def test_frozen_norms_and_unplanned_tensors_stay_as_they_are() -> None:
+    session = make_session()
+    frozen = norms(session)[1:]
+    before = session.dump_tensors()
+    session.prepare_training(make_plan(session, frozen))
+    session.train_step(micro_batches(), lr=0.1)
+    after = session.dump_tensors()
+    for name in before:
+        assert np.array_equal(before[name], after[name]) == (name.rpartition(".")[0] in frozen), name
+    assert not any(name.rpartition(".")[0] in frozen for name in session.dump_momentum())
+
+
+def test_frozen_norms_use_their_running_statistics() -> None:
+    session = make_session()
+    session.prepare_training(make_plan(session, norms(session)))
+    logits = session.predict(CLIPS).astype(np.float64)
+    expected = (np.log(np.exp(logits).sum(1)) - logits[np.arange(4), TARGETS]).mean()
+    assert session.train_step([MicroBatch(CLIPS, TARGETS)], lr=0.0).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_norms_learn_again_under_a_plan_that_does_not_freeze_them() -> None:
+    session = make_session()
+    session.prepare_training(make_plan(session, norms(session)))
+    session.prepare_training(make_plan(session))
+    before = session.dump_tensors()
+    session.train_step(micro_batches(), lr=0.1)
+    assert not any(np.array_equal(before[name], array) for name, array in session.dump_tensors().items())
+
+
+def test_accumulated_micro_batches_equal_one_batch() -> None:
+    plan = {"frozen": norms(make_session()), "clip_norm": 1.0}
+    whole, parts = (trained(2, plan, count) for count in (1, 4))
+    assert_close(parts.dump_tensors(), whole.dump_tensors(), rtol=1e-3, atol=1e-5)
+
+
+def test_weights_of_micro_batches_scale_their_gradients() -> None:
+    session, (batch,) = make_session(), micro_batches()
+    (loss, gradients), (half_loss, half) = session.gradients(batch), session.gradients(replace(batch, weight=0.5))
+    assert half_loss == pytest.approx(loss / 2, rel=1e-6)
+    assert_close(half, {name: gradient / 2 for name, gradient in gradients.items()}, rtol=1e-4, atol=1e-7)
+
+
+def test_resumed_training_is_bit_identical() -> None:
+    whole, half, resumed = trained(3), trained(2), make_session(seed=9)
+    resumed.load_tensors(half.dump_tensors())
+    resumed.prepare_training(make_plan(resumed))
+    resumed.load_momentum(half.dump_momentum())
+    resumed.train_step(micro_batches(), lr=0.02)
+    assert_close(resumed.dump_tensors(), whole.dump_tensors(), rtol=0)
+    assert_close(resumed.dump_momentum(), whole.dump_momentum(), rtol=0)
+
+
+def test_missing_momentum_starts_at_zero_and_foreign_momentum_is_refused() -> None:
+    session, name = trained(1), "head.fc.weight"
+    kept = session.dump_momentum()[name]
+    session.load_momentum({name: kept})
+    momentum = session.dump_momentum()
+    assert np.any(kept) and np.array_equal(momentum.pop(name), kept)
+    assert not any(array.any() for array in momentum.values())
+    for foreign in ({"head.fc.scale": kept}, {name: kept[:2]}, {name: kept.T}):
+        with pytest.raises(CheckpointError, match="momentum of head"):
+            session.load_momentum(foreign)
+
+
+@pytest.mark.parametrize("targets", [TARGETS, np.eye(4, dtype=np.float32)[TARGETS]], ids=["indices", "probabilities"])
+def test_training_learns_a_batch(targets):
+    session = make_session()
+    session.prepare_training(make_plan(session, clip_norm=20.0))
+    losses = [session.train_step([MicroBatch(CLIPS, targets)], lr=0.02).loss for _ in range(15)]
+    assert losses[-1] < 0.3 < 1.2 < losses[0]
+    assert (session.predict(CLIPS).argmax(1) == TARGETS).mean() >= 0.75
+
+
+def test_training_needs_an_optimizer() -> None:
+    with pytest.raises(TrainingError, match="prepare_training"):
+        make_session().train_step(micro_batches(), lr=0.1)
+
+
+# Precision and layout
+
+
+@pytest.mark.parametrize("precision", HALF)
+def test_mixed_precision_trains_close_to_float32(precision):
+    reference, mixed = trained(3, {"clip_norm": 20.0}), trained(3, {"clip_norm": 20.0}, precision=precision)
+    name = "backbone.conv1.weight"
+    weights, expected, start = (each.dump_tensors()[name] for each in (mixed, reference, make_session()))
+    assert 0 < np.abs(weights - expected).max() < np.abs(expected - start).max() / 2
+    logits, exact = mixed.predict(CLIPS), reference.predict(CLIPS)
+    assert logits.dtype == np.float32
+    assert 0 < np.abs(logits - exact).max() < 0.2 * np.abs(exact).max()
+
+
+@needs_fp16
+def test_fp16_leaves_out_a_step_whose_gradients_overflow() -> None:
+    session = make_session(precision="fp16")
+    session.prepare_training(make_plan(session, clip_norm=20.0))
+    before = session.dump_tensors()
+    session.train_step([MicroBatch(CLIPS, TARGETS, Draws(DROPOUT * np.float32(1e38)))], lr=0.1)
+    after = session.dump_tensors()
+    assert all(np.array_equal(before[info.name], after[info.name]) for info in session.parameters())
+    session.train_step(micro_batches(), lr=0.1)
+    last = session.dump_tensors()["head.fc.weight"]
+    assert np.isfinite(last).all() and np.any(last != after["head.fc.weight"])
+
+
+def test_channels_last_trains_the_same() -> None:
+    reference, nhwc = trained(2), trained(2, channels_last=True)
+    assert_close(nhwc.dump_tensors(), reference.dump_tensors(), rtol=1e-2, atol=1e-4)
+
+
+# Prediction
+
+
+def test_prediction_changes_nothing_and_treats_clips_alone() -> None:
+    session = make_session()
+    before, logits = session.dump_tensors(), session.predict(CLIPS)
+    assert logits.shape == (4, 4)
+    np.testing.assert_allclose(session.predict(CLIPS[3:])[0], logits[3], rtol=1e-4, atol=1e-6)
+    assert_close(session.dump_tensors(), before, rtol=0)
+
+
+def test_features_of_named_layers_keep_clips_and_frames_apart() -> None:
+    session = make_session(ModelSpec("resnet10", 4, num_segments=4, width=4, shift=ShiftSpec(), temporal_pool=True))
+    features = session.features(CLIPS[:2], ["layer1", "layer2", "layer4.0", "pooled", "logits"])
+    shapes = [features[name].shape for name in ("layer1", "layer2", "layer4.0", "pooled")]
+    assert shapes == [(2, 4, 4, 8, 8), (2, 2, 8, 4, 4), (2, 2, 32, 1, 1), (2, 2, 32)]
+    np.testing.assert_allclose(features["layer4.0"].mean((3, 4)), features["pooled"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(features["logits"], session.predict(CLIPS[:2]), rtol=1e-5, atol=1e-7)
+    tensors = session.dump_tensors()
+    logits = (features["pooled"] @ tensors["head.fc.weight"].T + tensors["head.fc.bias"]).mean(1)
+    np.testing.assert_allclose(logits, features["logits"], rtol=1e-4, atol=1e-6)
+    with pytest.raises(RecipeError, match=r"'layer9' is unknown; among others there are conv1, bn1, .*layer1"):
+        session.features(CLIPS[:1], ["layer9"])
+
+
+def test_drawn_relations_count_instead_of_the_expected_ones() -> None:
+    spec = ModelSpec("resnet10", 4, 4, width=4, head=HeadSpec("multiscale_relation", 8, relations_per_scale=1))
+    session = make_session(spec)
+    draws = draw_relations(spec.head, 4, np.random.default_rng(0))
+    assert np.abs(session.predict(CLIPS, draws) - session.predict(CLIPS)).max() > 1e-4
+    everything = [all_relations(4, scale) for scale in (4, 3, 2)]
+    plain_sum = make_session(replace(spec, head=replace(spec.head, relations="all")))
+    np.testing.assert_allclose(session.predict(CLIPS, everything), plain_sum.predict(CLIPS), rtol=1e-4, atol=1e-6)
+    sampled = make_session(replace(spec, head=replace(spec.head, relations="sampled")))
+    with pytest.raises(RecipeError, match="'sampled' needs relations drawn by the caller"):
+        sampled.predict(CLIPS)
+    np.testing.assert_allclose(sampled.predict(CLIPS, everything), plain_sum.predict(CLIPS), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 3, 32, 32), (1, 4, 1, 32, 32)])
+def test_clips_of_another_model_are_refused(shape):
+    session, clips = make_session(), np.zeros(shape, np.float32)
+    for use in (session.predict, lambda clips: session.gradients(MicroBatch(clips, TARGETS[:1]))):
+        with pytest.raises(DataError, match="do not fit a model of 4 segments and 3 channels"):
+            use(clips)
+
+
+# Devices
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
+def test_impossible_executions_say_what_to_do(limit: Unsupported) -> None:
+    with pytest.raises(FrameworkError, match=rf"{limit.reason}; set Execution\(") as caught:
+        make_session(**{"device": limit.device, limit.setting: limit.value})
+    assert "\n" not in str(caught.value)
+
+
+def test_ranks_need_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("RANK", "MS_ROLE", "PADDLE_TRAINER_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(FrameworkError, match=f"start with {LAUNCHERS[FRAMEWORK]}"):
+        make_session(distributed=True)
+
+
+@pytest.mark.parametrize(("device", "reason"), ABSENT)
+def test_absent_devices_say_what_to_do(device: str, reason: str) -> None:
+    try:
+        make_session(device=device)
+    except FrameworkError as error:
+        assert re.search(rf"{reason}.* set Execution\(device='cpu'\)$", str(error))
+    else:
+        pytest.skip(f"there is a device {device}")

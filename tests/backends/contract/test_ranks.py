@@ -1,0 +1,67 @@
+"""Data-parallel training: two processes under each framework's launcher compute what one computes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support import isolated
+from tests.support.paths import SUPPORT
+
+from trishift.backends import FRAMEWORKS, MODULES
+
+MSRUN = "from mindspore.parallel.cluster.run import main; main()"  # what the msrun command executes
+Results = dict[str, dict[str, np.ndarray]]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def launcher(framework: str, logs: Path) -> list[str]:
+    if framework == "pytorch":
+        return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    if framework == "paddle":
+        return ["-m", "paddle.distributed.launch", "--nproc_per_node=2", "--backend=gloo", f"--log_dir={logs}"]
+    ports = [f"--master_port={free_port()}", "--join=True", f"--log_dir={logs}"]
+    return ["-c", MSRUN, "--worker_num=2", "--local_worker_num=2", *ports]
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """What one process and both ranks of two wrote, by file name."""
+    if importlib.util.find_spec(MODULES[request.param]) is None:
+        pytest.skip(f"{request.param} is not installed")
+    folder = tmp_path_factory.mktemp("ranks")
+    script = (SUPPORT / "rank.py", request.param, folder)
+    isolated.python(*script, "alone", folder=folder)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # msrun starts "python"
+    isolated.python(*launcher(request.param, folder / "logs"), *script, folder=folder, PATH=path)
+    return {file.stem: dict(np.load(file)) for file in folder.glob("*.npz")}
+
+
+def test_two_ranks_with_accumulation_equal_one_process(results: Results) -> None:
+    for name, array in results["alone_0_frozen"].items():
+        np.testing.assert_allclose(results["rank_0_frozen"][name], array, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("case", ["frozen", "learning"])
+def test_ranks_hold_the_same_network(results: Results, case: str) -> None:
+    first, second = results[f"rank_0_{case}"], results[f"rank_1_{case}"]
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_arrays_of_any_type_are_gathered_in_rank_order(results: Results) -> None:
+    for rank in (0, 1):
+        gathered = results[f"rank_{rank}_gathered"]
+        assert np.array_equal(gathered["numbers"], [[0, 2], [1, 2]])
+        assert gathered["mask"].tolist() == [True, True, False, True]
