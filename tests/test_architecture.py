@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,22 +94,68 @@ def test_tests_and_benchmarks_share_only_testing(folder: str) -> None:
         assert not {name.split(".")[0] for name in imports(path)} & PROGRAMS[folder], path
 
 
-def test_backends_hold_the_same_files_classes_and_functions() -> None:
-    def outline(folder: str) -> dict[str, set[str]]:
-        return {
-            path.name: {
-                node.name
-                for node in ast.parse(path.read_text(encoding="utf-8")).body
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-            }
-            for path in (SOURCE / "backends" / folder).glob("*.py")
-        }
-
-    reference = outline("pytorch")
-    assert set(reference) == set(outline("mindspore")) == set(outline("paddle"))
+def test_mirrors_have_the_same_files_and_signatures() -> None:
+    reference = mirror("pytorch")
     for folder in ("mindspore", "paddle"):
-        for name, classes in reference.items():
-            assert classes <= outline(folder)[name], f"{folder}/{name} lacks {classes - outline(folder)[name]}"
+        other = mirror(folder)
+        assert reference.keys() == other.keys(), f"only in one: {sorted(reference.keys() ^ other.keys())}"
+        for name, signature in reference.items():
+            assert signature == other[name], f"{folder}/{name}"
+
+
+def test_a_difference_between_mirrors_is_seen() -> None:
+    source = "class A(nn.Module):\n    def forward(self, x: torch.Tensor, k: int = 1) -> Tensor: ...\n"
+    alike = (
+        "class A(nn.Cell):\n    def construct(self, x: Tensor, k: int = 1) -> Tensor: ...\n    def _help(self): ...\n"
+    )
+    assert outline(ast.parse(source)) == outline(ast.parse(alike))
+    for old, new in (("k: int", "j: int"), ("= 1", "= 2"), ("-> Tensor", "-> int"), ("nn.Cell", "nn.Conv2d")):
+        assert outline(ast.parse(source)) != outline(ast.parse(alike.replace(old, new))), new
+
+
+# One word for each framework's name of the same thing
+HOOKS = {"construct": "forward", "extend_repr": "extra_repr"}
+TYPES = {
+    "nn.Cell": "nn.Module",
+    "nn.Layer": "nn.Module",
+    "nn.Conv2D": "nn.Conv2d",
+    "nn.BatchNorm2D": "nn.BatchNorm2d",
+    "nn.SequentialCell": "nn.Sequential",
+    "nn.Parameter": "Tensor",
+    "Parameter": "Tensor",
+    "torch.Tensor": "Tensor",
+}
+
+
+def mirror(folder: str) -> dict[str, object]:
+    """Public signatures of a backend, by file and name; its files themselves have none."""
+    found: dict[str, object] = {}
+    for path in (SOURCE / "backends" / folder).glob("*.py"):
+        found[path.name] = None
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found |= {f"{path.name}: {name}": signature for name, signature in outline(tree).items()}
+    return found
+
+
+def outline(body: ast.Module | ast.ClassDef, prefix: str = "") -> dict[str, object]:
+    """Functions, classes and methods to parameters, defaults and annotations, and to base classes."""
+    found: dict[str, object] = {}
+    for node in body.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            found[f"{prefix}{node.name}"] = [unified(base) for base in node.bases]
+            found |= outline(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name.startswith("__")):
+            kinds = [
+                ast.unparse(decorator) for decorator in node.decorator_list if "no_grad" not in ast.unparse(decorator)
+            ]
+            found[f"{prefix}{HOOKS.get(node.name, node.name)}"] = (unified(node.args), unified(node.returns), kinds)
+    return found
+
+
+def unified(node: ast.AST | None) -> str:
+    """Source text in which frameworks' names of the same types are the same."""
+    text = "" if node is None else ast.unparse(node)
+    return re.sub(r"[\w.]+", lambda word: TYPES.get(word.group(), word.group()), text)
 
 
 def test_import_loads_no_framework_and_little_else() -> None:
