@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import av.bitstream
 import numpy as np
 
 HEIGHT, WIDTH = 48, 64
@@ -79,6 +81,63 @@ def encode(
     return path
 
 
+def hide_frames(source: Path, path: Path) -> Path:
+    """Clear `show_frame` of some packets of a VP8 file: each keeps its time stamp and shows nothing."""
+
+    def hidden(number: int, packet: av.Packet) -> list[av.Packet]:
+        data = bytearray(bytes(packet))
+        if number % 7 == 4 and not packet.is_keyframe:
+            data[0] &= ~0x10
+        return [_packet(bytes(data), packet.pts, packet.time_base, packet.is_keyframe)]
+
+    return _remux(source, path, hidden)
+
+
+def split_superframes(source: Path, path: Path) -> Path:
+    """Give each frame of a VP9 superframe a packet of its own: hidden ones are stamped a little earlier."""
+    split = av.bitstream.BitStreamFilterContext("vp9_superframe_split", _first_stream(source))
+
+    def single(number: int, packet: av.Packet) -> list[av.Packet]:
+        pts, time_base, is_keyframe = packet.pts, packet.time_base, packet.is_keyframe  # the filter takes the packet
+        parts = [bytes(part) for part in split.filter(packet)]
+        return [
+            _packet(data, pts - (len(parts) - 1 - i), time_base, is_keyframe and i == 0) for i, data in enumerate(parts)
+        ]
+
+    return _remux(source, path, single)
+
+
+def _first_stream(path: Path) -> Any:
+    return av.open(str(path)).streams.video[0]
+
+
+def _packet(data: bytes, pts: int, time_base: Fraction, is_keyframe: bool) -> av.Packet:
+    packet = av.Packet(data)
+    packet.pts = packet.dts = pts
+    packet.time_base, packet.is_keyframe = time_base, is_keyframe
+    return packet
+
+
+def _remux(source: Path, path: Path, change: Callable[[int, av.Packet], list[av.Packet]]) -> Path:
+    """Copy a video packet by packet, each replaced by those that `change` returns."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(old.streams.video[0])):
+            for copy in change(number, packet) if packet.size else ():
+                copy.stream = stream
+                new.mux(copy)
+    return path
+
+
+def set_display_matrix(source: Path, path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """A copy of an MP4 file whose pixels (x, y) are to be shown at (a x + c y, b x + d y); `matrix` is a, b, c, d."""
+    data, (a, b, c, d) = source.read_bytes(), matrix
+    at = data.find(b"tkhd") + 44  # the matrix of a track header of version 0
+    values = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data[:at] + struct.pack(">9i", *values) + data[at + 36 :])
+    return path
+
+
 def encode_audio(path: Path) -> Path:
     """A second of silence without any video."""
     with av.open(str(path), "w") as container:
@@ -133,6 +192,13 @@ VIDEOS: dict[str, Callable[[Path], Path]] = {
     "av1.mkv": lambda p: encode_av1(p),
     "vp8.webm": lambda p: encode(p, "libvpx", options={"deadline": "realtime", "auto-alt-ref": "1"}),
     "vp9.webm": lambda p: encode(p, "libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
+    "vp8_alt_ref.webm": lambda p: encode(p, "libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "16"}),
+    "vp8_hidden.webm": lambda p: hide_frames(
+        encode(p.with_name("shown.webm"), "libvpx", options={"auto-alt-ref": "0"}), p
+    ),
+    "vp9_alt_ref.webm": lambda p: encode(p, "libvpx-vp9", options={"auto-alt-ref": "1", "lag-in-frames": "25"}),
+    "vp9_split.webm": lambda p: split_superframes(VIDEOS["vp9_alt_ref.webm"](p.with_name("whole.webm")), p),
+    "av1.mp4": lambda p: encode_av1(p),
     "vp9_alpha.webm": lambda p: encode(p, "libvpx-vp9", "yuva420p", options={"deadline": "realtime", "cpu-used": "8"}),
     "mpeg4.mp4": lambda p: encode(p, "mpeg4", max_b_frames=2),
     "mpeg4.avi": lambda p: encode(p, "mpeg4", max_b_frames=2),

@@ -16,7 +16,9 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-# Codecs where one packet is one frame and a key frame resets the decoder.
+from trishift.data.shown_frames import shown_frames
+
+# Codecs where a packet shows one frame or none, and a key frame resets the decoder.
 _SEEKABLE_CODECS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "prores"}
 )
@@ -39,23 +41,25 @@ class PacketIndex:
     """Where the frames of a video are.
 
     Attributes:
-        pts: (num_frames,) int64, time stamps in presentation order.
-        positions: (num_frames,) int64, place of each frame in decoding order.
-        starts: (num_starts,) int64, ascending places in decoding order where decoding may start.
+        stamps: (num_packets,) int64, time stamps in decoding order.
+        pts: (num_frames,) int64, time stamps of the frames in presentation order.
+        positions: (num_frames,) int64, the packet of each frame.
+        starts: (num_starts,) int64, ascending packets where decoding may start.
     """
 
+    stamps: np.ndarray
     pts: np.ndarray
     positions: np.ndarray
     starts: np.ndarray
 
     def runs(self, frames: Sequence[int]) -> Iterator[Run]:
         """The runs of packets that contain the given frame numbers (ascending, unique)."""
-        pts_at = np.empty_like(self.pts)
-        pts_at[self.positions] = self.pts
         for start, members in groupby(self._with_starts(frames), key=lambda pair: pair[0]):
             wanted = [frame for _, frame in members]
             last = int(self.positions[wanted].max())
-            yield Run(int(pts_at[start]), int(pts_at[last]), {int(self.pts[frame]): frame for frame in wanted})
+            yield Run(
+                int(self.stamps[start]), int(self.stamps[last]), {int(self.pts[frame]): frame for frame in wanted}
+            )
 
     def _with_starts(self, frames: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Each frame with the place where its run starts: its own key frame, or the run it is close behind."""
@@ -79,6 +83,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex
         return None
     length_size = _nal_length_size(codec.name, codec.extradata)
     stamps: list[int] = []
+    hidden: list[int] = []
     starts: list[int] = []
     latest = None  # the latest time stamp so far
     try:
@@ -92,22 +97,28 @@ def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex
             in_order = latest is None or packet.pts > latest
             if packet.is_keyframe and in_order and _starts_sequence(codec.name, packet, length_size):
                 starts.append(len(stamps))
+            shown = shown_frames(codec.name, bytes(packet))
+            if shown == 0:
+                hidden.append(len(stamps))
+            elif shown > 1:
+                return None
             stamps.append(packet.pts)
             latest = packet.pts if latest is None else max(latest, packet.pts)
     except av.FFmpegError:
         return None
     if codec.name == "h264" and (codec.pix_fmt or "").startswith("yuv444"):
         starts = starts[:1]  # FFmpeg works around an x264 bug here, but knows the version from the first packet only
-    return _checked_index(stamps, starts)
+    return _checked_index(stamps, hidden, starts)
 
 
-def _checked_index(stamps: list[int], starts: list[int]) -> PacketIndex | None:
+def _checked_index(stamps: list[int], hidden: list[int], starts: list[int]) -> PacketIndex | None:
     """The index, if decoding starts with the first packet, shows it first, and no time stamp comes twice."""
     if not starts or starts[0] != 0 or min(stamps) != stamps[0] or len(set(stamps)) != len(stamps):
         return None
     pts = np.array(stamps, np.int64)
     positions = np.argsort(pts)
-    return PacketIndex(pts[positions], positions, np.array(starts, np.int64))
+    positions = positions[~np.isin(positions, hidden)]
+    return PacketIndex(pts, pts[positions], positions, np.array(starts, np.int64))
 
 
 def _nal_length_size(codec: str, extradata: bytes | None) -> int:

@@ -22,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from trishift.data.containers import OPTIONS, REFUSAL
+from trishift.data.orientation import Orientation, orientation
 from trishift.data.packets import PacketIndex, Run, index_packets
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError
@@ -58,7 +59,7 @@ def probe(path: str | Path) -> ClipInfo:
         frame = next(_decoded(container, stream), None)
         if frame is None:
             raise _undecodable(path)
-        sideways = quarter_turns(frame) % 2
+        sideways = orientation(frame).transposed
         width, height = (frame.height, frame.width) if sideways else (frame.width, frame.height)
         return ClipInfo(
             codec=stream.codec_context.name,
@@ -70,11 +71,11 @@ def probe(path: str | Path) -> ClipInfo:
         )
 
 
-def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[VideoFrame, int]]:
+def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[VideoFrame, Orientation]]:
     """All frames of a video in presentation order, one at a time, for conversions that need every frame.
 
     Yields:
-        FFmpeg's frame, and the counter-clockwise quarter turns that set it upright.
+        FFmpeg's frame, and the orientation that sets it upright.
 
     Raises:
         DataError: like `open_clip`.
@@ -85,7 +86,7 @@ def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[Video
     with container:
         for frame in _decoded(container, stream):
             any_frame = True
-            yield frame, quarter_turns(frame)
+            yield frame, orientation(frame)
     if not any_frame:
         raise _undecodable(path)
 
@@ -93,7 +94,8 @@ def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[Video
 class VideoFile(FrameSource):
     """The frames of the best video stream of a file.
 
-    Rotation marks (phone videos) are applied; the pixel aspect ratio is not. Transparency is dropped.
+    Display matrices are applied (phone videos, mirrored front cameras); the pixel aspect ratio is not. Transparency is
+    dropped.
 
     Args:
         path: the file.
@@ -229,7 +231,7 @@ class VideoFile(FrameSource):
         width, height = self._size
         # One reformatter for all frames: a frame's own one would set FFmpeg's scaler up anew for each of them.
         pixels = self._reformatter.reformat(frame, width or frame.width, height or frame.height, "rgb24", threads=1)
-        return np.rot90(pixels.to_ndarray(), quarter_turns(frame))
+        return orientation(frame).apply(pixels.to_ndarray())
 
 
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
@@ -290,11 +292,6 @@ def _decode(codec: Any, packet: av.Packet | None) -> list[VideoFrame]:
         return codec.decode(packet)
     except av.FFmpegError:
         return []
-
-
-def quarter_turns(frame: VideoFrame) -> int:
-    """Counter-clockwise quarter turns that set the frame upright."""
-    return round(frame.rotation / 90) % 4
 
 
 def _fps(stream: VideoStream) -> float | None:

@@ -16,8 +16,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from trishift.data.opencv import import_opencv
+from trishift.data.orientation import orientation
 from trishift.data.sources import open_clip
-from trishift.data.video import quarter_turns, stream_frames
+from trishift.data.video import stream_frames
 from trishift.errors import DataError
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
@@ -210,5 +211,5 @@ def _pictures_of(packet: av.Packet) -> list[VideoFrame]:
 
 
 def _upright(picture: VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 RGB with the rotation mark applied."""
-    return np.rot90(picture.to_ndarray(format="rgb24"), quarter_turns(picture))
+    """(H, W, 3) uint8 RGB with the display matrix applied."""
+    return orientation(picture).apply(picture.to_ndarray(format="rgb24"))

@@ -18,6 +18,7 @@ from av.video.frame import PictureType, VideoFrame
 from PIL import Image
 
 from trishift.data.frames import FrameFolder
+from trishift.data.orientation import Orientation
 from trishift.data.prepare.tree import converted_folder
 from trishift.data.video import probe, stream_frames
 from trishift.errors import DataError
@@ -83,11 +84,11 @@ def _write_frames(source: Path, folder: Path, conversion: Conversion) -> int:
 def pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
     """(H, W, 3) uint8, upright; all of the size of the first one."""
     size = None
-    for frame, turns in stream_frames(source):
+    for frame, orientation in stream_frames(source):
         size = size or shrunk_size(frame.width, frame.height, short_side)
         width, height = size
         scaled = frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC")
-        yield np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns))
+        yield np.ascontiguousarray(orientation.apply(scaled.to_ndarray()))
 
 
 def shrunk_size(width: int, height: int, short_side: int, multiple: int = 1) -> tuple[int, int]:
@@ -126,11 +127,11 @@ def _write_video(source: Path, path: Path, conversion: Conversion) -> int:
 def _timed_frames(source: Path, short_side: int, fps: Fraction) -> Iterator[VideoFrame]:
     """Scaled, upright frames from time 0 on, in strictly ascending times whatever the source says."""
     size, start, last = None, None, -1
-    for frame, turns in stream_frames(source):
+    for frame, orientation in stream_frames(source):
         size = size or shrunk_size(frame.width, frame.height, short_side, multiple=2)
         scaled = frame.reformat(width=size[0], height=size[1], format="yuv420p", interpolation="BICUBIC")
-        if turns:
-            pixels: Any = np.ascontiguousarray(np.rot90(scaled.to_ndarray(format="rgb24"), turns))
+        if orientation != Orientation():
+            pixels: Any = np.ascontiguousarray(orientation.apply(scaled.to_ndarray(format="rgb24")))
             scaled = VideoFrame.from_ndarray(pixels).reformat(format="yuv420p")
         if frame.time is None:
             ticks = last + round(_CLOCK / fps) if last >= 0 else 0

@@ -1,0 +1,89 @@
+"""How many pictures a packet shows, from the headers of codecs that have hidden frames.
+
+VP8, VP9 and AV1 have frames that are decoded for reference and never shown. They may have packets and time stamps of
+their own, so packets alone do not number the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+_AV1_FRAME_HEADER, _AV1_FRAME = 3, 6  # types of OBUs
+
+
+def shown_frames(codec: str, data: bytes) -> int:
+    """Pictures that the decoder outputs for a packet; 1 for codecs without hidden frames.
+
+    Args:
+        codec: FFmpeg's name of the codec.
+        data: content of the packet.
+    """
+    count = _COUNTERS.get(codec)
+    return 1 if count is None else count(data)
+
+
+def _vp8(data: bytes) -> int:
+    return data[0] >> 4 & 1  # RFC 6386, 9.1: show_frame
+
+
+def _vp9(data: bytes) -> int:
+    return sum(_vp9_is_shown(data[start:end]) for start, end in _vp9_frames(data))
+
+
+def _vp9_is_shown(frame: bytes) -> bool:
+    """Whether a frame is shown (VP9 bitstream specification, 6.2: uncompressed_header)."""
+    bits = iter(f"{int.from_bytes(frame[:2].ljust(2, bytes(1)), 'big'):016b}"[2:])  # behind frame_marker
+    low, high = next(bits), next(bits)
+    if low == high == "1":
+        next(bits)  # reserved in profile 3
+    if next(bits) == "1":  # show_existing_frame
+        return True
+    next(bits)  # frame_type
+    return next(bits) == "1"
+
+
+def _vp9_frames(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where the frames of a packet begin and end: one, or those that a superframe index lists (annex B)."""
+    marker = data[-1]
+    count, width = (marker & 7) + 1, (marker >> 3 & 3) + 1
+    index = 2 + count * width
+    if marker & 0xE0 != 0xC0 or len(data) < index or data[-index] != marker:
+        yield 0, len(data)
+        return
+    start = 0
+    for i in range(count):
+        at = len(data) - index + 1 + i * width
+        end = start + int.from_bytes(data[at : at + width], "little")
+        if end > start:
+            yield start, end
+        start = end
+
+
+def _av1(data: bytes) -> int:
+    """Shown frames of a temporal unit (AV1 specification, 5.3 and 5.9.2)."""
+    return sum(
+        bool(payload[0] >> 7 & 1 or payload[0] >> 4 & 1)  # show_existing_frame, or frame_type and then show_frame
+        for kind, payload in _av1_units(data)
+        if kind in (_AV1_FRAME_HEADER, _AV1_FRAME) and payload
+    )
+
+
+def _av1_units(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and payload of each OBU."""
+    at = 0
+    while at < len(data):
+        header = data[at]
+        at += 2 if header & 4 else 1  # with or without an extension
+        size = len(data) - at
+        if header & 2:
+            size, shift = 0, 0
+            while at < len(data):
+                byte = data[at]
+                size, shift, at = size | (byte & 127) << shift, shift + 7, at + 1
+                if byte < 128 or shift > 56:
+                    break
+        yield header >> 3 & 15, data[at : at + size]
+        at += size
+
+
+_COUNTERS: dict[str, Callable[[bytes], int]] = {"vp8": _vp8, "vp9": _vp9, "av1": _av1, "libdav1d": _av1}
