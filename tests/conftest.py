@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.support.installed import MISSING
 from tests.support.paths import SHARED
 
-from trishift.backends import MODULES
 from trishift.data.gestures import make_gestures
 
 # The same examples in every run; `--hypothesis-profile default` draws others.
@@ -27,7 +26,6 @@ LONGEST = (  # files that take minutes begin first, so that parallel processes e
     "backends/contract/test_ranks.py",
 )
 TESTS = Path(__file__).parent
-MISSING = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
 
 
 def pytest_report_header() -> list[str]:

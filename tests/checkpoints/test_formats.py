@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from testing import originals
+from tests.support.installed import MISSING
 from tests.support.paths import SHARED
 
 from trishift.checkpoints.files import open_weights, sha256
@@ -93,6 +94,7 @@ def run_python(code: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.skipif("paddle" in MISSING, reason="paddle is not installed")
 def test_paddle_and_we_read_each_other(tmp_path: Path) -> None:
     paddle.write_pdparams(tmp_path / "ours.pdparams", TENSORS, {"trishift": "{}"})
     paddle_legacy.write_folder(tmp_path / "variables", TENSORS)
@@ -118,6 +120,7 @@ def test_paddle_and_we_read_each_other(tmp_path: Path) -> None:
     assert_holds(tmp_path / "nested.pdparams", {"x": TENSORS["half"]})
 
 
+@pytest.mark.skipif("mindspore" in MISSING, reason="mindspore is not installed")
 def test_mindspore_and_we_read_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mindspore, "_SLICE", 40)  # bytes: values of large tensors come in slices
     mindspore.write_ckpt(tmp_path / "ours.ckpt", TENSORS, {"trishift": '{"name": "Stöß"}'})

@@ -128,9 +128,9 @@ def test_prefetching_is_bounded_and_stops_on_close() -> None:
     batches = loader(dataset, batch_size=2, workers=2).batches(0)
     next(batches)
     batches.close()
-    for thread in dataset.threads:
+    for thread in tuple(dataset.threads):  # a copy: a worker may still begin its first clip
         thread.join(timeout=30)
-    assert not any(thread.is_alive() for thread in dataset.threads)
+    assert not any(thread.is_alive() for thread in tuple(dataset.threads))
     assert 2 <= len(dataset.loaded) <= 2 + 2 * 2 + 2  # the batch, two batches ahead, one clip a worker
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.support import export_worker, isolated
 from tests.support.export_worker import cases
+from tests.support.installed import INSTALLED
 
 from trishift.backends import FRAMEWORKS, open_session
 from trishift.checkpoints.verification import TOLERANCE
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exports(folder: Path) -> Path:
     """A folder with every case in every format, each framework's written by a process of its own."""
-    for framework in FRAMEWORKS:
+    for framework in INSTALLED:
         isolated.python("-m", "tests.support.export_worker", framework, folder)
     return folder
 

@@ -170,7 +170,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("name: a\x00b\n", "special characters are not allowed"),
         ("name: x\nbase: 5\n", r"r\.yaml:2: base: must be the path of a recipe or a list of them"),
         ("base: [1]\n", r"r\.yaml:1: base: must be the path of a recipe or a list of them"),
-        ('base: "a\\0b"\n', "cannot be read: embedded null byte"),
+        ('base: "a\\0b"\n', "cannot be read: .*embedded null"),
         ("name: " + "x" * 2**20, r"1\.0 MB are more than any recipe has"),
     ],
     ids=["aliases", "circle", "date", "digits", "nesting", "NUL", "base", "bases", "NUL in base", "size"],
