@@ -98,7 +98,7 @@ def split_superframes(source: Path, path: Path) -> Path:
     split = av.bitstream.BitStreamFilterContext("vp9_superframe_split", _first_stream(source))
 
     def single(number: int, packet: av.Packet) -> list[av.Packet]:
-        pts, time_base, is_keyframe = packet.pts, packet.time_base, packet.is_keyframe  # the filter takes the packet
+        pts, time_base, is_keyframe = packet.pts or 0, packet.time_base, packet.is_keyframe  # the filter takes it
         parts = [bytes(part) for part in split.filter(packet)]
         return [
             _packet(data, pts - (len(parts) - 1 - i), time_base, is_keyframe and i == 0) for i, data in enumerate(parts)
@@ -111,7 +111,7 @@ def _first_stream(path: Path) -> Any:
     return av.open(str(path)).streams.video[0]
 
 
-def _packet(data: bytes, pts: int, time_base: Fraction, is_keyframe: bool) -> av.Packet:
+def _packet(data: bytes, pts: int | None, time_base: Fraction, is_keyframe: bool) -> av.Packet:
     packet = av.Packet(data)
     packet.pts = packet.dts = pts
     packet.time_base, packet.is_keyframe = time_base, is_keyframe
