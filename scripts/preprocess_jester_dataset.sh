@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# DATASET_ROOT/20bn-jester-v1 and labels/*.csv to DATASET_ROOT/categories.txt, train_videofolder.txt and
-# val_videofolder.txt; what is missing or broken is left out, counted, and listed in report.json.
+# Writes DATASET_ROOT/categories.txt, train_videofolder.txt and val_videofolder.txt from DATASET_ROOT/20bn-jester-v1 and
+# labels/*.csv. Missing and broken clips are skipped, counted, and listed in report.json.
 #
 #   bash scripts/preprocess_jester_dataset.sh DATASET_ROOT
 set -euo pipefail

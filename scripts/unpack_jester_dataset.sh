@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Jester's downloads to TARGET_PATH/20bn-jester-v1 (frames) and TARGET_PATH/labels. The downloads are only read, and the
-# parts are not joined on disk. Repeat after an interruption, or after downloading a damaged part again.
+# Unpacks Jester's downloads into TARGET_PATH/20bn-jester-v1 (frames) and TARGET_PATH/labels. The downloads are not
+# modified and not joined on disk. Run it again after an interruption, or after downloading a damaged part again.
 #
 #   bash scripts/unpack_jester_dataset.sh DATA_PATH TARGET_PATH
 set -euo pipefail

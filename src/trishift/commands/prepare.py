@@ -1,4 +1,4 @@
-"""`trishift prepare`: make lists and labels out of public data sets or own clips, or make clips."""
+"""`trishift prepare`: lists and labels for public data sets or your own clips, and generated clips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = """\
 """
 
 
-DATASETS = {  # the second says whether the clips come as videos, and not as frames
+DATASETS = {  # name: (title, whether the clips are videos rather than frames)
     "kinetics": ("Kinetics 400, 600 or 700", True),
     "somethingv1": ("Something-Something V1", False),
     "somethingv2": ("Something-Something V2", True),
@@ -33,56 +33,63 @@ DATASETS = {  # the second says whether the clips come as videos, and not as fra
 
 
 def main(arguments: list[str]) -> None:
-    """Parse, prepare and print."""
-    parser = make_parser("prepare", "Make lists and labels out of downloads or clips.", EXAMPLES)
+    """Parse arguments, prepare, print the report."""
+    parser = make_parser("prepare", "Make lists and labels from downloads or clips.", EXAMPLES)
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for name, (title, has_videos) in DATASETS.items():
         _add_dataset(kinds.add_parser(name, help=title), name, has_videos)
-    _add_folder(kinds.add_parser("folder", help="a folder that holds one folder of clips per class"))
+    _add_folder(kinds.add_parser("folder", help="your own clips, in one folder per class"))
     _add_gestures(kinds.add_parser("gestures", help="the built-in hand gestures"))
-    _add_flow(kinds.add_parser("flow", help="the optical flow of the clips of lists"))
-    _add_unpack(kinds.add_parser("unpack", help="only unpack archives, also those that come in parts"))
+    _add_flow(kinds.add_parser("flow", help="optical flow of the clips in lists"))
+    _add_unpack(kinds.add_parser("unpack", help="only unpack archives, including split ones"))
     options = parser.parse_args(arguments)
     run = {"gestures": _gestures, "folder": _folder, "flow": _flow, "unpack": _unpack}
     run.get(options.kind, _dataset)(options)
 
 
 def _add_dataset(parser: argparse.ArgumentParser, name: str, has_videos: bool) -> None:
-    parser.add_argument("directory", type=Path, help="what you downloaded: archives, folders, annotations")
+    parser.add_argument("directory", type=Path, help="your downloads: archives, folders, annotations")
     parser.add_argument("--output", type=Path, required=True, help="folder for lists, labels and unpacked clips")
     parser.set_defaults(convert=None, short_side=None)
     if has_videos:
         choice = parser.add_mutually_exclusive_group()
         for option, kind, text in (
-            ("--frames", "frames", "extract the frames of the videos"),
-            ("--reencode", "videos", "make small videos with dense key frames"),
+            ("--frames", "frames", "extract the videos' frames"),
+            ("--reencode", "videos", "re-encode as small videos with dense key frames"),
         ):
             choice.add_argument(option, dest="convert", action="store_const", const=kind, help=text)
         parser.add_argument(
-            "--short-side", type=int, metavar="PIXELS", help="of converted clips; default: 256 (Kinetics frames: 331)"
+            "--short-side",
+            type=int,
+            metavar="PIXELS",
+            help="short side of converted clips; default: 256 (Kinetics frames: 331)",
         )
     if name in ("ucf101", "hmdb51"):
-        parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="for train and val; default: 1")
+        parser.add_argument(
+            "--split", type=int, choices=(1, 2, 3), default=1, help="split for train and val; default: 1"
+        )
     if name == "jester":
         parser.add_argument(
             "--original-names",
             action="store_true",
-            help="write categories.txt, train_videofolder.txt and val_videofolder.txt as MindSpore's TRN does, "
-            "which configs/jester reads",
+            help="write categories.txt, train_videofolder.txt and val_videofolder.txt like MindSpore's TRN, "
+            "for configs/jester",
         )
     parser.add_argument(
         "--check",
         choices=("none", "first", "all"),
         default="first",
-        help="frames of each clip to decode; default: first",
+        help="frames to decode per clip; default: first",
     )
-    parser.add_argument("--incomplete", action="store_true", help="go on without what damaged archives lack")
+    parser.add_argument(
+        "--incomplete", action="store_true", help="continue without the files missing from damaged archives"
+    )
     _add_force(parser)
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
 
 
 def _add_force(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="replace other lists in the output folder")
+    parser.add_argument("--force", action="store_true", help="replace different lists in the output folder")
 
 
 def _dataset(options: argparse.Namespace) -> None:
@@ -104,7 +111,7 @@ def _dataset(options: argparse.Namespace) -> None:
 
 def _add_unpack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, help="folder with zip, tar, tar.gz, rar or 20bn-...-?? files")
-    parser.add_argument("--output", type=Path, required=True, help="where to; an interrupted run goes on there")
+    parser.add_argument("--output", type=Path, required=True, help="output folder; an interrupted run continues there")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
 
 
@@ -112,21 +119,21 @@ def _unpack(options: argparse.Namespace) -> None:
     from trishift.data.prepare.unpacking import unpack_completely
 
     unpack_completely(options.directory, options.output, options.workers)
-    print(f"unpacked: everything in {options.directory} is in {options.output}")
+    print(f"unpacked: {options.directory} into {options.output}")
 
 
 def _add_gestures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, help="where to; made if missing")
+    parser.add_argument("directory", type=Path, help="output folder; created if missing")
     parser.add_argument(
-        "--hands", type=int, choices=(1, 2), default=1, help="2: a gesture of each hand, several labels; default: 1"
+        "--hands", type=int, choices=(1, 2), default=1, help="2: one gesture per hand, multi-label; default: 1"
     )
     parser.add_argument("--train", type=int, help="training clips, a multiple of 18 or 72; default: 1800")
     parser.add_argument("--val", type=int, help="validation clips, a multiple of 18 or 72; default: 450 or 432")
-    parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels; default: 64")
+    parser.add_argument("--size", type=int, default=64, help="picture size in pixels; default: 64")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
-    parser.add_argument("--preview", type=Path, metavar="PNG", help="also write a picture of all gestures")
-    parser.add_argument("--force", action="store_true", help="replace a set that was made with other settings")
+    parser.add_argument("--preview", type=Path, metavar="PNG", help="also write a preview of all gestures")
+    parser.add_argument("--force", action="store_true", help="replace a set with other settings")
 
 
 def _gestures(options: argparse.Namespace) -> None:
@@ -157,11 +164,11 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--groups",
         help="clips that must stay together: FILE.csv:COLUMN (with a column path), or a regular expression "
-        "whose first parenthesis in a clip's path is its group",
+        "whose first capture group in a clip's path is the group",
     )
     parser.add_argument("--folds", type=int, help="write lists for cross-validation: train_0.txt, val_0.txt, ...")
     parser.add_argument("--fold", type=int, default=0, help="fold that becomes train.txt and val.txt; default: 0")
-    parser.add_argument("--seed", type=int, default=0, help="of the split; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split; default: 0")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
     _add_force(parser)
 
@@ -186,17 +193,21 @@ def _folder(options: argparse.Namespace) -> None:
 
 def _add_flow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("lists", type=Path, nargs="+", metavar="LIST", help="list of clips, such as train.txt")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the flow and its lists")
-    parser.add_argument("--clips", type=Path, help="folder of the lists' paths; default: that of each list")
-    parser.add_argument("--labels", type=Path, help="class names, for lists that name classes")
+    parser.add_argument("--output", type=Path, required=True, help="output folder for flow and lists")
+    parser.add_argument(
+        "--clips", type=Path, help="folder that the lists' paths are relative to; default: each list's own"
+    )
+    parser.add_argument("--labels", type=Path, help="label file, for lists with class names")
     parser.add_argument(
         "--method", choices=("dis", "tvl1"), default="dis", help="tvl1 needs opencv-contrib; default: dis"
     )
-    parser.add_argument("--short-side", type=int, default=256, metavar="PIXELS", help="of the frames; default: 256")
+    parser.add_argument(
+        "--short-side", type=int, default=256, metavar="PIXELS", help="short side of the frames; default: 256"
+    )
     parser.add_argument(
         "--template",
         default="flow_{}_{:05d}.jpg",
-        help="file names: {} is x or y; without it, x is red and y is green; default: flow_{}_{:05d}.jpg",
+        help="file names: {} is x or y; without it, red is x and green is y; default: flow_{}_{:05d}.jpg",
     )
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
     _add_force(parser)

@@ -1,4 +1,4 @@
-"""The built-in gestures: real clips whose classes differ in time only, made the same way every time."""
+"""The built-in gestures: reproducible real clips whose classes differ only in time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_two_hands_give_one_or_two_labels(tmp_path: Path) -> None:
     for path in (made.train_list, made.val_list):
         records = read_list(path, num_classes=8)
         seen = Counter(record.labels for record in records)
-        assert set(seen.values()) == {2} and len(seen) == 36  # every pair of gestures, and each by itself
+        assert set(seen.values()) == {2} and len(seen) == 36  # every combination of gestures, and each on its own
         frames = {record.path: _frames(record.path) for record in records}
         for first, second in zip(records[::2], records[1::2], strict=True):
             np.testing.assert_array_equal(frames[first.path], frames[second.path][::-1])
@@ -115,14 +115,14 @@ def test_only_unfinished_sets_are_rebuilt(tmp_path: Path) -> None:
     make_gestures(tmp_path, **settings)
     assert clip.read_bytes() != b"touched"
     whole = clip.read_bytes()
-    with pytest.raises(DataError, match=r"holds gestures of other settings; .* --force"):
+    with pytest.raises(DataError, match=r"contains gestures with other settings; .* --force"):
         make_gestures(tmp_path, **{**settings, "train": 36})
     assert clip.read_bytes() == whole and len(read_list(made.train_list)) == 18
     make_gestures(tmp_path, **{**settings, "train": 36}, force=True)
     assert len(read_list(made.train_list)) == len(list((tmp_path / "train").iterdir())) == 36
 
 
-def test_a_kill_leaves_no_half_written_clip_under_its_name(tmp_path: Path) -> None:
+def test_killed_run_leaves_no_partial_clip(tmp_path: Path) -> None:
     arguments = ["prepare", "gestures", str(tmp_path / "set"), "--size", "256", "--workers", "2"]
     process = subprocess.Popen([sys.executable, "-m", "trishift", *arguments])
     while len(list(tmp_path.glob("set/train/[!.]*.mp4"))) < 8:
@@ -131,7 +131,7 @@ def test_a_kill_leaves_no_half_written_clip_under_its_name(tmp_path: Path) -> No
     process.kill()
     process.wait()
     clips = list(tmp_path.glob("set/train/[!.]*.mp4"))
-    assert all(probe(clip).announced_frames for clip in clips)  # the last thing that FFmpeg writes
+    assert all(probe(clip).announced_frames for clip in clips)  # FFmpeg writes this last
     made = make_gestures(tmp_path / "set", train=18, val=18, size=32)
     assert len(read_list(made.train_list)) == 18
     assert not list(tmp_path.glob("set/**/.unfinished-*"))
@@ -175,7 +175,7 @@ def test_positive_angles_turn_clockwise() -> None:
     upright, turned, elsewhere = np.zeros((3, 4))
     upright[HEIGHT] = turned[HEIGHT] = 0.8
     turned[ANGLE] = np.pi / 2
-    elsewhere[X] = 10  # the background alone
+    elsewhere[X] = 10  # outside the picture: background only
     *frames, background = render([np.stack([upright, turned, elsewhere])], 128, np.random.default_rng(0))
     before, after = ((frame != background).any(-1) for frame in frames)
     clockwise, counterclockwise = ((after != np.rot90(before, turns)).mean() for turns in (-1, 1))

@@ -1,4 +1,4 @@
-"""Downloads in miniature."""
+"""Miniature downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpacking what is downloaded: every archive form, damage, resuming, and archives that must not be trusted."""
+"""Unpacking: every archive format, damage, resuming, and untrusted archives."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_md5_identifies_damaged_part(tmp_path: Path) -> None:
     assert "20bn-jester-v1-01" in problem and "\n" not in problem
     paths[1].write_bytes(good)
     assert unpack(tmp_path / "in", tmp_path / "out") == {}
-    assert contents(tmp_path / "out") == FILES  # also those files that the damage had changed
+    assert contents(tmp_path / "out") == FILES  # including the files changed by the damage
 
 
-@pytest.mark.parametrize("kept", [3 * 9728, 3 * 9728 + 512, 31000, 50000])  # a member takes 9728 bytes
+@pytest.mark.parametrize("kept", [3 * 9728, 3 * 9728 + 512, 31000, 50000])  # 9728 bytes per member
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 def test_truncated_tar_yields_complete_files(tmp_path: Path, mode: str, kept: int) -> None:
     (tmp_path / "in").mkdir()
@@ -93,7 +93,7 @@ def test_truncated_tar_yields_complete_files(tmp_path: Path, mode: str, kept: in
 @pytest.mark.parametrize("damage", ["cut", "flip"])
 def test_trailing_checksum_is_verified(tmp_path: Path, damage: str) -> None:
     data = bytearray(tar_bytes(FILES))
-    data[-6] ^= 1 if damage == "flip" else 0  # in the check sum
+    data[-6] ^= 1 if damage == "flip" else 0  # in the checksum
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "clips.tgz").write_bytes(data if damage == "flip" else data[:-2])
     assert "6 files could be read" in unpack(tmp_path / "in", tmp_path / "out")["clips.tgz"]
@@ -111,7 +111,7 @@ def test_truncated_zip_does_not_stop_other_archives(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "in" / "a.zip", FILES)
     path.write_bytes(path.read_bytes()[:-100])
     write_zip(tmp_path / "in" / "b.zip", {"b.txt": b"b"})
-    (tmp_path / "in" / "._b.zip").write_bytes(b"what macOS leaves beside files")
+    (tmp_path / "in" / "._b.zip").write_bytes(b"metadata left by macOS")
     assert "complete zip" in unpack(tmp_path / "in", tmp_path / "out").pop("a.zip")
     assert contents(tmp_path / "out") == {"b.txt": b"b"}
 
@@ -146,7 +146,7 @@ def test_unpacking_resumes(tmp_path: Path) -> None:
     half.write_bytes(b"o")
     unpack(tmp_path / "in", tmp_path / "out")
     assert half.read_bytes() == b"one"
-    half.unlink()  # somebody needs the space: what is noted as unpacked stays as it is
+    half.unlink()  # recorded archives are not unpacked again
     unpack(tmp_path / "in", tmp_path / "out")
     assert not half.exists()
     write_zip(tmp_path / "in" / "a.zip", {"x/1.txt": b"new one", "x/2.txt": b"two"})
@@ -155,7 +155,7 @@ def test_unpacking_resumes(tmp_path: Path) -> None:
 
 
 def test_rar_needs_an_installed_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for unrar, which is not free software: it unpacks tars that are called rar."""
+    """A stub replaces unrar, which is not free software: it unpacks tars named rar."""
     inner = tar_bytes({"wave/a.avi": b"a", "wave/b.avi": b"b"}, "w")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "hmdb51_org.rar").write_bytes(tar_bytes({"wave.rar": inner}, "w"))

@@ -1,4 +1,4 @@
-"""Extracted frames and re-encoded videos show the same pictures in the same order, and are complete or absent."""
+"""Extracted frames and re-encoded videos keep every frame in order, and are either complete or absent."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_reencoding_keeps_timestamps(tmp_path: Path) -> None:
 
 
 def test_reencoding_sets_key_frame_interval(tmp_path: Path) -> None:
-    write_clip(tmp_path / "still.mp4", np.zeros((40, 32, 32, 3), np.uint8))  # no cut invites a key frame
+    write_clip(tmp_path / "still.mp4", np.zeros((40, 32, 32, 3), np.uint8))  # no scene cut triggers a key frame
     with av.open(str(convert(REENCODED, tmp_path / "still.mp4", tmp_path))) as container:
         assert [stream.type for stream in container.streams] == ["video"]
         keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
@@ -99,7 +99,7 @@ def test_interrupted_conversion_leaves_no_output(
         with pytest.raises(KeyboardInterrupt):
             how.convert(source, target)
     assert not list(target.parent.iterdir())
-    # What a killed process leaves is passed over, and replaced the next time.
+    # Leftovers of a killed process are ignored, and replaced by the next run.
     left = target.with_name(f".unfinished-{target.name}")
     if how is FRAMES:
         left.mkdir()

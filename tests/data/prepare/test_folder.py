@@ -1,4 +1,4 @@
-"""From a folder of clips per class to lists: nothing unreadable, nothing twice, classes in proportion, groups whole."""
+"""Lists from class folders: no unreadable clips, no duplicates, stratified splits, whole groups."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _write(path: Path, frames: int = 8, seed: int | None = None) -> None:
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """Two classes of 5 clips, wave0..4 and clap0..4, of two persons each."""
+    """Two classes of 5 clips, wave0..4 and clap0..4, by three people."""
     folder = tmp_path / "clips"
     for number in range(10):
         name = ("wave", "clap")[number % 2]
@@ -53,7 +53,7 @@ def test_split_is_stratified_and_complete(clips: Path, tmp_path: Path) -> None:
     assert not (report.broken or report.duplicates or report.truncated or report.short or report.warnings)
 
 
-def test_bad_clips_are_reported_and_left_out(clips: Path, tmp_path: Path) -> None:
+def test_bad_clips_are_reported_and_skipped(clips: Path, tmp_path: Path) -> None:
     (clips / "wave" / "empty.mp4").touch()
     (clips / "wave" / "text.mp4").write_text("not a video")
     (clips / "wave" / "notes.txt").write_text("ignored")
@@ -113,7 +113,7 @@ def test_existing_lists_need_force(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare_folder(clips, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    prepare_folder(clips, out)  # identical: fine
+    prepare_folder(clips, out)  # identical content is fine
     with pytest.raises(DataError, match="differs"):
         prepare_folder(clips, out, val_fraction=0.4)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -1,4 +1,4 @@
-"""HMDB51: a list per class and split."""
+"""HMDB51: one list per class and split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trishift.data.lists import read_labels
 
 
 def test_hmdb51(root: Path, video: Path, tmp_path: Path) -> None:
-    """A name with odd characters, and one that two classes share."""
+    """Covers a name with special characters, and one used in two classes."""
     odd = "#122_Cleaning_Up_;(Beach)&_wave_u_cm_np1_ba_bad_0"
     for label in ("wave", "brush_hair"):
         for split in (1, 2, 3):

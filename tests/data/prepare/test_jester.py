@@ -1,4 +1,4 @@
-"""20BN-Jester: lists, labels and reports, and the scripts that write the original's files."""
+"""20BN-Jester: lists, labels, reports, and the scripts for the original file names."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_missing_and_broken_folders_are_reported(root: Path, tmp_path: Path) -> 
     assert "1 clips are missing" in str(report) and "2 clips are broken" in str(report)
 
 
-def test_a_run_that_was_killed_is_completed_and_one_that_finished_may_be_repeated(root: Path, tmp_path: Path) -> None:
+def test_killed_and_finished_runs_can_be_repeated(root: Path, tmp_path: Path) -> None:
     download_jester(root)
     out = tmp_path / "out"
-    (out / ".replacing-lists").mkdir(parents=True)  # killed while it wrote the lists
+    (out / ".replacing-lists").mkdir(parents=True)  # left by a run killed while writing the lists
     (out / ".replacing-lists" / "train.txt").write_text("half")
     prepare.prepare_jester(root, out)
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
@@ -118,7 +118,9 @@ def test_unknown_label_suggests_a_match(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare.prepare_jester(root, out)
     replace(out / "labels" / "train.csv", "Thumb Up", "Thumbs Up")
-    with pytest.raises(DataError, match=r"train.csv:1: label 'Thumbs Up' is not in labels.csv; is 'Thumb Up' meant"):
+    with pytest.raises(
+        DataError, match=r"train.csv:1: label 'Thumbs Up' is not in labels.csv; did you mean 'Thumb Up'"
+    ):
         prepare.prepare_jester(root, out)
     replace(out / "labels" / "train.csv", "34;Thumbs Up", "video_id,label")
     with pytest.raises(DataError, match=r"train.csv:1: expected `id;class name`"):
@@ -128,8 +130,8 @@ def test_unknown_label_suggests_a_match(root: Path, tmp_path: Path) -> None:
 def test_rejects_missing_downloads(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a folder"):
         prepare.prepare_jester(tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(DataError, match=r"there is no jester-v1-labels.csv"):
+    with pytest.raises(DataError, match=r"jester-v1-labels.csv is missing"):
         prepare.prepare_jester(root, tmp_path / "out")
     write_zip(root / "labels.zip", JESTER_LABELS)
-    with pytest.raises(DataError, match=r"none of the 4 annotated clips can be used; the first one, 34, is nowhere"):
+    with pytest.raises(DataError, match=r"none of the 4 annotated clips can be used; the first one, 34, was not found"):
         prepare.prepare_jester(root, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Kinetics: archives with damaged clips and replacements, re-encoding, and mistakes in the annotations."""
+"""Kinetics: archives with damaged clips and replacements, re-encoding, and invalid annotations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINETICS_HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
 
 @pytest.fixture
 def kinetics(root: Path, video: Path) -> Path:
-    """Training clips in the mirror's archives, with a damaged clip and its replacement; validation by class."""
+    """Training clips in archives, with a damaged clip and its replacement; validation clips in class folders."""
     train = [
         "tai chi,-abcdefghi_,10,20,train,0",
         '"petting animal (not cat)",x_1,0,10,train,0',
@@ -77,12 +77,12 @@ def test_reencoded_folders_use_original_class_names(kinetics: Path, tmp_path: Pa
             "validate.csv",
             "petting animal (not cat)",
             "petting animal",
-            r"validate.csv:2: label 'petting animal' .*meant",
+            r"validate.csv:2: label 'petting animal' .*did you mean",
         ),
         ("train.csv", "10,20", "10", r"train.csv:2: 5 columns instead of 6"),
         ("train.csv", "10,20", "ten,20", r"train.csv:2: .*seconds"),
         ("train.csv", "gone,5,15", "-abcdefghi_,10,20", r"more than once"),
-        ("train.csv", "gone", "../../gone", r"cannot be the name"),
+        ("train.csv", "gone", "../../gone", r"not a valid clip name"),
     ],
 )
 def test_invalid_annotations_are_explained(

@@ -1,4 +1,4 @@
-"""Moments in Time: one label per clip or several, and truncated videos."""
+"""Moments in Time: one or several labels per clip, and truncated videos."""
 
 from __future__ import annotations
 

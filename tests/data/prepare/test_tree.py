@@ -1,4 +1,4 @@
-"""Searching the downloads for a clip."""
+"""Finding clips in downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UCF101: three splits, class numbers from one."""
+"""UCF101: three splits, and class numbers from 1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ucf101(root: Path, video: Path) -> Path:
 
 
 def test_ucf101(ucf101: Path) -> None:
-    report = prepare.prepare_ucf101(ucf101, ucf101, split=2)  # the lists may lie beside the downloads
+    report = prepare.prepare_ucf101(ucf101, ucf101, split=2)  # the output folder may be the download folder
     assert read_labels(ucf101 / "labels.txt") == ("ApplyEyeMakeup", "YoYo")
     assert listed(ucf101 / "val_3.txt") == [
         ("UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g03_c01.avi", None, (0,)),

@@ -1,6 +1,6 @@
-"""A built-in data set of hand gestures: real H.264 clips, made in seconds, on which only motion tells classes apart.
+"""Built-in data set of hand gestures: real H.264 clips, generated in seconds, with classes that differ only in motion.
 
-With one hand a clip has one label, with two hands several.
+Clips have one label with one hand, and one or two labels with two hands.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Write the gesture clips, their lists and labels into a folder.
 
-DIR/train/swiping_left_0007.mp4 ...   DIR/val/...      clips; the same number in the other class of a pair is
-                                                       the same clip backwards
-DIR/train.txt  DIR/val.txt            `path frames label` per line; with two hands train.csv, val.csv: several labels
+DIR/train/swiping_left_0007.mp4 ...   clips; the same number in the other class of a pair is the same clip reversed
+DIR/val/...
+DIR/train.txt, val.txt                `path frames label` per line; with two hands, multi-label train.csv and val.csv
 DIR/labels.txt                        one class name per line
-DIR/gestures.json                     what the folder holds; written last
+DIR/gestures.json                     settings of the set; marked complete at the end
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from trishift.errors import DataError
 from trishift.io.atomic import make_folder, write_text
 from trishift.io.threads import map_in_threads
 
-_VERSION = 1  # raise whenever the same settings give other clips
+_VERSION = 1  # increment whenever the same settings produce different clips
 _MANIFEST = "gestures.json"
 _SPLITS = ("train", "val")
 
@@ -52,17 +52,17 @@ class _Settings:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names: one hand makes a gesture or none, of two hands each motion is a label."""
+        """Class names: with one hand, every gesture and stillness; with two hands, only the motions."""
         return CLASSES if self.hands == 1 else MOVING
 
 
 @dataclass(frozen=True)
-class _Twins:
-    """One drawn scene and the two clips that it becomes: as it is, and backwards."""
+class _ClipPair:
+    """One drawn scene and its two clips, forward and reversed."""
 
     split: str
     scene: Scene
-    place: int  # of the scene among all
+    scene_index: int
     number: int
 
     @property
@@ -89,28 +89,28 @@ def make_gestures(
     workers: int | None = None,
     force: bool = False,
 ) -> GestureSet:
-    """Make the data set, or find it made.
+    """Generate the data set, unless it exists already.
 
-    Every motion is written forwards for one class of a pair and backwards for the other, in both splits. The
-    frames of a clip are thus also the frames of a clip of the other class, and a model that ignores their order
-    cannot score more than 1/9 + 8/9 * 1/2 = 56 %. With two hands, one in each half of the picture, a clip has the
-    labels of all motions in it, one or two of eight; its twin has the opposite ones.
+    Every motion is written forward for one class of a pair and reversed for the other, in both splits. Both clips
+    have the same frames, so a model that ignores frame order cannot exceed an accuracy of
+    1/9 + 8/9 * 1/2 = 56%. With two hands, one in each half of the picture, a clip has one or two of eight motion
+    labels; the reversed clip has the opposite ones.
 
     Args:
-        directory: where to; made if missing. It must be empty or hold a gesture set; one that was left unfinished
-            is made anew.
-        train: training clips, a multiple of 18 (9 classes, twins), or with two hands of 72 (36 pairs of gestures,
-            twins); default: 1,800.
-        val: validation clips, a multiple of the same; default: 450, or 432 with two hands.
+        directory: output folder; created if missing. It must be empty or hold a gesture set; an unfinished set is
+            generated again.
+        train: training clips, a multiple of 18 (9 classes, 2 clips per motion), or with two hands of 72 (36 gesture
+            combinations, 2 clips each); default: 1,800.
+        val: validation clips, a multiple of the same number; default: 450, or 432 with two hands.
         size: side of the square pictures in pixels, even.
-        seed: of everything random.
-        hands: 1, or 2 for several labels a clip.
+        seed: random seed of the whole set.
+        hands: 1, or 2 for multi-label clips.
         workers: threads; None for one per core.
-        force: replace a set that was made with other settings.
+        force: replace a set with other settings.
 
     Raises:
-        DataError: wrong numbers, a folder of something else, or a set of other settings and `force` is not set.
-        OutputError: the disk cannot be written.
+        DataError: invalid numbers, a folder with other content, or a set with other settings and `force` is not set.
+        OutputError: `directory` cannot be written.
 
     Example:
         >>> from trishift.data.gestures import make_gestures
@@ -130,13 +130,13 @@ def make_gestures(
         return result
     if isinstance(found, dict) and found.get("complete") and not force:
         raise DataError(
-            f"{directory}: holds gestures of other settings; choose another folder, or --force to replace them"
+            f"{directory}: contains gestures with other settings; choose another folder, or use --force to replace them"
         )
     _begin(directory, settings)
-    twins = [twin for split, clips in zip(_SPLITS, (train, val), strict=True) for twin in _plan(split, clips, hands)]
-    lengths = map_in_threads(lambda twin: _make(directory, twin, settings), twins, workers, "drawing gestures")
+    pairs = [pair for split, clips in zip(_SPLITS, (train, val), strict=True) for pair in _plan(split, clips, hands)]
+    lengths = map_in_threads(lambda pair: _make(directory, pair, settings), pairs, workers, "drawing gestures")
     for split, path in zip(_SPLITS, (result.train_list, result.val_list), strict=True):
-        write_list(path, _records(directory, split, twins, lengths, settings.labels))
+        write_list(path, _records(directory, split, pairs, lengths, settings.labels))
     write_labels(result.labels, settings.labels)
     _write_manifest(directory, settings, complete=True)
     return result
@@ -148,35 +148,35 @@ def _check(settings: _Settings) -> None:
         clips = getattr(settings, name)
         if clips < step or clips % step:
             raise DataError(
-                f"gestures: {name}: {clips} clips do not make twins of every kind; use a multiple of {step}"
+                f"gestures: {name}: {clips} clips cannot be divided among the gestures; use a multiple of {step}"
             )
     if settings.size < 32 or settings.size % 2:
         raise DataError(f"gestures: size: {settings.size} is not an even number of at least 32 pixels")
 
 
-def _plan(split: str, clips: int, hands: int) -> Iterator[_Twins]:
+def _plan(split: str, clips: int, hands: int) -> Iterator[_ClipPair]:
     per_kind = clips // num_kinds(hands)
-    for place, scene in enumerate(scenes(hands)):
+    for scene_index, scene in enumerate(scenes(hands)):
         for number in range(per_kind // 2 if is_symmetric(scene) else per_kind):
-            yield _Twins(split, scene, place, number)
+            yield _ClipPair(split, scene, scene_index, number)
 
 
 def _records(
-    directory: Path, split: str, twins: list[_Twins], lengths: list[int], labels: tuple[str, ...]
+    directory: Path, split: str, pairs: list[_ClipPair], lengths: list[int], labels: tuple[str, ...]
 ) -> Iterator[VideoRecord]:
-    """The clips of a split; the records' lines are not used."""
-    for twin, frames in zip(twins, lengths, strict=True):
-        if twin.split == split:
-            for name, classes in twin.clips:
+    """Records of a split's clips; line numbers are unused."""
+    for pair, frames in zip(pairs, lengths, strict=True):
+        if pair.split == split:
+            for name, classes in pair.clips:
                 numbers = sorted({labels.index(label) for label in classes if label in labels})
                 yield VideoRecord(directory / name, tuple(numbers), frames, 0)
 
 
-def _make(directory: Path, twin: _Twins, settings: _Settings) -> int:
-    """Draw and write both clips; returns their number of frames."""
-    rng = np.random.default_rng((settings.seed, _SPLITS.index(twin.split), twin.place, twin.number))
-    frames = render(draw_motion(twin.scene, rng), settings.size, rng)
-    (forward, _), (backward, _) = twin.clips
+def _make(directory: Path, pair: _ClipPair, settings: _Settings) -> int:
+    """Draw and write both clips; returns their frame count."""
+    rng = np.random.default_rng((settings.seed, _SPLITS.index(pair.split), pair.scene_index, pair.number))
+    frames = render(draw_motion(pair.scene, rng), settings.size, rng)
+    (forward, _), (backward, _) = pair.clips
     write_clip(directory / forward, frames)
     write_clip(directory / backward, frames[::-1])
     return len(frames)
@@ -194,11 +194,11 @@ def _write_manifest(directory: Path, settings: _Settings, *, complete: bool) -> 
 
 
 def _begin(directory: Path, settings: _Settings) -> None:
-    """Make the folders; remove the clips of another or an unfinished gesture set, and nothing else."""
+    """Create the folders, removing only the clips of another or unfinished gesture set."""
     make_folder(directory)
     is_empty = all(entry.name.startswith(".") for entry in directory.iterdir())
     if not is_empty and not (directory / _MANIFEST).is_file():
-        raise DataError(f"{directory}: is not empty and holds no gestures; choose another folder")
+        raise DataError(f"{directory}: not empty, and not a gesture set; choose another folder")
     _write_manifest(directory, settings, complete=False)
     for split in _SPLITS:
         shutil.rmtree(directory / split, ignore_errors=True)

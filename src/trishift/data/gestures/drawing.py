@@ -1,4 +1,4 @@
-"""Pictures of hands over backgrounds, drawn with PIL; every clip gets its own hand and its own background."""
+"""Pictures of hands over backgrounds, drawn with PIL; each clip has a random hand and background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from trishift.data.gestures.motion import ANGLE, HEIGHT, X, Y
 
 _SPRITE = 128  # pixels of a drawn hand, finger tips to wrist
-_DRAWN = 2 * _SPRITE  # drawn at twice the size, then reduced, for smooth edges
+_DRAWN = 2 * _SPRITE  # drawn at twice the size, then downscaled for smooth edges
 _SKINS = np.array([(70, 45, 35), (120, 80, 58), (172, 122, 90), (214, 165, 130), (240, 202, 174)], np.float64)
 
 Point = tuple[float, float]
@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class _Limb:
-    """A finger or the wrist: a thick line with round ends, lengths in units of the drawing's side."""
+    """A finger or the wrist: a thick line with round ends; lengths are fractions of the drawing's side."""
 
     start: Point
     end: Point
@@ -35,18 +35,18 @@ class _Limb:
 
 
 def render(trajectories: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> np.ndarray:
-    """Pictures of random hands on a random background, each along its trajectory.
+    """Render random hands along their trajectories over a random background.
 
     Args:
-        trajectories: a hand's (F, 4) each, see `motion`; later ones are nearer.
+        trajectories: (F, 4) per hand, see `motion`; later hands are in front.
         size: side of the pictures in pixels.
-        rng: decides on the looks; the same draws for every frame.
+        rng: determines the appearance, which is the same in every frame.
 
     Returns:
-        (F, size, size, 3) uint8 RGB. A frame depends on its own pose only, never on its neighbors.
+        (F, size, size, 3) uint8 RGB. A frame depends only on its own pose, never on neighboring frames.
     """
     hands = [draw_hand(rng) for _ in trajectories]
-    pictures = draw_background(size, rng)  # until the first hand, the same for all frames
+    pictures = draw_background(size, rng)  # broadcast to all frames by the first hand
     for hand, trajectory in zip(hands, trajectories, strict=True):
         mipmap = [hand, hand.reduce(2), hand.reduce(4)]
         layers = np.stack([np.asarray(_place(mipmap, pose, size)) for pose in trajectory])  # premultiplied by alpha
@@ -56,7 +56,7 @@ def render(trajectories: Sequence[np.ndarray], size: int, rng: np.random.Generat
 
 
 def _place(mipmap: list[Image.Image], pose: np.ndarray, size: int) -> Image.Image:
-    """The hand in one pose on a transparent picture; the smallest sprite that is not enlarged is used."""
+    """The hand in one pose on a transparent picture, from the smallest sprite that needs no enlarging."""
     height = float(np.clip(pose[HEIGHT], 0.1, 2)) * size
     sprite = next((s for s in reversed(mipmap) if s.height >= height), mipmap[0])
     zoom = sprite.height / height
@@ -68,7 +68,7 @@ def _place(mipmap: list[Image.Image], pose: np.ndarray, size: int) -> Image.Imag
 
 
 def draw_hand(rng: np.random.Generator) -> Image.Image:
-    """A random open hand, fingers up, left or right, of `_SPRITE` pixels squared; mode RGBa (premultiplied)."""
+    """A random open left or right hand, fingers up, `_SPRITE` pixels square; mode RGBa (premultiplied)."""
     limbs, palm = _anatomy(rng)
     mask, ink = Image.new("L", (_DRAWN, _DRAWN)), Image.new("L", (_DRAWN, _DRAWN), 0)
     outline, fill = ImageDraw.Draw(mask), ImageDraw.Draw(ink)
@@ -77,7 +77,7 @@ def draw_hand(rng: np.random.Generator) -> Image.Image:
     outline.rounded_rectangle((box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge), 0.12 * _DRAWN, 255)
     for limb in limbs:
         limb.draw(outline, 255, margin=0.014)
-        limb.draw(fill, 150, margin=0.014)  # a dark rim, so that neighboring fingers stay apart
+        limb.draw(fill, 150, margin=0.014)  # a dark rim that separates neighboring fingers
         limb.draw(fill, 255)
     fill.rounded_rectangle(box, 0.12 * _DRAWN, 255)
     _draw_creases(fill, limbs, palm)
@@ -93,7 +93,7 @@ def draw_hand(rng: np.random.Generator) -> Image.Image:
 
 
 def _anatomy(rng: np.random.Generator) -> tuple[list[_Limb], tuple[float, float, float, float]]:
-    """The limbs (wrist, four fingers, thumb) and the palm's box of a right hand seen from its back."""
+    """The limbs (wrist, four fingers, thumb) and palm box of a right hand seen from the back."""
     palm = (0.31, 0.44, 0.69, 0.80)
     width = rng.uniform(0.078, 0.09)
     spread = rng.uniform(0.05, 0.2)
@@ -109,7 +109,7 @@ def _anatomy(rng: np.random.Generator) -> tuple[list[_Limb], tuple[float, float,
 
 
 def _draw_creases(draw: ImageDraw.ImageDraw, limbs: list[_Limb], palm: tuple[float, float, float, float]) -> None:
-    """Finger joints and the lines of the palm."""
+    """Draw finger joints and palm lines."""
     thickness = _DRAWN // 100
     for finger in limbs[1:]:
         (x0, y0), (x1, y1) = finger.start, finger.end
@@ -133,20 +133,20 @@ def _skin(rng: np.random.Generator) -> np.ndarray:
 
 
 def _muted_colors(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Colors of a room rather than of a toy box: (count, 3) float64."""
+    """Random muted colors: (count, 3) float64."""
     colors = rng.uniform(15, 240, (count, 3))
     return 0.5 * colors + 0.5 * colors.mean(axis=1, keepdims=True)
 
 
 def _shading(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Factors around 1, (side, side): light from one side and blotchy skin."""
+    """Brightness factors around 1, (side, side): directional light and blotchy skin."""
     y, x = np.mgrid[-0.5 : 0.5 : side * 1j, -0.5 : 0.5 : side * 1j]
     direction = rng.uniform(-math.pi, math.pi)
     return 1.02 + 0.25 * (x * math.cos(direction) + y * math.sin(direction)) + 0.12 * _noise(side, (8, 16, 32), rng)
 
 
 def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random room: two cloudy colors and a few blurred things, (size, size, 3) uint16 within 0..255."""
+    """A random room: two blended colors and a few blurred shapes, (size, size, 3) uint16 in 0..255."""
     colors = _muted_colors(2, rng)
     blend = (0.5 + 0.7 * _noise(size, (2, 4, 8), rng)).clip(0, 1)[..., None]
     room = Image.fromarray((colors[0] + blend * (colors[1] - colors[0])).astype(np.uint8))
@@ -162,7 +162,7 @@ def draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(side: int, grids: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of about -1..1, (side, side): random grids enlarged and summed, finer ones fainter."""
+    """Smooth noise of about -1..1, (side, side): a sum of upscaled random grids, finer ones weaker."""
     total = np.zeros((side, side))
     for number, grid in enumerate(grids):
         coarse = Image.fromarray(rng.uniform(-1, 1, (grid, grid)).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Write pictures as an H.264 file."""
+"""Encode frames as an H.264 file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _QUANTIZER = 26
 def write_clip(path: Path, frames: np.ndarray) -> None:
     """Encode (F, H, W, 3) uint8 RGB as H.264 in MP4.
 
-    Every frame is a key frame of the same constant quantizer, so a decoded frame depends on its own picture only:
-    a clip played backwards decodes to exactly the same frames, and compression leaves no trace of time.
+    Every frame is a key frame with the same constant quantizer, so a decoded frame depends only on its own picture:
+    a reversed clip decodes to exactly the same frames, and compression leaves no trace of time.
 
     Raises:
         OutputError: the file cannot be written.
-        DataError: this FFmpeg has no H.264 encoder.
+        DataError: FFmpeg has no H.264 encoder.
     """
     with staged(path, sync=False) as new:
         _encode(new, frames)
@@ -44,6 +44,6 @@ def _encode(path: Path, frames: np.ndarray) -> None:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
             container.mux(stream.encode())
     except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, OSError):  # the system refuses
+        if isinstance(error, OSError):  # from the operating system
             raise
         raise DataError(f"{path.name}: cannot be encoded ({error}); does PyAV have libx264?") from error

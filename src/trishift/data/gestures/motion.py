@@ -1,8 +1,8 @@
-"""Where the hand is in every frame of a gesture.
+"""Hand trajectories of the gestures.
 
-The classes come in pairs that differ in the direction of time alone: `trajectory` draws the motion of the first
-class of a pair, and the same motion backwards belongs to the second. So the frames of a clip, taken as a set, have
-the same distribution in both classes, and only a model that knows the order of frames can tell them apart.
+Classes come in pairs that differ only in the direction of time: `trajectory` draws a motion of the first class of a
+pair, and the reversed motion belongs to the second. As unordered sets, the frames of a clip have the same distribution
+in both classes, so only a model that uses frame order can distinguish them.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ PAIRS = (
 MOVING = tuple(sorted(name for pair in PAIRS for name in pair))
 STILL = "No gesture"
 CLASSES = tuple(sorted((STILL, *MOVING)))
-"""Labels in the order of their class indices: alphabetical, as in Jester."""
+"""Class names in index order: alphabetical, as in Jester."""
 
 FRAMES = (16, 24)
-"""Least and most frames of a clip, about two seconds at Jester's 12 frames a second."""
+"""Minimum and maximum frames per clip, about two seconds at Jester's 12 frames per second."""
 
 X, Y, HEIGHT, ANGLE = range(4)
 """Columns of a trajectory: center as a fraction of the picture (0 is the middle, y points down), height of the hand
 as a fraction of the picture, and angle in radians, clockwise from upright."""
 
-_HALF = 0.6  # size of one of two hands
+_HALF = 0.6  # scale of each of two hands
 _TREMOR = np.array([0.006, 0.006, 0.008, 0.03])
 
 
 def trajectory(pair: int, rng: np.random.Generator, frames: int | None = None) -> np.ndarray:
-    """A random motion of the first class of pair number `pair`: (F, 4) float64, see the columns.
+    """A random motion of the first class of pair number `pair`: (F, 4) float64, in the columns above.
 
-    F is random, too, unless given.
+    F is random unless `frames` is given.
     """
     progress = _progress(rng, frames)
     return _pose(pair, progress, rng) + rng.normal(0, _TREMOR, (len(progress), 4))
 
 
 def stillness(rng: np.random.Generator, frames: int | None = None) -> np.ndarray:
-    """A hand that holds a pose of some gesture with a slow drift: (F, 4) float64."""
+    """A hand holding a random gesture's pose with a slow drift: (F, 4) float64."""
     frames = len(_progress(rng, frames))
     held = _pose(int(rng.integers(len(PAIRS))), rng.uniform(-1, 1, 1), rng)
     drift = np.linspace(-1, 1, frames)[:, None] * rng.normal(0, [0.02, 0.02, 0.02, 0.06])
@@ -49,14 +49,14 @@ def stillness(rng: np.random.Generator, frames: int | None = None) -> np.ndarray
 
 
 def beside(poses: np.ndarray, side: int) -> np.ndarray:
-    """The same motion (F, 4), smaller and in the left (-1) or right (1) half of the picture."""
+    """The same motion (F, 4), scaled down into the left (-1) or right (1) half of the picture."""
     moved = poses * [_HALF, _HALF, _HALF, 1]
     moved[:, X] += side / 4
     return moved
 
 
 def _progress(rng: np.random.Generator, frames: int | None) -> np.ndarray:
-    """-1 (before) to 1 (after) over so many frames (None: a random number), with a rest at both ends."""
+    """Progress from -1 (start) to 1 (end) over `frames` (None for a random number), resting at both ends."""
     frames = frames or int(rng.integers(FRAMES[0], FRAMES[1] + 1))
     begin, end = rng.uniform(0, 0.2), rng.uniform(0.8, 1)
     u = np.clip((np.linspace(0, 1, frames) - begin) / (end - begin), 0, 1)

@@ -1,4 +1,4 @@
-"""A contact sheet of the gestures, to look at."""
+"""Contact sheet of the gestures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _INK, _PAPER = (31, 35, 40), (255, 255, 255)
 
 
 def write_preview(gestures: GestureSet, path: str | Path, clip: int = 0) -> None:
-    """Write a PNG with one row a class: validation clip number `clip` of the class, 8 frames of it.
+    """Write a PNG with one row per class: 8 frames of the class's validation clip number `clip`.
 
-    The rows of a pair show twins: the same frames, in opposite order.
+    The two rows of a pair show the same frames in opposite order.
     """
     labels = read_labels(gestures.labels)
     records = read_list(gestures.val_list)
@@ -42,6 +42,6 @@ def write_preview(gestures: GestureSet, path: str | Path, clip: int = 0) -> None
 
 
 def _read(path: Path) -> np.ndarray:
-    """(8, H, W, 3) uint8, spread over the clip."""
+    """(8, H, W, 3) uint8 frames spread evenly over the clip."""
     with open_clip(path) as source:
         return source.read(uniform_eval(source.num_frames, _FRAMES)[0])

@@ -1,4 +1,4 @@
-"""What the hands of a clip do together: one gesture, or one for each of two hands."""
+"""Scenes: the gesture of one hand, or of each of two hands."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 
 from trishift.data.gestures.motion import FRAMES, PAIRS, STILL, beside, stillness, trajectory
 
-_STILLNESS = len(PAIRS)  # in place of the number of a pair
+_STILLNESS = len(PAIRS)  # used as a pair number
 
 
 @dataclass(frozen=True)
 class Hand:
-    """The first class of pair number `pair`, or the second one: the same motion backwards."""
+    """The first class of pair number `pair`, or if `backwards` the second: the same motion reversed."""
 
     pair: int
     backwards: bool = False
 
     @property
     def opposite(self) -> Hand:
-        """The same hand with time reversed."""
+        """The same motion with time reversed."""
         return Hand(self.pair, not self.backwards)
 
     @property
     def class_name(self) -> str:
-        """The gesture."""
+        """Class name of the gesture."""
         return STILL if self.pair == _STILLNESS else PAIRS[self.pair][self.backwards]
 
 
@@ -34,9 +34,9 @@ Scene = tuple[Hand, ...]
 
 
 def scenes(hands: int) -> tuple[Scene, ...]:
-    """Every scene that a drawn motion and its reverse, its twin, do not make a second time.
+    """All scenes, without those that are the reverse of another.
 
-    Two hands do different things; one of them may rest.
+    Two hands make different gestures; one of them may rest.
     """
     if hands == 1:
         return tuple((Hand(pair),) for pair in range(_STILLNESS + 1))
@@ -64,12 +64,12 @@ def is_symmetric(scene: Scene) -> bool:
 
 
 def num_kinds(hands: int) -> int:
-    """Scenes and their reverses, those that are symmetric counted once."""
+    """Number of scenes and their reverses, counting symmetric ones once."""
     return sum(1 if is_symmetric(scene) else 2 for scene in scenes(hands))
 
 
 def draw_motion(scene: Scene, rng: np.random.Generator) -> list[np.ndarray]:
-    """A random performance: the trajectory (F, 4) of each hand, see `motion`; two hands are side by side."""
+    """Draw the trajectory (F, 4) of each hand, see `motion`; two hands are side by side."""
     if len(scene) == 1:
         return [_performance(scene[0], rng)]
     frames = int(rng.integers(FRAMES[0], FRAMES[1] + 1))

@@ -1,4 +1,4 @@
-"""Turn what users download, or folders of clips, into lists and labels that recipes can name."""
+"""Turn downloads or folders of clips into lists and label files for recipes."""
 
 from __future__ import annotations
 

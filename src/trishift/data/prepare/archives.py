@@ -1,8 +1,8 @@
-"""Find the archives of a download folder: zip, tar, tar.gz, rar, and one tar.gz that comes in parts.
+"""Find the archives in a download folder: zip, tar, tar.gz, rar, and a tar.gz split into parts.
 
-The 20BN sets (Jester, Something-Something) are one tar.gz cut into `20bn-jester-v1-00`, `-01`, ...; the parts lie
-in the folder as they are, inside one zip each (with their MD5 sums), or under names that end in `.zip` without being
-zips. All of these become one `Archive`, which is read through without joining the parts on disk.
+The 20BN sets (Jester, Something-Something) are one tar.gz split into `20bn-jester-v1-00`, `-01`, ... The parts are
+either bare files, zipped one by one (with their MD5 sums), or misnamed `.zip` although they aren't zips. In each case
+they form one `Archive`, which is read as a stream without joining the parts on disk.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _ZIP_MAGIC = b"PK\x03\x04"
 
 
 class DamagedArchive(DataError):
-    """An archive that is incomplete or has broken members; what could be read was unpacked."""
+    """An incomplete archive or one with broken members; everything readable was unpacked."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file, or a member of a zip, that is an archive or a piece of one.
+    """A file, or a member of a zip, that holds an archive or one part of it.
 
     Attributes:
         path: the file.
-        member: name inside `path`, if that is a zip around the part.
-        md5: the announced MD5 sum, None where there is none.
+        member: name inside `path` if that is a zip wrapping the part.
+        md5: the published MD5 sum, None if unknown.
     """
 
     path: Path
@@ -50,22 +50,22 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What to call the part in messages."""
+        """The part's name in messages."""
         return self.path.name if self.member is None else f"{self.member} in {self.path.name}"
 
     def open(self) -> IO[bytes]:
-        """Open for reading from the beginning."""
+        """Open the part for reading."""
         return self.path.open("rb") if self.member is None else zipfile.ZipFile(self.path).open(self.member)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What unpacks as one.
+    """An archive in one or several parts.
 
     Attributes:
-        name: path below the searched folder; `-??` stands for the parts.
-        kind: its format.
-        parts: the file, or the pieces in order.
+        name: path below the searched folder; `-??` stands for the part numbers.
+        kind: archive format.
+        parts: the file, or its parts in order.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Archive:
 
     @property
     def folder(self) -> PurePosixPath:
-        """The folder that it lies in, below the searched one."""
+        """Its folder, relative to the searched one."""
         return PurePosixPath(self.name).parent
 
     @property
@@ -84,7 +84,7 @@ class Archive:
 
 
 class JoinedParts(io.RawIOBase):
-    """The parts of an archive as one stream; compares each with its MD5 sum when its end is reached."""
+    """The parts of an archive as one stream; each part's MD5 sum is verified at its end."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._waiting = list(parts)
@@ -92,11 +92,11 @@ class JoinedParts(io.RawIOBase):
         self.part = parts[0]
 
     def readable(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read on, over the ends of parts."""
+        """Read the next bytes, across part boundaries."""
         while self._stream is not None or self._waiting:
             if self._stream is None:
                 self.part = self._waiting.pop(0)
@@ -109,26 +109,26 @@ class JoinedParts(io.RawIOBase):
                 return len(data)
             self.close_part()
             if self.part.md5 not in (None, self._digest.hexdigest()):
-                raise DamagedArchive(f"{self.part.name}: differs from its MD5 sum; download this part again")
+                raise DamagedArchive(f"{self.part.name}: does not match its MD5 sum; download this part again")
         return 0
 
     def close_part(self) -> None:
-        """Close the file that is being read."""
+        """Close the current part."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
 
     def close(self) -> None:
-        """Close everything."""
+        """Close the stream and the current part."""
         self.close_part()
         super().close()
 
 
 def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], dict[str, str]]:
-    """The archives among the files below a folder.
+    """Find the archives among the files below a folder.
 
     Returns:
-        (archives by name, {name of an archive that is incomplete: what is wrong}).
+        (archives sorted by name, {name of an incomplete archive: problem}).
     """
     archives, problems = [], {}
     pieces: defaultdict[str, dict[int, Part]] = defaultdict(dict)
@@ -142,7 +142,7 @@ def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], d
             try:
                 inside = _parts_inside(path)
             except (zipfile.BadZipFile, OSError):
-                problems[name] = f"{name}: is not a complete zip file; download it again"
+                problems[name] = f"{name}: not a complete zip file; download it again"
                 continue
             for match, part in inside:
                 pieces[_joined_name(name, match)][int(match["number"])] = part
@@ -161,7 +161,7 @@ def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], d
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file's name is one of an archive or of a part."""
+    """Whether a file is named like an archive or a part of one."""
     return _kind(path) is not None or _PART.fullmatch(path.name) is not None
 
 
@@ -180,7 +180,7 @@ def _begins_like_zip(path: Path) -> bool:
 
 
 def _parts_inside(path: Path) -> list[tuple[re.Match[str], Part]]:
-    """The parts that a zip holds; none in an ordinary zip."""
+    """The parts inside a zip; empty for an ordinary zip."""
     found = []
     with zipfile.ZipFile(path) as file:
         names = set(file.namelist())
@@ -197,6 +197,6 @@ def _md5_beside(path: Path) -> str | None:
 
 
 def _md5_of(text: bytes) -> str | None:
-    """The sum in the output of md5sum."""
+    """The checksum in the output of md5sum."""
     match = re.search(rb"\b[0-9a-f]{32}\b", text.lower())
     return match.group().decode() if match else None

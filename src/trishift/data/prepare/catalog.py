@@ -1,4 +1,4 @@
-"""What the annotations of a data set say, read from its own files into one form."""
+"""The common form of every data set's annotations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Clip:
     """One annotated clip.
 
     Attributes:
-        name: what the clip is called in reports and after conversion; `/` separates folders.
-        labels: class numbers; several in multi-label sets.
-        aliases: names to look for on disk, in order, without suffix; empty: only `name`.
+        name: name in reports and after conversion; `/` separates folders.
+        labels: class indices; several in multi-label sets.
+        aliases: file names to try in order, without suffix; if empty, only `name`.
     """
 
     name: str
@@ -32,9 +32,9 @@ class Catalog:
     """All annotations of a data set.
 
     Attributes:
-        labels: class names in the order of their numbers.
-        splits: clips by list name (`train`, `val`), in the order of the annotations.
-        chosen: the split that becomes `train` and `val` where there are several (`train_1`, `val_1`, ...).
+        labels: class names in index order.
+        splits: clips by list name (`train`, `val`), in annotation order.
+        chosen: the split also written as `train` and `val` if there are several (`train_1`, `val_1`, ...).
     """
 
     labels: tuple[str, ...]
@@ -49,14 +49,14 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Dataset:
-    """How a public data set is prepared.
+    """Description of a public data set.
 
     Attributes:
-        name: of the command.
-        read: makes the catalog out of the annotations in a tree.
-        num_classes: of the whole set; None where versions differ.
-        template: file names of extracted frames, as the originals have them.
-        short_side: of extracted frames in pixels.
+        name: command name.
+        read: reads the annotations in a tree into a catalog.
+        num_classes: classes of the complete set; None if versions differ.
+        template: file names of extracted frames, as in the original code.
+        short_side: short side of extracted frames in pixels.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class ClassNumbers:
-    """Class numbers by name, with errors that point at the line."""
+    """Class indices by name, with errors that name the line."""
 
     labels: tuple[str, ...]
     source: Path
@@ -78,24 +78,24 @@ class ClassNumbers:
         self._numbers.update((name, number) for number, name in enumerate(self.labels))
 
     def of(self, name: str, file: Path, line: int | str) -> int:
-        """Raises DataError with the nearest name if there is no such class."""
+        """The index of a class; raises DataError with the closest name if it is unknown."""
         if name not in self._numbers:
             near = difflib.get_close_matches(name, self.labels, 1)
-            hint = f"; is {near[0]!r} meant?" if near else "; do both belong to the same version of the data set?"
+            hint = f"; did you mean {near[0]!r}?" if near else "; are both files from the same version of the data set?"
             raise DataError(f"{file}:{line}: label {name!r} is not in {self.source.name}{hint}")
         return self._numbers[name]
 
 
 def read_sorted_labels(path: Path) -> tuple[str, ...]:
-    """Class names, one per line, sorted (as the originals number Jester and Something-Something V1)."""
+    """Read class names, one per line, and sort them (the original order of Jester and Something-Something V1)."""
     return tuple(sorted({name for _, name in read_lines(path)}))
 
 
 def read_id_label_lines(path: Path, numbers: ClassNumbers) -> list[Clip]:
-    """Clips of `id;class name` lines.
+    """Read clips from `id;class name` lines.
 
     Raises:
-        DataError: a line looks different, or a class is unknown.
+        DataError: a line is malformed, or a class is unknown.
     """
     clips = []
     for line, text in read_lines(path):
@@ -107,12 +107,12 @@ def read_id_label_lines(path: Path, numbers: ClassNumbers) -> list[Clip]:
 
 
 def check_names(catalog: Catalog) -> None:
-    """Raises DataError if a clip comes twice in a list, or is called so that it would lead out of a folder."""
+    """Raises DataError if a list repeats a clip, or a clip's name would lead outside its folder."""
     for split, clips in catalog.splits.items():
         seen: set[str] = set()
         for name in (clip.name for clip in clips):
             if name in seen:
                 raise DataError(f"{split}: clip {name} is annotated more than once; download the annotations again")
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise DataError(f"{split}: {name!r} cannot be the name of a clip; download the annotations again")
+                raise DataError(f"{split}: {name!r} is not a valid clip name; download the annotations again")
             seen.add(name)

@@ -1,4 +1,4 @@
-"""Find the clips of a folder and try out each of them."""
+"""Find and check the clips in a folder."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from trishift.io.threads import map_in_threads
 _NOT_CLIPS = frozenset(
     {".txt", ".csv", ".json", ".yaml", ".yml", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".zip"}
 )
-_TRUNCATED = 0.9  # of the announced frames
-_DECODED_BYTES = 32 * 2**20  # pixels decoded at a time
+_TRUNCATED = 0.9  # fraction of the announced frames
+_DECODED_BYTES = 32 * 2**20  # decoded per read
 
 
 @dataclass(frozen=True)
 class CheckedClip:
-    """A clip and what came out when it was decoded from end to end.
+    """Result of decoding a clip completely.
 
     Attributes:
-        path: relative to the checked folder; its first part is the class.
-        num_frames: frames that decode, 0 if none.
-        announced_frames: what the header says, None where it says nothing.
-        problem: why the clip cannot be used, or None.
+        path: path relative to the checked folder; its first part is the class.
+        num_frames: number of decodable frames, 0 if none.
+        announced_frames: frame count in the header, None if it has none.
+        problem: reason why the clip cannot be used, or None.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class CheckedClip:
 
 
 def is_truncated(num_frames: int | None, announced_frames: int | None) -> bool:
-    """Whether clearly fewer frames decode than the header says."""
+    """Whether clearly fewer frames decode than the header announces."""
     return bool(num_frames and announced_frames and num_frames < _TRUNCATED * announced_frames - 1)
 
 
@@ -77,12 +77,12 @@ def find_clips(directory: Path) -> list[Path]:
 
 
 def check_clips(directory: Path, paths: Sequence[Path], workers: int | None = None) -> list[CheckedClip]:
-    """Decode every clip from end to end, in threads and with a progress bar."""
+    """Decode every clip completely, in threads and with a progress bar."""
     return map_in_threads(lambda path: check_clip(directory, path), paths, workers, "checking clips")
 
 
 def check_clip(directory: Path, path: Path) -> CheckedClip:
-    """Decode one clip from end to end."""
+    """Decode one clip completely."""
     try:
         with open_clip(directory / path) as source:
             announced = source.announced_frames if isinstance(source, VideoFile) else None
@@ -115,7 +115,7 @@ def find_duplicates(directory: Path, paths: Sequence[Path]) -> dict[Path, Path]:
 
 
 def _files(clip: Path) -> list[Path]:
-    """The file of a video, or the files of a frame folder."""
+    """A video's file, or the files of a frame folder."""
     return sorted(file for file in clip.iterdir() if file.is_file()) if clip.is_dir() else [clip]
 
 

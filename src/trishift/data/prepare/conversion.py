@@ -1,7 +1,7 @@
-"""Convert a video: to numbered pictures, or to H.264 with dense key frames. What is there is complete.
+"""Convert a video to numbered pictures, or to H.264 with dense key frames. Conversions appear only when complete.
 
-Pictures are decoded fastest; a re-encoded video takes a tenth of their space, and with a key frame every 16 frames any
-of its frames is reached after decoding 8 on average. Frames keep their number and order, videos also their times.
+Pictures decode fastest. A re-encoded video takes a tenth of the space, and with a key frame every 16 frames, reaching
+any frame takes 8 decoded frames on average. Frames keep their number and order; videos also keep their timestamps.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _CLOCK = 90_000  # ticks per second
 
 @dataclass(frozen=True)
 class Conversion:
-    """What to make of every video.
+    """Output format of converted videos.
 
     Attributes:
         kind: `frames` or `videos`.
-        short_side: pixels; smaller videos keep their size.
-        template: file names of the frames, counted from 1.
+        short_side: short side in pixels; smaller videos keep their size.
+        template: file names of the frames, numbered from 1.
     """
 
     kind: Literal["frames", "videos"]
@@ -45,21 +45,21 @@ class Conversion:
     template: str
 
     def target(self, output: Path, name: str) -> Path:
-        """Where a clip's converted form is: a folder of frames, or a file."""
+        """Path of a converted clip: a folder of frames, or a file."""
         folder = output / converted_folder(self.kind, self.short_side)
         return folder / name if self.kind == "frames" else folder / f"{name}.mp4"
 
     def finished_frames(self, target: Path) -> int | None:
-        """The number of frames of a finished conversion; None: there is none. Raises DataError if it is broken."""
+        """Frame count of a finished conversion, None if there is none; raises DataError if it is damaged."""
         if self.kind == "frames":
             return FrameFolder(target, self.template).num_frames if target.is_dir() else None
         return probe(target).announced_frames if target.is_file() else None
 
     def convert(self, source: Path, target: Path) -> int:
-        """Convert a video; the target appears when it is complete. Returns the number of frames.
+        """Convert a video and return its frame count; the target appears only when complete.
 
         Raises:
-            DataError: nothing of the source can be decoded.
+            DataError: no frame of the source can be decoded.
             OutputError: the target cannot be written.
         """
         write = _write_frames if self.kind == "frames" else _write_video
@@ -68,7 +68,7 @@ class Conversion:
             try:
                 return write(source, new, self)
             except av.FFmpegError as error:
-                if isinstance(error, OSError):  # the system refuses
+                if isinstance(error, OSError):  # from the operating system
                     raise
                 raise DataError(f"{source}: cannot be converted to {target} ({error})") from None
 
@@ -82,7 +82,7 @@ def _write_frames(source: Path, folder: Path, conversion: Conversion) -> int:
 
 
 def pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
-    """(H, W, 3) uint8, upright; all of the size of the first one."""
+    """Yield a video's frames as (H, W, 3) uint8, upright, all in the size of the first one."""
     size = None
     for frame, orientation in stream_frames(source):
         size = size or shrunk_size(frame.width, frame.height, short_side)
@@ -92,10 +92,10 @@ def pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
 
 
 def shrunk_size(width: int, height: int, short_side: int, multiple: int = 1) -> tuple[int, int]:
-    """(width, height) of a stored clip: of this short side or its own, if that is smaller, rounded to multiples.
+    """(width, height) after shrinking to a short side, rounded to multiples; smaller clips keep their size.
 
-    Stored pixels are rounded to the nearest size; `transforms.resized_size`, which makes the pixels a network sees,
-    rounds down as the originals do.
+    Stored clips round to the nearest size. `transforms.resized_size`, which sizes the network's input, rounds down as
+    the original implementations do.
     """
     scale = min(1.0, short_side / min(width, height))
     return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (width, height))  # type: ignore
@@ -110,7 +110,7 @@ def _write_video(source: Path, path: Path, conversion: Conversion) -> int:
         stream: Any = container.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, _CLOCK)
-        stream.codec_context.thread_count = 1  # several clips are converted side by side
+        stream.codec_context.thread_count = 1  # several clips are converted in parallel
         stream.options = {
             "preset": "veryfast",
             "crf": str(_RATE_FACTOR),
@@ -125,7 +125,7 @@ def _write_video(source: Path, path: Path, conversion: Conversion) -> int:
 
 
 def _timed_frames(source: Path, short_side: int, fps: Fraction) -> Iterator[VideoFrame]:
-    """Scaled, upright frames from time 0 on, in strictly ascending times whatever the source says."""
+    """Scaled, upright frames that start at time 0, with strictly ascending timestamps even if the source's are not."""
     size, start, last = None, None, -1
     for frame, orientation in stream_frames(source):
         size = size or shrunk_size(frame.width, frame.height, short_side, multiple=2)
@@ -140,5 +140,5 @@ def _timed_frames(source: Path, short_side: int, fps: Fraction) -> Iterator[Vide
             ticks = round((frame.time - start) * _CLOCK)
         last = max(ticks, last + 1)
         scaled.pts, scaled.time_base = last, Fraction(1, _CLOCK)
-        scaled.pict_type = PictureType.NONE  # a frame that needed no scaling brings the source's type along
+        scaled.pict_type = PictureType.NONE  # unscaled frames still carry the source's picture type
         yield scaled

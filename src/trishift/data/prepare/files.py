@@ -1,4 +1,4 @@
-"""Small things that several parts of the preparation share."""
+"""Shared helpers for reading annotations and writing results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPORT = "report.json"
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file; it appears complete or not at all, in a folder that is made if missing."""
+    """Write a JSON file atomically; its folder is created if missing."""
     make_folder(path.parent)
     write_text(path, json.dumps(content, indent=1) + "\n")
 
@@ -24,27 +24,29 @@ def write_json(path: Path, content: Any) -> None:
 def replacing(folder: Path, force: bool) -> Iterator[Path]:
     """A temporary folder for lists, labels and a report, which move to `folder` together when the block ends.
 
-    What is there already stays: an existing file may only be written with the same content. `report.json` may
-    change; it describes the last run.
+    Existing files are kept: without `force`, a file may only be rewritten with the same content. `report.json`
+    describes the last run and may always change.
 
     Args:
-        folder: made if missing.
-        force: replace other content.
+        folder: created if missing.
+        force: replace files whose content differs.
 
     Raises:
-        DataError: `folder` holds other lists or labels, and `force` is not set. Nothing was changed then.
-        OutputError: the operating system refuses.
+        DataError: `folder` holds different lists or labels and `force` is not set. Nothing was changed.
+        OutputError: `folder` cannot be written.
     """
     with staged_together(folder, "lists") as fresh:
         yield fresh
         for new in sorted(fresh.iterdir()):
             old = folder / new.name
             if not force and new.name != REPORT and old.exists() and old.read_bytes() != new.read_bytes():
-                raise DataError(f"{old}: exists and differs; choose another output folder, or --force to replace it")
+                raise DataError(
+                    f"{old}: exists and differs; choose another output folder, or use --force to replace it"
+                )
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file, with or without byte order mark; other bytes survive in names of files."""
+    """Read a UTF-8 file, with or without a byte order mark; undecodable bytes of file names are preserved."""
     try:
         return path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     except OSError as error:
@@ -52,12 +54,12 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """(number from 1, text) of the lines with content.
+    """(line number from 1, text) of all non-blank lines.
 
     Raises:
-        DataError: the file cannot be read or has no content.
+        DataError: the file cannot be read or is blank.
     """
     lines = [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
     if not lines:
-        raise DataError(f"{path}: is empty; download it again")
+        raise DataError(f"{path}: the file is empty; download it again")
     return lines

@@ -1,8 +1,8 @@
-"""Extract the optical flow of the clips of lists, in the originals' files.
+"""Extract optical flow for the clips in lists, in the original file layout.
 
-OUT/CLIP/flow_x_00001.jpg, flow_y_00001.jpg ...   step 1 leads from the first frame to the second
-OUT/train.txt ...                                 the lists again, with the numbers of steps
-OUT/report.json                                   clips that cannot be read; left out
+OUT/CLIP/flow_x_00001.jpg, flow_y_00001.jpg ...   step 1 is the motion from the first frame to the second
+OUT/train.txt ...                                 the same lists with the number of flow steps per clip
+OUT/report.json                                   unreadable clips, which are skipped
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class FlowOptions:
-    """How flow is extracted.
+    """Settings of the flow extraction.
 
     Attributes:
         method: see `flow.flow_estimator`.
-        short_side: of the frames, in pixels; smaller ones keep their size. Flow is measured in these pixels.
+        short_side: short side of the frames in pixels; smaller ones keep their size. Flow is measured in these pixels.
         template: file names, see `flow.picture_templates`.
         workers: threads; None for one per core.
         force: replace lists that differ.
@@ -56,22 +56,22 @@ def prepare_flow(
     class_names: Sequence[str] | None = None,
     options: FlowOptions = FlowOptions(),
 ) -> PreparationReport:
-    """Extract the flow of all clips of some lists; repeating goes on where an earlier run stopped.
+    """Extract the flow of every clip in some lists; a repeated call continues where an earlier one stopped.
 
     Args:
         lists: see `lists.read_list`.
         output: folder for flow and lists.
-        clips: folder that the paths in the lists are relative to; None: each list's own.
-        class_names: for lists that name classes.
+        clips: folder that the lists' paths are relative to; None for each list's own folder.
+        class_names: class names for lists that use them as labels.
         options: see `FlowOptions`.
 
     Raises:
-        DataError: a list cannot be read, two clips would share a folder, none can be read, or `output` holds other
-            lists and `options.force` is not set.
+        DataError: a list cannot be read, two clips would share a folder, no clip can be read, or `output` holds
+            different lists and `options.force` is not set.
         OutputError: `output` cannot be written.
         FrameworkError: the method is not installed.
     """
-    flow_estimator(options.method)  # complains before anything is done
+    flow_estimator(options.method)  # fails early if the method is missing
     records = {path: read_list(path, clips, class_names=class_names) for path in lists}
     sources = _sources(records, clips, output)
     results = map_in_threads(
@@ -98,7 +98,7 @@ def prepare_flow(
 
 
 def _sources(records: Mapping[Path, Sequence[VideoRecord]], clips: Path | None, output: Path) -> dict[Path, Path]:
-    """Folder of the flow to clip."""
+    """Source clip of every flow folder."""
     sources: dict[Path, Path] = {}
     for path, of_list in records.items():
         for record in of_list:
@@ -109,7 +109,7 @@ def _sources(records: Mapping[Path, Sequence[VideoRecord]], clips: Path | None, 
 
 
 def _target(clip: Path, root: Path, output: Path) -> Path:
-    """The folder of a clip's flow: where the clip lies under its root, without the suffix of a video."""
+    """The folder of a clip's flow: the clip's path below its root, without a video suffix."""
     relative = clip.relative_to(root) if clip.is_relative_to(root) else Path(clip.name)
     return output / (relative.with_suffix("") if relative.suffix.lower() in VIDEO_SUFFIXES else relative)
 
@@ -122,7 +122,7 @@ def _extract_or_reason(source: Path, target: Path, options: FlowOptions) -> int 
 
 
 def _extract(source: Path, target: Path, options: FlowOptions) -> int:
-    """Write the flow of a clip; the folder appears when it is complete. Returns the number of steps."""
+    """Write the flow of a clip and return the number of steps; the folder appears only when complete."""
     templates = picture_templates(options.template, target.name)
     make_folder(target.parent)
     count = 0
@@ -132,12 +132,12 @@ def _extract(source: Path, target: Path, options: FlowOptions) -> int:
             for name, picture in zip(templates, _files(flow, len(templates)), strict=True):
                 Image.fromarray(picture).save(new / name.format(count), quality=_JPEG_QUALITY, subsampling=0)
         if count == 0:
-            raise DataError(f"{source}: has a single frame and so no motion; leave it out")
+            raise DataError(f"{source}: a single frame has no motion; remove the clip from the list")
     return count
 
 
 def _frames(source: Path, short_side: int) -> Iterator[np.ndarray]:
-    """(H, W, 3) uint8 frames of a video or of a folder of pictures, made smaller."""
+    """Yield (H, W, 3) uint8 frames of a video or frame folder, shrunk to the short side."""
     if not source.is_dir():
         yield from pictures(source, short_side)
         return
@@ -149,7 +149,7 @@ def _frames(source: Path, short_side: int) -> Iterator[np.ndarray]:
 
 
 def _files(flow: np.ndarray, count: int) -> list[np.ndarray]:
-    """What is saved of (H, W, 2): x and y in gray, or one picture with x in red and y in green."""
+    """Pictures of (H, W, 2) flow: x and y in gray, or one picture with x in red and y in green."""
     if count == 2:
         return [np.ascontiguousarray(flow[..., axis]) for axis in range(2)]
     return [np.concatenate([flow, np.zeros_like(flow[..., :1])], axis=-1)]

@@ -1,7 +1,7 @@
 """HMDB51 (Kuehne et al. 2011): 6,766 videos, 51 classes, 3 splits.
 
-Download: hmdb51_org.rar and test_train_splits.rar. Classes are numbered in sorted order. In a split each class has 70
-training and 30 test videos (marked 1 and 2); the others (marked 0) are not used.
+Download: hmdb51_org.rar and test_train_splits.rar. Classes are numbered in sorted order. Each split has 70
+training and 30 test videos per class (marked 1 and 2); the rest (marked 0) are unused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MARKS = {"0": None, "1": "train", "2": "val"}
 def prepare_hmdb51(
     root: str | Path, output: str | Path, options: Options | None = None, *, split: int = 1
 ) -> PreparationReport:
-    """Prepare HMDB51; see `pipeline.prepare`. Writes train_1, val_1, ... and `split` once more as train and val."""
+    """Prepare HMDB51; see `pipeline.prepare`. Writes train_1, val_1, ..., and `split` also as train and val."""
     return prepare(Dataset("hmdb51", lambda tree: _read(tree, split), 51), root, output, options)
 
 
@@ -37,7 +37,7 @@ def _read(tree: Tree, split: int) -> Catalog:
     labels = tuple(sorted({label for label, _ in files}))
     where = ", ".join(map(str, tree.folders))
     if not labels:
-        raise DataError(f"{where}: there is no brush_hair_test_split1.txt; download test_train_splits.rar")
+        raise DataError(f"{where}: brush_hair_test_split1.txt is missing; download test_train_splits.rar")
     splits: dict[str, list[Clip]] = {f"{name}_{number}": [] for number in SPLITS for name in ("train", "val")}
     for number in SPLITS:
         for label_number, label in enumerate(labels):
@@ -51,7 +51,7 @@ def _read(tree: Tree, split: int) -> Catalog:
 
 
 def _read_marks(path: Path) -> list[tuple[str, str]]:
-    """(`train` or `val`, name without suffix) of the videos that a split uses."""
+    """(`train` or `val`, name without suffix) of the videos in a split."""
     found = []
     for line, text in read_lines(path):
         file, _, mark = text.rpartition(" ")

@@ -1,6 +1,6 @@
 """Jester (Materzynska et al. 2019): 148,092 gestures as frame folders, 27 classes.
 
-Download: 20bn-jester-v1-?? (in zips or not) and 20bn-jester-download-package-labels.zip. Classes are numbered in
+Download: 20bn-jester-v1-?? (zipped or not) and 20bn-jester-download-package-labels.zip. Classes are numbered in
 sorted order, as in TRN, TSM and MindSpore's TRN.
 """
 
@@ -28,8 +28,8 @@ def prepare_jester(
     """Prepare Jester; see `pipeline.prepare`.
 
     Args:
-        root: folder of the downloads.
-        output: folder for everything that is made.
+        root: folder with the downloads.
+        output: folder for all results.
         options: see `Options`.
         original_names: write categories.txt, train_videofolder.txt and val_videofolder.txt, with paths relative to
             the folder 20bn-jester-v1, as MindSpore's TRN does.
@@ -38,7 +38,7 @@ def prepare_jester(
 
 
 def read_csv_annotations(tree: Tree, prefix: str) -> Catalog:
-    """Annotations of Jester and Something-Something V1: `labels.csv` (a name per line), `id;name` in the others."""
+    """Read Jester or Something-Something V1: `labels.csv` with a name per line, `id;name` in the other files."""
     labels, *splits = (
         tree.file(rf"({prefix}-)?{part}\.csv", f"{prefix}-{part}.csv") for part in ("labels", "train", "validation")
     )

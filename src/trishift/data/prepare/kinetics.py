@@ -1,6 +1,6 @@
 """Kinetics 400, 600 and 700 (Kay et al. 2017): YouTube clips; classes are numbered in sorted order.
 
-Download: train.csv and val.csv with the columns label, youtube_id, time_start, time_end (further ones are ignored),
+Download: train.csv and val.csv with the columns label, youtube_id, time_start, time_end (others are ignored),
 and the clips, as archives or in folders, named `<youtube_id>_<start>_<end>.mp4` with six digits each.
 """
 
@@ -23,7 +23,7 @@ _PREFIX = r"(k(inetics)?[-_]?(400|600|700)?([-_]2020)?[-_])?"
 
 
 def prepare_kinetics(root: str | Path, output: str | Path, options: Options | None = None) -> PreparationReport:
-    """Prepare a version of Kinetics; see `pipeline.prepare`. Frames get a short side of 331 pixels, as TSM's."""
+    """Prepare a version of Kinetics; see `pipeline.prepare`. Frames have a short side of 331 pixels, as in TSM."""
     return prepare(KINETICS, root, output, options)
 
 
@@ -31,7 +31,7 @@ def _read(tree: Tree) -> Catalog:
     train = tree.file(rf"{_PREFIX}train\.csv", "train.csv")
     val = tree.file(rf"{_PREFIX}val(idate|idation)?\.csv", "val.csv")
     rows = {path: list(_rows(path)) for path in (train, val)}
-    # The training list has all classes, so a validation label that is not in it is a mistake or another version.
+    # The training list has all classes; an unknown validation label means a mistake or another version.
     numbers = ClassNumbers(tuple(sorted({row["label"] for _, row in rows[train]})), train)
     return Catalog(
         numbers.labels,
@@ -40,13 +40,13 @@ def _read(tree: Tree) -> Catalog:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, cells by column) of a csv."""
+    """(line number, cells by column) of a CSV file."""
     (_, header), *lines = read_lines(path)
     columns = next(csv.reader([header]))
     lacking = [name for name in _COLUMNS if name not in columns]
     if lacking:
         raise DataError(
-            f"{path}:1: the header lacks {', '.join(lacking)} (it is {header[:80]!r}); use Kinetics' own csv files"
+            f"{path}:1: the header lacks {', '.join(lacking)} (found {header[:80]!r}); use the original CSV files"
         )
     for number, line in lines:
         cells = next(csv.reader([line]))
@@ -72,7 +72,7 @@ def _clip(path: Path, line: int, row: dict[str, str], numbers: ClassNumbers) -> 
 
 
 def folder_name(label: str) -> str:
-    """A class name as TSM's tools write folders: spaces become underscores, quotes and parentheses vanish."""
+    """Folder name of a class as in TSM's tools: underscores for spaces, no quotes or parentheses."""
     return re.sub(r"[\"'()]", "", label).replace(" ", "_")
 
 

@@ -1,7 +1,7 @@
-"""Moments in Time (Monfort et al. 2018) and Multi-Moments in Time (2019): 3 s videos, one or several labels each.
+"""Moments in Time (Monfort et al. 2018) and Multi-Moments in Time (2019): 3-second videos with one or several labels.
 
-Download: the archive of videos with moments_categories.txt, trainingSet.csv and validationSet.csv. In the csv files a
-video is followed by the name of its class (and votes), or in Multi-Moments by the numbers of its classes.
+Download: the archive of videos with moments_categories.txt, trainingSet.csv and validationSet.csv. In the CSV files, a
+video is followed by its class name (and votes), or in Multi-Moments by its class indices.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _read(tree: Tree) -> Catalog:
 
 
 def _read_categories(path: Path) -> tuple[str, ...]:
-    """Class names of `name,number` lines."""
+    """Read class names from `name,number` lines."""
     by_number: dict[int, str] = {}
     for line, text in read_lines(path):
         name, _, number = text.rpartition(",")
@@ -40,7 +40,7 @@ def _read_categories(path: Path) -> tuple[str, ...]:
             raise DataError(f"{path}:{line}: expected `name,number`, found {text[:60]!r}")
         by_number[int(number)] = name.strip()
     if sorted(by_number) != list(range(len(by_number))):
-        raise DataError(f"{path}: class numbers must run from 0 on, without gaps, each once; download it again")
+        raise DataError(f"{path}: class numbers must run from 0 without gaps or repeats; download it again")
     return tuple(by_number[number] for number in sorted(by_number))
 
 
@@ -55,14 +55,18 @@ def _read_set(path: Path, numbers: ClassNumbers) -> list[Clip]:
         else:
             labels = (numbers.of(cells[0], path, line),)
         name = PurePosixPath(file).with_suffix("")
-        aliases = (str(name), name.name) if cells[0].isdecimal() else (str(name),)  # Multi-Moments comes flat, too
+        aliases = (
+            (str(name), name.name) if cells[0].isdecimal() else (str(name),)
+        )  # Multi-Moments also comes in one flat folder
         clips.append(Clip(str(name), labels, aliases))
     return clips
 
 
 def _number(cell: str, path: Path, line: int, numbers: ClassNumbers) -> int:
     if not cell.isdecimal() or int(cell) >= len(numbers.labels):
-        raise DataError(f"{path}:{line}: {cell!r} is none of the {len(numbers.labels)} classes' numbers, from 0")
+        raise DataError(
+            f"{path}:{line}: class {cell!r} is out of range: there are {len(numbers.labels)}, numbered from 0"
+        )
     return int(cell)
 
 

@@ -1,10 +1,11 @@
-"""From a download folder to lists: unpack, read the annotations, find the clips, check or convert them, write.
+"""From downloads to lists: unpack, read the annotations, find the clips, check or convert them, write.
 
-OUT/train.txt, val.txt   `path frames label` per line, or `path label`; train.csv, val.csv with several labels per clip
-OUT/labels.txt           class names in the order of their numbers
-OUT/report.json          what is missing or broken
-OUT/frames-256/...       extracted frames, OUT/videos-256/... re-encoded videos, if asked for
-OUT/unpacked.json        archives that are unpacked; all else that comes out of them lies in OUT as they have it
+OUT/train.txt, val.txt   `path frames label` or `path label` per line; multi-label sets have train.csv and val.csv
+OUT/labels.txt           class names in index order
+OUT/report.json          missing and broken clips
+OUT/frames-256/...       extracted frames, if requested
+OUT/videos-256/...       re-encoded videos, if requested
+OUT/unpacked.json        names of the unpacked archives; their contents are in OUT with the original layout
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from trishift.io.threads import map_in_threads
 
 @dataclass(frozen=True)
 class Options:
-    """What every preparation can do.
+    """Options shared by all public data sets.
 
     Attributes:
-        convert: extract `frames`, re-encode `videos`, or leave the clips as they are.
-        short_side: of converted clips in pixels; None: 256, or what the originals use for frames.
-        check: `first` decodes the first frame of every clip, `all` all of them, `none` believes everything.
-            Whatever is converted is decoded from end to end anyway.
+        convert: extract `frames`, re-encode `videos`, or keep the clips as is (None).
+        short_side: short side of converted clips in pixels; None for 256, or the original code's size for frames.
+        check: `first` decodes the first frame of every clip, `all` every frame, `none` nothing. Converted clips are
+            always decoded completely.
         workers: threads; None for one per core.
-        incomplete: go on without what damaged or incomplete archives lack.
+        incomplete: continue without the contents missing from damaged archives.
         force: replace lists and labels that differ.
     """
 
@@ -55,12 +56,12 @@ class Options:
 
 @dataclass(frozen=True)
 class ListNames:
-    """What the output files are called.
+    """Names of the output files.
 
     Attributes:
-        labels: file of the class names.
-        suffix: after `train` and `val`.
-        beside_clips: paths in lists start in the folder that holds the clips, not in the output folder.
+        labels: label file.
+        suffix: suffix of the lists, after `train` and `val`.
+        beside_clips: list paths are relative to the folder that holds the clips, not to the output folder.
     """
 
     labels: str = "labels.txt"
@@ -70,7 +71,7 @@ class ListNames:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a clip: a usable one has a path, a missing one has neither path nor problem."""
+    """Result for one clip: a usable one has a path, a missing one has neither path nor problem."""
 
     path: Path | None = None
     num_frames: int | None = None
@@ -85,24 +86,24 @@ def prepare(
     options: Options | None = None,
     names: ListNames | None = None,
 ) -> PreparationReport:
-    """Prepare a data set; repeating goes on where an earlier run stopped.
+    """Prepare a data set; a repeated call continues where an earlier one stopped.
 
     Args:
-        dataset: which one.
-        root: what was downloaded: archives, unpacked folders and annotations, in any arrangement.
-        output: folder for everything that is made; may be `root`.
+        dataset: the data set.
+        root: the downloads: archives, unpacked folders and annotations, in any layout.
+        output: folder for all results; may be `root`.
         options: see `Options`.
-        names: of the output files.
+        names: names of the output files.
 
     Raises:
-        DataError: `root` is no folder, archives are damaged (unless `options.incomplete`), annotations are missing or
-            contradictory, no clip can be found, or `output` holds other lists and `options.force` is not set.
+        DataError: `root` is not a folder, archives are damaged (unless `options.incomplete`), annotations are missing
+            or contradictory, no clip is found, or `output` holds different lists and `options.force` is not set.
         OutputError: `output` cannot be written.
     """
     options, names = options or Options(), names or ListNames()
     root, output = Path(root).absolute(), Path(output).absolute()
     if not root.is_dir():
-        raise DataError(f"{root}: is not a folder; give the folder with the downloaded files")
+        raise DataError(f"{root}: not a folder; give the folder with the downloaded files")
     report = PreparationReport(dataset.name, str(output), names.labels, archives=unpack(root, output, options.workers))
     require_complete(report.archives, options.incomplete)
     tree = Tree([output, root])
@@ -117,7 +118,7 @@ def prepare(
 
 
 def _process(dataset: Dataset, catalog: Catalog, tree: Tree, output: Path, options: Options) -> dict[str, _Outcome]:
-    """The outcome of every clip by name."""
+    """Check or convert every clip; returns outcomes by clip name."""
     conversion = None
     if options.convert is not None:
         usual = dataset.short_side if options.convert == "frames" else 256
@@ -166,7 +167,7 @@ def _check(path: Path | None, check: str) -> _Outcome:
 
 
 def _note(report: PreparationReport, dataset: Dataset, catalog: Catalog, outcomes: dict[str, _Outcome]) -> None:
-    """Put everything that needs attention into the report."""
+    """Add everything that needs attention to the report."""
     report.classes = len(catalog.labels)
     report.broken = {name: o.problem for name, o in outcomes.items() if o.problem is not None}
     report.truncated = {
@@ -181,13 +182,13 @@ def _note(report: PreparationReport, dataset: Dataset, catalog: Catalog, outcome
         if all(outcomes[clip.name].path is None for clip in clips):
             report.warnings.append(f"{split} is empty: none of its {len(clips)} clips can be used")
     if dataset.num_classes not in (None, report.classes):
-        report.warnings.append(f"{report.classes} classes; the whole set has {dataset.num_classes}")
+        report.warnings.append(f"{report.classes} classes; the complete set has {dataset.num_classes}")
 
 
 def _first(outcomes: dict[str, _Outcome]) -> str:
-    """What is wrong with the first clip."""
+    """The problem of the first clip."""
     name, outcome = next(iter(outcomes.items()))
-    return f"the first one: {outcome.problem}" if outcome.problem else f"the first one, {name}, is nowhere"
+    return f"the first one: {outcome.problem}" if outcome.problem else f"the first one, {name}, was not found"
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 Download V1: 20bn-something-something-v1-?? and its labels, train and validation csv.
 Download V2: 20bn-something-something-v2-?? and 20bn-something-something-download-package-labels.zip.
-The two number their classes differently: V1 in sorted order, V2 as its labels.json says.
+V1 numbers its classes in sorted order, V2 as in its labels.json.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _read_v2(tree: Tree) -> Catalog:
 
 
 def _read_entries(path: Path, numbers: ClassNumbers) -> list[Clip]:
-    """Clips of a JSON list with `id` and `template`, whose brackets are not in the class names."""
+    """Read clips from a JSON list with `id` and `template`; class names omit the template's brackets."""
     try:
         entries: Any = json.loads(read_text(path))
         pairs = [(str(entry["id"]), str(entry["template"])) for entry in entries]

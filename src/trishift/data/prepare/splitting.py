@@ -1,4 +1,4 @@
-"""Split clips into parts of given sizes: every class in proportion, no group in two parts."""
+"""Stratified splits that never divide a group."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from trishift.errors import DataError
 
 
 def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> list[str]:
-    """The group of every clip: clips of a group (a recording, a person) must not be torn apart.
+    """The group of every clip; clips of one group (a recording, a person) stay together.
 
     Args:
         directory: folder that the paths are relative to.
         paths: the clips.
-        groups: `FILE.csv:COLUMN`, a table with a column `path` (relative to `directory`; the file is looked for
-            there, too); or a regular expression, whose first parenthesis (or, without one, whose match) in the
-            clip's path is the group; None: every clip for itself.
+        groups: `FILE.csv:COLUMN`, a table with a column `path` (relative to `directory`, where the file is also
+            searched); or a regular expression matched against the clip's path, whose first capture group (or whole
+            match) is the group; None for one group per clip.
 
     Raises:
-        DataError: the table or the expression is wrong, or says nothing about a clip.
+        DataError: the table or the expression is invalid, or does not cover a clip.
     """
     names = [path.as_posix() for path in paths]
     if groups is None:
@@ -33,12 +33,12 @@ def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> l
         table = _read_column(directory, file, column)
         missing = next((name for name in names if name not in table), None)
         if missing is not None:
-            raise DataError(f"{file}: has no line for {missing}; add it, with the path relative to {directory}")
+            raise DataError(f"{file}: no line for {missing}; add it, with the path relative to {directory}")
         return [table[name] for name in names]
     try:
         pattern = re.compile(groups)
     except re.error as error:
-        raise DataError(f"groups: {groups!r} is not a regular expression ({error}), nor FILE.csv:COLUMN") from None
+        raise DataError(f"groups: {groups!r} is neither a regular expression ({error}) nor FILE.csv:COLUMN") from None
     matches = [pattern.search(name) for name in names]
     missing = next((name for name, match in zip(names, matches, strict=True) if match is None), None)
     if missing is not None:
@@ -55,24 +55,24 @@ def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path of the groups") from None
     for name in ("path", column):
         if rows and name not in rows[0]:
-            raise DataError(f"{path}: has no column {name!r}; its columns are {', '.join(map(str, rows[0]))}")
+            raise DataError(f"{path}: no column {name!r}; its columns are {', '.join(map(str, rows[0]))}")
     return {row["path"]: row[column] for row in rows}
 
 
 def split(classes: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:
-    """Deal groups out to parts so that each part gets its share of every class, as nearly as groups allow.
+    """Assign groups to parts so that each part gets its share of every class, as closely as groups allow.
 
-    Greedy: groups in random order, large ones first; each goes to the part where it most reduces the squared
-    distance of the class counts from their targets, relative to the part's share.
+    Greedy: groups are taken in random order, large ones first. Each goes to the part where it most reduces the
+    squared distance between class counts and targets, relative to the part's share.
 
     Args:
-        classes: (N,) class of every clip.
-        groups: (N,) group of every clip.
-        shares: (P,) sizes of the parts; they add up to 1.
-        seed: of the order.
+        classes: (N,) class index per clip.
+        groups: (N,) group per clip.
+        shares: (P,) share per part, summing to 1.
+        seed: seed of the random order.
 
     Returns:
-        (N,) int64 part of every clip.
+        (N,) int64 part index per clip.
     """
     names, group_of = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
     counts = np.zeros((len(names), max(classes) + 1))
@@ -86,6 +86,6 @@ def split(classes: Sequence[int], groups: Sequence[str], shares: Sequence[float]
     for group in order:
         gap = filled - targets
         cost = (((gap + counts[group]) ** 2 - gap**2) * weights).sum(axis=1)
-        part_of[group] = np.argmin(np.round(cost, 9))  # rounded, so that ties are ties on every machine
+        part_of[group] = np.argmin(np.round(cost, 9))  # rounded: ties must be the same on every machine
         filled[part_of[group]] += counts[group]
     return part_of[group_of]

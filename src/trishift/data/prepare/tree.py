@@ -1,4 +1,4 @@
-"""What lies below some folders: clips by name, and all other files."""
+"""Index of a download: clips by name, and all other files."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _CONVERTED = re.compile(r"(frames|videos)-\d+")
 
 
 def converted_folder(kind: str, short_side: int) -> str:
-    """Name of the folder for converted clips: `frames-256`, `videos-256`."""
+    """Folder name for converted clips, such as `frames-256` or `videos-256`."""
     return f"{kind}-{short_side}"
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """(folder, names of its files) for everything below; hidden files and folders are passed over."""
+    """Yield (folder, file names) for a folder and everything below it; hidden files and folders are skipped."""
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(parent), sorted(name for name in files if not name.startswith("."))
 
 
 def archives_below(folder: Path) -> list[Path]:
-    """Files whose names are those of archives."""
+    """Files named like archives."""
     return [parent / name for parent, names in walk(folder) for name in names if is_archive(Path(name))]
 
 
 class Tree:
-    """An index of some folders; folders within one another count once.
+    """Index of some folders; nested folders are counted once.
 
-    Videos and frame folders are found by their name without suffix, alone or after the folders that it must lie in.
+    Videos and frame folders are found by name without suffix, optionally preceded by parent folders.
     """
 
     def __init__(self, folders: Iterable[Path]) -> None:
@@ -61,10 +61,10 @@ class Tree:
             self._clips[parent.name].append(parent)
 
     def clip(self, names: Sequence[str]) -> Path | None:
-        """The clip that fits the first of some names (`waving/clip7`, or `clip7` in any folder).
+        """The clip matching the first possible name (`waving/clip7`, or `clip7` in any folder), None if there is none.
 
-        Of several, the downloaded one is preferred to a converted one, one in a folder called `replacement...` (which
-        Kinetics' mirror has for its damaged files) to others, and a video to a frame folder.
+        Among several matches, downloads are preferred to conversions, folders named `replacement...` (used by the
+        Kinetics mirror for repaired files) to others, and videos to frame folders.
         """
         for name in names:
             wanted = PurePosixPath(name).parts
@@ -74,20 +74,20 @@ class Tree:
         return None
 
     def files(self, pattern: str) -> list[Path]:
-        """Files (no clips, no pictures) whose whole name fits a regular expression, in any case."""
+        """Files other than clips and pictures whose full name matches a regular expression, ignoring case."""
         expression = re.compile(pattern, re.IGNORECASE)
         return sorted(path for path in self._files if expression.fullmatch(path.name))
 
     def file(self, pattern: str, usual_name: str) -> Path:
-        """The one file that fits; several of the same content count as one.
+        """The only matching file; copies with the same content count as one.
 
         Raises:
-            DataError: there is none, or there are different ones.
+            DataError: no file matches, or several with different content do.
         """
         found = self.files(pattern)
         where = ", ".join(map(str, self.folders))
         if not found:
-            raise DataError(f"{where}: there is no {usual_name}; download the annotations into this folder")
+            raise DataError(f"{where}: {usual_name} is missing; download the annotations into this folder")
         for other in found[1:]:
             if other.read_bytes() != found[0].read_bytes():
                 raise DataError(f"{where}: {found[0]} and {other} differ; keep the one that belongs to the clips")
@@ -95,7 +95,7 @@ class Tree:
 
 
 def _outermost(folders: Iterable[Path]) -> list[Path]:
-    """The folders without those that lie in another one of them."""
+    """The folders that are not inside another of them."""
     unique = [path for path in dict.fromkeys(folders) if path.is_dir()]
     return [path for path in unique if not any(path != other and path.is_relative_to(other) for other in unique)]
 

@@ -1,6 +1,6 @@
 """UCF101 (Soomro et al. 2012): 13,320 videos, 101 classes, 3 splits.
 
-Download: UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip. Classes are numbered as in classInd.txt, from 0.
+Download: UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip. Classes are numbered as in classInd.txt, but from 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SPLITS = (1, 2, 3)
 def prepare_ucf101(
     root: str | Path, output: str | Path, options: Options | None = None, *, split: int = 1
 ) -> PreparationReport:
-    """Prepare UCF101; see `pipeline.prepare`. Writes train_1, val_1, ... and `split` once more as train and val."""
+    """Prepare UCF101; see `pipeline.prepare`. Writes train_1, val_1, ..., and `split` also as train and val."""
     return prepare(Dataset("ucf101", lambda tree: _read(tree, split), 101), root, output, options)
 
 
@@ -37,7 +37,7 @@ def _read(tree: Tree, split: int) -> Catalog:
 
 
 def _read_split(path: Path, numbers: ClassNumbers) -> list[Clip]:
-    """Clips of `Class/v_Class_g01_c01.avi 1` lines; test lists have no number."""
+    """Read clips from `Class/v_Class_g01_c01.avi 1` lines; test lists have no number."""
     clips = []
     for line, text in read_lines(path):
         file, *number = text.split()

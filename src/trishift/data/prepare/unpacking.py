@@ -1,8 +1,8 @@
-"""Unpack archives: safely, resumably, and without losing what a damaged one still holds.
+"""Unpack archives safely and resumably, recovering the readable files of damaged ones.
 
-A file appears under its name only when it is complete, and an archive is noted in `unpacked.json` only when all of it
-is out and its check sums fit. A repeated run unpacks the archives that are not noted, each from its beginning: what an
-earlier run left of a damaged archive may have the right size and still the wrong content. Archives are only ever read.
+A file appears under its name only when complete. An archive is recorded in `unpacked.json` only when it is unpacked
+completely and its checksums match. A repeated run unpacks unrecorded archives from the beginning, because files from a
+damaged archive may have the right size but wrong content. The archives themselves are never modified.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _RAR_TOOLS = {
 
 
 def unpack(root: Path, output: Path, workers: int | None = None) -> dict[str, str]:
-    """Unpack every archive below a folder that is not yet unpacked, several at a time.
+    """Unpack every archive below a folder that is not yet unpacked, in parallel.
 
     An archive in `root/train` unpacks into `output/train`.
 
     Returns:
-        {archive: what is wrong} of those that are damaged or incomplete. Their other files are unpacked.
+        {archive: problem} for damaged or incomplete archives; their readable files are unpacked.
 
     Raises:
         OutputError: a file cannot be written.
-        DataError: an archive cannot be read, holds links or paths that lead out of the folder, or a rar
-            archive is found but no program that reads it.
+        DataError: an archive cannot be read, contains links or paths outside the folder, or is a rar archive and no
+            program that reads it is installed.
     """
     archives, problems = find_archives(root, archives_below(root))
     notes = _Notes(output)
@@ -66,7 +66,7 @@ def unpack(root: Path, output: Path, workers: int | None = None) -> dict[str, st
 
 
 class _Notes:
-    """Which archives are completely unpacked, by name and size; kept in a file, safe in threads."""
+    """Thread-safe record file of completely unpacked archives, by name and size."""
 
     def __init__(self, output: Path) -> None:
         self._path = output / _NOTES
@@ -86,7 +86,7 @@ class _Notes:
 
 
 def _unpack_tar(archive: Archive, folder: Path) -> int:
-    """Unpack a tar, compressed or in parts or both; returns the number of files."""
+    """Unpack a tar, possibly compressed or in parts; returns the number of files."""
     files = 0
     with JoinedParts(archive.parts) as joined:
         try:
@@ -112,13 +112,13 @@ def _unpack_tar(archive: Archive, folder: Path) -> int:
 
 
 def _read_to_end(stream: IO[bytes]) -> None:
-    """Read what follows the last file: only then is the check sum compared."""
+    """Read past the last file, because the checksum is verified only at the end."""
     while stream.read(1 << 20):
         pass
 
 
 def _require_end(tar: Path) -> None:
-    """An uncompressed tar ends with zeros; without them something may be missing."""
+    """Raises EOFError if an uncompressed tar lacks its final block of zeros, so may be truncated."""
     with tar.open("rb") as file:
         file.seek(-tarfile.BLOCKSIZE, 2)
         if any(file.read()):
@@ -126,7 +126,7 @@ def _require_end(tar: Path) -> None:
 
 
 def _unpack_zip(archive: Archive, folder: Path) -> int:
-    """Unpack a zip; broken members are left out and named in the error; returns the number of files."""
+    """Unpack a zip, skipping broken members and naming them in the error; returns the number of files."""
     broken: list[str] = []
     with zipfile.ZipFile(archive.parts[0].path) as file:
         members = [member for member in file.infolist() if not member.is_dir()]
@@ -143,7 +143,7 @@ def _unpack_zip(archive: Archive, folder: Path) -> int:
 
 
 def _unpack_rar(archive: Archive, folder: Path) -> int:
-    """Unpack a rar, and the rars in it (HMDB51 has one per class), with a program that this machine has."""
+    """Unpack a rar and the rars inside it (HMDB51 has one per class), with an installed program."""
     source = archive.parts[0].path
     make_folder(folder)
     with scratch(folder / source.name) as unpacked:
@@ -162,7 +162,7 @@ def _unpack_rar(archive: Archive, folder: Path) -> int:
 def _run_rar_tool(archive: Archive, path: Path, folder: Path) -> None:
     tool = next((name for name in _RAR_TOOLS if shutil.which(name)), None)
     if tool is None:
-        raise DataError(f"{archive.name}: Python cannot read rar files; install unrar, 7z or bsdtar and repeat")
+        raise DataError(f"{archive.name}: Python cannot read rar files; install unrar, 7z or bsdtar and try again")
     arguments = [text.format(archive=path, folder=folder) for text in _RAR_TOOLS[tool]]
     result = subprocess.run([tool, *arguments], capture_output=True, text=True, errors="replace", check=False)
     if result.returncode:
@@ -171,7 +171,7 @@ def _run_rar_tool(archive: Archive, path: Path, folder: Path) -> None:
 
 
 def _place(archive: Archive, folder: Path, name: str, size: int, open_member: Callable[[], IO[bytes]]) -> None:
-    """Write a member to its place."""
+    """Write a member to its path."""
     path = folder / _safe(archive, name)
     make_folder(path.parent)
     with staged(path, sync=False) as new:
@@ -182,10 +182,10 @@ def _place(archive: Archive, folder: Path, name: str, size: int, open_member: Ca
 
 
 def _safe(archive: Archive, name: str) -> PurePosixPath:
-    """The member's path, if it stays below the folder that it is unpacked into."""
+    """The member's path; raises DataError if it is outside the folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).anchor or not path.parts:
-        raise DataError(f"{archive.name}: {name!r} would be written outside of the folder; the archive is refused")
+        raise DataError(f"{archive.name}: {name!r} would be written outside the folder; the archive is refused")
     return path
 
 
@@ -202,21 +202,23 @@ _UNPACKERS: dict[str, Callable[[Archive, Path], int]] = {
 
 
 def unpack_completely(root: Path, output: Path, workers: int | None = None) -> None:
-    """`unpack`, where nothing may be missing; raises DataError also if there are no archives."""
+    """Like `unpack`, but raises DataError if there are no archives or any of them is damaged."""
     if not any(archives_below(root)):
-        raise DataError(f"{root}: holds no archives; give the folder with the downloaded files")
+        raise DataError(f"{root}: no archives found; give the folder with the downloaded files")
     require_complete(unpack(root, output, workers), incomplete=False)
 
 
 def require_complete(problems: dict[str, str], incomplete: bool) -> None:
-    """Refuse to go on with damaged archives, unless told so.
+    """Refuse to continue with damaged archives, unless `incomplete`.
 
     Raises:
-        DataError: naming how many there are, and what is wrong with the first.
+        DataError: there are damaged archives; the message describes the first and names the next ones.
     """
     if problems and not incomplete:
         others = _and_others(list(problems))
-        raise DataError(f"{next(iter(problems.values()))}{others}, and repeat; or go on without with --incomplete")
+        raise DataError(
+            f"{next(iter(problems.values()))}{others} and try again, or use --incomplete to skip the missing files"
+        )
 
 
 def _and_others(names: Sequence[str]) -> str:
