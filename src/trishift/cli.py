@@ -20,11 +20,11 @@ COMMANDS = {
     "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",
     "stream": "classify a camera, a network stream or a file frame by frame",
-    "features": "write activations of named layers, one file a video",
+    "features": "write activations of named layers, one file per video",
     "export": "write a deployment format",
     "convert": "convert weights between frameworks and code bases",
-    "inspect": "say what a weight file is",
-    "prepare": "make lists and labels out of data sets",
+    "inspect": "describe a weight file",
+    "prepare": "turn data sets into lists and labels",
     "quickstart": "train, evaluate and predict on the built-in gestures",
 }
 

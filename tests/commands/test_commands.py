@@ -1,4 +1,4 @@
-"""The commands as a user types them: train, evaluate, predict, and one line where something is wrong."""
+"""Train, evaluate and predict through the command line; mistakes end in one line."""
 
 from __future__ import annotations
 

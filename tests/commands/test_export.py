@@ -1,4 +1,4 @@
-"""`trishift export` as a user types it, exported files in `eval` and `infer`, and one line where something is wrong."""
+"""`trishift export` through the command line, exported files in `eval` and `infer`, and mistakes in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PIXELS = InputSpec(resize=36, crop=32, channel_order="bgr")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clips, and a checkpoint `model.safetensors` exported to ONNX in three forms."""
+    """Clips, and a checkpoint `model.safetensors` exported to ONNX in three variants."""
     folder = tmp_path_factory.mktemp("export")
     labels = make_clips(folder / "data")
     recipe = Recipe(
@@ -50,7 +50,7 @@ def make_clips(folder: Path) -> tuple[str, ...]:
 
 
 def random_weights(spec: ModelSpec) -> dict[str, np.ndarray]:
-    """Weights under which clips differ by more than rounding."""
+    """Weights for which logits differ between clips by more than rounding."""
     return {
         name: 20 * array if name == "head.fc.weight" else array
         for name, array in open_session("pytorch", spec, seed=1).dump_tensors().items()
@@ -62,7 +62,7 @@ def export(folder: Path, *arguments: object, form: str = "onnx") -> int:
 
 
 def evaluated(folder: Path, checkpoint: Path, *arguments: object) -> tuple[dict[str, object], np.ndarray]:
-    """Metrics and scores that `trishift eval` writes."""
+    """Metrics and scores written by `trishift eval`."""
     result = folder / "eval" / "result.json"
     assert command("eval", "--checkpoint", checkpoint, "--output", result, *arguments) == 0
     summary = json.loads(result.read_text())
@@ -92,7 +92,7 @@ def test_export_output(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("name", ["model.onnx", "pixels.onnx", "online.onnx"])
 def test_export_evaluates_like_its_checkpoint(folder: Path, name: str) -> None:
     metrics, scores = evaluated(folder, folder / "model.safetensors")
-    assert np.ptp(scores, axis=0).max() > 0.05 * np.abs(scores).max()  # clips matter
+    assert np.ptp(scores, axis=0).max() > 0.05 * np.abs(scores).max()  # scores depend on the clips
     exported_metrics, exported_scores = evaluated(folder, folder / name)
     assert exported_metrics == metrics
     relative = exported_scores - exported_scores.mean(1, keepdims=True), scores - scores.mean(1, keepdims=True)
@@ -118,7 +118,7 @@ def test_infer_agrees_with_the_checkpoint(folder: Path, tmp_path: Path) -> None:
     assert np.allclose(*([p["probability"] for p in predictions] for predictions in found), atol=1e-4)
 
 
-def test_an_exported_step_streams(folder: Path) -> None:
+def test_exported_step_streams_like_its_checkpoint(folder: Path) -> None:
     frames = np.random.default_rng(0).standard_normal((6, 2, 3, 32, 32), np.float32)
     steps = []
     for name in ("model.safetensors", "online.onnx"):
@@ -162,8 +162,8 @@ def test_excess_difference_writes_nothing(folder: Path, tmp_path: Path, capsys: 
         ((), "openvino-int8", "give --calibration"),
         (("--calibration", "val.txt"), "onnx", "needs no calibration"),
         (("--opset", "99"), "onnx", "opset 99: torch cannot write it"),
-        (("--name", "up/there"), "onnx", "give the export a plain name"),
-        (("--uint8", "--calibration", "val.txt"), "openvino-int8", "leave --uint8"),
+        (("--name", "up/there"), "onnx", "must be a plain file name"),
+        (("--uint8", "--calibration", "val.txt"), "openvino-int8", "remove --uint8"),
     ],
 )
 def test_unsupported_combinations_are_named(
@@ -196,7 +196,7 @@ def test_unexportable_models_say_why(
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "nncf"])
-def test_a_missing_runtime_names_the_extra(
+def test_missing_runtime_names_the_extra(
     folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     find = importlib.util.find_spec
@@ -211,7 +211,7 @@ def test_a_missing_runtime_names_the_extra(
 def test_wrong_segments_and_sizes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("eval", "--checkpoint", folder / "model.onnx", "--protocol", "three") == 1
     line = error_line(capsys)
-    assert "takes clips of 4 x 3 x 32 x 32 and gets 4 x 3 x 36 x 36" in line
+    assert "takes clips of 4 x 3 x 32 x 32, not 4 x 3 x 36 x 36" in line
     assert "--size" in line
     with pytest.raises(DataError, match="sample as many frames"):
         trishift.load(folder / "model.onnx")(np.zeros((1, 5, 3, 32, 32), np.float32))
@@ -245,7 +245,7 @@ def damage(folder: Path, kind: str) -> Path:
     ("kind", "expected"),
     [
         ("truncated", "is truncated"),
-        ("changed", "is not the file that its description was written for"),
+        ("changed", "does not match its description"),
         ("truncated alone", "export it again"),
         ("no description", "model.mindir.trishift.json is missing"),
         ("damaged description", "description"),

@@ -1,4 +1,4 @@
-"""docs/migration.md: every command is one that the program accepts, with files and options that exist."""
+"""docs/migration.md: every command is accepted, with files and options that exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trishift.data.prepare.pipeline import ListNames
 from trishift.data.protocol import PROTOCOLS
 from trishift.recipe import load_recipe
 
-OPERANDS = {  # of the scripts, at least and at most
+OPERANDS = {  # minimum and maximum number of operands per script
     "unpack_jester_dataset.sh": (2, 2),
     "preprocess_jester_dataset.sh": (1, 1),
     "convert_bn_inception.sh": (2, 2),
@@ -30,14 +30,14 @@ OPERANDS = {  # of the scripts, at least and at most
 
 
 class Parsed(Exception):
-    """Stops a command behind its parser."""
+    """Stops a command after its parser."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
 
 
 def parse(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> argparse.Namespace:
-    """The options of `trishift WORDS`, from the command's own parser; a wrong option ends in SystemExit."""
+    """The options of `trishift WORDS`, from the command's parser; a wrong option raises SystemExit."""
     for name in ("parse_args", "parse_intermixed_args"):
         original = getattr(argparse.ArgumentParser, name)
 

@@ -1,4 +1,4 @@
-"""Errors name what the caller of a command can set, not an option of another tool."""
+"""Errors name the setting in the caller's own terms, not an option of another tool."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def test_commands_name_their_own_option(
     command: str, script: bool, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("TRISHIFT_SCRIPT", raising=False)
-    monkeypatch.setenv("DEVICE", "gpu")  # a variable of the user's own means nothing
+    monkeypatch.setenv("DEVICE", "gpu")  # outside scripts this variable is ignored
     if script:
         monkeypatch.setenv("TRISHIFT_SCRIPT", "1")
     assert run(command, refuse, []) == 1
     assert capsys.readouterr().err == f"error: device gpu: there is none; set {remedy}\n"
 
 
-def test_the_python_api_is_named_where_no_command_is() -> None:
+def test_python_callers_get_the_python_setting() -> None:
     assert str(MISSING_GPU) == "device gpu: there is none; set Execution(device='cpu')"
 
 
-def test_values_are_written_as_recipes_and_options_have_them() -> None:
+def test_values_use_recipe_and_option_spelling() -> None:
     error = ExecutionError("sync_batch_norm: no; set", ("sync_batch_norm", False), ("device", "gpu"))
     assert error.phrased(partial(spelled, "train")).endswith(
         "set execution.sync_batch_norm=false or execution.device=gpu"

@@ -1,4 +1,4 @@
-"""`trishift stream` as a user types it."""
+"""`trishift stream` through the command line."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_resolution_may_change(folder: Path, tmp_path: Path, capsys: pytest.Capt
         (["http://127.0.0.1:9/x", "--checkpoint", "{folder}/online.safetensors", "--timeout", "2"], "127.0.0.1:9"),
     ],
 )
-def test_a_mistake_is_one_line(
+def test_mistakes_are_one_line(
     folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("stream", *(argument.format(folder=folder) for argument in arguments)) == 1

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, reports and prediction files."""
+"""Metrics against scikit-learn, evaluation files and prediction files."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_constant_scores_count_as_wrong() -> None:
     assert topk_accuracy(np.zeros((4, 3)), np.arange(4) % 3, 5) == 1  # fewer classes than k
 
 
-def test_classes_without_videos_do_not_count() -> None:
+def test_mean_class_accuracy_ignores_empty_classes() -> None:
     metrics = single_label_metrics(np.eye(4)[[0, 0, 1]], np.array([0, 0, 2]))
     assert metrics.mean_class_accuracy == pytest.approx(0.5)
 
 
-def several(videos: int = 60, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    """Scores that have something to do with their targets; a video without labels, a class without videos."""
+def multi_label_scores(videos: int = 60, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    """Scores correlated with their targets; one video has no labels, one class no videos."""
     rng = np.random.default_rng(4)
     targets = (rng.random((videos, classes)) < 0.3).astype(np.float32)
     targets[3], targets[:, 5] = 0, 0
@@ -77,7 +77,7 @@ def several(videos: int = 60, classes: int = 7) -> tuple[np.ndarray, np.ndarray]
 
 
 def test_multi_label_metrics_match_scikit_learn() -> None:
-    scores, targets = several()
+    scores, targets = multi_label_scores()
     metrics = multi_label_metrics(scores, targets)
     labeled, occurring = targets.any(1), targets.any(0)
     ranking = label_ranking_average_precision_score(targets[labeled], scores[labeled])
@@ -89,7 +89,7 @@ def test_multi_label_metrics_match_scikit_learn() -> None:
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 9))
 def test_multi_label_metrics_match_the_original(seed: int, videos: int, classes: int) -> None:
-    """M4 walks down each video's ranking: hits so far over places so far, at every hit."""
+    """M4 goes down each video's ranking: hits so far over places so far, at every hit."""
     rng = np.random.default_rng(seed)
     scores = rng.permuted(np.tile(np.arange(classes, dtype=np.float32), (videos, 1)), axis=1)
     targets = rng.integers(0, 2, (videos, classes)).astype(np.float32)
@@ -117,22 +117,22 @@ def test_thresholds_maximize_f1(seed: int) -> None:
     truth = rng.integers(0, 2, (40, 3)) * np.array([1, 1, 0])
     logits = rng.standard_normal((40, 3)) + 2 * truth
     thresholds = choose_thresholds(logits, truth)
-    assert thresholds[2] == 0.5  # nothing to choose by
+    assert thresholds[2] == 0.5  # no positive video
     for c in range(2):
         found = f1_score(truth[:, c], sigmoid(logits[:, c]) >= thresholds[c])
         assert found == max(f1_score(truth[:, c], logits[:, c] >= value) for value in logits[:, c])
 
 
-def test_thresholds_are_read_from_a_number_or_a_result(tmp_path: Path) -> None:
+def test_thresholds_come_from_a_number_or_a_result_file(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"thresholds": [0.1, 0.9]}')
     assert read_thresholds(str(tmp_path / "result.json"), 2).tolist() == [0.1, 0.9]
     assert read_thresholds("0.3", 2).tolist() == [0.3, 0.3]
     (tmp_path / "other.json").write_text('{"top1": 0.5}')
     for text, message in (
-        (str(tmp_path / "result.json"), "of 2 classes, but the model has 3"),
+        (str(tmp_path / "result.json"), "2 classes, but the model has 3"),
         (str(tmp_path / "other.json"), "neither a number nor the result.json"),
         (str(tmp_path / "gone.json"), "neither a number nor the result.json"),
-        ("1.5", "within 0 and 1"),
+        ("1.5", "between 0 and 1"),
     ):
         with pytest.raises(DataError, match=message):
             read_thresholds(text, 3)
@@ -151,7 +151,7 @@ def evaluation(scored: tuple[np.ndarray, np.ndarray]) -> Evaluation:
 
 
 def test_multi_label_report(tmp_path: Path) -> None:
-    scores, targets = several()
+    scores, targets = multi_label_scores()
     labels, names = tuple("abcdefg"), [f"{i}.mp4" for i in range(len(scores))]
     evaluation = Evaluation("1 clip", labels, names, scores, targets, [])
     write_result(evaluation, tmp_path / "result.json")
@@ -213,7 +213,7 @@ def test_predictions_are_sorted_and_written_in_every_format(tmp_path: Path) -> N
 
 
 class FirstOfTwoRanks:
-    """A session whose partner cannot read anything."""
+    """A session whose peer cannot read any video."""
 
     spec = ModelSpec("resnet10", 3, num_segments=2)
     framework, rank, world_size = "pytorch", 0, 2
@@ -222,8 +222,8 @@ class FirstOfTwoRanks:
         return np.tile(np.float32([1, 2, 3]), (len(clips), 1))
 
     def gather(self, array: np.ndarray) -> np.ndarray:
-        partner = np.full_like(array, -1) if array.dtype.kind == "i" else np.zeros_like(array)
-        return np.concatenate([array, partner])
+        peer = np.full_like(array, -1) if array.dtype.kind == "i" else np.zeros_like(array)
+        return np.concatenate([array, peer])
 
 
 def test_misses_of_other_processes_are_listed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`trishift features`: what is in the files, what is skipped, and who writes which."""
+"""`trishift features`: file contents, skipped files and shards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEGMENTS = 4
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model and five videos in two folders, two of which share their stem."""
+    """A model and five videos in two folders; two videos share their stem."""
     folder = tmp_path_factory.mktemp("features")
     spec = ModelSpec("resnet10", 3, SEGMENTS, width=4, shift=ShiftSpec(4))
     tensors = open_session("pytorch", spec).dump_tensors()
@@ -79,7 +79,7 @@ def test_levels_average_model_features(
         assert found[layer] == pytest.approx(expected, abs=1e-5)
 
 
-def test_layout_is_kept_and_complete_files_skipped(
+def test_layout_is_kept_and_complete_files_are_skipped(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(folder, tmp_path, folder / "videos") == 0
@@ -108,14 +108,14 @@ def test_shards_share_the_work(folder: Path, tmp_path: Path) -> None:
     assert counts == [2, 4, 5]
 
 
-def test_the_layout_of_bold_moments(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bold_moments_layout(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for length, name in enumerate(("set/0001.mp4", "set/1000.mp4", "set/1001.mp4", "more/test/walk.mp4"), 4):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         encode(tmp_path / name, "mpeg4", num_frames=3 * length)
     output, videos = tmp_path / "out", (tmp_path / "set", tmp_path / "more")
     arguments = ("--layout", "bold-moments", "--protocol", "m4")
     assert run(folder, output, *arguments, "--shard", "1/2", "--", *videos) == 0
-    assert "are left to other shards" in capsys.readouterr().out
+    assert "belong to other shards" in capsys.readouterr().out
     assert run(folder, output, *arguments, "--", *videos) == 0
     layers = ("layer1", "layer2", "layer3", "layer4", "baseout", "fc")
     names = {f"{split}_{layer}.npy" for split in ("train", "test") for layer in layers}
@@ -135,12 +135,12 @@ def test_the_layout_of_bold_moments(folder: Path, tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0"])
-def test_wrong_shards(text: str) -> None:
+def test_rejects_invalid_shards(text: str) -> None:
     with pytest.raises(RecipeError, match="write i/n"):
         Shard.parse(text)
 
 
-def test_a_single_video_lies_directly_in_the_folder() -> None:
+def test_single_video_is_written_to_the_top_folder() -> None:
     assert output_paths([Path("deep/er/v.mp4")], Path("out")) == {Path("deep/er/v.mp4"): Path("out/v.mp4.npz")}
 
 
@@ -151,7 +151,7 @@ def test_a_single_video_lies_directly_in_the_folder() -> None:
         (["--layers", "layer9", "--", "{folder}/videos/a/two.mp4"], "layer 'layer9' is unknown"),
         ([], "at least one VIDEO"),
         (["--layout", "bold-moments", "--", "{folder}/videos"], "train or test?"),
-        (["--layout", "bold-moments", "--maps", "--", "{folder}/7.mp4"], "leave --layers, --level and --maps out"),
+        (["--layout", "bold-moments", "--maps", "--", "{folder}/7.mp4"], "remove --layers, --level and --maps"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -1,4 +1,4 @@
-"""Score files of several models: reading, matching videos, fusing, MSN's form, and what does not belong together."""
+"""Score files of several models: reading, matching videos, fusing, MSN's format, and mismatches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TARGETS = np.random.default_rng(0).integers(CLASSES, size=VIDEOS)
 
 
 def evaluation(seed: int, **changes: object) -> Evaluation:
-    """A model that is right in about half of the cases."""
+    """A model with roughly 50% accuracy."""
     scores = np.random.default_rng(seed).normal(size=(VIDEOS, CLASSES)) * 2
     scores[np.arange(VIDEOS), TARGETS] += 2
     labels = tuple("abcdef")
@@ -43,7 +43,7 @@ def run(*arguments: object) -> int:
 
 
 def shuffled(model: Evaluation) -> Evaluation:
-    """The same videos in another order, as frame folders elsewhere."""
+    """The same videos in another order, as frame folders at other paths."""
     order = np.random.default_rng(1).permutation(VIDEOS)
     names = [f"/flow/{int(Path(model.names[i]).stem)}" for i in order]
     return replace(model, names=names, scores=model.scores[order], targets=model.targets[order])
@@ -71,12 +71,12 @@ def test_multi_label_probabilities_fuse_per_class(tmp_path: Path) -> None:
     assert (tmp_path / "both.classes.csv").is_file()
 
 
-def test_a_weight_of_zero_leaves_a_model_out(tmp_path: Path) -> None:
+def test_weight_zero_excludes_a_model(tmp_path: Path) -> None:
     parts = [read_scores(written(evaluation(seed), tmp_path / f"{seed}.json")) for seed in (1, 2)]
     assert fuse(parts, [0, 2]).metrics == evaluation(2).metrics
 
 
-def test_certainty_stays_finite(tmp_path: Path) -> None:
+def test_certain_scores_stay_finite(tmp_path: Path) -> None:
     certain = evaluation(1, scores=np.eye(CLASSES, dtype=np.float32)[TARGETS] * 5000)
     fused = fuse([read_scores(written(certain, tmp_path / "certain.json"))], [1])
     assert np.isfinite(fused.scores).all()
@@ -105,7 +105,7 @@ def test_command_prints_metrics_and_writes_files(tmp_path: Path, capsys: pytest.
 
 def test_msn_pickles_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     views = [evaluation(seed) for seed in range(3)]
-    for number, view in enumerate(views):  # as MSN's tests leave them
+    for number, view in enumerate(views):  # as MSN's test scripts write them
         rows = [[row[None], int(target)] for row, target in zip(view.scores, view.targets, strict=True)]
         (tmp_path / "msn").mkdir(exist_ok=True)
         (tmp_path / "msn" / f"0_crop{number}.pkl").write_bytes(pickle.dumps(rows))
@@ -148,7 +148,7 @@ WRONG = {
         evaluation(2, names=evaluation(2).names[1:], scores=evaluation(2).scores[1:], targets=TARGETS[1:]),
         "has 39 videos, .* has 40; evaluate all models on the same list",
     ),
-    "twice": (evaluation(2, names=["data/val/1.mp4", *evaluation(2).names[1:]]), "1 is there twice"),
+    "twice": (evaluation(2, names=["data/val/1.mp4", *evaluation(2).names[1:]]), "1 is listed twice"),
     "other classes": (
         evaluation(2, labels=tuple("abcdex")),
         r"other classes than .*: 1 only in .* \('f'\); 1 only in .* \('x'\)",
@@ -157,7 +157,10 @@ WRONG = {
         evaluation(2, labels=tuple("abcdefg"), scores=np.zeros((VIDEOS, 7), np.float32)),
         "has 7 classes, .* has 6",
     ),
-    "other labels": (evaluation(2, targets=(TARGETS + 1) % CLASSES), r"another label .* for data/val/000.mp4 \(and 39"),
+    "other labels": (
+        evaluation(2, targets=(TARGETS + 1) % CLASSES),
+        r"for data/val/000.mp4 differs .* \(and 39",
+    ),
 }
 
 
@@ -188,7 +191,7 @@ def test_classes_in_another_order_are_mapped_by_name(tmp_path: Path, caplog: pyt
     assert "mapped by name" in caplog.text
 
 
-def test_class_numbers_fit_any_class_names(tmp_path: Path) -> None:
+def test_unnamed_classes_match_any_names(tmp_path: Path) -> None:
     paths = [written(m, tmp_path / f"{i}.json") for i, m in enumerate([evaluation(1), numbered(evaluation(2))])]
     assert fuse([read_scores(path) for path in paths], [1, 1]).labels == tuple("abcdef")
 
@@ -196,11 +199,11 @@ def test_class_numbers_fit_any_class_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing.json", None, "missing.scores.npz: there is no such score file"),
-        ("damaged.scores.npz", b"PK nonsense", "is no score file of an evaluation"),
-        ("damaged.pkl", b"nonsense", "is no list of"),
-        ("other.pkl", pickle.dumps({"a": 1}), "is no list of"),
-        ("labels.pkl", pickle.dumps([[[0.0, 1.0], 2]]), "labels that are none of its 2 classes"),
+        ("missing.json", None, "missing.scores.npz: no such score file"),
+        ("damaged.scores.npz", b"PK nonsense", "not a score file of an evaluation"),
+        ("damaged.pkl", b"nonsense", "not a list of"),
+        ("other.pkl", pickle.dumps({"a": 1}), "not a list of"),
+        ("labels.pkl", pickle.dumps([[[0.0, 1.0], 2]]), "labels outside its 2 classes"),
     ],
 )
 def test_damaged_files_are_one_line(
@@ -222,6 +225,6 @@ def test_rejects_invalid_views_and_weights(tmp_path: Path, capsys: pytest.Captur
     assert run(f"{written(evaluation(1), tmp_path / 'a.json')}:-1") == 1
     errors = capsys.readouterr().err.splitlines()
     for line, message in zip(
-        errors, ("holds no .pkl files", "holds other videos than", "give positive ones"), strict=True
+        errors, ("contains no .pkl files", "contains other videos than", "must be positive"), strict=True
     ):
         assert message in line

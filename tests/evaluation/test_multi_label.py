@@ -1,4 +1,4 @@
-"""Several labels a clip, from the list to the prediction, as a user types it."""
+"""Multi-label tasks from the list to the prediction, through the command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(gestures: Path, two_hands: Path, tmp_path_factory: pytest.TempPathFac
 
 
 def remove_labels(path: Path, *lines: int) -> None:
-    """Leave clips of a list without labels; the header is line 0."""
+    """Remove the labels from lines of a list; the header is line 0."""
     texts = path.read_text().splitlines()
     for line in lines:
         texts[line] = texts[line].rpartition(",")[0] + ","
@@ -84,7 +84,7 @@ def test_infer_lists_the_labels_above_their_thresholds(folder: Path, tmp_path: P
     assert not any(row["labels"] for row in nothing)
 
 
-def test_an_export_predicts_like_its_checkpoint(folder: Path, tmp_path: Path) -> None:
+def test_export_predicts_like_its_checkpoint(folder: Path, tmp_path: Path) -> None:
     checkpoint, video = folder / "run/best.safetensors", next((folder / "data/val").glob("*.mp4"))
     arguments = ("--format", "onnx", "--uint8", "--output", tmp_path)
     assert command("export", "--checkpoint", checkpoint, *arguments) == 0
@@ -93,7 +93,7 @@ def test_an_export_predicts_like_its_checkpoint(folder: Path, tmp_path: Path) ->
     assert [p for _, p in one] == pytest.approx([p for _, p in other], abs=1e-4)
 
 
-def test_a_stream_shows_all_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stream_shows_all_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint, video = folder / "run/best.safetensors", next((folder / "data/val").glob("*.mp4"))
     capsys.readouterr()
     assert command("stream", video, "--checkpoint", checkpoint, "--json") == 0
@@ -148,10 +148,10 @@ def test_rejects_evaluation_without_labels(folder: Path, tmp_path: Path, capsys:
     assert "none of the 3 videos has a label" in capsys.readouterr().err
 
 
-def test_thresholds_are_for_several_labels(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_need_a_multi_label_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint, video = folder / "run/best.safetensors", next((folder / "data/val").glob("*.mp4"))
     assert command("infer", "--checkpoint", checkpoint, video, "--thresholds", "2") == 1
-    assert "within 0 and 1" in capsys.readouterr().err
+    assert "between 0 and 1" in capsys.readouterr().err
     options = ("train.epochs=1", "train.loss={name: cross_entropy, class_weights: null}")
     data = (f"data.root={folder / 'one-hand'}", "data.train_list=train.txt", "data.val_list=val.txt")
     options += ("train.batch_size=6",)

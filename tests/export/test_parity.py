@@ -1,4 +1,4 @@
-"""One model, all formats: every reopened file gives the logits of the PyTorch checkpoint, batch 1 and 3."""
+"""Every format, reopened, returns the logits of the PyTorch checkpoint for batch sizes 1 and 3."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exports(folder: Path) -> Path:
-    """A folder with every case in every format, each framework's written by a process of its own."""
+    """A folder with every case in every format; each framework writes in its own process."""
     for framework in INSTALLED:
         isolated.python("-m", "tests.support.export_worker", framework, folder)
     return folder
@@ -40,7 +40,7 @@ def exports(folder: Path) -> Path:
 
 @cache
 def expected(name: str) -> dict[str, np.ndarray]:
-    """What the checkpoint gives in PyTorch."""
+    """Scores of the checkpoint in PyTorch."""
     case = CASES[name]
     session = open_session("pytorch", case.spec)
     session.load_tensors(export_worker.checkpoint(case, session).tensors)

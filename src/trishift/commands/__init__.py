@@ -1,1 +1,1 @@
-"""One module per command: `main(arguments)` parses, calls the library and prints; `shared/` has what they share."""
+"""One module per command: `main(arguments)` parses, calls the library and prints; `shared/` holds common code."""

@@ -26,13 +26,13 @@ def main(arguments: list[str]) -> None:
     """Parse, evaluate, print and write."""
     parser = make_parser("eval", "Evaluate weights; key=value overrides entries of the recipe.", EXAMPLES)
     parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any family, or an exported model")
-    parser.add_argument("--config", type=Path, help="recipe that names the data; default: the checkpoint's own")
+    parser.add_argument("--config", type=Path, help="recipe that names the data; default: the one in the checkpoint")
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)
     add_import_options(parser)
-    parser.add_argument("--protocol", help="named test protocol, overrides the recipe's")
-    parser.add_argument("--output", type=Path, help="result.json; scores and figures of classes are put beside it")
+    parser.add_argument("--protocol", help="named evaluation protocol; overrides the recipe's")
+    parser.add_argument("--output", type=Path, help="result.json; scores and per-class results are written beside it")
     parser.add_argument("--batch-size", type=int, default=8, help="videos per batch; default: 8")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
     options = parser.parse_intermixed_args(arguments)
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
     elif model.meta.get("recipe"):
         recipe = recipe_from_dict(model.meta["recipe"], str(options.checkpoint), options.overrides)
     else:
-        raise RecipeError(f"{options.checkpoint}: holds no recipe; give --config to name the data")
+        raise RecipeError(f"{options.checkpoint}: contains no recipe; name the data with --config")
     protocol = named_protocol(options.protocol) if options.protocol else recipe.evaluation
     dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol, model.labels, str(options.checkpoint))
     if dataset.num_classes != model.spec.num_classes:

@@ -1,4 +1,4 @@
-"""`trishift export`: a checkpoint as a file for deployment, proven to give what the checkpoint gives."""
+"""`trishift export`: write a checkpoint as a deployment format, verified against the checkpoint."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   trishift export --checkpoint runs/gestures-tsm/best.safetensors --format onnx
   trishift export --checkpoint tsm_k400.pth --num-segments 8 --format mindir --output exports --name tsm
-  trishift export --checkpoint best.safetensors --format paddle --uint8       (takes RGB frames, gives probabilities)
-  trishift export --checkpoint online.safetensors --format onnx --streaming   (one frame a step, with its state)
+  trishift export --checkpoint best.safetensors --format paddle --uint8       (RGB frames in, probabilities out)
+  trishift export --checkpoint online.safetensors --format onnx --streaming   (one frame per step, with its state)
   trishift export --checkpoint best.safetensors --format openvino-int8 --calibration data/gestures/train.txt
 """
 
@@ -53,24 +53,26 @@ def main(arguments: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("export", "Write a deployment format and prove it against the checkpoint.", EXAMPLES)
+    parser = make_parser("export", "Write a deployment format and verify it against the checkpoint.", EXAMPLES)
     parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
     parser.add_argument("--format", choices=FORMATS, required=True, help="deployment format")
-    parser.add_argument("--framework", choices=FRAMEWORKS, help="who writes it; default: the format's own framework")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="folder; default: that of the checkpoint")
-    parser.add_argument("--name", help="name of the file without suffix; default: that of the checkpoint")
+    parser.add_argument(
+        "--framework", choices=FRAMEWORKS, help="framework that writes the file; default: the format's own"
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="output folder; default: the checkpoint's")
+    parser.add_argument("--name", help="file name without suffix; default: the checkpoint's")
     add_import_options(parser)
     program = parser.add_argument_group("program")
-    program.add_argument("--size", type=int, help="side of the frames in pixels; default: the model's crop")
+    program.add_argument("--size", type=int, help="frame height and width in pixels; default: the model's crop")
     program.add_argument("--uint8", action="store_true", help="uint8 RGB frames in, probabilities out")
-    program.add_argument("--streaming", action="store_true", help="one step of a unidirectional model")
-    program.add_argument(
-        "--opset", type=int, default=OPSET, help=f"of an ONNX file written by PyTorch; default: {OPSET}"
-    )
+    program.add_argument("--streaming", action="store_true", help="export one step of a unidirectional model")
+    program.add_argument("--opset", type=int, default=OPSET, help=f"ONNX opset, with PyTorch; default: {OPSET}")
     add_tolerance(program)
     quantization = parser.add_argument_group("INT8")
-    quantization.add_argument("--calibration", type=Path, metavar="LIST", help="list of videos like those to come")
-    quantization.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
+    quantization.add_argument(
+        "--calibration", type=Path, metavar="LIST", help="list of videos representative of production input"
+    )
+    quantization.add_argument("--root", type=Path, help="folder that the paths in the list are relative to")
     quantization.add_argument("--clips", type=int, default=300, help="clips to calibrate on; default: 300")
     return parser
 

@@ -1,4 +1,4 @@
-"""`trishift features`: activations of named layers, one npz file a video, and joined as in BOLD Moments."""
+"""`trishift features`: activations of named layers, one npz file per video, optionally joined as in BOLD Moments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLES = """\
 
 
 def main(arguments: list[str]) -> None:
-    """Parse, skip what is complete, write the rest."""
+    """Parse, skip complete files, write the rest."""
     options = _parser().parse_intermixed_args(arguments)
 
     from trishift.checkpoints.files import sha256
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
 
     videos = videos_of(options)
     if options.layout == "bold-moments":
-        split_videos(videos)  # finds mistakes before the work
+        split_videos(videos)  # refuses bad names before the work
     shard = Shard.parse(options.shard)
     protocol = named_protocol(options.protocol) if options.protocol else Protocol()
     model = load_model(options)
@@ -69,20 +69,24 @@ def _parser() -> argparse.ArgumentParser:
     add_framework(parser)
     add_execution(parser)
     add_import_options(parser)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the npz files")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the npz files")
     parser.add_argument(
         "--layers", nargs="+", help="layer1 ... layer4, features.N, inception_3a ..., pooled, logits; default: pooled"
     )
-    parser.add_argument("--level", choices=("frame", "clip", "video"), help="averaged over; default: video")
-    parser.add_argument("--maps", action="store_true", help="keep height and width of the maps")
+    parser.add_argument(
+        "--level",
+        choices=("frame", "clip", "video"),
+        help="level of detail: one row per frame, per clip or per video; default: video",
+    )
+    parser.add_argument("--maps", action="store_true", help="keep the height and width of feature maps")
     parser.add_argument(
         "--layout",
         choices=("npz", "bold-moments"),
         default="npz",
-        help="bold-moments: also {train,test}_{layer1 ... layer4,baseout,fc}.npy, a row a video, of a ResNet",
+        help="bold-moments (ResNets): also {train,test}_{layer1 ... layer4,baseout,fc}.npy, one row per video",
     )
-    parser.add_argument("--protocol", help="named test protocol; default: one clip, center crop")
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only part I of N of the videos, I from 1")
+    parser.add_argument("--protocol", help="named evaluation protocol; default: one clip, center crop")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="process only part I of N, counted from 1")
     parser.add_argument("--batch-size", type=int, default=8, help="views per forward pass; default: 8")
     parser.add_argument("--workers", type=int, default=2, help="decoding threads; default: 2")
     add_videos(parser)
@@ -90,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace, protocol: Protocol, weights: str) -> FeatureSettings:
-    """What is written of each video.
+    """The feature settings that the arguments ask for.
 
     Raises:
-        RecipeError: the layout fixes what else is asked for.
+        RecipeError: the layout fixes an option that was given.
     """
     from trishift.evaluation.bold_moments import LAYERS
     from trishift.evaluation.features import FeatureSettings
@@ -102,18 +106,18 @@ def _settings(options: argparse.Namespace, protocol: Protocol, weights: str) -> 
         layers = tuple(options.layers or ("pooled",))
         return FeatureSettings(layers, options.level or "video", options.maps, protocol, weights)
     if options.layers or options.level or options.maps:
-        raise RecipeError("--layout bold-moments: has its own layers and level; leave --layers, --level and --maps out")
+        raise RecipeError("--layout bold-moments: fixes layers and level; remove --layers, --level and --maps")
     return FeatureSettings(tuple(LAYERS.values()), "video", True, protocol, weights)
 
 
 def _join(outputs: dict[Path, Path], settings: FeatureSettings, folder: Path) -> None:
-    """Write the matrices once the last shard is there."""
+    """Write the matrices once every shard is complete."""
     from trishift.evaluation.bold_moments import write_matrices
     from trishift.evaluation.features import pending
 
     missing = len(pending(outputs, settings))
     if missing:
-        print(f"{missing} of {len(outputs)} videos are left to other shards; the last one writes the matrices")
+        print(f"{missing} of {len(outputs)} videos belong to other shards; the last shard writes the matrices")
         return
     for path in write_matrices(outputs, folder):
         print(f"written: {path}")

@@ -9,8 +9,8 @@ from trishift.commands.shared.arguments import make_parser
 EXAMPLES = """\
   trishift fuse rgb.json flow.json:1.5
   trishift fuse tsm_8f.json tsm_16f.json --output both.json
-  trishift fuse msn_8f/ msn_16f/              # folders of MSN's pickles, a file a view
-  trishift fuse both.json --output both.pkl   # MSN's form
+  trishift fuse msn_8f/ msn_16f/              # folders of MSN's pickles, one file per view
+  trishift fuse both.json --output both.pkl   # MSN's format
 """
 
 
@@ -27,9 +27,11 @@ def main(arguments: list[str]) -> None:
         "--average",
         choices=("probabilities", "logits"),
         default="probabilities",
-        help="what is averaged; default: probabilities",
+        help="average probabilities or logits; default: probabilities",
     )
-    parser.add_argument("--output", type=Path, help="result.json, with scores and confusion matrix beside it, or .pkl")
+    parser.add_argument(
+        "--output", type=Path, help="result.json (scores and confusion matrix are written beside it) or .pkl"
+    )
     options = parser.parse_args(arguments)
 
     from trishift.evaluation.fusion import evaluation_of, fuse
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
 
 def split_weight(text: str) -> tuple[Path, float]:
-    """`FILE:WEIGHT` or `FILE`; a colon that no number follows belongs to the file's name."""
+    """Split `FILE:WEIGHT` or `FILE`; a colon not followed by a number is part of the file name."""
     path, _, weight = text.rpartition(":")
     try:
         return (Path(path), float(weight)) if path else (Path(text), 1.0)

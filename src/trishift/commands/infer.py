@@ -1,4 +1,4 @@
-"""`trishift infer`: top-k classes of videos, frame folders and file lists."""
+"""`trishift infer`: predict the top-k classes of videos, frame folders and file lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLES = """\
   trishift infer --checkpoint best.safetensors --framework paddle --filelist val.txt --output predictions.json
   trishift infer --checkpoint best.safetensors --output predictions.csv folder_of_videos/ -- -odd-name.mp4
   trishift infer --checkpoint best.onnx --runtime openvino clip.mp4
-  trishift infer --checkpoint m4.safetensors --thresholds result.json clip.mp4      (several labels a clip)
+  trishift infer --checkpoint m4.safetensors --thresholds result.json clip.mp4      (multi-label)
 """
 
 
@@ -31,15 +31,14 @@ def main(arguments: list[str]) -> None:
     add_runtime(parser)
     add_execution(parser)
     add_import_options(parser)
-    parser.add_argument("--protocol", help="named test protocol; default: one clip, center crop")
+    parser.add_argument("--protocol", help="named evaluation protocol; default: one clip, center crop")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show; default: 5")
     parser.add_argument(
         "--thresholds",
         metavar="P|FILE",
-        help="several labels: probability from which on a class counts, or an evaluation's result.json; "
-        "default: the checkpoint's",
+        help="multi-label: minimum probability of a class, or an evaluation's result.json; default: the checkpoint's",
     )
-    parser.add_argument("--output", type=Path, help="predictions as .json, .csv or .pkl (Paddle's form)")
+    parser.add_argument("--output", type=Path, help="predictions as .json, .csv or .pkl (Paddle's format)")
     add_videos(parser)
     options = parser.parse_intermixed_args(arguments)
 

@@ -1,6 +1,6 @@
-"""`trishift quickstart`: the main job on the built-in gestures, one ordinary command after another.
+"""`trishift quickstart`: train, evaluate and predict on the built-in gestures with ordinary commands.
 
-Makes the clips, trains TSN, TSM and TRN, evaluates and predicts, evaluates TSM's checkpoint in every installed
+Generates the clips, trains TSN, TSM and TRN, evaluates and predicts, evaluates TSM's checkpoint in every installed
 framework, hands one training run from framework to framework, and writes a table, `summary.json` and
 `quickstart.png`.
 """
@@ -30,7 +30,7 @@ MODELS = ("tsn", "tsm", "trn")
 
 
 def main(arguments: list[str]) -> None:
-    """Run the commands, then print and write what came out."""
+    """Run the commands, then print and write the summary."""
     parser = make_parser("quickstart", "Train, evaluate and predict on the built-in gestures.", EXAMPLES)
     add_framework(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="default: runs/quickstart")
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
 
 
 def call(*arguments: str) -> None:
-    """Run a Trishift command in a process of its own and show it as the user would type it."""
+    """Run a Trishift command in a separate process and print it as the user would type it."""
     print(f"\n$ trishift {shlex.join(arguments)}", flush=True)
     result = subprocess.run([sys.executable, "-m", "trishift", *arguments], check=False)
     if result.returncode:
@@ -74,7 +74,7 @@ def best(output: Path, model: str) -> Path:
 
 
 def result_file(output: Path, model: str, framework: str) -> Path:
-    """Where the evaluation of a model in a framework is written."""
+    """Path of the evaluation result of a model in a framework."""
     return output / model / f"result-{framework}.json"
 
 
@@ -86,12 +86,12 @@ def evaluate(output: Path, model: str, framework: str) -> float:
 
 
 def installed() -> list[str]:
-    """The frameworks that this environment has."""
+    """The frameworks installed in this environment."""
     return [name for name in FRAMEWORKS if importlib.util.find_spec(MODULES[name])]
 
 
 def run_relay(output: Path, data: Path, frameworks: list[str]) -> None:
-    """Train TSM's run once more, an epoch per framework, each going on where the last one stopped."""
+    """Train TSM again, one epoch per framework, each continuing where the previous one stopped."""
     for epoch, framework in enumerate(frameworks, 1):
         resume = ["--resume", str(output / "relay")] if epoch > 1 else []
         call("train", "--config", "configs/gestures/tsm.yaml", "--framework", framework,
@@ -99,7 +99,7 @@ def run_relay(output: Path, data: Path, frameworks: list[str]) -> None:
 
 
 def epoch_losses(run: Path, epochs: int) -> list[float]:
-    """The mean training loss of the first epochs of a run."""
+    """Mean training loss per epoch, for the first epochs of a run."""
     from trishift.training.sinks import read_metrics
 
     steps = read_metrics(run, "train")
@@ -109,7 +109,7 @@ def epoch_losses(run: Path, epochs: int) -> list[float]:
 def summarize(output: Path, frameworks: list[str], parity: dict[str, float], seconds: float) -> dict[str, Any]:
     """The content of summary.json: accuracies and checkpoints by model, seconds, and TSM in every framework.
 
-    `frameworks` are those of the relay in order, the first of which trained everything else.
+    `frameworks` lists the relay's frameworks in order; the first one trained everything else.
     """
     framework, epochs = frameworks[0], len(frameworks)
     results = {m: json.loads(result_file(output, m, framework).read_text(encoding="utf-8")) for m in MODELS}
@@ -141,8 +141,8 @@ def largest_difference(output: Path, frameworks: dict[str, float]) -> float:
 
 
 def print_table(summary: dict[str, Any]) -> None:
-    """What came out, in two small tables."""
-    print(f"\nGestures, {summary['framework']}, {summary['seconds']:.0f} s in all")
+    """Print the summary as small tables."""
+    print(f"\nGestures, {summary['framework']}, {summary['seconds']:.0f} s in total")
     for model, accuracy in summary["accuracy"].items():
         print(f"  {model.upper()}   top-1 {accuracy:7.2%}   {summary['checkpoint'][model]}")
     print("The same TSM checkpoint in every installed framework")
@@ -150,6 +150,6 @@ def print_table(summary: dict[str, Any]) -> None:
         print(f"  {framework:<10} top-1 {accuracy:7.2%}")
     print(f"  largest relative difference of logits {summary['parity']['largest_logit_difference']:.1e}")
     relay = summary["relay"]
-    print(f"TSM's run handed on after every epoch, and all of it in {summary['framework']}: mean training loss")
+    print(f"Mean training loss of TSM: handed on after every epoch, and entirely in {summary['framework']}")
     for name, handed_on, alone in zip(*relay.values(), strict=True):
         print(f"  {name:<10} {handed_on:.4f}   {alone:.4f}")

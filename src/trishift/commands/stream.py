@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
         with closing(observations):
             _print(observations, reader if isinstance(reader, NewestFrames) else None, options)
     except (KeyboardInterrupt, WindowClosedError):
-        pass  # how one leaves a camera
+        pass  # the normal way to end a live stream
     finally:
         if window:
             window.close()
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("stream", "Classify a video while it happens, frame by frame (online TSM).", EXAMPLES)
+    parser = make_parser("stream", "Classify live video frame by frame (online TSM).", EXAMPLES)
     parser.add_argument(
         "source", metavar="SOURCE", help="video file, frame folder, camera number, or URL (rtsp, http, udp)"
     )
@@ -79,20 +79,22 @@ def _parser() -> argparse.ArgumentParser:
     add_import_options(parser)
     reading = parser.add_argument_group("reading")
     reading.add_argument("--stride", type=int, default=1, help="classify every n-th frame; default: 1")
-    reading.add_argument("--max-frames", type=int, help="stop after so many classified frames")
-    reading.add_argument("--realtime", action="store_true", help="read a file at its own speed, like a camera")
-    reading.add_argument("--timeout", type=float, default=10.0, help="seconds of silence until an error; default: 10")
-    reading.add_argument("--reconnect", type=int, default=0, metavar="N", help="open a dropped source again, N times")
+    reading.add_argument("--max-frames", type=int, help="stop after this many classified frames")
+    reading.add_argument("--realtime", action="store_true", help="read a file at its native speed, like a camera")
+    reading.add_argument(
+        "--timeout", type=float, default=10.0, help="seconds without frames before an error; default: 10"
+    )
+    reading.add_argument("--reconnect", type=int, default=0, metavar="N", help="reopen a dropped source up to N times")
     smoothing = parser.add_argument_group("smoothing")
     smoothing.add_argument(
-        "--smoothing", choices=("none", "demo"), default="none", help="demo: TSM's online demo's rule"
+        "--smoothing", choices=("none", "demo"), default="none", help="demo: the rule of TSM's online demo"
     )
-    smoothing.add_argument("--window", type=int, help="average the logits of so many frames")
-    smoothing.add_argument("--agreement", type=int, help="equal candidates in a row that a change needs")
-    smoothing.add_argument("--hold", type=int, help="frames for which a class is shown at least")
+    smoothing.add_argument("--window", type=int, help="average the logits of this many frames")
+    smoothing.add_argument("--agreement", type=int, help="consecutive equal candidates required for a change")
+    smoothing.add_argument("--hold", type=int, help="minimum number of frames for which a class is shown")
     output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="a JSON line for every classified frame")
-    output.add_argument("--show", action="store_true", help="a window with the pictures; q closes it")
+    output.add_argument("--json", action="store_true", help="print a JSON line per classified frame")
+    output.add_argument("--show", action="store_true", help="show the pictures in a window; q closes it")
     return parser
 
 
@@ -114,7 +116,7 @@ def _smoothing(options: argparse.Namespace) -> Smoothing:
 
 
 def _frames(source: Source, options: argparse.Namespace) -> NewestFrames | Iterator[Frame]:
-    """Every frame of a file, the newest ones of everything else."""
+    """Every frame of a file; the newest frames of any other source."""
     from trishift.streaming.reader import NewestFrames, reconnecting, strided
     from trishift.streaming.sources import paced
 
@@ -122,12 +124,12 @@ def _frames(source: Source, options: argparse.Namespace) -> NewestFrames | Itera
         frames = strided(source.frames(), options.stride)
         return NewestFrames(paced(frames), options.timeout) if options.realtime else frames
     frames = reconnecting(source, options.reconnect, notify=_say)
-    patience = (options.timeout + 1) * (options.reconnect + 1) + 1  # a source reports its own silence first
+    patience = (options.timeout + 1) * (options.reconnect + 1) + 1  # the source reports a timeout first
     return NewestFrames(strided(frames, options.stride), patience)
 
 
 def _print(observations: Iterable[Observation], reader: NewestFrames | None, options: argparse.Namespace) -> None:
-    """A JSON line for every observation, or a line of text for every change of what is shown."""
+    """Print a JSON line per observation, or a line of text per change of the shown classes."""
     classes: tuple[str, ...] | None = None
     for count, observation in enumerate(observations, 1):
         if options.json:
@@ -141,5 +143,5 @@ def _print(observations: Iterable[Observation], reader: NewestFrames | None, opt
 
 
 def _say(text: str) -> None:
-    """To the screen, not into the JSON lines."""
+    """Print to stderr, apart from the JSON lines."""
     print(text, file=sys.stderr)

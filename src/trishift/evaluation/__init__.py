@@ -1,1 +1,1 @@
-"""Scores of videos under a protocol, metrics, predictions, and the files that hold them."""
+"""Video scores under an evaluation protocol, metrics, predictions, and their files."""

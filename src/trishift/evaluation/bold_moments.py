@@ -1,11 +1,11 @@
 """Features of a folder of clips in the file layout of the BOLD Moments Dataset (Lahner et al. 2024).
 
-    FOLDER/train_layer1.npy ... train_layer4.npy  train_baseout.npy  train_fc.npy      (V, D) float32, a row a video
+    FOLDER/train_layer1.npy ... train_layer4.npy  train_baseout.npy  train_fc.npy      (V, D) float32, one row per video
     FOLDER/test_layer1.npy  ...                                                        the same for the test videos
-    FOLDER/train_videos.txt  test_videos.txt                                           the videos of the rows, in order
+    FOLDER/train_videos.txt  test_videos.txt                                           the videos, in row order
 
-`baseout` are the pooled features and `fc` the logits. The maps of the layers are averaged over frames and flattened,
-channel by channel; the published archive says no more than its names, and its size fits that.
+`baseout` is the pooled features and `fc` the logits. Feature maps are averaged over frames and flattened, channel by
+channel. The published archive documents only its file names; its size is consistent with this layout.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from trishift.errors import DataError
 from trishift.io.atomic import write_atomically, write_text
 
 LAYERS = {**{f"layer{n}": f"layer{n}" for n in range(1, 5)}, "baseout": "pooled", "fc": "logits"}
-"""The published names of the layers, and the network's."""
+"""Published layer name to the network's layer name."""
 
-_TRAINING_VIDEOS = 1000  # of 1,102, which are called 0001.mp4 ... 1102.mp4
+_TRAINING_VIDEOS = 1000  # of 1,102, named 0001.mp4 ... 1102.mp4
 
 
 def split_videos(videos: list[Path]) -> dict[str, list[Path]]:
-    """The videos of `train` and of `test`, by name; a split without videos is left out.
+    """The videos of `train` and `test`, sorted by path; empty splits are omitted.
 
-    A video belongs to the split that its folder is called after, `train` or `test`, else to that of its number.
+    A video's folder, `train` or `test`, determines its split; otherwise its number does.
 
     Raises:
         DataError: a video has neither.
@@ -43,16 +43,19 @@ def _split_of(video: Path) -> str:
     if video.parent.name in ("train", "test"):
         return video.parent.name
     if not video.stem.isdecimal():
-        raise DataError(f"{video}: train or test? put it into a folder of that name, or call it by its number")
+        raise DataError(f"{video}: train or test? put it into a folder of that name, or name it by its number")
     return "train" if int(video.stem) <= _TRAINING_VIDEOS else "test"
 
 
 def write_matrices(files: Mapping[Path, Path], folder: Path) -> list[Path]:
-    """Join the npz files of all videos (see `features.py`) into one matrix a layer and split; returns what was written.
+    """Join the npz files of all videos (see `features.py`) into one matrix per layer and split.
 
     Args:
-        files: video to its npz file, with arrays of one size for all videos.
-        folder: where to.
+        files: video to its npz file; arrays have the same size for all videos.
+        folder: output folder.
+
+    Returns:
+        The files written.
     """
     written = []
     for split, videos in split_videos(list(files)).items():
@@ -70,7 +73,7 @@ def _write_listing(videos: list[Path], path: Path) -> None:
 
 
 def _write_matrix(files: list[Path], layer: str, path: Path) -> None:
-    """Row after row, because a matrix can be larger than the memory."""
+    """Write row by row, because a matrix can exceed the available memory."""
 
     def fill(file: BinaryIO) -> None:
         shape = (len(files), _row(files[0], layer).size)

@@ -1,7 +1,7 @@
 """Run a model over a list of videos under a protocol and keep every score.
 
-A video's score is the mean of its views' logits (clips x crops), as in the originals. Nothing is replaced: a
-video that cannot be read is a miss, listed by name, and does not enter the metrics.
+A video's score is the mean logits of its views (clips x crops), as in the originals. Unreadable videos are never
+replaced by others: they are listed by name as misses and excluded from the metrics.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from trishift.model.relations import prediction_relations
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of V videos and what they amount to.
+    """Scores of V videos and their metrics.
 
     Attributes:
-        protocol: the evaluation protocol in words.
+        protocol: description of the evaluation protocol.
         labels: K class names.
         names: V video names, in list order.
         scores: (V, K) float32 logits, averaged over views.
@@ -48,16 +48,16 @@ class Evaluation:
 
     @cached_property
     def metrics(self) -> Metrics | MultiLabelMetrics:
-        """Over the scored videos; over those that have any label where they can have several."""
+        """Metrics over the scored videos; in multi-label tasks, over those with at least one label."""
         return (multi_label_metrics if self.multi_label else single_label_metrics)(self.scores, self.targets)
 
     @cached_property
     def thresholds(self) -> np.ndarray | None:
-        """(K,) probabilities that separate these videos best, see `thresholds.py`; None for one label a video."""
+        """(K,) probabilities that separate these videos best, see `thresholds.py`; None for single-label tasks."""
         return choose_thresholds(self.scores, self.targets) if self.multi_label else None
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the scores and thresholds, as JSON types."""
+        """Everything except scores and thresholds, as JSON types."""
         unlabeled = {"unlabelled": int((~self.targets.any(axis=1)).sum())} if self.multi_label else {}
         return {
             "protocol": self.protocol,
@@ -77,7 +77,7 @@ def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, wor
     """Score every video of a labeled dataset, see `score_videos`.
 
     Raises:
-        DataError: not a single video could be read, or none has a label.
+        DataError: no video could be read, or none has a label.
     """
     scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers)
     if not scored.any():
@@ -97,7 +97,7 @@ def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, wor
 
 
 def _misses(dataset: EvaluationSet, scored: np.ndarray) -> list[tuple[str, str]]:
-    """(name, reason) of every video without scores; a process knows the reasons of its own videos only."""
+    """(name, reason) of every video without scores; each process knows only the reasons for its own videos."""
     reasons = dict(dataset.misses())
     elsewhere = "could not be read by another process; evaluate in one process to see why"
     names = [dataset.name(index) for index in np.flatnonzero(~scored)]
@@ -107,7 +107,7 @@ def _misses(dataset: EvaluationSet, scored: np.ndarray) -> list[tuple[str, str]]
 def score_videos(
     session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of every video of a dataset; all ranks take part and all get the whole result.
+    """Logits of every video of a dataset; every rank must call this and gets the full result.
 
     Args:
         session: the network.

@@ -1,6 +1,6 @@
-"""Activations of named layers for every video of a list, one npz file each.
+"""Activations of named layers, one npz file per video.
 
-Shape legend: V views (clips x crops), T' segments at the layer, C channels, H x W the layer's map, K classes.
+Shape legend: V views (clips x crops), T' segments at the layer, C channels, H x W the layer's feature map, K classes.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from trishift.errors import RecipeError
 from trishift.io.atomic import write_atomically
 from trishift.model.spec import InputSpec
 
-_DESCRIPTION = "description"  # the array that holds the JSON of a file's settings
+_DESCRIPTION = "description"  # name of the array with the settings as JSON
 
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """What is written of each video; files that say the same need not be written again.
+    """The content of each file; files with equal settings are not written again.
 
     Attributes:
         layers: modules of the backbone (`layer4`, `features.17`, `inception_5b`), `pooled` or `logits`.
         level: `frame`: (V, T', C); `clip`: mean over segments, (V, C); `video`: mean over views as well, (C).
-            Logits are the clip's at both of the first two levels: (V, K).
-        maps: keep H and W, which follow C then, instead of averaging over them.
-        protocol: which clips and crops.
-        weights: what tells one set of weights from another, for instance a hash.
+            Logits are per clip, (V, K), at the `frame` and `clip` levels.
+        maps: keep H and W (after C) instead of averaging over them.
+        protocol: which clips and crops are used.
+        weights: identifies the weights, for instance by a hash.
     """
 
     layers: tuple[str, ...] = ("pooled",)
@@ -58,7 +58,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """The shard of `2/8`; RecipeError where it is no such fraction."""
+        """Parse `2/8`; raises RecipeError for anything else."""
         index, _, count = text.partition("/")
         if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             raise RecipeError(f"shard {text!r}: write i/n with i from 1 to n, for instance 2/8")
@@ -70,7 +70,7 @@ class Shard:
 
 
 def output_paths(videos: list[Path], folder: Path) -> dict[Path, Path]:
-    """Where the features of each video go: its path below what all videos have in common, and `.npz` after it."""
+    """The output file of each video: its path below the common folder of all videos, plus `.npz`."""
     absolute = {video: video.absolute() for video in videos}
     common = _common_folder(list(absolute.values()))
     return {video: folder / f"{path.relative_to(common)}.npz" for video, path in absolute.items()}
@@ -81,7 +81,7 @@ def _common_folder(paths: list[Path]) -> Path:
 
 
 def is_complete(path: Path, settings: FeatureSettings) -> bool:
-    """Whether a file holds features of these settings; not so if it is damaged."""
+    """Whether a file contains features with these settings; False if it is damaged."""
     try:
         with np.load(path) as file:
             return str(file[_DESCRIPTION]) == settings.description()
@@ -98,18 +98,18 @@ def write_features(
     batch_size: int = 8,
     workers: int = 2,
 ) -> Iterator[Path | tuple[str, str]]:
-    """Write the file of every video, each whole or not at all.
+    """Write one file per video, each atomically.
 
     Args:
         session: the network.
         input_spec: the pixels that it expects.
         outputs: video or frame folder to file.
-        settings: what is written.
+        settings: layers, level and protocol.
         batch_size: views per forward pass.
         workers: decoding threads.
 
     Yields:
-        Each file as soon as it is there; at the end, (name, reason) of each video that could not be read.
+        Each file as soon as it is written; at the end, (name, reason) per unreadable video.
 
     Raises:
         RecipeError: the network has no such layer.
@@ -128,7 +128,7 @@ def write_features(
 def _video_features(
     session: Predictor, views: np.ndarray, settings: FeatureSettings, batch_size: int
 ) -> dict[str, np.ndarray]:
-    """Layer to array, as `FeatureSettings` says, of views (V, T, C, H, W)."""
+    """Layer to array of views (V, T, C, H, W), reduced as in `FeatureSettings`."""
     starts = range(0, len(views), batch_size)
     parts = [session.features(views[start : start + batch_size], settings.layers) for start in starts]
     return {
@@ -137,7 +137,7 @@ def _video_features(
 
 
 def _reduced(array: np.ndarray, layer: str, settings: FeatureSettings) -> np.ndarray:
-    """(V, T', C), (V, T', C, H, W) or logits (V, K), averaged as the settings say."""
+    """(V, T', C), (V, T', C, H, W) or logits (V, K), averaged to the requested level."""
     if array.ndim == 5 and not settings.maps:
         array = array.mean(axis=(3, 4))
     if settings.level != "frame" and layer != "logits":
@@ -152,5 +152,5 @@ def _save(path: Path, arrays: dict[str, np.ndarray], settings: FeatureSettings) 
 
 
 def pending(outputs: dict[Path, Path], settings: FeatureSettings) -> dict[Path, Path]:
-    """The videos without a complete file."""
+    """The videos whose file is missing or incomplete."""
     return {video: path for video, path in outputs.items() if not is_complete(path, settings)}

@@ -23,26 +23,26 @@ Space = Literal["probabilities", "logits"]
 
 
 def fuse(parts: Sequence[Scores], weights: Sequence[float], space: Space = "probabilities") -> Evaluation:
-    """The weighted mean of what several models say of the same videos.
+    """The weighted mean of several models' scores of the same videos.
 
-    Videos are matched by name: their paths below the folder that all videos of a file share, without the suffix of
-    a video and the zeros before a number, so that clips, their frames and their flow are the same video. Files without
-    names must have the others' order.
+    Videos are matched by name: their path below the common folder of all videos in the file, without video suffixes
+    and leading zeros of numbers, so that clips, their frames and their flow match. Files without names must list the
+    videos in the same order as the others.
 
     Args:
         parts: one or more score files.
-        weights: one for each, not negative, not all zero.
-        space: what is averaged: probabilities, or logits (models of one kind only, or the louder one wins).
+        weights: one per file, not negative, not all zero.
+        space: average `probabilities` or `logits` (only for models of one kind: larger logits dominate).
 
     Returns:
         The fused scores as an evaluation, in the order of the first file with names.
 
     Raises:
-        DataError: the files are of different videos or classes, or give a video different labels.
+        DataError: the files differ in their videos, classes or labels.
     """
     if min(weights) < 0 or sum(weights) == 0:
-        raise DataError(f"fuse: weights {', '.join(map(str, weights))}: give positive ones")
-    several = parts[0].targets.ndim == 2  # labels a video
+        raise DataError(f"fuse: weights {', '.join(map(str, weights))}: must be positive")
+    multi_label = parts[0].targets.ndim == 2
     first = next((part for part in parts if part.names is not None), parts[0])
     total = np.zeros(first.logits.shape, np.float64)
     for part, weight in zip(parts, weights, strict=True):
@@ -50,25 +50,25 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], space: Space = "prob
         order = _order(first, part)
         _check_targets(first, part, order)
         logits = part.logits[order].astype(np.float64)
-        total += weight / sum(weights) * (to_probabilities(logits, several) if space == "probabilities" else logits)
+        total += weight / sum(weights) * (to_probabilities(logits, multi_label) if space == "probabilities" else logits)
     models = ", ".join(f"{part.source} x {weight:g}" for part, weight in zip(parts, weights, strict=True))
     return Evaluation(
         protocol=f"mean {space} of {models}",
         labels=_class_names(first) or tuple(str(number) for number in range(total.shape[1])),
         names=list(first.names or (str(number) for number in range(len(total)))),
-        scores=(to_logits(total, several) if space == "probabilities" else total).astype(np.float32),
+        scores=(to_logits(total, multi_label) if space == "probabilities" else total).astype(np.float32),
         targets=first.targets,
         misses=[],
     )
 
 
 def evaluation_of(part: Scores) -> Evaluation:
-    """A single file as an evaluation."""
+    """The evaluation of a single score file."""
     return fuse([part], [1.0], "logits")
 
 
 def video_keys(names: Sequence[str]) -> list[str]:
-    """What identifies the videos of a file whatever form they had, see `fuse`."""
+    """Identifiers of the videos in a file, independent of their storage; see `fuse`."""
     try:
         shared = os.path.commonpath([Path(name).parent for name in names])
     except ValueError:  # some absolute, some relative
@@ -84,7 +84,7 @@ def _key(path: Path) -> str:
 
 
 def _order(first: Scores, part: Scores) -> np.ndarray:
-    """Where the videos of `first` are in `part`."""
+    """Indices of the videos of `first` in `part`."""
     if len(part.logits) != len(first.logits):
         raise DataError(
             f"{part.source}: has {len(part.logits)} videos, {first.source} has {len(first.logits)}; "
@@ -95,7 +95,7 @@ def _order(first: Scores, part: Scores) -> np.ndarray:
     wanted, found = video_keys(first.names), video_keys(part.names)
     places = {key: place for place, key in enumerate(found)}
     if len(places) < len(found):
-        raise DataError(f"{part.source}: {_twice(found)} is there twice; evaluate a list that names each video once")
+        raise DataError(f"{part.source}: {_duplicate(found)} is listed twice; list each video once")
     missing = [key for key in wanted if key not in places]
     if missing:
         raise DataError(
@@ -105,15 +105,15 @@ def _order(first: Scores, part: Scores) -> np.ndarray:
     return np.array([places[key] for key in wanted])
 
 
-def _twice(keys: list[str]) -> str:
+def _duplicate(keys: list[str]) -> str:
     return next(key for place, key in enumerate(keys) if key in keys[:place])
 
 
 def _columns(first: Scores, part: Scores) -> np.ndarray:
-    """Where the classes of `first` are in `part`."""
+    """Indices of the classes of `first` in `part`."""
     if part.logits.shape[1] != first.logits.shape[1]:
         counts = f"{part.logits.shape[1]} classes, {first.source} has {first.logits.shape[1]}"
-        raise DataError(f"{part.source}: has {counts}; fuse models of the same classes")
+        raise DataError(f"{part.source}: has {counts}; fuse models with the same classes")
     if not part.labels or not first.labels:
         return np.arange(part.logits.shape[1])
     columns = np.array(class_order(first.labels, part.labels, str(first.source), str(part.source)))
@@ -123,7 +123,7 @@ def _columns(first: Scores, part: Scores) -> np.ndarray:
 
 
 def _with_classes_of(first: Scores, part: Scores) -> Scores:
-    """The scores and labels of a file in the order of another one's classes."""
+    """The scores and labels of `part` in the class order of `first`."""
     columns = _columns(first, part)
     if part.targets.ndim == 2:
         targets = part.targets[:, columns]
@@ -133,19 +133,19 @@ def _with_classes_of(first: Scores, part: Scores) -> Scores:
 
 
 def _class_names(part: Scores) -> tuple[str, ...] | None:
-    """Class names, unless they are mere numbers because nobody named the classes."""
+    """Class names; None if they are only numbers, the default for unnamed classes."""
     numbers = tuple(str(number) for number in range(part.logits.shape[1]))
     return None if part.labels == numbers else part.labels
 
 
 def _check_targets(first: Scores, part: Scores, order: np.ndarray) -> None:
     if part.targets.shape != first.targets.shape:
-        raise DataError(f"{part.source}: has one label a video where {first.source} has several, or the reverse")
+        raise DataError(f"{part.source}: is single-label and {first.source} multi-label, or vice versa")
     differing = (part.targets[order] != first.targets).reshape(len(order), -1).any(axis=1)
     if differing.any():
         place = int(differing.argmax())
         name = first.names[place] if first.names else f"video {place + 1}"
         raise DataError(
-            f"{part.source}: another label than in {first.source} for {name} (and {differing.sum() - 1} more); "
+            f"{part.source}: its label for {name} differs from {first.source} (and {differing.sum() - 1} more); "
             "evaluate all models on the same list"
         )

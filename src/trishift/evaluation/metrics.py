@@ -1,4 +1,4 @@
-"""Metrics of recognition from a score matrix: one label a video, or several.
+"""Recognition metrics of a score matrix, for single-label and multi-label tasks.
 
 Shape legend: V videos, K classes.
 """
@@ -13,13 +13,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of one label a video; `mean_class_accuracy` averages the recall of the classes that occur. All in [0, 1]."""
+    """Single-label metrics in [0, 1]; `mean_class_accuracy` is the mean recall of the classes that occur."""
 
     top1: float
     top5: float
     mean_class_accuracy: float
 
-    main: ClassVar[str] = "top1"  # decides which weights are the best
+    main: ClassVar[str] = "top1"  # selects the best checkpoint
 
     def __str__(self) -> str:
         mean = self.mean_class_accuracy
@@ -28,12 +28,12 @@ class Metrics:
 
 @dataclass(frozen=True)
 class MultiLabelMetrics:
-    """Of several labels a video, over the videos that have any (M4's P@1, P@5 and mAP). All in [0, 1].
+    """Multi-label metrics in [0, 1], over videos with at least one label (M4's P@1, P@5 and mAP).
 
     Attributes:
-        p_at_1, p_at_5: share of videos with a true class among the 1 or 5 that score highest.
-        sample_map: average precision of the ranking of a video's classes, mean over videos.
-        class_map: average precision of the ranking of videos by a class's score, mean over classes that occur.
+        p_at_1, p_at_5: share of videos with a true class among the 1 or 5 highest scores.
+        sample_map: average precision of each video's class ranking, mean over videos.
+        class_map: average precision of each class's video ranking, mean over classes that occur.
     """
 
     p_at_1: float
@@ -62,7 +62,7 @@ def topk_accuracy(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
 
 
 def confusion(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(K, K) counts, rows are true classes, columns predicted ones."""
+    """(K, K) counts; rows are true classes, columns predicted classes."""
     from sklearn.metrics import confusion_matrix
 
     matrix: np.ndarray = confusion_matrix(targets, scores.argmax(axis=1), labels=np.arange(scores.shape[1]))
@@ -79,7 +79,7 @@ def single_label_metrics(scores: np.ndarray, targets: np.ndarray) -> Metrics:
 
 
 def multi_label_metrics(scores: np.ndarray, targets: np.ndarray) -> MultiLabelMetrics:
-    """Metrics of (V, K) scores against (V, K) zeros and ones, at least one of which is a one."""
+    """Metrics of (V, K) scores against (V, K) zeros and ones; at least one entry must be one."""
     from sklearn.metrics import average_precision_score
 
     labeled = targets.any(axis=1)
@@ -103,7 +103,7 @@ def hit_rate(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
 
 
 def class_precisions(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(K,) average precision of each class of (V, K) scores and targets; NaN where a class does not occur."""
+    """(K,) average precision per class of (V, K) scores and targets; NaN for classes that do not occur."""
     from sklearn.metrics import average_precision_score
 
     columns = zip(scores.T, targets.T, strict=True)
@@ -111,7 +111,7 @@ def class_precisions(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of alternatives over the last axis."""
+    """Probabilities of mutually exclusive classes, over the last axis."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
     return probabilities
@@ -125,12 +125,12 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def to_probabilities(logits: np.ndarray, multi_label: bool) -> np.ndarray:
-    """What logits (..., K) say: probabilities of classes that go together, or of alternatives."""
+    """Probabilities of logits (..., K): sigmoid for multi-label tasks, else softmax."""
     return sigmoid(logits) if multi_label else softmax(logits)
 
 
 def to_logits(probabilities: np.ndarray, multi_label: bool) -> np.ndarray:
-    """The inverse of `to_probabilities` (of alternatives up to a constant), finite for zeros and ones as well."""
+    """The inverse of `to_probabilities` (softmax: up to a constant); finite for zeros and ones as well."""
     limits = np.finfo(probabilities.dtype)
     logits: np.ndarray = np.log(np.maximum(probabilities, limits.tiny))
     return logits - np.log(np.maximum(1 - probabilities, limits.epsneg)) if multi_label else logits

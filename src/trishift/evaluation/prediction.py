@@ -1,4 +1,4 @@
-"""Predictions of videos and the files that hold them."""
+"""Predictions and their files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from trishift.io.atomic import write_atomically
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one video: class indices and probabilities, most likely first.
+    """A model's prediction for one video: class indices and probabilities, most likely first.
 
     Attributes:
-        applies: where a video can have several labels, whether each class is one: its probability reaches the class's
-            threshold. None where classes are alternatives.
+        applies: in multi-label tasks, whether each probability reaches the threshold of its class; else None.
     """
 
     name: str
@@ -47,9 +46,9 @@ class Prediction:
 def top_predictions(
     names: Sequence[str], logits: np.ndarray, labels: Sequence[str], k: int, thresholds: np.ndarray | None = None
 ) -> list[Prediction]:
-    """The k most likely classes of (V, K) logits; k is cut to K.
+    """The k most likely classes of (V, K) logits, or all K classes if k is larger.
 
-    With thresholds (K,), classes are independent: all those above their thresholds are listed, even if more than k.
+    With thresholds (K,), classes are independent: all classes above their thresholds are listed, even more than k.
 
     Example:
         >>> from trishift.evaluation.prediction import top_predictions
@@ -78,19 +77,18 @@ def _prediction(
 
 
 def write_predictions(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write predictions in the form that the file's suffix names.
+    """Write predictions in the format of the file's suffix.
 
     `.json`: a list of {video, predictions: [{class, label, probability}]}. `.csv`: video, rank, class, label,
-    probability. Where a video can have several labels, both say of each class whether it `applies`, the latter with 0
-    and 1, and JSON also lists the `labels` that do. `.pkl`: the list of (video, [probabilities], [class indices]) that
-    Paddle's TSM wrote.
+    probability. In multi-label tasks, both record for each class whether it `applies` (CSV as 0 or 1), and JSON lists
+    the `labels` that do. `.pkl`: the list of (video, [probabilities], [class indices]) that Paddle's TSM wrote.
 
     Raises:
         DataError: another suffix.
     """
     writers = {".json": _json, ".csv": _csv, ".pkl": _pickle, ".pickle": _pickle}
     if path.suffix not in writers:
-        raise DataError(f"{path}: unknown form {path.suffix!r}; use {', '.join(writers)}")
+        raise DataError(f"{path}: unknown format {path.suffix!r}; use {', '.join(writers)}")
     content = writers[path.suffix](predictions)
     write_atomically(path, lambda file: file.write(content))
 

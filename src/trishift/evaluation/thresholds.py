@@ -1,7 +1,6 @@
-"""Which probability makes a class a label: chosen per class on labeled videos, kept with the weights.
+"""Per-class probability thresholds of multi-label models: chosen on labeled videos, stored with the weights.
 
-The losses for several labels rank classes; nothing ties a probability of 0.5 to a label. Shape legend: V videos,
-K classes.
+Multi-label losses only rank classes, so 0.5 is no meaningful threshold. Shape legend: V videos, K classes.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ import numpy as np
 from trishift.errors import DataError
 from trishift.evaluation.metrics import sigmoid
 
-DEFAULT = 0.5  # of classes about which nothing is known
+DEFAULT = 0.5  # for classes without positive videos
 ENTRY = "thresholds"  # in a checkpoint's meta and in result.json
 
 
 def choose_thresholds(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(K,) probabilities from which on a class counts, each with the highest F1 of its class.
+    """(K,) minimum probabilities, each with the highest F1 of its class.
 
-    A threshold lies halfway between two neighboring probabilities, so that small differences between frameworks do
-    not matter. Classes without a positive video get `DEFAULT`.
+    Each threshold is halfway between two neighboring probabilities, so that small differences between frameworks do
+    not matter. Classes without positive videos get `DEFAULT`.
 
     Args:
         logits: (V, K).
@@ -39,25 +38,25 @@ def _best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
     precision, recall, candidates = precision_recall_curve(truth, probabilities)
     f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
-    best = int(f1[:-1].argmax())  # the last point stands for no video at all
+    best = int(f1[:-1].argmax())  # the last point predicts no video
     below = candidates[best - 1] if best else 0.0
     return float((candidates[best] + below) / 2)
 
 
 def read_thresholds(text: str, num_classes: int) -> np.ndarray:
-    """(K,) thresholds of a number (`0.3`, for all classes) or of the result.json of an evaluation.
+    """(K,) thresholds from a number (`0.3`, for all classes) or from an evaluation's result.json.
 
     Raises:
-        DataError: neither of both, outside of [0, 1], or of another number of classes.
+        DataError: it is neither, a threshold is outside [0, 1], or the number of classes differs.
     """
     try:
         values = np.full(num_classes, float(text))
     except ValueError:
         values = _read_file(Path(text))
     if values.shape != (num_classes,):
-        raise DataError(f"thresholds {text}: of {values.size} classes, but the model has {num_classes}")
+        raise DataError(f"thresholds {text}: {values.size} classes, but the model has {num_classes}")
     if not ((values >= 0) & (values <= 1)).all():
-        raise DataError(f"thresholds {text}: a probability is within 0 and 1")
+        raise DataError(f"thresholds {text}: must be between 0 and 1")
     return values
 
 
@@ -66,10 +65,10 @@ def _read_file(path: Path) -> np.ndarray:
         return np.array(json.loads(path.read_text(encoding="utf-8"))[ENTRY], np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"thresholds {path}: neither a number nor the result.json of a model with several labels ({error!r})"
+            f"thresholds {path}: neither a number nor the result.json of a multi-label model ({error!r})"
         ) from None
 
 
 def stored_thresholds(meta: Mapping[str, Any], num_classes: int) -> np.ndarray:
-    """(K,) thresholds in a checkpoint's meta; `DEFAULT` where it has none."""
+    """(K,) thresholds in a checkpoint's metadata; `DEFAULT` if it has none."""
     return np.array(meta.get(ENTRY) or [DEFAULT] * num_classes, np.float64)

@@ -1,1 +1,1 @@
-"""Deployment formats: written from a checkpoint, proven against it, and opened again as predictors."""
+"""Deployment formats: written from a checkpoint, verified against it, and opened as predictors."""

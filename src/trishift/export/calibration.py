@@ -1,4 +1,4 @@
-"""Clips that show a quantizer the range of every activation."""
+"""Clips from which a quantizer learns the range of every activation."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from trishift.errors import CheckpointError, DataError
 
 
 class CalibrationClips(Sequence[np.ndarray]):
-    """At most `limit` videos, evenly spread over `paths`, as center crops (T, C, H, W) float32; read when asked for.
+    """At most `limit` videos, evenly spread over `paths`, as center crops (T, C, H, W) float32, read on access.
 
     Raises:
-        CheckpointError: the checkpoint makes no model.
-        DataError: there are no videos; later, on access, one cannot be read.
+        CheckpointError: the checkpoint does not contain a model.
+        DataError: there are no videos; on access: a video cannot be read.
     """
 
     def __init__(self, paths: Sequence[Path], checkpoint: Checkpoint, limit: int) -> None:
         if checkpoint.spec is None or checkpoint.input is None:
-            raise CheckpointError("the weights do not make a model; there is nothing to calibrate")
+            raise CheckpointError("the weights do not contain a model; there is nothing to calibrate")
         if not paths or limit < 1:
             raise DataError("calibration: give a list of at least one video")
         chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)

@@ -1,12 +1,12 @@
-"""What an exported model is: a JSON beside the file, or inside the folder, and inside the file where its format can.
+"""Description of an exported model: JSON beside the file or in the folder, and inside the file if the format allows.
 
     best.onnx      best.onnx.trishift.json
     best.mindir    best.mindir.trishift.json
     best.pt2       best.pt2.trishift.json
     best.paddle/   inference.json, inference.pdiparams, trishift.json
 
-It holds what a checkpoint's own description holds (model, pixels, class names, recipe), inputs and outputs of the
-program, who wrote it, how far it is from the checkpoint, and the hashes of the files.
+It contains the checkpoint's description (model, pixels, class names, recipe), the program's inputs and outputs, the
+software that wrote it, its measured difference from the checkpoint, and the hashes of the files.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _ONNX_METADATA = 14  # field of a ModelProto that holds key-value pairs
 
 @dataclass(frozen=True)
 class Description:
-    """An exported model but for the program itself.
+    """Everything about an exported model except the program itself.
 
     Attributes:
         format: the deployment format.
-        checkpoint: where it came from, without tensors.
-        program: its inputs and outputs.
-        written_by: names of programs to their versions; `opset` of an ONNX file.
-        measured: how far it is from the checkpoint, see `proof.py`; empty in the text that travels inside the file.
-        files: name to `bytes` and `sha256`; likewise.
+        checkpoint: the source checkpoint, without tensors.
+        program: inputs and outputs of the program.
+        written_by: software names to versions; for ONNX files also `opset`.
+        measured: difference from the checkpoint, see `proof.py`; empty in the copy inside the file.
+        files: name to `bytes` and `sha256`; empty in the copy inside the file.
     """
 
     format: Format
@@ -53,7 +53,7 @@ class Description:
 
     @property
     def input(self) -> InputSpec:
-        """The pixels the program expects; plain ones where it normalizes them itself."""
+        """The pixels the program expects; raw ones if it normalizes them itself."""
         given = self.checkpoint.input
         assert given is not None
         if self.program.pixels is None:
@@ -61,7 +61,7 @@ class Description:
         return InputSpec(given.modality, given.resize, given.crop, scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
 
     def summary(self) -> str:
-        """What it is, in a line."""
+        """One-line summary."""
         model, program = self.program.model, self.program
         kind = "streaming step" if program.streaming else f"{model.num_segments} frames"
         pixels = "uint8 frames to probabilities" if program.pixels else "normalized frames to logits"
@@ -74,7 +74,7 @@ class Description:
 
 
 def description_path(path: Path) -> Path:
-    """Where the description of an exported file or folder lies."""
+    """Path of the description of an exported file or folder."""
     return path / FILE if path.is_dir() else path.with_name(f"{path.name}.{FILE}")
 
 
@@ -95,7 +95,7 @@ def encode(description: Description) -> str:
         },
         "written_by": description.written_by,
     }
-    if description.files:  # the text inside the file is written before the file can be measured
+    if description.files:  # the copy inside the file is written before the file can be measured
         content |= {"measured": description.measured, "files": description.files}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -105,7 +105,7 @@ def _port(port: Port) -> dict[str, Any]:
 
 
 def write_description(description: Description, path: Path) -> None:
-    """Write the JSON of an exported file or folder `path`."""
+    """Write the description of an exported file or folder `path`."""
     write_text(description_path(path), encode(description))
 
 
@@ -113,13 +113,13 @@ def read_description(path: Path) -> Description:
     """The description beside or inside an exported file or folder.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or of a newer version.
+        CheckpointError: it is missing, damaged, or written by a newer version.
     """
     beside = description_path(path)
     try:
         text = beside.read_text(encoding="utf-8") if beside.is_file() else _inside(path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: is damaged or no exported model ({error}); export it again") from error
+        raise CheckpointError(f"{path}: damaged or not an exported model ({error}); export it again") from error
     if text is None:
         raise CheckpointError(
             f"{path}: its description {beside.name} is missing; put it back or export the model again"
@@ -128,7 +128,7 @@ def read_description(path: Path) -> Description:
 
 
 def decode(text: str, path: Path) -> Description:
-    """The inverse of `encode`; `path` is for messages."""
+    """The inverse of `encode`; `path` is used in messages."""
     try:
         content = json.loads(text)
         if content["trishift"] > FORMAT_VERSION:
@@ -136,7 +136,7 @@ def decode(text: str, path: Path) -> Description:
         checkpoint = decode_description(path, {}, json.dumps(content["checkpoint"]))
         program = content["program"]
         if checkpoint.spec is None or checkpoint.input is None:
-            raise ValueError("no model in it")
+            raise ValueError("contains no model")
         return Description(
             format=FORMATS[content["format"]],
             checkpoint=checkpoint,
@@ -152,11 +152,11 @@ def decode(text: str, path: Path) -> Description:
             files=content.get("files", {}),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is damaged or not an exported model's description ({error!r})") from error
+        raise CheckpointError(f"{path}: damaged or not an exported model's description ({error!r})") from error
 
 
 def _inside(path: Path) -> str | None:
-    """The text that travels inside the file."""
+    """The copy of the description inside the file."""
     if path.suffix == FORMATS["onnx"].suffix:
         return _onnx_metadata(path)
     if path.suffix == FORMATS["torch"].suffix:
@@ -167,7 +167,7 @@ def _inside(path: Path) -> str | None:
 
 
 def _onnx_metadata(path: Path) -> str | None:
-    """The value of our key among the metadata of an ONNX file."""
+    """The value of Trishift's key in the metadata of an ONNX file."""
     with path.open("rb") as file:
         for number, _, length in fields(file, path.stat().st_size):
             if number == _ONNX_METADATA:
@@ -184,10 +184,10 @@ def fingerprints(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def check_files(path: Path, description: Description) -> None:
-    """Refuse files that are not those which the description was written for.
+    """Refuse files that do not match the description.
 
     Raises:
-        CheckpointError: one is missing, truncated or another one.
+        CheckpointError: a file is missing, truncated or different.
     """
     for name, expected in description.files.items():
         file = path / name if path.is_dir() else path
@@ -199,6 +199,4 @@ def check_files(path: Path, description: Description) -> None:
                 f"{file}: is truncated, {size} of {expected['bytes']} bytes; copy or export the model again"
             )
         if size != expected["bytes"] or sha256(file) != expected["sha256"]:
-            raise CheckpointError(
-                f"{file}: is not the file that its description was written for; copy or export the model again"
-            )
+            raise CheckpointError(f"{file}: does not match its description; copy or export the model again")

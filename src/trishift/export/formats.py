@@ -1,4 +1,4 @@
-"""The deployment formats: who writes them, what runs them, and how their files are called."""
+"""Deployment formats: the frameworks that write each one, the runtimes that run it, and its file suffix."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Format:
     """A deployment format.
 
     Attributes:
-        name: as in `--format`.
-        title: as people call it.
-        suffix: of the file, or of the folder.
+        name: value of `--format`.
+        title: display name.
+        suffix: file or folder suffix.
         writers: frameworks that write it, the default first.
-        runtimes: what opens it, the default first.
-        packages: what writing it takes beside the framework.
-        folder: whether it consists of several files, which then lie in a folder.
-        lossy: whether it computes something else than the checkpoint (in 8 bits, say), so that no tolerance holds.
+        runtimes: runtimes that open it, the default first.
+        packages: additional packages required for writing.
+        folder: whether it consists of several files in a folder.
+        lossy: whether it differs from the checkpoint by design (8-bit arithmetic), so that no tolerance applies.
     """
 
     name: str
@@ -32,20 +32,20 @@ class Format:
     lossy: bool = False
 
     def choose_writer(self, framework: str | None) -> str:
-        """The framework asked for, or the default one.
+        """The requested framework, or the default.
 
         Raises:
-            FrameworkError: it does not write this format.
+            FrameworkError: the framework does not write this format.
         """
         if framework not in (None, *self.writers):
             raise FrameworkError(f"{self.title} is written by {' or '.join(self.writers)}, not by {framework}")
         return framework or self.writers[0]
 
     def choose_runtime(self, runtime: str | None) -> str:
-        """The runtime asked for, or the default one.
+        """The requested runtime, or the default.
 
         Raises:
-            FrameworkError: it does not open this format.
+            FrameworkError: the runtime does not open this format.
         """
         if runtime not in (None, *self.runtimes):
             raise FrameworkError(f"{self.title} files are opened by {' or '.join(self.runtimes)}, not by {runtime}")

@@ -1,4 +1,4 @@
-"""Names and metadata of ONNX files, whoever wrote them."""
+"""Input and output names, and metadata, of ONNX files from any framework."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _BATCH = "batch"
 
 
 def opset_of(path: Path) -> int:
-    """Version of the operators in a file."""
+    """The operator set version of a file."""
     return int(next(entry.version for entry in onnx.load(path).opset_import if not entry.domain))
 
 
 def annotate(path: Path, program: ProgramSpec, text: str) -> None:
-    """Give a file the names of its `ProgramSpec` and a description."""
+    """Rename inputs and outputs as in the `ProgramSpec`, and embed a description."""
     model = onnx.load(path)
     graph = model.graph
     initializers = {tensor.name for tensor in graph.initializer}
@@ -37,7 +37,7 @@ def annotate(path: Path, program: ProgramSpec, text: str) -> None:
 
 
 def _rename(graph: Any, names: dict[str, str]) -> None:
-    """Rename the graph's inputs and outputs, and with them the edges of its nodes."""
+    """Rename inputs and outputs of the graph, and the matching edges of its nodes."""
     for port in [*graph.input, *graph.output]:
         port.name = names.get(port.name, port.name)
     for node in graph.node:

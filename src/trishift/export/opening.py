@@ -1,4 +1,4 @@
-"""Exported models opened again, by path."""
+"""Open exported models by path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trishift.export.session import RuntimeSession
 
 
 def is_exported(path: Path) -> bool:
-    """Whether a path is an exported model rather than weights, judged by its name or the description in a folder."""
+    """Whether a path is an exported model rather than weights, judged by suffix or by the description in a folder."""
     return path.suffix in {known.suffix for known in FORMATS.values()} or (path / FILE).is_file()
 
 
@@ -23,13 +23,13 @@ def open_exported(
     """Open an exported file or folder.
 
     Args:
-        path: what `export_checkpoint` wrote.
-        runtime: who runs it; None for the format's own.
-        execution: device, and the precision where the runtime has a choice.
+        path: output of `export_checkpoint`.
+        runtime: runtime to use; None for the format's default.
+        execution: device, and precision if the runtime offers a choice.
 
     Raises:
-        CheckpointError: missing, truncated or damaged, or its description is.
-        FrameworkError: the runtime is not installed, does not fit, or lacks the device or precision.
+        CheckpointError: the file or its description is missing, truncated or damaged.
+        FrameworkError: the runtime is not installed, does not open the format, or lacks the device or precision.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such file")

@@ -1,4 +1,4 @@
-"""What is exported, and whether it can be."""
+"""Export options, and checks that model, format and options are compatible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trishift.errors import CheckpointError, FrameworkError, RecipeError
 from trishift.export.formats import Format
 from trishift.model.online import check_streamable
 
-OPSET = 18  # the oldest that torch's exporter writes without conversion
+OPSET = 18  # the oldest opset that torch's exporter writes without conversion
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class ExportOptions:
 
     Attributes:
         format: a key of `formats.FORMATS`.
-        framework: who writes it; None for the format's own.
-        uint8: put preprocessing and softmax (several labels: sigmoid) into the program: uint8 RGB frames in,
+        framework: framework that writes the file; None for the format's default.
+        uint8: include preprocessing and softmax (multi-label: sigmoid) in the program: uint8 RGB frames in,
             probabilities out.
         streaming: export one step of a unidirectional model, with its state as inputs and outputs.
-        opset: version of the operators of an ONNX file.
-        tolerance: largest difference from the checkpoint, relative to the largest score.
-        calibration: clips (T, C, H, W) float32, normalized, that INT8 is calibrated on.
+        opset: operator set version of ONNX files.
+        tolerance: largest allowed difference from the checkpoint, relative to the largest score.
+        calibration: normalized clips (T, C, H, W) float32 for INT8 calibration.
     """
 
     format: str
@@ -42,35 +42,35 @@ class ExportOptions:
 
 
 def with_size(checkpoint: Checkpoint, size: int) -> Checkpoint:
-    """The checkpoint for frames of another side in pixels than its own crop."""
+    """The checkpoint with another crop size in pixels."""
     if checkpoint.input is None:
         return checkpoint
     return replace(checkpoint, input=replace(checkpoint.input, crop=size, resize=max(size, checkpoint.input.resize)))
 
 
 def plan(checkpoint: Checkpoint, target: Format, framework: str, options: ExportOptions) -> ProgramSpec:
-    """The inputs and outputs of the program.
+    """Determine the inputs and outputs of the program.
 
     Raises:
-        CheckpointError: the weights make no model.
-        RecipeError: the model cannot be exported so.
-        FrameworkError: the format lacks something that is asked for.
+        CheckpointError: the weights have no head.
+        RecipeError: the model does not support the options.
+        FrameworkError: the format does not support the options.
     """
     model, pixels = checkpoint.spec, checkpoint.input
     if model is None or pixels is None or not model.num_classes:
-        raise CheckpointError("the weights have no head and do not make a model; there is nothing to export")
+        raise CheckpointError("the weights have no head; there is no model to export")
     if model.head.consensus != "average" and model.head.relations == "sampled":
         raise RecipeError("head.relations: random draws cannot be exported; choose --relations expected, all or first")
     if options.uint8 and (pixels.modality != "rgb" or model.in_channels != 3):
-        raise RecipeError(f"--uint8: the model sees {pixels.modality}, and only RGB frames can be normalized inside")
+        raise RecipeError(f"--uint8: the model takes {pixels.modality}; only RGB frames can be normalized inside")
     if options.streaming:
         check_streamable(model)
     if model.motion and (framework, target.name) == ("mindspore", "onnx"):
         raise FrameworkError("mindspore cannot write deformable convolutions as ONNX; use framework pytorch")
     if target.lossy and (options.uint8 or options.streaming):
-        raise FrameworkError(f"{target.title} takes whole normalized clips; leave --uint8 and --streaming out")
+        raise FrameworkError(f"{target.title} takes whole normalized clips; remove --uint8 and --streaming")
     if target.lossy != (options.calibration is not None):
-        wanted = "is calibrated on clips; give" if target.lossy else "needs no calibration; leave out"
+        wanted = "is calibrated on clips; give" if target.lossy else "needs no calibration; remove"
         raise FrameworkError(f"{target.title} {wanted} --calibration")
-    fixed = 1 if (framework, target.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX knows no open sizes
+    fixed = 1 if (framework, target.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX has no dynamic sizes
     return ProgramSpec(model, pixels.crop, pixels if options.uint8 else None, options.streaming, fixed)

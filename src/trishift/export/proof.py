@@ -1,7 +1,7 @@
-"""Proof of an export: the program gives what the checkpoint gives, in its runtime, for different batches.
+"""Verification of an export: the program in its runtime matches the checkpoint, for several batch sizes.
 
-Inputs are random frames. What is compared is what the program computes: logits, or probabilities if it ends in a
-softmax or a sigmoid; a streaming program runs several steps from zero state.
+Inputs are random frames. The program's outputs are compared: logits, or probabilities if it ends in a softmax or
+sigmoid. Streaming programs run several steps from zero state.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _TINY = np.finfo(np.float32).tiny
 
 @dataclass(frozen=True)
 class Trial:
-    """A batch of frames and what the checkpoint makes of them.
+    """A batch of frames and the checkpoint's scores.
 
     Attributes:
-        clips: (N, T, C, H, W) float32 as the program's session takes them.
-        scores: (N, K), or (T, N, K) of the steps of a stream.
+        clips: (N, T, C, H, W) float32, as the program's session takes them.
+        scores: (N, K), or (T, N, K) for the steps of a stream.
     """
 
     clips: np.ndarray
@@ -39,7 +39,7 @@ class Trial:
 
 
 def make_trials(session: Predictor, program: ProgramSpec, pixels: InputSpec) -> list[Trial]:
-    """Run the checkpoint on random clips of every batch size; `pixels` is its input.
+    """Run the checkpoint on random clips for every batch size; `pixels` describes its input.
 
     Raises:
         CheckpointError: its logits are not finite.
@@ -51,19 +51,19 @@ def make_trials(session: Predictor, program: ProgramSpec, pixels: InputSpec) -> 
         normalized = clips if program.pixels is None else _normalized(clips, pixels)
         scores = _scores(session, normalized, program)
         if not np.isfinite(scores).all():
-            raise CheckpointError("the checkpoint gives logits that are not finite; there is nothing to export")
+            raise CheckpointError("the checkpoint returns logits that are not finite; train it again before exporting")
         trials.append(Trial(clips, to_probabilities(scores, program.model.multi_label) if program.pixels else scores))
     return trials
 
 
 def lossy_trial(session: Predictor, clips: Sequence[np.ndarray]) -> Trial:
-    """Run the checkpoint on real clips, for programs that are only like it."""
+    """Run the checkpoint on real clips, for programs that only approximate it."""
     batch = np.stack([clips[index] for index in range(min(len(clips), _REAL_CLIPS))])
     return Trial(batch, _predict(session, batch))
 
 
 def agreement(session: Predictor, trial: Trial) -> float:
-    """Share of the clips for which program and checkpoint name the same class."""
+    """Share of clips for which program and checkpoint predict the same class."""
     return float(np.mean(_predict(session, trial.clips).argmax(1) == trial.scores.argmax(1)))
 
 
@@ -95,7 +95,7 @@ def _scores(session: Predictor, clips: np.ndarray, program: ProgramSpec) -> np.n
 
 
 def _random_clips(rng: np.random.Generator, batch: int, program: ProgramSpec) -> np.ndarray:
-    """Normal noise, or whole numbers 0..255 for a program that takes pixels."""
+    """Normal noise, or integers 0..255 for a program that takes pixels."""
     model = program.model
     segments = _STEPS if program.streaming else model.num_segments
     shape = (batch, segments, model.in_channels, program.size, program.size)
@@ -105,5 +105,5 @@ def _random_clips(rng: np.random.Generator, batch: int, program: ProgramSpec) ->
 
 
 def _normalized(clips: np.ndarray, pixels: InputSpec) -> np.ndarray:
-    """Clips (N, T, 3, H, W) of 0..255 in RGB as the network takes them."""
+    """Normalize clips (N, T, 3, H, W) of RGB 0..255 as the network expects."""
     return np.stack([normalize(np.moveaxis(clip, 1, -1).astype(np.uint8), pixels) for clip in clips])

@@ -1,4 +1,4 @@
-"""INT8 models for OpenVINO, by post-training quantization (NNCF) with the activations of a calibration set."""
+"""INT8 models for OpenVINO, by post-training quantization (NNCF) on a calibration set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 
 def quantize(onnx_file: Path, folder: Path, clips: Sequence[np.ndarray]) -> None:
-    """Write `model.xml` and `model.bin`: 8-bit weights per channel, 8-bit activations in the ranges that clips show.
+    """Write `model.xml` and `model.bin`: 8-bit weights per channel, 8-bit activations in the ranges observed on clips.
 
     Args:
         onnx_file: the program in float32, taking clips.
-        folder: where to.
+        folder: output folder.
         clips: (T, C, H, W) float32, as the program takes them.
     """
     import nncf

@@ -1,4 +1,4 @@
-"""An exported program as a predictor: evaluation, prediction and streaming run it like a checkpoint.
+"""Exported programs as predictors: evaluation, prediction and streaming use them like checkpoints.
 
 Shape legend: N clips or streams, T segments, C channels, H x W pixels, K classes.
 """
@@ -19,11 +19,11 @@ from trishift.model.tensors import Tensors
 
 
 class RuntimeSession:
-    """What a `Session` is to a network: see `backends.contract.Predictor`.
+    """An exported program with the interface of a session: see `backends.contract.Predictor`.
 
-    A program that takes uint8 frames is given clips of 0..255 in RGB (see `Description.input`), and its probabilities
-    become logits again: their logarithms, of which softmax and averages do not see the constant that is lost, or, for
-    several labels, the inverse of the sigmoid (float32 ends near 16).
+    Programs that take uint8 frames receive RGB clips of 0..255 (see `Description.input`). Their probabilities are
+    converted back to logits: by the logarithm (softmax and averages ignore the lost constant), or, for multi-label
+    models, by the inverse sigmoid (limited to about 16 in float32).
 
     Attributes:
         framework: name of the runtime.
@@ -44,7 +44,7 @@ class RuntimeSession:
         """Clips (N, T, C, H, W) float32 to logits (N, K); the relations are those of the export.
 
         Raises:
-            DataError: the program takes clips of another shape.
+            DataError: the program takes clips of a different shape.
         """
         model, size = self.spec, self._program_spec.size
         self._check(clips, (model.num_segments, model.in_channels, size, size), "clips")
@@ -53,7 +53,7 @@ class RuntimeSession:
         return self._logits(self._run((self._pixels(clips),))[0])
 
     def _mean_of_steps(self, clips: np.ndarray) -> np.ndarray:
-        """A streaming program sees clips frame by frame; the logits of a clip are the mean of those of its frames."""
+        """Mean logits over the frames of each clip, for streaming programs."""
         state, logits = None, []
         for frames in clips.swapaxes(0, 1):
             scores, state = self.step(frames, state)
@@ -62,14 +62,14 @@ class RuntimeSession:
         return mean
 
     def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
-        """The next frames (N, C, H, W) float32 of N streams to their logits (N, K) and the new state.
+        """Advance N streams by one frame (N, C, H, W) float32; returns logits (N, K) and the new state.
 
         Raises:
             RecipeError: the program takes whole clips.
-            DataError: the program takes frames of another shape.
+            DataError: the program takes frames of a different shape.
         """
         if not self._program_spec.streaming:
-            raise RecipeError(f"{self._name}: takes whole clips; export the model with --streaming to run it by frames")
+            raise RecipeError(f"{self._name}: takes whole clips; export with --streaming to run it frame by frame")
         size = self._program_spec.size
         self._check(frames, (self.spec.in_channels, size, size), "frames")
         if state is None:
@@ -78,32 +78,32 @@ class RuntimeSession:
         return self._logits(scores), tuple(present)
 
     def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-        """Shifted block to the shape of its buffer."""
+        """Shifted block to the shape of its state buffer."""
         return state_shapes(self.spec, height, width)
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
-        """Not to be had from an exported program.
+        """Unavailable for exported programs.
 
         Raises:
             RecipeError: always.
         """
-        raise RecipeError(f"{self._name}: an exported model has no layers to look at; give its checkpoint")
+        raise RecipeError(f"{self._name}: an exported model exposes no layers; use its checkpoint")
 
     def gather(self, array: np.ndarray) -> np.ndarray:
-        """The array: there are no other ranks."""
+        """Return the array: there are no other ranks."""
         return array
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing: there is no process group to leave."""
 
     def _check(self, array: np.ndarray, expected: tuple[int, ...], what: str) -> None:
         if array.shape[1:] != expected:
             given, wanted = (" x ".join(map(str, shape)) for shape in (array.shape[1:], expected))
             remedy = "sample as many frames" if array.shape[-2:] == expected[-2:] else "export it with another --size"
-            raise DataError(f"{self._name}: takes {what} of {wanted} and gets {given}; {remedy}")
+            raise DataError(f"{self._name}: takes {what} of {wanted}, not {given}; {remedy}")
 
     def _pixels(self, clips: np.ndarray) -> np.ndarray:
-        """(..., C, H, W) float32 as the program takes it."""
+        """Convert (..., C, H, W) float32 to the program's input."""
         if self._program_spec.pixels is None:
             return np.ascontiguousarray(clips, np.float32)
         return np.ascontiguousarray(np.moveaxis(clips, -3, -1).round().clip(0, 255).astype(np.uint8))
@@ -112,7 +112,7 @@ class RuntimeSession:
         return scores if self._program_spec.pixels is None else to_logits(scores, self.spec.multi_label)
 
     def _run(self, inputs: tuple[Any, ...]) -> list[np.ndarray]:
-        """Run the program, piece by piece where its batch is fixed; the last piece is filled up with zeros."""
+        """Run the program; if its batch size is fixed, in pieces, with the last one padded with zeros."""
         batch, total = self._program_spec.batch, len(inputs[0])
         if batch is None:
             return self._program.run(inputs)

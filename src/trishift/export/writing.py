@@ -1,4 +1,4 @@
-"""From a checkpoint to a proven file of a deployment format."""
+"""Write a checkpoint in a deployment format and verify the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trishift.version import __version__
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export left on disk, and how far it is from the checkpoint."""
+    """The path of an export and its description, which includes the difference from the checkpoint."""
 
     path: Path
     description: Description
@@ -40,18 +40,18 @@ class Exported:
 
 
 def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Path, name: str) -> Exported:
-    """Write `folder/name.<suffix>` and its description, once the reopened program gave what the checkpoint gives.
+    """Write `folder/name.<suffix>` and its description, after verifying the reopened program against the checkpoint.
 
-    The program takes frames of the checkpoint's crop (`with_size` makes it another one). An export that is there
-    already is replaced in the end, or stays as it is.
+    The program takes frames of the checkpoint's crop size (change it with `with_size`). An existing export is replaced
+    only on success.
 
     Raises:
-        RecipeError, FrameworkError: model, format and options do not go together, or a package is missing.
+        RecipeError, FrameworkError: model, format and options are incompatible, or a package is missing.
         CheckpointError: the program differs from the checkpoint.
         OutputError: it cannot be written.
     """
     if not name or Path(name).name != name:
-        raise CheckpointError(f"{name!r}: give the export a plain name, and the folder apart")
+        raise CheckpointError(f"{name!r}: must be a plain file name; give the folder separately")
     target = FORMATS[options.format]
     framework = target.choose_writer(options.framework)
     program = plan(checkpoint, target, framework, options)
@@ -84,7 +84,7 @@ def _session(checkpoint: Checkpoint, framework: str) -> Session:
 
 
 def _write(session: Session, path: Path, description: Description, options: ExportOptions) -> Description:
-    """Write the program; returns the description with what only the file tells (the opset)."""
+    """Write the program; returns the description, completed with the versions known after writing."""
     target, program = description.format, description.program
     if target.lossy:
         return _write_quantized(session, path, description, options)
@@ -100,24 +100,24 @@ def _write_program(
     texts: dict[str, str],
     opset: int,
 ) -> None:
-    """Let the framework write, and say in one line why it cannot.
+    """Have the framework write the program.
 
     Raises:
-        FrameworkError: an operator, an opset or something else is beyond it.
+        FrameworkError: the framework cannot write it, for instance because of an operator or the opset.
     """
     framework = session.framework
     try:
         session.write_program(program, target.name, path, texts, opset)
     except TrishiftError:
         raise
-    except Exception as error:  # every exporter has errors of its own
+    except Exception as error:  # every exporter raises its own errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         remedy = "" if framework == target.writers[0] else f"; use framework {target.writers[0]}"
         raise FrameworkError(f"{framework} cannot write this model as {target.title}: {reason}{remedy}") from error
 
 
 def _annotated(path: Path, description: Description) -> Description:
-    """The file gets its description, the description its opset."""
+    """Add the opset to the description, and embed the description in the file."""
     from trishift.export.onnx_files import annotate, opset_of
 
     described = replace(description, written_by={**description.written_by, "opset": opset_of(path)})
@@ -144,10 +144,10 @@ def _trials(session: Session, program: ProgramSpec, pixels: InputSpec, options: 
 def _measure(
     path: Path, description: Description, framework: str, trials: list[Trial], tolerance: float
 ) -> dict[str, Any]:
-    """Open the program again and compare it with the checkpoint.
+    """Reopen the program and compare it with the checkpoint.
 
     Raises:
-        CheckpointError: they differ more than `tolerance`, unless the format is lossy.
+        CheckpointError: they differ by more than `tolerance`, unless the format is lossy.
     """
     target, program = description.format, description.program
     runtime = target.runtimes[0]

@@ -1,1 +1,1 @@
-"""Pictures and pages for people."""
+"""Files, figures and overlays for people to read."""

@@ -1,10 +1,10 @@
-"""What an evaluation leaves on disk.
+"""Output files of an evaluation.
 
-result.json     protocol, metrics, counts, misses; for several labels a video also thresholds (K,)
+result.json     protocol, metrics, counts, misses; multi-label: also thresholds (K,)
 scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,) or (V, K), labels (K,)
-confusion.csv   counts, rows are true classes, columns predicted ones
+confusion.csv   counts; rows are true classes, columns predicted classes
 confusion.png   the same as a picture, rows normalized
-classes.csv     for several labels a video instead of the confusion: a row a class, see `write_classes`
+classes.csv     multi-label, instead of the confusion matrix: one row per class, see `write_classes`
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from trishift.io.atomic import write_atomically, write_text
 
 
 def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
-    """Write result.json as `path` and, beside it, all that belongs to it; returns what was written, as a phrase."""
+    """Write result.json to `path` and the other files beside it; returns a phrase that lists the files written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_scores(evaluation, path.with_suffix(".scores.npz"))
     if evaluation.multi_label:
@@ -44,7 +44,7 @@ def write_result(evaluation: Evaluation, path: Path, **context: Any) -> None:
 
 
 def write_scores(evaluation: Evaluation, path: Path) -> None:
-    """Write per-video scores, see the module's docstring for the arrays."""
+    """Write per-video scores; see the module docstring for the arrays."""
 
     arrays = {
         "names": np.array(evaluation.names),
@@ -56,7 +56,7 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
 
 
 def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> None:
-    """Write the confusion matrix as numbers and as a picture."""
+    """Write the confusion matrix as CSV and as a picture."""
     matrix = confusion(evaluation.scores, evaluation.targets)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -67,9 +67,9 @@ def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> N
 
 
 def write_classes(evaluation: Evaluation, path: Path) -> None:
-    """Write each class's videos, average precision and threshold, and the precision, recall and F1 at the threshold.
+    """Write per class: videos, average precision, threshold, and precision, recall and F1 at the threshold.
 
-    Figures that are not defined (a class without videos) are left empty.
+    Undefined values (for classes without videos) are left empty.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -99,7 +99,7 @@ def _draw_confusion(matrix: np.ndarray, labels: tuple[str, ...], file: BinaryIO)
     image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
     axes.set(xlabel="predicted", ylabel="true")
-    if len(labels) <= 60:  # beyond that names cannot be read
+    if len(labels) <= 60:  # more would be illegible
         axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
         axes.set_yticks(range(len(labels)), labels, fontsize=8)
     if len(labels) <= 20:

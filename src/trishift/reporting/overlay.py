@@ -1,4 +1,4 @@
-"""Pictures with the shown class on them, in a window; what the network sees stays clean."""
+"""A window that shows the video with the current class; the network's input is not modified."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from trishift.streaming.watching import Observation
 
 _TITLE = "trishift"
 _ESCAPE = 27
-_BAR = 0.12  # of the picture's height
+_BAR = 0.12  # share of the picture's height
 
 
 def annotate(image: np.ndarray, observation: Observation) -> np.ndarray:
-    """A copy of a picture (H, W, 3) uint8 RGB with class and probability in a bar below it: (H', W, 3) uint8 RGB."""
+    """Copy a picture (H, W, 3) uint8 RGB and add a bar with class and probability below: (H', W, 3) uint8 RGB."""
     cv2 = import_opencv("overlays need")
     height, width = image.shape[:2]
     bar = np.zeros((max(24, round(_BAR * height)), width, 3), np.uint8)
@@ -27,14 +27,14 @@ def annotate(image: np.ndarray, observation: Observation) -> np.ndarray:
 
 
 class WindowClosedError(Exception):
-    """The user has seen enough."""
+    """The user closed the window."""
 
 
 class Window:
-    """A window on the screen; `q`, Escape or its close button ends the stream.
+    """A window on the screen; `q`, Escape or the close button ends the stream.
 
     Raises:
-        FrameworkError: there is no OpenCV, or it cannot open windows here.
+        FrameworkError: OpenCV is missing or cannot open windows here.
     """
 
     def __init__(self) -> None:
@@ -44,16 +44,16 @@ class Window:
         except self._cv2.error:
             raise FrameworkError(
                 "--show: this OpenCV cannot open windows (headless, or no display); "
-                "install opencv-python in place of opencv-python-headless, or leave --show out"
+                "install opencv-python instead of opencv-python-headless, or remove --show"
             ) from None
 
     def show(self, image: np.ndarray, observation: Observation) -> None:
-        """Display a picture and what was seen in it; raises WindowClosedError."""
+        """Display a picture and its observation; raises WindowClosedError."""
         self._cv2.imshow(_TITLE, np.ascontiguousarray(annotate(image, observation)[:, :, ::-1]))
         key = self._cv2.waitKey(1) & 0xFF
         if key in (ord("q"), _ESCAPE) or self._cv2.getWindowProperty(_TITLE, self._cv2.WND_PROP_VISIBLE) < 1:
             raise WindowClosedError
 
     def close(self) -> None:
-        """Remove the window."""
+        """Close the window."""
         self._cv2.destroyAllWindows()

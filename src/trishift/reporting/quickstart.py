@@ -1,4 +1,4 @@
-"""The picture that the quickstart leaves: the clips, how well the models do, where TSM errs, and the relay."""
+"""The quickstart's figure: sample clips, accuracies, TSM's confusion matrix, and the relay between frameworks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
     """Draw film strips of the gestures, accuracies over the epochs, TSM's confusion matrix, and the relay's loss.
 
     Args:
-        data: the folder of the gesture set.
-        output: the quickstart's folder with its three runs.
+        data: folder of the gesture set.
+        output: the quickstart's folder, with its three runs.
         picture: the PNG to write.
-        frameworks: those of the relay, in order; the first one trained everything else.
+        frameworks: the relay's frameworks, in order; the first one trained everything else.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -81,13 +81,12 @@ def _draw_confusion(axes: Axes, run: Path) -> None:
                 fontsize=8,
                 color="white" if row == column else "black",
             )
-    axes.set_xticks([])  # the same order as the rows
+    axes.set_xticks([])  # same order as the rows
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.set_title("TSM: true class (rows) against prediction (columns, same order)", fontsize=11)
 
 
 def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
-
     relay = _step_losses(output / "relay")
     solo = _step_losses(output / "tsm")[: len(relay)]
     axes.plot(range(len(solo)), solo, color="#c4ccd4", linewidth=5, label=f"{frameworks[0]} alone")
@@ -104,7 +103,7 @@ def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
 
 
 def _step_losses(run: Path) -> list[float]:
-    """The training loss of every step of a run."""
+    """Training loss per step of a run."""
     from trishift.training.sinks import read_metrics
 
     return [record["loss"] for record in read_metrics(run, "train")]

@@ -1,1 +1,1 @@
-"""Helpers of several commands: arguments they share, and the models and videos that these name."""
+"""Code shared by commands: common arguments, and the models and videos they name."""

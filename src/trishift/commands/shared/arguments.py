@@ -1,4 +1,4 @@
-"""Arguments of several commands."""
+"""Arguments shared by several commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRIPT_MARK = "TRISHIFT_SCRIPT"  # environment variable that scripts/launch.sh s
 
 
 def make_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """A parser whose help ends with examples."""
+    """Make a parser whose help ends with examples."""
     return argparse.ArgumentParser(
         prog=f"trishift {name}",
         description=description,
@@ -32,23 +32,23 @@ def add_framework(parser: argparse.ArgumentParser) -> None:
 
 def add_runtime(parser: argparse.ArgumentParser) -> None:
     """Add `--runtime`."""
-    parser.add_argument("--runtime", choices=RUNTIMES, help="who runs an exported model; default: its format's own")
+    parser.add_argument("--runtime", choices=RUNTIMES, help="runtime of an exported model; default: its format's own")
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
-    """Add `--device` and `--precision`."""
+    """Add `--device`, `--precision` and the like."""
     parser.add_argument("--device", choices=("cpu", "gpu", "ascend"), default="cpu", help="default: cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="default: fp32")
     parser.add_argument("--compile", action="store_true", help="compile the network")
-    parser.add_argument("--channels-last", action="store_true", help="NHWC memory format, where there is one")
+    parser.add_argument("--channels-last", action="store_true", help="NHWC memory format, where available")
 
 
 def execution_of(options: argparse.Namespace) -> Execution:
-    """The execution that the arguments ask for."""
+    """The execution settings in the arguments."""
     return Execution(
         device=options.device,
         precision=options.precision,
-        compile=options.compile or None,  # not asked for: what the framework does best
+        compile=options.compile or None,  # None: the framework's default
         channels_last=options.channels_last,
     )
 
@@ -60,7 +60,7 @@ def add_tolerance(parser: argparse._ActionsContainer) -> None:
 
 
 def spelled(command: str, setting: str, value: object) -> str:
-    """How a caller of a command sets a field of `Execution`: by variable in scripts, else by option or recipe entry."""
+    """How the caller sets a field of `Execution`: a variable in scripts, else an option or a recipe entry."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if setting == "device" and SCRIPT_MARK in os.environ:
         return f"DEVICE={text}"
@@ -68,12 +68,12 @@ def spelled(command: str, setting: str, value: object) -> str:
 
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a foreign weight file may leave open."""
-    parser.add_argument("--dialect", help="family of a foreign weight file, where it is not recognized")
+    """Add the options that resolve ambiguities of foreign weight files."""
+    parser.add_argument("--dialect", help="family of a foreign weight file, if it is not recognized")
     for name, option in OPTIONS.items():
         parser.add_argument(flag(name), type=option.type, choices=option.choices, help=option.help)
 
 
 def import_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The given import options as keywords of `trishift.load`."""
+    """The import options given, as keyword arguments of `trishift.load`."""
     return {name: value for name in ("dialect", *OPTIONS) if (value := getattr(options, name)) is not None}

@@ -1,4 +1,4 @@
-"""The model and the videos that a command's arguments name."""
+"""The model and the videos named in a command's arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load_model(options: argparse.Namespace) -> Model:
-    """The model of `--checkpoint`, ready to run."""
+    """Load the model of `--checkpoint`."""
     from trishift.api import load
 
     return load(
@@ -30,17 +30,17 @@ def load_model(options: argparse.Namespace) -> Model:
 def add_videos(parser: argparse.ArgumentParser) -> None:
     """Add `--filelist`, `--root` and `VIDEO`."""
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
-    parser.add_argument("--root", type=Path, help="folder that the list's paths are relative to")
+    parser.add_argument("--root", type=Path, help="folder that the paths in the list are relative to")
     parser.add_argument(
         "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of videos"
     )
 
 
 def videos_of(options: argparse.Namespace) -> list[Path]:
-    """The videos of the arguments, then those of `--filelist`.
+    """The videos given as arguments, followed by those of `--filelist`.
 
     Raises:
-        DataError: there are none.
+        DataError: no videos were given.
     """
     videos = [path for video in options.videos for path in _expand(video)]
     if options.filelist:
@@ -51,7 +51,7 @@ def videos_of(options: argparse.Namespace) -> list[Path]:
 
 
 def _expand(path: Path) -> list[Path]:
-    """The videos of a folder of videos; a video or a frame folder stands for itself."""
+    """The videos in a folder; a single video or a frame folder as is."""
     if path.is_dir():
         videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
         return videos or [path]
@@ -59,7 +59,7 @@ def _expand(path: Path) -> list[Path]:
 
 
 def listed(filelist: Path, root: Path | None) -> list[Path]:
-    """The videos of a list, whose lines are paths alone or carry frame counts and labels, too."""
+    """The videos of a list of plain paths, or of paths with frame counts and labels."""
     from trishift.data.lists import read_list
 
     plain = [record.path for record in read_list(filelist, root, has_labels=False)]
@@ -68,4 +68,4 @@ def listed(filelist: Path, root: Path | None) -> list[Path]:
     try:
         return [record.path for record in read_list(filelist, root)]
     except DataError:
-        return plain  # paths alone, none of which is there: each will be reported
+        return plain  # plain paths, none of which exists: each is reported later

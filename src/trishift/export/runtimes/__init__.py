@@ -1,4 +1,4 @@
-"""One module per runtime that is no framework; the frameworks' own programs are opened by their backends."""
+"""One module per runtime that is not a framework; backends open the programs of their frameworks."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Executi
     """Open an exported file or folder in a runtime.
 
     Raises:
-        FrameworkError: the runtime is not installed, or lacks the device or precision asked for.
-        CheckpointError: the runtime refuses the file.
+        FrameworkError: the runtime is not installed, or lacks the requested device or precision.
+        CheckpointError: the runtime cannot open the file.
     """
     check_packages(runtime)
     if execution.precision != "fp32" and runtime != "openvino":
-        raise FrameworkError(f"precision {execution.precision}: {runtime} runs programs in fp32; openvino can do more")
+        raise FrameworkError(f"precision {execution.precision}: {runtime} runs programs in fp32; use openvino")
     try:
         return _open(runtime, path, spec, execution)
     except TrishiftError:
         raise
-    except Exception as error:  # every runtime has errors of its own
+    except Exception as error:  # every runtime raises its own errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: {runtime} cannot open it, export it again ({reason})") from error
 
 
 def runtime_version(runtime: str) -> str:
-    """Version of a runtime or framework that is installed, without what says how it was built."""
+    """Version of an installed runtime or framework, without the build suffix."""
     module = importlib.import_module(FRAMEWORK_MODULES.get(runtime, runtime))
     return re.split("[+-]", module.__version__)[0]
 

@@ -31,6 +31,6 @@ class Program:
         self._names = [port.name for port in self._session.get_inputs()]
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        """Run the program; outputs are in the order of the `ProgramSpec`."""
         outputs: list[np.ndarray] = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
         return outputs

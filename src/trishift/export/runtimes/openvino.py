@@ -17,7 +17,7 @@ _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 class Program:
-    """A compiled model; `bf16` and `fp16` are hints, followed where the device computes in them."""
+    """A compiled model; `bf16` and `fp16` are hints that the device may ignore."""
 
     def __init__(self, path: Path, spec: ProgramSpec, execution: Execution) -> None:
         core = openvino.Core()
@@ -31,6 +31,6 @@ class Program:
         self._outputs = len(model.outputs)
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        """Run the program; outputs are in the order of the `ProgramSpec`."""
         self._request.infer(list(inputs))
         return [self._request.get_output_tensor(index).data.copy() for index in range(self._outputs)]
