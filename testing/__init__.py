@@ -1,1 +1,1 @@
-"""Shared by tests and benchmarks: clips, downloads and weights made on the spot, and records of the originals."""
+"""Shared by tests and benchmarks: generated clips, downloads and weights, and records of the originals."""

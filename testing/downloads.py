@@ -1,4 +1,4 @@
-"""Downloads made by the tests: archives as the providers of the data sets pack them."""
+"""Generated downloads: archives in the layout of the data sets' providers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parts(data: bytes, count: int = 3) -> list[bytes]:
 
 
 def write_parts(folder: Path, form: str, data: bytes, name: str = "20bn-jester-v1") -> list[Path]:
-    """The parts of a tar.gz as they are downloaded: bare, in zips with MD5 sums, or bare but called zip."""
+    """Write the parts of a tar.gz as downloaded: bare, in zips with MD5 sums, or bare with a .zip suffix."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, piece in enumerate(parts(data)):

@@ -1,4 +1,4 @@
-"""Random access against decoding everything: the same frames, bit for bit."""
+"""Comparison of random access with sequential decoding: equal frames, bit for bit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CHUNK = 32  # frames read at once when everything is read
 
 
 def decode_everything(path: Path) -> Iterator[np.ndarray]:
-    """All pictures in presentation order, upright and of one size; packets that do not decode are passed over."""
+    """Decode all frames in presentation order, upright and equal in size; undecodable packets are skipped."""
     with av.open(f"file:{path}", metadata_errors="replace") as container:
         stream = container.streams.best("video")
-        stream.thread_type = "NONE"  # what a decoder makes of damaged frames depends on its threads
+        stream.thread_type = "NONE"  # the output for damaged frames depends on the number of threads
         width, height = stream.codec_context.width, stream.codec_context.height
         for packet in container.demux(stream):
             try:
@@ -31,7 +31,7 @@ def decode_everything(path: Path) -> Iterator[np.ndarray]:
 
 
 def compare(path: Path, rng: np.random.Generator, *, everything: bool = True) -> str | None:
-    """What is wrong with random access to this file, or None.
+    """Return a description of the first error in random access to this file, or None.
 
     Args:
         path: a video that can be opened.
@@ -53,7 +53,7 @@ def compare(path: Path, rng: np.random.Generator, *, everything: bool = True) ->
 
 
 def _requests(num_frames: int, rng: np.random.Generator, *, everything: bool) -> Iterator[list[int]]:
-    """Frame numbers to read together: single frames backwards, spread ones, unordered ones with repeats, all."""
+    """Yield frame numbers to read together: single frames backwards, evenly spread, unordered with repeats, all."""
     yield [num_frames - 1]
     yield [num_frames // 2]
     yield [0]

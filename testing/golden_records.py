@@ -1,7 +1,7 @@
-"""What the published implementations compute: `golden/*.json`.
+"""Results of the published implementations: `golden/*.json`.
 
-Each record lists the tensors of an original checkpoint and the logits which the original gave for weights and
-input that `fill` and `clips` make from names and seeds.
+Each record lists the tensors of an original checkpoint and the original's logits for weights and input that `fill` and
+`clips` generate from names and seeds.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ SPECS = {
     "msn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()),
 }
 
-NO_INFLUENCE = {  # tensors that an original keeps and never needs
+NO_INFLUENCE = {  # tensors an original stores but never uses
     "msn_resnet50_8f": r"^base_model\.(conv1_temp|conv1_5|conv_[12]\.bias)",
 }
 
 
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The weights that a record's tensor `name` had."""
+    """Return the weights of a record's tensor `name`."""
     normal = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
     if name.endswith(("running_var", "moving_variance")):
         value = 0.5 + np.abs(normal)
@@ -58,12 +58,12 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def clips(entry: dict[str, Any], spec: ModelSpec) -> np.ndarray:
-    """A record's input: (N, T, C, H, W)."""
+    """Return a record's input: (N, T, C, H, W)."""
     draw = np.random.default_rng(entry["input_seed"]).standard_normal(entry["input_shape"]).astype(np.float32)
     return draw.reshape(-1, spec.num_segments, spec.in_channels, *draw.shape[-2:])
 
 
 def logits(entry: dict[str, Any]) -> np.ndarray:
-    """(N, K) logits of its clips: online records have one row a frame, which a clip averages."""
+    """Return the (N, K) logits of its clips; online records have one row per frame, averaged per clip."""
     rows = np.array(entry["logits"], np.float32)
     return rows.mean(axis=0, keepdims=True) if entry.get("online") else rows

@@ -1,8 +1,8 @@
-"""Weight files of the original code bases, made on the spot.
+"""Generated weight files of the original codebases.
 
-Golden records list the tensors of published models; `write_record` puts them into a file of the original's format,
-by the original's means where they are at hand (`torch.save`, pickle). The other functions spell the names of
-models that no record holds, straight from the grammars of the code bases and without the package's own tables.
+Golden records list the tensors of published models; `write_record` writes them in the original's format, with the
+original's tools if available (`torch.save`, pickle). The other functions spell the names of models without a record,
+following the codebases' grammars and without the package's own tables.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def record(name: str) -> dict:
 
 
 def record_tensors(entry: dict) -> dict[str, np.ndarray]:
-    """The record's weights."""
+    """Return the record's weights."""
     return filled({name: tuple(shape) for name, shape in entry["keys"]}, entry["key_prefix"])
 
 
 def filled(shapes: Shapes, prefix: str = "") -> dict[str, np.ndarray]:
-    """Weights drawn from their names; the counters of batch norms are zero."""
+    """Draw weights from their names; counters of batch norms are zero."""
     return {
         prefix + name: np.zeros(shape, np.int64) if name.endswith(COUNTER) else fill(name, shape)
         for name, shape in shapes.items()
@@ -54,7 +54,7 @@ def filled(shapes: Shapes, prefix: str = "") -> dict[str, np.ndarray]:
 
 
 def write_record(entry: dict, folder: Path) -> Path:
-    """The record's weights in the format of its code base, under a name that tells nothing."""
+    """Write the record's weights in the format of its codebase, under an uninformative name."""
     tensors = record_tensors(entry)
     if "PaddleVideo" in entry["source"]:
         return write_pdparams(folder / "weights.pdparams", tensors)
@@ -78,14 +78,14 @@ def write_torch(path: Path, content: dict, *, legacy: bool = False) -> Path:
 
 
 def write_pdparams(path: Path, content: dict, protocol: int = 4) -> Path:
-    """What `paddle.save(layer.state_dict())` writes."""
+    """Write a file like `paddle.save(layer.state_dict())`."""
     names = {name: f"param_{i}.w_0" for i, name in enumerate(content)}
     path.write_bytes(pickle.dumps({**content, "StructuredToParameterName@@": names}, protocol))
     return path
 
 
 def in_file(shapes: Shapes, name: str = "weights", **extras: object) -> WeightFile:
-    """A file of these tensors, without a disk; every tensor has its own values but takes no memory for them."""
+    """Build an in-memory file; each tensor has a distinct constant value and takes no memory."""
     tensors = {
         key: in_memory(np.broadcast_to(np.float32(i + 0.5), shape)) for i, (key, shape) in enumerate(shapes.items())
     }
@@ -110,7 +110,7 @@ def tsm_resnet(
     prefix: str = "module.",
     head: str = "new_fc",
 ) -> Shapes:
-    """temporal-shift-module's names of a ResNet, written down from its grammar."""
+    """Spell temporal-shift-module's names of a ResNet, following its grammar."""
     bottleneck = depth >= 50
     expansion = 4 if bottleneck else 1
     shapes: Shapes = {"base_model.conv1.weight": (width, channels, 7, 7), **dict(_norm("base_model.bn1", width))}
@@ -144,7 +144,7 @@ def tsm_resnet(
 
 
 def paddle_resnet(depth: int, *, fluid: bool, width: int = 4, classes: int = 7) -> Shapes:
-    """PaddleVideo's names of a bottleneck ResNet, or (`fluid`) the variables of Paddle 1.x; matrices are (in, out)."""
+    """Spell PaddleVideo's names of a bottleneck ResNet, or (`fluid`) Paddle 1.x variables; matrices are (in, out)."""
 
     def conv(name: str, shape: tuple[int, ...]) -> Shapes:
         if fluid:
@@ -174,7 +174,7 @@ def paddle_resnet(depth: int, *, fluid: bool, width: int = 4, classes: int = 7) 
 
 
 def trn_head(segments: int, classes: int, *, multiscale: bool, prefix: str = "module.") -> Shapes:
-    """TRN's relations on 256 features a frame."""
+    """Spell TRN's relations on 256 features per frame."""
     shapes: Shapes = {}
     scales = range(segments, 1, -1) if multiscale else [segments]
     for i, frames in enumerate(scales):
@@ -188,12 +188,12 @@ def trn_head(segments: int, classes: int, *, multiscale: bool, prefix: str = "mo
 def read(
     shapes: Shapes, name: str = "weights", dialect: str | None = None, extras: dict | None = None, **options: Any
 ) -> Checkpoint:
-    """Import tensors that lie in no file; everything has to fit."""
+    """Import in-memory tensors; all must fit."""
     return import_file(in_file(shapes, name, **(extras or {})), dialect, **options)[0]
 
 
 def model_of(spec: ModelSpec, seed: int = 0) -> Checkpoint:
-    """Random weights; those which mmaction2 lacks are zero."""
+    """Draw random weights; those that mmaction2 lacks are zero."""
     rng = np.random.default_rng(seed)
     tensors = {t.name: rng.standard_normal(t.shape, np.float32) for t in tensor_table(spec)}
     for name in tensors:

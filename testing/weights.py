@@ -1,4 +1,4 @@
-"""Made-up weights that lose no digits: what parity, exports and their timing are measured with."""
+"""Well-conditioned synthetic weights for measuring parity, exports and their speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
-CLOSED = slice(3, None, 4)  # channels of every norm that its ReLU closes
+CLOSED = slice(3, None, 4)  # channels of every norm that the ReLU sets to zero
 _NORM_RANGES = {
     "weight": (0.1, 0.2),
     "bias": (0.8, 1.2),
@@ -19,14 +19,14 @@ _NORM_RANGES = {
 
 
 def smooth_weights(spec: ModelSpec) -> Tensors:
-    """Weights under which every layer matters and gradients are smooth functions of weights and input.
+    """Return weights for which every layer matters and gradients are smooth functions of weights and input.
 
     A deep network with ReLUs near zero is chaotic: rounding switches some of them, and gradients of equal networks
-    differ by per cents. Here the norms keep three quarters of the channels well above zero and every fourth well
-    below, and convolutions do not respond to the mean that all open channels share, so that no digits are lost.
+    differ by several percent. Here, the norms keep three quarters of the channels well above zero and every fourth one
+    well below, and convolutions do not respond to the common mean of all open channels, so that no digits are lost.
     """
     filled = {info.name: _fill(info) for info in tensor_table(spec)}
-    if spec.backbone == "mobilenet_v2":  # a depthwise convolution of a closed channel has no variance
+    if spec.backbone == "mobilenet_v2":  # a depthwise convolution of a closed channel has zero variance
         filled |= {info.name: abs(filled[info.name]) for info in tensor_table(spec) if info.layer == "norm"}
     return filled
 

@@ -1,6 +1,6 @@
 """Video action recognition in PyTorch, MindSpore and PaddlePaddle from one recipe and one checkpoint.
 
-Importing this package loads no framework; `trishift.load` and the commands load the one they are asked for.
+Importing this package loads no framework; `trishift.load` and the commands import only the one requested.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Model", "__version__", "convert", "load", "recipe"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names on first use, so that `import trishift` stays light."""
+    """Import public names on first use, so that `import trishift` stays fast."""
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name == "recipe":

@@ -4,7 +4,7 @@ import trishift
 model = trishift.load("weights.pth", framework="mindspore", num_segments=8)
 logits = model(clips)                          # (N, T, C, H, W) float32 -> (N, K) float32
 model.predict("video.mp4", top_k=5)            # [(label, probability), ...]
-stream = model.stream()                        # unidirectional models, one frame a step
+stream = model.stream()                        # unidirectional models, one frame per step
 stream.step(frame)                             # (N, 3, H, W) float32 -> (N, K) float32
 """
 
@@ -38,10 +38,10 @@ _log = logging.getLogger(__name__)
 
 
 class LoadReport(typing.Protocol):
-    """What was loaded: the `ConversionReport` of a weight file, or the `Description` of an exported model."""
+    """Report on a loaded file: a weight file's `ConversionReport` or an exported model's `Description`."""
 
     def summary(self) -> str:
-        """It in one line."""
+        """Return a one-line summary."""
 
     def __str__(self) -> str: ...
 
@@ -50,21 +50,21 @@ class Model:
     """A recognizer with its weights, class names and preprocessing, in one framework or deployment runtime.
 
     Attributes:
-        spec: what the network is.
-        input: the pixels that it expects.
-        labels: class names; their numbers where the weights came without names.
+        spec: the network's description.
+        input: the pixel format it expects.
+        labels: class names, or class numbers if the weights carry no names.
         session: the network in its framework, or the exported program in its runtime.
-        report: what was found in the file.
-        meta: what is known about the origin of the weights, see `Checkpoint`.
-        thresholds: (K,) probabilities that make a class a label, where a video can have several; else None.
+        report: what the file contained.
+        meta: provenance of the weights, see `Checkpoint`.
+        thresholds: (K,) probabilities above which a class becomes a label, for multi-label models; else None.
 
     Args:
-        checkpoint: what the model is; its tensors are not read.
+        checkpoint: the model's description; its tensors are not read.
         session: runs the model.
-        report: what was found in the file.
+        report: what the file contained.
 
     Raises:
-        CheckpointError: the checkpoint has no head.
+        CheckpointError: the checkpoint has no classification head.
 
     Example:
         >>> model = trishift.load("model.safetensors")
@@ -83,13 +83,13 @@ class Model:
         self.thresholds = stored_thresholds(checkpoint.meta, self.spec.num_classes) if several else None
 
     def set_thresholds(self, text: str) -> None:
-        """Take other thresholds: a number for all classes, or those in the result.json of an evaluation.
+        """Replace the thresholds by one number for all classes, or by those in an evaluation's result.json.
 
         Raises:
-            DataError: it is neither, or the model gives one label a video.
+            DataError: `text` is neither, or the model predicts a single label per video.
         """
         if self.thresholds is None:
-            raise DataError("thresholds: are for several labels a video; this model gives one, the most likely")
+            raise DataError("thresholds: only for models with several labels per video; this one has one")
         self.thresholds = read_thresholds(text, self.spec.num_classes)
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
@@ -104,9 +104,9 @@ class Model:
         return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
     def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> list[tuple[str, float]]:
-        """The k most likely classes of a video file or a frame folder: [(label, probability), ...].
+        """Return the k most likely classes of a video file or frame folder: [(label, probability), ...].
 
-        Where a video can have several labels, those above their thresholds are listed even if they are more than k.
+        A multi-label model lists every class above its threshold, even if there are more than k.
 
         Raises:
             DataError: the video cannot be read.
@@ -126,25 +126,25 @@ class Model:
     def predict_many(
         self, paths: Sequence[Path], top_k: int = 5, protocol: Protocol | None = None, workers: int = 2
     ) -> tuple[list[Prediction], list[tuple[str, str]]]:
-        """Predictions of the readable videos in order, and (name, reason) of the others."""
+        """Return the predictions for readable videos, in order, and (name, reason) for the others."""
         dataset = unlabeled_set(paths, self.input, self.spec, protocol or Protocol())
         scores, scored = score_videos(self.session, dataset, batch_size=4, workers=workers)
         names = [str(path) for path, readable in zip(paths, scored, strict=True) if readable]
         return top_predictions(names, scores[scored], self.labels, top_k, self.thresholds), dataset.misses()
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
-        """Activations of named layers (`layer1`, ..., `pooled`, `logits`), frames explicit: (N, T, ...).
+        """Return activations of named layers (`layer1`, ..., `pooled`, `logits`), with a frame axis: (N, T, ...).
 
         Example:
             >>> model = trishift.load("model.safetensors")
             >>> clips = np.zeros((2, 4, 3, 32, 32), np.float32)
-            >>> model.features(clips, ["pooled"])["pooled"].shape  # a vector per frame
+            >>> model.features(clips, ["pooled"])["pooled"].shape  # one vector per frame
             (2, 4, 64)
         """
         return self.session.features(np.asarray(clips, np.float32), layers)
 
     def stream(self) -> Stream:
-        """A stream of one or several videos, one frame a step: `stream.step(frame)`, (N, 3, H, W) to (N, K).
+        """Open a stream over one or more videos, one frame per step: `stream.step(frame)`, (N, 3, H, W) to (N, K).
 
         Raises:
             RecipeError: the model is not unidirectional, or has non-local blocks, temporal pooling or relations.
@@ -171,16 +171,16 @@ def load(
     """Load weights of any supported family and file format, or an exported model.
 
     Args:
-        path: a canonical `.safetensors`, or a foreign file; its family is recognized from names and shapes. Or an
+        path: a canonical `.safetensors`, or a foreign file; its family is recognized by names and shapes. Or an
             exported file or folder (`.onnx`, `.mindir`, `.pt2`, `.paddle`, `.openvino-int8`).
-        framework: `pytorch`, `mindspore` or `paddle`; not used for an exported model.
-        execution: device, precision and the like.
-        runtime: what runs an exported model (`onnxruntime`, `openvino`, ...); None for its format's own.
-        options: what names cannot tell: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
+        framework: `pytorch`, `mindspore` or `paddle`; ignored for an exported model.
+        execution: device, precision and other execution settings.
+        runtime: runtime for an exported model (`onnxruntime`, `openvino`, ...); None selects its format's default.
+        options: properties that names cannot determine: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
 
     Raises:
-        CheckpointError: the file is not readable, not recognized, or leaves a question open (it says which option).
-        FrameworkError: the framework or the device is missing.
+        CheckpointError: unreadable, not recognized, or ambiguous (the message names the option to set).
+        FrameworkError: the framework or the device is not available.
 
     Example:
         >>> import trishift
@@ -195,7 +195,7 @@ def load(
     if is_exported(path):
         model = _load_exported(path, runtime, execution, options)
     elif runtime is not None:
-        raise CheckpointError(f"{path}: no exported model; choose a framework instead of runtime {runtime}")
+        raise CheckpointError(f"{path}: not an exported model; choose a framework instead of runtime {runtime}")
     else:
         model = _load_weights(path, framework, execution, options)
     _log.info("%s", model.report)
@@ -204,7 +204,9 @@ def load(
 
 def _load_exported(path: Path, runtime: str | None, execution: Execution | None, options: Mapping[str, Any]) -> Model:
     if options:
-        raise CheckpointError(f"{path}: is exported, and {next(iter(options))} is fixed; export it anew to change it")
+        raise CheckpointError(
+            f"{path}: {next(iter(options))} is fixed in an exported model; export it again to change it"
+        )
     session, description = open_exported(path, runtime, execution)
     return Model(replace(description.checkpoint, input=description.input), session, description)
 
@@ -219,11 +221,11 @@ def _load_weights(path: Path, framework: str, execution: Execution | None, optio
 
 
 def _require_model(checkpoint: Checkpoint) -> tuple[ModelSpec, InputSpec]:
-    """The network of a checkpoint and the pixels it expects.
+    """Return a checkpoint's network and the pixel format it expects.
 
     Raises:
-        CheckpointError: there is no head.
+        CheckpointError: it has no head.
     """
     if checkpoint.spec is None or checkpoint.input is None or not checkpoint.spec.num_classes:
-        raise CheckpointError("the weights have no head and do not make a model; train one with train.initial_weights")
+        raise CheckpointError("the weights have no head; train one with train.initial_weights")
     return checkpoint.spec, checkpoint.input

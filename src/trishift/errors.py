@@ -30,20 +30,20 @@ class FrameworkError(TrishiftError):
 
 
 class ExecutionError(FrameworkError):
-    """A setting of `Execution` that cannot be served here, and what to set instead.
+    """A setting of `Execution` that is not supported here, and the setting to use instead.
 
-    The text is for callers of the Python API, `Execution(device='cpu')`; commands phrase it in their own options.
+    The text addresses callers of the Python API, `Execution(device='cpu')`; commands rephrase it with their options.
     """
 
     def __init__(self, problem: str, *remedies: tuple[str, object]) -> None:
-        """`problem` ends with "set", after which the remedies follow: (setting, value), one of which suffices."""
+        """`problem` ends with "set"; the remedies, pairs of (setting, value), follow it. Any one of them suffices."""
         self._problem, self._remedies = problem, remedies
         super().__init__(self.phrased(lambda setting, value: f"Execution({setting}={value!r})"))
 
     def phrased(self, spell: Callable[[str, object], str]) -> str:
-        """The text, with (setting, value) spelled as the caller writes them."""
+        """Return the text with each (setting, value) spelled the way the caller writes it."""
         return f"{self._problem} {' or '.join(spell(setting, value) for setting, value in self._remedies)}"
 
 
 class TrainingError(TrishiftError):
-    """Training cannot go on, for instance because the loss is not finite."""
+    """Training cannot continue, for example because the loss is not finite."""

@@ -1,4 +1,4 @@
-"""The canonical file: round trips, refusals, and what survives a crash."""
+"""The canonical file: round trips, rejected files, and training states."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_compatible_with_the_safetensors_package(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ours["b"], tensors["b"])
 
 
-def test_the_bytes_are_those_of_the_package_and_always_the_same(tmp_path: Path) -> None:
+def test_bytes_match_the_safetensors_package_and_are_reproducible(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
     tensors = {"b": np.ones((2, 3), np.float32), "é": np.array(7, np.int64), "a": np.float16([[1, 2]])}
     write_safetensors(ours, tensors, {"k": "v"})
@@ -78,7 +78,7 @@ def test_the_bytes_are_those_of_the_package_and_always_the_same(tmp_path: Path) 
     assert ours.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_every_type_of_the_format_is_read_by_the_package(tmp_path: Path) -> None:
+def test_the_safetensors_package_reads_every_dtype(tmp_path: Path) -> None:
     kinds = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?", ml_dtypes.bfloat16]
     tensors = {str(np.dtype(kind)): np.array([0, 1, 3]).astype(kind) for kind in kinds}
     write_safetensors(tmp_path / "w.safetensors", tensors, {})
@@ -86,7 +86,7 @@ def test_every_type_of_the_format_is_read_by_the_package(tmp_path: Path) -> None
     for name, array in tensors.items():
         assert theirs[name].dtype == array.dtype
         np.testing.assert_array_equal(theirs[name], array)
-    with pytest.raises(CheckpointError, match="c: safetensors files hold no complex64"):
+    with pytest.raises(CheckpointError, match="c: safetensors files cannot hold complex64"):
         write_safetensors(tmp_path / "w.safetensors", {"c": np.ones(2, np.complex64)}, {})
 
 
@@ -104,7 +104,7 @@ def test_rejects_truncated_files(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "w.safetensors"
     canonical.save(path, checkpoint())
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(CheckpointError, match="not a whole safetensors file") as error:
+    with pytest.raises(CheckpointError, match="not a complete safetensors file") as error:
         canonical.load(path)
     assert "\n" not in str(error.value)
 
@@ -148,7 +148,7 @@ def test_training_state_round_trip_in_one_file(tmp_path: Path) -> None:
     assert_same(weights, checkpoint())
     np.testing.assert_array_equal(loaded.momentum.pop("backbone.b"), momentum["backbone.b"])
     assert loaded == TrainingState(2, 7, 51, 1, {}, state.best)
-    assert_same(canonical.load(path), checkpoint())  # the same file, for those who want weights only
+    assert_same(canonical.load(path), checkpoint())  # the same file, without the training state
 
 
 def test_training_states_of_earlier_versions_load(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_weights_alone_cannot_be_resumed(tmp_path: Path) -> None:
         load_state(tmp_path / "w.safetensors")
 
 
-def test_any_corrupt_byte_is_handled(tmp_path: Path) -> None:
+def test_any_corrupt_byte_raises_only_clear_errors(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_state(path, checkpoint(), TrainingState(0, 0, 0, 1))
     whole = bytearray(path.read_bytes())

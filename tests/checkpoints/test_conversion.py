@@ -1,4 +1,4 @@
-"""Converting files from end to end: destinations, proof, origin, and the commands around it."""
+"""End-to-end conversion: destinations, verification, origin, and the commands."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_result_records_its_origin(suffix: str, original: Path, tmp_path: Path) 
 def test_existing_destination_needs_force(source: Path, tmp_path: Path) -> None:
     destination = tmp_path / "precious.ckpt"
     destination.write_text("precious")
-    with pytest.raises(CheckpointError, match="exists already; --force"):
+    with pytest.raises(CheckpointError, match="already exists; --force"):
         convert(source, destination)
     assert destination.read_text() == "precious"
     convert(source, destination, force=True)
@@ -74,7 +74,7 @@ def test_failed_conversion_keeps_existing_destination(tmp_path: Path) -> None:
     destination = tmp_path / "precious.ckpt"
     destination.write_text("precious")
     (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 half a zip")
-    with pytest.raises(CheckpointError, match="not a whole"):
+    with pytest.raises(CheckpointError, match="not a complete"):
         convert(tmp_path / "broken.pth", destination, force=True)
     assert destination.read_text() == "precious"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["broken.pth", "precious.ckpt"]
@@ -84,16 +84,16 @@ def test_failed_conversion_keeps_existing_destination(tmp_path: Path) -> None:
     ("destination", "options", "message"),
     [
         ("missing/w.ckpt", {}, "folder does not exist"),
-        ("w.onnx", {}, "ends in '.onnx'"),
-        ("w", {}, "give a suffix"),
-        ("w.ckpt", {"framework": "paddle"}, "ends like a mindspore file, but framework is paddle"),
+        ("w.onnx", {}, "has the suffix '.onnx'"),
+        ("w", {}, "add a suffix"),
+        ("w.ckpt", {"framework": "paddle"}, "has the suffix of a mindspore file, but framework is paddle"),
         ("w.ckpt", {"framework": "jax"}, "'jax' is unknown"),
         ("w.ckpt", {"backbone": "bn_inception"}, "holds resnet10, not bn_inception"),
         ("w.ckpt", {"num_segment": 3}, "unknown option 'num_segment'"),
-        ("source.safetensors", {"force": True}, "is in the way"),
+        ("source.safetensors", {"force": True}, "is the source itself"),
     ],
 )
-def test_impossible_conversions_write_nothing(
+def test_invalid_conversions_write_nothing(
     destination: str, options: dict[str, object], message: str, source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(TrishiftError, match=message):
@@ -101,12 +101,12 @@ def test_impossible_conversions_write_nothing(
     assert [entry.name for entry in tmp_path.iterdir()] == ["source.safetensors"]
 
 
-def test_a_missing_source(tmp_path: Path) -> None:
+def test_rejects_missing_source(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         convert(tmp_path / "none.pth", tmp_path / "w.ckpt")
 
 
-def test_proof_of_a_conversion(source: Path, tmp_path: Path) -> None:
+def test_verified_conversion_reports_differences(source: Path, tmp_path: Path) -> None:
     conversion = convert(source, tmp_path / "w.pth", framework="pytorch", verify=True)
     assert [difference.framework for difference in conversion.differences] == ["pytorch"]
     assert conversion.differences[0].relative <= 1e-6
@@ -114,7 +114,7 @@ def test_proof_of_a_conversion(source: Path, tmp_path: Path) -> None:
 
 
 def test_verification_detects_wrong_result(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A conversion that mirrors the shift has the right names and shapes, and only running it shows."""
+    """A conversion that mirrors the shift has the right names and shapes; only running it reveals the error."""
     from dataclasses import replace
 
     from trishift.checkpoints import conversion
@@ -124,7 +124,7 @@ def test_verification_detects_wrong_result(source: Path, tmp_path: Path, monkeyp
         save(path, mirrored)
 
     monkeypatch.setattr(conversion, "write_native", write_mirrored)
-    with pytest.raises(CheckpointError, match="not the same model within"):
+    with pytest.raises(CheckpointError, match="differs from the source by more than"):
         convert(source, tmp_path / "w.safetensors", framework="pytorch", verify=True)
 
 
@@ -138,7 +138,7 @@ def test_backbone_alone_can_be_verified() -> None:
     assert complete.tensors["head.fc.weight"].sum() == pytest.approx(1)
 
 
-def test_a_missing_framework_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_framework_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
     find_spec = importlib.util.find_spec
@@ -147,7 +147,7 @@ def test_a_missing_framework_is_named(source: Path, tmp_path: Path, monkeypatch:
         convert(source, tmp_path / "w.ckpt", verify=True)
 
 
-def test_segments_may_change_where_no_layer_depends_on_them(source: Path, tmp_path: Path) -> None:
+def test_num_segments_can_change_unless_a_layer_depends_on_it(source: Path, tmp_path: Path) -> None:
     assert import_weights(source, num_segments=6)[0].spec.num_segments == 6
     relations = ModelSpec("resnet10", 4, 3, width=8, head=HeadSpec("multiscale_relation"))
     save(tmp_path / "trn.safetensors", model_of(relations))
@@ -164,9 +164,7 @@ def test_rejects_canonical_file_with_missing_tensors(tmp_path: Path) -> None:
         import_weights(tmp_path / "w.safetensors")
 
 
-def test_a_table_lists_every_tensor_of_a_file_with_its_canonical_name(
-    original: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_name_table_lists_every_tensor(original: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from trishift.commands import inspect
 
     inspect.main([str(original), "--names"])
@@ -185,7 +183,7 @@ def test_inspection(source: Path, original: Path, tmp_path: Path) -> None:
     assert "num_segments=4 (from the file's name)" in text and "labels: Doing other things" in text
     unnamed = original.rename(tmp_path / "unnamed.pth")
     text = str(inspect_weights(unnamed))
-    assert "temporal-shift-module (TSN, TSM), resnet18; " in text and "say num_segments=" in text
+    assert "temporal-shift-module (TSN, TSM), resnet18; " in text and "set num_segments=" in text
     save_state(tmp_path / "last.safetensors", model_of(SMALL), TrainingState(0, 0, 0, 1, {"backbone.b": np.ones(2)}))
     inspection = inspect_weights(tmp_path / "last.safetensors")
     assert inspection.tensors == len(tensor_table(SMALL)) and "can be resumed" in str(inspection)

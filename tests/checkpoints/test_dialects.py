@@ -1,4 +1,4 @@
-"""The grammars of the code bases: any depth, placement, head and prefix is recognized, read and written back."""
+"""The codebases' grammars: any depth, placement, head and prefix is recognized, read and written back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def origin(checkpoint: Checkpoint) -> str:
 
 
 def constants(tensors: dict[str, np.ndarray]) -> dict[str, float]:
-    """The one value that all numbers of each tensor have (see `originals.in_file`)."""
+    """Return the constant value of each tensor (see `originals.in_file`)."""
     return {name: float(array.flat[0]) for name, array in tensors.items()}
 
 
@@ -172,7 +172,7 @@ def test_any_bottleneck_resnet_of_paddle(depth: int, fluid: bool, segments: int,
     checkpoint = read(shapes, num_segments=segments, shift="blockres" if shifts else "none")
     assert origin(checkpoint) == ("paddle1" if fluid else "paddlevideo")
     div = 8 if fluid else segments
-    every = "blockres" if depth == 50 else block_names(f"resnet{depth}")  # the original's rule leaves half of them out
+    every = "blockres" if depth == 50 else block_names(f"resnet{depth}")  # the original's rule skips half of them
     shift = ShiftSpec(div=div, order="past_first", placement=every) if shifts else None
     assert checkpoint.spec == ModelSpec(f"resnet{depth}", 7, segments, width=16, shift=shift)
     assert checkpoint.tensors["head.fc.weight"].shape == (7, 512)
@@ -186,7 +186,7 @@ def test_rejects_unequal_paddle_folds() -> None:
 
 
 def msn_shapes() -> Shapes:
-    """Names and shapes in a file of the motion sensitive network, counters left out."""
+    """Return names and shapes of a motion sensitive network's file, without counters."""
     entry = originals.record("msn_resnet50_8f")
     return without_counters({entry["key_prefix"] + name: tuple(shape) for name, shape in entry["keys"]})
 
@@ -280,7 +280,7 @@ def assert_same_tensors(a: Checkpoint, b: Checkpoint) -> None:
 
 @pytest.mark.parametrize(("family", "spec"), FAMILIES, ids=lambda value: getattr(value, "backbone", value))
 def test_round_trip_through_all_formats_is_exact(family: str, spec: ModelSpec, tmp_path: Path) -> None:
-    """A file of the family, our file in every framework, and the family's file again: no bit changes."""
+    """From the family's file to ours in every framework and back, no bit changes."""
     model = model_of(spec)
     suffix = {"pytorch": ".pth", "mindspore": ".ckpt", "paddle": ".pdparams"}[DIALECTS[family].framework]
     original = tmp_path / f"original{suffix}"

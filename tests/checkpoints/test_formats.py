@@ -1,4 +1,4 @@
-"""Readers and writers of the frameworks' files: what they hold, what the frameworks say, and what never happens."""
+"""Readers and writers of the frameworks' formats: round trips, compatibility, and damaged files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assert_holds(path: Path, expected: dict[str, np.ndarray]) -> None:
 
 
 def write_all(folder: Path, tensors: dict[str, np.ndarray]) -> dict[str, Path]:
-    """One file of every format that is read."""
+    """Write one file of every readable format."""
     paths = {
         "zip": originals.write_torch(folder / "zip.pth", {"state_dict": tensors, "epoch": 2}),
         "legacy": originals.write_torch(folder / "legacy.pth", {"state_dict": tensors}, legacy=True),
@@ -61,7 +61,7 @@ def test_every_format_round_trips(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_torch_tensors_of_all_sorts(legacy: bool, tmp_path: Path) -> None:
+def test_reads_every_kind_of_torch_tensor(legacy: bool, tmp_path: Path) -> None:
     base = torch.arange(12.0).reshape(3, 4)
     state = OrderedDict(
         whole=base, view=base[1], column=base[:, 2], turned=base.t(), parameter=torch.nn.Parameter(base + 1),
@@ -78,7 +78,7 @@ def test_torch_tensors_of_all_sorts(legacy: bool, tmp_path: Path) -> None:
     assert set(file.ignored) == {"optimizer"}
 
 
-def test_torch_loads_our_files_without_trust(tmp_path: Path) -> None:
+def test_torch_loads_our_files_with_weights_only(tmp_path: Path) -> None:
     pytorch.write_pytorch(tmp_path / "w.pth", TENSORS, {"trishift": "{}", "epoch": 300, "ratio": 0.5, "flag": True})
     content = torch.load(tmp_path / "w.pth", weights_only=True)
     assert (content["trishift"], content["epoch"], content["ratio"], content["flag"]) == ("{}", 300, 0.5, True)
@@ -88,14 +88,14 @@ def test_torch_loads_our_files_without_trust(tmp_path: Path) -> None:
 
 
 def run_python(code: str, folder: Path) -> None:
-    """Run code in a process of its own: the frameworks do not share one."""
+    """Run code in its own process; the frameworks conflict when imported together."""
     environment = {**os.environ, "GLOG_v": "3", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.skipif("paddle" in MISSING, reason="paddle is not installed")
-def test_paddle_and_we_read_each_other(tmp_path: Path) -> None:
+def test_paddle_reads_our_files_and_we_read_paddles(tmp_path: Path) -> None:
     paddle.write_pdparams(tmp_path / "ours.pdparams", TENSORS, {"trishift": "{}"})
     paddle_legacy.write_folder(tmp_path / "variables", TENSORS)
     np.savez(tmp_path / "expected.npz", **TENSORS)
@@ -121,8 +121,8 @@ def test_paddle_and_we_read_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("mindspore" in MISSING, reason="mindspore is not installed")
-def test_mindspore_and_we_read_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mindspore, "_SLICE", 40)  # bytes: values of large tensors come in slices
+def test_mindspore_reads_our_files_and_we_read_mindspores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mindspore, "_SLICE", 40)  # bytes, so that tensors are stored in slices
     mindspore.write_ckpt(tmp_path / "ours.ckpt", TENSORS, {"trishift": '{"name": "Stöß"}'})
     np.savez(tmp_path / "expected.npz", **TENSORS)
     run_python(
@@ -156,7 +156,7 @@ def test_paddle_slices_and_python_2_pickles(tmp_path: Path) -> None:
 
 
 def test_training_framework_objects_are_skipped(tmp_path: Path) -> None:
-    """mmengine and argparse leave objects in checkpoints; they are neither imported nor in the way."""
+    """mmengine and argparse leave objects in checkpoints; they are neither imported nor an obstacle."""
     import argparse
 
     content = {"state_dict": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=0.1), "meta": {"path": Path("x")}}
@@ -175,8 +175,8 @@ def test_training_framework_objects_are_skipped(tmp_path: Path) -> None:
         (b'<?xml version="1.0"?><Error>AccessDenied</Error>', "web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"\x1f\x8b\x08\x00" * 9, "unpack it"),
-        (b"hello world, these are no weights", "no weight file"),
-        (b"PK\x03\x04" + b"\0" * 60, "not a whole PyTorch zip"),
+        (b"hello world, these are no weights", "not a weight file"),
+        (b"PK\x03\x04" + b"\0" * 60, "not a complete PyTorch zip"),
         (pickle.dumps([1, 2]), "no dictionary of tensors"),
         (pickle.dumps({"a": 1}), "no dictionary of tensors"),
     ],
@@ -189,7 +189,7 @@ def test_rejects_files_that_are_not_weights(content: bytes, message: str, tmp_pa
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
-def test_missing_files_and_wrong_folders(tmp_path: Path) -> None:
+def test_rejects_missing_files_and_other_folders(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="No such file"):
         open_weights(tmp_path / "missing.pth")
     with pytest.raises(CheckpointError, match="a folder without"):
@@ -199,7 +199,7 @@ def test_missing_files_and_wrong_folders(tmp_path: Path) -> None:
         open_weights(tmp_path)
 
 
-def test_zips_of_others(tmp_path: Path) -> None:
+def test_rejects_other_zip_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.writestr("a.jpg", b"x")
     with pytest.raises(CheckpointError, match=r"not of PyTorch"):
@@ -222,7 +222,7 @@ def read_everything(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "pdparams", "ckpt", "safetensors"])
-def test_cut_files_are_refused(kind: str, tmp_path: Path) -> None:
+def test_rejects_truncated_files(kind: str, tmp_path: Path) -> None:
     path = write_all(tmp_path, TENSORS)[kind]
     whole = path.read_bytes()
     for length in [*range(0, len(whole), max(1, len(whole) // 40)), len(whole) - 1]:
@@ -249,7 +249,7 @@ def test_damaged_files_raise_only_clear_errors(kind: str, tmp_path: Path) -> Non
 
 
 def test_rejects_a_real_broken_upload() -> None:
-    """A published checkpoint of which one MiB arrived."""
+    """A published checkpoint, truncated after one MiB."""
     path = SHARED / "weights" / "truncated_mobilenetv2_jester_online.pth.tar"
     if not path.is_file():
         pytest.skip(f"{path} is not here")
@@ -273,7 +273,7 @@ def test_memory_stays_below_2_5_times_the_file(kind: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("first", [0x80, 0x50, 0x0A, 0x1F])
 def test_safetensors_with_any_header_length_are_recognized(first: int, tmp_path: Path) -> None:
-    """The length comes first in the file, and its lowest byte may be the mark of another format."""
+    """The file starts with a length, whose lowest byte may look like another format."""
     plain = safetensors_of({"a": np.ones(1, np.float32)}, padding=0)
     padding = (first - plain[0]) % 256
     (tmp_path / "w").write_bytes(safetensors_of({"a": np.ones(1, np.float32)}, padding))
@@ -308,8 +308,8 @@ def test_rejects_unsupported_dtypes(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_storage_never_reaches_beyond_its_file(tmp_path: Path) -> None:
-    """A tensor that claims more numbers than its storage has, as a forged pickle could."""
+def test_rejects_tensors_beyond_their_storage(tmp_path: Path) -> None:
+    """A forged pickle can declare a tensor larger than its storage."""
     pytorch.write_pytorch(tmp_path / "w.pth", {"a": np.ones(4, np.float32)}, {})
     buffer = io.BytesIO()
     with zipfile.ZipFile(tmp_path / "w.pth") as source, zipfile.ZipFile(buffer, "w") as target:

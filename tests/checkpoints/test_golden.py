@@ -1,4 +1,4 @@
-"""Published models in their original files: what each framework makes of them is what their own code computed."""
+"""Published models in their original files: every framework reproduces the logits of the original code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MINDSPORE_TRN = ModelSpec("bn_inception", 27, head=HeadSpec("multiscale_relation
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A framework to the folder with the results of its records."""
+    """Map a framework to the folder with its results."""
 
     @cache
     def examined(framework: str) -> Path:

@@ -1,4 +1,4 @@
-"""Hostile weight files: pickles that would run code, and small files that would cost hours or gigabytes."""
+"""Hostile weight files: pickles that would run code, and small files that would take hours or gigabytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trishift.errors import CheckpointError
 
 
 class Evil:
-    """Asks whoever unpickles it to run a command."""
+    """Runs a command when unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -27,7 +27,7 @@ class Evil:
 
 
 class Sly(Evil):
-    """The same by way of builtins."""
+    """Does the same through builtins."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return eval, (f"__import__('pathlib').Path({str(self.marker)!r}).touch()",)
@@ -40,7 +40,7 @@ def test_malicious_pickle_is_not_executed(kind: str, evil: type[Evil], tmp_path:
     state = {"a": torch.ones(2), "b": evil(marker)}
     if kind == "pdparams":
         path.write_bytes(pickle.dumps({"a": np.ones(2), "b": evil(marker)}, 2))
-        (pickle.loads(path.read_bytes()), marker.unlink())  # the bait works
+        (pickle.loads(path.read_bytes()), marker.unlink())  # the attack works when unpickled
     else:
         torch.save({"state_dict": state}, path, _use_new_zipfile_serialization=kind == "zip")
     with pytest.raises(CheckpointError, match="refused") as error:
@@ -64,7 +64,7 @@ def test_malicious_pickle_is_not_executed(kind: str, evil: type[Evil], tmp_path:
         b"\x80\x04\x96\xff\xff\xff\xff\x10\x00\x00\x00.",  # a bytearray of 68 GiB
     ],
 )
-def test_hostile_programs_do_nothing(program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_programs_have_no_effect(program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with zipfile.ZipFile("evil.pth", "w") as archive:
         archive.writestr("archive/data.pkl", program)
@@ -92,21 +92,21 @@ SHARED_60_LEVELS = b"K\x01\x85" + b"".join(b"q%ch%c\x86" % (i, i) for i in range
     ],
     ids=["setitem", "setitems", "dict", "additems", "frozenset", "set", "dict call", "ordered dict"],
 )
-def test_a_key_that_would_hash_forever_is_refused(program: bytes, tmp_path: Path) -> None:
+def test_rejects_keys_with_exponential_hash_time(program: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights.pdparams").write_bytes(program)
     with pytest.raises(CheckpointError, match="neither text nor a number"):
         open_weights(tmp_path / "weights.pdparams")
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_small_file_does_not_grow_to_gigabytes(legacy: bool, tmp_path: Path) -> None:
+def test_rejects_small_files_that_expand_to_gigabytes(legacy: bool, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a": torch.ones(1).expand(30_000, 30_000)}, path, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(CheckpointError, match=r"3,433 MB, far more than the 0\.0 MB stored"):
         open_weights(path)
 
 
-def test_many_names_for_one_array_do_not_grow_to_gigabytes(tmp_path: Path) -> None:
+def test_rejects_one_array_under_a_thousand_names(tmp_path: Path) -> None:
     array = np.ones(100_000, np.float32)
     (tmp_path / "weights.pdparams").write_bytes(pickle.dumps({f"a{i}": array for i in range(1000)}, 4))
     with pytest.raises(CheckpointError, match="far more than"):

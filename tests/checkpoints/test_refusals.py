@@ -1,4 +1,4 @@
-"""Importing what is open, wrong or contradictory: questions name their option, and nothing passes in silence."""
+"""Ambiguous, wrong and contradictory imports: errors name the option, and no problem passes silently."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_half_precision_becomes_float32_and_is_reported() -> None:
     ],
 )
 def test_ambiguity_names_the_option(shapes: Shapes, option: str) -> None:
-    with pytest.raises(CheckpointError, match=rf"say {option}=... \(or --{option.replace('_', '-')} ...\)"):
+    with pytest.raises(CheckpointError, match=rf"set {option}=... \(or --{option.replace('_', '-')} ...\)"):
         read(shapes)
 
 
@@ -92,7 +92,7 @@ def test_relations_can_be_chosen() -> None:
     assert read(trn, relations="first").spec.head.relations == "first"
 
 
-def test_labels_need_the_class_count_of_their_dataset(tmp_path: Path) -> None:
+def test_labels_require_a_matching_class_count(tmp_path: Path) -> None:
     assert read(tsm_resnet(18, classes=27), num_segments=8).labels[14] == "Stop Sign"
     assert read(tsm_resnet(18, classes=27), num_segments=8, labels="none").labels is None
     assert read(tsm_resnet(18, classes=174), num_segments=8).labels is None  # Something V1 or V2: never assumed
@@ -155,14 +155,14 @@ def test_rejects_wrong_dialect(dialect: str) -> None:
 def test_unknown_dialects_and_families() -> None:
     with pytest.raises(CheckpointError, match="dialect 'caffe' is unknown; one of"):
         read(tsm_resnet(18), dialect="caffe")
-    with pytest.raises(CheckpointError, match="no known family"):
+    with pytest.raises(CheckpointError, match="unknown family"):
         read({"encoder.layer.0.weight": (3, 3)})
 
 
 @settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.sampled_from(["drop", "rename", "reshape"]), st.booleans())
 def test_random_damage_is_detected(random: Random, damage: str, partial: bool) -> None:
-    """No damage passes in silence, and none gives another error than the clear one."""
+    """Damage never passes silently, and never raises anything but a clear error."""
     shapes = tsm_resnet(18, shift="blockres")
     for name in random.sample(sorted(n for n in shapes if not n.endswith("num_batches_tracked")), random.randint(1, 6)):
         shape = shapes.pop(name)
@@ -187,14 +187,14 @@ def test_rejects_writing_what_a_dialect_cannot_express() -> None:
         check_expressible(paddle, DIALECTS["embedded_tsm"])
     biased = model_of(ModelSpec("resnet50", 5, width=4, non_local=True))
     biased.tensors["backbone.layer2.0.non_local.out.bias"][:] = 1
-    with pytest.raises(CheckpointError, match="no place"):
+    with pytest.raises(CheckpointError, match="no counterpart"):
         foreign_tensors(biased, DIALECTS["mmaction2"])
 
 
-def test_files_of_others_take_their_suffix(tmp_path: Path) -> None:
+def test_foreign_files_require_their_suffix(tmp_path: Path) -> None:
     model = model_of(ModelSpec("resnet18", 5, width=4))
     with pytest.raises(CheckpointError, match="use their suffix"):
         write_dialect(tmp_path / "w.ckpt", model, "tsm")
-    with pytest.raises(CheckpointError, match=r"ends in '\.onnx'"):
+    with pytest.raises(CheckpointError, match=r"has the suffix '\.onnx'"):
         write_native(tmp_path / "w.onnx", model)
     assert not list(Path(tmp_path).iterdir())

@@ -1,4 +1,4 @@
-"""Every recipe under configs/: its header, its command, its network, and two training steps on small clips."""
+"""Every recipe under configs/: header, command, network, and two training steps on small clips."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from trishift.recipe import load_recipe
 ROOT = CONFIGS.parent
 RECIPES = recipe_files()
 PUBLISHED = [path for path in RECIPES if path.parent.name not in ("gestures", "custom")]
-DIRECTED = ("jester", "somethingv1", "somethingv2")  # data sets whose classes are directions
-ELSEWHERE = {  # representatives that run in a process of their own
+DIRECTED = ("jester", "somethingv1", "somethingv2")  # data sets with directional classes
+ELSEWHERE = {  # representative recipes, each framework in its own process
     "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml", "somethingv1/trn_bn_inception_3f.yaml"],
     "paddle": ["kinetics/tsm_r50_8f_paddle.yaml", "jester/trn_bn_inception.yaml", "somethingv1/msn_r50_8f.yaml"],
 }
@@ -37,7 +37,7 @@ def name_of(path: Path) -> str:
 
 
 def words(command: str, program: str) -> list[str]:
-    """The arguments of a command line in a header."""
+    """Return the arguments of a header's command line."""
     assert command.startswith(f"python {program}.py ")
     return shlex.split(command)[2:]
 
@@ -152,7 +152,7 @@ def test_two_steps_in_the_other_frameworks(framework: str, both_hands: Path) -> 
         check(Steps(**found[config]), Path(config))
 
 
-def test_the_list_of_recipes_is_complete() -> None:
+def test_list_of_recipes_is_complete() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert text == document(text), "run: python scripts/list_recipes.py"
     assert all(f"](../configs/{name_of(path)})" in text for path in RECIPES)

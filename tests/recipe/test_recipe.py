@@ -1,4 +1,4 @@
-"""Recipes: inheritance, overrides, and one-line errors that name file, line and nearest key."""
+"""Recipes: inheritance, overrides, and one-line errors with file, line and nearest key."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ RENAMES = [(*old.rsplit(".", 1), new) for old, new in RENAMED.items()]
 
 
 @pytest.mark.parametrize(("section", "old", "new"), RENAMES, ids=[f"{section}.{old}" for section, old, _ in RENAMES])
-def test_renamed_keys_keep_working_with_a_note(
+def test_renamed_keys_work_with_a_warning(
     section: str, old: str, new: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mode = "paddle" if "paddle" in new else "uniform"
@@ -66,17 +66,19 @@ def test_renamed_keys_keep_working_with_a_note(
     assert on_the_command_line == in_file
     assert all(f"{section}.{old} is now called {new}" in record.message for record in caplog.records)
     assert len(caplog.records) == 2
-    assert recipe_from_dict(nested(section, {old: True, "mode": mode})) == in_file  # a checkpoint nobody can edit
+    assert (
+        recipe_from_dict(nested(section, {old: True, "mode": mode})) == in_file
+    )  # no warning for a recipe stored in a checkpoint
     assert len(caplog.records) == 2
 
 
-def test_a_key_under_both_names_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_key_under_both_names(tmp_path: Path) -> None:
     (tmp_path / "both.yaml").write_text("data: {sampling: {legacy_random_test: true, legacy_random_evaluation: false}}")
     with pytest.raises(RecipeError, match=r"both\.yaml: data\.sampling\.legacy_random_test is the old name of"):
         load_recipe(tmp_path / "both.yaml")
 
 
-def test_a_mistake_in_a_renamed_key_names_its_line(tmp_path: Path) -> None:
+def test_error_in_a_renamed_key_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "old.yaml").write_text("evaluation:\n  sampling:\n    legacy_paddle_centre: 7\n")
     with pytest.raises(RecipeError, match=r"old\.yaml:3: evaluation\.sampling\.legacy_paddle_center"):
         load_recipe(tmp_path / "old.yaml")
@@ -88,12 +90,12 @@ def nested(dotted: str, value: object) -> dict[str, Any]:
     return cast(dict[str, Any], value)
 
 
-def test_a_section_can_be_removed_with_null(tmp_path: Path) -> None:
+def test_null_removes_a_section(tmp_path: Path) -> None:
     write(tmp_path, "base.yaml", BASE)
     assert load_recipe(write(tmp_path, "tsn.yaml", "base: base.yaml\nmodel: {shift: null}\n")).model.shift is None
 
 
-def test_a_saved_recipe_reads_back_the_same(tmp_path: Path) -> None:
+def test_saved_recipe_reads_back_equal(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "base.yaml", BASE), ["model.shift.placement=[layer1.0, layer2.1]"])
     save_recipe(recipe, tmp_path / "saved.yaml")
     assert load_recipe(tmp_path / "saved.yaml") == recipe
@@ -118,14 +120,14 @@ def test_bn_inception_gets_caffe_pixels_by_default(tmp_path: Path) -> None:
         ("train:\n  batch_size: 10\n  accumulate: 3\n", ["r.yaml:3", "train.accumulate", "does not divide"]),
         ("train:\n  loss: lspe\n", ["r.yaml:2", "train.loss.name", "'lspe'"]),
         ("train:\n  loss: {name: lsep, label_smoothing: 0.1}\n", ["r.yaml:2", "label_smoothing: lsep has none"]),
-        ("train:\n  loss: lsep\nmodel:\n  multi_label: false\n", ["r.yaml:4", "lsep is for several labels a clip"]),
-        ("model:\n  multi_label: true\n", ["r.yaml:2", "cross_entropy is for one label a clip"]),
+        ("train:\n  loss: lsep\nmodel:\n  multi_label: false\n", ["r.yaml:4", "lsep is for several labels per clip"]),
+        ("model:\n  multi_label: true\n", ["r.yaml:2", "cross_entropy is for a single label per clip"]),
         ("model: [1, 2]\n", ["r.yaml:1", "model"]),
         ("- a\n", ["r.yaml", "mapping"]),
         ("model: {a: [}\n", ["r.yaml:1", "not valid YAML"]),
     ],
 )
-def test_errors_name_place_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_errors_name_location_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
     path = write(tmp_path, "r.yaml", text)
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
@@ -141,12 +143,12 @@ def test_error_in_base_names_the_base(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("override", ["train.lr", "=3", "train.momentun=0.9", "train.lr=high"])
-def test_wrong_overrides_are_named(tmp_path: Path, override: str) -> None:
+def test_invalid_overrides_are_named(tmp_path: Path, override: str) -> None:
     with pytest.raises(RecipeError, match="override"):
         load_recipe(write(tmp_path, "base.yaml", BASE), [override])
 
 
-def test_missing_and_circular_files(tmp_path: Path) -> None:
+def test_rejects_missing_and_circular_files(tmp_path: Path) -> None:
     circular = write(tmp_path, "circle.yaml", "base: circle.yaml\n")
     with pytest.raises(RecipeError, match="inherits from itself"):
         load_recipe(circular)
@@ -171,7 +173,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("name: x\nbase: 5\n", r"r\.yaml:2: base: must be the path of a recipe or a list of them"),
         ("base: [1]\n", r"r\.yaml:1: base: must be the path of a recipe or a list of them"),
         ('base: "a\\0b"\n', "cannot be read: .*embedded null"),
-        ("name: " + "x" * 2**20, r"1\.0 MB are more than any recipe has"),
+        ("name: " + "x" * 2**20, r"1\.0 MB is too large for a recipe"),
     ],
     ids=["aliases", "circle", "date", "digits", "nesting", "NUL", "base", "bases", "NUL in base", "size"],
 )

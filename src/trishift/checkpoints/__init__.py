@@ -1,4 +1,4 @@
-"""Checkpoints: the canonical file, foreign file formats, and the dialects of foreign code bases."""
+"""Checkpoints: the canonical file, foreign file formats, and the dialects of foreign codebases."""
 
 from __future__ import annotations
 

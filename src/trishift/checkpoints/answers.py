@@ -1,7 +1,7 @@
-"""What the names in a file cannot tell: answered by the user, by the file's own name, or not at all.
+"""Import options: properties that tensor names cannot determine, set by the user or inferred from the file's name.
 
-Nothing is guessed in silence: every answer that did not come from the weights is noted for the report, and a
-question without an answer is an error that names the option.
+Nothing is guessed silently: every value that does not come from the weights is noted in the report, and a missing one
+is an error that names the option.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trishift.model.spec import FRAME_CHANNELS, RELATION_MODES, ModelSpec
 
 @dataclass(frozen=True)
 class Option:
-    """A question that a user may answer: a keyword of `trishift.load` and an option of the commands."""
+    """An import option: a keyword of `trishift.load` and an option of the commands."""
 
     help: str
     type: type[int] | type[str] = str
@@ -26,15 +26,15 @@ class Option:
 
 
 OPTIONS = {
-    "num_segments": Option("frames per clip (T), where the weights do not tell", int),
-    "shift": Option("none for a TSN, else TSM's placement", choices=("none", "block", "blockres")),
+    "num_segments": Option("frames per clip (T), if the weights do not determine it", int),
+    "shift": Option("none for a TSN, else the placement of TSM's shift", choices=("none", "block", "blockres")),
     "shift_div": Option("the shift moves 1/SHIFT_DIV of the channels each way", int),
-    "relations": Option("relations of a TRN in evaluation", choices=RELATION_MODES),
-    "non_local_form": Option("mmaction2: non-local blocks", choices=("embedded_gaussian", "dot_product")),
-    "modality": Option("where the channels do not tell", choices=tuple(FRAME_CHANNELS)),
+    "relations": Option("relations of a TRN used in evaluation", choices=RELATION_MODES),
+    "non_local_form": Option("pairwise function of non-local blocks", choices=("embedded_gaussian", "dot_product")),
+    "modality": Option("input modality, if the channels do not determine it", choices=tuple(FRAME_CHANNELS)),
     "labels": Option("class names: a file, `jester`, or `none`"),
 }
-_RUN_NAME = re.compile(r"^(TSM|TRN|TSN)_")  # the originals describe a model in the name of its run
+_RUN_NAME = re.compile(r"^(TSM|TRN|TSN)_")  # the original codebases describe a model in its run's name
 _SEGMENTS = (
     re.compile(r"segment(\d+)(?!\d)"),
     re.compile(r"(?<!\d)1x1x(\d+)(?!\d)"),  # mmaction2: frames x interval x segments
@@ -45,10 +45,10 @@ _SHIFT = re.compile(r"_shift(\d+)_(blockres|block)(?![a-z])")
 
 
 class Answers:
-    """Answers to the open questions of one file, in the order user, file name, fallback.
+    """The import options of one file, taken from the user, the file's name, or a fallback model, in this order.
 
     Attributes:
-        notes: one line for every answer that was taken from elsewhere than the weights.
+        notes: one line per value that does not come from the weights.
     """
 
     def __init__(self, path: Path, options: Mapping[str, Any], fallback: ModelSpec | None = None) -> None:
@@ -62,20 +62,20 @@ class Answers:
         self.notes: list[str] = []
 
     def given(self, option: str) -> Any:
-        """What the user said, or None."""
+        """Return the user's value, or None."""
         return self._options.get(option)
 
     def confirm(self, option: str, value: Any) -> Any:
-        """`value`, which the weights tell; a user who says otherwise is contradicted."""
+        """Return `value`, determined by the weights, after checking it against the user's."""
         if self._options.get(option, value) != value:
             raise CheckpointError(f"{self._path}: {option}={self._options[option]}, but the weights say {value}")
         return value
 
     def ask(self, option: str, question: str) -> Any:
-        """An answer that has to come from outside.
+        """Return a value that the weights cannot determine.
 
         Raises:
-            CheckpointError: nobody answers; the message names the option.
+            CheckpointError: there is none; the message names the option.
         """
         if option in self._options:
             return self._options[option]
@@ -84,11 +84,11 @@ class Answers:
         if self._fallback is not None:
             return self._note(option, _fallback_answer(self._fallback, option), "as in the model asked for")
         raise CheckpointError(
-            f"{self._path}: the weights do not tell {question}; say {option}=... (or {flag(option)} ...)"
+            f"{self._path}: the weights do not determine {question}; set {option}=... (or {flag(option)} ...)"
         )
 
     def assume(self, option: str, default: Any) -> Any:
-        """An answer for which all published weights agree on a default."""
+        """Return a value for which all published weights agree on a default."""
         if option in self._options:
             return self._options[option]
         if option in self._hints:
@@ -101,7 +101,7 @@ class Answers:
 
 
 def flag(option: str) -> str:
-    """The option of the commands: `--num-segments` for `num_segments`."""
+    """Spell an option for the command line: `--num-segments` for `num_segments`."""
     return "--" + option.replace("_", "-")
 
 
@@ -112,7 +112,7 @@ def _fallback_answer(spec: ModelSpec, option: str) -> Any:
 
 
 def _hints(path: Path) -> dict[str, Any]:
-    """What a file name says about a model; of its folder's name, if that is the name of a run."""
+    """Infer options from a file's name, and from its folder's name if that names a run."""
     hints: dict[str, Any] = {}
     names = [path.name, path.parent.name] if _RUN_NAME.match(path.parent.name) else [path.name]
     for name in names:
@@ -126,7 +126,7 @@ def _hints(path: Path) -> dict[str, Any]:
             hints.setdefault("shift", found[2])
             hints.setdefault("shift_div", int(found[1]))
         elif "tsn" in words or (name.startswith("TSM_") and "_segment" in name):
-            hints.setdefault("shift", "none")  # a run of the TSM code base without shift is a TSN
+            hints.setdefault("shift", "none")  # a run of the TSM codebase without shift is a TSN
         elif "tsm" in words:
             hints.setdefault("shift", "tsm")
     return hints

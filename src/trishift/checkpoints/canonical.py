@@ -1,7 +1,7 @@
-"""The canonical checkpoint: safetensors under canonical names, and one JSON that says what they are.
+"""The canonical checkpoint: safetensors under canonical names, with a JSON description.
 
-The JSON (metadata entry `trishift`) holds the model, the pixels it expects, its class names and where the
-weights come from, so that the file runs in any framework without any other file.
+The JSON (metadata entry `trishift`) holds the model, its pixel format, its class names and the origin of the weights,
+so that the file runs in any framework without any other file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trishift.errors import CheckpointError, RecipeError
 from trishift.model.spec import InputSpec, ModelSpec, from_json, to_json
 
 FORMAT_VERSION = 1
-DESCRIPTION_KEY = "trishift"  # of the JSON, in the metadata of every file that holds a description
+DESCRIPTION_KEY = "trishift"  # metadata entry of the JSON, in every file with a description
 _KEYS = {"format", "spec", "input", "labels", "meta"}
 META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", "origin")
 TRAINING_PREFIX = "training."  # tensors and metadata of a training state, see training_state.py
@@ -31,12 +31,12 @@ class Checkpoint:
 
     Attributes:
         tensors: canonical name to array of canonical (torch) shape.
-        spec: the model; `num_classes` 0 means that there is no head.
-        input: the pixels it expects.
+        spec: the model; `num_classes` 0 means no head.
+        input: the pixel format it expects.
         labels: class names in the order of the logits, or None.
-        meta: any of `recipe`, `framework` and `version` (of the program that wrote them), `epoch`, `metrics`,
-            `thresholds` (a probability a class, where clips have several labels), `origin` (of imported weights: file,
-            format, dialect, sha256). Plain JSON types.
+        meta: any of `recipe`, `framework` and `version` (of the writing program), `epoch`, `metrics`, `thresholds` (one
+            probability per class, for multi-label models), `origin` (of imported weights: file, format, dialect,
+            sha256). Plain JSON types.
     """
 
     tensors: dict[str, np.ndarray]
@@ -54,32 +54,32 @@ class Checkpoint:
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write a canonical file, atomically: an existing file is replaced in one step or not at all.
+    """Write a canonical file, atomically: an existing file is replaced in one step or left untouched.
 
     Raises:
-        CheckpointError: `meta` is not plain JSON, or an array of a type that the format lacks.
+        CheckpointError: `meta` is not plain JSON, or an array has a type the format does not support.
         OutputError: the file cannot be written.
     """
     write_safetensors(path, checkpoint.tensors, {DESCRIPTION_KEY: encode_description(checkpoint)})
 
 
 def load(path: str | Path) -> Checkpoint:
-    """Read a canonical file. The training state that it may hold is left out.
+    """Read a canonical file, without its training state.
 
     Raises:
-        CheckpointError: not a canonical file, a damaged one, or one of a newer version.
+        CheckpointError: the file is not canonical, damaged, or of a newer version.
     """
     tensors, metadata = read_safetensors(path, lambda name: not name.startswith(TRAINING_PREFIX))
     return decode(path, tensors, metadata)
 
 
 def is_canonical(metadata: Mapping[str, str]) -> bool:
-    """Whether the metadata of a safetensors file are those of a canonical checkpoint."""
+    """Whether a safetensors file's metadata marks a canonical checkpoint."""
     return DESCRIPTION_KEY in metadata
 
 
 def encode_description(checkpoint: Checkpoint) -> str:
-    """The JSON of a checkpoint: everything but its tensors."""
+    """Return a checkpoint's JSON: everything but its tensors."""
     content = {
         "format": FORMAT_VERSION,
         "spec": None if checkpoint.spec is None else to_json(checkpoint.spec),
@@ -94,14 +94,14 @@ def encode_description(checkpoint: Checkpoint) -> str:
 
 
 def decode(path: str | Path, tensors: dict[str, np.ndarray], metadata: Mapping[str, str]) -> Checkpoint:
-    """The checkpoint of the tensors and the metadata of a file; `path` is for messages."""
+    """Build a checkpoint from a file's tensors and metadata; `path` is used in messages."""
     if not is_canonical(metadata):
         raise CheckpointError(f"{path}: no Trishift checkpoint (no description inside); import it with trishift.load")
     return decode_description(path, tensors, metadata[DESCRIPTION_KEY])
 
 
 def decode_description(path: str | Path, tensors: dict[str, np.ndarray], description: str) -> Checkpoint:
-    """The inverse of `encode_description`."""
+    """Invert `encode_description`."""
     try:
         content = json.loads(description)
         version = content["format"]

@@ -1,4 +1,4 @@
-"""From any supported file to any other: the whole way, with a report and, on demand, a proof."""
+"""Conversion of any supported file into any other, with a report and an optional verification."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from trishift.errors import CheckpointError, FrameworkError
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did.
+    """Result of a conversion.
 
     Attributes:
         checkpoint: the weights in canonical form, with their origin.
-        report: what became of every tensor.
-        differences: one a verified framework.
+        report: outcome for every tensor.
+        differences: one per verified framework.
     """
 
     checkpoint: Checkpoint
@@ -52,20 +52,20 @@ def convert(
     """Convert a weight file. The suffix of `destination` chooses its format; `.safetensors` runs in all frameworks.
 
     Args:
-        source: file of any supported family.
+        source: a file of any supported family.
         destination: new file.
-        framework: who the result is for; must agree with the suffix.
-        dialect: family of the source, where recognition is wrong.
-        to_dialect: family of the result, to go back to an original code base; default our own network.
-        backbone: refuse a source that holds another one.
+        framework: target framework; must agree with the suffix.
+        dialect: family of the source, to override recognition.
+        to_dialect: family of the result, for an original codebase; default: Trishift's own network.
+        backbone: refuse a source with any other backbone.
         verify: run source and result on a fixed random clip and compare.
-        tolerance: largest relative difference that passes.
+        tolerance: largest accepted relative difference.
         force: replace an existing destination.
-        options: answers to what the source leaves open, see `import_weights`.
+        options: import options, see `import_weights`.
 
     Raises:
         CheckpointError: see `import_weights`; the destination exists, or the results differ.
-        FrameworkError: a framework needed to verify is missing.
+        FrameworkError: a framework needed for verification is missing.
 
     Example:
         >>> import trishift
@@ -80,7 +80,7 @@ def convert(
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256, source)
         checkpoint, report = import_weights(source, dialect=dialect, **options)
-    found = checkpoint.spec.backbone if checkpoint.spec else "nothing known"
+    found = checkpoint.spec.backbone if checkpoint.spec else "no known model"
     if backbone not in (None, found):
         raise CheckpointError(f"{source}: holds {found}, not {backbone}")
     origin = {"file": source.name, **checkpoint.meta.get("origin", {}), "sha256": hashed.result()}
@@ -100,14 +100,14 @@ def _check_destination(source: Path, destination: Path, framework: str | None, f
         raise FrameworkError(f"framework {framework!r} is unknown; one of {', '.join(FRAMEWORKS)}")
     implied = framework_of(destination)
     if implied is not None and framework not in (None, implied):
-        raise CheckpointError(f"{destination}: ends like a {implied} file, but framework is {framework}")
+        raise CheckpointError(f"{destination}: has the suffix of a {implied} file, but framework is {framework}")
     if not source.exists():
         raise CheckpointError(f"{source}: no such file")
     if destination.exists():
         if destination.is_dir() or source.samefile(destination):
-            raise CheckpointError(f"{destination}: is in the way; choose another name")
+            raise CheckpointError(f"{destination}: is the source itself or a folder; choose another name")
         if not force:
-            raise CheckpointError(f"{destination}: exists already; --force replaces it")
+            raise CheckpointError(f"{destination}: already exists; --force replaces it")
     if not destination.parent.is_dir():
         raise CheckpointError(f"{destination}: its folder does not exist")
 
@@ -115,10 +115,10 @@ def _check_destination(source: Path, destination: Path, framework: str | None, f
 def _proven(
     conversion: Conversion, destination: Path, dialect: str | None, frameworks: Sequence[str], tolerance: float
 ) -> Conversion:
-    """Read the result back and run it; a result that differs stays on disk to be looked at."""
+    """Read the result back and run it; a result that differs stays on disk for inspection."""
     result, _ = import_weights(destination, dialect=dialect, fallback=conversion.checkpoint.spec)
     differences = tuple(verify(conversion.checkpoint, result, frameworks))
     worst = max(differences, key=lambda difference: difference.relative)
     if not worst.relative <= tolerance:
-        raise CheckpointError(f"{destination}: not the same model within {tolerance:g}: {worst}")
+        raise CheckpointError(f"{destination}: differs from the source by more than {tolerance:g}: {worst}")
     return replace(conversion, differences=differences)

@@ -1,4 +1,4 @@
-"""What a file is, judged by its bytes and not by its name."""
+"""Detection of file formats by content, not by name."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from trishift.checkpoints.formats.safetensors import looks_like_safetensors, ope
 from trishift.checkpoints.formats.stored import WeightFile
 from trishift.errors import CheckpointError
 
-_HEAD = 512  # bytes that tell
+_HEAD = 512  # bytes that identify a format
 _LARGEST_INFLATION = 50  # of float32 in memory over bytes on disk; 1 to 4 in published files
 
 
 def open_weights(path: str | Path) -> WeightFile:
-    """Open a file of any supported format; tensors are read later, when asked for.
+    """Open a file of any supported format; tensors are read on demand.
 
     Raises:
-        CheckpointError: missing, damaged, of another kind, or a pickle that wants to run something.
+        CheckpointError: the file is missing, damaged, of another kind, or a pickle that would run code.
     """
     file = _open(Path(path))
     _refuse_inflation(file)
@@ -30,14 +30,14 @@ def open_weights(path: str | Path) -> WeightFile:
 
 
 def _refuse_inflation(file: WeightFile) -> None:
-    """Weigh declared shapes against stored bytes: tensors may share storage, but kilobytes must stay kilobytes."""
+    """Compare declared shapes with stored bytes: tensors may share storage, but not turn kilobytes into gigabytes."""
     parts = file.path.iterdir() if file.path.is_dir() else (file.path,)
     stored = sum(part.stat().st_size for part in parts if part.is_file())
     declared = sum(4 * math.prod(tensor.shape) for tensor in file.tensors.values())
     if declared > _LARGEST_INFLATION * stored:
         raise CheckpointError(
             f"{file.path}: its tensors would take {declared / 2**20:,.0f} MB, far more than the "
-            f"{stored / 2**20:,.1f} MB stored; these are no weights"
+            f"{stored / 2**20:,.1f} MB stored; this is not a weight file"
         )
 
 
@@ -50,7 +50,7 @@ def _open(path: Path) -> WeightFile:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     _refuse_other_things(path, head)
-    if looks_like_safetensors(head):  # first, for its length may start like any other format
+    if looks_like_safetensors(head):  # first: its length field may look like any other format
         tensors, metadata = open_safetensors(path)
         return WeightFile(path, "safetensors", tensors, dict(metadata))
     if head.startswith(b"PK"):
@@ -62,28 +62,28 @@ def _open(path: Path) -> WeightFile:
     if looks_like_ckpt(head):
         return read_ckpt(path)
     raise CheckpointError(
-        f"{path}: no weight file of a known format (PyTorch, MindSpore, Paddle, safetensors), or damaged at its start"
+        f"{path}: not a weight file of a known format (PyTorch, MindSpore, Paddle, safetensors), or damaged"
     )
 
 
 def _refuse_other_things(path: Path, head: bytes) -> None:
-    """What lies under the name of a weight file when a download went wrong."""
+    """Refuse other content saved under a weight file's name by a failed download."""
     text = head.lstrip().lower()
     if not head:
         problem = "is empty (0 bytes); download it again"
     elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        problem = "is a web page, not weights: its link is dead or asks for a login; download it again"
+        problem = "is a web page, not weights: the link is dead or requires a login; download it again"
     elif text.startswith(b"version https://git-lfs"):
         problem = "is a Git LFS pointer, not weights; run git lfs pull"
     elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or head[257:262] == b"ustar":
-        problem = "is an archive; unpack it and give the file inside"
+        problem = "is an archive; unpack it and pass the file inside"
     else:
         return
     raise CheckpointError(f"{path}: {problem}")
 
 
 def sha256(path: str | Path) -> str:
-    """Hash of a file; of a folder, over the names and contents of its files in order of name."""
+    """Hash a file, or the names and contents of a folder's files in order of name."""
     path = Path(path)
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(entry for entry in path.iterdir() if entry.is_file()):

@@ -1,4 +1,4 @@
-"""What a file is: its format, its family, its model, and what it leaves open."""
+"""Inspection of weight files: format, family, model, and options that are still needed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Inspection:
         format: file format.
         size: bytes on disk.
         sha256: of the file.
-        tensors: number of tensors, training state left out.
-        numbers: of all of them together.
-        dtypes: number type to number of tensors.
-        extras: what else the container tells.
-        report: how its tensors match the model it was recognized as; None where that failed.
+        tensors: number of tensors, without the training state.
+        numbers: total number of elements.
+        dtypes: data type to number of tensors.
+        extras: other plain entries of the container.
+        report: how its tensors match the recognized model; None if recognition failed.
         problem: why it was not recognized, or which option it needs.
-        details: label and origin lines.
+        details: lines about labels and origin.
     """
 
     path: Path
@@ -60,10 +60,10 @@ class Inspection:
 
 
 def inspect_weights(path: str | Path, **options: Any) -> Inspection:
-    """Say what a file is; `options` as for `import_weights`.
+    """Inspect a weight file; `options` as for `import_weights`.
 
     Raises:
-        CheckpointError: the file is not readable at all. One that is merely not recognized is described.
+        CheckpointError: the file is unreadable. A readable file that is not recognized is still described.
 
     Example:
         >>> from trishift.checkpoints.inspection import inspect_weights
@@ -102,7 +102,7 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
 
 
 def _family(file: WeightFile) -> str:
-    """The family of a file whose model is not certain, as the start of a line."""
+    """Return the family of a file with an ambiguous model, as the start of a line."""
     try:
         recognition = recognize(file)
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""Class names that are shipped because their order is certain, and when they are given to imported weights."""
+"""Class names shipped with the package, and when imported weights receive them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SHIPPED = ("jester",)  # src/trishift/data/labels/<name>.txt
 
 
 def shipped_labels(name: str) -> tuple[str, ...]:
-    """The class names of a shipped list, in the order of the labels."""
+    """Return the class names of a shipped list, in label order."""
     return tuple((resources.files("trishift.data") / "labels" / f"{name}.txt").read_text("utf-8").splitlines())
 
 
 def labels_for(num_classes: int, candidates: tuple[str, ...], answers: Answers) -> tuple[str, ...] | None:
-    """The class names the user asks for, else the one list of `candidates` that has as many names.
+    """Return the class names requested by the user, else the only list of `candidates` with a matching length.
 
     Raises:
-        CheckpointError: the list asked for is missing or has another number of names.
+        CheckpointError: the requested list is missing or has another number of names.
     """
     wanted = answers.given("labels")
     if wanted == "none" or (wanted is None and not num_classes):

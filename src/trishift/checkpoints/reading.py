@@ -1,4 +1,4 @@
-"""From any supported file to a canonical checkpoint."""
+"""Import of any supported file as a canonical checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trishift.errors import CheckpointError, RecipeError
 from trishift.model.spec import RELATION_MODES, ModelSpec
 from trishift.model.tensors import TensorInfo, tensor_table
 
-_METRICS = ("best_prec1", "best_mAP", "best_acc1")  # that the originals keep in their containers
+_METRICS = ("best_prec1", "best_mAP", "best_acc1")  # in the containers of the original codebases
 _log = logging.getLogger(__name__)
 
 
@@ -52,13 +52,13 @@ def import_weights(
 
     Args:
         path: the file, or the folder of a Paddle 1.x model.
-        dialect: family, where recognition is wrong.
-        allow_partial: take what fits and leave out the rest.
-        fallback: a model that answers what the names leave open (for weights to start a training of it from).
-        options: answers to what the names leave open, see `answers.OPTIONS`.
+        dialect: family, to override recognition.
+        allow_partial: keep the tensors that fit and skip the rest.
+        fallback: a model that supplies missing options (for initial weights of a training run).
+        options: properties that names do not determine, see `answers.OPTIONS`.
 
     Raises:
-        CheckpointError: unreadable, not recognized, a question is open, or tensors do not fit.
+        CheckpointError: the file is unreadable, not recognized or ambiguous, or its tensors do not fit.
 
     Example:
         >>> from trishift.checkpoints import import_weights
@@ -78,14 +78,14 @@ def import_file(
     fallback: ModelSpec | None = None,
     **options: Any,
 ) -> tuple[Checkpoint, ConversionReport]:
-    """`import_weights` of a file that is open already."""
+    """`import_weights` for a file that is already open."""
     answers = Answers(file.path, options, fallback)
     description = file.extras.get(DESCRIPTION_KEY)
     try:
         if isinstance(description, str):
             return _read_described(file, description, answers, allow_partial)
         return _read_foreign(file, dialect, answers, allow_partial)
-    except RecipeError as error:  # shapes or answers that make no sensible model
+    except RecipeError as error:  # shapes or options that describe no valid model
         raise CheckpointError(f"{file.path}: {error}") from error
 
 
@@ -100,7 +100,7 @@ def _read_foreign(
     report = ConversionReport(str(file.path), f"{family.title}, {describe_model(spec)}", notes=answers.notes)
     tensors = _take_tensors(file, family, dict(recognition.names), spec, report)
     if not spec.num_classes:
-        answers.notes.append("no classifier in the file: only the backbone is usable")
+        answers.notes.append("the file has no classifier: only the backbone is usable")
     if not allow_partial:
         report.require_complete()
     checkpoint = Checkpoint(
@@ -116,7 +116,7 @@ def _read_foreign(
 def _read_described(
     file: WeightFile, description: str, answers: Answers, allow_partial: bool
 ) -> tuple[Checkpoint, ConversionReport]:
-    """A file that Trishift wrote, canonical or in a framework's own format."""
+    """Read a file written by Trishift, canonical or in a framework's own format."""
     described = decode_description(file.path, {}, description)
     tensors = {name: t for name, t in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}
     if described.spec is None:
@@ -135,7 +135,7 @@ def _read_described(
 
 
 def _native_dialect(file: WeightFile) -> Dialect:
-    """Which framework's names a native file has: those of its running means tell."""
+    """Detect the framework of a native file by the names of its running means."""
     for family in NATIVE.values():
         if any(name.endswith("." + family.norm_roles["running_mean"]) for name in file.tensors):
             return family
@@ -143,7 +143,7 @@ def _native_dialect(file: WeightFile) -> Dialect:
 
 
 def _override(spec: ModelSpec, answers: Answers) -> ModelSpec:
-    """A described model with the user's T and relations, where they can be chosen."""
+    """Apply the user's T and relations to a described model, where they can be chosen."""
     segments = answers.given("num_segments") or spec.num_segments
     if spec.head.consensus != "average":
         answers.confirm("num_segments", spec.num_segments)
@@ -165,7 +165,7 @@ def _with_relations(spec: ModelSpec, answers: Answers) -> ModelSpec:
 def _take_tensors(
     file: WeightFile, family: Dialect, names: dict[str, str], spec: ModelSpec, report: ConversionReport
 ) -> dict[str, np.ndarray]:
-    """Every tensor of the model that the file has, in network order; `names` maps simplified to raw names."""
+    """Read every tensor of the model found in the file, in network order; `names` maps simplified to raw names."""
     report.dropped |= file.ignored
     tensors: dict[str, np.ndarray] = {}
     for info in tensor_table(spec):
@@ -193,7 +193,7 @@ def _take_tensors(
 
 
 def _adapt(stored: StoredTensor, info: TensorInfo, family: Dialect, report: ConversionReport) -> np.ndarray | None:
-    """A stored tensor in canonical shape and as float32, or None (and an entry in the report) if it does not fit."""
+    """Return a tensor in canonical shape as float32, or None (and an entry in the report) if it does not fit."""
     shape = stored.shape
     transposed = family.transposes_linear and info.layer == "linear" and len(shape) == 2
     if transposed:
@@ -220,7 +220,7 @@ def _significant(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _meta(file: WeightFile) -> dict[str, Any]:
-    """Epoch and metrics that a container tells."""
+    """Return the epoch and metrics recorded in a container."""
     meta: dict[str, Any] = {}
     if isinstance(epoch := file.extras.get("epoch"), int):
         meta["epoch"] = epoch
@@ -230,7 +230,7 @@ def _meta(file: WeightFile) -> dict[str, Any]:
 
 
 def describe_model(spec: ModelSpec) -> str:
-    """A model in a few words: `resnet50, 8 segments, shift 1/8 blockres, 400 classes`."""
+    """Describe a model in a few words: `resnet50, 8 segments, shift 1/8 blockres, 400 classes`."""
     words = [spec.backbone, f"{spec.num_segments} segment{'s' if spec.num_segments > 1 else ''}"]
     if spec.in_channels != 3:
         words.append(f"{spec.in_channels} channels")
@@ -247,5 +247,5 @@ def describe_model(spec: ModelSpec) -> str:
     if spec.head.consensus != "average":
         words.append(spec.head.consensus.replace("_", " "))
     if spec.multi_label:
-        words.append("several labels a clip")
+        words.append("several labels per clip")
     return ", ".join([*words, f"{spec.num_classes} classes" if spec.num_classes else "no head"])

@@ -1,4 +1,4 @@
-"""Which family a file belongs to and which backbone it holds: the one whose names fit best."""
+"""Recognition of a file's family and backbone: the pair whose names fit best."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from trishift.model.architectures import RESNETS
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import stem, tensor_table
 
-_ENOUGH = 0.5  # share of a backbone's tensors that a file must have to be taken for it
+_ENOUGH = 0.5  # share of a backbone's tensors a file must have to be recognized as it
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """A file seen as one family with one backbone.
+    """A candidate family and backbone for a file.
 
     Attributes:
         names: simplified to raw name.
-        found: how many of the backbone's tensors are there, out of `total`.
+        found: number of the backbone's tensors in the file, out of `total`.
     """
 
     dialect: Dialect
@@ -35,15 +35,15 @@ class Recognition:
 
     @property
     def score(self) -> float:
-        """Higher is better: tensors found less tensors missed."""
+        """Tensors found minus tensors missing; higher is better."""
         return 2 * self.found - self.total
 
 
 def recognize(file: WeightFile, dialect: str | None = None) -> Recognition:
-    """The family and the backbone of a file.
+    """Recognize the family and backbone of a file.
 
     Raises:
-        CheckpointError: no family fits, or the one asked for does not.
+        CheckpointError: no family fits, or the requested one does not.
     """
     if dialect is not None:
         best = _fit(file, dialect_named(dialect))
@@ -56,7 +56,7 @@ def recognize(file: WeightFile, dialect: str | None = None) -> Recognition:
     fits = [fit for fit in fits if fit.found >= _ENOUGH * fit.total]
     if not fits:
         raise CheckpointError(
-            f"{file.path}: weights of no known family ({_examples(file)}); known: {', '.join(DIALECTS)}"
+            f"{file.path}: weights of an unknown family ({_examples(file)}); known: {', '.join(DIALECTS)}"
         )
     return max(fits, key=lambda fit: fit.score)
 
@@ -82,7 +82,7 @@ def _examples(file: WeightFile) -> str:
 
 
 def visible_names(file: WeightFile, recognition: Recognition) -> Names:
-    """The names and shapes of a file as its dialect's `describe` wants them."""
+    """Return a file's names and shapes in the form a dialect's `describe` expects."""
     shapes: dict[str, Shape] = {}
     for name, raw in recognition.names.items():
         shape = file.tensors[raw].shape
@@ -92,7 +92,7 @@ def visible_names(file: WeightFile, recognition: Recognition) -> Names:
 
 
 def model_from_shapes(path: Path, recognition: Recognition, names: Names) -> ModelSpec:
-    """What shapes alone tell: channels and width from the stem, classes from the head."""
+    """Infer from shapes alone: channels and width from the stem, classes from the head."""
     spec = ModelSpec(backbone=recognition.backbone)  # type: ignore[arg-type]
     shape = _shape(recognition.dialect.spellings(stem(spec), spec), names)
     if shape is not None:

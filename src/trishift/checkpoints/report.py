@@ -1,4 +1,4 @@
-"""What became of every tensor of a file."""
+"""Reports on imported weights: the outcome for every tensor of a file."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from trishift.errors import CheckpointError
 
 @dataclass
 class ConversionReport:
-    """Bookkeeping of an import; canonical names unless said otherwise.
+    """Outcome of an import. Names are canonical unless noted.
 
     Attributes:
         source: the file.
-        family: what it is, for people.
-        names: name in the file to canonical name, of every tensor that was taken, in network order.
-        transposed: matrices that were stored as (in, out).
-        reshaped: canonical name to the shape in the file, where only axes of length one differ.
-        cast: canonical name to the number type in the file, where that is not float32.
-        filled: biases that the family does without, filled with zeros.
-        dropped: name in the file to the reason why it is not needed.
-        missing: tensors that the model needs and the file lacks.
-        unexpected: names in the file that mean nothing to the model.
-        misfits: canonical name to what is wrong with its shape or type.
-        notes: answers that came from elsewhere than the weights.
+        family: its family and model, for display.
+        names: name in the file to canonical name, for every tensor used, in network order.
+        transposed: matrices stored as (in, out).
+        reshaped: canonical name to the shape in the file, if only axes of length one differ.
+        cast: canonical name to the data type in the file, if it is not float32.
+        filled: biases that the family does not have, filled with zeros.
+        dropped: name in the file to the reason it is not needed.
+        missing: tensors the model needs and the file lacks.
+        unexpected: names in the file that the model does not have.
+        misfits: canonical name to the problem with its shape or type.
+        notes: options whose values do not come from the weights.
     """
 
     source: str
@@ -42,7 +42,7 @@ class ConversionReport:
 
     @property
     def complete(self) -> bool:
-        """Whether the file gave exactly the tensors of the model."""
+        """Whether the file contained exactly the tensors of the model."""
         return not (self.missing or self.unexpected or self.misfits)
 
     def require_complete(self) -> None:
@@ -56,11 +56,11 @@ class ConversionReport:
         ]
         raise CheckpointError(
             f"{self.source}: does not fit as {self.family}: {'; '.join(problems)} "
-            "(another family? --dialect; to take what fits: --allow-partial)"
+            "(set the family with --dialect, or keep the tensors that fit with convert --allow-partial)"
         )
 
     def summary(self) -> str:
-        """The counts in one line."""
+        """Return the counts in one line."""
         counts = {
             "matched": len(self.names),
             "renamed": sum(raw != canonical for raw, canonical in self.names.items()),
@@ -73,11 +73,11 @@ class ConversionReport:
             "unexpected": len(self.unexpected),
             "misfits": len(self.misfits),
         }
-        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "matched")
-        return f"{self.source}: {self.family}: {told} tensors"
+        counted = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "matched")
+        return f"{self.source}: {self.family}: {counted} tensors"
 
     def name_table(self) -> str:
-        """A line per tensor of the file: its name there and its canonical name, `-` where it is not used."""
+        """Return one line per tensor of the file: its name and its canonical name, or `-` if it is not used."""
         rows = {**self.names, **dict.fromkeys([*self.dropped, *self.unexpected], "-")}
         width = max(map(len, rows), default=0)
         return "\n".join(f"{raw:<{width}}  {canonical}" for raw, canonical in rows.items())
@@ -98,7 +98,7 @@ def _first(word: str, names: Sequence[str]) -> list[str]:
 
 
 def _grouped(word: str, reasons: Mapping[str, str]) -> list[str]:
-    """One line a reason, with an example and a count."""
+    """Return one line per reason, with an example and a count."""
     groups: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         groups.setdefault(reason, []).append(name)

@@ -16,7 +16,7 @@ _SEED = 0
 
 
 def predict(framework: str, weights: Path) -> np.ndarray:
-    """(1, K) logits of a canonical file on one clip of normal noise in the model's size."""
+    """Return a canonical file's (1, K) logits for one clip of Gaussian noise of the model's input size."""
     checkpoint = canonical.load(weights)
     spec, side = checkpoint.spec, (checkpoint.input or InputSpec()).crop
     assert spec is not None

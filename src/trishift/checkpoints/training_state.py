@@ -1,8 +1,8 @@
-"""What resuming a run needs beyond the weights, framework-free: any framework continues any other's run.
+"""Training state: what resuming a run needs beyond the weights, in any framework.
 
-Weights and training state share one file, so that no crash can leave the weights of one step beside the
-momentum of another: the file is replaced in a single rename. It stays an ordinary canonical checkpoint;
-`canonical.load` and every user of weights skip the tensors named `training.momentum.*`.
+Weights and training state share one file, which is replaced in a single rename, so that no crash can combine the
+weights of one step with the momentum of another. The file stays an ordinary canonical checkpoint: `canonical.load`
+and every other reader of weights skip the tensors named `training.momentum.*`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _MOMENTUM = TRAINING_PREFIX + "momentum."
 
 @dataclass(frozen=True)
 class TrainingState:
-    """A point of a training run.
+    """A point in a training run.
 
     Attributes:
-        epoch: epoch in progress, or the next one where `batch` is 0; from 0.
-        batch: batches of that epoch that are done: the position in the (seeded) data order.
-        iteration: optimizer steps done since the start: the position in the learning-rate schedule.
+        epoch: epoch in progress, or the next one if `batch` is 0; counted from 0.
+        batch: completed batches of that epoch: the position in the (seeded) data order.
+        iteration: optimizer steps since the start: the position in the learning-rate schedule.
         seed: seed of the run, from which every random choice derives.
         momentum: the optimizer's momentum under canonical names.
-        best: best metric so far, for instance `{"epoch": 3, "top1": 0.71}`.
+        best: best metric so far, for example `{"epoch": 3, "top1": 0.71}`.
     """
 
     epoch: int
@@ -63,17 +63,17 @@ def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -
 
 
 def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
-    """Read what `save_state` wrote.
+    """Read a file written by `save_state`.
 
     Raises:
-        CheckpointError: the file is damaged, of a newer version, or holds weights only.
+        CheckpointError: the file is damaged, of a newer version, or contains only weights.
     """
     tensors, metadata = read_safetensors(path)
     momentum = {name[len(_MOMENTUM) :]: array for name, array in tensors.items() if name.startswith(_MOMENTUM)}
     weights = {name: array for name, array in tensors.items() if not name.startswith(TRAINING_PREFIX)}
     checkpoint = decode(path, weights, metadata)
     if _ENTRY not in metadata:
-        raise CheckpointError(f"{path}: holds weights but no training state; resume from last.safetensors instead")
+        raise CheckpointError(f"{path}: contains weights but no training state; resume from last.safetensors instead")
     try:
         values = json.loads(metadata[_ENTRY])
         if values["format"] > FORMAT_VERSION:

@@ -1,6 +1,6 @@
-"""Proof of a conversion: source and result give the same logits on the same clip, each in its framework.
+"""Verification of conversions: source and result must return the same logits for the same clip.
 
-Every framework runs in a process of its own (see run_once.py), for they do not share one gladly.
+Each framework runs in its own process (see run_once.py); they conflict when imported together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trishift.errors import CheckpointError, FrameworkError
 
 REFERENCE = "pytorch"
 TOLERANCE = 1e-4
-"""Largest difference of scores, relative to the largest one, between two forms of one model."""
+"""Largest accepted difference of scores, relative to the largest score, between two versions of a model."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Difference:
     """Largest difference between the logits of source and result.
 
     Attributes:
-        framework: that of the result.
+        framework: the result's framework.
         absolute: max |a - b|.
         relative: max |a - b| / max |a|.
     """
@@ -49,7 +49,7 @@ class Difference:
 def verify(source: Checkpoint, result: Checkpoint, frameworks: Sequence[str]) -> list[Difference]:
     """Compare logits on a fixed random clip: the source in PyTorch, the result in each of `frameworks`.
 
-    A backbone without a classifier gets one that averages its features.
+    A backbone without a classifier receives one that averages its features.
 
     Raises:
         FrameworkError: a framework is missing or fails.
@@ -67,10 +67,10 @@ def verify(source: Checkpoint, result: Checkpoint, frameworks: Sequence[str]) ->
 
 
 def with_classifier(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint, if it lacks a classifier with one whose single logit is the mean of the features."""
+    """Return the checkpoint; if it has no classifier, with one whose single logit is the mean of the features."""
     spec = checkpoint.spec
     if spec is None:
-        raise CheckpointError("the checkpoint does not say what model it is; it cannot be run")
+        raise CheckpointError("the checkpoint does not describe its model; it cannot be run")
     if spec.num_classes:
         return checkpoint
     width = spec.feature_width

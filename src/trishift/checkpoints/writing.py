@@ -1,4 +1,4 @@
-"""From a canonical checkpoint to the files of a framework or of a foreign code base."""
+"""Writing a canonical checkpoint as a file of a framework or of a foreign codebase."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ CANONICAL_SUFFIX = ".safetensors"
 
 
 def framework_of(path: Path) -> str | None:
-    """The framework whose files end like `path`; None for canonical files and folders.
+    """Return the framework that uses the suffix of `path`; None for canonical files and folders.
 
     Raises:
-        CheckpointError: no format ends so.
+        CheckpointError: no format uses the suffix.
     """
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     if suffix not in (CANONICAL_SUFFIX, ""):
         known = ", ".join([CANONICAL_SUFFIX, *SUFFIXES])
-        raise CheckpointError(f"{path}: no weight format ends in {suffix!r}; use one of {known}")
+        raise CheckpointError(f"{path}: no weight format has the suffix {suffix!r}; use one of {known}")
     return None
 
 
 def write_native(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a file that our network in a framework loads, chosen by the suffix; canonical for `.safetensors`.
+    """Write a file for Trishift's network in the framework of the suffix; canonical for `.safetensors`.
 
-    The description travels inside, so that the file comes back as the same checkpoint.
+    The file includes the description, so that it reads back as the same checkpoint.
 
     Raises:
         CheckpointError: unknown suffix.
@@ -55,17 +55,17 @@ def write_native(path: Path, checkpoint: Checkpoint) -> None:
     framework = framework_of(path)
     if framework is None:
         if path.suffix.lower() != CANONICAL_SUFFIX:
-            raise CheckpointError(f"{path}: give a suffix, {', '.join([CANONICAL_SUFFIX, *SUFFIXES])}")
+            raise CheckpointError(f"{path}: add a suffix, one of {', '.join([CANONICAL_SUFFIX, *SUFFIXES])}")
         canonical.save(path, checkpoint)
         return
     _write(path, NATIVE[framework], checkpoint, {DESCRIPTION_KEY: encode_description(checkpoint)})
 
 
 def write_dialect(path: Path, checkpoint: Checkpoint, dialect: str) -> None:
-    """Write a file that a foreign code base loads: its names, its container, its framework's format.
+    """Write a file that a foreign codebase loads: its names, its container, its framework's format.
 
     Raises:
-        CheckpointError: the family cannot express the model, or the suffix is another framework's.
+        CheckpointError: the family cannot express the model, or the suffix belongs to another framework.
     """
     family = dialect_named(dialect)
     if framework_of(path) not in (family.framework, None) or path.suffix == CANONICAL_SUFFIX:
@@ -88,10 +88,10 @@ def _write(path: Path, family: Dialect, checkpoint: Checkpoint, extras: dict[str
 
 
 def foreign_tensors(checkpoint: Checkpoint, family: Dialect) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint as a family names and stores them.
+    """Return a checkpoint's tensors as a family names and stores them.
 
     Raises:
-        CheckpointError: a tensor is missing, or the family has no place for one that is not zero.
+        CheckpointError: a tensor is missing, or the family has no counterpart for a nonzero one.
     """
     spec = _described(checkpoint)
     tensors: dict[str, np.ndarray] = {}
@@ -101,7 +101,7 @@ def foreign_tensors(checkpoint: Checkpoint, family: Dialect) -> dict[str, np.nda
         array = checkpoint.tensors[info.name]
         if family.lacks(info):
             if array.any():
-                raise CheckpointError(f"{family.title} has no place for {info.name}")
+                raise CheckpointError(f"{family.title} has no counterpart for {info.name}")
             continue
         tensors[family.wrap(family.spellings(info, spec)[0], info, spec)] = family.export_array(info, array)
     fillers = family.fillers(spec).items()
@@ -110,15 +110,15 @@ def foreign_tensors(checkpoint: Checkpoint, family: Dialect) -> dict[str, np.nda
 
 def _described(checkpoint: Checkpoint) -> ModelSpec:
     if checkpoint.spec is None:
-        raise CheckpointError("the checkpoint does not say what model it is")
+        raise CheckpointError("the checkpoint does not describe its model")
     return checkpoint.spec
 
 
 def check_expressible(checkpoint: Checkpoint, family: Dialect) -> None:
-    """Refuse to write a model that the family would read as another one (a mirrored shift, say).
+    """Refuse to write a model that the family would read as another one (for example a mirrored shift).
 
     Raises:
-        CheckpointError: names the first difference.
+        CheckpointError: the models differ; the message names the first difference.
     """
     spec = _described(checkpoint)
     if spec.backbone not in family.backbones:
@@ -128,7 +128,7 @@ def check_expressible(checkpoint: Checkpoint, family: Dialect) -> None:
     recognition = recognize(file, family.name)
     names = visible_names(file, recognition)
     read = family.describe(model_from_shapes(file.path, recognition, names), names, Answers(file.path, {}, spec))
-    free = {"dropout", "head"}  # do not show in files
+    free = {"dropout", "head"}  # not visible in files
     for key in (f.name for f in fields(spec) if f.name not in free):
         if getattr(read, key) != getattr(spec, key):
             raise CheckpointError(

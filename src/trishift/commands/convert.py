@@ -1,4 +1,4 @@
-"""`trishift convert`: weights of any family to any framework, with a report and, on demand, a proof."""
+"""`trishift convert`: convert weights of any family to any framework, with a report and an optional check."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ EXAMPLES = """\
   trishift convert tsm_k400_segment8.pth tsm.safetensors            (runs in every framework)
   trishift convert tsm_k400_segment8.pth tsm.ckpt --framework mindspore --verify
   trishift convert TSM_k400.pdparams tsm.pth --num-segments 8 --shift blockres
-  trishift convert runs/best.safetensors back.pth --to-dialect tsm  (for the original code)
+  trishift convert runs/best.safetensors back.pth --to-dialect tsm  (for the original codebase)
 """
 
 
 def main(arguments: list[str], backbone: str | None = None) -> None:
-    """Parse, convert and print the report; `backbone` refuses sources that hold another one."""
-    parser = make_parser("convert", "Convert weights between frameworks and code bases.", EXAMPLES)
+    """Parse, convert and print the report; a source with a backbone other than `backbone` is refused."""
+    parser = make_parser("convert", "Convert weights between frameworks and codebases.", EXAMPLES)
     parser.add_argument("source", type=Path, help="weights of any supported family")
     parser.add_argument("destination", type=Path, help=".safetensors, .pth, .ckpt or .pdparams; the suffix decides")
-    parser.add_argument("--framework", choices=FRAMEWORKS, help="default: that of the suffix")
+    parser.add_argument("--framework", choices=FRAMEWORKS, help="default: implied by the suffix")
     add_import_options(parser)
-    parser.add_argument("--to-dialect", help="write for an original code base instead of our own network")
-    parser.add_argument("--allow-partial", action="store_true", help="take the tensors that fit, leave out the rest")
-    parser.add_argument("--verify", action="store_true", help="run source and result and compare their logits")
+    parser.add_argument("--to-dialect", help="write weights for this codebase instead of Trishift's own network")
+    parser.add_argument("--allow-partial", action="store_true", help="keep the tensors that fit, skip the rest")
+    parser.add_argument("--verify", action="store_true", help="run source and result, and compare their logits")
     add_tolerance(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing destination")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""`trishift inspect`: say what a weight file is."""
+"""`trishift inspect`: identify weight files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLES = """\
 
 def main(arguments: list[str]) -> None:
     """Parse and print."""
-    parser = make_parser("inspect", "Say what weight files are: format, family, model, open questions.", EXAMPLES)
+    parser = make_parser("inspect", "Identify weight files: format, family, model, and missing options.", EXAMPLES)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="weight file, or folder of Paddle 1.x")
     parser.add_argument("--names", action="store_true", help="also list every tensor's name and its canonical name")
     add_import_options(parser)

@@ -1,4 +1,4 @@
-"""What a run is: the sections of a recipe, and how YAML files become one."""
+"""Recipes: their sections, and how YAML files are read into them."""
 
 from trishift.recipe.reading import load_recipe, recipe_from_dict, recipe_to_dict, save_recipe
 from trishift.recipe.sections import Recipe, TrainSpec

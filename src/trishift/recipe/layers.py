@@ -1,4 +1,4 @@
-"""The files of a recipe: YAML that knows its lines, and the chain of its bases."""
+"""Recipe files: YAML with line numbers, and the chain of base files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trishift.errors import RecipeError
 from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.recipe.renames import present_key, with_present_names
 
-MAX_BYTES = 2**20  # of a recipe file; published ones have about 1,000
+MAX_BYTES = 2**20  # of a recipe file; published recipes have about 1,000
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Layer:
     node: yaml.Node | None
 
     def line_of(self, keys: Sequence[str]) -> int | None:
-        """1-based line of the deepest key that this file writes, or None if it does not write the first."""
+        """Return the 1-based line of the deepest of these nested keys in this file, or None if the first is absent."""
         node, line = self.node, None
         for depth in range(len(keys)):
             if not isinstance(node, yaml.MappingNode):
@@ -40,7 +40,7 @@ class Layer:
 
 
 def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
-    """The file's bases, most basic first, then the file itself.
+    """Return the file's bases, most basic first, followed by the file itself.
 
     Raises:
         RecipeError: a file is missing, unreadable, not a mapping, or inherits from itself.
@@ -48,11 +48,9 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
     try:
         resolved = path.resolve()
         if resolved in seen:
-            raise RecipeError(f"{path}: base: the recipe inherits from itself; break the circle")
+            raise RecipeError(f"{path}: base: the recipe inherits from itself; remove one of the base entries")
         if path.stat().st_size > MAX_BYTES:
-            raise RecipeError(
-                f"{path}: {path.stat().st_size / 2**20:.1f} MB are more than any recipe has; check the path"
-            )
+            raise RecipeError(f"{path}: {path.stat().st_size / 2**20:.1f} MB is too large for a recipe; check the path")
         data, node = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe file{_nearest_file(path)}") from None
@@ -63,7 +61,7 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
         raise RecipeError(f"{path}{where}: {error.reason}") from None
     data = {} if data is None else data
     if not isinstance(data, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections, not a {type(data).__name__}")
+        raise RecipeError(f"{path}: a recipe must be a mapping of sections, not a {type(data).__name__}")
     bases = data.pop("base", [])
     bases = [bases] if isinstance(bases, str) else bases
     layer = Layer(path, spell_out(with_present_names(data, str(path))), node)
@@ -74,7 +72,7 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
 
 
 def spell_out(data: dict[str, Any]) -> dict[str, Any]:
-    """The same recipe without shorthand: `train: {loss: lsep}` means `train: {loss: {name: lsep}}`."""
+    """Expand shorthand: `train: {loss: lsep}` becomes `train: {loss: {name: lsep}}`."""
     train = data.get("train")
     if isinstance(train, dict) and isinstance(train.get("loss"), str):
         return {**data, "train": {**train, "loss": {"name": train["loss"]}}}

@@ -1,10 +1,9 @@
-"""The recipe: everything a run needs, from YAML, inherited, overridden, validated and frozen.
+"""Reading recipes: everything a run needs, inherited, overridden, validated and frozen.
 
     recipe = load_recipe("configs/gestures/tsm.yaml", ["train.epochs=2"])
 
-A file may name another one as `base:`; its mappings are merged key by key, the child wins. Overrides are
-`section.key=value` with YAML values. Every mistake is one line that names the file, the line and the nearest
-valid key.
+A file may inherit from another through `base:`. Mappings are merged key by key, and the child wins. Overrides are
+`section.key=value` with YAML values. Every error is one line that names the file, the line and the nearest valid key.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: `section.key=value` texts, applied in order.
 
     Raises:
-        RecipeError: anything wrong, in one line with file, line and nearest valid key.
+        RecipeError: any mistake, as one line with file, line and nearest valid key.
 
     Example:
         >>> from trishift.recipe import load_recipe
@@ -55,7 +54,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
-    """Validate a mapping, for instance the recipe inside a checkpoint; `origin` names it in errors."""
+    """Validate a mapping, such as the recipe stored in a checkpoint; `origin` names it in errors."""
     known = with_present_names(data)
     merged = dict(known)
     for text in overrides:
@@ -64,13 +63,13 @@ def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides:
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain YAML and JSON types."""
+    """Convert a recipe to plain YAML and JSON types."""
     plain: dict[str, Any] = _plain(dataclasses.asdict(recipe))
     return plain
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write the resolved recipe; `load_recipe` reads the same recipe back."""
+    """Write the resolved recipe; `load_recipe` reads back an equal one."""
     write_text(path, yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True))
 
 
@@ -91,7 +90,7 @@ def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
 def _parse_override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise RecipeError(f"override {text!r}: write it as section.key=value, for instance train.epochs=10")
+        raise RecipeError(f"override {text!r}: write it as section.key=value, for example train.epochs=10")
     try:
         result: Any = parse_yaml(value)[0]
     except YamlError as error:
@@ -103,7 +102,7 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Blame:
-    """Finds the place that a wrong key came from."""
+    """Locates the file and line, or the override, that set a key."""
 
     layers: list[Layer]
     overrides: list[str]
@@ -142,10 +141,10 @@ def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
 
 
 def _filled_in(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What a recipe leaves out and other entries decide: pixels by backbone and modality, `multi_label` by the loss."""
+    """Fill in defaults implied by other entries: pixels by backbone and modality, `multi_label` by the loss."""
     sections = [data.get(name) or {} for name in ("model", "input", "train")]
     if not all(isinstance(section, dict) for section in sections):
-        return dict(data)  # validation will say so
+        return dict(data)  # rejected by validation
     model, pixels, train = sections
     modality = pixels.get("modality", "rgb")
     default = default_input(str(model.get("backbone")), modality if modality in FRAME_CHANNELS else "rgb")
@@ -176,7 +175,7 @@ class _KnownKeys:
 
 
 def _known_keys(location: Sequence[Any]) -> _KnownKeys:
-    """Valid keys of the section that an error's location leads into, and how deep that section lies."""
+    """Return the valid keys of the section an error points into, and the depth of that section."""
     cls: Any = Recipe
     depth = 0
     for part in location:
@@ -188,7 +187,7 @@ def _known_keys(location: Sequence[Any]) -> _KnownKeys:
 
 
 def _section_types(cls: Any) -> dict[str, Any]:
-    """The keys of a section that are sections themselves."""
+    """Return the keys of a section that are sections themselves."""
     import typing
 
     hints = typing.get_type_hints(cls)

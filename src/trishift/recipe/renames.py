@@ -1,4 +1,4 @@
-"""Recipe keys that were renamed: an old name keeps working for one release, with a note that says the new one."""
+"""Renamed recipe keys: an old name keeps working for one release, with a warning that gives the new one."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _log = logging.getLogger(__name__)
 
 
 def with_present_names(data: Mapping[str, Any], place: str | None = None, section: str = "") -> dict[str, Any]:
-    """A copy of a recipe, or of one of its sections, in which every key has its present name.
+    """Return a copy of a recipe, or of one of its sections, with every key under its current name.
 
     Args:
         data: plain values.
-        place: where they are from, for the notes; None notes nothing, for recipes that nobody can edit.
-        section: the dotted key of `data`, with a final dot.
+        place: where they come from, for warnings; None suppresses warnings, for recipes nobody can edit.
+        section: the dotted key of `data`, with a trailing dot.
 
     Raises:
-        RecipeError: a key stands there under both names.
+        RecipeError: a key is given under both names.
     """
     present: dict[str, Any] = {}
     for key, value in data.items():
         name = RENAMED.get(f"{section}{key}", key)
         if name != key and name in data:
-            raise RecipeError(f"{place or 'recipe'}: {section}{key} is the old name of {name}; leave it out")
+            raise RecipeError(f"{place or 'recipe'}: {section}{key} is the old name of {name}; remove it")
         if name != key and place is not None:
             _log.warning("%s: %s%s is now called %s; rename it before the next release", place, section, key, name)
         inner = isinstance(value, dict)
@@ -43,6 +43,6 @@ def with_present_names(data: Mapping[str, Any], place: str | None = None, sectio
 
 
 def present_key(dotted: str) -> str:
-    """A dotted key with the present name of its last part."""
+    """Return a dotted key with the current name of its last part."""
     section, dot, _ = dotted.rpartition(".")
     return f"{section}{dot}{RENAMED[dotted]}" if dotted in RENAMED else dotted

@@ -1,4 +1,4 @@
-"""The sections of a recipe: frozen, typed, and validated as they are made."""
+"""The sections of a recipe: frozen, typed, and validated on construction."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segme
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """How a model is trained: SGD as in TSN, TSM and TRN.
+    """Training settings: SGD as in TSN, TSM and TRN.
 
     Attributes:
         epochs: passes over the training list.
-        batch_size: clips of one optimizer step, over all processes and accumulated micro-batches.
+        batch_size: clips per optimizer step, over all processes and accumulated micro-batches.
         accumulate: micro-batches per step, each of batch_size / (accumulate * processes) clips.
         lr: learning rate for `lr_batch_size` clips; scaled linearly with `batch_size` (Goyal et al. 2017).
-        lr_batch_size: the batch size that `lr` was chosen for; None means `batch_size` (no scaling).
+        lr_batch_size: the batch size `lr` was chosen for; None means `batch_size` (no scaling).
         schedule: `step` (x gamma at every milestone) or `cosine` (to zero at the end).
         milestones: epochs at which `step` lowers the rate.
-        gamma: the factor of `step`.
+        gamma: decay factor of `step`.
         warmup_epochs: the rate grows linearly from zero over these epochs (fractions allowed).
-        momentum, nesterov, weight_decay: of SGD.
+        momentum, nesterov, weight_decay: SGD parameters.
         clip_norm: total gradient norm above which gradients are scaled down, or None.
         partial_bn: freeze every batch norm of the backbone but the first (TSN).
-        frozen_bn: freeze every batch norm, for batches too small for statistics.
-        multipliers: whether biases, norms and the head have factors of their own on learning rate and weight decay, see
-            `training.parameter_groups` (MSN's code means to and does not).
+        frozen_bn: freeze every batch norm, for batches too small to estimate statistics.
+        multipliers: whether biases, norms and the head have separate factors on learning rate and weight decay, see
+            `training.parameter_groups` (intended by MSN's code, which never applies them because of a bug).
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
         loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
         initial_weights: a weight file of any supported family to start from, or None.
-        new_head: leave the file's last layers out and train new ones (another set of classes).
-        evaluate_every: epochs between evaluations on the validation list; the last epoch always counts.
-        save_every: iterations between saves inside an epoch; 0 saves at the end of epochs only.
-        legacy_drawn_offsets: start MSN's deformable convolutions with random offsets, not with zero.
-        legacy_frozen_kernels: leave the kernels of MSN's deformable convolutions as they start.
-        seed: of initial weights, order, augmentation, dropout and relation draws.
+        new_head: discard the file's last layers and train new ones (for another set of classes).
+        evaluate_every: epochs between evaluations on the validation list; the last epoch is always evaluated.
+        save_every: iterations between saves within an epoch; 0 saves only at the end of each epoch.
+        legacy_drawn_offsets: initialize the offsets of MSN's deformable convolutions at random instead of with zeros.
+        legacy_frozen_kernels: never update the kernels of MSN's deformable convolutions.
+        seed: seeds initial weights, data order, augmentation, dropout and relation draws.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -107,22 +107,22 @@ class Recipe:
         if self.model.backbone == "bn_inception" and not caffe:
             raise RecipeError(
                 "input: bn_inception expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
-                "leave the input section's colors out to get them"
+                "remove the color settings from the input section to get them"
             )
         length = segment_length(self.input.modality, self.model.in_channels)
         for sampling in (self.data.sampling, self.evaluation.sampling):
             check_length(sampling, length)
         if self.train.loss.multi_label != self.model.multi_label:
-            labels = "several labels" if self.train.loss.multi_label else "one label"
+            labels = "several labels" if self.train.loss.multi_label else "a single label"
             raise RecipeError(
                 f"model.multi_label: {str(self.model.multi_label).lower()}, but train.loss {self.train.loss.name} is "
-                f"for {labels} a clip; leave model.multi_label out, the loss decides"
+                f"for {labels} per clip; remove model.multi_label, the loss determines it"
             )
         self._check_motion()
 
     def _check_motion(self) -> None:
         if self.model.motion and self.input.modality != "rgb":
-            raise RecipeError(f"input.modality: MSN sees RGB frames, not {self.input.modality}; leave model.motion out")
+            raise RecipeError(f"input.modality: MSN needs RGB frames, not {self.input.modality}; remove model.motion")
         for option in ("legacy_drawn_offsets", "legacy_frozen_kernels"):
             if getattr(self.train, option) and not self.model.motion:
-                raise RecipeError(f"train.{option}: is for models with model.motion (MSN)")
+                raise RecipeError(f"train.{option}: only applies to models with model.motion (MSN)")

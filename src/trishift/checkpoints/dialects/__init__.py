@@ -1,4 +1,4 @@
-"""The foreign families of weights: which there are, and which one a file belongs to."""
+"""The registry of dialects, one per family of weight files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trishift.checkpoints.dialects.trn import TemporalRelationNetwork
 from trishift.checkpoints.dialects.tsm import M4, EmbeddedTSM, FlatMobileNet, TemporalShiftModule
 from trishift.errors import CheckpointError
 
-DIALECTS: dict[str, Dialect] = {  # of two that fit equally well, the first is taken
+DIALECTS: dict[str, Dialect] = {  # if two fit equally well, the first one wins
     dialect.name: dialect
     for dialect in (
         *NATIVE.values(),
@@ -39,10 +39,10 @@ DIALECTS: dict[str, Dialect] = {  # of two that fit equally well, the first is t
 
 
 def dialect_named(name: str) -> Dialect:
-    """The dialect of a name.
+    """Return the dialect with this name.
 
     Raises:
-        CheckpointError: there is none; the message lists them.
+        CheckpointError: the name is unknown; the message lists all dialects.
     """
     if name not in DIALECTS:
         raise CheckpointError(f"dialect {name!r} is unknown; one of {', '.join(DIALECTS)}")

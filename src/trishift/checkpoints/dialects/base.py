@@ -1,8 +1,8 @@
-"""What a dialect is: the names one code base gives to the tensors of our models.
+"""Dialects: the names one codebase gives to the tensors of Trishift's models.
 
-A dialect spells canonical names its own way. That one direction serves both ways: reading a file looks every
-canonical tensor up under its foreign name, writing one renames. Which model a file holds is found by trying which
-backbone's names fit; what remains (placement of the shift, number of segments) `describe` reads off the names.
+A dialect maps canonical names to foreign ones. That single mapping serves both directions: reading looks up every
+canonical tensor under its foreign name, and writing renames. The backbone of a file is the one whose names fit best;
+`describe` infers the rest (placement of the shift, number of segments) from the names.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ Rules = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Names:
-    """The tensors of a file, seen through a dialect.
+    """Names and shapes of a file's tensors, as read by a dialect.
 
     Attributes:
-        raw: names as they are in the file.
-        shapes: simplified name to shape, matrices already as (out, in).
+        raw: names in the file.
+        shapes: simplified name to shape, with matrices as (out, in).
     """
 
     raw: Collection[str]
     shapes: Mapping[str, Shape]
 
     def any(self, pattern: str) -> bool:
-        """Whether a raw name matches."""
+        """Whether any raw name matches."""
         return any(re.search(pattern, name) for name in self.raw)
 
 
 class Dialect:
-    """A family of weight files. Subclasses override what differs; the defaults are PyTorch's habits.
+    """A family of weight files. The defaults follow PyTorch's conventions; subclasses override what differs.
 
     Attributes:
-        name: what `--dialect` takes.
-        title: for people.
-        framework: whose file format the family uses.
-        backbones: those that the family knows.
+        name: value of `--dialect`.
+        title: name for display.
+        framework: framework whose file format the family uses.
+        backbones: supported backbones.
         norm_roles: its names for the tensors of a batch norm.
         transposes_linear: whether it stores matrices as (in, out).
-        container: key under which its files hold the tensors, or None.
-        prefix: what its files put before every name.
-        wrappers: parts of names that wrappers leave behind, see `simplify`.
-        label_lists: shipped class names that a file of the family may have, given their number.
+        container: key of the tensors in its files, or None.
+        prefix: prefix of every name in its files.
+        wrappers: parts of names added by wrapper modules, see `simplify`.
+        label_lists: shipped class names assigned to a file of the family with a matching number of classes.
     """
 
     name: str
@@ -73,57 +73,57 @@ class Dialect:
     label_lists: tuple[str, ...] = ("jester",)
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """Whether a file may belong to the family, where its names alone fit several."""
+        """Whether a file may belong to the family, if its names fit several."""
         return True
 
     def simplify(self, name: str) -> str:
-        """A raw name without the traces of wrappers, as `spellings` gives it."""
+        """Strip the parts added by wrapper modules from a raw name, to match `spellings`."""
         return ".".join(part for part in name.split(".") if part not in self.wrappers)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """Spellings of a canonical layer name, first the one that is written."""
+        """Return the foreign spellings of a canonical layer name, the one used for writing first."""
         raise NotImplementedError
 
     def spellings(self, tensor: TensorInfo, spec: ModelSpec) -> tuple[str, ...]:
-        """Spellings of a canonical tensor name, first the one that is written."""
+        """Return the foreign spellings of a canonical tensor name, the one used for writing first."""
         role = self.norm_roles[tensor.role] if tensor.layer == "norm" else tensor.role
         return tuple(f"{layer}.{role}" for layer in self.layer_names(tensor.layer_name, spec))
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """The inverse of `simplify`: put the traces of wrappers back."""
+        """Invert `simplify`: add the parts of wrapper modules again."""
         return self.prefix + name
 
     def lacks(self, tensor: TensorInfo) -> bool:
-        """Whether the family has no such tensor, which then is zero (a bias)."""
+        """Whether the family omits this tensor (a bias), which is then zero."""
         return False
 
     def fillers(self, spec: ModelSpec) -> Mapping[str, Shape]:
-        """Names and shapes of tensors without influence that the family's code asks for; written as zeros."""
+        """Return names and shapes of tensors without effect that must be present; written as zeros."""
         return {}
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """Complete a model of which backbone, channels, width, classes and relation head are known."""
+        """Complete a model with known backbone, channels, width, classes and relation head."""
         raise NotImplementedError
 
     def input(self, spec: ModelSpec, answers: Answers) -> InputSpec:
-        """The pixels that the family's models expect."""
+        """Return the pixel format the family's models expect."""
         return standard_input(spec, answers)
 
     def useless(self, name: str) -> str | None:
-        """Why a tensor of the family is not needed, or None if it is unexpected."""
+        """Return why a tensor of the family is not needed, or None if it is unexpected."""
         if name.endswith("num_batches_tracked"):
             return "a counter"
         if re.search(r"(\.|_)(velocity|moments|momentum)(_\d+)?$|^(moments|velocity)\.", name):
-            return "the optimizer's"
+            return "optimizer state"
         return None
 
     def export_array(self, tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
-        """A canonical tensor as the family stores it."""
+        """Convert a canonical tensor to the family's layout."""
         return np.ascontiguousarray(array.T) if self.transposes_linear and array.ndim == 2 else array
 
 
 def rewrite(name: str, rules: Rules) -> str:
-    """`name` after the first rule (pattern, replacement) that matches all of it; unchanged if none does."""
+    """Apply the first rule (pattern, replacement) that matches all of `name`; return it unchanged if none does."""
     for pattern, replacement in rules:
         result, count = re.subn(rf"^{pattern}$", replacement, name)
         if count:
@@ -132,40 +132,40 @@ def rewrite(name: str, rules: Rules) -> str:
 
 
 def standard_input(spec: ModelSpec, answers: Answers) -> InputSpec:
-    """The originals' input of a backbone and a modality; 3 channels are RGB, 15 differences, others optical flow."""
+    """Return the originals' input for a backbone: 3 channels mean RGB, 15 differences, any other number flow."""
     implied: dict[int, Modality] = {3: "rgb", 15: "rgbdiff"}
     modality: Modality = answers.given("modality") or implied.get(spec.in_channels, "flow")
     if modality not in FRAME_CHANNELS:
         raise CheckpointError(f"modality={modality!r} is unknown; one of {', '.join(FRAME_CHANNELS)}")
-    segment_length(modality, spec.in_channels)  # refuses a modality that has no such segments
+    segment_length(modality, spec.in_channels)  # raises if the modality cannot have that many channels
     return default_input(spec.backbone, modality)
 
 
 def every_branch(backbone: str) -> str | tuple[str, ...]:
-    """The placement that shifts the branch of every block, unlike the original's rule also in deep ResNets."""
+    """Return the placement with a shift in every branch, also in deep ResNets (unlike the original's rule)."""
     return placement_of(set(block_names(backbone)), backbone)
 
 
 def ask_shift(answers: Answers, placement: str | tuple[str, ...], **fields: object) -> ShiftSpec | None:
-    """The shift of a family whose names do not show it: with `placement`, or none."""
+    """Ask for the shift in a family whose names do not show it: `placement` or none."""
     name = placement if isinstance(placement, str) else "blockres"
     answer = answers.ask("shift", f"whether it shifts: shift='{name}' for a TSM, shift='none' for a TSN")
     if answer == "none":
         return None
     if answer not in (name, "tsm") and not isinstance(answer, tuple):
-        raise CheckpointError(f"shift={answer!r}: weights of this family shift {name!r} or 'none'")
+        raise CheckpointError(f"shift={answer!r}: weights of this family allow {name!r} and 'none'")
     return ShiftSpec(placement=placement, **fields)  # type: ignore[arg-type]
 
 
 def ask_segments(answers: Answers, model: ModelSpec) -> int:
-    """T: known from the relations, else asked for."""
+    """Return T: inferred from the relations, else asked for."""
     if model.head.consensus != "average":
         return int(answers.confirm("num_segments", model.num_segments))
     return int(answers.ask("num_segments", "the number of frames per clip"))
 
 
 def placement_of(blocks: set[str], backbone: str) -> str | tuple[str, ...]:
-    """The placement that shifts the branch of exactly these blocks."""
+    """Return the placement that shifts the branch of exactly these blocks."""
     residual = residual_shift_blocks(backbone)
     return "blockres" if blocks == set(residual) else tuple(sorted(blocks, key=_natural))
 
@@ -175,7 +175,7 @@ def _natural(name: str) -> list[int]:
 
 
 def unshifted_image_model(model: ModelSpec, answers: Answers) -> ModelSpec:
-    """An image classifier as a recognizer of single frames, or of T if the user says so."""
+    """Treat an image classifier as a recognizer of single frames, or of T frames if the user sets it."""
     return replace(model, num_segments=int(answers.given("num_segments") or 1), shift=None)
 
 

@@ -22,5 +22,5 @@ class BNInception(Dialect):
         return (rewrite(layer, ((r"backbone\.(.*)", r"\1"),)),)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """An image classifier."""
+        """Describe an image classifier."""
         return unshifted_image_model(model, answers)

@@ -22,23 +22,23 @@ from trishift.model.tensors import TensorInfo
 
 
 class _MindSporeZoo(Dialect):
-    """What the three have in common."""
+    """Common base of the three."""
 
     framework = "mindspore"
     norm_roles = MINDSPORE_NORM
-    wrappers = ("base_model", "net")  # `base_model` is kept or lost by chance of assignment order
+    wrappers = ("base_model", "net")  # `base_model` is present or not, depending on assignment order
 
     def useless(self, name: str) -> str | None:
-        """Counters and hyper-parameters that MindSpore saves as parameters."""
+        """Skip counters and hyper-parameters that MindSpore saves as parameters."""
         if re.search(r"(^|\.)(global_step|learning_rate|momentum|epoch_num|step_num|stat\..*|accum\..*)$", name):
-            return "the optimizer's"
+            return "optimizer state"
         return super().useless(name)
 
 
 class MindSporeTRN(_MindSporeZoo):
     """`base_model.inception_3a.branch_1x1.bn.gamma`, `base_model.fc` (the projection), `consensus.*`.
 
-    Without `consensus` it is the BNInception that training starts from.
+    Without `consensus` it is the BNInception used as initial weights.
     """
 
     name = "mindspore_trn"
@@ -46,7 +46,7 @@ class MindSporeTRN(_MindSporeZoo):
     backbones: tuple[str, ...] = ("bn_inception",)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """Layer, then `conv` or `bn`."""
+        """Layer, followed by `conv` or `bn`."""
         if layer == "head.fc":
             return ("fc",)
         if relation := relation_layer(layer, spec):
@@ -60,11 +60,11 @@ class MindSporeTRN(_MindSporeZoo):
         return (rewrite(layer, rules),)
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """The projection counts as part of the base model."""
+        """The projection is part of the base model."""
         return name if name.startswith("consensus.") or spec.head.consensus == "average" else f"base_model.{name}"
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """T from the relations."""
+        """Infer T from the relations."""
         if not names.any(r"^consensus\."):
             return unshifted_image_model(model, answers)
         model = with_relation_head(model, names.shapes)
@@ -87,14 +87,14 @@ class MindSporeTSM(_MindSporeZoo):
         )
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """Only the stem keeps `base_model.`."""
+        """Only the stem has `base_model.`."""
         if re.match(r"(conv1|bn1)\.", name):
             return f"base_model.{name}"
         block = ".".join(name.split(".")[:2])
         return name.replace(".conv1.weight", ".conv1.net.weight") if block in spec.shifted_blocks else name
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """Placement from the wrappers' marks; `end_point` is ImageNet's classifier."""
+        """Infer the placement from `.net.`; `end_point` is ImageNet's classifier."""
         if names.any(r"^end_point\.") and not names.any(r"\.net\."):
             return unshifted_image_model(model, answers)
         return describe_wrapped(model, names, answers, {r"layer(\d)\.(\d+)\.conv1\.net\.": r"layer\1.\2"})
@@ -103,7 +103,7 @@ class MindSporeTSM(_MindSporeZoo):
 class MindSporeTSN(_MindSporeZoo):
     """`base_model.inception_3a.inception_3a_1x1.bn.gamma`, `base_model.fc.new_fc`; RGB, flow or differences.
 
-    Its average pooling leaves the padding out of the mean, unlike all others, so its logits differ slightly.
+    Unlike all others, its average pooling excludes padding from the mean, so its logits differ slightly.
     """
 
     name = "mindspore_tsn"
@@ -111,11 +111,11 @@ class MindSporeTSN(_MindSporeZoo):
     backbones: tuple[str, ...] = ("bn_inception",)
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """The stem's doubled name."""
+        """The stem's name is doubled."""
         return any("conv1_7x7_s2.conv1_7x7_s2." in name for name in names)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """The stem is named differently from the rest."""
+        """The stem is named unlike the other layers."""
         rules = (
             (r"head\.fc", r"fc.new_fc"),
             (r"backbone\.(conv1_7x7_s2_bn)", r"\1"),
@@ -132,6 +132,6 @@ class MindSporeTSN(_MindSporeZoo):
         return f"base_model.{name}"
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """A TSN; T is asked for."""
-        answers.notes.append("the original's average pooling leaves out the padding: logits differ slightly")
+        """Describe a TSN; ask for T."""
+        answers.notes.append("the original's average pooling excludes padding: logits differ slightly")
         return replace(model, num_segments=ask_segments(answers, model), shift=None)

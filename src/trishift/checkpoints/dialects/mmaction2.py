@@ -1,4 +1,4 @@
-"""mmaction2 (TSN, TSM, TRN): torchvision's ResNet with every conv and its norm in one ConvModule."""
+"""mmaction2 (TSN, TSM, TRN): torchvision's ResNet with each conv and its norm in one ConvModule."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ _STAGED = [f"layer{s}.{i}" for s, stage in enumerate(MOBILENET_V2_STAGES, 1) for
 
 
 def _mobilenet(layer: str) -> str:
-    """An inverted residual's layer: blocks are counted in stages, each conv has its norm beside it."""
+    """Return an inverted residual's layer: blocks are numbered within stages, and each conv is paired with its norm."""
     match = re.match(r"^backbone\.features\.(\d+)\.conv\.(\d)(?:\.(\d))?$", layer)
     if match is None:
         return layer
     block, major, minor = int(match[1]), int(match[2]), match[3]
     if minor is not None:
         return f"{_STAGED[block - 1]}.conv.{major}.{_PART[int(minor)]}"
-    last = 1 if block == 1 else 2  # the projection's place among the block's convolutions
+    last = 1 if block == 1 else 2  # the projection's index among the block's convolutions
     return f"{_STAGED[block - 1]}.conv.{last}.{_PART[major - last]}"
 
 
 def _non_local_form(names: Names, answers: Answers) -> NonLocalForm:
-    """What the block's layers tell; those with two embeddings compare by attention or by dot product alone."""
+    """Infer the pairwise function from the layers; with two embeddings, attention and dot product look alike."""
     if names.any(r"non_local_block\.concat_project\."):
         form: NonLocalForm = answers.confirm("non_local_form", "concatenation")
     elif not names.any(r"non_local_block\.theta\."):
         form = answers.confirm("non_local_form", "gaussian")
     else:
-        question = "how its non-local blocks compare: embedded_gaussian or dot_product"
+        question = "the pairwise function of its non-local blocks, embedded_gaussian or dot_product"
         form = answers.ask("non_local_form", question)
         if form not in ("embedded_gaussian", "dot_product"):
             raise CheckpointError(f"non_local_form={form!r}: the weights allow embedded_gaussian and dot_product")
@@ -84,15 +84,15 @@ class MMAction2(Dialect):
         return (relation_layer(layer, spec, "cls_head.") or _mobilenet(rewrite(layer, _RULES)),)
 
     def useless(self, name: str) -> str | None:
-        """The preprocessing is in our description."""
-        return "the preprocessing's" if name.startswith("data_preprocessor.") else super().useless(name)
+        """Preprocessing is part of Trishift's description."""
+        return "preprocessing" if name.startswith("data_preprocessor.") else super().useless(name)
 
     def lacks(self, tensor: TensorInfo) -> bool:
-        """The last conv of its non-local block has no bias, for a norm follows."""
+        """The last conv of its non-local block has no bias, because a norm follows."""
         return tensor.name.endswith(".non_local.out.bias")
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """Placement from the wrappers' marks, T from relations or asked for."""
+        """Infer the placement from `.net.`, and T from relations (else ask)."""
         model = with_relation_head(model, names.shapes, r"cls_head.")
         if names.any("non_local_block"):
             model = replace(model, non_local=True, non_local_form=_non_local_form(names, answers))
@@ -102,7 +102,7 @@ class MMAction2(Dialect):
         return describe_wrapped(model, names, answers, branches)
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """Put `backbone.` and the marks of the wrappers back."""
+        """Add `backbone.` and the parts of wrapper modules."""
         if tensor.part == "head":
             return name
         block = next((b for b in block_names(spec.backbone) if f".{b}." in tensor.name), None)
@@ -119,7 +119,7 @@ class MMAction2(Dialect):
         return f"backbone.{name}"
 
     def export_array(self, tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
-        """The convolutions of non-local blocks are 1x1x1, but for the one that compares pairs."""
+        """Convolutions of non-local blocks are 1x1x1, except the one that compares pairs."""
         if re.search(r"\.non_local\.(theta|phi|g|out)\.weight$", tensor.name):
             return array[..., np.newaxis]
         return array

@@ -1,4 +1,4 @@
-"""The motion sensitive network's own code base, which grew out of TDN's."""
+"""The motion sensitive network's codebase, which grew out of TDN's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EXCITATION = {
     "reduce_bn": "bn1",
     "deformable3": "motion_offset",
     "deformable3.offset": "motion_offset.conv_offset",
-    "deformable5": "motion_offset_7",  # 5x5 in spite of its name
+    "deformable5": "motion_offset_7",  # 5x5 despite its name
     "deformable5.offset": "motion_offset_7.conv_offset",
     "pooled": "conv1",
     "pooled_bn": "bn3",
@@ -49,8 +49,8 @@ _CANCELED = r"(^|\.)conv_[12]\.bias$"
 class MotionSensitiveNetwork(Dialect):
     """`module.base_model.layer2_bak.0.motion_layer.motion_offset.conv_offset.weight`, `module.new_fc.weight`.
 
-    The files hold nine tensors that have no influence on the network; ours lacks them. They are passed over in reading
-    and written as zeros, for the original loads strictly.
+    The files contain nine tensors that have no effect and that Trishift's network lacks. They are skipped when reading
+    and written as zeros, because the original loads strictly.
     """
 
     name = "msn"
@@ -61,11 +61,11 @@ class MotionSensitiveNetwork(Dialect):
     wrappers = ("module", "base_model")
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """DS-ME, which TDN does not have."""
+        """DS-ME, which TDN lacks."""
         return any(".motion_layer." in name for name in names)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """The head is `new_fc` with dropout, else the backbone's own last layer."""
+        """The head is `new_fc` with dropout, else the backbone's last layer."""
         if layer == "head.fc":
             return ("new_fc", "fc", "classifier")
         parent, _, rest = layer.rpartition(".pyramid.")
@@ -75,11 +75,11 @@ class MotionSensitiveNetwork(Dialect):
         return (rewrite(f"{parent}.excitation.{_EXCITATION[rest]}" if parent else layer, _RULES),)
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """Put `base_model.` back."""
+        """Add `base_model.`."""
         return self.prefix + ("" if tensor.part == "head" else "base_model.") + name
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """T is asked for; the fusion after the stem and the comparison windows of 8 follow from it."""
+        """Ask for T, which determines the fusion after the stem and the comparison windows of 8."""
         answers.confirm("shift", "none")
         segments = ask_segments(answers, model)
         motion = MotionSpec(stem_share=0.5 if segments == 8 else 0.25)
@@ -87,12 +87,12 @@ class MotionSensitiveNetwork(Dialect):
         return replace(model, num_segments=segments, in_channels=channels, motion=motion)
 
     def input(self, spec: ModelSpec, answers: Answers) -> InputSpec:
-        """Five RGB frames, each normalized as one."""
+        """Five RGB frames, each normalized on its own."""
         answers.confirm("modality", "rgb")
         return InputSpec()
 
     def useless(self, name: str) -> str | None:
-        """Tensors without influence."""
+        """Skip tensors without effect."""
         if re.search(_UNREAD, name):
             return "never read by the network"
         if re.search(_CANCELED, name):
@@ -100,7 +100,7 @@ class MotionSensitiveNetwork(Dialect):
         return super().useless(name)
 
     def fillers(self, spec: ModelSpec) -> dict[str, Shape]:
-        """The nine tensors without influence."""
+        """The nine tensors without effect."""
         width, frame, window = spec.width, spec.frame_channels, spec.in_channels
         norm = dict.fromkeys((f"conv1_5.1.{role}" for role in self.norm_roles.values()), (width,))
         shapes: dict[str, Shape] = {

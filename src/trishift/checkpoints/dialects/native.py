@@ -1,6 +1,6 @@
-"""Our own networks in each framework's files: canonical layer names, the framework's names for roles.
+"""Trishift's own networks in each framework's files: canonical layer names, the framework's names for roles.
 
-Files that Trishift writes carry their description; one that somebody saved from a network does not and is asked.
+Files written by Trishift include a description. A state dict saved directly from a network lacks it and needs options.
 """
 
 from __future__ import annotations
@@ -40,13 +40,11 @@ class Native(Dialect):
         return (layer,)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """Names do not show the shift."""
+        """Ask for the shift, which names do not show."""
         if names.any(r"^head\.relations\."):
-            raise CheckpointError(
-                "a relation head without description; convert the .safetensors file beside it instead"
-            )
+            raise CheckpointError("a relation head without a description; convert the run's .safetensors file instead")
         if names.any(r"\.pyramid\."):
-            raise CheckpointError("an MSN without description; convert the .safetensors file beside it instead")
+            raise CheckpointError("an MSN without a description; convert the run's .safetensors file instead")
         model = replace(model, num_segments=ask_segments(answers, model), non_local=names.any(r"\.non_local\."))
         placement = "block" if model.backbone == "bn_inception" else "blockres"
         return replace(model, shift=ask_shift(answers, placement, div=int(answers.assume("shift_div", 8))))

@@ -1,7 +1,7 @@
-"""Paddle 1.x (fluid) TSM, TSN and ResNet50_pretrained: one variable a file, or one `.pdparams`.
+"""Paddle 1.x (fluid) TSM, TSN and ResNet50_pretrained: one file per variable, or one `.pdparams`.
 
-Its TSM shifts by Paddle's operator (first fold from the past) with ratio 1/8. TSM, TSN and the image classifier have
-the same names; the classifier's are 1000.
+Its TSM shifts with Paddle's operator (first fold from the past) at a ratio of 1/8. TSM, TSN and the image classifier
+have the same names; the classifier has 1000 classes.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class PaddleFluid(Dialect):
     transposes_linear = True
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """Variables named after branches."""
+        """Variables are named after branches."""
         return any(re.match(r"res\d\w+_branch", name) for name in names)
 
     def spellings(self, tensor: TensorInfo, spec: ModelSpec) -> tuple[str, ...]:
-        """Roles are suffixes of variables here, not attributes of layers."""
+        """Roles are suffixes of variables, not attributes of layers."""
         if tensor.layer_name == "head.fc":
             return ("fc_0.w_0", "fc_0.weight") if tensor.role == "weight" else ("fc_0.b_0", "fc_0.bias")
         role = _NORM[tensor.role] if tensor.layer == "norm" else "weights"
@@ -54,7 +54,7 @@ class PaddleFluid(Dialect):
         return (f"{'bn' if tensor.layer == 'norm' else 'res'}{block}_branch{branch}_{role}",)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """1000 classes without other word are ImageNet's; else T, and TSM or TSN, are asked for."""
+        """Assume ImageNet for 1000 classes; otherwise ask for T and for TSM or TSN."""
         if model.num_classes in (0, _IMAGENET_CLASSES) and answers.given("shift") is None:
             return unshifted_image_model(model, answers)
         segments = ask_segments(answers, model)
@@ -63,7 +63,7 @@ class PaddleFluid(Dialect):
         return replace(model, num_segments=segments, shift=shift)
 
     def useless(self, name: str) -> str | None:
-        """The state of the optimizer lies beside the weights."""
+        """Skip optimizer state, which is stored beside the weights."""
         if name in ("learning_rate", "@LR_DECAY_COUNTER@") or re.match(r"learning_rate_\d+$", name):
-            return "the optimizer's"
+            return "optimizer state"
         return super().useless(name)

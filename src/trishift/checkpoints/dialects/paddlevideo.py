@@ -1,7 +1,7 @@
 """PaddleVideo (TSM, TSN on ResNet): `.pdparams` with `_conv`/`_batch_norm` pairs and lettered blocks.
 
-Its temporal shift is Paddle's operator: the first fold comes from the past (the original's from the future), and
-it passes the ratio 1 / num_segments. It shifts every bottleneck, also in deep ResNets. TSM and TSN have the same names.
+Its temporal shift is Paddle's operator: the first fold comes from the past (the original's from the future), and the
+ratio is 1 / num_segments. It shifts every bottleneck, also in deep ResNets. TSM and TSN have the same names.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from trishift.model.spec import ModelSpec
 
 
 def lettered_block(stage: int, index: int, backbone: str) -> str:
-    """Paddle's name of a residual block: stages from 2, blocks a, b, c; long third stages a, b1, b2."""
+    """Return Paddle's name of a residual block: stages from 2, blocks a, b, c; a, b1, b2 in long third stages."""
     if stage == 3 and RESNETS[backbone].depths[2] >= 23 and index:
         return f"{stage + 1}b{index}"
     return f"{stage + 1}{chr(ord('a') + index)}"
 
 
 def check_folds(model: ModelSpec, div: int) -> None:
-    """Refuse a ratio with which Paddle's two folds differ in size, which no other framework's shift does."""
+    """Refuse a ratio for which Paddle's two folds differ in size, unlike in any other framework's shift."""
     widths = [model.width, *(model.width * 2**s * RESNETS[model.backbone].expansion for s in range(4))]
     uneven = [c for c in widths if int(c * (1 / div)) != c // div or int(2 * c * (1 / div)) != 2 * (c // div)]
     if uneven:
         raise CheckpointError(
-            f"num_segments={div}: Paddle splits {uneven[0]} channels into unequal folds there, which is not supported; "
-            "use num_segments that divide the channels (4, 8, 16)"
+            f"num_segments={div}: Paddle splits {uneven[0]} channels into unequal folds, which is not supported; "
+            "use a num_segments that divides the channels (4, 8, 16)"
         )
 
 
@@ -55,11 +55,11 @@ class PaddleVideo(Dialect):
     transposes_linear = True
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """Its pairs; with or without `backbone.` (ImageNet weights)."""
+        """Conv and norm pairs, with or without `backbone.` (ImageNet weights)."""
         return any("._conv.weight" in name for name in names)
 
     def simplify(self, name: str) -> str:
-        """Without `backbone.`."""
+        """Strip `backbone.`."""
         return name.removeprefix("backbone.")
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
@@ -75,11 +75,11 @@ class PaddleVideo(Dialect):
         return (f"res{block}.{place}.{part}",)
 
     def wrap(self, name: str, tensor: object, spec: ModelSpec) -> str:
-        """Put `backbone.` back."""
+        """Add `backbone.`."""
         return name if name.startswith("head.") else f"backbone.{name}"
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """T and TSM or TSN are asked for; the ratio follows from T."""
+        """Ask for T and for TSM or TSN; T determines the ratio."""
         if not names.any(r"^backbone\."):
             return unshifted_image_model(model, answers)
         segments = ask_segments(answers, model)

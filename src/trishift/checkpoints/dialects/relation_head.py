@@ -1,6 +1,6 @@
-"""TRN's heads as the original code names them; mmaction2 and MindSpore's port use the same names inside.
+"""Names of TRN's heads in the original code, which mmaction2 and MindSpore's port share.
 
-Index 1 and 3 are the two linear layers of a relation's Sequential(ReLU, Linear, ReLU, Linear).
+Indices 1 and 3 are the two linear layers of a relation's Sequential(ReLU, Linear, ReLU, Linear).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _POSITION = {"hidden": 1, "classifier": 3}
 
 
 def relation_layer(layer: str, spec: ModelSpec, prefix: str = "") -> str | None:
-    """The foreign name of a canonical layer of a relation head, or None for other layers."""
+    """Return the foreign name of a relation head's canonical layer, or None for other layers."""
     match = _LAYER.match(layer)
     if match is None:
         return None
@@ -28,9 +28,9 @@ def relation_layer(layer: str, spec: ModelSpec, prefix: str = "") -> str | None:
 
 
 def with_relation_head(model: ModelSpec, shapes: Mapping[str, Shape], prefix: str = "") -> ModelSpec:
-    """`model` with the relation head that a file has; unchanged if it has none.
+    """Return `model` with the file's relation head, or unchanged if there is none.
 
-    The widths of the hidden matrices tell T: the widest relation reads T frames of `relation_width` features.
+    The widths of the hidden matrices determine T: the widest relation reads T frames of `relation_width` features.
     """
     scales = {
         int(match[1]) for name in shapes if (match := re.match(rf"{prefix}consensus\.fc_fusion_scales\.(\d+)\.", name))
@@ -43,7 +43,7 @@ def with_relation_head(model: ModelSpec, shapes: Mapping[str, Shape], prefix: st
         hidden, classifier = shapes[f"{first}.1.weight"], shapes[f"{first}.3.weight"]
     except KeyError as missing:
         raise CheckpointError(f"the relation head is incomplete: {missing.args[0]} is missing") from None
-    width = model.num_classes  # what was read off the per-frame projection
+    width = model.num_classes  # inferred from the per-frame projection
     segments = hidden[1] // max(width, 1) if single else max(scales) + 2
     published = 512 if single else 256
     head = HeadSpec(

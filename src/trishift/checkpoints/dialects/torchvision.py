@@ -1,4 +1,4 @@
-"""ImageNet weights of torchvision (ResNet, MobileNetV2) and of paddle.vision, which names them alike."""
+"""ImageNet weights of torchvision (ResNet, MobileNetV2) and of paddle.vision, which uses the same names."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Torchvision(Dialect):
         return (rewrite(layer, _RULES),)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """An image classifier."""
+        """Describe an image classifier."""
         return unshifted_image_model(model, answers)
 
 
 class PaddleVision(Torchvision):
-    """The same with Paddle's names of running statistics and transposed matrices."""
+    """The same with Paddle's names for running statistics, and transposed matrices."""
 
     name = "paddle_vision"
     title = "paddle.vision image classifier"

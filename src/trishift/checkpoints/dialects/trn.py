@@ -23,20 +23,20 @@ class TemporalRelationNetwork(Dialect):
     wrappers = ("module", "base_model")
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """A relation head."""
+        """Has a relation head."""
         return any("consensus." in name for name in names)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """Relations under `consensus`."""
+        """Relations are under `consensus`."""
         if layer == "head.fc":
             return ("new_fc",)
         return (relation_layer(layer, spec) or rewrite(layer, ((r"backbone\.(.*)", r"\1"),)),)
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """Put `base_model.` back."""
+        """Add `base_model.`."""
         return self.prefix + ("" if tensor.part == "head" else "base_model.") + name
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """T from the relations."""
+        """Infer T from the relations."""
         model = with_relation_head(model, names.shapes)
         return replace(model, num_segments=ask_segments(answers, model), shift=None)

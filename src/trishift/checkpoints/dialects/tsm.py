@@ -1,7 +1,6 @@
 """temporal-shift-module (TSN and TSM), its online demo, the embedded variant and M4, which all share its names.
 
-Wrappers leave `.net.` in names, and where they do tells what is shifted. Files are DataParallel's: `module.`
-before every name.
+Wrapper modules add `.net.` to names; its position shows what is shifted. DataParallel adds `module.` to every name.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _BRANCHES = {
 
 
 def flat_mobilenet(layer: str) -> str:
-    """A layer of MobileNetV2 under its old flat numbering: conv, norm and activation count one each."""
+    """Return a MobileNetV2 layer under its old flat numbering: conv, norm and activation count one each."""
     match = re.match(r"^(features\.\d+\.conv)\.(\d)(?:\.(\d))?$", layer)
     if match is None:
         return layer
@@ -67,13 +66,13 @@ class TemporalShiftModule(Dialect):
         return marked and not any("consensus." in name or ".conv.net." in name for name in names)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """The head is `new_fc` with dropout, else the backbone's own last layer."""
+        """The head is `new_fc` with dropout, else the backbone's last layer."""
         if layer == "head.fc":
             return ("new_fc", "fc", "classifier")
         return (flat_mobilenet(rewrite(layer, _RULES)),)
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """Put `base_model.` and the marks of the wrappers back."""
+        """Add `base_model.` and the parts of wrapper modules."""
         if tensor.part == "head":
             return self.prefix + name
         block = next((b for b in block_names(spec.backbone) if name.startswith(b + ".")), None)
@@ -87,7 +86,7 @@ class TemporalShiftModule(Dialect):
         return f"{self.prefix}base_model.{name}"
 
     def mark_shift(self, rest: str, block: str, spec: ModelSpec) -> str:
-        """The part of a name inside a block, with `net.` where the block's wrapper is."""
+        """Return the part of a name inside a block, with `net.` at the position of its shift."""
         if block not in spec.shifted_blocks or rest.startswith("nl."):
             return rest
         if spec.shifts_identity:
@@ -95,7 +94,7 @@ class TemporalShiftModule(Dialect):
         return re.sub(r"^(conv1|conv\.0)\.weight$", r"\1.net.weight", rest)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """Placement from the marks; T is asked for."""
+        """Infer the placement from `.net.`; ask for T."""
         model = replace(model, non_local=names.any(r"\.nl\."))
         return describe_wrapped(model, names, answers, _BRANCHES)
 
@@ -107,7 +106,7 @@ class TemporalShiftModule(Dialect):
 
 
 class M4(TemporalShiftModule):
-    """Moments in Time, multi-label: a TSM ResNet-50 that keeps `best_mAP` in its container."""
+    """Multi-label Moments in Time: a TSM ResNet-50 with `best_mAP` in its container."""
 
     name = "m4"
     title = "M4-pretrained TSM (Multi-Moments, 313 classes)"
@@ -115,18 +114,18 @@ class M4(TemporalShiftModule):
     label_lists: tuple[str, ...] = ()
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """The container tells it from an ordinary TSM."""
+        """The container distinguishes it from an ordinary TSM."""
         return super().claims(names, extras) and "best_mAP" in extras
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """A TSM for several labels a clip."""
+        """Describe a TSM for several labels per clip."""
         return replace(super().describe(model, names, answers), multi_label=True)
 
 
 class EmbeddedTSM(TemporalShiftModule):
     """Wraps the branch of all 17 blocks of MobileNetV2: `features.3.conv.net.0.weight`.
 
-    Its shapes are those of the original MobileNetV2 TSM, which shifts ten blocks: another function.
+    Its shapes equal those of the original MobileNetV2 TSM, which shifts only ten blocks and computes something else.
     """
 
     name = "embedded_tsm"
@@ -134,7 +133,7 @@ class EmbeddedTSM(TemporalShiftModule):
     backbones: tuple[str, ...] = ("mobilenet_v2",)
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """`conv.net.`, which only this family has."""
+        """`conv.net.` occurs only in this family."""
         return any(re.search(r"features\.\d+\.conv\.net\.", name) for name in names)
 
     def mark_shift(self, rest: str, block: str, spec: ModelSpec) -> str:
@@ -142,7 +141,7 @@ class EmbeddedTSM(TemporalShiftModule):
         return re.sub(r"^conv\.", "conv.net.", rest) if block in spec.shifted_blocks else rest
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """The branches of all wrapped blocks are shifted."""
+        """Shift the branches of all wrapped blocks."""
         wrapped = {f"features.{i}" for i in range(1, 18) if names.any(rf"features\.{i}\.conv\.net\.")}
         placement = tuple(name for name in block_names("mobilenet_v2") if name in wrapped)
         shift = ShiftSpec(div=int(answers.assume("shift_div", 8)), placement=placement)
@@ -150,9 +149,9 @@ class EmbeddedTSM(TemporalShiftModule):
 
 
 class FlatMobileNet(TemporalShiftModule):
-    """MobileNetV2 in flat numbering without a prefix.
+    """MobileNetV2 in flat numbering without prefix.
 
-    With `classifier.weight` it is TSM's online demo, whose shift is in its code: unidirectional. With
+    With `classifier.weight` it is TSM's online demo, which is unidirectional (set in its code). With
     `classifier.1.weight` it is the ImageNet network that embedded_TSM starts from.
     """
 
@@ -163,21 +162,21 @@ class FlatMobileNet(TemporalShiftModule):
     prefix = ""
 
     def claims(self, names: Collection[str], extras: Mapping[str, object]) -> bool:
-        """No prefix and no marks."""
+        """No prefix and no wrapper modules."""
         return not any(name.startswith("base_model.") or ".net." in name or name.startswith("new_fc") for name in names)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """`classifier`, with dropout before it `classifier.1`."""
+        """`classifier`, or `classifier.1` after dropout."""
         if layer == "head.fc":
             return ("classifier", "classifier.1")
         return super().layer_names(layer, spec)
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
-        """Nothing to put back."""
+        """Nothing to add."""
         return name
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """Which of the two it is shows in the head."""
+        """Tell the two networks apart by their heads."""
         if not any(name.endswith("classifier.weight") for name in names.raw):
             return unshifted_image_model(model, answers)
         segments = int(answers.assume("num_segments", 8))

@@ -1,4 +1,4 @@
-"""The marks that TSM's wrapper modules leave in names: `.net.` for a shift or a temporal pooling.
+"""Traces of TSM's wrapper modules in names: `.net.` for a shift or a temporal pooling.
 
 Shared by the original code, mmaction2 and MindSpore's port, which wrap the same modules.
 """
@@ -15,22 +15,22 @@ from trishift.model.spec import ModelSpec, ShiftSpec
 
 
 def describe_wrapped(model: ModelSpec, names: Names, answers: Answers, blocks: dict[str, str]) -> ModelSpec:
-    """A TSN or TSM whose shift shows in its names.
+    """Describe a TSN or TSM whose names show its shift.
 
     Args:
-        model: what is known so far.
+        model: the model as known so far.
         names: the file's names.
-        answers: the user's.
-        blocks: pattern of a raw name inside a shifted branch to the canonical block, which may use its groups.
+        answers: import options.
+        blocks: pattern of a raw name inside a shifted branch, to the canonical block (which may refer to its groups).
     """
     segments = ask_segments(answers, model)
-    if model.backbone == "bn_inception":  # its shift is a function call and leaves no mark
+    if model.backbone == "bn_inception":  # its shift is a function call and leaves no trace
         shift = ask_shift(answers, "block", div=_div(answers)) if model.head.consensus == "average" else None
         return replace(model, num_segments=segments, shift=shift)
     whole = names.any(r"layer\d\.(net\.)?\d+\.(block\.)?net\.")
     shifted = {match.expand(block) for pattern, block in blocks.items() for match in _matches(pattern, names)}
     if whole and shifted:
-        raise CheckpointError("some blocks are shifted as a whole and others in their branch; this is no TSM")
+        raise CheckpointError("some blocks are shifted as a whole and others in their branch; this is not a TSM")
     placement = "block" if whole else placement_of(shifted, model.backbone)
     if placement == "block" or placement == "blockres":
         answers.confirm("shift", placement)

@@ -2,7 +2,7 @@
 
 The file is a protocol buffer: `Checkpoint {repeated Value value = 1}`, `Value {string tag = 1; TensorProto tensor
 = 2}`, `TensorProto {repeated int64 dims = 1; string tensor_type = 2; bytes tensor_content = 3}`. A tensor of more
-than 512 MiB is cut into several values of the same tag; dims [0] means a scalar.
+than 512 MiB is split into several values with the same tag; dims [0] means a scalar.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass
 class _Entry:
-    """A tensor that is being put together from its values."""
+    """A tensor being assembled from its values."""
 
     type: str = ""
     shape: tuple[int, ...] = ()
@@ -49,15 +49,15 @@ class _Entry:
 
 
 def looks_like_ckpt(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a checkpoint message with a tag."""
+    """Whether a file starts like a checkpoint message with a tag."""
     return head[:1] == b"\x0a" and b"\x0a" in head[2:8]
 
 
 def read_ckpt(path: Path) -> WeightFile:
-    """A `.ckpt` file.
+    """Open a `.ckpt` file.
 
     Raises:
-        CheckpointError: damaged, or of a kind that is not supported (map parameters).
+        CheckpointError: the file is damaged or contains unsupported values (map parameters).
     """
     with reading(path, "MindSpore .ckpt"), path.open("rb") as file:
         entries = _scan(file, path.stat().st_size)
@@ -110,7 +110,7 @@ def _scan_tensor(file: BinaryIO, end: int, entry: _Entry) -> None:
 def _stored(path: Path, entry: _Entry) -> StoredTensor:
     dtype = _DTYPES[entry.type]
     if sum(length for _, length in entry.pieces) != math.prod(entry.shape) * dtype.itemsize:
-        raise ValueError("a tensor has more or less data than its shape says")
+        raise ValueError("a tensor's data does not match its shape")
 
     def read() -> np.ndarray:
         with reading(path, "MindSpore .ckpt"):
@@ -122,16 +122,16 @@ def _stored(path: Path, entry: _Entry) -> StoredTensor:
 
 
 def _text(path: Path, entry: _Entry) -> str:
-    """Strings are stored as numpy stores them: four bytes a character."""
+    """Decode a string, stored as in numpy: four bytes per character."""
     pieces = [read_array(path, offset, np.dtype("u1"), length).tobytes() for offset, length in entry.pieces]
     return b"".join(pieces).decode("utf-32-le").rstrip("\0")
 
 
 def write_ckpt(path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapping[str, str]) -> None:
-    """Write what `mindspore.load_checkpoint` reads; `extras` are its `append_dict` strings.
+    """Write a file for `mindspore.load_checkpoint`; `extras` are its `append_dict` strings.
 
     Raises:
-        CheckpointError: MindSpore has no such type.
+        CheckpointError: MindSpore lacks the type of an array.
         OutputError: the file cannot be written.
     """
     names = {dtype: name for name, dtype in _DTYPES.items() if name != "BFloat16"}

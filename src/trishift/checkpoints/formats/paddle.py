@@ -1,7 +1,7 @@
 """Paddle's `.pdparams`, read and written without Paddle: a pickle of names and numpy arrays.
 
-Paddle itself runs such pickles; here they are only read. Forms met in the wild: arrays, `(parameter name, array)`
-pairs (2.1 and later), arrays cut into slices of 1 GiB (protocol 2 and 3), and pickles of Python 2.
+Paddle itself executes such pickles; here they are only parsed. Existing files hold arrays, `(parameter name, array)`
+pairs (2.1 and later), arrays split into slices of 1 GiB (protocols 2 and 3), and pickles of Python 2.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _SLICES = "UnpackBigParamInfor@@"
 
 
 def read_pdparams(path: Path) -> WeightFile:
-    """A `.pdparams` file.
+    """Open a `.pdparams` file.
 
     Raises:
-        CheckpointError: damaged, no weights in it, or a pickle that wants to run something.
+        CheckpointError: the file is damaged, has no weights, or is a pickle that would run code.
     """
     with reading(path, "Paddle .pdparams"), path.open("rb") as file:
         content = unpickle(file, NUMPY)
         if not isinstance(content, dict):
-            raise CheckpointError(f"{path}: holds no dictionary of tensors; save layer.state_dict()")
+            raise CheckpointError(f"{path}: has no dictionary of tensors; save layer.state_dict()")
         slices = content.pop(_SLICES, {})
         arrays = {str(name): array for name, value in content.items() if (array := _array_of(value)) is not None}
         for name, parts in slices.items():
             whole = np.concatenate([arrays.pop(part) for part in parts["slices"]])
             arrays[name] = whole.reshape(parts["OriginShape"])
     if not arrays:
-        raise CheckpointError(f"{path}: holds no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
+        raise CheckpointError(f"{path}: has no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
     extras = {str(name): value for name, value in content.items() if isinstance(value, str | int | float)}
     known = {*arrays, *extras, _NAME_TABLE}
     ignored = {str(name): "not a tensor" for name, value in content.items() if str(name) not in known}
@@ -54,7 +54,7 @@ def _array_of(value: Any) -> np.ndarray | None:
 
 
 def _pickled_array(array: np.ndarray) -> Call:
-    """An array as numpy 1 pickles it, which numpy 2 reads, too."""
+    """Pickle an array like numpy 1; numpy 2 also reads it."""
     byte_order = "<" if array.dtype.itemsize > 1 else "|"
     state = (3, byte_order, None, None, None, -1, -1, 0)
     dtype = Call(Global("numpy", "dtype"), (array.dtype.str[1:], False, True), state)
@@ -65,7 +65,7 @@ def _pickled_array(array: np.ndarray) -> Call:
 
 
 def write_pdparams(path: str | Path, tensors: Mapping[str, np.ndarray], extras: Mapping[str, str]) -> None:
-    """Write what `paddle.load` reads: one flat dictionary of tensors and of the strings in `extras`.
+    """Write a file for `paddle.load`: one flat dictionary of tensors and of the strings in `extras`.
 
     Raises:
         OutputError: the file cannot be written.

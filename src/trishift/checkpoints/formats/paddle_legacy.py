@@ -1,4 +1,4 @@
-"""Folders of Paddle 1.x (fluid): one binary file a variable, named like the variable.
+"""Folders of Paddle 1.x (fluid): one binary file per variable, with the variable's name.
 
 Layout: uint32 0; uint64 number of LoD levels, each with its size in bytes and content; uint32 0; int32 length of
 a protocol buffer `TensorDesc {type = 1; repeated int64 dims = 2}`; the raw numbers.
@@ -33,10 +33,10 @@ _DTYPES: dict[int, np.dtype[Any]] = {  # VarType.Type of Paddle's framework.prot
 
 
 def read_folder(path: Path) -> WeightFile:
-    """A folder of variables; files that are none (the program `__model__`) are left out.
+    """Open a folder of variables; other files (the program `__model__`) are skipped.
 
     Raises:
-        CheckpointError: no variables in the folder, or a damaged one.
+        CheckpointError: the folder has no variables, or one is damaged.
     """
     tensors, ignored = {}, {}
     with reading(path, "Paddle 1.x folder"):
@@ -48,7 +48,7 @@ def read_folder(path: Path) -> WeightFile:
             with reading(file, "Paddle 1.x variable"):
                 tensors[file.name] = _open_variable(file)
     if not tensors:
-        raise CheckpointError(f"{path}: a folder without Paddle 1.x variables; give a weight file")
+        raise CheckpointError(f"{path}: a folder without Paddle 1.x variables; pass a weight file")
     return WeightFile(path, "Paddle 1.x folder", tensors, {}, ignored)
 
 
@@ -57,13 +57,13 @@ def _open_variable(path: Path) -> StoredTensor:
     with path.open("rb") as file:
         version, levels = struct.unpack("<IQ", file.read(12))
         if version != 0 or levels > 16:
-            raise ValueError("no variable of Paddle 1.x")
+            raise ValueError("not a variable of Paddle 1.x")
         for _ in range(levels):
             file.seek(struct.unpack("<Q", file.read(8))[0], 1)
         version, length = struct.unpack("<Ii", file.read(8))
         start = file.tell() + length
         if version != 0 or not 0 < length <= min(1000, size):
-            raise ValueError("no variable of Paddle 1.x")
+            raise ValueError("not a variable of Paddle 1.x")
         dtype, shape = None, []
         for number, wire, value in protobuf.fields(file, start):
             if number == 1:
@@ -73,7 +73,7 @@ def _open_variable(path: Path) -> StoredTensor:
     if dtype is None:
         raise ValueError("its type is not supported")
     if start + math.prod(shape) * dtype.itemsize != size:
-        raise ValueError("its data do not fit its shape")
+        raise ValueError("its data does not match its shape")
 
     def read() -> np.ndarray:
         with reading(path, "Paddle 1.x variable"):
@@ -83,15 +83,15 @@ def _open_variable(path: Path) -> StoredTensor:
 
 
 def write_folder(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write one file a variable into a new folder, which appears whole or not at all.
+    """Write one file per variable into a new folder, atomically.
 
     Raises:
         CheckpointError: the folder exists.
-        OutputError: it cannot be written.
+        OutputError: the folder cannot be written.
     """
     codes = {dtype: code for code, dtype in _DTYPES.items()}
     if path.exists():
-        raise CheckpointError(f"{path}: exists already; choose another folder")
+        raise CheckpointError(f"{path}: already exists; choose another folder")
     with staged(path) as folder:
         folder.mkdir()
         for name, array in tensors.items():

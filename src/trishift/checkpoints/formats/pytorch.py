@@ -1,7 +1,7 @@
 """PyTorch's files (`.pth`, `.pt`, `.pth.tar`), read and written without PyTorch.
 
 Since 1.6 a file is a zip archive: `data.pkl`, a pickle in which tensors refer to storages, and one stored entry
-`data/<key>` a storage. Older files are a sequence of pickles followed by the raw storages.
+`data/<key>` per storage. Older files are a sequence of pickles followed by the raw storages.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from trishift.io.pickles import NUMPY, Inert, PickledArray, unpickle
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
 _STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "net", "params")  # of containers, best first
-_INFLATION = 50  # PyTorch stores without compression; a zip bomb does not
+_INFLATION = 50  # PyTorch does not compress; zip bombs do
 _STORAGES = {
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
@@ -51,7 +51,7 @@ _STORAGES = {
 
 @dataclass(frozen=True)
 class _StorageKind:
-    """Stands for a class such as `torch.FloatStorage`."""
+    """Stand-in for a class such as `torch.FloatStorage`."""
 
     name: str
 
@@ -62,7 +62,7 @@ class _StorageKind:
 
 @dataclass
 class _Storage:
-    """A flat array in the file; `read` is set once its place is known."""
+    """A flat array in the file; `read` is set once its offset is known."""
 
     kind: _StorageKind
     count: int
@@ -70,7 +70,7 @@ class _Storage:
 
 
 def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> StoredTensor:
-    """A view on a storage, which must lie inside of it."""
+    """Build a view of a storage, which must lie inside it."""
     shape, strides, kind = tuple(shape), tuple(strides), storage.kind
     if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in (offset, *shape, *strides)):
         raise ValueError("a tensor with an impossible shape")
@@ -103,7 +103,7 @@ def _size(items: Any = ()) -> tuple[Any, ...]:
 
 
 class _Nothing(Inert):
-    """Stands for devices, data types and memory formats."""
+    """Stand-in for devices, data types and memory formats."""
 
 
 _DTYPE_NAMES = (
@@ -137,7 +137,7 @@ _TABLE: dict[tuple[str, str], Any] = {
 
 
 def _declare_storage(pid: Any, storages: dict[str, _Storage]) -> _Storage:
-    """The storage that a pickle refers to, entered into `storages` under its key."""
+    """Register the storage that a pickle refers to in `storages`, under its key."""
     label, kind, key, _, count, *view = pid
     if label != "storage" or not isinstance(kind, _StorageKind) or type(count) is not int or count < 0:
         raise ValueError("an unknown kind of storage")
@@ -150,15 +150,15 @@ def _declare_storage(pid: Any, storages: dict[str, _Storage]) -> _Storage:
 
 
 def read_zip(path: Path) -> WeightFile:
-    """A file of PyTorch 1.6 or later.
+    """Open a file of PyTorch 1.6 or later.
 
     Raises:
-        CheckpointError: damaged, no weights in it, or a pickle that wants to run something.
+        CheckpointError: the file is damaged, has no weights, or is a pickle that would run code.
     """
     with reading(path, "PyTorch zip"), zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
         if sum(info.file_size for info in entries.values()) > _INFLATION * path.stat().st_size:
-            raise CheckpointError(f"{path}: unpacks to far more than its size; these are no weights")
+            raise CheckpointError(f"{path}: unpacks to far more than its size; this is not a weight file")
         pickled = next((name for name in entries if name.rpartition("/")[2] == "data.pkl"), None)
         if pickled is None:
             raise CheckpointError(f"{path}: a zip archive, but not of PyTorch (no data.pkl inside); unpack it first")
@@ -172,7 +172,7 @@ def read_zip(path: Path) -> WeightFile:
         for key, storage in storages.items():
             info = entries[f"{root}data/{key}"]
             if info.file_size < storage.count * storage.kind.dtype.itemsize:
-                raise ValueError(f"storage {key} is cut")
+                raise ValueError(f"storage {key} is truncated")
             storage.read = _zip_entry_reader(path, info, storage)
     return _weight_file(path, "PyTorch zip", content)
 
@@ -189,18 +189,18 @@ def _zip_entry_reader(path: Path, info: zipfile.ZipInfo, storage: _Storage) -> C
 
 
 def _entry_bytes(path: Path, info: zipfile.ZipInfo) -> np.ndarray:
-    """The content of a zip entry; one that is stored as it is (PyTorch's are) is read in one go."""
+    """Read the content of a zip entry; an uncompressed one (like PyTorch's) is read directly."""
     if info.compress_type != zipfile.ZIP_STORED:
         with zipfile.ZipFile(path) as archive:
             return np.frombuffer(archive.read(info), np.uint8)
     with path.open("rb") as file:
-        file.seek(info.header_offset + 26)  # lengths of the name and of the extra field that follow the header
+        file.seek(info.header_offset + 26)  # lengths of the name and the extra field after the header
         name, extra = struct.unpack("<HH", file.read(4))
     return read_array(path, info.header_offset + 30 + name + extra, np.dtype(np.uint8), info.file_size)
 
 
 def read_legacy(path: Path) -> WeightFile:
-    """A file of PyTorch 0.x to 1.5; raises as `read_zip`."""
+    """Open a file of PyTorch 0.x to 1.5; raises like `read_zip`."""
     storages: dict[str, _Storage] = {}
     with reading(path, "PyTorch (legacy)"), path.open("rb") as file:
         for _ in range(3):  # magic number, protocol version, sizes of types
@@ -230,9 +230,9 @@ def _place_reader(path: Path, place: int, storage: _Storage) -> Callable[[], np.
 
 
 def _weight_file(path: Path, format: str, content: Any) -> WeightFile:
-    """Find the state dict in what was saved: the object itself, or an entry of it."""
+    """Find the state dict in the saved object: the object itself, or one of its entries."""
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds no dictionary of tensors; save model.state_dict() instead of the model")
+        raise CheckpointError(f"{path}: has no dictionary of tensors; save model.state_dict() instead of the model")
     state = next((content[key] for key in _STATE_KEYS if _has_tensors(content.get(key))), content)
     tensors, ignored, extras = {}, {}, {}
     for name, value in state.items():
@@ -241,7 +241,7 @@ def _weight_file(path: Path, format: str, content: Any) -> WeightFile:
         elif state is not content:
             ignored[str(name)] = "not a tensor"
     if not tensors:
-        raise CheckpointError(f"{path}: holds no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
+        raise CheckpointError(f"{path}: has no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
     for key, value in content.items():
         if isinstance(value, str | int | float | bool):
             extras[str(key)] = value
@@ -255,10 +255,10 @@ def _has_tensors(value: Any) -> bool:
 
 
 class _Storages(dict[str, np.ndarray]):
-    """The arrays of a file under the keys of their storages."""
+    """The arrays of a file by the keys of their storages."""
 
     def add(self, array: np.ndarray) -> Call:
-        """Enter an array; what its pickle says about it."""
+        """Add an array and return its entry for the pickle."""
         kind = next((name for name, code in _STORAGES.items() if np.dtype(code) == array.dtype), None)
         if kind is None or kind == "BFloat16Storage":
             raise CheckpointError(f"PyTorch files cannot hold tensors of type {array.dtype}")
@@ -276,7 +276,7 @@ def write_pytorch(
     """Write `{**extras, container: tensors}`, or all in one dictionary, which `torch.load(weights_only=True)` reads.
 
     Raises:
-        CheckpointError: PyTorch has no such type.
+        CheckpointError: PyTorch lacks the type of an array.
         OutputError: the file cannot be written.
     """
     content = {**extras, **({container: dict(tensors)} if container else tensors)}

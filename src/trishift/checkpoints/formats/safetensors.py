@@ -1,7 +1,6 @@
-"""The safetensors format: read through the `safetensors` package, written here.
+"""The safetensors format: read with the `safetensors` package, written here.
 
-The package renames a file of its own over the one that it is given, with other permissions and its metadata in random
-order.
+The package replaces the given file by a temporary one with other permissions, and orders metadata randomly.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ _CODES = {
 
 
 def looks_like_safetensors(head: bytes) -> bool:
-    """Whether the first bytes of a file are a safetensors header, be the rest there or not."""
+    """Whether a file starts with a safetensors header, even if the rest is missing."""
     return head[8:10] in (b'{"', b"{}") and struct.unpack("<Q", head[:8])[0] <= _MAX_HEADER
 
 
 def open_safetensors(path: str | Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """The tensors of a file, not yet read, and its metadata.
+    """Return the tensors of a file, not yet read, and its metadata.
 
     Raises:
-        CheckpointError: not a safetensors file, or a damaged one.
+        CheckpointError: the file is not safetensors, or damaged.
     """
     path = Path(path)
     with reading(path, "safetensors"):
         with path.open("rb"):
-            pass  # the package's own words for a missing or forbidden file are less clear
+            pass  # clearer errors for missing and unreadable files than the package's
         file = safe_open(path, framework="numpy")
         return {name: _stored(path, file, name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
@@ -52,7 +51,7 @@ def open_safetensors(path: str | Path) -> tuple[dict[str, StoredTensor], dict[st
 def read_safetensors(
     path: str | Path, wanted: Callable[[str], bool] = lambda name: True
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of the wanted tensors of a file, and its metadata; raises as `open_safetensors`."""
+    """Return the arrays of the wanted tensors and the metadata of a file; raises like `open_safetensors`."""
     stored, metadata = open_safetensors(path)
     return {name: tensor.read() for name, tensor in stored.items() if wanted(name)}, metadata
 
@@ -71,15 +70,15 @@ def _stored(path: Path, file: Any, name: str) -> StoredTensor:
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write a file atomically; the same content always gives the same bytes.
+    """Write a file atomically; equal content yields equal bytes.
 
     Raises:
-        CheckpointError: the format lacks the type of an array.
+        CheckpointError: the format does not support the type of an array.
         OutputError: the file cannot be written.
     """
     for name, array in tensors.items():
         if _code(array) is None:
-            raise CheckpointError(f"{path}: {name}: safetensors files hold no {array.dtype}; nothing was changed")
+            raise CheckpointError(f"{path}: {name}: safetensors files cannot hold {array.dtype}; nothing was changed")
     order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))  # keeps every array aligned
     header = _header({name: tensors[name] for name in order}, metadata)
 
@@ -93,7 +92,7 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray], metad
 
 
 def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """JSON of the metadata and of each tensor's type, shape and place, padded to 8 bytes."""
+    """Return the JSON of the metadata and of each tensor's type, shape and offsets, padded to 8 bytes."""
     entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, array in tensors.items():
@@ -104,5 +103,5 @@ def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> b
 
 
 def _code(array: np.ndarray) -> str | None:
-    """The format's name of an array's type, whatever its byte order."""
+    """Return the format's name for an array's type, regardless of byte order."""
     return _CODES.get(array.dtype.newbyteorder("="))

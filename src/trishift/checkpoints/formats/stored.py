@@ -1,4 +1,4 @@
-"""What every reader returns: named tensors that know their shape but are read from disk only when asked."""
+"""The common result of every reader: named tensors with known shapes, read from disk on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trishift.errors import CheckpointError
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a file; `read` fetches it (a new or a shared read-only array)."""
+    """A tensor in a file; `read` loads it (as a new or a shared read-only array)."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -27,11 +27,11 @@ class WeightFile:
     """A file (or folder) of weights.
 
     Attributes:
-        path: where it lies.
-        format: what it is, for people: `PyTorch zip`, `MindSpore ckpt` ...
+        path: the file or folder.
+        format: format for display: `PyTorch zip`, `MindSpore ckpt` ...
         tensors: name in the file to tensor, in file order.
-        extras: what else the container holds and is plain: epoch, arch, accuracy, safetensors metadata.
-        ignored: container entries that were not read (optimizer), name to reason.
+        extras: other plain entries of the container: epoch, arch, accuracy, safetensors metadata.
+        ignored: unread container entries (optimizer), name to reason.
     """
 
     path: Path
@@ -42,17 +42,17 @@ class WeightFile:
 
 
 def in_memory(array: np.ndarray) -> StoredTensor:
-    """A tensor that its reader has already."""
+    """Wrap an array that is already in memory."""
     return StoredTensor(array.shape, str(array.dtype), lambda: array)
 
 
 def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
-    """Bfloat16, given as its uint16 bits, as float32 (exact); numpy has no such type."""
+    """Convert bfloat16, given as uint16 bits, to float32 (exact); numpy has no such type."""
     return (bits.astype("<u4") << np.uint32(16)).view("<f4")
 
 
 def read_array(path: Path, offset: int, dtype: np.dtype[Any], count: int) -> np.ndarray:
-    """`count` numbers at a place of a file."""
+    """Read `count` numbers at an offset of a file."""
     with path.open("rb") as file:
         file.seek(offset)
         array = np.fromfile(file, dtype, count)
@@ -62,19 +62,19 @@ def read_array(path: Path, offset: int, dtype: np.dtype[Any], count: int) -> np.
 
 
 def raw_bytes(array: np.ndarray) -> memoryview:
-    """The numbers of an array, row by row, without a copy where they lie so."""
+    """Return an array's bytes in row-major order, without a copy if it is contiguous."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 @contextmanager
 def reading(path: Path, format: str) -> Iterator[None]:
-    """Turn whatever goes wrong on a stranger's bytes into one clear line."""
+    """Turn any failure on untrusted bytes into a one-line error."""
     try:
         yield
     except CheckpointError:
         raise
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # damaged files fail in every conceivable way
+    except Exception as error:  # damaged files fail in many ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"{path}: not a whole {format} file ({reason}); copy or download it again") from error
+        raise CheckpointError(f"{path}: not a complete {format} file ({reason}); copy or download it again") from error
