@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ImageNet BNInception (yjxiong's PyTorch file) to a MindSpore checkpoint.
+# Convert ImageNet BNInception (yjxiong's PyTorch file) to a MindSpore checkpoint.
 #
 #   bash scripts/convert_bn_inception.sh bn_inception-9f5701afb96c8044.pth bn_inception.ckpt
 set -euo pipefail

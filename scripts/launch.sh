@@ -1,4 +1,4 @@
-# Sourced by the run_*.sh scripts: environment variables, checks, and the launcher of each framework.
+# Sourced by the run_*.sh scripts: environment variables, checks and each framework's launcher.
 #
 #   FRAMEWORK     pytorch (default), mindspore or paddle
 #   CONFIG        recipe                               (default: configs/jester/trn_bn_inception.yaml)
@@ -18,7 +18,7 @@ NODE_RANK=${NODE_RANK:-0}
 MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
 OUTPUT=${OUTPUT:-runs/$(basename "${CONFIG%.yaml}")}
 
-export TRISHIFT_SCRIPT=1  # errors then name DEVICE, and not an option of the Python command
+export TRISHIFT_SCRIPT=1  # errors then mention DEVICE instead of an option of the Python command
 
 fail() { echo "error: $*" >&2; exit 1; }
 
@@ -28,7 +28,7 @@ require_path() { [ -e "$2" ] || fail "$1 $2 does not exist"; }
 
 check_device() {
     case "$DEVICE" in
-        gpu) nvidia-smi -L >/dev/null 2>&1 || fail "no NVIDIA GPU is found on this machine; set DEVICE=cpu" ;;
+        gpu) nvidia-smi -L >/dev/null 2>&1 || fail "no NVIDIA GPU was found on this machine; set DEVICE=cpu" ;;
         cpu|ascend) ;;
         *) fail "DEVICE=$DEVICE is unknown; use gpu, cpu or ascend" ;;
     esac
@@ -41,7 +41,7 @@ count_processes() {
     fi
 }
 
-# A free port where one machine talks to itself; the named one where machines must agree.
+# One machine: any free port, unless MASTER_PORT is set. Several machines: MASTER_PORT, on which all must agree.
 choose_port() {
     python - "$MASTER_ADDR" "${MASTER_PORT:-0}" "$NNODES" <<'PYTHON'
 import socket, sys
@@ -58,12 +58,12 @@ with socket.socket() as probe:
 PYTHON
 }
 
-# Runs `train.py "$@"` in NPROC processes. Each launcher ends all processes when one of them fails.
+# Run a script in NPROC processes. Each launcher stops all processes when one of them fails.
 launch() {
     local processes port logs status=0
     processes=$(count_processes) && port=$(choose_port) || exit 1
     logs=$OUTPUT/ranks
-    rm -rf "$logs"; mkdir -p "$logs" || fail "$OUTPUT cannot be written; set OUTPUT"
+    rm -rf "$logs"; mkdir -p "$logs" || fail "$OUTPUT cannot be written; set OUTPUT to another folder"
     case "$FRAMEWORK" in
         pytorch)
             OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun --nproc_per_node "$processes" --nnodes "$NNODES" \
@@ -82,6 +82,6 @@ launch() {
     esac
     if [ "$status" -ne 0 ]; then
         grep -h '^error:' "$logs"/*log* 2>/dev/null | sort -u >&2 || true
-        fail "a process ended with status $status; logs of the ranks, where the launcher keeps them: $logs"
+        fail "a process exited with status $status; logs of the ranks, if the launcher writes them: $logs"
     fi
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job in minutes: makes a set of gesture clips, trains TSN, TSM and TRN on it, evaluates and predicts.
+# Trishift in minutes: generate gesture clips, train TSN, TSM and TRN on them, evaluate and predict.
 #
 #   bash scripts/quickstart.sh [FRAMEWORK]        pytorch (default), mindspore or paddle
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluate a checkpoint; see scripts/launch.sh for FRAMEWORK, DEVICE and OUTPUT. CONFIG is needed for foreign weights only.
+# Evaluate a checkpoint; see scripts/launch.sh for FRAMEWORK, DEVICE and OUTPUT. Only foreign weights need CONFIG.
 #
 #   bash scripts/run_eval_gpu.sh DATASET_ROOT CHECKPOINT [eval.py arguments and key=value ...]
 set -euo pipefail

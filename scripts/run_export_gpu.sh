@@ -6,10 +6,10 @@
 #
 #   FORMAT        mindir (default), onnx, paddle, torch or openvino-int8
 #   CALIBRATION   list of clips for openvino-int8, relative to DATASET_ROOT (default: train.txt)
-#   OUTPUT        folder (default: that of the checkpoint)
+#   OUTPUT        folder (default: the checkpoint's folder)
 #
-# The original read a sample and the number of classes from DATASET_ROOT; a checkpoint knows both, and the data set is only
-# read to calibrate openvino-int8.
+# The original read a sample and the number of classes from DATASET_ROOT. Here the checkpoint records both, and the data set
+# is only used to calibrate openvino-int8.
 set -euo pipefail
 start=$PWD output=${OUTPUT:-} format=${FORMAT:-mindir}
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks and tests, on a machine where nothing is installed: makes .venv itself (see scripts/environment.sh).
+# Run checks and tests on a fresh machine; creates .venv if needed (see scripts/environment.sh).
 #
 #   bash scripts/test.sh [pytest arguments]
 #
@@ -15,6 +15,6 @@ if [ "$ONLY" != tests ]; then
     mypy
 fi
 [ "$ONLY" = checks ] && exit
-# Two processes of one thread each use two cores better than one process of two threads.
+# Two single-threaded processes use two cores better than one process with two threads.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 exec python -m pytest -n "${TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"

@@ -273,7 +273,7 @@ def test_motion_models_train_evaluate_and_predict(
 def test_rejects_channels_that_do_not_fit_the_modality(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("model: {in_channels: 9}\ninput: {modality: flow}\n")
-    with pytest.raises(RecipeError, match=r"recipe.yaml:1: model.in_channels: 9 is no multiple of the 2 channels"):
+    with pytest.raises(RecipeError, match=r"recipe.yaml:1: model.in_channels: 9 is not a multiple of the 2 channels"):
         load_recipe(recipe)
     recipe.write_text("model: {in_channels: 10}\ninput: {modality: flow, mean: [0.5], std: [0.2]}\n")
     with pytest.raises(RecipeError, match=r"recipe.yaml:2: input: flow needs 2 means"):

@@ -216,5 +216,5 @@ def test_frames_become_the_channels_of_segments() -> None:
 )
 def test_segment_length_follows_from_channels(modality: Modality, channels: int, length: int) -> None:
     assert segment_length(modality, channels) == length
-    with pytest.raises(RecipeError, match="7 is no multiple"):
+    with pytest.raises(RecipeError, match="7 is not a multiple"):
         segment_length(modality, 7)

@@ -135,7 +135,7 @@ def test_loss_needs_more_than_one_class(folder: Path, tmp_path: Path, capsys: py
     lists = [f"data.{name}={tmp_path / 'list.csv'}" for name in ("train_list", "val_list")]
     train = ("train", "--config", folder / "tiny.yaml", *lists, "data.labels=null", "data.root=null")
     assert command(*train, "--output", tmp_path / "lsep", "train.loss={name: lsep, class_weights: null}") == 1
-    assert "lsep compares classes, and there is only one; use bce" in capsys.readouterr().err
+    assert "lsep compares classes, but there is only one; use bce" in capsys.readouterr().err
     assert command(*train, "--output", tmp_path / "bce", "train.loss.name=bce", "train.epochs=1") == 0
 
 

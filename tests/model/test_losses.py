@@ -1,4 +1,4 @@
-"""The multi-label losses against float64 autograd of their formulas, written down pair by pair."""
+"""The multi-label losses compared with float64 autograd of their formulas, written pair by pair."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from trishift.errors import RecipeError
 from trishift.model.losses import LossSpec, inverse_frequency
 
-EXPLODES = "bp_mll"  # exp(1000) has no float32
+EXPLODES = "bp_mll"  # exp(1000) overflows float32
 
 
 def formula(spec: LossSpec, logits: Tensor, targets: Tensor) -> Tensor:
-    """The formulas of `trishift.model.losses` with a term for every pair, in the precision of the logits."""
+    """The formulas of `trishift.model.losses` with one term per pair, in the precision of the logits."""
     weights = logits.new_tensor(spec.class_weights or [1.0] * logits.shape[1])
     clips = [_Clip(row, [bool(y) for y in target], weights) for row, target in zip(logits, targets, strict=True)]
     terms = [term for clip in clips for term in getattr(clip, spec.name)(spec)]
@@ -33,7 +33,7 @@ def formula(spec: LossSpec, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class _Clip:
-    """A row: the terms of each loss, yet to be averaged."""
+    """One clip: the terms of each loss before averaging."""
 
     def __init__(self, logits: Tensor, targets: list[bool], weights: Tensor) -> None:
         self.s, self.w = logits, weights
@@ -92,7 +92,7 @@ def expected(spec: LossSpec, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
-    """Values and gradients by framework, each from a process of its own."""
+    """Values and gradients by framework, each computed in its own process."""
     folder = tmp_path_factory.mktemp("losses")
     found = {}
     for framework in INSTALLED:
@@ -104,7 +104,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", SPECS)
-def test_values_and_gradients_are_those_of_the_formula(
+def test_values_and_gradients_match_the_formula(
     name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]
 ) -> None:
     spec = SPECS[name]
@@ -122,22 +122,20 @@ def test_values_and_gradients_are_those_of_the_formula(
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", [name for name in SPECS if not name.startswith(EXPLODES)])
-def test_logits_that_lie_1000_apart_stay_finite(
-    name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]
-) -> None:
+def test_distant_logits_stay_finite(name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]) -> None:
     value, gradient = (computed[framework][f"{name}/far apart/{part}"] for part in ("value", "gradient"))
     assert np.isfinite(value) and np.isfinite(gradient).all()
     if name != "lsep of a batch":  # its float64 formula overflows as well
         spec = SPECS[name]
         scaled = Batch(BATCHES["far apart"].logits * np.float32(0.5), BATCHES["far apart"].targets)
         half, _ = in_pytorch(spec, scaled)
-        assert value == pytest.approx(2 * half, rel=0.01)  # far from zero, all of them grow linearly
+        assert value == pytest.approx(2 * half, rel=0.01)  # all grow linearly far from zero
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("batch_name", ["nothing", "everything", "one class"])
-def test_clips_without_pairs_teach_nothing_and_break_nothing(
+def test_clips_without_pairs_contribute_zero(
     name: str, batch_name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]
 ) -> None:
     spec, batch = SPECS[name], BATCHES[batch_name]
@@ -149,7 +147,7 @@ def test_clips_without_pairs_teach_nothing_and_break_nothing(
         assert abs(value) < 1e-30 and (abs(gradient) < 1e-30).all()  # Paddle's exp does not reach 0
 
 
-# Sixteenths, so that adding 8 is exact: a rounded sum could make two classes rank equal that were not.
+# Sixteenths, so that adding 8 is exact: rounding could make different logits equal.
 ROWS = arrays(np.float32, (4, 5), elements=st.integers(-320, 320).map(lambda n: n / 16))
 LABELS = arrays(np.float32, (4, 5), elements=st.sampled_from([0.0, 1.0]))
 
@@ -166,7 +164,7 @@ def test_only_differences_of_logits_matter(logits: np.ndarray, targets: np.ndarr
 
 @settings(max_examples=30)
 @given(ROWS, LABELS, st.sampled_from([LossSpec(name) for name in ("lsep", "wlsep", "bce", "warp", "multi_softmax")]))
-def test_weighted_parts_of_a_batch_add_up_to_the_whole(logits: np.ndarray, targets: np.ndarray, spec: LossSpec) -> None:
+def test_weighted_micro_batches_equal_the_batch(logits: np.ndarray, targets: np.ndarray, spec: LossSpec) -> None:
     parts = [Batch(logits[part], targets[part]) for part in (slice(0, 1), slice(1, 4))]
     terms = [spec.terms(part.targets) for part in parts]
     values = [in_pytorch(spec, part)[0] for part in parts]
@@ -182,13 +180,16 @@ def test_rare_classes_weigh_more() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "lsep", "label_smoothing": 0.1}, "label_smoothing: lsep has none; it is for cross_entropy, bce"),
-        ({"name": "cross_entropy", "class_weights": (1.0,)}, "class_weights: cross_entropy has none"),
+        (
+            {"name": "lsep", "label_smoothing": 0.1},
+            "label_smoothing: lsep does not have this option; it is for cross_entropy, bce",
+        ),
+        ({"name": "cross_entropy", "class_weights": (1.0,)}, "class_weights: cross_entropy does not have this option"),
         ({"name": "wlsep", "class_weights": (1.0, 0.0)}, "must be positive"),
-        ({"name": "wlsep", "legacy_m4": True}, "legacy_m4: wlsep has none"),
+        ({"name": "wlsep", "legacy_m4": True}, "legacy_m4: wlsep does not have this option"),
         ({"label_smoothing": 1.0}, r"is not in \[0, 1\)"),
     ],
 )
-def test_options_of_other_losses_are_refused(options: dict[str, object], message: str) -> None:
+def test_rejects_options_of_other_losses(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         LossSpec(**options)

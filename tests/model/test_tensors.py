@@ -1,4 +1,4 @@
-"""The table of a model's tensors against the networks that each framework builds from the same model."""
+"""The tensor table compared with the networks that each framework builds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Row = tuple[str, str, str, tuple[int, ...], bool]
 
 @cache
 def own_tensors(framework: str) -> dict[str, list[list[object]]]:
-    """Model to the rows of its network, as `tests.support.own_tensors` prints them."""
+    """The rows of each model's network, as printed by `tests.support.own_tensors`."""
     if importlib.util.find_spec(MODULES[framework]) is None:
         pytest.skip(f"{framework} is not installed")
     found: dict[str, list[list[object]]] = json.loads(
@@ -46,7 +46,7 @@ def in_layer_order(rows: list[Row]) -> list[Row]:
 
 
 @pytest.mark.parametrize("framework", ["pytorch", "mindspore", "paddle"])
-def test_the_table_is_the_network(framework: str) -> None:
+def test_table_matches_the_network(framework: str) -> None:
     for model, rows in own_tensors(framework).items():
         found = in_layer_order([canonical(framework, *row) for row in rows])  # type: ignore[arg-type]
         table = tensor_table(MODELS[model])
@@ -66,7 +66,7 @@ def test_names_are_unique_and_functions_agree(model: str) -> None:
     assert all(row.trainable is not row.role.startswith("running_") for row in table)
 
 
-def test_parts_are_those_that_options_add() -> None:
+def test_options_add_their_parts() -> None:
     plain, non_local = (tensor_table(MODELS[model]) for model in ("flow", "gaussian"))
     assert {row.part for row in plain} == {"backbone", "head"}
     assert {row.part for row in non_local} == {"backbone", "non_local", "head"}
@@ -76,10 +76,12 @@ def test_parts_are_those_that_options_add() -> None:
     assert deformable == {"deformable3", "deformable5"}
 
 
-def test_what_motion_adds_is_no_part_of_an_image_classifier() -> None:
+def test_motion_tensors_are_not_in_image_classifiers() -> None:
     motion = MODELS["motion"]
     image = tensor_shapes(type(motion)("resnet14", 3, 4, width=16))
     backbone = rows_of("motion", "backbone")
-    assert {row.twin or row.name for row in backbone} == {name for name in image if not name.startswith("head.")}
-    assert all(image[row.twin or row.name] == row.shape for row in backbone)
+    assert {row.image_tensor or row.name for row in backbone} == {
+        name for name in image if not name.startswith("head.")
+    }
+    assert all(image[row.image_tensor or row.name] == row.shape for row in backbone)
     assert not {row.name for row in rows_of("motion", "motion")} & set(image)

@@ -119,7 +119,7 @@ def test_bn_inception_gets_caffe_pixels_by_default(tmp_path: Path) -> None:
         ("model:\n  backbone: resnet18\n  non_local: true\n", ["r.yaml", "non_local", "layer2.2"]),
         ("train:\n  batch_size: 10\n  accumulate: 3\n", ["r.yaml:3", "train.accumulate", "does not divide"]),
         ("train:\n  loss: lspe\n", ["r.yaml:2", "train.loss.name", "'lspe'"]),
-        ("train:\n  loss: {name: lsep, label_smoothing: 0.1}\n", ["r.yaml:2", "label_smoothing: lsep has none"]),
+        ("train:\n  loss: {name: lsep, label_smoothing: 0.1}\n", ["r.yaml:2", "lsep does not have this option"]),
         ("train:\n  loss: lsep\nmodel:\n  multi_label: false\n", ["r.yaml:4", "lsep is for several labels per clip"]),
         ("model:\n  multi_label: true\n", ["r.yaml:2", "cross_entropy is for a single label per clip"]),
         ("model: [1, 2]\n", ["r.yaml:1", "model"]),

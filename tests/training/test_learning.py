@@ -1,6 +1,6 @@
-"""The models learn what they are for: TSM and TRN tell a gesture from its reverse, which TSN cannot.
+"""Models learn frame order: TSM and TRN distinguish a gesture from its reverse, TSN cannot.
 
-A smaller edition of the quickstart: the published recipes of the gestures on fewer clips of fewer and smaller frames.
+A smaller quickstart: the gesture recipes on fewer clips with fewer, smaller frames.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trishift.training.run import train
 CONFIGS = ROOT / "configs" / "gestures"
 SMALL = ["model.num_segments=4", "input.resize=32", "input.crop=32"]
 SHORT = ["train.epochs=5", "train.batch_size=16", "train.lr=0.025", "train.evaluate_every=100"]
-TWO_OF_A_PAIR = 0.56  # all but "no gesture" come in pairs of the same frames in opposite order: (8 / 2 + 1) / 9
+TWO_OF_A_PAIR = 0.56  # except "no gesture", classes are pairs of reversed clips: (8 / 2 + 1) / 9
 
 
 @pytest.fixture(scope="module")

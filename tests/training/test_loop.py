@@ -123,7 +123,7 @@ def wait_for_steps(process: subprocess.Popen[str], run: Path, steps: int) -> Non
         if log.exists() and log.read_text(encoding="utf-8").count("\n") >= steps:
             return
         time.sleep(0.05)
-    raise AssertionError("the run did not get to its first steps")
+    raise AssertionError("the run did not reach its first steps")
 
 
 def test_accumulation_matches_the_whole_batch(config: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_accumulation_matches_the_whole_batch(config: Path, tmp_path: Path) -> N
     for name, variant in (("one", whole), ("four", parts)):
         train(variant, "pytorch", tmp_path / name)
     one, four = (records(tmp_path / name, "train")[0] for name in ("one", "four"))
-    assert one["loss"] == pytest.approx(four["loss"], rel=0.2)  # only the first batch norm sees other statistics
+    assert one["loss"] == pytest.approx(four["loss"], rel=0.2)  # only batch norm statistics differ
 
 
 def test_fine_tuning_replaces_the_head(config: Path, gestures: Path, tmp_path: Path, uninterrupted: Path) -> None:
@@ -152,7 +152,7 @@ def test_fine_tuning_replaces_the_head(config: Path, gestures: Path, tmp_path: P
     assert before.keys() == after.keys()
 
 
-def test_a_kept_head_follows_the_order_of_the_classes(
+def test_kept_head_follows_class_order(
     config: Path, gestures: Path, tmp_path: Path, uninterrupted: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = (gestures / "labels.txt").read_text().splitlines()
@@ -191,21 +191,21 @@ def test_invalid_input_is_explained(
     assert "\n" not in str(caught.value)
 
 
-def test_an_unwritable_output_is_named(config: Path, tmp_path: Path) -> None:
+def test_unwritable_output_is_named(config: Path, tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         train(recipe(config), "pytorch", blocker / "run")
 
 
-def test_another_seed_is_not_resumed(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"train\.seed=0, and the recipe says 7; set train\.seed=0") as caught:
+def test_rejects_resuming_with_another_seed(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"train\.seed=0, but the recipe has 7; set train\.seed=0") as caught:
         train(recipe(config, "train.seed=7"), "pytorch", tmp_path / "other", resume=uninterrupted)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "other").exists()
 
 
-def test_a_full_disk_on_resume_keeps_the_log(
+def test_full_disk_on_resume_keeps_the_log(
     config: Path, tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "metrics.jsonl"

@@ -1,4 +1,4 @@
-"""Framework-free rules of training: schedules, parameter groups, random draws."""
+"""Framework-free training rules: schedules, parameter groups and random draws."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_drawn_relations_are_distinct() -> None:
         assert len({tuple(row) for row in drawn}) == len(drawn) == min(3, len(members))
 
 
-def test_expected_relations_weigh_like_random_draws() -> None:
+def test_expected_relations_weigh_as_much_as_random_draws() -> None:
     for relations in evaluation_relations(HeadSpec("multiscale_relation"), 8):
         count = len(relations.frames)
         assert relations.weight * count == pytest.approx(min(3, count))

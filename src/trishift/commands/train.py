@@ -15,14 +15,16 @@ EXAMPLES = """\
 
 
 def main(arguments: list[str]) -> None:
-    """Parse and train."""
-    parser = make_parser("train", "Train a recipe; key=value overrides any of its entries.", EXAMPLES)
-    parser.add_argument("--config", type=Path, help="recipe (YAML); with --resume, default: the run's own recipe")
+    """Parse the arguments and train."""
+    parser = make_parser("train", "Train a recipe; append key=value to override any of its entries.", EXAMPLES)
+    parser.add_argument("--config", type=Path, help="recipe (YAML); default with --resume: the run's own recipe")
     add_framework(parser)
     parser.add_argument("--output", type=Path, help="run folder; default: runs/<recipe name>, or the resumed folder")
-    parser.add_argument("--resume", type=Path, help="run folder or its last.safetensors, of any framework")
-    parser.add_argument("--until", type=int, metavar="EPOCH", help="stop after this epoch; --resume goes on")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
+    parser.add_argument("--resume", type=Path, help="run folder or last.safetensors to resume, from any framework")
+    parser.add_argument(
+        "--until", type=int, metavar="EPOCH", help="stop after this epoch (counted from 1); --resume continues"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a recipe entry")
     options = parser.parse_intermixed_args(arguments)
 
     from trishift.recipe import load_recipe
@@ -31,7 +33,9 @@ def main(arguments: list[str]) -> None:
     folder = options.resume if options.resume is None or options.resume.is_dir() else options.resume.parent
     config = options.config or (folder and folder / "recipe.yaml")
     if config is None:
-        raise RecipeError("train: give --config RECIPE, for instance --config configs/gestures/tsm.yaml")
+        raise RecipeError(
+            "train: no recipe is given; add --config RECIPE, for instance --config configs/gestures/tsm.yaml"
+        )
     recipe = load_recipe(config, options.overrides)
     output = options.output or folder or Path("runs") / recipe.name
     train(recipe, options.framework, output, resume=options.resume, until=options.until)

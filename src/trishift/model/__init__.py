@@ -1,1 +1,1 @@
-"""What a model is, free of frameworks: its description, its tensors, its losses and its initial weights."""
+"""Framework-free model definitions: description, tensors, losses and initial weights."""

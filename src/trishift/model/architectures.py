@@ -1,7 +1,7 @@
 """The published backbones as tables: depths, widths, strides and the names of their blocks.
 
-Every framework's builder reads these tables, so that a network is described once. Block names are
-canonical (torchvision's for ResNet and MobileNetV2, the Caffe layer names for BNInception).
+Every framework's builder reads these tables, so each network is described once. Block names are canonical:
+torchvision's for ResNet and MobileNetV2, the Caffe layer names for BNInception.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class ResNetArchitecture:
 
 
 RESNETS = {
-    "resnet10": ResNetArchitecture("basic", (1, 1, 1, 1)),  # not in torchvision: the small ones for CPU and tests
+    "resnet10": ResNetArchitecture(
+        "basic", (1, 1, 1, 1)
+    ),  # resnet10 and resnet14 are not in torchvision: small networks for CPUs and tests
     "resnet14": ResNetArchitecture("bottleneck", (1, 1, 1, 1)),
     "resnet18": ResNetArchitecture("basic", (2, 2, 2, 2)),
     "resnet34": ResNetArchitecture("basic", (3, 4, 6, 3)),
@@ -36,7 +38,7 @@ RESNETS = {
 
 @dataclass(frozen=True)
 class ResidualBlock:
-    """One ResNet block, unrolled from its stage (1 to 4); `width` is that of its inner convolutions."""
+    """One ResNet block, unrolled from its stage (1 to 4); `width` is the width of its inner convolutions."""
 
     name: str
     stage: int
@@ -47,7 +49,7 @@ class ResidualBlock:
 
     @property
     def has_projection(self) -> bool:
-        """Whether the identity path needs a convolution to fit the block's output."""
+        """Whether the identity path needs a convolution to match the block's output."""
         return self.stride > 1 or self.in_channels != self.channels
 
 
@@ -89,7 +91,7 @@ MOBILENET_V2_LAST_WIDTH = 1280
 
 @dataclass(frozen=True)
 class InvertedResidual:
-    """One MobileNetV2 block, unrolled from its stage; `index` is its place in `features`."""
+    """One MobileNetV2 block, unrolled from its stage; `index` is its position in `features`."""
 
     index: int
     in_channels: int
@@ -124,8 +126,8 @@ def inverted_residuals() -> tuple[InvertedResidual, ...]:
 class InceptionBlock:
     """One block of BNInception (Ioffe & Szegedy 2015, arXiv:1502.03167, Caffe conversion of TSN).
 
-    Widths are output channels; `one` and `projection` are 0 in the two stride-2 blocks, whose pooled
-    input passes through unprojected.
+    Widths are output channels. `one` and `projection` are 0 in the two stride-2 blocks, whose pooled input is not
+    projected.
     """
 
     name: str
@@ -161,8 +163,8 @@ BN_INCEPTION_BLOCKS = (
 BACKBONES = (*RESNETS, "mobilenet_v2", "bn_inception")
 
 
-class ShiftPlace(NamedTuple):
-    """The input of a block, where a backbone can hold a temporal shift.
+class ShiftSite(NamedTuple):
+    """The input of a block that can be shifted along time.
 
     Attributes:
         block: canonical name of the block.
@@ -175,31 +177,31 @@ class ShiftPlace(NamedTuple):
     stride: int
 
 
-def shift_places(backbone: str, width: int = 64) -> tuple[ShiftPlace, ...]:
-    """Every place of a backbone that can hold a temporal shift, in network order.
+def shift_sites(backbone: str, width: int = 64) -> tuple[ShiftSite, ...]:
+    """Every block input of a backbone that can be shifted along time, in network order.
 
     ResNet (of stem width `width`): the residual blocks (`layer1.0`, ...). MobileNetV2: the inverted residuals
     (`features.1`, ...). BNInception: the second stem stage (`conv2`) and the ten inception blocks.
     """
     if backbone in RESNETS:
-        return tuple(ShiftPlace(b.name, b.in_channels, b.stride) for b in residual_blocks(backbone, width))
+        return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in residual_blocks(backbone, width))
     if backbone == "mobilenet_v2":
-        return tuple(ShiftPlace(b.name, b.in_channels, b.stride) for b in inverted_residuals())
+        return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in inverted_residuals())
     return (
-        ShiftPlace("conv2", BN_INCEPTION_STEM_WIDTH, 2),
-        *(ShiftPlace(b.name, b.in_channels, b.stride) for b in BN_INCEPTION_BLOCKS),
+        ShiftSite("conv2", BN_INCEPTION_STEM_WIDTH, 2),
+        *(ShiftSite(b.name, b.in_channels, b.stride) for b in BN_INCEPTION_BLOCKS),
     )
 
 
 def block_names(backbone: str) -> tuple[str, ...]:
-    """Canonical names of the blocks that can hold a temporal shift, in network order."""
-    return tuple(place.block for place in shift_places(backbone))
+    """Canonical names of the blocks that can be shifted, in network order."""
+    return tuple(site.block for site in shift_sites(backbone))
 
 
 def residual_shift_blocks(backbone: str) -> tuple[str, ...]:
     """The blocks that the original TSM's `blockres` rule shifts.
 
-    ResNet: every block, or every second one of each stage where layer3 has 23 blocks or more (ResNet-101
+    ResNet: every block, or every second block of each stage if layer3 has 23 blocks or more (ResNet-101
     and deeper). MobileNetV2: the blocks with a residual connection. BNInception has no residual blocks.
     """
     if backbone in RESNETS:
@@ -214,7 +216,7 @@ NON_LOCAL_BLOCKS = ("layer2.0", "layer2.2", "layer3.0", "layer3.2", "layer3.4") 
 
 
 def feature_width(backbone: str, width: int = 64) -> int:
-    """Channels of the pooled features; `width` is a ResNet's stem width (64 in all published ones)."""
+    """Channels of the pooled features; `width` is a ResNet's stem width (64 in all published networks)."""
     if backbone in RESNETS:
         return width * 8 * RESNETS[backbone].expansion
     return MOBILENET_V2_LAST_WIDTH if backbone == "mobilenet_v2" else BN_INCEPTION_BLOCKS[-1].channels
@@ -229,4 +231,4 @@ INCEPTION_LAYERS = {
     "double_2": "double_3x3_2",
     "projection": "pool_proj",
 }
-"""Attributes of an inception block in the backends, and their names in the Caffe model."""
+"""Maps the backends' attributes of an inception block to the layer names of the Caffe model."""

@@ -1,4 +1,4 @@
-"""Initial weights, drawn in numpy so that a seed means the same network in every framework and on every rank."""
+"""Initial weights, drawn in numpy so that a seed yields the same network in every framework and on every rank."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from trishift.model.spec import ModelSpec, Shape, ShiftSpec
 from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
-CLASSIFIER_STD = 0.001  # TSN, TSM, TRN: the new last layer starts almost at zero
+CLASSIFIER_STD = 0.001  # TSN, TSM, TRN: the new last layer starts near zero
 
 
 def initial_tensors(spec: ModelSpec, seed: int) -> Tensors:
     """Weights of an untrained network under canonical names.
 
-    The table names the initializer of each tensor:
+    The tensor table lists the initializer of each tensor:
 
     * `he_normal`: variance 2 / fan_out (He et al. 2015, arXiv:1502.01852, as torchvision does); convolutions.
     * `classifier`: normal with deviation 0.001, as in TSN; `head.fc`, whose bias is zero.
-    * `fan_in_uniform`: within 1 / sqrt(fan_in) of the layer's weight, torch's default; TRN's relations, and of MSN the
-      pyramid, the 3-D and the deformable convolutions.
+    * `fan_in_uniform`: uniform within 1 / sqrt(fan_in) of the layer's weight, PyTorch's default; TRN's relations, and
+      MSN's pyramid, 3-D convolutions and deformable convolutions.
     * `offset`: zero, for the offsets of MSN's deformable convolutions; see `drawn_offsets`.
-    * `shift`: TSM's shift by an eighth, for MSN's learned shifts.
+    * `shift`: TSM's shift of an eighth of the channels per direction; MSN's learned shifts.
     * `ones` and `zeros`: norms and other biases.
 
-    Each tensor has its own stream derived from its name: adding a layer does not change the others.
+    Each tensor has its own random stream, derived from its name: adding a layer does not change the others.
     """
     table = tensor_table(spec)
     fan_in = {info.layer_name: math.prod(info.shape[1:]) for info in table if info.role == "weight"}
@@ -34,7 +34,7 @@ def initial_tensors(spec: ModelSpec, seed: int) -> Tensors:
 
 
 def drawn_offsets(spec: ModelSpec, seed: int) -> Tensors:
-    """Random kernels for the offsets of MSN's deformable convolutions, as its code starts them by mistake."""
+    """Random kernels for the offsets of MSN's deformable convolutions (a bug in MSN's code, reproduced on request)."""
     offsets = (info for info in tensor_table(spec) if info.initializer == "offset")
     return {info.name: _he_normal(info.shape, _stream(info, seed)).astype(np.float32) for info in offsets}
 
@@ -64,7 +64,7 @@ def _he_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
 
 
 def _shift_kernel(shape: Shape) -> np.ndarray:
-    """(C, 1, 3): the first eighth of the channels comes from t + 1, the second from t - 1, the others stay."""
+    """(C, 1, 3): the first eighth of the channels comes from t + 1, the second from t - 1, the rest is unshifted."""
     kernel = np.zeros(shape)
     fold = shape[0] // ShiftSpec().div
     kernel[:fold, 0, 2] = kernel[fold : 2 * fold, 0, 0] = kernel[2 * fold :, 0, 1] = 1

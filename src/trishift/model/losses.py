@@ -1,9 +1,9 @@
-"""The training losses: their names, formulas and options, free of frameworks; `backends/*/losses.py` compute them.
+"""Framework-free definitions of the training losses: names, formulas and options. `backends/*/losses.py` compute them.
 
-One label a clip: `cross_entropy`, on class indices (N,), with label smoothing as in Szegedy et al. 2016
-(arXiv:1512.00567). Several labels a clip: all others, on zeros and ones (N, K). In their formulas s are the logits of
-a clip, j runs over its positive and i over its negative classes, w are class weights (1 unless given), and r(j) is
-the number of classes that score higher than j.
+One label per clip: `cross_entropy`, on class indices (N,), with label smoothing as in Szegedy et al. 2016
+(arXiv:1512.00567). Several labels per clip: all other losses, on zeros and ones (N, K). In their formulas, s are the
+logits of a clip, j runs over its positive classes, i runs over its negative classes, w are class weights (1 by
+default), and r(j) is the number of classes that score higher than j.
 
     lsep           log(1 + sum_j sum_i exp(s_i - s_j)), mean over clips          Li et al. 2017, arXiv:1704.03135
     wlsep          w_j log(1 + sum_i exp(s_i - s_j)), mean over all positives    Monfort et al. 2019, arXiv:1911.00232
@@ -13,13 +13,14 @@ the number of classes that score higher than j.
                    positives, with H(n) = 1 + 1/2 + ... + 1/n                    arXiv:1312.4894
     multi_softmax  -sum_j w_j log softmax(s)_j / |j|, mean over clips            Gong et al. 2013
 
-Clips without positive classes, or without negative ones where pairs are compared, are terms of zero. Logarithms of sums
-of exponentials are taken without forming the exponentials: all but `bp_mll`, which grows like exp, stay finite.
+Clips without positive classes contribute zero; where pairs are compared, so do clips without negative classes.
+Log-sum-exp is computed without forming the exponentials, so every loss stays finite except `bp_mll`, which grows
+exponentially.
 
-With `legacy_m4` they are what the M4 code base and moments_models compute where that differs: `lsep` takes all pairs
-of a batch into one logarithm, `bce` weights positives with 1 - w and negatives with w, `bp_mll` and `multi_softmax` do
-not divide by the number of pairs or positives (the latter by N K), and in `warp` r(j) is the class that holds place j
-of the ranking, instead of the place of class j. M4's own `lsep` is `wlsep` here.
+`legacy_m4` reproduces the M4 code base and moments_models where they differ: `lsep` puts all pairs of a batch into
+one logarithm; `bce` weights positives with 1 - w and negatives with w; `bp_mll` does not divide by the number of
+pairs; `multi_softmax` divides by N K instead of the number of positives; in `warp`, r(j) is the class at rank j
+instead of the rank of class j. M4's own `lsep` is called `wlsep` here.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ LossName = Literal["cross_entropy", "lsep", "wlsep", "bce", "bp_mll", "warp", "m
 ClassWeights = tuple[float, ...] | Literal["inverse_frequency"]
 
 MULTI_LABEL_LOSSES = ("lsep", "wlsep", "bce", "bp_mll", "warp", "multi_softmax")
-_PAIRWISE = ("lsep", "wlsep", "bp_mll", "warp", "multi_softmax")  # compare a clip's classes with each other
-_OVER_POSITIVES = ("wlsep", "warp")  # means over positives; all others are means over clips
+_PAIRWISE = ("lsep", "wlsep", "bp_mll", "warp", "multi_softmax")  # these compare the classes of a clip with each other
+_OVER_POSITIVES = ("wlsep", "warp")  # these average over positives, all others over clips
 _OPTIONS = {
     "label_smoothing": ("cross_entropy", "bce"),
     "class_weights": ("wlsep", "bce", "bp_mll", "warp", "multi_softmax"),
@@ -47,14 +48,14 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class LossSpec:
-    """A training loss, see the module's table.
+    """A training loss; see the table in the module docstring.
 
     Attributes:
-        name: which one.
+        name: the loss.
         label_smoothing: `cross_entropy`: mixes the target with the uniform distribution; `bce`: with 1/2.
-        class_weights: K positive factors, or `inverse_frequency`: min(count) / count of a class's training clips
-            (moments_models).
-        legacy_m4: as the M4 code base computes it.
+        class_weights: K positive factors, or `inverse_frequency`: min(count) / count, from the number of training clips
+            per class (moments_models).
+        legacy_m4: reproduce the M4 code base.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -67,7 +68,9 @@ class LossSpec:
     def __post_init__(self) -> None:
         for option, names in _OPTIONS.items():
             if getattr(self, option) and self.name not in names:
-                raise RecipeError(f"train.loss.{option}: {self.name} has none; it is for {', '.join(names)}")
+                raise RecipeError(
+                    f"train.loss.{option}: {self.name} does not have this option; it is for {', '.join(names)}"
+                )
         if not 0 <= self.label_smoothing < 1:
             raise RecipeError(f"train.loss.label_smoothing: {self.label_smoothing} is not in [0, 1)")
         if isinstance(self.class_weights, tuple) and not all(weight > 0 for weight in self.class_weights):
@@ -80,20 +83,20 @@ class LossSpec:
 
     @property
     def compares_classes(self) -> bool:
-        """Whether a single class has nothing to learn from."""
+        """Whether the loss compares classes with each other, so that a single class teaches nothing."""
         return self.name in _PAIRWISE
 
     @property
     def averages_positives(self) -> bool:
-        """Whether its mean is over positives, of which equal batches have different numbers, and not over clips."""
+        """Whether the loss averages over positives, whose number varies from batch to batch, instead of over clips."""
         return self.name in _OVER_POSITIVES
 
     def terms(self, targets: np.ndarray) -> int:
-        """Terms of the loss's mean over targets (N,) or (N, K): clips, or positives."""
+        """Number of terms (clips or positives) that the loss averages for targets (N,) or (N, K)."""
         return int(targets.sum()) if self.averages_positives else len(targets)
 
 
 def inverse_frequency(counts: np.ndarray) -> tuple[float, ...]:
-    """Class weights min(count) / count of class counts (K,); 1 for classes that do not occur."""
+    """Class weights min(count) / count for class counts (K,); 1 for classes without clips."""
     least = min(counts[counts > 0], default=0)
     return tuple(float(least / count) if count else 1.0 for count in counts)

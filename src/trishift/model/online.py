@@ -1,8 +1,8 @@
-"""Online recognition: which models see a video frame by frame, and what they remember in between.
+"""Online recognition: models that run frame by frame, and the state they keep between frames.
 
-A unidirectional shift (online TSM, Lin et al. 2019, arXiv:1811.08383, section 3.3) only takes channels from the frame
-before. Run one frame at a time, each shifted block therefore has to keep these channels of its input until the next
-frame: its buffer. Zero buffers are the beginning of a video, exactly as zeros pad the beginning of a clip.
+A unidirectional shift (online TSM, Lin et al. 2019, arXiv:1811.08383, section 3.3) takes channels from the previous
+frame only. When the model runs one frame at a time, each shifted block keeps these channels of its input until the
+next frame, in its buffer. Buffers start at zero, exactly as zeros pad the beginning of a clip.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.model.architectures import RESNETS, shift_places
+from trishift.model.architectures import RESNETS, shift_sites
 from trishift.model.spec import ModelSpec
 
 Size = tuple[int, int]
 
 
 def check_streamable(spec: ModelSpec) -> None:
-    """Refuse models whose logits of a frame depend on later frames.
+    """Reject models whose logits for a frame depend on later frames.
 
-    Models without a shift (TSN) pass: they remember nothing.
+    Models without a shift (TSN) pass: they keep no state.
 
     Raises:
-        RecipeError: the shift is bidirectional, or there are non-local blocks, temporal pooling or a relation head.
+        RecipeError: the model has a bidirectional shift, motion modules, non-local blocks, temporal pooling or a
+            relation head.
     """
     if spec.shift is not None and spec.shift.direction != "unidirectional":
         reason, remedy = "its shift is bidirectional", "model.shift.direction=unidirectional"
@@ -40,11 +41,11 @@ def check_streamable(spec: ModelSpec) -> None:
 
 
 def state_shapes(spec: ModelSpec, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-    """What a streaming model keeps for each stream between frames of height x width pixels.
+    """Shapes of the state that a streaming model keeps per stream, for frames of height x width pixels.
 
     Returns:
-        Names of the shifted blocks in network order, and the shape (C // div, H, W) of their buffers. A block of
-        fewer than div channels shifts nothing and is left out.
+        Shape (C // div, H, W) of the buffer of each shifted block, by name, in network order. Blocks of fewer than
+        div channels shift nothing and are omitted.
 
     Raises:
         RecipeError: the model cannot run frame by frame.
@@ -53,33 +54,33 @@ def state_shapes(spec: ModelSpec, height: int, width: int) -> dict[str, tuple[in
     if spec.shift is None:
         return {}
     shifted, div, size, shapes = set(spec.shifted_blocks), spec.shift.div, _after_stem(spec, (height, width)), {}
-    for place in shift_places(spec.backbone, spec.width):
-        if place.block in shifted and place.channels >= div:
-            shapes[place.block] = (place.channels // div, *size)
-        if place.stride == 2:
+    for site in shift_sites(spec.backbone, spec.width):
+        if site.block in shifted and site.channels >= div:
+            shapes[site.block] = (site.channels // div, *size)
+        if site.stride == 2:
             size = _pooled(size) if spec.backbone == "bn_inception" else _halved(size)
     return shapes
 
 
 def _after_stem(spec: ModelSpec, image: Size) -> Size:
-    """Size of the input of the first block."""
+    """Size of the first block's input."""
     if spec.backbone in RESNETS:
         return _halved(_halved(image))
     return _halved(image) if spec.backbone == "mobilenet_v2" else _pooled(_halved(image))
 
 
 def _halved(size: Size) -> Size:
-    """After a padded layer of stride 2."""
+    """Size after a padded layer of stride 2."""
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
 def _pooled(size: Size) -> Size:
-    """After Caffe's pooling: 3x3, stride 2, no padding, rounded up."""
+    """Size after Caffe's pooling: 3x3, stride 2, no padding, rounded up."""
     return max(size[0] // 2, 1), max(size[1] // 2, 1)
 
 
 def zero_state(spec: ModelSpec, frames_shape: tuple[int, ...]) -> list[np.ndarray]:
-    """The buffers (N, C // div, H', W') before the first frame, for frames (N, C, H, W)."""
+    """Initial buffers (N, C // div, H', W') for frames (N, C, H, W)."""
     streams, _, height, width = frames_shape
     shapes = state_shapes(spec, height, width).values()
     return [np.zeros((streams, *shape), np.float32) for shape in shapes]

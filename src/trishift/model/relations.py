@@ -1,7 +1,7 @@
-"""Which frame tuples a temporal relation network looks at (TRN, Zhou et al. 2018, arXiv:1711.08496).
+"""Frame tuples of temporal relation networks (TRN, Zhou et al. 2018, arXiv:1711.08496).
 
-Index tables only, in numpy; each backend does the arithmetic. The published head sums, at every scale but the
-largest, `relations_per_scale` relations drawn at random in every forward pass, also in evaluation; here the
+This module only makes index tables in numpy; the backends do the arithmetic. The published head draws
+`relations_per_scale` random relations per scale (except the largest) in every forward pass, even in evaluation. Here,
 evaluation is deterministic and the draw in training is seeded.
 """
 
@@ -31,7 +31,7 @@ class ScaleRelations:
 
 @lru_cache(maxsize=64)
 def all_relations(num_segments: int, scale: int) -> np.ndarray:
-    """Every ascending `scale`-tuple out of `num_segments` frames, lexicographic: (R, scale) int32."""
+    """Every ascending `scale`-tuple of `num_segments` frames in lexicographic order: (R, scale) int32."""
     table = np.array(list(combinations(range(num_segments), scale)), np.int32).reshape(-1, scale)
     table.setflags(write=False)
     return table
@@ -40,8 +40,8 @@ def all_relations(num_segments: int, scale: int) -> np.ndarray:
 def evaluation_relations(head: HeadSpec, num_segments: int, mode: RelationMode | None = None) -> list[ScaleRelations]:
     """The deterministic relations of every scale, largest first.
 
-    `expected` weights all R relations by min(n, R) / R, n = `relations_per_scale`: the expectation of the
-    published random head. `sampled` has no deterministic table; use `draw_relations`.
+    `expected` weights all R relations by min(n, R) / R, where n is `relations_per_scale`: the expectation of the
+    published random head. For `sampled`, use `draw_relations`.
 
     Example:
         >>> from trishift.model.relations import evaluation_relations
@@ -65,7 +65,7 @@ def evaluation_relations(head: HeadSpec, num_segments: int, mode: RelationMode |
 
 
 def draw_relations(head: HeadSpec, num_segments: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """A random draw without replacement for every scale: arrays of (min(n, R), k) int32, all of weight 1.
+    """Draw relations of every scale without replacement: arrays of (min(n, R), k) int32, all of weight 1.
 
     Example:
         >>> from trishift.model.relations import draw_relations
@@ -83,7 +83,7 @@ def draw_relations(head: HeadSpec, num_segments: int, rng: np.random.Generator) 
 
 
 def prediction_relations(spec: ModelSpec, seed: int = 0) -> list[np.ndarray] | None:
-    """The seeded draw of a head in `sampled` mode; None where the network knows its relations itself."""
+    """The seeded draw of a head in `sampled` mode; None if the network has fixed relations or none."""
     if spec.head.relations != "sampled" or spec.head.consensus == "average":
         return None
     return draw_relations(spec.head, spec.output_segments, np.random.default_rng(seed))

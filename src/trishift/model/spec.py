@@ -1,7 +1,7 @@
-"""What a model is: frozen, framework-free descriptions that recipes, builders, converters and exporters share.
+"""Frozen, framework-free model descriptions, shared by recipes, builders, converters and exporters.
 
-A `ModelSpec` fixes the network, an `InputSpec` the pixels it expects. Both survive a trip through JSON
-(`to_json`, `from_json`), which is how a checkpoint remembers what it is.
+A `ModelSpec` defines the network, an `InputSpec` the pixels it expects. Checkpoints store both as JSON (`to_json`,
+`from_json`).
 """
 
 from __future__ import annotations
@@ -27,28 +27,32 @@ RelationMode = Literal["expected", "all", "first", "sampled"]
 RELATION_MODES: tuple[RelationMode, ...] = get_args(RelationMode)
 NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 Modality = Literal["rgb", "flow", "rgbdiff"]
-FRAME_CHANNELS: dict[Modality, int] = {"rgb": 3, "flow": 2, "rgbdiff": 3}  # of one frame before segments are stacked
+FRAME_CHANNELS: dict[Modality, int] = {
+    "rgb": 3,
+    "flow": 2,
+    "rgbdiff": 3,
+}  # per frame, before frames are stacked into segments
 Shape = tuple[int, ...]
-MOTION_FRAMES = 5  # consecutive frames of a segment of MSN
-MOTION_REDUCTION = 4  # the motion modules of MSN compute with a quarter of the channels
+MOTION_FRAMES = 5  # consecutive frames per MSN segment
+MOTION_REDUCTION = 4  # MSN's motion modules use a quarter of the channels
 
-FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe.py
+FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe/reading.py
 
 
 @dataclass(frozen=True)
 class ShiftSpec:
-    """Where and how features move along time (TSM, Lin et al. 2019, arXiv:1811.08383).
+    """Temporal shift: where and how features move along time (TSM, Lin et al. 2019, arXiv:1811.08383).
 
-    With f = C // div, the first fold is channels [0, f), the second [f, 2f); frames beyond the clip are zero.
+    With f = C // div, the first fold is channels [0, f), the second [f, 2f). Frames outside the clip are zero.
 
     Attributes:
-        div: channels of a fold are C // div.
-        direction: `bidirectional` shifts both folds, `unidirectional` (online) only the first, from t-1.
-        order: which neighbor feeds the first fold when bidirectional. `future_first` (first fold from t+1,
-            second from t-1) is the original's; `past_first` is PaddleVideo's.
-        placement: `blockres` shifts the input of the residual branch (published rule of blocks), `block` the
-            whole block including its identity path, and a tuple of block names the branch input of just these
-            (for BNInception, which has no branches: the block input).
+        div: a fold has C // div channels.
+        direction: `bidirectional` shifts both folds; `unidirectional` (online) shifts only the first one, from t-1.
+        order: source of the first fold when bidirectional. `future_first` (first fold from t+1, second from t-1) is the
+            original's order; `past_first` is PaddleVideo's.
+        placement: `blockres` shifts the input of the residual branch (in the published selection of blocks); `block`
+            shifts the input of the whole block, including its identity path; a tuple of block names shifts the branch
+            inputs of these blocks (in BNInception, which has no residual branches, the block inputs).
 
     Example:
         >>> from trishift.model.spec import ShiftSpec
@@ -67,17 +71,17 @@ class ShiftSpec:
 
 @dataclass(frozen=True)
 class MotionSpec:
-    """What a motion sensitive network (MSN, Gu et al. 2024, Front. Neurosci. 18:1370024) adds to a ResNet.
+    """Motion modules of a motion sensitive network (MSN, Gu et al. 2024, Front. Neurosci. 18:1370024).
 
-    A segment is a window of `MOTION_FRAMES` frames. STP-ME makes a map of the differences inside the window, DS-ME
-    weighs channels by what changes from segment to segment, and the shift is a convolution over time that is learned.
+    A segment is a window of `MOTION_FRAMES` frames. STP-ME maps the differences within the window, DS-ME weights
+    channels by the change between segments, and the shift is a learned convolution over time.
 
     Attributes:
-        window: segments that DS-ME compares with each other; clips of more fall into windows that know nothing of
-            each other (so does the original's clip of 16). None: the whole clip.
-        stem_share: share of the motion map in the fusion after the stem, the frame's features have the rest
+        window: segments that DS-ME compares with each other. Longer clips are split into independent windows, like the
+            original's clips of 16 segments. None: the whole clip.
+        stem_share: weight of the motion map in the fusion after the stem; the frame's features have the rest
             (published: 0.5 for 8 segments, 0.25 for 16).
-        layer1_share: the same after layer1.
+        layer1_share: the same for the fusion after layer1.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -89,25 +93,24 @@ class MotionSpec:
     def __post_init__(self) -> None:
         for name in ("stem_share", "layer1_share"):
             if not 0 <= getattr(self, name) <= 1:
-                raise RecipeError(f"motion.{name}: {getattr(self, name)} is no share; use 0 to 1")
+                raise RecipeError(f"motion.{name}: {getattr(self, name)} is not in [0, 1]; use a share from 0 to 1")
         if self.window is not None and self.window < 2:
-            raise RecipeError(f"motion.window: {self.window} leaves nothing to compare; use 2 or more")
+            raise RecipeError(f"motion.window: {self.window} is too small, comparing takes 2 segments; use 2 or more")
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """How the features of T frames become the logits of a clip.
+    """The head: from the features of T frames to the logits of a clip.
 
     Attributes:
         consensus: `average` of per-frame logits (TSN, TSM); `relation` over all T frames (TRN);
             `multiscale_relation` over scales of T, T-1, ..., 2 frames (multi-scale TRN, Zhou et al. 2018,
             arXiv:1711.08496).
-        relation_width: size of the per-frame features that relations read.
-        hidden_width: size of a relation's hidden layer; None means the published one (512 single, 256 multi-scale).
-        relations_per_scale: relations that the published head draws from each scale but the largest.
-        relations: which relations count in evaluation: `expected` (expectation of the random draw, from all
-            relations), `all` (plain sum), `first` (lexicographically first ones) or `sampled` (the published
-            draw, seeded).
+        relation_width: size of the per-frame features that feed the relations.
+        hidden_width: size of a relation's hidden layer; None: the published size (512 single, 256 multi-scale).
+        relations_per_scale: relations that the published head draws per scale (except the largest).
+        relations: the relations used in evaluation: `expected` (expectation of the random draw, from all relations),
+            `all` (plain sum), `first` (the lexicographically first ones) or `sampled` (the published draw, seeded).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -119,14 +122,14 @@ class HeadSpec:
     relations: RelationMode = "expected"
 
     def scales(self, num_segments: int) -> tuple[int, ...]:
-        """Frames per relation of every scale, largest first; empty for `average`."""
+        """Frames per relation at every scale, largest first; empty for `average`."""
         if self.consensus == "average":
             return ()
         return (num_segments,) if self.consensus == "relation" else tuple(range(num_segments, 1, -1))
 
     @property
     def relation_hidden_width(self) -> int:
-        """`hidden_width`, or the published one."""
+        """`hidden_width`, or the published size."""
         return self.hidden_width or (512 if self.consensus == "relation" else 256)
 
 
@@ -135,21 +138,21 @@ class ModelSpec:
     """A video recognizer: (N, T, C, H, W) clips in, (N, K) logits out.
 
     Attributes:
-        backbone: the 2-D network that sees every frame.
-        num_classes: K; 0 in a recipe means "as many as the label file has".
-        num_segments: T, the frames of a clip.
-        in_channels: C of one segment, see `segment_length` (one RGB frame: 3; flow of 5 frames: 10; 5 differences: 15).
-        width: stem width of a ResNet (64 in all published ones; smaller makes toy models).
+        backbone: the 2-D network applied to every frame.
+        num_classes: K; 0 in a recipe means the number of classes in the label file.
+        num_segments: T, the segments (frames) per clip.
+        in_channels: C per segment, see `segment_length` (one RGB frame: 3; flow of 5 frames: 10; 5 differences: 15).
+        width: stem width of a ResNet (64 in all published networks; smaller values make toy models).
         shift: temporal shift, or None (TSN, TRN, MSN).
         motion: the motion modules of MSN (ResNet-50 and deeper, in_channels 15), or None.
         non_local: the five non-local blocks of NL-TSM (ResNet-50 and deeper).
-        non_local_form: how they compare two positions, see the backends' `NonLocalBlock`; all published TSM but some of
-            mmaction2's are `embedded_gaussian`.
-        temporal_pool: halve T by max-pooling before layer2 (ResNet).
-        head: consensus or relations.
+        non_local_form: how non-local blocks compare two positions, see the backends' `NonLocalBlock`. All published TSM
+            models use `embedded_gaussian`, except some of mmaction2's.
+        temporal_pool: halve T by max pooling before layer2 (ResNet).
+        head: from frame features to clip logits.
         dropout: probability of dropping a pooled feature in training.
-        multi_label: a clip can have several labels: logits are those of independent classes (sigmoid), and not of
-            alternatives (softmax). Recipes leave it out: the training loss decides.
+        multi_label: whether clips can have several labels. Logits then belong to independent classes (sigmoid) instead
+            of exclusive ones (softmax). Recipes omit it: the training loss decides.
 
     Example:
         >>> from trishift.model.spec import ModelSpec, ShiftSpec
@@ -179,7 +182,7 @@ class ModelSpec:
         if self.backbone not in BACKBONES:
             raise RecipeError(f"backbone: {self.backbone!r} is unknown; one of {', '.join(BACKBONES)}")
         if self.num_segments < 1 or self.in_channels < 1 or self.width < 1 or self.num_classes < 0:
-            raise RecipeError("num_segments, in_channels and width must be positive, num_classes not negative")
+            raise RecipeError("num_segments, in_channels and width must be positive, num_classes must not be negative")
         if not 0 <= self.dropout < 1:
             raise RecipeError(f"dropout: {self.dropout} is not in [0, 1)")
         self._check_shift()
@@ -192,7 +195,7 @@ class ModelSpec:
         if self.shift is None:
             return
         if self.shift.div < 2:
-            raise RecipeError(f"shift.div: {self.shift.div} moves more channels than there are; use 2 or more")
+            raise RecipeError(f"shift.div: {self.shift.div} would shift more channels than there are; use 2 or more")
         if self.backbone == "bn_inception" and self.shift.placement == "blockres":
             raise RecipeError("shift.placement: bn_inception has no residual blocks; use 'block' or a list of blocks")
         if isinstance(self.shift.placement, tuple):
@@ -222,7 +225,7 @@ class ModelSpec:
         others = {"shift": self.shift is not None, "non_local": self.non_local, "temporal_pool": self.temporal_pool}
         for option, wanted in others.items():
             if wanted:
-                raise RecipeError(f"motion: MSN is not combined with {option}; leave {option} out")
+                raise RecipeError(f"motion: MSN cannot be combined with {option}; omit {option}")
         if self.num_segments % self.motion_window or self.num_segments < 2:
             raise RecipeError(
                 f"motion.window: {self.motion.window} does not divide num_segments {self.num_segments}; "
@@ -231,17 +234,17 @@ class ModelSpec:
 
     @property
     def motion_window(self) -> int:
-        """Segments that are compared with each other (MSN)."""
+        """Segments that MSN compares with each other."""
         return (self.motion and self.motion.window) or self.num_segments
 
     @property
     def frame_channels(self) -> int:
-        """Channels that the first convolution of the backbone sees: in_channels, or those of one frame of a window."""
+        """Input channels of the backbone's first convolution: in_channels, or one frame's channels for MSN."""
         return FRAME_CHANNELS["rgb"] if self.motion else self.in_channels
 
     @property
     def shifted_blocks(self) -> tuple[str, ...]:
-        """Names of the blocks that hold a temporal shift, in network order."""
+        """Names of the shifted blocks, in network order."""
         if self.shift is None:
             return ()
         if isinstance(self.shift.placement, tuple):
@@ -252,12 +255,12 @@ class ModelSpec:
 
     @property
     def shifts_identity(self) -> bool:
-        """Whether a shifted block also reads the shifted features in its identity path."""
+        """Whether the identity path of a shifted block sees the shifted features, too."""
         return self.shift is not None and self.shift.placement == "block"
 
     @property
     def non_local_blocks(self) -> tuple[str, ...]:
-        """Names of the blocks that are followed by a non-local block."""
+        """Names of the blocks followed by a non-local block."""
         return NON_LOCAL_BLOCKS if self.non_local else ()
 
     @property
@@ -267,21 +270,21 @@ class ModelSpec:
 
     @property
     def feature_width(self) -> int:
-        """Channels of the pooled features of a frame."""
+        """Channels of a frame's pooled features."""
         return feature_width(self.backbone, self.width)
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The pixels a network expects; frames are decoded as uint8 RGB, optical flow as uint8 (x, y).
+    """The pixels a network expects. Frames are decoded as uint8 RGB, optical flow as uint8 (x, y).
 
     Attributes:
-        modality: `rgb`; optical `flow`; `rgbdiff`: what changes from one frame to the next, in normalized pixels.
+        modality: `rgb`, optical `flow`, or `rgbdiff` (differences of consecutive frames, in normalized pixels).
         resize: short side in pixels after the first resize.
-        crop: side in pixels of the square that the network sees.
-        channel_order: order of the colors that the network expects.
-        scale: factor on 0..255 pixels before the mean is subtracted (1/255, or 1 for Caffe networks).
-        mean, std: per channel of a frame (flow: x and y), in network order and after `scale`.
+        crop: side in pixels of the square network input.
+        channel_order: color order of the network input.
+        scale: factor on 0..255 pixels, applied before the mean is subtracted (1/255, or 1 for Caffe networks).
+        mean, std: per channel of a frame (flow: x and y), in network order, after `scale`.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -299,7 +302,9 @@ class InputSpec:
             raise RecipeError(f"input: resize ({self.resize}) must be at least crop ({self.crop})")
         channels = FRAME_CHANNELS[self.modality]
         if {len(self.mean), len(self.std)} != {channels} or min(self.std) <= 0:
-            raise RecipeError(f"input: {self.modality} needs {channels} means and as many positive deviations")
+            raise RecipeError(
+                f"input: {self.modality} needs {channels} means and {channels} positive standard deviations"
+            )
 
 
 CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
@@ -309,8 +314,8 @@ CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.
 def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
     """The input that published weights of a backbone expect (TSN, TSM).
 
-    Flow: the gray that stands for no motion becomes zero, and both directions share the mean deviation of the colors.
-    Differences are taken of pixels that are scaled, but not normalized.
+    Flow: the gray value of no motion maps to zero, and both directions share the mean of the colors' standard
+    deviations. RGB differences are computed from pixels that are scaled but not normalized.
     """
     base = CAFFE_INPUT if backbone == "bn_inception" else InputSpec()
     if modality == "flow":
@@ -322,25 +327,25 @@ def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
 
 
 def segment_length(modality: Modality, in_channels: int) -> int:
-    """Consecutive frames that the C channels of a segment are made of.
+    """Consecutive frames per segment of C channels.
 
-    RGB: C / 3 (1; windows of 5 frames have 15 channels). Flow: C / 2 pairs of x and y. Differences: one frame more
-    than there are differences, so 6 for 15 channels.
+    RGB: C / 3 (1 frame; 5 frames in MSN's windows of 15 channels). Flow: C / 2 pairs of x and y. RGB differences: one
+    frame more than differences, so 6 for 15 channels.
 
     Raises:
-        RecipeError: the modality has no segments of C channels.
+        RecipeError: C is not a multiple of the modality's channels per frame.
     """
     frames, rest = divmod(in_channels, FRAME_CHANNELS[modality])
     if rest:
         raise RecipeError(
-            f"model.in_channels: {in_channels} is no multiple of the {FRAME_CHANNELS[modality]} channels of a frame "
+            f"model.in_channels: {in_channels} is not a multiple of the {FRAME_CHANNELS[modality]} channels per frame "
             f"({modality}); RGB frames have 3, five flow pairs 10, five differences 15"
         )
     return frames + 1 if modality == "rgbdiff" else frames
 
 
 def to_json(spec: Any) -> dict[str, Any]:
-    """A spec as plain JSON types (tuples become lists)."""
+    """A spec as plain JSON types."""
     return dataclasses.asdict(spec)
 
 
@@ -348,10 +353,10 @@ _Spec = TypeVar("_Spec", ShiftSpec, MotionSpec, HeadSpec, ModelSpec, InputSpec)
 
 
 def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
-    """The spec that `to_json` wrote.
+    """Inverse of `to_json`.
 
     Raises:
-        RecipeError: a key is unknown (a file of a newer version, say) or the values do not fit together.
+        RecipeError: a key is unknown (for instance, from a newer version) or the values are inconsistent.
     """
     known = {f.name for f in dataclasses.fields(cls)}
     unknown = sorted(set(data) - known)

@@ -1,8 +1,7 @@
-"""The table of a model's tensors: one row per tensor, in network order, made without building a network.
+"""The tensor table of a model: one row per tensor, in network order, made without building a network.
 
-Everything that treats tensors differently reads it: initialization, parameter groups, fine-tuning, the importers and
-converters, and the backends, which pair each row with a tensor of their own. Tests compare it with each backend's
-network.
+Initialization, parameter groups, fine-tuning, importers and converters read it, and the backends pair each row with
+one of their own tensors. Tests compare it with each backend's network.
 """
 
 from __future__ import annotations
@@ -43,19 +42,18 @@ class TensorInfo:
 
     Attributes:
         layer_name: canonical name of the layer that owns the tensor, `backbone.layer1.0.conv1`.
-        role: `weight` (kernel, matrix, scale of a norm), `bias` (shift of a norm included) or a running statistic.
-        shape: canonical shape, which is PyTorch's.
+        role: `weight` (kernel, matrix, scale of a norm), `bias` (including the shift of a norm) or a running statistic.
+        shape: canonical shape (PyTorch's layout).
         layer: type of the layer.
-        initializer: how an untrained tensor is filled, see `initialization.py`.
-        group: parameter group, see `parameter_groups.py`; None for running statistics, which no optimizer changes.
-        part: the part of the network that it belongs to. `backbone`: what an image classifier has, too. `non_local`
-            and `motion`: what these options add to it. `deformable`: the kernels and biases of MSN's deformable
-            convolutions. `head`: the rest.
-        module: path of the layer in each backend's network. It differs from `layer_name` in BNInception only, whose
+        initializer: initialization of an untrained tensor, see `initialization.py`.
+        group: parameter group, see `parameter_groups.py`; None for running statistics, which are not optimized.
+        part: the part of the network it belongs to. `backbone`: shared with image classifiers. `non_local`, `motion`:
+            added by these options. `deformable`: kernels and biases of MSN's deformable convolutions. `head`: the rest.
+        module: path of the layer in each backend's network. It differs from `layer_name` only in BNInception, whose
             published names are flat.
-        twin: the tensor of an image classifier that this one starts as, if that has another name (MSN's second
+        image_tensor: the image classifier's tensor that this one is initialized from, if its name differs (MSN's second
             `layer1`).
-        per_class: whether the first axis runs over the classes.
+        per_class: whether the first axis is the class axis.
     """
 
     layer_name: str
@@ -66,7 +64,7 @@ class TensorInfo:
     group: Group | None
     part: Part
     module: str
-    twin: str | None = None
+    image_tensor: str | None = None
     per_class: bool = False
 
     @property
@@ -82,7 +80,7 @@ class TensorInfo:
 
 @lru_cache(maxsize=64)
 def tensor_table(spec: ModelSpec) -> tuple[TensorInfo, ...]:
-    """Every tensor of a model in network order; without those of a head where `num_classes` is 0."""
+    """Every tensor of a model in network order; without a head if `num_classes` is 0."""
     if spec.backbone in RESNETS:
         backbone = _resnet(spec)
     elif spec.backbone == "mobilenet_v2":
@@ -119,7 +117,7 @@ def _row(
 def _conv(
     name: str, shape: Shape, start: Initializer = "he_normal", bias: Initializer | None = None, *, first: bool = False
 ) -> Rows:
-    """A convolution, without a bias unless its initializer is named."""
+    """A convolution; `bias` is the initializer of its bias, if it has one."""
     yield _row(name, "weight", shape, "conv", start, "first_conv_weight" if first else "weight")
     if bias:
         yield _row(name, "bias", shape[:1], "conv", bias, "first_conv_bias" if first else "bias")
@@ -138,7 +136,7 @@ def _linear(name: str, inputs: int, outputs: int, start: Initializer, bias: Init
 
 
 def _in_part(part: Part, rows: Rows) -> Rows:
-    """Rows that belong to a part, unless they are of a part within it."""
+    """Assign rows to a part, except those already assigned to a nested part."""
     return (replace(row, part=part) if row.part == "backbone" else row for row in rows)
 
 
@@ -155,11 +153,11 @@ def _resnet(spec: ModelSpec) -> Rows:
         yield from _in_part("motion", _motion_pyramid("backbone.pyramid", spec))
         for block in blocks:
             if block.stage == 1:
-                yield from _motion_twin(block, spec)
+                yield from _motion_block(block, spec)
 
 
 def _resnet_conv(name: str, shape: Shape, spec: ModelSpec, *, first: bool = False) -> Rows:
-    """A convolution of a plain ResNet, whose bias MSN adds."""
+    """A convolution of a ResNet; only MSN adds a bias."""
     kernel, bias = _conv(name, shape, bias="zeros", first=first)
     yield kernel
     if spec.motion:
@@ -186,7 +184,7 @@ def _residual_block(block: ResidualBlock, spec: ModelSpec) -> Rows:
 
 
 def _non_local(name: str, channels: int, form: NonLocalForm) -> Rows:
-    """The norm's scale starts at zero, so that the block starts as the identity."""
+    """A non-local block, whose norm scale starts at zero so that it starts as the identity."""
     for projection in ("g",) if form == "gaussian" else ("theta", "phi", "g"):
         yield from _conv(f"{name}.{projection}", (channels // 2, channels, 1, 1), bias="zeros")
     if form == "concatenation":
@@ -198,11 +196,12 @@ def _non_local(name: str, channels: int, form: NonLocalForm) -> Rows:
 # MSN
 
 
-def _motion_twin(block: ResidualBlock, spec: ModelSpec) -> Rows:
-    """The same block for the motion map, which starts as its twin does."""
-    twins = _residual_block(block, spec)
-    for row, twin in zip(_residual_block(replace(block, name=f"motion_{block.name}"), spec), twins, strict=True):
-        yield replace(row, twin=twin.name)
+def _motion_block(block: ResidualBlock, spec: ModelSpec) -> Rows:
+    """The copy of a block that processes the motion map; it is initialized from the original block."""
+    originals = _residual_block(block, spec)
+    copies = _residual_block(replace(block, name=f"motion_{block.name}"), spec)
+    for copy, original in zip(copies, originals, strict=True):
+        yield replace(copy, image_tensor=original.name)
 
 
 def _motion_pyramid(name: str, spec: ModelSpec) -> Rows:
@@ -269,7 +268,7 @@ def _bn_inception(spec: ModelSpec) -> Rows:
 
 
 def _inception_layer(name: str, module: str, shape: Shape, *, first: bool = False) -> Rows:
-    """A convolution and its norm, under their Caffe name and as the backends' module."""
+    """A convolution and its norm: their flat Caffe name and the module path in the backends."""
     for row in _conv(f"backbone.{name}", shape, bias="zeros", first=first):
         yield replace(row, module=f"backbone.{module}.conv")
     for row in _norm(f"backbone.{name}_bn", shape[0]):

@@ -1,1 +1,1 @@
-"""Training, free of frameworks: rules (schedules, parameter groups, draws), the loop, and the run folder."""
+"""Framework-free training: schedules, parameter groups, random draws, the loop and the run folder."""

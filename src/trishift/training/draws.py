@@ -1,7 +1,7 @@
-"""The random choices of a training step, drawn once in numpy for all frameworks and all ranks.
+"""Random draws of a training step, made in numpy for all frameworks and ranks.
 
-They depend on nothing but the seed and the iteration: a resumed run, a run in another framework and a run on
-more processes draw the same numbers for the same clips.
+They depend only on the seed and the iteration: a resumed run, a run in another framework and a run on more
+processes draw the same numbers for the same clips.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trishift.model.spec import ModelSpec
 
 
 def draw_step(spec: ModelSpec, batch_size: int, seed: int, iteration: int) -> Draws:
-    """Dropout factors (batch_size, T', F) and relations for the whole batch of one iteration."""
+    """Draw dropout factors (batch_size, T', F) and relations for the whole batch of an iteration."""
     rng = np.random.default_rng((seed, iteration))
     relations = draw_relations(spec.head, spec.output_segments, rng)
     if not spec.dropout:
@@ -24,5 +24,5 @@ def draw_step(spec: ModelSpec, batch_size: int, seed: int, iteration: int) -> Dr
 
 
 def take(draws: Draws, clips: slice) -> Draws:
-    """The part of a batch's draws that belongs to some of its clips."""
+    """Select the draws of some clips of a batch."""
     return Draws(None if draws.dropout is None else draws.dropout[clips], draws.relations)

@@ -1,4 +1,4 @@
-"""Fine-tuning: the initial weights of a run from a weight file of another model."""
+"""Fine-tuning: initialize a run from the weight file of another model."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _LOG = logging.getLogger(__name__)
 
 
 def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_names: Sequence[str] = ()) -> None:
-    """Start from a weight file of any family, with its head or a new one.
+    """Load the weights of a file of any family, with its head or a new one.
 
-    A head that is kept is put into the order of the data set's classes.
+    A kept head is reordered to match the data set's classes.
 
     Args:
-        recipe: the run.
-        session: gets the weights.
+        recipe: recipe of the run.
+        session: receives the weights.
         path: the weight file.
-        class_names: K names of the data set's classes.
+        class_names: names of the data set's K classes.
 
     Raises:
-        DataError: the head is kept, but it was trained for other classes.
-        CheckpointError: the file lacks a tensor that cannot start untrained, or has one of another shape.
+        DataError: the kept head was trained for other classes.
+        CheckpointError: a tensor is missing that must not start untrained, or its shape differs.
     """
     model = recipe.model
     checkpoint, report = import_weights(path, fallback=model)
@@ -40,9 +40,9 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_nam
         print(report.summary())
     tensors = dict(checkpoint.tensors)
     if adapt_stem(tensors, model) and session.rank == 0:
-        print(f"{stem(model).name}: the mean over 3 colors, for {stem(model).shape[1]} channels")
+        print(f"{stem(model).name}: averaged over 3 colors and repeated for {stem(model).shape[1]} channels")
     if model.motion and not (checkpoint.spec and checkpoint.spec.motion):
-        copy_twins(tensors, model)
+        copy_image_tensors(tensors, model)
     own = session.dump_tensors()
     if not recipe.train.new_head:
         reorder_classes(tensors, model, class_names, checkpoint.labels or (), path)
@@ -57,7 +57,7 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_nam
 def reorder_classes(
     tensors: Tensors, model: ModelSpec, class_names: Sequence[str], head_names: Sequence[str], path: Path
 ) -> None:
-    """Bring the rows of a trained head, whose classes are `head_names`, into the order of `class_names`."""
+    """Reorder a trained head from the classes `head_names` to the classes `class_names`."""
     if not class_names or not head_names:
         return
     try:
@@ -66,19 +66,19 @@ def reorder_classes(
         raise DataError(f"{error}; set train.new_head=true to train a new head") from None
     if order == tuple(range(len(order))):
         return
-    _LOG.warning("%s: classes are in another order than in the data set; the head is mapped by name", path)
+    _LOG.warning("%s: its class order differs from the data set's; the head is mapped by name", path)
     for info in tensor_table(model):
         if info.per_class and info.name in tensors:
             tensors[info.name] = tensors[info.name][list(order)]
 
 
 def adapt_stem(tensors: Tensors, model: ModelSpec) -> bool:
-    """Make the first convolution of an RGB network see other channels: each gets the mean over the colors (TSN).
+    """Adapt the first convolution of an RGB network to other inputs: each channel gets the mean over the colors (TSN).
 
-    The result is not rescaled; where it matters, the batch norm behind it adapts.
+    The result is not rescaled; the batch norm that follows adapts.
 
     Returns:
-        Whether that was necessary.
+        Whether the convolution was adapted.
     """
     name, channels = stem(model).name, stem(model).shape[1]
     if name not in tensors or tensors[name].shape[1] != 3 or channels == 3:
@@ -87,15 +87,15 @@ def adapt_stem(tensors: Tensors, model: ModelSpec) -> bool:
     return True
 
 
-def copy_twins(tensors: Tensors, model: ModelSpec) -> None:
-    """Start MSN's second `layer1`, which sees motion, like the first one of an image classifier."""
+def copy_image_tensors(tensors: Tensors, model: ModelSpec) -> None:
+    """Initialize MSN's second `layer1`, which sees motion, from the image classifier's `layer1`."""
     for info in tensor_table(model):
-        if info.twin in tensors:
-            tensors[info.name] = tensors[info.twin]
+        if info.image_tensor in tensors:
+            tensors[info.name] = tensors[info.image_tensor]
 
 
 def may_start_untrained(info: TensorInfo) -> bool:
-    """Whether other weights may lack a tensor: non-local blocks, and what MSN adds to an image classifier."""
+    """Whether a weight file may lack the tensor: those of non-local blocks and of MSN's motion modules."""
     return info.part not in ("backbone", "head")
 
 

@@ -11,13 +11,13 @@ from trishift.errors import TrishiftError
 
 
 class Interrupted(TrishiftError):
-    """Training stopped on request; the run folder holds everything needed to go on."""
+    """Training stopped on request; the run folder holds everything needed to resume."""
 
 
 class StopSignal:
-    """While open, the first Ctrl-C or SIGTERM sets `requested`; the second one acts as usual.
+    """While open, the first Ctrl-C or SIGTERM sets `requested`; the second one has its usual effect.
 
-    Signal handlers belong to the main thread; elsewhere this does nothing.
+    Only the main thread can install signal handlers; in other threads, this does nothing.
     """
 
     def __init__(self) -> None:

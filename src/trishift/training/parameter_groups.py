@@ -1,16 +1,16 @@
-"""The optimizer's parameter groups of TSN and TSM, which the tensor table names for each tensor.
+"""Parameter groups of TSN and TSM; the tensor table assigns each tensor to a group.
 
-The originals sort parameters into eight groups, of which one ("custom ops") is always empty:
+The originals have eight groups, of which one ("custom ops") is always empty:
 
     first_conv_weight 1/1 (flow 5/1)   first_conv_bias 2/0 (flow 10/0)
     weight            1/1              bias            2/0
     norm              1/0
     head_weight       5/1              head_bias       10/0     (linear layers; TRN uses 1/1 and 2/0)
 
-The figures are factors on the learning rate and on the weight decay; without `train.multipliers` all are 1. Partial
-batch norm (TSN) freezes every norm of the backbone but the first. Unlike the original, the norms of non-local blocks
-are always trained: they start at zero, and a frozen zero would keep the block an identity for ever. MSN's code forgets
-the kernels of its deformable convolutions, which then stay as they start; here `train.legacy_frozen_kernels` does so.
+The numbers are factors on the learning rate and the weight decay; without `train.multipliers`, all are 1. Partial
+batch norm (TSN) freezes every norm of the backbone except the first. Unlike in the original, the norms of non-local
+blocks are always trained: they start at zero, and a frozen zero would make the block an identity forever. MSN's code
+never trains the kernels of its deformable convolutions (a bug); `train.legacy_frozen_kernels` reproduces that.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from trishift.recipe import TrainSpec
 
 
 def optimization_plan(parameters: Iterable[TensorInfo], train: TrainSpec, modality: Modality) -> OptimizationPlan:
-    """The optimizer's treatment of each parameter; the parameters come in network order."""
+    """Assign learning rate and weight decay factors to each parameter, in network order."""
     infos = tuple(parameters)
     frozen = frozen_norms(infos, train)
     factors = _factors(train.head_lr_mult, flow=modality == "flow")
     if not train.multipliers:
         factors = dict.fromkeys(factors, ParameterPlan(1.0, 1.0))
-    left_out = frozen | frozen_kernels(infos, train)
-    trained = {info.name: factors[info.group] for info in infos if info.group and info.layer_name not in left_out}
+    untrained = frozen | frozen_kernels(infos, train)
+    trained = {info.name: factors[info.group] for info in infos if info.group and info.layer_name not in untrained}
     return OptimizationPlan(
         parameters=trained,
         loss=train.loss,
@@ -45,7 +45,7 @@ def optimization_plan(parameters: Iterable[TensorInfo], train: TrainSpec, modali
 
 
 def frozen_norms(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:
-    """The norm layers that a recipe freezes; partial batch norm spares the first one and the non-local ones."""
+    """Norm layers frozen by a recipe; partial batch norm keeps training the first one and those of non-local blocks."""
     norms = [info for info in parameters if info.layer == "norm" and info.role == "weight"]
     if not train.frozen_bn:
         norms = [info for info in norms[1:] if info.part != "non_local" and train.partial_bn]
@@ -53,13 +53,13 @@ def frozen_norms(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozense
 
 
 def frozen_kernels(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:
-    """The deformable convolutions whose kernel and bias a recipe does not train; their offsets are."""
+    """Deformable convolutions whose kernel and bias are frozen by a recipe; their offsets are always trained."""
     names = {info.layer_name for info in parameters if info.part == "deformable"}
     return frozenset(names if train.legacy_frozen_kernels else ())
 
 
 def describe_groups(parameters: Iterable[TensorInfo], plan: OptimizationPlan) -> str:
-    """One line that counts the trained tensors of each group."""
+    """One line with the number of trained tensors per group."""
     counts = Counter(info.group for info in parameters if info.name in plan.parameters)
     return ", ".join(f"{group} {count}" for group, count in counts.items())
 

@@ -1,4 +1,4 @@
-"""From a recipe to a finished run: assemble data, network and weights, then train."""
+"""From a recipe to a finished run: set up data, network and weights, then train."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def train(
     """Train a recipe in a framework.
 
     Args:
-        recipe: a validated recipe; `model.num_classes` 0 is filled in from the labels.
+        recipe: a validated recipe; `model.num_classes` 0 is replaced by the number of labels.
         framework: `pytorch`, `mindspore` or `paddle`.
         output: the run folder, see `run_folder.py`.
-        resume: a run folder or its `last.safetensors`, of any framework, to go on from.
-        until: stop after this epoch (1-based); the schedule stays that of the whole recipe.
+        resume: the run folder or `last.safetensors` to resume, from any framework.
+        until: stop after this epoch (counted from 1); the learning rate schedule still spans the whole recipe.
 
     Returns:
         The last evaluation.
@@ -65,18 +65,18 @@ def train(
 
 
 def with_classes(recipe: Recipe, dataset: TrainingSet) -> Recipe:
-    """Fill in the number of classes, or check it against the labels."""
+    """Fill in the number of classes, or compare it with the labels."""
     found = len(dataset.labels)
     if recipe.model.num_classes not in (0, found):
         raise RecipeError(
             f"model.num_classes is {recipe.model.num_classes}, but {recipe.data.labels} names {found} classes; "
-            "set model.num_classes=0 to take the labels' number"
+            "set model.num_classes=0 to use the number of labels"
         )
     return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=found))
 
 
 def check_data(recipe: Recipe, train_set: TrainingSet, val_set: EvaluationSet) -> list[str]:
-    """Warnings about clips and classes, found before anything expensive starts.
+    """Check clips and classes before anything expensive starts; returns warnings.
 
     Raises:
         DataError: no clip of a list can be read.
@@ -85,19 +85,21 @@ def check_data(recipe: Recipe, train_set: TrainingSet, val_set: EvaluationSet) -
     samples = [warning for name, dataset in lists for warning in check_sample(dataset, name)]
     leaked = shared_clips(train_set, val_set)
     if leaked:
-        samples.append(f"{len(leaked)} videos are in both lists, so validation is too good; first: {leaked[0]}")
+        samples.append(
+            f"{len(leaked)} videos are in both lists, so validation results are too good; first: {leaked[0]}"
+        )
     return samples + class_warnings(train_set, val_set)
 
 
 def with_class_weights(recipe: Recipe, dataset: TrainingSet) -> LossSpec:
-    """The loss with numbers for its class weights.
+    """The loss with numeric class weights.
 
     Raises:
-        RecipeError: as many weights as classes are needed, and more than one class to compare.
+        RecipeError: the number of weights differs from the number of classes, or there is only one class to compare.
     """
     loss, classes = recipe.train.loss, dataset.num_classes
     if loss.compares_classes and classes == 1:
-        raise RecipeError(f"train.loss: {loss.name} compares classes, and there is only one; use bce")
+        raise RecipeError(f"train.loss: {loss.name} compares classes, but there is only one; use bce")
     if loss.class_weights == "inverse_frequency":
         return dataclasses.replace(loss, class_weights=inverse_frequency(dataset.class_counts()))
     if loss.class_weights is not None and len(loss.class_weights) != classes:
@@ -106,7 +108,7 @@ def with_class_weights(recipe: Recipe, dataset: TrainingSet) -> LossSpec:
 
 
 def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
-    """Refuse batch sizes that the processes or the data cannot fill."""
+    """Reject batch sizes that do not suit the processes or the data."""
     batch, parts = recipe.train.batch_size, session.world_size * recipe.train.accumulate
     if batch % parts:
         raise RecipeError(
@@ -122,12 +124,12 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
 def load_start(
     recipe: Recipe, session: Session, resume: Path | None, class_names: Sequence[str]
 ) -> tuple[Position, dict[str, Any]]:
-    """Load the weights to start from; returns the position and momentum of a resumed run (else the start)."""
+    """Load the initial weights; returns the position and momentum (of a resumed run) to start from."""
     if resume is not None:
         checkpoint, position, momentum = load_run(resume, recipe.train.seed)
         if checkpoint.spec != recipe.model:
             raise CheckpointError(
-                f"{resume}: holds another model than the recipe describes; resume with its own recipe"
+                f"{resume}: holds another model than the recipe describes; resume with the run's own recipe"
             )
         session.load_tensors(checkpoint.tensors)
         return position, momentum
@@ -140,7 +142,7 @@ def load_start(
 
 
 def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_set: EvaluationSet) -> None:
-    """Say what is about to be trained on what."""
+    """Print model, data and schedule."""
     train, model = recipe.train, recipe.model
     parameters = sum(math.prod(info.shape) for info in session.parameters())
     print(
@@ -150,6 +152,8 @@ def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_
     )
     print(f"data: {len(train_set)} training and {len(val_set)} validation clips; protocol {recipe.evaluation}")
     if train_set.num_unlabeled and train.loss.compares_classes:
-        print(f"note: {train_set.num_unlabeled} training clips have no label and teach {train.loss.name} nothing")
+        print(
+            f"note: {train_set.num_unlabeled} training clips have no label; {train.loss.name} learns nothing from them"
+        )
     scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""
     print(f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, {train.epochs} epochs")

@@ -1,9 +1,9 @@
-"""The folder of a training run.
+"""The run folder.
 
 recipe.yaml        the resolved recipe
-metrics.jsonl      every step's and evaluation's numbers      tensorboard/   the same for TensorBoard
+metrics.jsonl      records of all steps and evaluations      tensorboard/   the same for TensorBoard
 last.safetensors   the newest weights and the training state (momentum, position), in one file
-best.safetensors   the weights with the best top-1 (several labels a clip: mAP) so far
+best.safetensors   the weights with the best top-1 accuracy so far (several labels per clip: mAP)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trishift.version import __version__
 
 @dataclass(frozen=True)
 class Position:
-    """A point of a run: the next batch to train on, and the best evaluation so far (its epoch and metrics)."""
+    """A point in a run: the next batch, and the best evaluation so far (its epoch and metrics)."""
 
     epoch: int = 0
     batch: int = 0
@@ -35,14 +35,14 @@ class Position:
 
 
 class RunFolder:
-    """Writes a run's files, each atomically."""
+    """Writes the files of a run, each atomically."""
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         self.path = path
         self._labels = labels
 
     def create(self, recipe: Recipe) -> None:
-        """Make the folder and record the resolved recipe.
+        """Create the folder and write the resolved recipe.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -53,13 +53,13 @@ class RunFolder:
     def save_last(
         self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None = None
     ) -> None:
-        """Save everything that a resumed run needs, in any framework.
+        """Save everything needed to resume the run, in any framework.
 
         Args:
-            session: has the weights and the momentum.
-            recipe: of the run.
-            position: where to go on.
-            thresholds: of the last evaluation, see `evaluation/thresholds.py`; None if there are none.
+            session: holds the weights and the momentum.
+            recipe: recipe of the run.
+            position: where to resume.
+            thresholds: thresholds of the last evaluation, see `evaluation/thresholds.py`, if any.
         """
         checkpoint = self._checkpoint(session, recipe, position, thresholds)
         state = TrainingState(
@@ -75,7 +75,7 @@ class RunFolder:
     def save_best(
         self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None = None
     ) -> None:
-        """Save the weights alone, for evaluation, prediction and export; arguments as of `save_last`."""
+        """Save the weights only, for evaluation, prediction and export; same arguments as `save_last`."""
         save(self.path / "best.safetensors", self._checkpoint(session, recipe, position, thresholds))
 
     def _checkpoint(
@@ -94,17 +94,17 @@ class RunFolder:
 
 
 def load_run(path: Path, seed: int) -> tuple[Checkpoint, Position, dict[str, Any]]:
-    """Weights, position and momentum of a run folder, or of its `last.safetensors`.
+    """Load weights, position and momentum from a run folder or its `last.safetensors`.
 
     Raises:
-        CheckpointError: there is no training state, or it is of a run with another seed, whose order of clips and
-            random draws cannot be continued.
+        CheckpointError: there is no training state, or the seed differs: clip order and random draws could not be
+            continued.
     """
     file = path / "last.safetensors" if path.is_dir() else path
     checkpoint, state = load_state(file)
     if state.seed != seed:
         raise CheckpointError(
-            f"{path}: was trained with train.seed={state.seed}, and the recipe says {seed}; "
+            f"{path}: was trained with train.seed={state.seed}, but the recipe has {seed}; "
             f"set train.seed={state.seed} to resume it"
         )
     return checkpoint, Position(state.epoch, state.batch, state.iteration, state.best or None), state.momentum

@@ -1,4 +1,4 @@
-"""Learning rates, computed per iteration and free of frameworks."""
+"""Framework-free learning rate schedules, evaluated at every iteration."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from trishift.recipe import TrainSpec
 
 
 def learning_rate(train: TrainSpec, epoch: float) -> float:
-    """The base learning rate at a point of the run; parameter groups multiply it.
+    """Base learning rate at a point of the run, before the factors of parameter groups.
 
     Args:
         train: the recipe's training section.
-        epoch: epochs done so far, with fractions: 2.5 is the middle of the third epoch.
+        epoch: completed epochs, with fractions: 2.5 is the middle of the third epoch.
 
     `step` is lr * gamma ** (milestones passed), `cosine` is lr / 2 * (1 + cos(pi * epoch / epochs)) (SGDR without
     restarts, arXiv:1608.03983). Both are multiplied by the linear warm-up.

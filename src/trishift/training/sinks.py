@@ -1,4 +1,4 @@
-"""Where a run's numbers go: JSON lines (the truth), TensorBoard, and the terminal."""
+"""Outputs of a run's numbers: JSON lines (the reference), TensorBoard and the terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from trishift.io.atomic import write_text
 
 
 class MetricsLog:
-    """Appends records to `metrics.jsonl` and their numbers to TensorBoard; survives a restart.
+    """Appends records to `metrics.jsonl` and their numbers to TensorBoard.
 
-    On resume, records at or after the resumed iteration are dropped, so that no iteration appears twice.
+    On resume, records from the resumed iteration on are dropped, so that no iteration appears twice.
     """
 
     def __init__(self, folder: Path, resume_iteration: int | None = None) -> None:
@@ -33,7 +33,7 @@ class MetricsLog:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_iteration)
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Add a record: `kind` is `train` or `evaluation`; what was not measured or is not finite is null."""
+        """Add a record of a kind (`train` or `evaluation`); values that are not finite become null."""
         known = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
         self._file.write(json.dumps({"kind": kind, "iteration": iteration, **known}) + "\n")
         self._file.flush()
@@ -54,13 +54,13 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path, kind: str) -> list[dict[str, Any]]:
-    """The records of a kind (`train` or `evaluation`) that a run has written, in order."""
+    """A run's records of a kind (`train` or `evaluation`), in order."""
     records = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     return [record for record in records if record["kind"] == kind]
 
 
 def _iteration_of(line: str) -> int:
-    """The iteration of a record; a line that a kill cut short counts as after everything."""
+    """The iteration of a record; a line truncated by a kill sorts after all others."""
     try:
         return int(json.loads(line)["iteration"])
     except (ValueError, KeyError):
@@ -68,7 +68,7 @@ def _iteration_of(line: str) -> int:
 
 
 class Progress:
-    """A tqdm bar on a terminal; elsewhere a line now and then."""
+    """A tqdm bar on a terminal; elsewhere, a line every 20 seconds."""
 
     SECONDS_BETWEEN_LINES = 20.0
 
@@ -80,7 +80,7 @@ class Progress:
         self._bar = tqdm(total=total, initial=start, desc=description, unit="step", leave=False) if terminal else None
 
     def update(self, note: str) -> None:
-        """Count one step and show a short note (loss, learning rate)."""
+        """Count one step and show a short note, for instance the loss."""
         self._done += 1
         if self._bar is not None:
             self._bar.update()

@@ -1,7 +1,7 @@
-"""The training loop: batches in, weights out, the same for every framework.
+"""The training loop, shared by all frameworks.
 
-Given a recipe and a seed, every number that the loop feeds a framework (order, pixels, dropout, relations,
-learning rate) is a function of the position in the run, so a run continues exactly where it was saved.
+Everything the loop feeds a framework (clip order, pixels, dropout, relations, learning rate) is a function of the
+recipe, the seed and the position in the run, so a run resumes exactly where it was saved.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from trishift.training.sinks import MetricsLog, Progress
 
 @dataclass
 class _Timing:
-    """Seconds spent waiting for data and in optimizer steps."""
+    """Seconds spent waiting for data and running optimizer steps."""
 
     data: float = 0.0
     step: float = 0.0
 
 
 class Trainer:
-    """Trains a session on a dataset, evaluates it, and keeps the run folder up to date.
+    """Trains and evaluates a session and keeps the run folder up to date.
 
     Args:
-        recipe: the resolved recipe (class count filled in).
-        session: a network with its weights and momentum loaded and `prepare_training` done.
-        train_set, val_set: clips to learn from and to score.
-        folder: where checkpoints go; written by rank 0 only.
-        position: where to begin (the start, or the saved position of a resumed run).
+        recipe: the resolved recipe (number of classes filled in).
+        session: a network with weights and momentum loaded, after `prepare_training`.
+        train_set, val_set: training and validation clips.
+        folder: the run folder; only rank 0 writes.
+        position: where to start (the beginning, or the saved position of a resumed run).
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class Trainer:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Optimizer steps of an epoch."""
+        """Optimizer steps per epoch."""
         return len(self._loader)
 
     def fit(self, until: int | None = None) -> Evaluation | None:
         """Train to the end of the recipe, or to the end of epoch number `until` (1-based).
 
         Returns:
-            The last evaluation, or None if nothing was left to do.
+            The last evaluation, or None if there was nothing to do.
 
         Raises:
-            TrainingError: the loss is not finite; the last checkpoint stays as it was.
-            Interrupted: the user or the system asked to stop; everything is saved.
+            TrainingError: the loss is not finite; the last checkpoint is left untouched.
+            Interrupted: Ctrl-C or SIGTERM; everything is saved.
         """
         last_epoch = min(until or self._recipe.train.epochs, self._recipe.train.epochs)
         evaluation = None
@@ -128,7 +128,7 @@ class Trainer:
             self._report_epoch(epoch, fmean(losses), timing)
 
     def _timed(self, batches: Iterator[Batch], start: int, timing: _Timing) -> Iterator[tuple[int, Batch]]:
-        """Number the batches and count the time spent waiting for them."""
+        """Number the batches and measure the time spent waiting for them."""
         index = start
         while True:
             began = time.perf_counter()
@@ -154,10 +154,10 @@ class Trainer:
         return result.loss
 
     def _micro_batches(self, batch: Batch, iteration: int) -> list[MicroBatch]:
-        """Split this rank's clips for accumulation; dropout follows a clip's place in the global batch."""
+        """Split this rank's clips for accumulation; dropout follows a clip's index in the global batch."""
         train, session = self._recipe.train, self._session
         draws = draw_step(session.spec, train.batch_size, train.seed, iteration)
-        draws = take(draws, slice(session.rank, None, session.world_size))  # as the loader deals out clips
+        draws = take(draws, slice(session.rank, None, session.world_size))  # like the loader distributes clips
         clips = batch.clips[:, 0]  # training has one view: (N, 1, T, C, H, W) -> (N, T, C, H, W)
         size = len(clips) // train.accumulate
         parts = [slice(i * size, (i + 1) * size) for i in range(train.accumulate)]
@@ -168,7 +168,7 @@ class Trainer:
         ]
 
     def _weights(self, targets: list[np.ndarray]) -> list[float]:
-        """Weights of micro-batches that make the mean of their losses, over all ranks, the loss of the whole batch."""
+        """Micro-batch weights: the mean loss over micro-batches and ranks must equal the loss of the whole batch."""
         loss = self._recipe.train.loss
         if not loss.averages_positives:
             return [1.0] * len(targets)

@@ -91,7 +91,7 @@ def test_a_killed_rank_ends_the_job(folder: Path) -> None:
     finally:
         job.kill()
     assert job.returncode != 0
-    assert "error: a process ended with status" in text
+    assert "error: a process exited with status" in text
     launch("run_distributed_train_gpu.sh", folder, "pytorch", output, str(folder / "data"), NPROC="2")
 
 

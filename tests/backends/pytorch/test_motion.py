@@ -185,9 +185,9 @@ def test_an_image_classifier_starts_both_streams(session: Session, tmp_path: Pat
         ({"backbone": "resnet34"}, "no bottleneck blocks; use resnet50"),
         ({"backbone": "mobilenet_v2", "width": 64}, "no bottleneck blocks"),
         ({"num_segments": 6}, "4 does not divide num_segments 6; use null"),
-        ({"shift": ShiftSpec()}, "leave shift out"),
-        ({"non_local": True}, "leave non_local out"),
-        ({"temporal_pool": True}, "leave temporal_pool out"),
+        ({"shift": ShiftSpec()}, "omit shift"),
+        ({"non_local": True}, "omit non_local"),
+        ({"temporal_pool": True}, "omit temporal_pool"),
     ],
 )
 def test_impossible_combinations_are_refused_in_one_line(changes: dict[str, object], message: str) -> None:
@@ -210,7 +210,7 @@ def test_msn_does_not_run_frame_by_frame() -> None:
 def test_settings_of_msn_are_for_msn() -> None:
     with pytest.raises(RecipeError, match=r"train\.legacy_frozen_kernels: is for models with model\.motion"):
         Recipe(train=TrainSpec(legacy_frozen_kernels=True))
-    with pytest.raises(RecipeError, match=r"motion\.stem_share: 1\.5 is no share"):
+    with pytest.raises(RecipeError, match=r"motion\.stem_share: 1\.5 is not in \[0, 1\]"):
         MotionSpec(stem_share=1.5)
-    with pytest.raises(RecipeError, match=r"motion\.window: 1 leaves nothing to compare"):
+    with pytest.raises(RecipeError, match=r"motion\.window: 1 is too small"):
         MotionSpec(window=1)
