@@ -1,9 +1,9 @@
-"""Cost of converting a ResNet-50 TSM file, against reading and writing its bytes.
+"""Time to convert a ResNet-50 TSM file, relative to copying its bytes.
 
-    python benchmarks/conversion.py [--repeat 5]
+    python -m benchmarks.conversion [--repeat 5]
 
-For each source format: seconds to copy the file (read, write, sync) and seconds to convert it to each native format,
-best of several, in one process and without any framework. The goal is a factor of two at most.
+For each source format, prints the seconds to copy the file (read, write, sync) and to convert it to each native format:
+best of several, in one process that loads no framework. The goal is a factor of two at most.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ NATIVE = (".safetensors", ".pth", ".ckpt", ".pdparams")
 
 
 def best(repeat: int, action: Callable[[], object]) -> float:
+    """Seconds of the fastest of several calls."""
     seconds = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -37,6 +38,7 @@ def best(repeat: int, action: Callable[[], object]) -> float:
 
 
 def copy(source: Path, target: Path) -> None:
+    """Read, write and sync."""
     with source.open("rb") as reader, target.open("wb") as writer:
         writer.write(reader.read())
         writer.flush()
@@ -44,6 +46,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5, help="default: 5")
     repeat = parser.parse_args().repeat

@@ -1,8 +1,8 @@
-"""Time to get 8 uniformly spread frames of a video as RGB arrays: ours, decoding everything, OpenCV.
+"""Time to read 8 evenly spread frames of a video as RGB arrays: Trishift, decoding everything, OpenCV.
 
-    python benchmarks/decoding.py VIDEO ... [--runs 7] [--threads 1]
+    python -m benchmarks.decoding VIDEO ... [--runs 7] [--threads 1]
 
-Prints a Markdown table of medians in milliseconds; every run opens the file anew.
+Prints a Markdown table of medians in milliseconds. Every run opens the file again.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _NUM_FRAMES = 8
 
 
 def read_with_trishift(path: Path, threads: int) -> np.ndarray:
-    """What the loader does."""
+    """Read frames as the loader does."""
     with open_clip(path, threads=threads) as clip:
         return clip.read(uniform_eval(clip.num_frames, _NUM_FRAMES)[0])
 
 
 def decode_everything(path: Path, threads: int) -> np.ndarray:
-    """Decode all frames, then pick: exact and simple. Only the picked ones are converted to RGB."""
+    """Decode all frames and convert the wanted ones to RGB: exact and simple."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = threads
@@ -40,7 +40,7 @@ def decode_everything(path: Path, threads: int) -> np.ndarray:
 
 
 def read_with_opencv(path: Path, threads: int) -> np.ndarray:
-    """OpenCV's usual loop: trust the header's frame count, grab all, retrieve the wanted ones."""
+    """Run OpenCV's usual loop: trust the header's frame count, grab all frames, retrieve the wanted ones."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
     wanted = set(uniform_eval(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), _NUM_FRAMES)[0].tolist())
     frames = []
@@ -54,7 +54,7 @@ def read_with_opencv(path: Path, threads: int) -> np.ndarray:
 
 
 def milliseconds(read: Callable[[Path, int], np.ndarray], path: Path, threads: int, runs: int) -> float:
-    """Median over `runs`, after one run that fills the file cache."""
+    """Median of `runs`, after one run that fills the file cache."""
     times = []
     for _ in range(runs + 1):
         start = time.perf_counter()

@@ -1,14 +1,14 @@
-"""What deployment formats cost and how exact they are: the tables of docs/deploy.md.
+"""Cost and accuracy of deployment formats: the tables of docs/deploy.md.
 
     python -m benchmarks.deployment speed [--checkpoint W] [--calibration LIST] [--accuracy] [--rounds 10]
     python -m benchmarks.deployment matrix [--backbones resnet50 mobilenet_v2 bn_inception] [--size 224]
 
-`speed` exports one model (default: TSM ResNet-50, 8 frames of 224 x 224) to every format and prints size, largest
-difference from the PyTorch checkpoint, least milliseconds a clip and, with --accuracy, top-1 on the checkpoint's own
-validation list. `matrix` exports TSN, TSM in both directions and TRN on every backbone to every format and prints the
-larger of the differences that the export measured for batches of 1 and 3.
+`speed` exports one model (default: TSM ResNet-50, 8 frames of 224 x 224) to every format. It prints the size, the
+largest difference from the PyTorch checkpoint, the minimum milliseconds per clip and, with --accuracy, top-1 on the
+checkpoint's own validation list. `matrix` exports TSN, TSM in both directions and TRN on every backbone to every format
+and prints the larger of the differences that the export measured for batches of 1 and 3.
 
-Every export and every runtime has a process of its own. What lies in --folder already is not exported again.
+Every export and every runtime runs in its own process. Exports that already exist in --folder are reused.
 """
 
 from __future__ import annotations
@@ -64,23 +64,23 @@ def models(backbone: str) -> dict[str, ModelSpec]:
 
 
 def write_checkpoint(path: Path, spec: ModelSpec, size: int) -> None:
-    """A checkpoint of made-up weights that lose no digits (see `testing.weights`)."""
+    """Write a checkpoint of synthetic weights that lose no precision (see `testing.weights`)."""
     save(
         path,
         Checkpoint(smooth_weights(spec), spec, replace(default_input(spec.backbone), resize=max(256, size), crop=size)),
     )
 
 
-def export(checkpoint: Path, form: str, folder: Path, *arguments: object) -> Path:
-    """The checkpoint in a format, exported now if need be."""
-    path = folder / f"{checkpoint.stem}{FORMATS[form].suffix}"
+def export(checkpoint: Path, format: str, folder: Path, *arguments: object) -> Path:
+    """Path of the checkpoint's export in a format, which is written if it is missing."""
+    path = folder / f"{checkpoint.stem}{FORMATS[format].suffix}"
     if not path.exists():
-        call("trishift", "export", "--checkpoint", checkpoint, "--format", form, "--output", folder, *arguments)
+        call("trishift", "export", "--checkpoint", checkpoint, "--format", format, "--output", folder, *arguments)
     return path
 
 
 def call(module: str, *arguments: object) -> str:
-    """The last line that a module prints in a process of its own."""
+    """Last line printed by a module that runs in its own process."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -93,7 +93,7 @@ def call(module: str, *arguments: object) -> str:
 
 
 def speed(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the table."""
+    """Lines of the speed table."""
     checkpoint = options.checkpoint or options.folder / "speed.safetensors"
     if not checkpoint.is_file():
         write_checkpoint(checkpoint, replace(models("resnet50")["TSM"], num_classes=400), 224)
@@ -101,23 +101,23 @@ def speed(options: argparse.Namespace) -> Iterator[str]:
     yield row(head)
     yield row(["---"] * 3 + ["---:"] * (len(head) - 3))
     expected: np.ndarray | None = None
-    for form, runtime, precision in ROWS:
-        if form == "openvino-int8" and not options.calibration:
+    for format, runtime, precision in ROWS:
+        if format == "openvino-int8" and not options.calibration:
             continue
-        arguments = ["--calibration", options.calibration] if form == "openvino-int8" else []
-        path = export(checkpoint, form, options.folder, *arguments) if form else checkpoint
+        arguments = ["--calibration", options.calibration] if format == "openvino-int8" else []
+        path = export(checkpoint, format, options.folder, *arguments) if format else checkpoint
         result = json.loads(
             call("benchmarks.deployment", "time", path, runtime, precision, options.rounds, int(options.accuracy))
         )
         logits = np.array(result["logits"])
         expected = logits if expected is None else expected
         difference = np.abs(logits - expected).max() / np.abs(expected).max()
-        cells = [form or "(checkpoint)", runtime, precision, f"{megabytes(path):.1f}", f"{difference:.1g}"]
+        cells = [format or "(checkpoint)", runtime, precision, f"{megabytes(path):.1f}", f"{difference:.1g}"]
         yield row([*cells, f"{result['ms']:.3g}", *([f"{result['top1']:.2%}"] if options.accuracy else [])])
 
 
 def time_model(path: Path, runtime: str, precision: str, rounds: int, accuracy: bool) -> dict[str, Any]:
-    """Logits of a fixed clip, least milliseconds of a call, and top-1 on the list that the model's recipe names."""
+    """Logits of a fixed clip, minimum milliseconds per call, and top-1 on the validation list of the model's recipe."""
     exported = path.suffix != ".safetensors"
     execution = Execution(precision=precision)  # type: ignore[arg-type]
     model = trishift.load(path, runtime=runtime if exported else None, execution=execution)
@@ -139,7 +139,7 @@ def time_model(path: Path, runtime: str, precision: str, rounds: int, accuracy: 
 
 
 def megabytes(path: Path) -> float:
-    """Size of a file, or of the files of a folder."""
+    """Size of a file, or of all files in a folder."""
     files = path.iterdir() if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files) / 1e6
 
@@ -148,22 +148,22 @@ def megabytes(path: Path) -> float:
 
 
 def matrix(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the table."""
-    forms = [form for form in FORMATS.values() if not form.lossy]
-    yield row(["model", "backbone", *(form.title for form in forms)])
-    yield row(["---", "---", *["---:"] * len(forms)])
+    """Lines of the matrix of differences."""
+    formats = [format for format in FORMATS.values() if not format.lossy]
+    yield row(["model", "backbone", *(format.title for format in formats)])
+    yield row(["---", "---", *["---:"] * len(formats)])
     for backbone in options.backbones:
         for name, spec in models(backbone).items():
             checkpoint = options.folder / f"{name.replace(' ', '-')}-{backbone}-{options.size}.safetensors"
             if not checkpoint.is_file():
                 write_checkpoint(checkpoint, spec, options.size)
-            paths = [export(checkpoint, form.name, options.folder) for form in forms]
+            paths = [export(checkpoint, format.name, options.folder) for format in formats]
             measured = [max(read_description(path).measured["relative"].values()) for path in paths]
             yield row([name, backbone, *(f"{value:.1g}" for value in measured)])
 
 
 def row(cells: list[str]) -> str:
-    """A line of a Markdown table."""
+    """Row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -173,7 +173,7 @@ def main() -> None:
     tasks = parser.add_subparsers(dest="task", required=True)
     speeds = tasks.add_parser("speed")
     speeds.add_argument("--checkpoint", type=Path)
-    speeds.add_argument("--calibration", type=Path, help="list of videos; without one there is no INT8 row")
+    speeds.add_argument("--calibration", type=Path, help="list of videos; without it, the INT8 row is skipped")
     speeds.add_argument("--accuracy", action="store_true")
     speeds.add_argument("--rounds", type=int, default=10)
     table = tasks.add_parser("matrix")

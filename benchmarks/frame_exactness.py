@@ -1,8 +1,8 @@
-"""Check that random access gives exactly the frames that decoding everything gives, on every video under a folder.
+"""Check that random access returns the same frames as full decoding, for every video under a folder.
 
     python -m benchmarks.frame_exactness DIR [--seed 0]
 
-Prints one line per file that differs or cannot be read, and a summary; exits with 1 if any file differs.
+Prints one line per file that differs or cannot be read, then a summary. Exits with status 1 if any file differs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NO_VIDEOS = {".jpg", ".jpeg", ".png", ".txt", ".md", ".csv", ".json", ".pt", ".
 
 
 def main() -> int:
-    """Sweep a folder; the exit status."""
+    """Check all files of a folder; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,8 @@
-"""TSM ResNet-50, 8 frames of 224 x 224: forward and train step in the three frameworks, against their own eager form.
+"""TSM ResNet-50, 8 frames of 224 x 224: forward pass and train step in each framework, relative to its eager mode.
 
     python -m benchmarks.frameworks [--rounds 5] [--frameworks pytorch paddle]
 
-Each framework runs in a process of its own, its variants in turn within every round; figures are medians.
+Each framework runs in its own process, and its variants take turns within every round. Figures are medians.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCHES = (1, 4)
 
 
 def measure(framework: str, rounds: int) -> dict[str, float]:
-    """Median seconds of `variant/task/batch`."""
+    """Median seconds by `variant/task/batch`."""
     times: dict[str, list[float]] = {}
     for task in ("forward", "train step"):
         sessions = {
@@ -57,7 +57,7 @@ def measure(framework: str, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure every framework in its own process and print one table."""
+    """Measure every framework in its own process and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frameworks", nargs="+", default=list(FRAMEWORKS), choices=FRAMEWORKS)
@@ -67,7 +67,7 @@ def main() -> None:
         print("RESULT " + json.dumps(measure(options.inside, options.rounds)))
         return
     columns = [f"{task}, {batch} clip{'s' * (batch > 1)}" for task in ("forward", "train step") for batch in BATCHES]
-    print("| framework | form | " + " | ".join(columns) + " |\n|---|---|" + "---:|" * len(columns))
+    print("| framework | mode | " + " | ".join(columns) + " |\n|---|---|" + "---:|" * len(columns))
     for framework in options.frameworks:
         command = [
             sys.executable,

@@ -1,9 +1,9 @@
-"""PyTorch on one NVIDIA GPU: TSM against TSN, in each precision, memory format and compiled, forward and train step.
+"""PyTorch on one NVIDIA GPU: forward pass and train step of TSM against TSN, by precision, memory format, compilation.
 
     python -m benchmarks.gpu [--batch 16] [--segments 8] [--rounds 15] [--backbone resnet50]
 
-The two networks of a row take turns within every round: times are medians, the ratio is the median of the rounds'
-ratios. A train step includes the copy of its clips to the GPU.
+The two networks of a row take turns within every round. Times are medians, and the ratio is the median of the rounds'
+ratios. A train step includes copying its clips to the GPU.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WARM_UP = 4
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How long a call keeps the GPU busy."""
+    """Seconds that a call keeps the GPU busy."""
     torch.cuda.synchronize()
     began = time.perf_counter()
     call()

@@ -1,8 +1,8 @@
-"""Prediction with PyTorch on the CPU: what memory format, bfloat16 and compilation gain.
+"""Prediction with PyTorch on the CPU: gains from memory format, bfloat16 and compilation.
 
-    python benchmarks/inference_pytorch.py [--backbone resnet50] [--batch 1] [--rounds 10] [--threads 2] [--compile]
+    python -m benchmarks.inference_pytorch [--backbone resnet50] [--batch 1] [--rounds 10] [--threads 2] [--compile]
 
-Prints a Markdown table; ratios compare runs of the same round with eager NCHW float32. Compilation takes a minute.
+Prints a Markdown table. Ratios are relative to eager NCHW float32 in the same round. Compilation takes a minute.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from interleaved import measure, table
+from benchmarks.interleaved import measure, table
 
 from trishift.backends.contract import Execution
 from trishift.backends.pytorch.session import Session
@@ -31,7 +31,7 @@ COMPILED = {
 
 
 def prediction(spec: ModelSpec, execution: Execution, clips: np.ndarray) -> Callable[[], object]:
-    """A call of `predict` on its own session."""
+    """A prediction by a session of its own."""
     session = Session(spec, execution)
     return lambda: session.predict(clips)
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1, help="clips")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--compile", action="store_true", help="measure compiled networks, too")
+    parser.add_argument("--compile", action="store_true", help="also measure compiled networks")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     spec = ModelSpec(arguments.backbone, 400, arguments.segments, shift=ShiftSpec())

@@ -1,14 +1,14 @@
-"""What fine-tuning brings on real clips: UT-Interaction (120 clips, 6 classes, Ryoo & Aggarwal, SDHA 2010).
+"""Fine-tuning on real clips: UT-Interaction (120 clips, 6 classes, Ryoo & Aggarwal, SDHA 2010).
 
     python -m benchmarks.interactions probe CLIPS WEIGHTS       linear classifiers on frozen ImageNet features
     python -m benchmarks.interactions folds CLIPS WEIGHTS       TSN, TSM and TRN, 5 folds by sequence
     python -m benchmarks.interactions reversed CLIPS RUNS       which way does the clip run? TSN against TSM
     python -m benchmarks.interactions sources CLIPS WEIGHTS     the same recipe on videos and on extracted frames
 
-CLIPS is the folder with one folder per class and `labels.csv` (columns path, label, sequence), WEIGHTS a MobileNetV2
-file, RUNS the quickstart's folder, whose gesture models `reversed` starts from. Everything is done by `trishift
-prepare` and `trishift train`, with configs/custom/finetune.yaml or the gestures' recipes; an accuracy is that of the
-last epoch, never of the best one. Runs that are done are not repeated; `key=value` overrides the recipe.
+CLIPS contains one folder per class and `labels.csv` (columns path, label, sequence). WEIGHTS is a MobileNetV2 file.
+RUNS is the output of the quickstart, whose gesture models are the starting point of `reversed`. The benchmark runs
+`trishift prepare` and `trishift train` with configs/custom/finetune.yaml or the gestures' recipes. Accuracies are those
+of the last epoch, never of the best one. Finished runs are not repeated; `key=value` overrides the recipe.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ DIRECTIONS = [  # for the gestures' recipes
 
 
 def trishift(*arguments: str, log: Path | None = None) -> None:
-    """Run a command of the package; its output goes to a file, if there is one."""
+    """Run a `trishift` command, with its output in `log` if given."""
     output = log.open("w") if log else None
     subprocess.run([sys.executable, "-m", "trishift", *arguments], check=True, stdout=output, stderr=output)
 
 
 def prepare(clips: Path, lists: Path) -> None:
-    """Lists of five folds, no sequence in two of them."""
+    """Write lists of five folds; each sequence is in one fold only."""
     if not (lists / "labels.txt").is_file():
         groups = ["--groups", "labels.csv:sequence"]
         trishift("prepare", "folder", str(clips), "--output", str(lists), *groups, "--folds", str(FOLDS))
@@ -57,7 +57,7 @@ def prepare(clips: Path, lists: Path) -> None:
 
 @dataclass(frozen=True)
 class Start:
-    """A recipe, the weights that it starts from, and what is changed in it."""
+    """A recipe, its initial weights, and its overrides."""
 
     config: Path
     weights: Path
@@ -65,12 +65,12 @@ class Start:
 
 
 def fine_tuning(options: argparse.Namespace, *overrides: str) -> Start:
-    """From an ImageNet file."""
+    """Fine-tuning from ImageNet weights."""
     return Start(CONFIG, options.weights, [*PIXELS, "data.cache=true", *overrides])
 
 
 def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Namespace, start: Start) -> float:
-    """Top-1 of the last epoch of a run, which is made unless it is there."""
+    """Top-1 of the last epoch of a run, which is trained unless it is finished."""
     if not (run / "done").is_file():
         run.mkdir(parents=True, exist_ok=True)
         trishift(
@@ -112,7 +112,7 @@ def read_frames(path: Path) -> np.ndarray:
 
 
 def reverse(clips: Path, output: Path) -> None:
-    """Every clip forward and backward, with frames that decode to the same pixels both ways."""
+    """Write every clip forward and backward, so that both directions decode to the same pixels."""
     from trishift.data.gestures.encoding import write_clip
 
     with (clips / "labels.csv").open(encoding="utf-8") as file:
@@ -130,7 +130,7 @@ def reverse(clips: Path, output: Path) -> None:
 
 
 def run_reversed(options: argparse.Namespace) -> None:
-    """TSN against TSM where only the order of the frames tells the two classes apart."""
+    """TSN against TSM on two classes that differ only in the order of their frames."""
     clips, lists = options.work / "reversed", options.work / "reversed-lists"
     if not (clips / "labels.csv").is_file():
         reverse(options.clips, clips)
@@ -144,7 +144,7 @@ def run_reversed(options: argparse.Namespace) -> None:
 
 
 def run_sources(options: argparse.Namespace) -> None:
-    """One epoch of TSM on videos and on the same frames as PNG files: the losses must be the same numbers."""
+    """One epoch of TSM on videos and on the same frames as PNG files; the losses must be identical."""
     lists, frames, frame_lists = options.work / "folds", options.work / "frames", options.work / "frame-lists"
     prepare(options.clips, lists)
     frame_lists.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def run_sources(options: argparse.Namespace) -> None:
 
 
 def save_frames(video: Path, folder: Path) -> None:
-    """Every frame of a video as a PNG file, unless they are there."""
+    """Write every frame of a video as a PNG file, unless the folder exists."""
     from PIL import Image
 
     from trishift.data.sources import open_clip
@@ -184,7 +184,7 @@ def step_losses(run: Path) -> list[float]:
 
 
 def run_probe(options: argparse.Namespace) -> None:
-    """Logistic regression on the features of frozen frames, averaged and in order."""
+    """Logistic regression on frozen features of frames, averaged and in order."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -208,7 +208,7 @@ def run_probe(options: argparse.Namespace) -> None:
 
 
 def frame_features(weights: Path, lists: Path) -> dict[Path, np.ndarray]:
-    """Path to pooled features (8, 1280) of the frames that TSM's test sampling takes."""
+    """Pooled features (8, 1280) of the frames that TSM samples in evaluation, by path."""
     import trishift
     from trishift.data.clip_reader import ClipReader
     from trishift.data.dataset import EvaluationSet
@@ -227,7 +227,7 @@ def frame_features(weights: Path, lists: Path) -> dict[Path, np.ndarray]:
 
 
 def main() -> None:
-    """Parse and run one of the comparisons."""
+    """Run one of the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     runs = {"probe": run_probe, "folds": run_folds, "reversed": run_reversed, "sources": run_sources}
     parser.add_argument("what", choices=runs)
@@ -236,9 +236,9 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="section.key=value")
     parser.add_argument("--work", type=Path, default=Path("runs/interactions"), help="default: runs/interactions")
     parser.add_argument("--framework", default="pytorch")
-    parser.add_argument("--folds", type=int, default=FOLDS, help="how many of the five folds to run")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="number of the five folds to run")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--name", default="", help="prefix of the runs' names, to try other settings")
+    parser.add_argument("--name", default="", help="prefix of the runs' names, for other settings")
     options = parser.parse_intermixed_args()
     runs[options.what](options)
 

@@ -1,4 +1,4 @@
-"""Fair timing of several alternatives: round robin, so that what else the machine does hits all alike."""
+"""Round-robin timing of several alternatives, so that other load on the machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 
 def measure(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every call; each round calls every alternative once, after one round that warms up."""
+    """Milliseconds of every call. Each round calls every alternative once; a first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(rounds + 1):
         for name, call in alternatives.items():
@@ -19,12 +19,12 @@ def measure(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> di
 
 
 def table(times: Mapping[str, list[float]], baseline: str, title: str) -> str:
-    """A Markdown table of medians and minima, and of their ratios to `baseline`.
+    """Markdown table of medians and minima, with their ratios to `baseline`.
 
-    The ratio is the median over the rounds, each against the baseline of the same round; where other programs
-    load the machine, the ratio of the least times is the better witness.
+    The ratio is the median over the rounds, each relative to the baseline of the same round. Under other load, the
+    ratio of the minima is more reliable.
     """
-    lines = [f"| {title} | median ms | least ms | ratio | ratio of least |", "|---|---:|---:|---:|---:|"]
+    lines = [f"| {title} | median ms | min ms | ratio | ratio of min |", "|---|---:|---:|---:|---:|"]
     for name, values in times.items():
         ratio = statistics.median(value / base for value, base in zip(values, times[baseline], strict=True))
         least = min(values)

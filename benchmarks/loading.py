@@ -1,10 +1,10 @@
-"""Clips per second of the loader on 1 and 2 workers, beside torch's DataLoader and grain.
+"""Clips per second of the loader with 1 and 2 workers, compared with torch's DataLoader and grain.
 
-    python benchmarks/loading.py LIST [--root DIR] [--work decode|train] [--clips 48] [--rounds 5]
+    python -m benchmarks.loading LIST [--root DIR] [--work decode|train] [--clips 48] [--rounds 5]
 
-`decode` reads 8 frames of every clip and keeps a corner of them, so that nothing but decoding counts; `train` is
-the whole pipeline of a 224 x 224 training clip. Prints a Markdown table; every round runs all loaders in turn, the
-best round counts, because other programs can only make a loader slower. torch and grain are left out if missing.
+`decode` reads 8 frames of every clip and keeps only a corner, to measure decoding alone. `train` runs the whole
+pipeline of a 224 x 224 training clip. Every round runs all loaders in turn, and the best round counts, because other
+programs can only make a loader slower. Prints a Markdown table. torch and grain are skipped if they are not installed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from interleaved import measure
+from benchmarks.interleaved import measure
 
 from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import DataSpec, Sample, TrainingSet
@@ -33,7 +33,7 @@ WORKERS = (1, 2)
 
 
 class DecodingOnly:
-    """The part of `ClipDataset` that a loader needs, without transforms."""
+    """The interface of `ClipDataset` that a loader needs, without transforms."""
 
     def __init__(self, records: list[VideoRecord]) -> None:
         self.records = records
@@ -53,7 +53,7 @@ class DecodingOnly:
 
 
 class Pixels:
-    """A dataset of either kind as a sequence of arrays, which torch and grain want."""
+    """A dataset as a sequence of arrays, the interface of torch and grain."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -67,13 +67,13 @@ class Pixels:
 
 
 def threads(dataset: Any, workers: int) -> Callable[[], object]:
-    """Our loader."""
+    """Trishift's loader."""
     loader = Loader(dataset, BATCH, shuffle=False, workers=workers)
     return lambda: sum(len(batch.indices) for batch in loader.batches(0))
 
 
 def torch_processes(dataset: Any, workers: int) -> Callable[[], object]:
-    """torch's DataLoader with processes that live on from round to round."""
+    """torch's DataLoader with processes that persist across rounds."""
     from torch.utils.data import DataLoader
 
     loader: Any = DataLoader(Pixels(dataset), BATCH, num_workers=workers, persistent_workers=True)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ LOADERS = {
 
 
 def make_dataset(work: str, records: list[VideoRecord]) -> Any:
-    """What the loaders load."""
+    """The dataset of a kind of work."""
     if work == "decode":
         return DecodingOnly(records)
     model = ModelSpec(num_classes=1000, num_segments=FRAMES)
@@ -105,6 +105,7 @@ def make_dataset(work: str, records: list[VideoRecord]) -> Any:
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("list", type=Path)
     parser.add_argument("--root", type=Path)

@@ -1,12 +1,12 @@
-"""Every command of docs/migration.md, run: miniature downloads, weight files of real size in the original formats.
+"""Run every command of docs/migration.md, on miniature downloads and on weight files of real size and format.
 
-    python -m benchmarks.migration                      everything
-    python -m benchmarks.migration --only "prepare "    the commands that contain a text, if what they need is there
+    python -m benchmarks.migration                      all commands
+    python -m benchmarks.migration --only "prepare "    commands that contain a text, if their inputs exist
 
-The commands run as they stand in the document, in its order, in a folder that has the repository's scripts and
-recipes. Names in capitals stand for the reader's folders and are replaced; a few words are added that make trainings
-small (an epoch of one or two steps, frames of 32 pixels, two processes on a CPU), and a video takes the place of the
-camera. Commands that went well are not repeated, so that it can be interrupted. What they print is in DIR/logs.
+The commands run in the order of the page, in a folder with the repository's scripts and recipes. Names in capitals are
+replaced by folders. Added arguments make training runs small (an epoch of one or two steps, frames of 32 pixels, two
+processes on a CPU), and a video replaces the camera. You can interrupt and repeat the benchmark: it skips commands that
+succeeded. Their output is in WORK/logs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REPOSITORY = (
     *("pyproject.toml", "requirements.txt", "requirements-dev.txt"),
 )
 
-NEEDED = {  # what a reader has from elsewhere: made before the first command that contains the text
+NEEDED = {  # files that the page assumes, made before the first command that contains the text
     "train.batch_size=256": "for i in {1..64}; do cat data/kinetics/train.txt; done > data/kinetics/256.txt",
     "configs/ucf101/": "trishift prepare ucf101 DOWNLOADS --output data/ucf101",
     "msn_16f.json": "python eval.py --checkpoint best.pth.tar --num-segments 16 "
@@ -44,7 +44,7 @@ REPLACED = (
     (r"\bDATA_PATH\b", "downloads/jester"),
     (r"\bDATA\b", "data/custom"),
     (r"\bFOLDER\b", "views"),
-    (r"best.pth.tar(.* configs/kinetics/)", r"kinetics/best.pth.tar\1"),  # two models of one name
+    (r"best.pth.tar(.* configs/kinetics/)", r"kinetics/best.pth.tar\1"),  # two models with the same file name
     (r"stream 0(.*) --show", r"stream video.mp4\1"),  # neither camera nor screen
 )
 ADDED = (
@@ -63,7 +63,7 @@ ENVIRONMENT = {"DEVICE": "cpu", "NPROC": "2"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a command; `error` is empty, or the last line that it printed."""
+    """Result of a command; `error` is empty or the last line printed."""
 
     seconds: float
     error: str
@@ -73,7 +73,7 @@ class Outcome:
 
 
 def steps() -> list[str]:
-    """The document's commands in its order, each once, and what they need."""
+    """Distinct commands of the page in its order, and the commands that make their inputs."""
     ordered = list(dict.fromkeys(commands()))
     for text, command in NEEDED.items():
         ordered.insert(next(i for i, other in enumerate(ordered) if text in other), command)
@@ -81,7 +81,7 @@ def steps() -> list[str]:
 
 
 def adapted(command: str) -> str:
-    """The command with the reader's folders, and made small."""
+    """The command with real folders and small settings."""
     line = command
     for pattern, replacement in REPLACED:
         line = re.sub(pattern, replacement, line)
@@ -89,7 +89,7 @@ def adapted(command: str) -> str:
 
 
 def make_folder(work: Path) -> None:
-    """A folder of links to the repository and to this environment, downloads and weights; it appears when complete."""
+    """Make a folder of links to the repository and environment, downloads and weights; it appears when complete."""
     if (work / "logs").is_dir():
         return
     if work.exists():
@@ -106,7 +106,7 @@ def make_folder(work: Path) -> None:
 
 
 def link_environment(folder: Path) -> None:
-    """A virtual environment made of links into this one, with the stamp that keeps scripts from installing anything."""
+    """Make a virtual environment of links into this one, with the stamp that keeps scripts from installing anything."""
     folder.mkdir()
     for source in Path(sys.prefix).iterdir():
         if source.name != "installed":
@@ -135,21 +135,21 @@ def run(command: str, work: Path, log: Path) -> Outcome:
 
 
 def last_line(log: Path, status: int) -> str:
-    """The error's one line, else what was printed last."""
+    """The one-line error, or else the last line printed."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines)[-1].replace("|", "\\|") + f" (status {status})"
 
 
 def read_outcomes(path: Path) -> dict[str, Outcome]:
-    """Outcomes by command."""
+    """Read outcomes by command."""
     if not path.is_file():
         return {}
     return {command: Outcome(**entry) for command, entry in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def main() -> None:
-    """Run what is asked for and not done, print the table, and exit with 1 if a command failed."""
+    """Run the chosen commands that have not succeeded yet, print the table, and exit with 1 if a command failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/migration"), help="default: runs/migration")
     parser.add_argument("--only", default="", metavar="TEXT", help="commands that contain this text")
@@ -170,7 +170,7 @@ def main() -> None:
     failed = sum(bool(outcome.error) for outcome in found)
     needed = sum(command in NEEDED.values() for _, command in chosen)
     seconds = sum(outcome.seconds for outcome in found)
-    print(f"\n{len(found) - needed} commands and {needed} that they need: {failed} failed, {seconds:.0f} s")
+    print(f"\n{len(found) - needed} commands and {needed} that make their inputs: {failed} failed, {seconds:.0f} s")
     sys.exit(failed > 0)
 
 

@@ -1,7 +1,7 @@
-"""Downloads of the data sets in docs/migration.md: true layouts and numbers of classes, four clips and their like.
+"""Miniature downloads of the data sets in docs/migration.md: real layouts and numbers of classes, but few clips.
 
-`write_downloads(WORK)` makes WORK/downloads/<data set> and what else a reader has: clips and lists of their own, the
-stimuli of BOLD Moments, and a model's views as MSN's tests write them.
+`write_downloads(WORK)` makes WORK/downloads/<data set> and the other inputs of the page: custom clips and lists, the
+stimuli of BOLD Moments, and a model's views in MSN's test format.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ NUM_FRAMES = 12
 
 
 def names_of(count: int, text: str) -> list[str]:
-    """As many class names, in sorted order."""
+    """`count` class names, in sorted order."""
     return [f"{text} {number:03d}" for number in range(count)]
 
 
 def write_kinetics(folder: Path, video: bytes) -> None:
-    """csv files that name 400 classes, and archives with few of their clips, as mirrors have them."""
+    """CSV files with 400 classes, and archives with a few of their clips, in the layout of mirrors."""
     header = "label,youtube_id,time_start,time_end,split,is_cc"
     labels = names_of(KINETICS, "waving (hand)")
     train = [f'"{label}",clip{number:07d},10,20,train,0' for number, label in enumerate(labels, 1)]
@@ -42,7 +42,7 @@ def write_kinetics(folder: Path, video: bytes) -> None:
 
 
 def write_csv_annotated(folder: Path, prefix: str, labels: Sequence[str], *, zipped: bool) -> None:
-    """Jester and Something-Something V1: frame folders in the parts of an archive, and csv files."""
+    """Jester and Something-Something V1: frame folders in the parts of an archive, and CSV files."""
     rows = {
         part: [f"{clip};{labels[clip]}" for clip in clips] for part, clips in (("train", TRAIN), ("validation", VAL))
     }
@@ -58,7 +58,7 @@ def write_csv_annotated(folder: Path, prefix: str, labels: Sequence[str], *, zip
 
 
 def write_somethingv2(folder: Path, video: bytes) -> None:
-    """Videos in the parts of an archive, and a zip of json files."""
+    """Something-Something V2: videos in the parts of an archive, and a zip of JSON files."""
     labels = names_of(SOMETHING, "Holding something next to object")
 
     def entries(clips: Sequence[int]) -> list[dict[str, str]]:
@@ -76,7 +76,7 @@ def write_somethingv2(folder: Path, video: bytes) -> None:
 
 
 def write_ucf101(folder: Path, video: bytes) -> None:
-    """Three splits of two classes."""
+    """UCF101: three splits of two classes."""
     labels = ("ApplyEyeMakeup", "YoYo")
     clips = [f"{label}/v_{label}_g{group:02d}_c01.avi" for label in labels for group in (1, 2, 3)]
     lists = {"classInd.txt": "".join(f"{number} {label}\n" for number, label in enumerate(labels, 1))}
@@ -90,7 +90,7 @@ def write_ucf101(folder: Path, video: bytes) -> None:
 
 
 def write_moments(folder: Path, video: bytes) -> None:
-    """Multi-Moments: a zip of videos and lists, several numbers of classes a video."""
+    """Multi-Moments: a zip of videos and lists with several class numbers per video."""
     categories = "".join(f"{name},{number}\n" for number, name in enumerate(names_of(MOMENTS, "clapping")))
     files = {"moments_categories.txt": categories.encode()}
     for name, clips in (("trainingSet", TRAIN), ("validationSet", VAL)):
@@ -113,12 +113,12 @@ def write_own(work: Path, video: bytes) -> None:
     (work / "video.mp4").write_bytes(video)
     (work / "infer.list").write_text("video.mp4\n")
     (work / "stimulus_set").mkdir()
-    for number in (1, 1001):  # the first is of the training set, the second of the test set
+    for number in (1, 1001):  # the first belongs to the training set, the second to the test set
         (work / "stimulus_set" / f"{number:04d}.mp4").write_bytes(video)
 
 
 def write_views(folder: Path) -> None:
-    """Three crops of two clips of four videos, a pickle a view."""
+    """Three crops of two clips of four videos, one pickle per view."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for view in (f"{clip}_crop{crop}" for clip in range(2) for crop in range(3)):
@@ -127,7 +127,7 @@ def write_views(folder: Path) -> None:
 
 
 def write_downloads(work: Path) -> None:
-    """Write everything into a new folder WORK/downloads, and beside it."""
+    """Write all downloads into a new folder WORK/downloads, and the other inputs next to it."""
     downloads = work / "downloads"
     downloads.mkdir()
     options = {"preset": "fast", "x264-params": "keyint=10"}

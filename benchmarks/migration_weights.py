@@ -1,6 +1,6 @@
-"""Weight files under the names that docs/migration.md uses, of real size and in the formats of their code bases.
+"""Weight files with the names used in docs/migration.md, in real size and in the formats of their code bases.
 
-The weights are drawn from the names of the tensors; none are published ones.
+The weights are random, seeded by the tensor names; none are published weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Writer = Callable[[Path], object]
 
 
 def record_shapes(name: str, classes: int | None = None, rename: Callable[[str], str] = str) -> Shapes:
-    """The names of a golden record without their prefix, with another number of classes in its last layer."""
+    """Names and shapes of a golden record, with another number of classes in its last layer."""
     shapes = {key: tuple(shape) for key, shape in originals.record(name)["keys"]}
     for key in ("new_fc.weight", "new_fc.bias"):
         if classes:
@@ -32,19 +32,19 @@ def record_shapes(name: str, classes: int | None = None, rename: Callable[[str],
 
 
 def trained(shapes: Shapes, prefix: str = "", **extras: object) -> Writer:
-    """A training script's container, `module.` before every name unless `shapes` have it."""
+    """Writer of a training script's container, with a prefix before every name."""
     return lambda path: originals.write_torch(
         path, {"epoch": 3, "arch": "resnet50", "state_dict": filled(shapes, prefix), **(extras or {"best_prec1": 71.5})}
     )
 
 
 def bare(shapes: Shapes) -> Writer:
-    """The tensors alone."""
+    """Writer of the bare tensors."""
     return lambda path: originals.write_torch(path, filled(shapes))
 
 
 def of_record(name: str) -> Writer:
-    """A golden record in the format of its code base."""
+    """Writer of a golden record in the format of its code base."""
 
     def write(path: Path) -> None:
         originals.write_record(originals.record(name), path.parent).replace(path)
@@ -66,14 +66,14 @@ def imagenet_mobilenet() -> Shapes:
 
 
 def imagenet_bn_inception() -> Shapes:
-    """yjxiong's BNInception: vectors of batch norms are (1, C), as Caffe had them."""
+    """yjxiong's BNInception: vectors of batch norms are (1, C), as in Caffe."""
     shapes = record_shapes("tsn_bninception_8f", IMAGENET, lambda name: re.sub(r"^base_model\.|^new_", "", name))
     norms = {name: (1, *shape) for name, shape in shapes.items() if "_bn." in name and shape}
     return {name: norms.get(name, shape) for name, shape in shapes.items()}
 
 
 def motion_network(classes: int) -> Writer:
-    """MSN's."""
+    """Writer of an MSN checkpoint."""
     return trained(record_shapes("msn_resnet50_8f", classes), "module.")
 
 
@@ -108,7 +108,7 @@ WEIGHTS: dict[str, Writer] = {
 
 
 def write_weights(work: Path) -> None:
-    """Write all files."""
+    """Write all weight files."""
     for name, write in WEIGHTS.items():
         path = work / name
         path.parent.mkdir(parents=True, exist_ok=True)

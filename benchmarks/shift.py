@@ -1,8 +1,8 @@
-"""What the temporal shift costs: forward pass of TSM against TSN, in both memory formats.
+"""Cost of the temporal shift: TSM against TSN, in both memory formats.
 
-    python benchmarks/shift.py [--backbone resnet50] [--segments 8] [--rounds 15] [--threads 2] [--train]
+    python -m benchmarks.shift [--backbone resnet50] [--segments 8] [--rounds 15] [--threads 2] [--train]
 
-Prints a Markdown table for each memory format; the ratio compares runs of the same round.
+Prints a Markdown table per memory format. Ratios compare runs of the same round.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from interleaved import measure, table
+from benchmarks.interleaved import measure, table
 
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 
 def forward(network: Recognizer, clips: torch.Tensor) -> Callable[[], object]:
-    """A prediction."""
+    """A forward pass in evaluation mode."""
     network.eval()
 
     def call() -> object:

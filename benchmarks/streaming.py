@@ -1,9 +1,9 @@
-"""Latency and memory of a stream after 100, 1,000 and 10,000 frames: both must stay as they are.
+"""Latency and memory of a stream after 100, 1,000 and 10,000 frames: neither may grow.
 
-    python benchmarks/streaming.py [--framework pytorch] [--backbone resnet10] [--width 16] [--size 64] [--frames 10000]
+    python -m benchmarks.streaming [--framework pytorch] [--backbone resnet10] [--width 16] [--size 64] [--frames 10000]
 
-Prints a Markdown table: median and 95th percentile of the milliseconds a frame over the 100 frames before, and the
-resident memory of the process then. MindSpore compiles after its first few frames, which the first row does not show.
+Prints a Markdown table: median and 95th percentile of the milliseconds per frame over the last 100 frames, and the
+resident memory of the process. MindSpore compiles after its first few frames, which are not in the first row's window.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MARKS = (100, 1_000, 10_000, 100_000)
 
 
 def resident_megabytes() -> float:
-    """Memory of this process that is in RAM (Linux)."""
+    """Resident memory of this process (Linux)."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
 
 def main() -> None:
-    """Parse, stream noise, print the table."""
+    """Stream noise and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--framework", choices=FRAMEWORKS, default="pytorch")
     parser.add_argument("--backbone", default="resnet10")

@@ -52,8 +52,8 @@ def parse(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> argparse.Namespa
 
 def test_every_row_has_a_command() -> None:
     assert len(rows()) > 40
-    for there, here in rows():
-        assert re.search(r"`[^`]+ [^`]+`", here), there
+    for original, ours in rows():
+        assert re.search(r"`[^`]+ [^`]+`", ours), original
 
 
 @pytest.mark.parametrize("command", commands())

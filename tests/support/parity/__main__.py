@@ -1,9 +1,9 @@
-"""Measures all cases in all frameworks, by the gates' own code, and writes docs/parity.md.
+"""Measure all cases in all frameworks with the code of the gates, and write docs/parity.md.
 
     python -m tests.support.parity [--output docs/parity.md] [--folder runs/parity]
 
-Measurements are kept in the folder and not repeated: empty it after a change. Exits with 1 if a case fails or too many
-needed other clips.
+Measurements in the folder are reused: empty it after a change. Exits with status 1 if a case fails or too many cases
+need a redraw.
 """
 
 from __future__ import annotations
@@ -20,40 +20,41 @@ from tests.support.parity.gate import DRAWS, IN_SUITE, REDRAWN_CASES, Outcome, o
 HEADER = f"""\
 # Parity of the frameworks
 
-The largest relative difference from PyTorch, on the CPU in float32: evaluation logits, loss and gradients of one
-training pass, batch-norm statistics after it, and losses, weights and momentum after three SGD steps with momentum,
-weight decay, clipping and partial or full batch norm. `python -m tests.support.parity` made this page with the code of
-the gates in the test suite (`tests/support/parity`).
+The tables list the largest relative difference from PyTorch, on the CPU in float32: evaluation logits, loss and
+gradients of one training pass, batch-norm statistics after it, and losses, weights and momentum after three SGD steps
+with momentum, weight decay, clipping and partial or full batch norm. `python -m tests.support.parity` writes this page
+with the code of the gates in the test suite (`tests/support/parity`).
 
-How it is measured:
+Method:
 
-* **Same input.** Weights, clips, targets and random draws are functions of names and seeds. A tensor's difference is
-  max |a - b| / max |b|, the largest one of a quantity is listed. For tensors below a thousandth of the quantity's
-  largest value, that thousandth is the scale; a bias is measured against its layer's weight if that is larger.
+* **Same input.** Weights, clips, targets and random draws are functions of names and seeds. The difference of a tensor
+  is max |a - b| / max |b|, and the largest one per quantity is listed. If max |b| is below a thousandth of the
+  quantity's largest value, that thousandth replaces it. A bias is measured relative to its layer's weight if that is
+  larger.
 * **Conditioned weights.** The weights are not those of a trained network: norms keep three quarters of the channels
   well above zero and a quarter well below (`testing/weights.py`). In a deep network with ReLUs near zero, rounding
   alone switches some of them, and gradients of equal networks differ by several percent.
-* **Redraws.** A case beyond a tolerance is measured again with other clips, {DRAWS} draws in all, and the smallest
-  difference of each quantity counts: ties in max pooling send gradients to different pixels for some clips, whereas a
-  defect shows for all. The column *draws* counts them. The gate fails if more than {REDRAWN_CASES} case per framework
-  needs another draw.
+* **Redraws.** A case beyond a tolerance is measured again with other clips, up to {DRAWS} draws in all, and the
+  smallest difference of each quantity counts. Ties in max pooling send gradients to different pixels for some clips,
+  whereas a defect shows for all. The column *draws* counts the draws. The gate fails if more than {REDRAWN_CASES} case
+  per framework needs a redraw.
 * **Tolerances** are in the last row. Momentum amplifies rounding where a softmax is nearly a maximum or offsets are
   near whole pixels; its tolerance is
 {{sensitive}}.
-* **Which cases run when.** Each run of the test suite measures and gates the cases marked with ✓; the others are
-  measured when this page is made, which fails in the same way.
+* **Schedule.** Each run of the test suite measures and gates the cases marked with ✓. The other cases are measured
+  when this page is written, with the same gate.
 """
 
 
 def header() -> str:
-    """The page's text in front of the tables."""
+    """Text of the page before the tables."""
     limits = sorted(set(SENSITIVE.values()))
     names = {limit: [case for (case, _), value in SENSITIVE.items() if value == limit] for limit in limits}
     return HEADER.format(sensitive=" and\n".join(f"  {limit:.0e} for {', '.join(names[limit])}" for limit in limits))
 
 
 def table(framework: str, found: Sequence[Outcome]) -> str:
-    """A Markdown table with a row per case and a column per quantity."""
+    """Markdown table with a row per case and a column per quantity."""
     columns = ["case", "suite", "draws", *TOLERANCES]
     lines = [f"\n## {framework}\n", row(columns), "|---|:---:|---:|" + "---:|" * len(TOLERANCES)]
     for outcome in found:
@@ -67,12 +68,12 @@ def table(framework: str, found: Sequence[Outcome]) -> str:
 
 
 def row(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
+    """Row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
 def main() -> int:
-    """Write the page; the exit status."""
+    """Write the page; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("docs/parity.md"))
     parser.add_argument("--folder", type=Path, default=Path("runs/parity"), help="default: runs/parity")

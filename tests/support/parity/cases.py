@@ -1,4 +1,4 @@
-"""The models that are compared, and the clips, targets and random draws that each is given."""
+"""The compared models, with the clips, targets and random draws of each."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FULL_BN = TrainSpec(lr=1e-4, clip_norm=None, nesterov=True, weight_decay=1e-3, l
 UNIFORM = TrainSpec(lr=1e-3, multipliers=False, legacy_frozen_kernels=True)
 
 TINY_STEPS = TrainSpec(lr=1e-7, momentum=0.1, partial_bn=True, clip_norm=1.0)
-"""For similarities without a bound: their softmax is almost a maximum, and rounding of larger steps would switch it."""
+"""For unbounded similarities: their softmax is almost a maximum, and rounding after larger steps would switch it."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model at a small size, how it is trained for three steps, and the number of the draw of its clips.
+    """A model at a small size, its training for three steps, and the draw of its clips.
 
-    A step has `clips` clips in two micro-batches.
+    Each step has `clips` clips in two micro-batches.
     """
 
     name: str
@@ -49,7 +49,7 @@ def _msn(depth: int, segments: int, motion: MotionSpec) -> ModelSpec:
 
 
 def cases() -> tuple[Case, ...]:
-    """Every family on every backbone, with each option at least once."""
+    """Every family on every backbone, and each option at least once."""
     block, uni = ShiftSpec(placement="block"), ShiftSpec(direction="unidirectional")
     multiscale = HeadSpec("multiscale_relation", relation_width=32)
     gaussian = ModelSpec("resnet34", 5, num_segments=4, width=4, non_local=True, non_local_form="gaussian")
@@ -83,18 +83,18 @@ def redrawn(chosen: Iterable[Case], draw: int) -> list[Case]:
 
 
 def batch(case: Case, step: int) -> MicroBatch:
-    """The clips of a case, the same in every step, with other targets and draws."""
+    """Clips of a case, the same in every step, with targets and draws of the step."""
     spec = case.spec
     seed = (case.draw, zlib.crc32(case.name.encode()))
     clips = _clips(np.random.default_rng(seed), (case.clips, spec.num_segments, spec.in_channels, case.size, case.size))
     targets = np.random.default_rng((step, *seed)).integers(0, spec.num_classes, case.clips)
-    if spec.multi_label:  # two neighboring classes a clip
+    if spec.multi_label:  # two neighboring classes per clip
         targets = np.eye(spec.num_classes, dtype=np.float32)[[targets, targets - 1]].sum(0)
     return MicroBatch(clips, targets, draw_step(spec, case.clips, seed=7, iteration=step))
 
 
 def micro_batches(case: Case, step: int) -> list[MicroBatch]:
-    """Two halves of a step's batch."""
+    """Both halves of a step's batch."""
     whole = batch(case, step)
     halves = (slice(0, case.clips // 2), slice(case.clips // 2, case.clips))
     return [MicroBatch(whole.clips[half], whole.targets[half], take(whole.draws, half)) for half in halves]

@@ -1,4 +1,4 @@
-"""How far two measurements of a case lie apart, and how far they may."""
+"""Differences between two measurements of a case, and their tolerances."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TOLERANCES = {
     "weights": 1e-3,
     "momentum": 1e-3,
 }
-"""Largest relative difference that passes, for each quantity of `measure`."""
+"""Largest relative difference that passes, per quantity of `measure`."""
 
-# Momentum holds the gradients of steps whose weights differ by rounding already. Two layers make much of that: a
-# softmax that is nearly a maximum, and offsets near whole pixels, where the slope of a bilinear function jumps.
+# Momentum holds the gradients of steps whose weights already differ by rounding. Two layers amplify that: a softmax
+# that is nearly a maximum, and offsets near whole pixels, where the slope of a bilinear function jumps.
 SENSITIVE = {
     ("tsn resnet34 gaussian", "momentum"): 2e-2,
     ("msn resnet14", "momentum"): 5e-2,
@@ -32,13 +32,13 @@ SENSITIVE = {
 
 
 def quantities(case: Case) -> set[str]:
-    """What is compared of a case."""
+    """Compared quantities of a case."""
     return set(TOLERANCES) if case.compiled else set(TOLERANCES) - {"compiled logits"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """The largest relative difference of one quantity from PyTorch's, and the tensor it was found in."""
+    """Largest relative difference of one quantity from PyTorch's, and the tensor that has it."""
 
     case: str
     framework: str
@@ -55,9 +55,9 @@ class Row:
 def compare(case: Case, framework: str, expected: Tensors, measured: Tensors) -> list[Row]:
     """One row per quantity.
 
-    A tensor's difference is max |a - b| over max |b|, where that is at least 1e-3 of the quantity's largest. A bias
-    is measured against the weight of its layer where that is larger: in front of a batch norm its gradient is nothing
-    but rounding.
+    The difference of a tensor is max |a - b| over max |b|, but at least over 1e-3 of the quantity's largest value. A
+    bias is measured relative to its layer's weight if that is larger: before a batch norm, its gradient is only
+    rounding.
     """
     if "compiled logits" in measured:
         expected = {**expected, "compiled logits": expected["logits"]}

@@ -1,9 +1,9 @@
-"""One experiment for all frameworks: the same weights, clips and random draws in, everything the gates compare out.
+"""One experiment for all frameworks, with the same weights, clips and random draws.
 
     python -m tests.support.parity.measurement paddle FOLDER DRAW CASE ...
 
-Each framework runs in a process of its own (`record`), so that the gates import none. Results are kept as npz files in
-a folder; what is there is not measured again.
+Each framework runs in its own process (`record`), so that the gates import none. Results are kept as npz files in a
+folder and reused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STEPS = 3
 
 
 def measure(case: Case, framework: str, execution: Execution | None = None) -> Tensors:
-    """Everything the gates compare, as `quantity/tensor` arrays (`logits` and losses have no second part)."""
+    """All compared arrays by `quantity/tensor` (logits and losses have no second part)."""
     session = open_session(framework, case.spec, execution or Execution())
     start = smooth_weights(session.spec)
     session.load_tensors(start)
@@ -42,7 +42,7 @@ def measure(case: Case, framework: str, execution: Execution | None = None) -> T
     result["loss"] = np.array(loss)
     result.update(_named("gradients", gradients))
     result.update(_named("statistics", statistics))
-    session.load_tensors({**start, **_scaled(statistics, 10)})  # the batch's own: frozen norms work as they train
+    session.load_tensors({**start, **_scaled(statistics, 10)})  # the batch's own, as in training
     result.update(_train(case, session))
     session.close()
     return result
@@ -53,7 +53,7 @@ def _scaled(tensors: Tensors, factor: float) -> Tensors:
 
 
 def _train(case: Case, session: Session) -> Tensors:
-    """Three optimizer steps."""
+    """Results of three optimizer steps."""
     session.prepare_training(optimization_plan(session.parameters(), case.train, "rgb"))
     losses = [session.train_step(micro_batches(case, step), case.train.lr).loss for step in range(STEPS)]
     return {
@@ -64,7 +64,7 @@ def _train(case: Case, session: Session) -> Tensors:
 
 
 def compiled_logits(case: Case, framework: str) -> Tensors:
-    """Logits of the compiled network, whose program serves a smaller batch too."""
+    """Logits of the compiled network, which must also accept a smaller batch."""
     session = open_session(framework, case.spec, Execution(compile=True))
     session.load_tensors(smooth_weights(session.spec))
     clips = batch(case, 0).clips
@@ -85,12 +85,12 @@ def _statistics(tensors: Tensors) -> Tensors:
 
 
 def path_of(case: Case, framework: str, folder: Path) -> Path:
-    """Where the numbers of a case are kept."""
+    """File of a case's results."""
     return folder / framework / f"{case.name.replace(' ', '-')}-{case.draw}.npz"
 
 
 def record(framework: str, folder: Path, chosen: Sequence[Case]) -> None:
-    """Measure cases of one draw that are not in the folder yet, in one process of the framework."""
+    """Measure the cases of one draw that the folder lacks, in one process of the framework."""
     missing = [case for case in chosen if not path_of(case, framework, folder).is_file()]
     if not missing:
         return
@@ -99,13 +99,13 @@ def record(framework: str, folder: Path, chosen: Sequence[Case]) -> None:
 
 
 def read(case: Case, framework: str, folder: Path) -> Tensors:
-    """The recorded numbers of a case."""
+    """Recorded results of a case."""
     with np.load(path_of(case, framework, folder)) as arrays:
         return dict(arrays)
 
 
 def main(framework: str, folder: str, draw: str, *names: str) -> None:
-    """Measure cases here and write their files."""
+    """Measure cases in this process and write their files."""
     for case in redrawn(cases(), int(draw)):
         if case.name not in names:
             continue
