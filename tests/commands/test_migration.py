@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 from testing.migration_commands import commands, rows
+from tests.support.command_line import parse
 from tests.support.paths import ROOT
 
 from trishift.cli import COMMANDS
@@ -27,27 +26,6 @@ OPERANDS = {  # minimum and maximum number of operands per script
     "run_eval_gpu.sh": (2, 2),
     "run_export_gpu.sh": (2, 2),
 }
-
-
-class Parsed(Exception):
-    """Stops a command after its parser."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-
-
-def parse(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> argparse.Namespace:
-    """The options of `trishift WORDS`, from the command's parser; a wrong option raises SystemExit."""
-    for name in ("parse_args", "parse_intermixed_args"):
-        original = getattr(argparse.ArgumentParser, name)
-
-        def stop(self: argparse.ArgumentParser, arguments: list[str], original: object = original) -> None:
-            raise Parsed(original(self, arguments))  # type: ignore[operator]
-
-        monkeypatch.setattr(argparse.ArgumentParser, name, stop)
-    with pytest.raises(Parsed) as parsed:
-        importlib.import_module(f"trishift.commands.{words[0]}").main(words[1:])
-    return parsed.value.options
 
 
 def test_every_row_has_a_command() -> None:

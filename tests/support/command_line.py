@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
+
 import pytest
 
 from trishift.cli import main
@@ -12,3 +15,24 @@ def command(*arguments: object) -> int:
     with pytest.raises(SystemExit) as stop:
         main([str(argument) for argument in arguments])
     return int(stop.value.code or 0)
+
+
+class Parsed(Exception):
+    """Stops a command after its parser."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+
+
+def parse(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> argparse.Namespace:
+    """The options of `trishift WORDS`, from the command's parser; a wrong option raises SystemExit."""
+    for name in ("parse_args", "parse_intermixed_args"):
+        original = getattr(argparse.ArgumentParser, name)
+
+        def stop(self: argparse.ArgumentParser, arguments: list[str], original: object = original) -> None:
+            raise Parsed(original(self, arguments))  # type: ignore[operator]
+
+        monkeypatch.setattr(argparse.ArgumentParser, name, stop)
+    with pytest.raises(Parsed) as parsed:
+        importlib.import_module(f"trishift.commands.{words[0]}").main(words[1:])
+    return parsed.value.options
