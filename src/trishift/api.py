@@ -171,8 +171,9 @@ def load(
     """Load weights of any supported family and file format, or an exported model.
 
     Args:
-        path: a canonical `.safetensors`, or a foreign file; its family is recognized by names and shapes. Or an
-            exported file or folder (`.onnx`, `.mindir`, `.pt2`, `.paddle`, `.openvino-int8`).
+        path: a canonical `.safetensors`, a run folder (for its best weights), or a foreign file, whose family is
+            recognized by names and shapes. Or an exported file or folder (`.onnx`, `.mindir`, `.pt2`, `.paddle`,
+            `.openvino-int8`).
         framework: `pytorch`, `mindspore` or `paddle`; ignored for an exported model.
         execution: device, precision and other execution settings.
         runtime: runtime for an exported model (`onnxruntime`, `openvino`, ...); None selects its format's default.

@@ -10,7 +10,7 @@ from typing import Any
 
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints.canonical import Checkpoint
-from trishift.checkpoints.files import sha256
+from trishift.checkpoints.files import sha256, weight_path
 from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.report import ConversionReport
 from trishift.checkpoints.verification import TOLERANCE, Difference, verify
@@ -75,7 +75,7 @@ def convert(
         >>> trishift.load("model.pth").labels[0]
         'No gesture'
     """
-    source, destination = Path(source), Path(destination)
+    source, destination = weight_path(source), Path(destination)
     _check_destination(source, destination, framework, force)
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256, source)

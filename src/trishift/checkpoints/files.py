@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from pathlib import Path
 
@@ -14,17 +15,36 @@ from trishift.checkpoints.formats.safetensors import looks_like_safetensors, ope
 from trishift.checkpoints.formats.stored import WeightFile
 from trishift.errors import CheckpointError
 
+RUN_FILES = ("best.safetensors", "last.safetensors")  # the weights in a run folder, best first
 _HEAD = 512  # bytes that identify a format
 _LARGEST_INFLATION = 50  # of float32 in memory over bytes on disk; 1 to 4 in published files
+_log = logging.getLogger(__name__)
+
+
+def weight_path(path: str | Path) -> Path:
+    """Return the weight file that a path names: itself, or the best (else the newest) weights of a run folder.
+
+    Raises:
+        CheckpointError: the folder contains run folders.
+    """
+    path = Path(path)
+    for name in RUN_FILES:
+        if (path / name).is_file():
+            _log.warning("%s: a run folder; its %s is used", path, name)
+            return path / name
+    runs = sorted({file.parent.name for name in RUN_FILES for file in path.glob(f"*/{name}")}) if path.is_dir() else []
+    if runs:
+        raise CheckpointError(f"{path}: contains run folders ({', '.join(runs[:5])}); name one of them")
+    return path
 
 
 def open_weights(path: str | Path) -> WeightFile:
-    """Open a file of any supported format; tensors are read on demand.
+    """Open a file of any supported format, or the weights of a run folder; tensors are read on demand.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another kind, or a pickle that would run code.
     """
-    file = _open(Path(path))
+    file = _open(weight_path(path))
     _refuse_inflation(file)
     return file
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trishift.checkpoints.canonical import TRAINING_PREFIX
-from trishift.checkpoints.files import open_weights, sha256
+from trishift.checkpoints.files import open_weights, sha256, weight_path
 from trishift.checkpoints.formats.stored import WeightFile
 from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.recognition import recognize
@@ -73,13 +74,13 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
         >>> inspection.dtypes
         {'float32': 62}
     """
+    path = weight_path(path)
     file = open_weights(path)
     tensors = {name: tensor for name, tensor in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}
     report, problem, details = None, None, []
     try:
         checkpoint, report = import_weights(path, allow_partial=True, **options)
-        if checkpoint.labels:
-            details.append(f"labels: {', '.join(checkpoint.labels[:3])}, ...")
+        details += label_line(checkpoint.labels)
         details += [f"{key}: {_short(value)}" for key, value in checkpoint.meta.items() if value is not None]
         if len(tensors) < len(file.tensors):
             details.append(f"training state of {len(file.tensors) - len(tensors)} tensors: the run can be resumed")
@@ -99,6 +100,13 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
         problem=problem,
         details=tuple(details),
     )
+
+
+def label_line(labels: Sequence[str] | None) -> list[str]:
+    """A line with the first class names, if there are any."""
+    if not labels:
+        return []
+    return [f"labels: {', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''}"]
 
 
 def _family(file: WeightFile) -> str:

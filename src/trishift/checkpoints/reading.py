@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.answers import Answers
+from trishift.checkpoints.answers import SHIFT_DIRECTIONS, Answers
 from trishift.checkpoints.canonical import (
     DESCRIPTION_KEY,
     TRAINING_PREFIX,
@@ -51,7 +51,7 @@ def import_weights(
     """Read weights of any supported family and file format, with a report on every tensor.
 
     Args:
-        path: the file, or the folder of a Paddle 1.x model.
+        path: the file, a run folder (for its best weights), or the folder of a Paddle 1.x model.
         dialect: family, to override recognition.
         allow_partial: keep the tensors that fit and skip the rest.
         fallback: a model that supplies missing options (for initial weights of a training run).
@@ -96,8 +96,9 @@ def _read_foreign(
     names = visible_names(file, recognition)
     family = recognition.dialect
     spec = family.describe(model_from_shapes(file.path, recognition, names), names, answers)
-    spec = _with_relations(spec, answers)
+    spec = _with_relations(_with_direction(spec, answers), answers)
     report = ConversionReport(str(file.path), f"{family.title}, {describe_model(spec)}", notes=answers.notes)
+    report.dropped |= recognition.plain.copies
     tensors = _take_tensors(file, family, dict(recognition.names), spec, report)
     if not spec.num_classes:
         answers.notes.append("the file has no classifier: only the backbone is usable")
@@ -147,10 +148,23 @@ def _override(spec: ModelSpec, answers: Answers) -> ModelSpec:
     segments = answers.given("num_segments") or spec.num_segments
     if spec.head.consensus != "average":
         answers.confirm("num_segments", spec.num_segments)
-    fixed = {"shift_div": spec.shift.div} if spec.shift else {"shift": "none"}
+    shift = spec.shift
+    fixed = {"shift_div": shift.div, "shift_direction": shift.direction} if shift else {"shift": "none"}
     for option, value in fixed.items():
         answers.confirm(option, value)
     return _with_relations(replace(spec, num_segments=int(segments)), answers)
+
+
+def _with_direction(spec: ModelSpec, answers: Answers) -> ModelSpec:
+    """Apply the user's direction of the shift, which no foreign names show."""
+    direction = answers.given("shift_direction")
+    if direction is None:
+        return spec
+    if spec.shift is None:
+        raise CheckpointError(f"shift_direction={direction}: the model has no shift; leave shift_direction out")
+    if direction not in SHIFT_DIRECTIONS:
+        raise CheckpointError(f"shift_direction={direction!r} is unknown; one of {', '.join(SHIFT_DIRECTIONS)}")
+    return replace(spec, shift=replace(spec.shift, direction=direction))
 
 
 def _with_relations(spec: ModelSpec, answers: Answers) -> ModelSpec:
@@ -183,8 +197,8 @@ def _take_tensors(
             continue
         tensors[info.name] = array
         report.names[raw] = info.name
-    for raw in names.values():
-        reason = family.useless(raw)
+    for name, raw in names.items():
+        reason = family.useless(name)
         if reason is None:
             report.unexpected.append(raw)
         else:

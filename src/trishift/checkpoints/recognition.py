@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from trishift.checkpoints.containers import PlainNames, plain_names, without_shared_part
 from trishift.checkpoints.dialects import DIALECTS, dialect_named
 from trishift.checkpoints.dialects.base import Dialect, Names, Shape
 from trishift.checkpoints.formats.stored import WeightFile
@@ -24,12 +25,14 @@ class Recognition:
 
     Attributes:
         names: simplified to raw name.
+        plain: names without wrappers, see `plain_names`.
         found: number of the backbone's tensors in the file, out of `total`.
     """
 
     dialect: Dialect
     backbone: str
     names: Mapping[str, str]
+    plain: PlainNames
     found: int
     total: int
 
@@ -45,29 +48,36 @@ def recognize(file: WeightFile, dialect: str | None = None) -> Recognition:
     Raises:
         CheckpointError: no family fits, or the requested one does not.
     """
-    if dialect is not None:
-        best = _fit(file, dialect_named(dialect))
-        if best.found < _ENOUGH * best.total:
-            raise CheckpointError(
-                f"{file.path}: not of dialect {dialect!r}: only {best.found} of {best.total} tensors of {best.backbone}"
-            )
-        return best
-    fits = [_fit(file, candidate) for candidate in DIALECTS.values() if candidate.claims(file.tensors, file.extras)]
-    fits = [fit for fit in fits if fit.found >= _ENOUGH * fit.total]
-    if not fits:
-        raise CheckpointError(
-            f"{file.path}: weights of an unknown family ({_examples(file)}); known: {', '.join(DIALECTS)}"
-        )
-    return max(fits, key=lambda fit: fit.score)
+    names: PlainNames | None = plain_names(file.tensors)
+    best = None
+    while names is not None:
+        candidates = DIALECTS.values() if dialect is None else [dialect_named(dialect)]
+        plain = names.plain.values()
+        fits = [_fit(names, known) for known in candidates if dialect or known.claims(plain, file.extras)]
+        best = max(fits, key=lambda fit: fit.score, default=best)
+        if best is not None and best.found >= _ENOUGH * best.total:
+            return best
+        names = without_shared_part(names)
+    raise CheckpointError(f"{file.path}: {_refusal(file, dialect, best)}")
 
 
-def _fit(file: WeightFile, dialect: Dialect) -> Recognition:
-    names = {dialect.simplify(raw): raw for raw in file.tensors}
+def _refusal(file: WeightFile, dialect: str | None, best: Recognition | None) -> str:
+    if dialect is None or best is None:
+        example = f"{len(file.tensors)} tensors such as {next(iter(file.tensors), 'none')}"
+        return f"weights of an unknown family ({example}); known: {', '.join(DIALECTS)}"
+    return f"not of dialect {dialect!r}: only {best.found} of {best.total} tensors of {best.backbone}"
+
+
+def _fit(plain: PlainNames, dialect: Dialect) -> Recognition:
+    names: dict[str, str] = {}
+    for raw, name in plain.plain.items():
+        simple = dialect.simplify(name)
+        names[raw if simple in names else simple] = raw  # of two equal ones, the second is unexpected
     fits = []
     for backbone in dialect.backbones:
         spellings = _spellings(dialect.name, backbone)
         found = sum(any(name in names for name in alternatives) for alternatives in spellings)
-        fits.append(Recognition(dialect, backbone, names, found, len(spellings)))
+        fits.append(Recognition(dialect, backbone, names, plain, found, len(spellings)))
     return max(fits, key=lambda fit: fit.score)
 
 
@@ -77,10 +87,6 @@ def _spellings(dialect: str, backbone: str) -> tuple[tuple[str, ...], ...]:
     return tuple(DIALECTS[dialect].spellings(tensor, spec) for tensor in tensor_table(spec))
 
 
-def _examples(file: WeightFile) -> str:
-    return f"{len(file.tensors)} tensors such as {next(iter(file.tensors), 'none')}"
-
-
 def visible_names(file: WeightFile, recognition: Recognition) -> Names:
     """Return a file's names and shapes in the form a dialect's `describe` expects."""
     shapes: dict[str, Shape] = {}
@@ -88,7 +94,7 @@ def visible_names(file: WeightFile, recognition: Recognition) -> Names:
         shape = file.tensors[raw].shape
         transposed = recognition.dialect.transposes_linear and len(shape) == 2
         shapes[name] = shape[::-1] if transposed else shape
-    return Names(file.tensors.keys(), shapes)
+    return Names(recognition.plain.plain.values(), shapes)
 
 
 def model_from_shapes(path: Path, recognition: Recognition, names: Names) -> ModelSpec:

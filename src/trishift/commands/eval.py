@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
@@ -25,7 +26,9 @@ EXAMPLES = """\
 def main(arguments: list[str]) -> None:
     """Parse, evaluate, print and write."""
     parser = make_parser("eval", "Evaluate weights; key=value overrides entries of the recipe.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any family, or an exported model")
+    parser.add_argument(
+        "--checkpoint", type=weight_path, required=True, help="weights of any family, or an exported model"
+    )
     parser.add_argument("--config", type=Path, help="recipe that names the data; default: the one in the checkpoint")
     add_framework(parser)
     add_runtime(parser)

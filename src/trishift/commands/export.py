@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints import Checkpoint
+from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
 from trishift.commands.shared.inputs import listed
 from trishift.export.formats import FORMATS
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("export", "Write a deployment format and verify it against the checkpoint.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    parser.add_argument("--checkpoint", type=weight_path, required=True, help="weights of any supported family")
     parser.add_argument("--format", choices=FORMATS, required=True, help="deployment format")
     parser.add_argument(
         "--framework", choices=FRAMEWORKS, help="framework that writes the file; default: the format's own"

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("features", "Write activations of named layers; complete files are skipped.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any supported family")
+    parser.add_argument("--checkpoint", type=weight_path, required=True, help="weights of any supported family")
     add_framework(parser)
     add_execution(parser)
     add_import_options(parser)

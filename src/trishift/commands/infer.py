@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
@@ -26,7 +27,9 @@ EXAMPLES = """\
 def main(arguments: list[str]) -> None:
     """Parse, predict, print and write."""
     parser = make_parser("infer", "Predict the classes of videos.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of any family, or an exported model")
+    parser.add_argument(
+        "--checkpoint", type=weight_path, required=True, help="weights of any family, or an exported model"
+    )
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)

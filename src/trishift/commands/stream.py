@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source", metavar="SOURCE", help="video file, frame folder, camera number, or URL (rtsp, http, udp)"
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights or an export of a unidirectional model")
+    parser.add_argument(
+        "--checkpoint", type=weight_path, required=True, help="weights or an export of a unidirectional model"
+    )
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)

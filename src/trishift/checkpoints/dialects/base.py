@@ -111,8 +111,10 @@ class Dialect:
 
     def useless(self, name: str) -> str | None:
         """Return why a tensor of the family is not needed, or None if it is unexpected."""
-        if name.endswith("num_batches_tracked"):
+        if name.endswith(("num_batches_tracked", "n_averaged")):
             return "a counter"
+        if re.match(r"ema_\w+$", name):  # mmcv's EMAHook
+            return "a moving average of another tensor"
         if re.search(r"(\.|_)(velocity|moments|momentum)(_\d+)?$|^(moments|velocity)\.", name):
             return "optimizer state"
         return None

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from trishift.checkpoints.containers import find_state_dict
 from trishift.checkpoints.formats.stored import WeightFile, in_memory, raw_bytes, reading, widen_bfloat16
 from trishift.errors import CheckpointError
 from trishift.io.atomic import write_atomically
@@ -33,16 +34,17 @@ def read_pdparams(path: Path) -> WeightFile:
         if not isinstance(content, dict):
             raise CheckpointError(f"{path}: has no dictionary of tensors; save layer.state_dict()")
         slices = content.pop(_SLICES, {})
-        arrays = {str(name): array for name, value in content.items() if (array := _array_of(value)) is not None}
+        content.pop(_NAME_TABLE, None)
+        state = find_state_dict(content, lambda value: _array_of(value) is not None)
+        if state is None:
+            keys = ", ".join(map(str, content))[:200]
+            raise CheckpointError(f"{path}: has no dictionary of tensors (keys: {keys})")
+        arrays = {name: array for name, value in state.tensors.items() if (array := _array_of(value)) is not None}
         for name, parts in slices.items():
             whole = np.concatenate([arrays.pop(part) for part in parts["slices"]])
             arrays[name] = whole.reshape(parts["OriginShape"])
-    if not arrays:
-        raise CheckpointError(f"{path}: has no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
-    extras = {str(name): value for name, value in content.items() if isinstance(value, str | int | float)}
-    known = {*arrays, *extras, _NAME_TABLE}
-    ignored = {str(name): "not a tensor" for name, value in content.items() if str(name) not in known}
-    return WeightFile(path, "Paddle .pdparams", {n: in_memory(a) for n, a in arrays.items()}, extras, ignored)
+    tensors = {name: in_memory(array) for name, array in arrays.items()}
+    return WeightFile(path, "Paddle .pdparams", tensors, state.extras, state.ignored)
 
 
 def _array_of(value: Any) -> np.ndarray | None:

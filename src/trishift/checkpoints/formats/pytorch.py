@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from trishift.checkpoints.containers import find_state_dict
 from trishift.checkpoints.formats.stored import (
     StoredTensor,
     WeightFile,
@@ -33,7 +34,6 @@ from trishift.io.pickle_writer import Call, Global, Persistent, dump
 from trishift.io.pickles import NUMPY, Inert, PickledArray, unpickle
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
-_STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "net", "params")  # of containers, best first
 _INFLATION = 50  # PyTorch does not compress; zip bombs do
 _STORAGES = {
     "FloatStorage": "<f4",
@@ -230,28 +230,17 @@ def _place_reader(path: Path, place: int, storage: _Storage) -> Callable[[], np.
 
 
 def _weight_file(path: Path, format: str, content: Any) -> WeightFile:
-    """Find the state dict in the saved object: the object itself, or one of its entries."""
+    """Find the state dict in the saved object: the object itself, or a dictionary inside it."""
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: has no dictionary of tensors; save model.state_dict() instead of the model")
-    state = next((content[key] for key in _STATE_KEYS if _has_tensors(content.get(key))), content)
-    tensors, ignored, extras = {}, {}, {}
-    for name, value in state.items():
-        if isinstance(value, StoredTensor | PickledArray):
-            tensors[str(name)] = value if isinstance(value, StoredTensor) else in_memory(value.array)
-        elif state is not content:
-            ignored[str(name)] = "not a tensor"
-    if not tensors:
+    state = find_state_dict(content, lambda value: isinstance(value, StoredTensor | PickledArray))
+    if state is None:
         raise CheckpointError(f"{path}: has no dictionary of tensors (keys: {', '.join(map(str, content))[:200]})")
-    for key, value in content.items():
-        if isinstance(value, str | int | float | bool):
-            extras[str(key)] = value
-        elif value is not state and not isinstance(value, StoredTensor | PickledArray):
-            ignored[str(key)] = "not needed to run the model"
-    return WeightFile(path, format, tensors, extras, ignored)
-
-
-def _has_tensors(value: Any) -> bool:
-    return isinstance(value, dict) and any(isinstance(item, StoredTensor | PickledArray) for item in value.values())
+    tensors = {
+        name: value if isinstance(value, StoredTensor) else in_memory(value.array)
+        for name, value in state.tensors.items()
+    }
+    return WeightFile(path, format, tensors, state.extras, state.ignored)
 
 
 class _Storages(dict[str, np.ndarray]):
