@@ -80,7 +80,7 @@ def test_the_python_api_agrees_with_the_commands(run_folder: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "give --config"),
+        (["train"], "add --config"),
         (["train", "--config", "nowhere.yaml"], "no such recipe file"),
         (["train", "--config", "{folder}/tiny.yaml", "trian.lr=1"], "'train'"),
         (["eval", "--checkpoint", "{folder}/tiny.yaml"], "tiny.yaml"),
