@@ -1,4 +1,4 @@
-"""Small videos made by the test itself, in many codecs and with the oddities of real files."""
+"""Small generated videos in many codecs, with the quirks of real files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ import numpy as np
 
 HEIGHT, WIDTH = 48, 64
 NUM_FRAMES = 40
-
-
 _BITS = 6
 _BLOCK = WIDTH // _BITS
 
 
 def picture(number: int) -> np.ndarray:
-    """(HEIGHT, WIDTH, 3) uint8: above, `number` as black and white blocks; below, texture that moves to the right."""
+    """(HEIGHT, WIDTH, 3) uint8: `number` as black and white blocks above a texture that moves to the right."""
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     texture = 128 + 40 * np.sin((x - 2 * number) / 3) + 40 * np.cos(y / 4)
     pixels = np.stack([texture, 255 - texture, texture], axis=-1)
@@ -33,7 +31,7 @@ def picture(number: int) -> np.ndarray:
 
 
 def shown_number(pixels: np.ndarray) -> int:
-    """The number that `picture` painted, read back from a decoded frame of any size."""
+    """Read the number drawn by `picture` from a decoded frame of any size."""
     height, width = pixels.shape[:2]
     edges = [width * bit * _BLOCK // WIDTH for bit in range(_BITS + 1)]
     means = [pixels[: height // 2, edges[bit] : edges[bit + 1]].mean() for bit in range(_BITS)]
@@ -41,7 +39,7 @@ def shown_number(pixels: np.ndarray) -> int:
 
 
 def encode_av1(path: Path) -> Path:
-    """Encode AV1. Run by root, this encoder gives the process real-time priority for good: take that back."""
+    """Encode AV1, and undo the real-time priority that this encoder gives the process when run by root."""
     encode(path, "libsvtav1", options={"preset": "12", "svtav1-params": "keyint=10"})
     if hasattr(os, "sched_setscheduler"):
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
@@ -61,7 +59,7 @@ def encode(
     zoom: int = 1,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode `picture(0)`, `picture(1)`, ... at 25 frames a second, or at `stamps` (in 1/1000 s)."""
+    """Encode `picture(0)`, `picture(1)`, ... at 25 fps, or at the timestamps `stamps` in milliseconds."""
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream: Any = container.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height, stream.pix_fmt = zoom * WIDTH, zoom * HEIGHT, pix_fmt
@@ -82,7 +80,7 @@ def encode(
 
 
 def hide_frames(source: Path, path: Path) -> Path:
-    """Clear `show_frame` of some packets of a VP8 file: each keeps its time stamp and shows nothing."""
+    """Clear `show_frame` in some packets of a VP8 file; they keep their timestamps but show nothing."""
 
     def hidden(number: int, packet: av.Packet) -> list[av.Packet]:
         data = bytearray(bytes(packet))
@@ -94,11 +92,11 @@ def hide_frames(source: Path, path: Path) -> Path:
 
 
 def split_superframes(source: Path, path: Path) -> Path:
-    """Give each frame of a VP9 superframe a packet of its own: hidden ones are stamped a little earlier."""
+    """Put each frame of a VP9 superframe into a separate packet; hidden frames get slightly earlier timestamps."""
     split = av.bitstream.BitStreamFilterContext("vp9_superframe_split", _first_stream(source))
 
     def single(number: int, packet: av.Packet) -> list[av.Packet]:
-        pts, time_base, is_keyframe = packet.pts or 0, packet.time_base, packet.is_keyframe  # the filter takes it
+        pts, time_base, is_keyframe = packet.pts or 0, packet.time_base, packet.is_keyframe  # reset by the filter
         parts = [bytes(part) for part in split.filter(packet)]
         return [
             _packet(data, pts - (len(parts) - 1 - i), time_base, is_keyframe and i == 0) for i, data in enumerate(parts)
@@ -119,7 +117,7 @@ def _packet(data: bytes, pts: int | None, time_base: Fraction, is_keyframe: bool
 
 
 def _remux(source: Path, path: Path, change: Callable[[int, av.Packet], list[av.Packet]]) -> Path:
-    """Copy a video packet by packet, each replaced by those that `change` returns."""
+    """Copy a video, replacing each packet by those that `change` returns."""
     with av.open(str(source)) as old, av.open(str(path), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         for number, packet in enumerate(old.demux(old.streams.video[0])):
@@ -130,7 +128,7 @@ def _remux(source: Path, path: Path, change: Callable[[int, av.Packet], list[av.
 
 
 def set_display_matrix(source: Path, path: Path, matrix: tuple[int, int, int, int]) -> Path:
-    """A copy of an MP4 file whose pixels (x, y) are to be shown at (a x + c y, b x + d y); `matrix` is a, b, c, d."""
+    """Copy an MP4 file so that pixels (x, y) are displayed at (a x + c y, b x + d y); `matrix` is a, b, c, d."""
     data, (a, b, c, d) = source.read_bytes(), matrix
     at = data.find(b"tkhd") + 44  # the matrix of a track header of version 0
     values = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
@@ -139,7 +137,7 @@ def set_display_matrix(source: Path, path: Path, matrix: tuple[int, int, int, in
 
 
 def encode_audio(path: Path) -> Path:
-    """A second of silence without any video."""
+    """Encode one second of silence without video."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("pcm_s16le", rate=8000, layout="mono")
         samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), layout="mono")
@@ -150,14 +148,14 @@ def encode_audio(path: Path) -> Path:
 
 
 def cut(source: Path, path: Path, part: float) -> Path:
-    """The first `part` of a file."""
+    """Copy the first `part` (0 to 1) of a file."""
     data = source.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     return path
 
 
 def damage(source: Path, path: Path, at: float, size: int = 40) -> Path:
-    """A copy with some bytes overwritten."""
+    """Copy a file with `size` bytes overwritten at the fraction `at`."""
     shutil.copy(source, path)
     with path.open("r+b") as file:
         file.seek(int(source.stat().st_size * at))
@@ -209,4 +207,4 @@ VIDEOS: dict[str, Callable[[Path], Path]] = {
     "gray.mkv": lambda p: encode(p, "ffv1", "gray"),
     "pictures.gif": lambda p: encode(p, "gif", "rgb8"),
 }
-"""File name -> how to make it."""
+"""Maps file names to functions that create them."""

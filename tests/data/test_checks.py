@@ -34,10 +34,10 @@ def warnings_of(counts: tuple[int, ...], labels: tuple[str, ...], flip: str = "n
     [
         ((4,), ("wave",), "none", "there is only one class"),
         ((0, 3, 3), ("0", "1", "2"), "none", "1 of 3 classes ('0'); if the list counts its classes from 1"),
-        ((3, 0, 3), ("a", "b", "c"), "none", "no training clip: 1 of 3 classes ('b')"),
-        ((0, 3), ("a", "b"), "none", "in the validation list only, so never learned: 1 of 2 classes ('a')"),
+        ((3, 0, 3), ("a", "b", "c"), "none", "no training clips: 1 of 3 classes ('b')"),
+        ((0, 3), ("a", "b"), "none", "only in the validation list, so never trained: 1 of 2 classes ('a')"),
         ((40, 2), ("a", "b"), "none", "imbalanced: 40 clips of 'a', 2 of 'b'; consider train.loss.class_weights"),
-        ((3, 3), ("Swiping Left", "Swiping Right"), "mirror", "which turns 'Swiping Left' into 'Swiping Right'"),
+        ((3, 3), ("Swiping Left", "Swiping Right"), "mirror", "turns 'Swiping Left' into 'Swiping Right'"),
     ],
 )
 def test_doubtful_classes_are_named(counts: tuple[int, ...], labels: tuple[str, ...], flip: str, warning: str) -> None:
@@ -52,7 +52,7 @@ def test_sound_classes_give_no_warning(flip: str) -> None:
 
 def test_a_list_without_readable_clips_is_refused(tmp_path: Path) -> None:
     records = [VideoRecord(tmp_path / f"{i}.mp4", (0,), None, 1) for i in range(40)]
-    with pytest.raises(DataError, match=r"val\.txt: none of 16 clips tried can be read; first: .*0\.mp4"):
+    with pytest.raises(DataError, match=r"val\.txt: none of 16 sampled clips can be read; first: .*0\.mp4"):
         check_sample(training_set(records, ("a",)), "val.txt")
 
 
@@ -62,15 +62,15 @@ def test_unreadable_clips_and_other_frame_counts_are_named(gestures: Path) -> No
     records[2] = dataclasses.replace(records[2], num_frames=5)
     records[4] = dataclasses.replace(records[4], path=Path("gone.mp4"))
     first, second = check_sample(training_set(records, tuple("012345678")), "val.txt")
-    assert first.startswith("val.txt: 1 of 6 clips tried cannot be read: gone.mp4")
-    assert second.startswith("val.txt: 1 of 6 clips tried differ from the list: ") and "the list says 5" in second
+    assert first.startswith("val.txt: 1 of 6 sampled clips cannot be read: gone.mp4")
+    assert second.startswith("val.txt: 1 of 6 sampled clips differ from the list: ") and "the list says 5" in second
 
 
 def test_class_order() -> None:
     assert class_order(["b", "c", "a"], ["a", "b", "c"], "list", "model") == (1, 2, 0)
     assert class_order(["0", "1"], ["a", "b"], "list", "model") == (0, 1)
     with pytest.raises(
-        DataError, match=r"list: other classes than model: 1 only in list \('d'\); 1 only in model \('a'\)"
+        DataError, match=r"list: classes differ from model: 1 only in list \('d'\); 1 only in model \('a'\)"
     ):
         class_order(["b", "d"], ["a", "b"], "list", "model")
 
@@ -89,5 +89,5 @@ def test_labels_are_mapped_to_the_order_of_the_model(
     assert found.labels == tuple(names)
     assert "mapped by name" in caplog.text
     (tmp_path / "labels.txt").write_text("\n".join([*names[1:], "another"]))
-    with pytest.raises(DataError, match=r"other classes than model\.safetensors"):
+    with pytest.raises(DataError, match=r"classes differ from model\.safetensors"):
         open_evaluation_set(data, PIXELS, MODEL, Protocol(), names, "model.safetensors")

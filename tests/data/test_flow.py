@@ -126,7 +126,7 @@ def test_rejects_single_frames_and_tiny_videos(tmp_path: Path) -> None:
 
 def test_missing_opencv_contrib_is_named() -> None:
     if hasattr(cv2, "optflow"):
-        pytest.skip("OpenCV has its contributed part")
+        pytest.skip("OpenCV has its contrib modules")
     with pytest.raises(FrameworkError, match="opencv-contrib"):
         list(flow_pictures([texture()] * 2, Path("clip"), "tvl1"))
 

@@ -12,7 +12,7 @@ from trishift.errors import DataError
 
 
 def save_frames(folder: Path, template: str, numbers: range, mode: str = "RGB") -> Path:
-    """Uniform pictures whose gray level is ten times their number."""
+    """Save uniform pictures whose gray level is ten times their number."""
     folder.mkdir(exist_ok=True)
     for number in numbers:
         Image.new("L", (12, 8), 10 * number).convert(mode).save(folder / template.format(number))

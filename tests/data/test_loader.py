@@ -1,4 +1,4 @@
-"""Batches: the same for any number of workers and ranks, resumable, bounded, honest about errors."""
+"""Batches do not depend on workers or ranks, resume exactly, and report errors with the clip's name."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_padding_is_marked_invalid() -> None:
     assert not last.clips[1].any()
 
 
-def test_batch_size_must_suit_the_ranks() -> None:
+def test_rejects_batch_size_that_ranks_cannot_share() -> None:
     with pytest.raises(ValueError, match="multiple of world_size"):
         loader(batch_size=5, world_size=2)
 

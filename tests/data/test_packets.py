@@ -1,4 +1,4 @@
-"""The index of packets: where decoding may start for a frame near the end of a file."""
+"""The packet index: where decoding starts for a frame near the end of a file."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_dense_training_start_range() -> None:
     assert set(drawn(lambda r: legacy_dense_train(64, 8, r), 20)[:, 0]) == {0}
 
 
-def test_m4_resamples_to_30_frames_a_second() -> None:
+def test_m4_resamples_to_30_fps() -> None:
     """60 fps: every second frame; 15 fps: every frame twice."""
     assert m4_eval(160, 8, fps=60).tolist() == (2 * uniform_eval(80, 8)).tolist()
     assert m4_eval(40, 8, fps=15).tolist() == (uniform_eval(80, 8) // 2).tolist()
@@ -129,7 +129,7 @@ def test_m4_train_shares_one_offset() -> None:
     assert set(draws[:, 0]) == set(range(10))
 
 
-def test_paddle_formulas() -> None:
+def test_paddle_sampling_matches_the_original() -> None:
     """Segments of floor(n / T) frames, the window in the middle; short clips wrap."""
     assert paddle_eval(83, 8).tolist() == [[4, 14, 24, 34, 44, 54, 64, 74]]
     assert paddle_eval(83, 2, length=3).reshape(2, 3).tolist() == [[19, 20, 21], [60, 61, 62]]
@@ -191,7 +191,7 @@ def test_random_evaluation_is_a_legacy_option() -> None:
         evaluation_clips(spec, 100, 8)
 
 
-def test_numbers_of_clips() -> None:
+def test_num_clips_follows_from_the_mode() -> None:
     assert [SamplingSpec(mode).num_clips for mode in ALL_MODES] == [1, 10, 2, 1, 1, 1]  # type: ignore[arg-type]
     assert SamplingSpec("dense", clips=3).num_clips == 3
 
@@ -201,9 +201,9 @@ def test_numbers_of_clips() -> None:
     [
         ({"window": 0}, "window"),
         ({"clips": 3}, "mode uniform has 1 clips"),
-        ({"mode": "dense", "legacy_short_clips": True}, "is for mode uniform"),
-        ({"legacy_dense_start": True}, "is for mode dense"),
-        ({"legacy_paddle_center": True}, "is for mode paddle"),
+        ({"mode": "dense", "legacy_short_clips": True}, "requires mode uniform"),
+        ({"legacy_dense_start": True}, "requires mode dense"),
+        ({"legacy_paddle_center": True}, "requires mode paddle"),
     ],
 )
 def test_rejects_impossible_specs(options: dict[str, object], message: str) -> None:
@@ -211,6 +211,6 @@ def test_rejects_impossible_specs(options: dict[str, object], message: str) -> N
         SamplingSpec(**options)  # type: ignore[arg-type]
 
 
-def test_m4_takes_single_frames() -> None:
-    with pytest.raises(RecipeError, match="m4 takes single frames, but a segment of the model has 5"):
+def test_m4_rejects_segments_of_several_frames() -> None:
+    with pytest.raises(RecipeError, match="m4 samples single frames, but the model's segments have 5"):
         evaluation_clips(SamplingSpec("m4"), 100, 8, 5)

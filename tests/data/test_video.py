@@ -71,7 +71,7 @@ def test_rejects_frame_out_of_range(h264: Path, index: int) -> None:
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotation_marks_are_applied(tmp_path: Path, degrees: int) -> None:
+def test_rotation_is_applied(tmp_path: Path, degrees: int) -> None:
     path = encode(tmp_path / "phone.mp4", "libx264", rotation=degrees, num_frames=3)
     with av.open(str(path)) as container:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
@@ -190,7 +190,7 @@ def test_rejects_audio(tmp_path: Path) -> None:
         ("notes.txt", b"no video at all\n" * 2000, "not a video file"),  # FFmpeg would paint the text
     ],
 )
-def test_rejects_other_files(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+def test_rejects_files_that_are_not_videos(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(data)
     assert reason in one_line_error(tmp_path / name)
 
@@ -291,13 +291,13 @@ def test_rejects_playlists(name: str, h264: Path, tmp_path: Path) -> None:
         assert re.search("may name other files|not a video", one_line_error(tmp_path / name))
 
 
-def test_a_container_is_recognized_without_its_suffix(h264: Path, tmp_path: Path) -> None:
+def test_container_is_recognized_without_suffix(h264: Path, tmp_path: Path) -> None:
     (tmp_path / "clip.dat").write_bytes(h264.read_bytes())
     with open_clip(tmp_path / "clip.dat") as clip:
         assert clip.num_frames == NUM_FRAMES
 
 
-def test_a_part_of_a_video_is_a_clip(h264: Path) -> None:
+def test_part_of_a_video_is_a_clip(h264: Path) -> None:
     with open_clip(h264) as whole:
         frames, fps = whole.read(range(whole.num_frames)), whole.fps
     with open_clip(f"{h264}#frames=5,9") as part:

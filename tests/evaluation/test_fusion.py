@@ -135,7 +135,7 @@ def test_pickles_execute_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run(tmp_path / "bad.pkl") == 1
     captured = capsys.readouterr()
     assert "harm" not in captured.out
-    assert "asks for builtins.print" in captured.err
+    assert "refers to builtins.print" in captured.err
 
 
 def numbered(model: Evaluation) -> Evaluation:
@@ -151,7 +151,7 @@ WRONG = {
     "twice": (evaluation(2, names=["data/val/1.mp4", *evaluation(2).names[1:]]), "1 is listed twice"),
     "other classes": (
         evaluation(2, labels=tuple("abcdex")),
-        r"other classes than .*: 1 only in .* \('f'\); 1 only in .* \('x'\)",
+        r"classes differ from .*: 1 only in .* \('f'\); 1 only in .* \('x'\)",
     ),
     "more classes": (
         evaluation(2, labels=tuple("abcdefg"), scores=np.zeros((VIDEOS, 7), np.float32)),

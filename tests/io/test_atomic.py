@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, whatever happens while they are written."""
+"""Files and folders are written atomically, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def write_export(folder: Path, text: str) -> None:
     (folder / "a.paddle" / "inference.json").write_text(text)
 
 
-def test_text_replaces_text_and_keeps_bytes_of_strange_file_names(tmp_path: Path) -> None:
+def test_text_is_replaced_and_keeps_non_utf8_bytes(tmp_path: Path) -> None:
     write_text(tmp_path / "list.txt", "old")
     write_text(tmp_path / "list.txt", "new \udce4\n")
     assert (tmp_path / "list.txt").read_bytes() == b"new \xe4\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["list.txt"]
 
 
-def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     path.write_text("old")
 
@@ -55,7 +55,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_folders_appear_whole_and_never_take_the_place_of_others(tmp_path: Path) -> None:
+def test_folders_are_atomic_and_never_replaced(tmp_path: Path) -> None:
     for text in ("new", "newer"):
         expected = pytest.raises(OutputError, match="not empty") if text == "newer" else pytest.MonkeyPatch.context()
         with expected, staged(tmp_path / "frames") as folder:
@@ -69,7 +69,7 @@ def write_export_folder(folder: Path, text: str) -> None:
     (folder / "1.jpg").write_text(text)
 
 
-def test_errors_of_what_is_read_keep_their_type(tmp_path: Path) -> None:
+def test_errors_about_input_keep_their_type(tmp_path: Path) -> None:
     import gzip
 
     with pytest.raises(gzip.BadGzipFile), staged(tmp_path / "file"):
@@ -87,7 +87,7 @@ WRITERS: dict[str, Callable[[Path, dict[str, np.ndarray]], object]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_is_synced_is_what_stays(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_final_file_is_synced(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[int, int]] = []
     sync = os.fsync
 
@@ -122,7 +122,7 @@ def begin_writing(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_leftovers_of_a_killed_writer_are_cleared_by_the_next_one(tmp_path: Path) -> None:
+def test_next_writer_removes_leftovers_of_a_killed_one(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
     process = begin_writing(path)
     process.send_signal(signal.SIGKILL)
@@ -133,7 +133,7 @@ def test_leftovers_of_a_killed_writer_are_cleared_by_the_next_one(tmp_path: Path
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_writer_that_lives_is_waited_for(tmp_path: Path) -> None:
+def test_writers_wait_for_each_other(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     process = begin_writing(path)
     other = threading.Thread(target=write_text, args=(path, "second"))
@@ -147,7 +147,7 @@ def test_a_writer_that_lives_is_waited_for(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"result.json": "second"}
 
 
-def test_many_writers_of_one_file_leave_one_of_their_texts(tmp_path: Path) -> None:
+def test_concurrent_writers_leave_one_whole_text(tmp_path: Path) -> None:
     texts = [str(number) * 1000 for number in range(8)]
     threads = [
         threading.Thread(target=lambda text=text: [write_text(tmp_path / "f", text) for _ in range(20)])  # type: ignore
@@ -161,7 +161,7 @@ def test_many_writers_of_one_file_leave_one_of_their_texts(tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_scratch_folder_is_empty_and_goes(tmp_path: Path) -> None:
+def test_scratch_folder_is_empty_and_removed(tmp_path: Path) -> None:
     (tmp_path / ".unfinished-a.rar").mkdir()
     (tmp_path / ".unfinished-a.rar" / "left").touch()
     with scratch(tmp_path / "a.rar") as folder:
@@ -179,7 +179,7 @@ def test_files_and_folders_are_replaced_together(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_an_error_or_an_interruption_leaves_the_old_files(tmp_path: Path) -> None:
+def test_interruption_keeps_the_old_files(tmp_path: Path) -> None:
     write_export(tmp_path, "old")
     for error in (ValueError, KeyboardInterrupt):
         with pytest.raises(error), staged_together(tmp_path, "a") as stage:
@@ -189,9 +189,7 @@ def test_an_error_or_an_interruption_leaves_the_old_files(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("failing", range(4))
-def test_a_rename_that_fails_brings_the_old_files_back(
-    tmp_path: Path, failing: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_rename_restores_the_old_files(tmp_path: Path, failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
     write_export(tmp_path, "old")
     rename, calls = Path.rename, iter(range(100))
 
@@ -206,7 +204,7 @@ def test_a_rename_that_fails_brings_the_old_files_back(
     assert contents(tmp_path) == {"a.onnx": "old", "a.paddle/inference.json": "old"}
 
 
-def test_a_kill_between_two_renames_loses_nothing(tmp_path: Path) -> None:
+def test_kill_between_renames_loses_nothing(tmp_path: Path) -> None:
     old = tmp_path / ".replacing-a" / ".old"
     old.mkdir(parents=True)
     (old / "a.onnx").write_text("old")
@@ -217,7 +215,7 @@ def test_a_kill_between_two_renames_loses_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a.onnx": "old", "a.json": "new"}
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+def test_uncreatable_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"), staged_together(tmp_path / "file", "a"):
         pass

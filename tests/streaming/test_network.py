@@ -1,4 +1,4 @@
-"""Network sources against real servers on this machine: MPEG-TS by ffmpeg over HTTP and UDP, RTSP by GStreamer."""
+"""Network sources against local servers: MPEG-TS over HTTP and UDP (ffmpeg), RTSP (GStreamer)."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def free_port(kind: socket.SocketKind) -> int:
 
 
 def sender(ffmpeg: str, recording: Path, *output: str) -> tuple[str, ...]:
-    """The recording at its own speed, again and again."""
+    """Command that sends the recording in real time, in a loop."""
     loop = ("-re", "-stream_loop", "-1", "-i", str(recording))
     return (ffmpeg, "-v", "quiet", "-nostdin", *loop, "-c", "copy", "-f", "mpegts", *output)
 
 
 def first_frames(source: str, count: int) -> list[int]:
-    """Numbers shown in the first frames, after which the source is let go."""
+    """Numbers shown in the first `count` frames; closes the source afterwards."""
     shown = []
     for frame in open_source(source, timeout=20).frames():
         assert frame.image.shape == (HEIGHT, WIDTH, 3)
@@ -80,7 +80,7 @@ def test_http(ffmpeg: str, recording: Path) -> None:
 
 
 def wait_for_listener(url: str) -> None:
-    """ffmpeg serves one client only, so its port must not be tried; the kernel's table tells without a connection."""
+    """Wait until ffmpeg listens. It serves only one client, so this reads the kernel's table instead of connecting."""
     port = f":{int(url.split(':')[2].split('/')[0]):04X} 00000000:0000 0A"
     for _ in range(200):
         if port in Path("/proc/net/tcp").read_text():
@@ -96,7 +96,7 @@ def test_udp_joins_midway_and_detects_end(ffmpeg: str, recording: Path) -> None:
         shown = [shown_number(next(frames).image) for _ in range(12)]
         assert shown == [(shown[0] + i) % 50 for i in range(12)]
         process.kill()
-        with pytest.raises(DataError, match=r"udp.*dropped \(silent for 3 s\); check address"):
+        with pytest.raises(DataError, match=r"udp.*dropped \(silent for 3 s\); check the address"):
             list(frames)
 
 
@@ -123,8 +123,8 @@ def test_rtsp_and_camera_switched_off() -> None:
         assert [frame.number for frame in taken] == sorted({frame.number for frame in taken})
         process.kill()
         try:
-            rest = list(frames)  # a connection that is closed is an end,
+            rest = list(frames)  # a closed connection ends the source,
         except DataError as error:
-            assert "dropped" in str(error)  # one that breaks is an error
+            assert "dropped" in str(error)  # a broken one is an error
         else:
             assert len(rest) < 30 * SILENCE

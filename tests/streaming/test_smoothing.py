@@ -1,4 +1,4 @@
-"""From flickering logits to the class that is shown."""
+"""Smoothing: from flickering logits to the displayed class."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def demo(logits: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_original_demos_rule(seed: int) -> None:
+def test_matches_the_original_demo(seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(300, 27)) + 2 * np.eye(27)[rng.integers(27, size=300)]
     labels = shown(Smoothing.original_demo(), logits)
@@ -45,7 +45,7 @@ def test_the_original_demos_rule(seed: int) -> None:
     assert not {0, 3, 7, 8, 21, 22} & set(labels)
 
 
-def test_the_original_demos_rule_survives_an_early_change() -> None:
+def test_demo_rule_survives_an_early_change() -> None:
     assert shown(Smoothing.original_demo(), one_hot(16, 16, classes=27)) == [16, 16]
 
 
@@ -58,11 +58,11 @@ def test_multi_label_uses_thresholds() -> None:
     assert smoother.update(np.array([-9.0, -9.0, -9.0])).present == ()
 
 
-def test_no_smoothing_by_default() -> None:
+def test_default_does_not_smooth() -> None:
     assert shown(Smoothing(), one_hot(1, 4, 0, 0, 2)) == [1, 4, 0, 0, 2]
 
 
-def test_the_window_averages_logits_of_the_last_frames() -> None:
+def test_window_averages_logits() -> None:
     logits = np.array([[0.0, 3.0], [2.0, 0.0], [2.0, 0.0]])  # means of two: (0, 3), (1, 1.5), (2, 0)
     smoother = Smoother(Smoothing(window=2))
     found = [smoother.update(row) for row in logits]
@@ -70,25 +70,25 @@ def test_the_window_averages_logits_of_the_last_frames() -> None:
     assert found[1].probability == pytest.approx(1 / (1 + np.exp(-0.5)))
 
 
-def test_a_change_needs_agreeing_candidates() -> None:
+def test_change_requires_agreement() -> None:
     assert shown(Smoothing(agreement=3), one_hot(1, 2, 2, 1, 2, 2, 2, 1)) == [1, 1, 1, 1, 1, 1, 2, 2]
 
 
-def test_a_class_is_held() -> None:
+def test_class_is_held() -> None:
     assert shown(Smoothing(hold=3), one_hot(1, 2, 3, 4, 4, 1, 0)) == [1, 1, 1, 4, 4, 4, 0]
 
 
-def test_masked_classes_repeat_the_one_before_and_aliases_stand_in() -> None:
+def test_masks_and_aliases() -> None:
     smoothing = Smoothing(masked=frozenset({3}), aliases={0: 2})
     assert shown(smoothing, one_hot(1, 3, 0, 3, 4)) == [1, 1, 2, 2, 4]
 
 
-def test_a_masked_class_cannot_be_the_first() -> None:
+def test_first_class_is_never_masked() -> None:
     assert shown(Smoothing(masked=frozenset({3})), np.array([[0.0, 1.0, 0.5, 9.0]])) == [1]
     assert shown(Smoothing(masked=frozenset({3}), initial=2), np.array([[0.0, 1.0, 0.5, 9.0]])) == [2]
 
 
-def test_reset_forgets() -> None:
+def test_reset_discards_history() -> None:
     smoother = Smoother(Smoothing(window=4, hold=9))
     smoother.update(one_hot(1)[0])
     smoother.reset()
@@ -103,12 +103,12 @@ def test_reset_forgets() -> None:
         ({"masked": frozenset({2}), "initial": 2}, "class 2 is masked"),
     ],
 )
-def test_contradictions_are_refused(settings: dict, message: str) -> None:
+def test_rejects_contradictory_settings(settings: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Smoothing(**settings)
 
 
-def test_settings_must_fit_the_models_classes() -> None:
+def test_rejects_classes_the_model_lacks() -> None:
     Smoothing.original_demo().check_classes(27)
     with pytest.raises(RecipeError, match="the model has 9 classes"):
         Smoothing.original_demo().check_classes(9)

@@ -1,4 +1,4 @@
-"""Frames from files, folders, cameras and threads: none lost from a file, none late from anything live."""
+"""Frames of files, folders, cameras and threads: files lose no frames, live sources do not fall behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICTURE = np.zeros((4, 4, 3), np.uint8)
 
 
 class Scripted(Source):
-    """A live source that gives as many frames as each connection is told to, then ends or drops."""
+    """A live source whose connections yield a given number of frames, or drop with a given message."""
 
     name, live = "scripted", True
 
@@ -34,7 +34,7 @@ class Scripted(Source):
 
 
 class Metronome:
-    """Frames that come when the test says so; `give` returns once the reader has read them all."""
+    """Yields frames on request; `give` returns once the reader has read them all."""
 
     def __init__(self) -> None:
         self.wanted = threading.Semaphore(0)
@@ -42,7 +42,7 @@ class Metronome:
 
     def __iter__(self) -> Iterator[Frame]:
         for number in range(10**9):
-            self.asked.release()  # the frame before is in the reader's hands
+            self.asked.release()  # the reader has taken the previous frame
             self.wanted.acquire()
             yield Frame(PICTURE, number, number / 30)
 
@@ -60,7 +60,7 @@ def test_slow_consumer_gets_the_newest_frame() -> None:
     threading.Thread(target=metronome.give, args=(1,), daemon=True).start()
     frames = iter(reader)
     assert next(frames).number == 0
-    for behind in (1, 7, 30, 300):  # frames that pass while the consumer is busy
+    for behind in (1, 7, 30, 300):  # frames that arrive while the consumer is busy
         newest = reader.newest + behind
         metronome.give(behind)
         assert reader.newest == newest
@@ -75,7 +75,7 @@ def test_reader_ends_with_its_source_and_forwards_errors() -> None:
 
 
 def test_rejects_silent_source() -> None:
-    with pytest.raises(DataError, match=r"no frame came for 0\.05 s"):
+    with pytest.raises(DataError, match=r"no frame arrived for 0\.05 s"):
         list(NewestFrames(Metronome(), timeout=0.05))
 
 
@@ -99,7 +99,7 @@ def test_no_reconnection_without_attempts() -> None:
 
 
 @pytest.mark.parametrize("name", ["h264_b_frames.mp4", "h264.ts", "vp9.webm"])
-def test_every_frame_of_a_file_comes_in_order(tmp_path: Path, name: str) -> None:
+def test_recording_yields_every_frame_in_order(tmp_path: Path, name: str) -> None:
     source = open_source(str(VIDEOS[name](tmp_path / name)))
     frames = list(source.frames())
     assert not source.live
@@ -108,7 +108,7 @@ def test_every_frame_of_a_file_comes_in_order(tmp_path: Path, name: str) -> None
     assert [frame.time for frame in frames] == pytest.approx(np.arange(NUM_FRAMES) / 25, abs=0.002)
 
 
-def test_rotation_and_frame_folders(tmp_path: Path) -> None:
+def test_recording_applies_rotation_and_reads_frame_folders(tmp_path: Path) -> None:
     turned = encode(tmp_path / "turned.mp4", "libx264", num_frames=2, rotation=90)
     assert next(Recording(turned).frames()).image.shape == (WIDTH, HEIGHT, 3)
     folder = tmp_path / "folder"
@@ -120,7 +120,7 @@ def test_rotation_and_frame_folders(tmp_path: Path) -> None:
     assert [frame.time for frame in frames] == pytest.approx([0, 1 / 30, 2 / 30])
 
 
-def test_a_resolution_change_shows_in_the_pictures(tmp_path: Path) -> None:
+def test_resolution_may_change_within_a_recording(tmp_path: Path) -> None:
     both = tmp_path / "both.ts"
     parts = [encode(tmp_path / f"{zoom}.ts", "libx264", num_frames=5, zoom=zoom) for zoom in (1, 2)]
     both.write_bytes(b"".join(part.read_bytes() for part in parts))
@@ -128,21 +128,21 @@ def test_a_resolution_change_shows_in_the_pictures(tmp_path: Path) -> None:
     assert sizes == [(HEIGHT, WIDTH, 3)] * 5 + [(2 * HEIGHT, 2 * WIDTH, 3)] * 5
 
 
-def test_stride() -> None:
+def test_stride_skips_frames() -> None:
     assert [frame.number for frame in strided(Scripted(8).frames(), 3)] == [0, 3, 6]
 
 
-def test_pacing_keeps_order_and_content() -> None:
+def test_pacing_keeps_all_frames_in_order() -> None:
     assert [frame.number for frame in paced(Scripted(4).frames())] == [0, 1, 2, 3]
 
 
-def test_source_kind_follows_from_its_name() -> None:
+def test_source_type_follows_from_its_name() -> None:
     assert isinstance(open_source("0"), Camera | OpenCvCamera)
     assert isinstance(open_source("rtsp://host/live"), NetworkStream)
     assert isinstance(open_source("7.mp4"), Recording)
 
 
-def test_missing_sources_are_explained(tmp_path: Path) -> None:
+def test_errors_name_the_missing_source(tmp_path: Path) -> None:
     cases = {
         "98": "camera 98: cannot be opened",
         "http://127.0.0.1:9/x": "http://127.0.0.1:9/x: cannot be opened (Connection refused)",
@@ -156,7 +156,7 @@ def test_missing_sources_are_explained(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_a_camera_by_way_of_opencv(tmp_path: Path) -> None:
+def test_opencv_camera(tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     recording = VIDEOS["mjpeg.avi"](tmp_path / "mjpeg.avi")
     frames = list(OpenCvCamera(str(recording)).frames())
@@ -165,7 +165,7 @@ def test_a_camera_by_way_of_opencv(tmp_path: Path) -> None:
         next(OpenCvCamera(98).frames())
 
 
-def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_opencv_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(FrameworkError, match=r"trishift\[demo\]"):
         OpenCvCamera(0)

@@ -1,4 +1,4 @@
-"""Frame by frame equals clip by clip, in every framework; and what cannot run frame by frame says so."""
+"""Streaming matches clip inference in every framework; models that look ahead are rejected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INPUT = InputSpec(resize=36, crop=32)
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """What the experiment wrote in one framework, in a process of its own."""
+    """Results of the experiment in one framework, run in a separate process."""
     framework = request.param
     if importlib.util.find_spec(MODULES[framework]) is None:
         pytest.skip(f"{framework} is not installed")
@@ -51,9 +51,9 @@ def test_stream_matches_per_frame_clip_logits(results: dict[str, np.ndarray], na
 
 @pytest.mark.parametrize("name", CASES)
 def test_state_has_declared_shapes(results: dict[str, np.ndarray], name: str) -> None:
-    foretold, real = results[f"{name}/state_shapes"], results[f"{name}/real_state_shapes"]
-    assert np.array_equal(real[:, 1:], foretold)
-    assert (real[:, 0] == 2).all()
+    declared, actual = results[f"{name}/state_shapes"], results[f"{name}/real_state_shapes"]
+    assert np.array_equal(actual[:, 1:], declared)
+    assert (actual[:, 0] == 2).all()
 
 
 def test_matches_the_published_online_model(results: dict[str, np.ndarray]) -> None:
@@ -95,7 +95,7 @@ def test_stream_memory_is_constant() -> None:
         assert buffer.untyped_storage().nbytes() == 4 * np.prod(shape)  # not a view of a whole feature map
 
 
-def test_weights_are_shared_and_not_copied() -> None:
+def test_stream_shares_weights_with_the_model() -> None:
     session = lively_session("pytorch", SPEC)
     frame = np.ones((1, 3, 32, 32), np.float32)
     before, _ = session.step(frame)
@@ -105,7 +105,7 @@ def test_weights_are_shared_and_not_copied() -> None:
     assert session.step(frame)[0] == pytest.approx(before + 1, abs=1e-5)
 
 
-def test_published_shapes() -> None:
+def test_state_shapes_match_published_ones() -> None:
     spec = ModelSpec("mobilenet_v2", 27, shift=ONLINE)
     shapes = [[1, *shape] for shape in state_shapes(spec, 224, 224).values()]
     assert shapes == originals.record("tsm_mobilenetv2_online")["buffer_shapes"]
@@ -127,7 +127,7 @@ def test_rejects_models_that_look_ahead(spec: ModelSpec, message: str) -> None:
         check_streamable(spec)
 
 
-def test_pictures_of_any_size_are_preprocessed_like_clips() -> None:
+def test_pictures_are_preprocessed_like_clips() -> None:
     session = lively_session("pytorch", SPEC)
     stream = Stream(session, INPUT)
     logits = [stream.step_image(np.full(size, 90, np.uint8)) for size in ((40, 60, 3), (90, 50, 3))]
@@ -137,7 +137,7 @@ def test_pictures_of_any_size_are_preprocessed_like_clips() -> None:
     assert np.concatenate([stream.step(frame), stream.step(frame)]) == pytest.approx(np.array(logits), abs=1e-4)
 
 
-def test_wrong_frames_are_explained() -> None:
+def test_rejects_wrong_frames() -> None:
     stream = Stream(lively_session("pytorch", SPEC), INPUT)
     with pytest.raises(DataError, match=r"\(N, 3, H, W\)"):
         stream.step(np.zeros((1, 4, 32, 32), np.float32))

@@ -1,4 +1,4 @@
-"""Checks of a data set before anything expensive starts: unreadable clips, and classes that cannot be learned."""
+"""Checks of a data set before expensive work: unreadable clips and problematic classes."""
 
 from __future__ import annotations
 
@@ -12,52 +12,54 @@ from trishift.data.transforms import mirrored_labels
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
 
-SAMPLE = 16  # clips of a list that are opened
-IMBALANCE = 20  # times as many clips in one class as in another
+SAMPLE = 16  # clips opened per list
+IMBALANCE = 20  # ratio of the largest class to the smallest that triggers a warning
 
 
 def check_sample(dataset: ClipDataset, list_name: str) -> list[str]:
-    """Open clips spread over a list, and compare their frame counts with the list's.
+    """Open a sample of clips spread over a list and compare their frame counts with the list's.
 
     Args:
         dataset: the clips.
-        list_name: their list, for messages.
+        list_name: name of the list, for messages.
 
     Returns:
         Warnings.
 
     Raises:
-        DataError: none of the clips can be read.
+        DataError: none of the sampled clips can be read.
     """
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(SAMPLE, len(dataset))).astype(int)).tolist()
     problems = map_in_threads(dataset.examine, indices, workers=4)
     unreadable = [problem.reason for problem in problems if problem and problem.unreadable]
     if len(unreadable) == len(indices):
-        raise DataError(f"{list_name}: none of {len(indices)} clips tried can be read; first: {unreadable[0]}")
+        raise DataError(f"{list_name}: none of {len(indices)} sampled clips can be read; first: {unreadable[0]}")
     warnings = []
     if unreadable:
-        warnings.append(f"{list_name}: {len(unreadable)} of {len(indices)} clips tried cannot be read: {unreadable[0]}")
+        warnings.append(
+            f"{list_name}: {len(unreadable)} of {len(indices)} sampled clips cannot be read: {unreadable[0]}"
+        )
     others = [problem.reason for problem in problems if problem and not problem.unreadable]
     if others:
-        warnings.append(f"{list_name}: {len(others)} of {len(indices)} clips tried differ from the list: {others[0]}")
+        warnings.append(f"{list_name}: {len(others)} of {len(indices)} sampled clips differ from the list: {others[0]}")
     return warnings
 
 
 def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
-    """Warnings about classes: a single one, empty or rare ones, and mirrored clips of left and right."""
+    """Warn about a single class, empty or rare classes, and mirroring that exchanges left and right classes."""
     labels, counts = train_set.labels, train_set.class_counts()
     warnings = []
     if len(labels) == 1:
-        warnings.append("there is only one class: nothing to tell apart, and an accuracy of 100% will mean nothing")
+        warnings.append("there is only one class, so an accuracy of 100% is meaningless; add clips of other classes")
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         hint = ""
         if empty[0] == 0 and not are_named(labels):
             hint = "; if the list counts its classes from 1, subtract 1 or give a label file (data.labels)"
-        warnings.append(f"no training clip: {_named(labels, empty)}{hint}")
+        warnings.append(f"no training clips: {_named(labels, empty)}{hint}")
     unseen = np.flatnonzero((counts == 0) & (val_set.class_counts() > 0))
     if len(unseen):
-        warnings.append(f"in the validation list only, so never learned: {_named(labels, unseen)}")
+        warnings.append(f"only in the validation list, so never trained: {_named(labels, unseen)}")
     filled = np.flatnonzero(counts)
     if len(filled) and counts.max() >= IMBALANCE * counts[filled].min():
         rare, common = filled[counts[filled].argmin()], counts.argmax()
@@ -69,7 +71,7 @@ def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
     if pair is not None and train_set.flip == "mirror":
         other = labels[mirrored_labels(labels)[pair]]
         warnings.append(
-            f"clips are mirrored in training, which turns {labels[pair]!r} into {other!r}; "
+            f"training mirrors clips, which turns {labels[pair]!r} into {other!r}; "
             "set data.augmentation.flip=swap_labels (or none)"
         )
     return warnings

@@ -1,4 +1,4 @@
-"""One order of classes for a model and its data."""
+"""Matching the class order of a model and its data by name."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from trishift.errors import DataError
 
 
 def are_named(labels: Sequence[str]) -> bool:
-    """Whether classes have names, and are not just called by their numbers."""
+    """Whether classes have real names rather than just their numbers."""
     return list(labels) != [str(number) for number in range(len(labels))]
 
 
 def class_order(names: Sequence[str], reference: Sequence[str], source: str, reference_source: str) -> tuple[int, ...]:
-    """The place of each class of `names` in `reference`.
+    """Find the index in `reference` of each class in `names`.
 
-    Classes that are only numbered keep their places.
+    If either side has only numbers, the order is kept.
 
     Args:
         names: K class names.
-        reference: K class names, in the order to map to.
+        reference: K class names in the target order.
         source: origin of `names`, for errors.
         reference_source: origin of `reference`, for errors.
 
     Returns:
-        K indices; `range(K)` where the order is the same.
+        K indices; `range(K)` if the order is the same.
 
     Raises:
-        DataError: the two are not the same set of names.
+        DataError: the two sets of names differ.
 
     Example:
         >>> from trishift.data.classes import class_order
@@ -45,5 +45,5 @@ def class_order(names: Sequence[str], reference: Sequence[str], source: str, ref
             for found, where in ((unknown, source), (lacking, reference_source))
             if found
         ]
-        raise DataError(f"{source}: other classes than {reference_source}: {'; '.join(details)}")
+        raise DataError(f"{source}: classes differ from {reference_source}: {'; '.join(details)}")
     return tuple(places[name] for name in names)

@@ -1,4 +1,4 @@
-"""The frames of a clip that a sampling chooses, in the segments of a model."""
+"""Reads the sampled frames of a clip, arranged in a model's segments."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from trishift.data.sources import FrameSource, open_clip, open_flow
 from trishift.data.transforms import stack_segments
 from trishift.model.spec import InputSpec, ModelSpec, segment_length
 
-_Decoded = tuple[np.ndarray, float | None]  # all frames, and how many there are per second
+_Decoded = tuple[np.ndarray, float | None]  # all frames, and frames per second
 
 
 class ClipReader:
     """Reads clips for a model; thread-safe.
 
     Args:
-        input_spec: the pixels that the model expects.
-        model: how many segments, of how many channels.
-        template: file name of a frame in a frame folder; None: found out.
+        input_spec: input format of the model.
+        model: determines the number of segments and their channels.
+        template: file name of a frame in a frame folder; None: detected.
         cache: keep decoded frames in memory.
     """
 
@@ -37,10 +37,19 @@ class ClipReader:
     def read(
         self, path: Path, choose: Callable[..., np.ndarray], sampling: SamplingSpec, rng: np.random.Generator
     ) -> np.ndarray:
-        """The frames (clips * T * length, H, W, F) uint8 that `training_clip` or `evaluation_clips` chooses.
+        """Read the frames of a clip that `choose` selects.
+
+        Args:
+            path: the clip.
+            choose: `training_clip` or `evaluation_clips`.
+            sampling: passed to `choose`.
+            rng: passed to `choose`.
+
+        Returns:
+            (clips * T * length, H, W, F) uint8.
 
         Raises:
-            DataError: they cannot be read.
+            DataError: the clip cannot be read.
         """
         choose = partial(choose, sampling, num_segments=self.model.num_segments, length=self._length, rng=rng)
         if self._caches:
@@ -50,14 +59,14 @@ class ClipReader:
             return source.read(choose(source.num_frames, fps=source.fps).reshape(-1))
 
     def segments(self, frames: np.ndarray) -> np.ndarray:
-        """Normalized frames (..., S * length, F, H, W) as segments (..., S, C, H, W)."""
+        """Arrange normalized frames (..., S * length, F, H, W) as segments (..., S, C, H, W)."""
         return stack_segments(frames, self.input, self._length)
 
     def open(self, path: Path) -> FrameSource:
-        """The frames, or the flow, of a clip.
+        """Open the frames of a clip, or its optical flow for flow models.
 
         Raises:
-            DataError: it cannot be opened.
+            DataError: the clip cannot be opened.
         """
         opener = open_flow if self.input.modality == "flow" else open_clip
         return opener(path, template=self._template)

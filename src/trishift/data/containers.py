@@ -1,33 +1,33 @@
-"""What FFmpeg may open as a clip: one local file, in a container that holds its own frames.
+"""Restricts FFmpeg to local files in self-contained container formats.
 
-FFmpeg also reads playlists, scripts and descriptions that name other files or addresses (hls, dash, concat, sdp,
-image2, lavfi, ...). Under any file name they would make a clip of files that nobody listed, so demuxers and protocols
-are allowed by name.
+FFmpeg also reads playlists, scripts and descriptions that refer to other files or addresses (hls, dash, concat, sdp,
+image2, lavfi, ...), under any file name. To keep a clip from opening other files, only the demuxers and protocols
+listed here are allowed.
 """
 
 from __future__ import annotations
 
 DEMUXERS = (
-    # today's containers
+    # current containers
     "mov", "matroska", "avi", "asf", "flv", "live_flv", "mpegts", "mpegtsraw", "mpeg", "ogg", "mxf", "mxg", "nut", "rm",
     "gxf", "wtv", "dv", "ivf", "nsv", "swf", "lxf", "dhav", "kux", "pva", "pmp", "ty", "mods", "moflex", "mlv", "cine",
-    # bare streams of a codec
+    # raw codec streams
     "av1", "obu", "h261", "h263", "h264", "hevc", "vvc", "evc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "mpjpeg",
     "smjpeg", "avs2", "avs3", "cavsvideo", "dirac", "dnxhd", "vc1", "vc1test", "apv", "yuv4mpegpipe",
-    # moving pictures
+    # animated pictures
     "gif", "apng", "jpegxl_anim", "flic",
-    # games, cameras and old programs
+    # game, camera and legacy formats
     "3dostr", "4xm", "anm", "argo_asf", "avr", "avs", "bethsoftvid", "bfi", "bink", "bmv", "c93", "cdxl", "dsicin",
     "dxa", "ea", "film_cpk", "filmstrip", "gdv", "hnm", "hxvs", "idcin", "idf", "ifv", "ingenient", "ipmovie", "ipu",
     "iv8", "ivr", "jv", "live_flv", "lmlm4", "lvf", "mm", "msnwctcp", "mtv", "mv", "mvi", "nuv", "paf", "pdv", "psxstr",
     "r3d", "rl2", "roq", "rpl", "sdr2", "ser", "sga", "siff", "simbiosis_imx", "smk", "smush", "thp", "tiertexseq",
     "tmv", "txd", "vividas", "vivo", "vmd", "wc3movie", "wsvqa", "xmv", "yop",
-    # sound, which is refused with a line of its own
+    # audio: opened so that the error can say that there is no video
     "wav", "w64", "mp3", "aac", "flac", "aiff", "au", "caf", "amr", "ac3", "ape", "tta", "wv", "voc",
 )  # fmt: skip
 
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
-"""Options of FFmpeg that keep it to these."""
+"""FFmpeg options that enforce the restriction."""
 
 REFUSAL = "not a video file, but text, a playlist or another format that may name other files"
-"""Why FFmpeg answers "invalid argument" under `OPTIONS`."""
+"""Meaning of FFmpeg's "invalid argument" error under `OPTIONS`."""

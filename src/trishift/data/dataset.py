@@ -1,4 +1,4 @@
-"""Clips of a list as normalized arrays: to learn from (one random view) or to score (the views of a protocol).
+"""Data sets of normalized clips for training (one random view) and evaluation (the views of a protocol).
 
 Shape legend: V views, T segments, C channels, H x W pixels.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -32,27 +32,27 @@ from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
 
 _LOG = logging.getLogger(__name__)
 Target = np.int64 | np.ndarray
-_REPLACEMENTS = 20  # unreadable clips in a row before training gives up on its list
+_REPLACEMENTS = 20  # consecutive unreadable clips before training stops
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Where the clips are and how they are read.
+    """Location of the clips and reading options, in a recipe.
 
     Attributes:
-        root: the data set's folder, which the next four paths are relative to; default: the current folder.
-        clips: folder that the paths inside the lists are relative to; default: `root`, or without a root each
-            list's own folder.
+        root: folder of the data set, which the next four paths are relative to; default: the current folder.
+        clips: folder that paths inside the lists are relative to; default: `root`, or without a root the folder of
+            each list.
         train_list, val_list: lists of clips, see `lists.read_list`.
-        labels: file of class names, see `lists.read_labels`; without one, classes are called by their numbers.
-        template: file name of a frame in a frame folder (`img_{:05d}.jpg`), or of flow (`flow.picture_templates`); None
-            finds it out.
-        sampling: frames of a training clip.
+        labels: file of class names, see `lists.read_labels`; None: classes are named by their numbers.
+        template: file name of a frame in a frame folder (`img_{:05d}.jpg`) or of flow (`flow.picture_templates`); None:
+            detected.
+        sampling: selects the frames of a training clip.
         augmentation: crops and flips in training.
-        on_error: an unreadable training clip either ends the run (`fail`) or is replaced by another one, counted
-            and listed (`skip`). Evaluation never replaces: there it is a miss.
+        on_error: an unreadable training clip stops the run (`fail`) or is replaced by another one and reported
+            (`skip`). In evaluation, unreadable clips are never replaced; they count as misses.
         cache: keep decoded frames in memory, for sets of small clips.
-        workers: decoding threads.
+        workers: number of decoding threads.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -70,12 +70,12 @@ class DataSpec:
     workers: int = 2
 
     def path(self, name: str) -> Path:
-        """A path of the recipe under `root`."""
+        """Resolve a path of the recipe relative to `root`."""
         return Path(self.root or ".") / name
 
     @property
     def clips_folder(self) -> Path | None:
-        """Where relative paths inside the lists start; None: in the list's folder."""
+        """Folder that paths inside the lists are relative to; None: the folder of each list."""
         return None if self.root is None and self.clips is None else self.path(self.clips or ".")
 
 
@@ -86,7 +86,7 @@ class Sample:
     Attributes:
         clips: (V, T, C, H, W) float32.
         target: class number (-1: unknown), or (K,) float32 of zeros and ones in multi-label sets.
-        valid: whether the clip could be read; if not, its pixels are zero.
+        valid: false if the clip could not be read; its pixels are then zero.
     """
 
     clips: np.ndarray
@@ -96,11 +96,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a clip.
+    """A problem with a clip.
 
     Attributes:
         reason: one line that names the clip.
-        unreadable: whether it cannot be read at all.
+        unreadable: whether the clip cannot be read at all.
     """
 
     reason: str
@@ -108,15 +108,17 @@ class Problem:
 
 
 class ClipDataset(ABC):
-    """Clips of a list; `load` is thread-safe and depends on nothing but its arguments.
+    """Clips of a list; `load` is thread-safe and depends only on its arguments.
 
     Args:
         records: the list.
-        labels: K class names; none where nothing is known about the clips.
-        reader: reads them.
-        seed: of everything random.
+        labels: K class names; empty if unknown.
+        reader: reads the clips.
+        seed: random seed.
 
     Attributes:
+        labels: K class names.
+        multi_label: whether clips can have several labels.
         num_views: V.
         side: H and W.
     """
@@ -134,16 +136,12 @@ class ClipDataset(ABC):
     def __len__(self) -> int:
         return len(self._records)
 
-    def keep(self, indices: Iterable[int]) -> None:
-        """Keep only some clips, in the given order."""
-        self._records = [self._records[index] for index in indices]
-
     @abstractmethod
     def load(self, index: int, epoch: int = 0) -> Sample:
         """Read a clip.
 
         Raises:
-            DataError: it cannot be read, and the dataset does not go on without it.
+            DataError: the clip cannot be read, and the dataset does not skip such clips.
         """
 
     @property
@@ -159,7 +157,7 @@ class ClipDataset(ABC):
 
     @property
     def padding(self) -> Sample:
-        """An invalid sample of the shapes of all others."""
+        """An invalid sample of the same shapes as all others."""
         return Sample(np.zeros(self.clip_shape, np.float32), self._encode(()), valid=False)
 
     def name(self, index: int) -> str:
@@ -167,7 +165,7 @@ class ClipDataset(ABC):
         return str(self._records[index].path)
 
     def target(self, index: int) -> Target:
-        """Class of a clip, -1 where the list has no labels; (K,) float32 of zeros and ones in multi-label sets."""
+        """Class of a clip, -1 if unlabeled; (K,) float32 of zeros and ones in multi-label sets."""
         return self._encode(self._records[index].labels)
 
     def _encode(self, labels: Sequence[int]) -> Target:
@@ -178,13 +176,13 @@ class ClipDataset(ABC):
         return target
 
     def class_counts(self) -> np.ndarray:
-        """(K,) int64: clips of each class."""
+        """(K,) int64, number of clips per class."""
         labels = [label for record in self._records for label in record.labels]
         return np.bincount(np.array(labels, np.int64), minlength=self.num_classes)
 
     @property
     def num_unlabeled(self) -> int:
-        """Clips without any label."""
+        """Number of clips without a label."""
         return sum(not record.labels for record in self._records)
 
     def misses(self) -> list[tuple[str, str]]:
@@ -202,7 +200,7 @@ class ClipDataset(ABC):
             return Problem(str(error), unreadable=True)
         if record.num_frames is None or record.num_frames == found:
             return None
-        return Problem(f"{record.path} has {found} frames, the list says {record.num_frames}", unreadable=False)
+        return Problem(f"{record.path} has {found} frames, but the list says {record.num_frames}", unreadable=False)
 
     def _record_miss(self, index: int, error: DataError) -> None:
         with self._lock:
@@ -210,14 +208,14 @@ class ClipDataset(ABC):
 
 
 class TrainingSet(ClipDataset):
-    """Clips to learn from: one random view of each, another one in every epoch.
+    """Clips for training: one random view per clip, different in every epoch.
 
     Args:
         records: the list.
         labels: K class names.
-        reader: reads them.
-        data: how clips are sampled, varied and replaced.
-        seed: of everything random.
+        reader: reads the clips.
+        data: determines sampling, augmentation and the replacement of unreadable clips.
+        seed: random seed.
     """
 
     def __init__(
@@ -229,14 +227,14 @@ class TrainingSet(ClipDataset):
 
     @property
     def flip(self) -> str:
-        """How clips are mirrored, see `AugmentationSpec`."""
+        """Mirroring of clips, see `AugmentationSpec`."""
         return self._data.augmentation.flip
 
     def load(self, index: int, epoch: int = 0) -> Sample:
-        """A random view of a clip, or of another one in its place.
+        """Load a random view of a clip, or of a replacement if it cannot be read.
 
         Raises:
-            DataError: the clip cannot be read and `on_error` is `fail`, or too many in a row cannot.
+            DataError: the clip cannot be read and `on_error` is `fail`, or too many consecutive clips cannot be read.
         """
         rng = np.random.default_rng((self._seed, epoch, index))
         for _ in range(_REPLACEMENTS):
@@ -245,9 +243,9 @@ class TrainingSet(ClipDataset):
             except DataError as error:
                 self._record_miss(index, error)
                 if self._data.on_error == "fail":
-                    raise DataError(f"{error}; or set data.on_error=skip to train without such clips") from None
+                    raise DataError(f"{error}; or set data.on_error=skip to train without unreadable clips") from None
                 index = int(rng.integers(len(self)))
-        raise DataError(f"{_REPLACEMENTS} clips in a row cannot be read, the last one: {self.misses()[-1][1]}")
+        raise DataError(f"{_REPLACEMENTS} consecutive clips cannot be read; last: {self.misses()[-1][1]}")
 
     def _view(self, index: int, rng: np.random.Generator) -> Sample:
         record, reader = self._records[index], self._reader
@@ -260,14 +258,14 @@ class TrainingSet(ClipDataset):
 
 
 class EvaluationSet(ClipDataset):
-    """Clips to score, with labels or without: all views of a protocol; an unreadable one is a miss.
+    """Clips for evaluation, with or without labels: all views of a protocol. Unreadable clips count as misses.
 
     Args:
         records: the list.
-        labels: K class names; none where nothing is known about the clips.
-        reader: reads them.
-        protocol: the views.
-        seed: of everything random.
+        labels: K class names; empty if unknown.
+        reader: reads the clips.
+        protocol: determines the views.
+        seed: random seed.
     """
 
     def __init__(
@@ -284,7 +282,7 @@ class EvaluationSet(ClipDataset):
         self.side = reader.input.resize if protocol.full_resolution else reader.input.crop
 
     def load(self, index: int, epoch: int = 0) -> Sample:
-        """All views of a clip, in every epoch the same; an invalid sample if it cannot be read."""
+        """Load all views of a clip, the same in every epoch; returns an invalid sample if it cannot be read."""
         rng = np.random.default_rng((self._seed, index))
         protocol, reader = self.protocol, self._reader
         try:
@@ -300,19 +298,19 @@ class EvaluationSet(ClipDataset):
 def open_datasets(
     data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol, seed: int = 0
 ) -> tuple[TrainingSet, EvaluationSet]:
-    """The training set and the validation set of a recipe.
+    """Open the training and validation sets of a recipe.
 
     Raises:
-        DataError: a list is missing, empty or malformed, a label is out of range (file and line are named), or clips
-            have one label and the model several, or the reverse.
-        RecipeError: the recipe names no list.
+        DataError: a list is missing, empty or malformed, a label is out of range (the message names file and line), or
+            the model is multi-label and the lists are not, or the reverse.
+        RecipeError: the recipe has no list.
     """
     labels = _labels(data, (data.train_list, data.val_list))
     train = _records(data, "train_list", labels, model)
     val = _records(data, "val_list", labels, model)
     if model.multi_label and all(len(record.labels) == 1 for record in (*train, *val)):
         raise DataError(
-            f"{data.path(str(data.train_list))}: every clip has one label, the loss is for several; "
+            f"{data.path(str(data.train_list))}: every clip has exactly one label, but the loss is multi-label; "
             "set train.loss=cross_entropy"
         )
     reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
@@ -327,29 +325,29 @@ def open_evaluation_set(
     class_names: Sequence[str] = (),
     source: str = "the checkpoint",
 ) -> EvaluationSet:
-    """The validation list under an evaluation protocol, with its labels in the order of the model's classes.
+    """Open the validation list under an evaluation protocol, with labels mapped to the model's class order.
 
     Args:
-        data: where the clips are.
-        input_spec: pixels that the network expects.
+        data: location of the clips.
+        input_spec: input format of the network.
         model: the network.
-        protocol: the views.
-        class_names: K names in the model's order; none where the model does not know them.
+        protocol: determines the views.
+        class_names: K names in the model's order; empty if unknown.
         source: origin of `class_names`, for errors.
 
     Raises:
-        DataError: as in `open_datasets`, or the data set has other classes than the model.
-        RecipeError: the recipe names no list.
+        DataError: as in `open_datasets`, or the classes of the data set differ from the model's.
+        RecipeError: the recipe has no list.
     """
     if data.labels is None and class_names:
-        labels = tuple(class_names)  # a list may name them
+        labels = tuple(class_names)  # a CSV list may refer to classes by name
     else:
         labels = _labels(data, (data.val_list,), at_least=model.num_classes)
     names = class_names or labels
     order = class_order(labels, names, str(data.labels and data.path(data.labels)), source)
     records = _records(data, "val_list", labels, model)
     if order != tuple(range(len(order))):
-        _LOG.warning("%s: classes are in another order than in %s; mapped by name", data.labels, source)
+        _LOG.warning("%s: the class order differs from %s; classes are mapped by name", data.labels, source)
         records = [replace(record, labels=tuple(order[label] for label in record.labels)) for record in records]
     labels = tuple(names) if are_named(names) else labels
     reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
@@ -359,13 +357,13 @@ def open_evaluation_set(
 def unlabeled_set(
     paths: Sequence[Path], input_spec: InputSpec, model: ModelSpec, protocol: Protocol, template: str | None = None
 ) -> EvaluationSet:
-    """Videos or frame folders about which nothing is known."""
+    """Open videos or frame folders without labels."""
     records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
     return EvaluationSet(records, (), ClipReader(input_spec, model, template=template), protocol)
 
 
 def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
-    """Videos in both sets, whole or in parts: a leak, if one trains and the other evaluates."""
+    """List videos that appear in both sets, whole or in part: leakage between training and evaluation."""
     videos = [{str(split_part(each.name(i))[0]) for i in range(len(each))} for each in (first, second)]
     return sorted(videos[0] & videos[1])
 
@@ -381,12 +379,12 @@ def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> t
 def _records(data: DataSpec, key: str, labels: tuple[str, ...], model: ModelSpec) -> list[VideoRecord]:
     list_path = getattr(data, key)
     if list_path is None:
-        raise RecipeError(f"data.{key}: is not set; name a list of clips, for instance data.{key}=val.txt")
+        raise RecipeError(f"data.{key} is not set; name a list of clips, for instance data.{key}=val.txt")
     records = read_list(data.path(list_path), data.clips_folder, num_classes=len(labels), class_names=labels)
     for record in records:
         if not model.multi_label and len(record.labels) != 1:
             raise DataError(
-                f"{data.path(list_path)}:{record.line}: {len(record.labels) or 'no'} labels, but the model gives one; "
-                "train with a loss for several, for instance train.loss=lsep"
+                f"{data.path(list_path)}:{record.line}: {len(record.labels) or 'no'} labels, but the model is "
+                "single-label; train with a multi-label loss, for instance train.loss=lsep"
             )
     return records

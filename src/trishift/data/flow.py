@@ -1,7 +1,7 @@
-"""Optical flow of a clip as pictures: extracted into a folder, or computed from the frames of a video.
+"""Optical flow of a clip as pictures: read from a folder, or computed from a video.
 
-Picture i tells how far each pixel moves from frame i to frame i + 1, in 8 bits a direction: 255 * (v + 20) / 40 (TSN's
-extraction, Wang et al. 2016, arXiv:1608.00859). 128 is rest; what moves by more than 20 pixels is cut off.
+Picture i holds the motion of each pixel from frame i to frame i + 1, in 8 bits per direction: 255 * (v + 20) / 40
+(TSN's extraction, Wang et al. 2016, arXiv:1608.00859). 128 means no motion; motion is clipped to 20 pixels.
 """
 
 from __future__ import annotations
@@ -22,21 +22,24 @@ from trishift.data.transforms import resize, resized_size
 from trishift.data.video import VideoFile
 from trishift.errors import DataError, FrameworkError
 
-BOUND = 20.0  # pixels a frame
-SHORT_SIDE = 256  # of the frames that flow is computed from; smaller ones are not enlarged
+BOUND = 20.0  # pixels per frame
+SHORT_SIDE = 256  # maximum short side of the frames that flow is computed from
 Method = Literal["dis", "tvl1"]
 
 _PAIR = re.compile(r"(?P<head>(?:.*[^A-Za-z])?)[xy](?P<tail>[^A-Za-z\d]*)(?P<number>0*[01])(?P<suffix>\.\w+)")
 _BOTH = re.compile(r"(?P<head>flow\D*)(?P<number>0*[01])(?P<suffix>\.\w+)")
-_FRAMES_AT_ONCE = 32  # that a video keeps decoded
+_FRAMES_AT_ONCE = 32  # flow steps computed per read of the video
 
 
 def picture_templates(template: str, folder: str) -> tuple[str, ...]:
-    """File names of the pictures in a folder, with one number in braces: those of x and of y, or those of both.
+    """Expand a flow template to the frame templates of a folder: one each for x and y, or one for both.
 
-    The originals' templates: `flow_{}_{:05d}.jpg` (UCF101, HMDB51; `{}` is x or y, the other the number of the step),
-    `{:06d}-{}_{:05d}.jpg` (Something-Something V1; the first is the folder's number) and `{:06d}.jpg`
+    The originals use `flow_{}_{:05d}.jpg` (UCF101, HMDB51; `{}` is x or y, `{:05d}` the step),
+    `{:06d}-{}_{:05d}.jpg` (Something-Something V1; starts with the folder's number) and `{:06d}.jpg`
     (Something-Something V2; red is x, green is y).
+
+    Raises:
+        DataError: the template is malformed, or needs a numeric folder name.
     """
     try:
         fields = [spec or "" for _, name, spec, _ in string.Formatter().parse(template) if name is not None]
@@ -49,20 +52,20 @@ def picture_templates(template: str, folder: str) -> tuple[str, ...]:
         return tuple(template.format(*each) for each in values)
     except (IndexError, KeyError, ValueError):
         raise DataError(
-            f"flow template {template!r} does not fit folder {folder!r}; write the direction as {{}}, the step as a "
-            "number and before it a folder that is a number, as in flow_{}_{:05d}.jpg"
+            f"flow template {template!r} does not fit folder {folder!r}; write the direction as {{}} and the step as a "
+            "number, optionally preceded by the number of the folder, as in flow_{}_{:05d}.jpg"
         ) from None
 
 
 class _Later:
-    """A number that is not known yet: formatting it leaves its place."""
+    """A number that is not known yet; formatting it keeps the replacement field."""
 
     def __format__(self, spec: str) -> str:
         return f"{{:{spec}}}"
 
 
 class FlowFolder(FrameSource):
-    """A folder of flow pictures, a gray one for x and one for y a step, or one in colors that shows both."""
+    """A folder of flow pictures: per step, a gray picture each for x and y, or a color picture with both."""
 
     def __init__(self, path: str | Path, template: str | None = None) -> None:
         self.path = Path(path)
@@ -98,7 +101,7 @@ def _detect_templates(folder: Path) -> tuple[str, ...]:
 
 
 class VideoFlow(FrameSource):
-    """The flow of a video, computed for the steps that are read, at a short side of at most 256 pixels."""
+    """The flow of a video, computed on reading, at a short side of at most 256 pixels."""
 
     def __init__(self, path: str | Path, method: Method = "dis") -> None:
         self.path = Path(path)
@@ -108,7 +111,7 @@ class VideoFlow(FrameSource):
         self._method = method
         if self.num_frames < 1:
             self._video.close()
-            raise DataError(f"{self.path}: has a single frame and so no motion; leave it out")
+            raise DataError(f"{self.path}: has a single frame and so no motion; remove it")
 
     def close(self) -> None:
         """Close the video."""
@@ -127,7 +130,7 @@ class VideoFlow(FrameSource):
 
 
 def flow_pictures(frames: Iterable[np.ndarray], path: Path, method: Method = "dis") -> Iterator[np.ndarray]:
-    """(H, W, 2) uint8 for every two neighbors of (H, W, 3) uint8 RGB frames; errors name them by `path`."""
+    """Yield (H, W, 2) uint8 flow for each pair of consecutive (H, W, 3) uint8 RGB frames; `path` is for errors."""
     estimate = flow_estimator(method)
     for before, after in pairwise(frames):
         yield _picture(estimate, before, after, path)
@@ -137,22 +140,22 @@ Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]  # two (H, W, 3) uint
 
 
 def flow_estimator(method: Method) -> Estimator:
-    """A function that computes flow, for one thread.
+    """Create a function that computes flow, for use in one thread.
 
-    `dis`: dense inverse search (Kroeger et al. 2016, arXiv:1603.03590), medium preset. `tvl1`: dual TV-L1 (Zach et al.
-    2007), which the originals used, slower, and only in opencv-contrib.
+    `dis` is dense inverse search (Kroeger et al. 2016, arXiv:1603.03590), medium preset. `tvl1` is dual TV-L1 (Zach et
+    al. 2007), which the originals use; it is slower and needs opencv-contrib.
 
     Raises:
-        FrameworkError: OpenCV or its contributed part is not installed.
+        FrameworkError: OpenCV or its contrib modules are not installed.
     """
     cv2 = import_opencv("optical flow needs")
-    cv2.setNumThreads(1)  # clips are computed side by side
+    cv2.setNumThreads(1)  # clips are computed in parallel
     if method == "dis":
         algorithm: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     elif hasattr(cv2, "optflow"):
         algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
     else:
-        raise FrameworkError("tvl1 needs OpenCV's contributed part; run: pip install opencv-contrib-python-headless")
+        raise FrameworkError("tvl1 needs OpenCV's contrib modules; run: pip install opencv-contrib-python-headless")
 
     def estimate(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         gray = (cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (before, after))
@@ -170,7 +173,7 @@ def _picture(estimate: Estimator, before: np.ndarray, after: np.ndarray, path: P
 
 
 def as_picture(flow: np.ndarray) -> np.ndarray:
-    """Pixels a frame to 8 bits, see the module's docstring."""
+    """Quantize flow in pixels per frame to 8 bits, see the module's docstring."""
     return np.rint((flow.clip(-BOUND, BOUND) + BOUND) * (255 / (2 * BOUND))).astype(np.uint8)
 
 

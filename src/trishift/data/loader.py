@@ -1,8 +1,7 @@
-"""Batches of clips for every framework: numpy arrays, decoded by threads, in an order that a seed fixes.
+"""Batches of clips as numpy arrays, for every framework.
 
-Threads, because decoding (FFmpeg) and resizing (PIL) release the interpreter lock, and because forking a process
-in which a framework runs threads is unsafe. Which clip is where depends on seed and epoch alone: not on the
-number of workers, nor on how the batches are dealt out to ranks.
+Clips are decoded in threads: FFmpeg and PIL release the GIL, and forking a process with framework threads is unsafe.
+The order of clips depends only on seed and epoch, not on the number of workers or ranks.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from trishift.data.dataset import ClipDataset, Sample
 from trishift.errors import TrishiftError
 
-_PADDING = -1  # index of a place that no clip fills
+_PADDING = -1  # dataset index of a padding sample
 _BATCHES_AHEAD = 2
 
 
@@ -28,8 +27,8 @@ class Batch:
     Attributes:
         clips: (N, V, T, C, H, W) float32.
         targets: (N,) int64, or (N, K) float32 in multi-label sets.
-        indices: (N,) int64, the clips' places in the dataset; -1 for padding.
-        valid: (N,) bool, false for padding and for clips that could not be read (their pixels are zero).
+        indices: (N,) int64, dataset indices of the clips; -1 for padding.
+        valid: (N,) bool, false for padding and unreadable clips (whose pixels are zero).
     """
 
     clips: np.ndarray
@@ -42,13 +41,13 @@ class Loader:
     """Iterates over a dataset in batches.
 
     Args:
-        dataset: what to load.
-        batch_size: clips of a batch over all ranks; a multiple of `world_size`.
-        shuffle: a new order in every epoch.
-        seed: of the order.
-        rank, world_size: this process gets places rank, rank + world_size, ... of every batch.
-        workers: decoding threads.
-        drop_last: leave out an incomplete last batch; otherwise it is padded so that all ranks get equal parts.
+        dataset: clips to load.
+        batch_size: clips per batch over all ranks; a multiple of `world_size`.
+        shuffle: reshuffle in every epoch.
+        seed: seed of the order.
+        rank, world_size: this process gets clips rank, rank + world_size, ... of every batch.
+        workers: number of decoding threads.
+        drop_last: drop an incomplete last batch; otherwise it is padded to a multiple of `world_size`.
     """
 
     def __init__(
@@ -75,11 +74,11 @@ class Loader:
         return whole + (rest > 0 and not self._drop_last)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from number `start` on; those before are not decoded.
+        """Yield the batches of an epoch, starting with number `start`; earlier ones are not decoded.
 
         Raises:
-            DataError: a clip that must be read cannot be.
-            RuntimeError: loading a clip failed in an unforeseen way; names the clip.
+            DataError: a clip cannot be read, and the dataset does not skip such clips.
+            RuntimeError: loading a clip failed unexpectedly; names the clip.
         """
         plan = self._plan(epoch)[start:]
         ahead = _BATCHES_AHEAD * -(-self._batch_size // self._world_size) + self._workers
@@ -97,7 +96,7 @@ class Loader:
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
-        """This rank's dataset indices of every batch."""
+        """This rank's dataset indices for each batch."""
         order = np.arange(len(self._dataset))
         if self._shuffle:
             order = np.random.default_rng((self._seed, epoch)).permutation(order)

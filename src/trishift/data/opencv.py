@@ -1,4 +1,4 @@
-"""OpenCV, which only cameras, overlays and the computation of optical flow need."""
+"""OpenCV, an optional dependency for cameras, overlays and computing optical flow."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from trishift.errors import FrameworkError
 
 
 def import_opencv(purpose: str) -> Any:
-    """The module cv2; `purpose` begins the error: `cameras need`.
+    """Import cv2.
+
+    Args:
+        purpose: start of the error message, for instance "cameras need".
 
     Raises:
-        FrameworkError: it is not installed.
+        FrameworkError: OpenCV is not installed.
     """
     try:
         import cv2

@@ -1,8 +1,8 @@
-"""An index of a video's frames, made from its packets without decoding any of them.
+"""An index of a video's frames, built from its packets without decoding.
 
-Seeking is frame-exact only if each frame can be recognized again after a jump. `index_packets` therefore trusts a
-file only where every packet stands for one frame with a time stamp of its own, and a key frame really starts a new
-sequence. For all other files (packed B-frames, raw streams, damaged packets) it returns None, and the caller decodes.
+Seeking is frame-exact only if each frame can be identified after a seek. `index_packets` therefore trusts a file only
+if every packet holds at most one displayed frame with a unique timestamp, and key frames start a new sequence. For all
+other files (packed B-frames, raw streams, damaged packets) it returns None, and the caller decodes everything.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from av.video.stream import VideoStream
 
 from trishift.data.shown_frames import shown_frames
 
-# Codecs where a packet shows one frame or none, and a key frame resets the decoder.
+# Codecs whose packets display at most one frame and whose key frames reset the decoder.
 _SEEKABLE_CODECS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "prores"}
 )
-_UNTIMED_FORMATS = frozenset({"avi"})  # its time stamps are decoding times, even where frames are reordered
-_H264_IDR = 5  # type of the NAL units of a picture before which nothing is referenced
-_WORTH_A_SEEK = 12  # packets; decoding a shorter gap is cheaper than jumping over it
+_UNTIMED_FORMATS = frozenset({"avi"})  # timestamps are decoding times, even if frames are reordered
+_H264_IDR = 5  # NAL unit type of a picture that later pictures do not look behind
+_WORTH_A_SEEK = 12  # packets; decoding a shorter gap is cheaper than seeking
 
 
 @dataclass(frozen=True)
 class Run:
-    """Packets to decode in one go: from the key frame stamped `first_pts` to the packet stamped `last_pts`."""
+    """Consecutive packets to decode: from the key frame at `first_pts` to the packet at `last_pts`."""
 
     first_pts: int
     last_pts: int
-    wanted: dict[int, int]  # time stamp -> frame number
+    wanted: dict[int, int]  # timestamp -> frame number
 
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """Where the frames of a video are.
+    """Locations of a video's frames.
 
     Attributes:
-        stamps: (num_packets,) int64, time stamps in decoding order.
-        pts: (num_frames,) int64, time stamps of the frames in presentation order.
-        positions: (num_frames,) int64, the packet of each frame.
-        starts: (num_starts,) int64, ascending packets where decoding may start.
+        stamps: (num_packets,) int64, timestamps in decoding order.
+        pts: (num_frames,) int64, timestamps of the frames in presentation order.
+        positions: (num_frames,) int64, packet of each frame.
+        starts: (num_starts,) int64, packets where decoding may start, ascending.
     """
 
     stamps: np.ndarray
@@ -53,7 +53,7 @@ class PacketIndex:
     starts: np.ndarray
 
     def runs(self, frames: Sequence[int]) -> Iterator[Run]:
-        """The runs of packets that contain the given frame numbers (ascending, unique)."""
+        """Yield the runs of packets that contain the given frame numbers (ascending, unique)."""
         for start, members in groupby(self._with_starts(frames), key=lambda pair: pair[0]):
             wanted = [frame for _, frame in members]
             last = int(self.positions[wanted].max())
@@ -62,7 +62,7 @@ class PacketIndex:
             )
 
     def _with_starts(self, frames: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Each frame with the place where its run starts: its own key frame, or the run it is close behind."""
+        """Yield (start of run, frame); a frame joins the previous run if that is cheaper than a seek."""
         run_start, run_end = -1, -_WORTH_A_SEEK
         for frame in frames:
             position = int(self.positions[frame])
@@ -74,7 +74,7 @@ class PacketIndex:
 
 
 def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
-    """Index the packets of a stream, or None where they do not tell which frames will come out.
+    """Index the packets of a stream; None if they do not determine which frames decoding yields.
 
     Reads the container to its end.
     """
@@ -107,12 +107,12 @@ def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex
     except av.FFmpegError:
         return None
     if codec.name == "h264" and (codec.pix_fmt or "").startswith("yuv444"):
-        starts = starts[:1]  # FFmpeg works around an x264 bug here, but knows the version from the first packet only
+        starts = starts[:1]  # FFmpeg's workaround for an x264 bug needs the version in the first packet
     return _checked_index(stamps, hidden, starts)
 
 
 def _checked_index(stamps: list[int], hidden: list[int], starts: list[int]) -> PacketIndex | None:
-    """The index, if decoding starts with the first packet, shows it first, and no time stamp comes twice."""
+    """Build the index; None unless the first packet is a start and displayed first, and timestamps are unique."""
     if not starts or starts[0] != 0 or min(stamps) != stamps[0] or len(set(stamps)) != len(stamps):
         return None
     pts = np.array(stamps, np.int64)
@@ -122,7 +122,7 @@ def _checked_index(stamps: list[int], hidden: list[int], starts: list[int]) -> P
 
 
 def _nal_length_size(codec: str, extradata: bytes | None) -> int:
-    """Bytes of the length before each NAL unit in MP4-style H.264 and HEVC; 0 for start codes and other codecs."""
+    """Size of the length field before each NAL unit in MP4-style H.264 and HEVC; 0 otherwise."""
     if extradata and codec == "h264" and len(extradata) > 4 and extradata[0] == 1:
         return (extradata[4] & 3) + 1
     if extradata and codec == "hevc" and len(extradata) > 21 and extradata[0] == 1:
@@ -131,7 +131,7 @@ def _nal_length_size(codec: str, extradata: bytes | None) -> int:
 
 
 def _nal_offsets(data: bytes, length_size: int) -> Iterator[int]:
-    """Offsets of the NAL units' first bytes; the last value is where the next unit would be."""
+    """Yield the offset of each NAL unit's first byte, then where the next unit would start."""
     offset = length_size
     while offset < len(data):
         yield offset
@@ -140,15 +140,15 @@ def _nal_offsets(data: bytes, length_size: int) -> Iterator[int]:
 
 
 def _fills_packet(data: bytes, length_size: int) -> bool:
-    """Whether the lengths of the NAL units add up to the packet; those of a damaged packet do not."""
+    """Whether the lengths of the NAL units add up to the packet size; in damaged packets they do not."""
     *_, end = _nal_offsets(data, length_size)
     return end == len(data) + length_size
 
 
 def _starts_sequence(codec: str, packet: av.Packet, length_size: int) -> bool:
-    """Whether nothing after this key frame refers to anything before it.
+    """Whether no packet after this key frame refers to an earlier one.
 
-    Only H.264 flags other pictures too: those with a recovery point, from which a decoder recovers gradually.
+    H.264 also flags recovery points as key frames, from which a decoder recovers only gradually.
     """
     if codec != "h264":
         return True

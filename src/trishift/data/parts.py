@@ -1,7 +1,7 @@
-"""Parts of videos, written behind a path as a fragment: `long.mp4#t=12.5,20` or `long.mp4#frames=0,30`.
+"""Parts of videos, written as a fragment after the path: `long.mp4#t=12.5,20` or `long.mp4#frames=0,30`.
 
-`#t=` is the W3C's notation for seconds (Media Fragments URI 1.0). A part is half open: its end is not included. A path
-with a fragment names a clip wherever a path does: in lists, commands and the Python API.
+`#t=` is the W3C notation for seconds (Media Fragments URI 1.0). A part is half open: its end is not included. A path
+with a fragment is accepted wherever a clip is: in lists, commands and the Python API.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Part:
 
     Attributes:
         start, end: frame numbers from 0, or seconds.
-        seconds: whether they are seconds.
+        seconds: unit of `start` and `end`.
     """
 
     start: float
@@ -38,19 +38,19 @@ class Part:
     seconds: bool = False
 
     def __str__(self) -> str:
-        """The fragment behind a path."""
+        """The fragment that follows a path."""
         return f"#{'t' if self.seconds else 'frames'}={self.start:.10g},{self.end:.10g}"
 
     def frames(self, num_frames: int, fps: float | None, name: str) -> range:
-        """The frame numbers of the part in a video.
+        """Frame numbers of the part in a video.
 
         Args:
-            num_frames: of the video.
-            fps: of the video, None where unknown.
-            name: of the video, for errors.
+            num_frames: length of the video.
+            fps: frame rate of the video; None if unknown.
+            name: name of the video, for errors.
 
         Raises:
-            DataError: the part lies outside the video, or is in seconds and the frame rate is unknown.
+            DataError: the part lies outside the video, or it is in seconds and the frame rate is unknown.
         """
         if self.seconds and not fps:
             raise DataError(f"{name}: the part {self} is in seconds, but the frame rate is unknown; give it in frames")
@@ -62,7 +62,7 @@ class Part:
 
 
 def split_part(path: str | Path) -> tuple[Path, Part | None]:
-    """The file or folder that a path names, and the part of it; None for all of it.
+    """Split a path into the file or folder and the part of it; None for the whole.
 
     Raises:
         DataError: the fragment is malformed.
@@ -73,7 +73,7 @@ def split_part(path: str | Path) -> tuple[Path, Part | None]:
         (PosixPath('long.mp4'), Part(start=60.0, end=62.5, seconds=True))
     """
     match = _FRAGMENT.fullmatch(str(path))
-    if match is None or Path(path).exists():  # a file may be called like that
+    if match is None or Path(path).exists():  # a file may have such a name
         return Path(path), None
     names = ("start", "end")
     part = _part(names, [match["start"] or "0", match["end"]], match["unit"] == "t", str(path))
@@ -81,18 +81,18 @@ def split_part(path: str | Path) -> tuple[Path, Part | None]:
 
 
 def read_part(row: Mapping[str, str], place: str) -> Part | None:
-    """The part that a row of a CSV list describes, None for the whole video.
+    """Read the part described by a row of a CSV list; None for the whole video.
 
-    Columns `start_frame, end_frame` count frames from 0, the end not included; `start_time, end_time` are seconds or
-    `h:mm:ss`. The usual spellings of both are known; where a row has both, frames count. Bare `start, end` are
-    seconds if written with a decimal point or colon, and refused otherwise.
+    Columns `start_frame, end_frame` count frames from 0, excluding the end; `start_time, end_time` are seconds or
+    `h:mm:ss`. Common spellings of both are recognized; if a row has both, frames take precedence. Plain `start, end`
+    are seconds if written with a decimal point or colon, and refused otherwise.
 
     Args:
-        row: column to cell.
+        row: maps column names to cells.
         place: file and line, for errors.
 
     Raises:
-        DataError: a number is malformed, one end is missing, the part is empty, or its unit cannot be told.
+        DataError: a number is malformed, one end is missing, the part is empty, or its unit is ambiguous.
     """
     for pairs, seconds in ((_FRAMES, False), (_SECONDS, True), (_EITHER, None)):
         for names in pairs:
@@ -111,7 +111,7 @@ def _part(names: tuple[str, str], texts: list[str], seconds: bool | None, place:
     if seconds is None:
         if not any(mark in text for text in texts for mark in ".:"):
             raise DataError(
-                f"{place}: {names[0]}, {names[1]} may be frames or seconds; rename the columns to start_frame, "
+                f"{place}: {names[0]}, {names[1]} could be frames or seconds; rename the columns to start_frame, "
                 "end_frame or start_time, end_time"
             )
         seconds = True
@@ -119,7 +119,7 @@ def _part(names: tuple[str, str], texts: list[str], seconds: bool | None, place:
     if None in values:
         wrong = texts[values.index(None)]
         raise DataError(
-            f"{place}: {wrong[:40]!r} is no {'time' if seconds else 'frame number'} ({names[0]}, {names[1]})"
+            f"{place}: {wrong[:40]!r} is not a {'time' if seconds else 'frame number'} ({names[0]}, {names[1]})"
         )
     start, end = (value or 0.0 for value in values)
     if start >= end:

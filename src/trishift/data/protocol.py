@@ -1,8 +1,7 @@
-"""Evaluation protocols: which clips and crops of a video are scored and averaged."""
+"""Evaluation protocols: the clips and crops of a video that are scored and averaged."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from trishift.data.sampling import SamplingSpec
@@ -15,12 +14,12 @@ CROP_COUNTS: dict[Crops, int] = {"center": 1, "three": 3, "five": 5, "ten": 10}
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a video is scored; its score is the mean of the logits of all views (clips x crops).
+    """Evaluation protocol of a video: its score is the mean of the logits of all views (clips x crops).
 
     Attributes:
-        sampling: which frames make the clips.
-        crops: which crops of a clip are scored.
-        full_resolution: crops of the resized short side (256) instead of the training size (224).
+        sampling: selects the frames of the clips.
+        crops: crops per clip.
+        full_resolution: crop to the resized short side (256) instead of the training size (224).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -41,7 +40,7 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "center": Protocol(),  # "efficient" on Something-Something; what most originals validate with
+    "center": Protocol(),  # "efficient" on Something-Something; used for validation by most originals
     "three": Protocol(crops="three", full_resolution=True),
     "ten": Protocol(crops="ten"),  # TSN, TRN
     "twice": Protocol(SamplingSpec("twice"), "three", full_resolution=True),  # Something-Something, "accurate"
@@ -56,29 +55,14 @@ PROTOCOLS = {
 
 
 def named_protocol(name: str) -> Protocol:
-    """A published protocol by name, see `PROTOCOLS`, or by its numbers of clips and crops, such as `10x3`.
+    """Look up a published protocol by name, see `PROTOCOLS`.
 
-    With numbers, one clip is uniform, two are `twice` and more are dense; three crops have full resolution. So `1x10`
-    is `ten`, `2x3` is `twice`, and `10x3` is `dense`. The number of frames is the model's: 25 frames x 10 crops is
-    `ten` on a model of 25 segments.
+    Protocols do not set the number of frames: 25 frames x 10 crops is `ten` with a model of 25 segments.
 
     Raises:
-        RecipeError: there is no such protocol.
+        RecipeError: the name is unknown.
     """
-    numbers = re.fullmatch(r"([1-9]\d{0,2})[x×](\d+)", name)
-    crops = {str(count): crops for crops, count in CROP_COUNTS.items()}
-    if numbers and numbers[2] in crops:
-        return _protocol_of_counts(int(numbers[1]), crops[numbers[2]])
     if name not in PROTOCOLS:
         listing = "; ".join(f"{key}: {protocol}" for key, protocol in PROTOCOLS.items())
-        raise RecipeError(
-            f"protocol {name!r} is unknown; write CLIPSxCROPS with {' or '.join(crops)} crops, for instance 10x3, "
-            f"or one of {listing}"
-        )
+        raise RecipeError(f"protocol {name!r} is unknown; use one of {listing}")
     return PROTOCOLS[name]
-
-
-def _protocol_of_counts(clips: int, crops: Crops) -> Protocol:
-    sampling = {1: SamplingSpec(), 2: SamplingSpec("twice"), 10: SamplingSpec("dense")}.get(clips)
-    sampling = sampling or SamplingSpec("dense", clips)
-    return Protocol(sampling, crops, full_resolution=crops == "three")

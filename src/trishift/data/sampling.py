@@ -1,12 +1,12 @@
-"""Which frames of a clip a network sees.
+"""Frame sampling.
 
-Every function returns frame numbers counted from 0 as (clips, T * length) int64: T segments of `length` consecutive
-frames each (`spec.segment_length`; frames beyond the end repeat the last one).
-n is the number of frames of the clip, T of segments, `rng` the source of training's randomness. All n >= 1 work.
+All functions return frame numbers from 0 as (clips, T * length) int64: T segments of `length` consecutive frames each
+(`spec.segment_length`; past the end, the last frame is repeated). n is the number of frames of the clip, T the number
+of segments, and `rng` the random generator of training. Any n >= 1 works.
 
 Sources: TSN and TSM (Wang et al. 2016, arXiv:1608.00859; Lin et al. 2019, arXiv:1811.08383), the multi-moments models
-(M4), Paddle's TSM. Where those have defects, the formulas here are the corrected ones, and `SamplingSpec` has
-a `legacy_...` option that brings the defect back to reproduce published figures.
+(M4), Paddle's TSM. Defects of these are corrected here; the `legacy_...` options of `SamplingSpec` restore them to
+reproduce published figures.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Mode = Literal["uniform", "dense", "twice", "m4", "m4_dense", "paddle"]
 
 
 def uniform_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> np.ndarray:
-    """TSN's training draw: each segment of d = (n - length + 1) // T frames starts at a place of its own.
+    """TSN's training sampling: an independent random start within each segment of d = (n - length + 1) // T frames.
 
-    A clip with fewer than T places is stretched: start k is drawn from the k-th of T equal parts, so that the
-    frames stay in order (the original repeats the first frame, see `legacy_short_clips`).
+    Clips with fewer than T possible starts are stretched: start k is drawn from the k-th of T equal parts, so frames
+    stay in order (the original repeats the first frame, see `legacy_short_clips`).
     """
     places = max(n - length + 1, 1)
     d = places // T
@@ -46,16 +46,16 @@ def uniform_eval(n: int, T: int, length: int = 1) -> np.ndarray:
 
 
 def twice_eval(n: int, T: int, length: int = 1) -> np.ndarray:
-    """Two clips: the centers of the segments and their beginnings, int(tick * k)."""
+    """Two clips: the centers and the starts of the segments, int(tick * k)."""
     tick = max(n - length + 1, 1) / T
     beginnings = np.floor(tick * np.arange(T))[None]
     return np.concatenate([uniform_eval(n, T, length), _windows(beginnings, n, length)])
 
 
 def dense_train(n: int, T: int, rng: np.random.Generator, window: int = 64, length: int = 1) -> np.ndarray:
-    """I3D-like: every (window // T)-th frame from a random start on, around the end if need be.
+    """I3D-style sampling: every (window // T)-th frame from a random start, wrapping around at the end.
 
-    The last possible start counts (the original never draws it, see `legacy_dense_start`).
+    All starts can be drawn (the original excludes the last, see `legacy_dense_start`).
     """
     return _dense(rng.integers(_dense_places(n, window), size=1), n, T, window, length)
 
@@ -66,7 +66,7 @@ def dense_eval(n: int, T: int, clips: int = 10, window: int = 64, length: int = 
 
 
 def m4_train(n: int, T: int, rng: np.random.Generator, fps: float | None = None) -> np.ndarray:
-    """M4's training draw, on the clip resampled to 30 frames a second: one random offset common to all segments."""
+    """M4's training sampling on the clip resampled to 30 fps: one random offset shared by all segments."""
     resampled = _at_30_fps(n, fps)
     d = len(resampled) // T
     if d == 0:
@@ -75,21 +75,21 @@ def m4_train(n: int, T: int, rng: np.random.Generator, fps: float | None = None)
 
 
 def m4_eval(n: int, T: int, fps: float | None = None) -> np.ndarray:
-    """M4's evaluation frames: the segments' centers on the clip resampled to 30 frames a second."""
+    """M4's evaluation frames: the centers of the segments of the clip resampled to 30 fps."""
     resampled = _at_30_fps(n, fps)
     return resampled[uniform_eval(len(resampled), T)]
 
 
 def m4_dense_eval(n: int, T: int, fps: float | None = None) -> np.ndarray:
-    """M4's dense frames: T frames from the first to the last, evenly spread over the clip at 30 frames a second."""
+    """M4's dense frames: T frames evenly spread from the first to the last frame of the clip at 30 fps."""
     resampled = _at_30_fps(n, fps)
     return resampled[np.linspace(0, len(resampled) - 1, T, dtype=np.int64)[None]]
 
 
 def paddle_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> np.ndarray:
-    """The Paddle original's training draw: segments of n // T frames, the window anywhere inside its segment.
+    """The Paddle original's training sampling: a window anywhere inside each segment of n // T frames.
 
-    Unlike TSN's it wraps: windows and clips shorter than T go on with the first frame.
+    Unlike TSN's, it wraps: windows past the end and clips shorter than T continue with the first frame.
     """
     d = n // T
     offsets = rng.integers(d - length + 1, size=T) if d >= length else 0
@@ -97,10 +97,10 @@ def paddle_train(n: int, T: int, rng: np.random.Generator, length: int = 1) -> n
 
 
 def paddle_eval(n: int, T: int, length: int = 1, *, legacy_center: bool = False) -> np.ndarray:
-    """The Paddle original's evaluation frames: the window in the middle of its segment of n // T frames.
+    """The Paddle original's evaluation frames: a window centered in each segment of n // T frames.
 
-    With `legacy_center` the first frame of the window stands there, as in the original's mp4 reader. PaddleVideo's
-    default ("select_left") is `uniform` with `legacy_short_clips`.
+    With `legacy_center`, the first frame of the window is centered instead, as in the original's mp4 reader.
+    PaddleVideo's default ("select_left") is `uniform` with `legacy_short_clips`.
     """
     d = n // T
     width = 1 if legacy_center else length
@@ -108,10 +108,10 @@ def paddle_eval(n: int, T: int, length: int = 1, *, legacy_center: bool = False)
 
 
 def legacy_uniform(n: int, T: int, rng: np.random.Generator | None, length: int = 1) -> np.ndarray:
-    """TSN's own rule for short clips, in training (with `rng`) and validation (None): first frames repeat.
+    """TSN's original rule for short clips, in training (with `rng`) and validation (None): first frames repeat.
 
-    Training: all segments start at 0 if there are fewer than T places (sorted random places if n > T, which needs
-    length > 1). Validation: all start at 0 unless n > T + length - 1, so that n = T gives T copies of frame 0.
+    Training: all segments start at 0 if there are fewer than T possible starts (sorted random starts if n > T, which
+    requires length > 1). Validation: all start at 0 unless n > T + length - 1, so n = T yields T copies of frame 0.
     """
     if rng is None:
         return uniform_eval(n, T, length) if n > T + length - 1 else _windows(np.zeros((1, T)), n, length)
@@ -128,7 +128,7 @@ def legacy_dense_train(n: int, T: int, rng: np.random.Generator, window: int = 6
 
 
 def _windows(starts: np.ndarray, n: int, length: int) -> np.ndarray:
-    """(clips, T) starts to (clips, T * length) consecutive frames; the last frame repeats."""
+    """Expand (clips, T) starts to (clips, T * length) consecutive frames; the last frame is repeated."""
     frames = starts.astype(np.int64)[..., None] + np.arange(length)
     return np.minimum(frames, n - 1).reshape(len(starts), -1)
 
@@ -143,7 +143,7 @@ def _dense(starts: np.ndarray, n: int, T: int, window: int, length: int) -> np.n
 
 
 def _at_30_fps(n: int, fps: float | None) -> np.ndarray:
-    """The frame shown at each thirtieth of a second, floor(i * fps / 30); all frames where fps is unknown."""
+    """Frames at 30 fps, floor(i * fps / 30); all frames if fps is unknown."""
     step = (fps or _M4_FPS) / _M4_FPS
     return np.minimum(np.floor(np.arange(max(1, int(n / step))) * step).astype(np.int64), n - 1)
 
@@ -156,17 +156,17 @@ def _paddle_windows(n: int, T: int, length: int, offsets: np.ndarray | int) -> n
 
 @dataclass(frozen=True)
 class SamplingSpec:
-    """How frames are chosen, in a recipe.
+    """Frame sampling, in a recipe.
 
     Attributes:
-        mode: `uniform` (TSN, TSM, TRN, MSN), `dense` (I3D-like), `twice` (two uniform clips in evaluation), `m4`,
+        mode: `uniform` (TSN, TSM, TRN, MSN), `dense` (I3D-style), `twice` (two uniform clips in evaluation), `m4`,
             `m4_dense`, `paddle` (the Paddle original).
-        clips: clips of a video in evaluation; 0 means what the mode is published with (dense 10, twice 2, else 1).
-        window: frames that a dense clip spans.
-        legacy_short_clips: `uniform`: repeat the first frame of clips that are shorter than T (TSN, TRN, PaddleVideo).
+        clips: clips per video in evaluation; 0: the published number of the mode (dense 10, twice 2, else 1).
+        window: number of frames spanned by a dense clip.
+        legacy_short_clips: `uniform`: repeat the first frame of clips shorter than T (TSN, TRN, PaddleVideo).
         legacy_dense_start: `dense`: never draw the last start in training (TSM).
-        legacy_random_evaluation: draw in evaluation as in training (TSM's dense validation, MSN's clips on Kinetics).
-        legacy_paddle_center: `paddle` with windows: center them as if they had one frame (its mp4 reader).
+        legacy_random_evaluation: sample randomly in evaluation (TSM's dense validation, MSN's clips on Kinetics).
+        legacy_paddle_center: `paddle` with windows: center the first frame of each window (its mp4 reader).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -183,14 +183,14 @@ class SamplingSpec:
         if self.window < 1 or self.clips < 0:
             raise RecipeError("sampling: window must be positive, clips not negative")
         if self.clips not in (0, self.num_clips):
-            raise RecipeError(f"sampling.clips: mode {self.mode} has {self.num_clips} clips; leave clips out")
+            raise RecipeError(f"sampling.clips: mode {self.mode} has {self.num_clips} clips; remove sampling.clips")
         for option, mode in _LEGACY_MODES.items():
             if getattr(self, option) and self.mode != mode:
-                raise RecipeError(f"sampling.{option}: is for mode {mode}, not {self.mode}")
+                raise RecipeError(f"sampling.{option} requires mode {mode}, not {self.mode}")
 
     @property
     def num_clips(self) -> int:
-        """Clips of a video in evaluation."""
+        """Clips per video in evaluation."""
         if self.mode == "dense" or self.legacy_random_evaluation:
             return self.clips or (10 if self.mode == "dense" else 1)
         return 2 if self.mode == "twice" else 1
@@ -200,14 +200,14 @@ _LEGACY_MODES = {"legacy_short_clips": "uniform", "legacy_dense_start": "dense",
 
 
 def check_length(spec: SamplingSpec, length: int) -> None:
-    """Refuse segments of several frames where the mode takes single ones."""
+    """Raise a RecipeError for segments of several frames if the mode samples single frames."""
     if length > 1 and spec.mode.startswith("m4"):
-        raise RecipeError(f"sampling.mode: {spec.mode} takes single frames, but a segment of the model has {length}")
+        raise RecipeError(f"sampling.mode: {spec.mode} samples single frames, but the model's segments have {length}")
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """What a mode may look at: n frames, of which T segments of `length` are wanted, and frames per second."""
+    """Arguments of a mode: n frames at `fps` per second, to be sampled in T segments of `length` frames."""
 
     n: int
     T: int
@@ -249,21 +249,21 @@ def training_clip(
     rng: np.random.Generator,
     fps: float | None = None,
 ) -> np.ndarray:
-    """Draw a clip to train with.
+    """Sample a training clip.
 
     Args:
         spec: mode and options.
-        num_frames: frames of the video, 1 or more.
+        num_frames: number of frames of the video, at least 1.
         num_segments: T.
-        length: consecutive frames of a segment.
-        rng: source of randomness.
+        length: consecutive frames per segment.
+        rng: random generator.
         fps: frames per second, for `m4`; None counts as 30.
 
     Returns:
-        (1, T * length) int64 frame numbers, counted from 0.
+        (1, T * length) int64 frame numbers from 0.
 
     Raises:
-        RecipeError: the mode takes single frames, and `length` is more than 1.
+        RecipeError: the mode samples single frames, and `length` is greater than 1.
 
     Example:
         >>> from trishift.data.sampling import SamplingSpec, training_clip
@@ -283,9 +283,9 @@ def evaluation_clips(
     rng: np.random.Generator | None = None,
     fps: float | None = None,
 ) -> np.ndarray:
-    """The clips of a video that are scored: (`spec.num_clips`, T * length) int64 frame numbers.
+    """Sample the evaluation clips of a video: (`spec.num_clips`, T * length) int64 frame numbers.
 
-    Arguments and errors are those of `training_clip`, but only `legacy_random_evaluation` needs `rng`.
+    Arguments and errors are those of `training_clip`; `rng` is needed only for `legacy_random_evaluation`.
 
     Example:
         >>> from trishift.data.sampling import SamplingSpec, evaluation_clips
@@ -296,6 +296,6 @@ def evaluation_clips(
     if not spec.legacy_random_evaluation:
         return _EVALUATION[spec.mode](spec, _Clip(num_frames, num_segments, length, fps))
     if rng is None:
-        raise ValueError("a random draw needs rng")
+        raise ValueError("legacy_random_evaluation needs rng")
     draws = (training_clip(spec, num_frames, num_segments, length, rng=rng, fps=fps) for _ in range(spec.num_clips))
     return np.concatenate(list(draws))

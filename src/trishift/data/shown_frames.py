@@ -1,7 +1,7 @@
-"""How many pictures a packet shows, from the headers of codecs that have hidden frames.
+"""Number of displayed pictures per packet, read from the headers of codecs with hidden frames.
 
-VP8, VP9 and AV1 have frames that are decoded for reference and never shown. They may have packets and time stamps of
-their own, so packets alone do not number the frames.
+VP8, VP9 and AV1 have frames that are decoded for reference but never shown. Such frames may have separate packets and
+timestamps, so counting packets would misnumber the frames.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _AV1_FRAME_HEADER, _AV1_FRAME = 3, 6  # types of OBUs
 
 
 def shown_frames(codec: str, data: bytes) -> int:
-    """Pictures that the decoder outputs for a packet; 1 for codecs without hidden frames.
+    """Count the pictures that the decoder outputs for a packet; 1 for codecs without hidden frames.
 
     Args:
         codec: FFmpeg's name of the codec.
@@ -32,7 +32,7 @@ def _vp9(data: bytes) -> int:
 
 def _vp9_is_shown(frame: bytes) -> bool:
     """Whether a frame is shown (VP9 bitstream specification, 6.2: uncompressed_header)."""
-    bits = iter(f"{int.from_bytes(frame[:2].ljust(2, bytes(1)), 'big'):016b}"[2:])  # behind frame_marker
+    bits = iter(f"{int.from_bytes(frame[:2].ljust(2, bytes(1)), 'big'):016b}"[2:])  # after frame_marker
     low, high = next(bits), next(bits)
     if low == high == "1":
         next(bits)  # reserved in profile 3
@@ -43,7 +43,7 @@ def _vp9_is_shown(frame: bytes) -> bool:
 
 
 def _vp9_frames(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where the frames of a packet begin and end: one, or those that a superframe index lists (annex B)."""
+    """Yield (start, end) of the frames of a packet: one, or those listed in a superframe index (annex B)."""
     marker = data[-1]
     count, width = (marker & 7) + 1, (marker >> 3 & 3) + 1
     index = 2 + count * width
@@ -60,7 +60,7 @@ def _vp9_frames(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _av1(data: bytes) -> int:
-    """Shown frames of a temporal unit (AV1 specification, 5.3 and 5.9.2)."""
+    """Count the shown frames of a temporal unit (AV1 specification, 5.3 and 5.9.2)."""
     return sum(
         bool(payload[0] >> 7 & 1 or payload[0] >> 4 & 1)  # show_existing_frame, or frame_type and then show_frame
         for kind, payload in _av1_units(data)
@@ -69,7 +69,7 @@ def _av1(data: bytes) -> int:
 
 
 def _av1_units(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and payload of each OBU."""
+    """Yield (type, payload) of each OBU."""
     at = 0
     while at < len(data):
         header = data[at]

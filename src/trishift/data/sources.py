@@ -1,4 +1,4 @@
-"""What a clip's frames are read from: one interface, and the functions that open whatever a path names."""
+"""The interface of frame sources, and functions that open a clip or its optical flow by path."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _Source = TypeVar("_Source", bound="FrameSource")
 
 
 class FrameSource(ABC):
-    """The frames of one clip, counted from 0 in the order in which they are shown.
+    """The frames of one clip in presentation order, numbered from 0.
 
     Attributes:
-        path: the video file or the folder.
-        num_frames: how many frames there are; each of them can be read.
-        fps: mean frames per second, None where unknown.
+        path: video file or folder.
+        num_frames: number of readable frames.
+        fps: mean frames per second; None if unknown.
     """
 
     path: Path
@@ -30,7 +30,7 @@ class FrameSource(ABC):
     fps: float | None
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The frames with the given numbers, in the given order; numbers may repeat.
+        """Read frames by number, in the given order; numbers may repeat.
 
         Returns:
             (len(indices), H, W, 3) uint8 RGB.
@@ -46,7 +46,7 @@ class FrameSource(ABC):
 
     @abstractmethod
     def _read(self, wanted: list[int]) -> np.ndarray:
-        """`read` for numbers that are in range."""
+        """Implement `read` for numbers in range."""
 
     def close(self) -> None:  # noqa: B027  (folders have nothing to close)
         """Release files and decoders."""
@@ -61,7 +61,7 @@ class FrameSource(ABC):
 
 
 class FrameRange(FrameSource):
-    """A part of another source, whose frames it counts from 0."""
+    """A part of another source, with frames numbered from 0."""
 
     def __init__(self, source: FrameSource, part: Part) -> None:
         self.path, self.fps = Path(f"{source.path}{part}"), source.fps
@@ -78,7 +78,7 @@ class FrameRange(FrameSource):
 
 
 def _part_of(source: FrameSource, part: Part | None) -> FrameSource:
-    """The part of a source that was just opened."""
+    """Restrict a newly opened source to a part; closes it on error."""
     if part is None:
         return source
     try:
@@ -92,12 +92,12 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
     """Open a video file or a folder of frames.
 
     Args:
-        path: a video, or a folder with one picture per frame, or a part of either (`clip.mp4#t=1,2.5`).
-        template: file names of the pictures (`img_{:05d}.jpg`); found out if None.
-        threads: decoder threads: 1 where several clips are read side by side, 0 (as many as useful) for one file.
+        path: a video, a folder with one picture per frame, or a part of either (`clip.mp4#t=1,2.5`).
+        template: file name of the pictures (`img_{:05d}.jpg`); None: detected.
+        threads: decoder threads; 1 is best when several clips are read in parallel, 0 lets FFmpeg choose.
 
     Raises:
-        DataError: the path is missing, empty, has no video stream, or nothing in it can be decoded.
+        DataError: the path does not exist, the file is empty, or it has no decodable video stream.
 
     Example:
         >>> from trishift.data.sources import open_clip
@@ -106,7 +106,7 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
         >>> frames.shape, frames.dtype
         ((2, 32, 32, 3), dtype('uint8'))
     """
-    from trishift.data.frames import FrameFolder  # late: the readers implement the interface above
+    from trishift.data.frames import FrameFolder  # here because the readers import this module
     from trishift.data.video import VideoFile
 
     path, part = split_part(path)
@@ -115,16 +115,16 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
 
 
 def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
-    """The flow of a clip; its `read` gives (n, H, W, 2) uint8, x and y.
+    """Open the optical flow of a clip; its `read` returns (n, H, W, 2) uint8, x and y.
 
     Args:
-        path: a folder of flow pictures, or a video, whose flow is computed when it is read. A folder called by a number
-            may be given with fewer zeros (Something-Something V1).
-        template: file names in a folder, see `picture_templates`; found out if None.
+        path: a folder of flow pictures, or a video whose flow is computed on reading. The leading zeros of a numeric
+            folder name are optional (Something-Something V1).
+        template: file names in a folder, see `picture_templates`; None: detected.
 
     Raises:
-        DataError: there is no such clip, pictures of a direction or in between are missing, or nothing can be decoded.
-        FrameworkError: a video's flow needs OpenCV.
+        DataError: the clip does not exist or cannot be decoded, or flow pictures are missing.
+        FrameworkError: computing flow from a video requires OpenCV.
 
     Example:
         >>> from trishift.data.sources import open_flow
@@ -132,7 +132,7 @@ def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
         ...     flow.read([0, 1]).shape  # x and y of two steps
         (2, 32, 32, 2)
     """
-    from trishift.data.flow import FlowFolder, VideoFlow  # late, as in `open_clip`
+    from trishift.data.flow import FlowFolder, VideoFlow  # here as in `open_clip`
 
     path, part = split_part(path)
     if not path.exists() and path.name.isdecimal():

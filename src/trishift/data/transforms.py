@@ -1,10 +1,9 @@
-"""From decoded frames to the pixels a network sees.
+"""Transforms from decoded frames to network input.
 
 Reproduces the pipelines of TSN, TSM and TRN pixel by pixel: PIL's antialiased bilinear resize (OpenCV's does not
-antialias), torchvision's center crop, the 13 positions of TSN's multi-scale crop, and the order of their
-evaluation crops.
-Frames are (T, H, W, F) uint8, F = 3 for RGB and 2 for optical flow (x, y); networks get (T, F, H, W) float32 per view,
-and `stack_segments` makes their C channels of consecutive frames.
+antialias), torchvision's center crop, the 13 positions of TSN's multi-scale crop, and the order of evaluation crops.
+Frames are (T, H, W, F) uint8, with F = 3 for RGB and 2 for optical flow (x, y). Views are (T, F, H, W) float32, from
+which `stack_segments` builds the network's C channels.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from trishift.errors import RecipeError
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec
 
 Crops = Literal["center", "three", "five", "ten"]
-_SNAP = 3  # pixels: a crop size this close to the network's input is made equal to it
+_SNAP = 3  # pixels; crop sizes closer than this to the network's input are set to it
 _MIRRORED_WORDS = {"left": "right", "right": "left", "clockwise": "counterclockwise", "counterclockwise": "clockwise"}
 
 
@@ -36,13 +35,13 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class AugmentationSpec:
-    """How training clips are varied (TSN's multi-scale crop and flip), in a recipe.
+    """Training augmentation (TSN's multi-scale crop and flip), in a recipe.
 
     Attributes:
         scales: sides of the crop relative to the short side of the frame.
-        max_distort: how many steps in `scales` width and height may lie apart.
-        flip: `none`; `mirror`: mirror half of the clips; `swap_labels`: also exchange the labels of classes
-            that are each other's mirror image (`mirrored_labels`).
+        max_distort: maximum distance of width and height, in steps of `scales`.
+        flip: `none`; `mirror`: mirror half of the clips; `swap_labels`: also swap the labels of classes that are mirror
+            images of each other (`mirrored_labels`).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -55,7 +54,7 @@ class AugmentationSpec:
         if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
             raise RecipeError("augmentation.scales: give one or more factors in (0, 1]")
         if self.max_distort < 0:
-            raise RecipeError("augmentation.max_distort: must not be negative")
+            raise RecipeError("augmentation.max_distort must not be negative")
 
 
 def train_augmentation(
@@ -64,13 +63,13 @@ def train_augmentation(
     rng: np.random.Generator,
     augmentation: AugmentationSpec = AugmentationSpec(),
 ) -> tuple[np.ndarray, bool]:
-    """Crop, resize and perhaps mirror a clip, all of its frames alike.
+    """Randomly crop, resize and mirror a clip, with the same parameters for all frames.
 
     Args:
         frames: (T, H, W, F) uint8.
-        input_spec: what the network expects.
-        rng: draws the crop and the flip.
-        augmentation: what may be drawn.
+        input_spec: input format of the network.
+        rng: random generator.
+        augmentation: distribution of crops and flips.
 
     Returns:
         (T, F, crop, crop) float32 and whether the clip was mirrored.
@@ -87,12 +86,12 @@ def train_augmentation(
 def evaluation_views(
     frames: np.ndarray, input_spec: InputSpec, crops: Crops = "center", full_resolution: bool = False
 ) -> np.ndarray:
-    """The views of a clip whose logits evaluation averages.
+    """Create the views of a clip whose logits are averaged in evaluation.
 
-    The short side becomes `input_spec.resize`, the crops are squares of `input_spec.crop` (`resize` if
-    full_resolution). Order of the views, as in the originals: `three`: left, right, center (of the long side, so that
-    portrait clips get top, bottom, center); `five`: upper left, upper right, lower left, lower right, center;
-    `ten`: the same, each followed by its mirror image.
+    The short side is resized to `input_spec.resize`, and crops are squares of `input_spec.crop` (`resize` if
+    full_resolution). View order, as in the originals: `three`: left, right, center (top, bottom, center for portrait
+    clips); `five`: upper left, upper right, lower left, lower right, center; `ten`: the same, each followed by its
+    mirror image.
 
     Returns:
         (V, T, F, side, side) float32 with V = 1, 3, 5 or 10.
@@ -107,29 +106,29 @@ def evaluation_views(
 
 
 def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) of what a network sees: enlarged or shrunk to `short_side`, the long side rounded down."""
+    """(height, width) after resizing the short side to `short_side`, with the long side rounded down."""
     if height <= width:
         return short_side, int(short_side * width / height)
     return int(short_side * height / width), short_side
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(T, height, width, F) uint8: PIL's bilinear resize, antialiased when shrinking."""
+    """Resize to (T, height, width, F) uint8 with PIL's bilinear filter, antialiased when shrinking."""
     if frames.shape[1:3] == (height, width):
         return frames
-    if frames.shape[3:] == (2,):  # PIL has no pictures of two equal channels
+    if frames.shape[3:] == (2,):  # PIL has no mode with two such channels
         return np.stack([resize(frames[..., i], height, width) for i in range(2)], axis=-1)
     pictures = (Image.fromarray(frame) for frame in np.ascontiguousarray(frames))
     return np.stack([np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)) for picture in pictures])
 
 
 def crop(frames: np.ndarray, box: Box) -> np.ndarray:
-    """(T, box.height, box.width, F), a view."""
+    """Crop to (T, box.height, box.width, F); returns a view."""
     return frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
 
 def mirror(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
-    """Exchange left and right in (T, H, W, F) uint8; what moved to the right in a flow then moves to the left."""
+    """Swap left and right in (T, H, W, F) uint8; in flow, the sign of horizontal motion is also inverted."""
     mirrored = frames[:, :, ::-1]
     if input_spec.modality == "flow":
         mirrored = mirrored.copy()
@@ -138,7 +137,7 @@ def mirror(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
 
 
 def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
-    """(T, H, W, F) uint8 to (T, F, H, W) float32: channel order, scale, mean and deviation of the spec."""
+    """Convert (T, H, W, F) uint8 to (T, F, H, W) float32 with the spec's channel order, scale, mean and deviation."""
     if input_spec.modality == "flow":
         channels: tuple[int, ...] = (0, 1)
     else:
@@ -151,10 +150,10 @@ def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
 
 
 def stack_segments(frames: np.ndarray, input_spec: InputSpec, length: int) -> np.ndarray:
-    """Make the channels of segments: (..., S * length, F, H, W) normalized frames to (..., S, C, H, W).
+    """Stack normalized frames (..., S * length, F, H, W) into the channels of segments (..., S, C, H, W).
 
-    The frames of a segment follow each other on the channel axis: RGB r1 g1 b1 r2 ..., flow x1 y1 x2 y2 ... Of RGB
-    differences, `length` frames make length - 1, each frame minus the one before.
+    The frames of a segment are concatenated on the channel axis: RGB r1 g1 b1 r2 ..., flow x1 y1 x2 y2 ... For RGB
+    differences, `length` frames yield length - 1 differences of each frame and the previous one.
     """
     *views, count, channels, height, width = frames.shape
     segments = frames.reshape(*views, count // length, length, channels, height, width)
@@ -164,7 +163,7 @@ def stack_segments(frames: np.ndarray, input_spec: InputSpec, length: int) -> np
 
 
 def draw_crop(height: int, width: int, side: int, augmentation: AugmentationSpec, rng: np.random.Generator) -> Box:
-    """TSN's multi-scale crop: a size and one of 13 positions, all equally likely."""
+    """Draw TSN's multi-scale crop: a size and one of 13 positions, all equally likely."""
     box_width, box_height = _draw_choice(_crop_sizes(height, width, side, augmentation), rng)
     left, top = _draw_choice(_thirteen_positions(height - box_height, width - box_width), rng)
     return Box(left, top, box_width, box_height)
@@ -197,7 +196,7 @@ def _draw_choice(choices: list[tuple[int, int]], rng: np.random.Generator) -> tu
 
 
 def crop_boxes(height: int, width: int, side: int, crops: Crops) -> list[Box]:
-    """The squares that evaluation cuts out of a frame; `five` for `ten` too, whose mirror images are made later."""
+    """Square evaluation crops of a frame; for `ten` the same as `five`, without the mirror images."""
     spare_height, spare_width = height - side, width - side
     if crops == "center":
         return [Box(round(spare_width / 2), round(spare_height / 2), side, side)]
@@ -210,9 +209,9 @@ def crop_boxes(height: int, width: int, side: int, crops: Crops) -> list[Box]:
 
 
 def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
-    """The label of each class after mirroring, found by exchanging left and right, clockwise and counterclockwise.
+    """Label of each class after mirroring, by swapping left and right, clockwise and counterclockwise in class names.
 
-    Classes without such words, or whose counterpart is not in the list, keep their label.
+    Classes without these words, or without a counterpart in the list, keep their label.
     """
     names = [name.casefold().replace("_", " ") for name in class_names]
     labels = {name: label for label, name in enumerate(names)}

@@ -1,8 +1,7 @@
-"""Frames of a video file, exact to the frame, by way of PyAV (FFmpeg).
+"""Frame-exact reading of video files with PyAV (FFmpeg).
 
-Frame i is by definition the i-th picture that comes out when the whole file is decoded. Where the packets can be
-trusted (`packets.index_packets`) only the packets between a key frame and the wanted frame are decoded; in all other
-files everything is.
+Frame i is defined as the i-th picture that decoding the whole file yields. If the packets can be trusted
+(`packets.index_packets`), only those from a key frame to the requested frame are decoded; otherwise, all of them are.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from trishift.data.packets import PacketIndex, Run, index_packets
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError
 
-_TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg paints text files as pictures
-_KEPT_BYTES = 64 * 2**20  # decoded pictures that a scan may keep in memory
+_TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg renders text files as pictures
+_KEPT_BYTES = 64 * 2**20  # limit for decoded pictures that a scan keeps in memory
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What the header and the first frame of a video say.
+    """Properties of a video according to its header and first frame.
 
     Attributes:
         codec: FFmpeg's name of the codec.
-        width, height: size in pixels as shown, after rotation.
-        fps: mean frames per second, None where unknown.
-        duration: seconds, None where unknown.
-        announced_frames: the header's frame count, None where it has none; fewer may decode.
+        width, height: displayed size in pixels, after rotation.
+        fps: mean frames per second; None if unknown.
+        duration: seconds; None if unknown.
+        announced_frames: the header's frame count, None if missing; fewer may decode.
     """
 
     codec: str
@@ -52,7 +51,7 @@ class ClipInfo:
 
 
 def probe(path: str | Path) -> ClipInfo:
-    """Look at a video without decoding more than its first frame; raises DataError like `open_clip`."""
+    """Read a video's properties, decoding only its first frame; raises DataError like `open_clip`."""
     path = Path(path)
     container, stream = _open(path, threads=1)
     with container:
@@ -72,10 +71,10 @@ def probe(path: str | Path) -> ClipInfo:
 
 
 def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[VideoFrame, Orientation]]:
-    """All frames of a video in presentation order, one at a time, for conversions that need every frame.
+    """Decode all frames of a video in presentation order, one at a time.
 
     Yields:
-        FFmpeg's frame, and the orientation that sets it upright.
+        FFmpeg's frame, and the orientation that turns it upright.
 
     Raises:
         DataError: like `open_clip`.
@@ -99,11 +98,11 @@ class VideoFile(FrameSource):
 
     Args:
         path: the file.
-        threads: decoder threads, 0 for as many as useful.
+        threads: decoder threads; 0: chosen by FFmpeg.
 
     Attributes:
-        announced_frames: the header's frame count or None. More than `num_frames` means a damaged or cut file.
-        duration: seconds, None where unknown.
+        announced_frames: the header's frame count or None. More than `num_frames` means a damaged or truncated file.
+        duration: seconds; None if unknown.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
@@ -144,7 +143,7 @@ class VideoFile(FrameSource):
         return pictures
 
     def _read_run(self, run: Run) -> dict[int, np.ndarray] | None:
-        """The wanted frames of a run; None if one is missing or damaged, so that it depends on what came before."""
+        """Decode the wanted frames of a run; None if one is missing or damaged and may depend on earlier packets."""
         pictures = {}
         for frame in self._decode_run(run):
             if frame.is_corrupt:
@@ -154,21 +153,21 @@ class VideoFile(FrameSource):
         return pictures if len(pictures) == len(run.wanted) else None
 
     def _correct(self, numbers: list[int]) -> dict[int, np.ndarray]:
-        """Read by decoding everything, now that the packets turned out to be damaged."""
+        """Read by decoding the whole file, after the packets turned out to be damaged."""
         announced, self._index = self.num_frames, None
         self.num_frames = self._scan()
         if numbers[-1] >= self.num_frames:
             raise DataError(
                 f"{self.path}: damaged, only {self.num_frames} of {announced} frames can be decoded; "
-                "copy it again or leave it out"
+                "copy it again or remove it"
             )
         return self._read_by_scan(numbers)
 
     def _decode_run(self, run: Run) -> Iterator[VideoFrame]:
-        """The frames of a run in presentation order; some that are not wanted are left out."""
+        """Decode a run in presentation order; some unwanted frames are omitted."""
         codec = self._stream.codec_context
         for packet in self._packets_from(run.first_pts):
-            # A frame that no other frame refers to need not be decoded, unless it is wanted itself.
+            # Frames that no other frame refers to are decoded only if wanted.
             codec.skip_frame = "DEFAULT" if packet.pts in run.wanted else "NONREF"
             yield from _decode(codec, packet)
             if packet.pts == run.last_pts:
@@ -176,7 +175,7 @@ class VideoFile(FrameSource):
         yield from _decode(codec, None)
 
     def _packets_from(self, pts: int) -> Iterator[av.Packet]:
-        """The packets from the one with this time stamp on."""
+        """Yield the packets starting at this timestamp."""
         try:
             self._container.seek(pts, stream=self._stream)
         except av.FFmpegError:
@@ -192,7 +191,7 @@ class VideoFile(FrameSource):
             self._reopen()
 
     def _scan(self) -> int:
-        """Count the frames by decoding all of them; keeps them if they are few enough."""
+        """Count the frames by decoding all of them; keeps them in memory if they are small enough."""
         self._reopen()
         kept: list[VideoFrame] | None = []
         count = kept_bytes = 0
@@ -227,18 +226,18 @@ class VideoFile(FrameSource):
         self._container, self._stream = _open(self.path, self._threads)
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright; a frame of another size than the header's is scaled to that."""
+        """Convert to (H, W, 3) uint8 RGB, upright and scaled to the header's size."""
         width, height = self._size
-        # One reformatter for all frames: a frame's own one would set FFmpeg's scaler up anew for each of them.
+        # One reformatter for all frames; `frame.reformat` would set up FFmpeg's scaler again for each of them.
         pixels = self._reformatter.reformat(frame, width or frame.width, height or frame.height, "rgb24", threads=1)
         return orientation(frame).apply(pixels.to_ndarray())
 
 
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
-    """Open a file and its best video stream; every reason why this fails becomes one line."""
+    """Open a file and its best video stream; any failure becomes a one-line DataError."""
     try:
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty (0 bytes); copy it again or leave it out")
+            raise DataError(f"{path}: the file is empty (0 bytes); copy it again or remove it")
         container = av.open(_source(path), options=dict(OPTIONS), metadata_errors="replace")
     except (FileNotFoundError, PermissionError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
@@ -246,21 +245,21 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
         raise DataError(f"{path}: {REFUSAL}; give the video itself") from None
     except av.FFmpegError as error:
         reason = f"not a video, or damaged or truncated (FFmpeg: {error.strerror})"
-        raise DataError(f"{path}: {reason}; copy it again or leave it out") from None
+        raise DataError(f"{path}: {reason}; copy it again or remove it") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     stream = _best_stream(container)
     if stream is None:
         kinds = sorted({"pictures" if s.type == "video" else s.type for s in container.streams})
         container.close()
-        raise DataError(f"{path}: has no video stream (only {', '.join(kinds) or 'nothing'}); leave it out")
+        raise DataError(f"{path}: has no video stream (only {', '.join(kinds) or 'nothing'}); remove it")
     stream.codec_context.thread_count = threads
     stream.thread_type = "NONE" if threads == 1 else "AUTO"
     return container, stream
 
 
 def _source(path: Path) -> Any:
-    """The file as FFmpeg takes it: a name that cannot be mistaken for a URL, or the bytes if it is not UTF-8."""
+    """The file in a form that FFmpeg opens: a name that can't be mistaken for a URL, or its bytes if not UTF-8."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:
@@ -269,7 +268,7 @@ def _source(path: Path) -> Any:
 
 
 def _best_stream(container: InputContainer) -> VideoStream | None:
-    """FFmpeg's choice among the video streams; cover pictures and painted text are none."""
+    """FFmpeg's choice among the video streams; None for cover pictures and rendered text."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
         return None
@@ -278,16 +277,16 @@ def _best_stream(container: InputContainer) -> VideoStream | None:
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames from here on in presentation order; packets that do not decode are passed over."""
+    """Decode the remaining frames in presentation order; undecodable packets are skipped."""
     try:
         for packet in container.demux(stream):
             yield from _decode(stream.codec_context, packet)
-    except av.FFmpegError:  # the file ends in the middle of something
+    except av.FFmpegError:  # the file is truncated
         yield from _decode(stream.codec_context, None)
 
 
 def _decode(codec: Any, packet: av.Packet | None) -> list[VideoFrame]:
-    """The frames that a packet (None: the end) brings out; none if it is damaged."""
+    """Decode a packet (None: flush); no frames if it is damaged."""
     try:
         return codec.decode(packet)
     except av.FFmpegError:
@@ -306,4 +305,4 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
 
 
 def _undecodable(path: Path) -> DataError:
-    return DataError(f"{path}: no frame can be decoded, it is damaged or truncated; copy it again or leave it out")
+    return DataError(f"{path}: no frame can be decoded, it is damaged or truncated; copy it again or remove it")

@@ -1,1 +1,1 @@
-"""Files, pickles, threads and progress bars; knows nothing of video or models."""
+"""Files, pickles, threads and progress bars, independent of video and models."""

@@ -1,8 +1,8 @@
-"""Files and folders that appear whole or not at all.
+"""Atomic writes of files and folders.
 
-They are written in a hidden folder beside their place, `.unfinished-NAME` or `.replacing-NAME`, and moved there by a
-rename once they are safely on the disk. The hidden folder stays locked while its writer lives: whoever can lock a
-leftover knows that its writer was killed, and clears it.
+Content is written to a hidden folder beside the target (`.unfinished-NAME` or `.replacing-NAME`), synced to disk, and
+renamed into place. The writer holds a lock on the hidden folder; a leftover that can be locked belongs to a killed
+process and is removed by the next writer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trishift.errors import OutputError
 
 try:
     import fcntl
-except ImportError:  # Windows does without locks, and cannot open folders
+except ImportError:  # Windows: no locks, and folders cannot be opened
     fcntl = None  # type: ignore[assignment]
 
 _UNFINISHED = ".unfinished-"
@@ -27,33 +27,33 @@ _OLD = ".old"
 
 
 def write_atomically(path: str | Path, writer: Callable[[BinaryIO], object], *, sync: bool = True) -> None:
-    """Let `writer` fill a new file, which then takes the place of `path`; see `staged`."""
+    """Create or replace `path` with a file that `writer` fills; see `staged`."""
     with staged(path, sync=sync) as new, new.open("xb") as file:
         writer(file)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text as UTF-8; see `staged`. Undecodable bytes of file names survive."""
+    """Write text as UTF-8; see `staged`. Surrogate-escaped bytes (non-UTF-8 file names) are written unchanged."""
     write_atomically(path, lambda file: file.write(text.encode("utf-8", errors="surrogateescape")))
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are missing; raises OutputError if the system refuses."""
+    """Create a folder and its missing parents; raises OutputError if the operating system refuses."""
     with _refusals(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def staged(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
-    """A place for a new file or folder called like `path`, which it becomes when the block ends without an error.
+    """Yield a temporary path that is renamed to `path` when the block ends without an error.
 
-    A file takes the place of an older one; a folder must be new. Whatever goes wrong before that (full disk,
-    exception, power cut) leaves `path` as it was and no new file behind; what a killed process left is cleared.
-    Writers of the same path wait for each other.
+    An existing file is replaced; a folder must be new. On any failure (full disk, exception, power cut), an existing
+    `path` is left untouched and no new file remains. Leftovers of killed processes are removed. Writers of the same
+    path wait for each other.
 
     Args:
-        path: in a folder that exists.
-        sync: wait for the disk; not worth it for masses of files that can be made again.
+        path: target file or folder, in an existing folder.
+        sync: flush to disk before the rename; unnecessary for many files that are easy to recreate.
 
     Raises:
         OutputError: the operating system refuses (full disk, missing folder, no permission).
@@ -71,7 +71,7 @@ def staged(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """An empty hidden folder beside `path`, for its making; removed in the end. Raises as `staged`."""
+    """Yield an empty hidden folder beside `path` for intermediate files; removed afterwards. Raises like `staged`."""
     with _refusals(path), _claimed(path.with_name(f"{_UNFINISHED}{path.name}")) as folder:
         _clear(folder)
         yield folder
@@ -79,15 +79,15 @@ def scratch(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def staged_together(folder: Path, name: str) -> Iterator[Path]:
-    """A temporary folder whose entries move to `folder` when the block ends without an error.
+    """Yield a temporary folder whose entries move to `folder` when the block ends without an error.
 
-    They take the places of older files and folders together. Whatever goes wrong leaves the entries of `folder` as
-    they were, and nothing behind; if the process is killed between two renames, the next call completes what is
-    missing with the older entries.
+    The entries replace existing files and folders as a group. On any failure, the entries of `folder` are left
+    untouched and nothing new remains. If the process is killed between two renames, the next call restores the missing
+    old entries.
 
     Args:
-        folder: made if missing.
-        name: of the group; writers of the same group wait for each other.
+        folder: target folder; created if missing.
+        name: name of the group; writers of the same group wait for each other.
 
     Raises:
         OutputError: the operating system refuses.
@@ -105,11 +105,11 @@ def staged_together(folder: Path, name: str) -> Iterator[Path]:
 
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Turn errors of the operating system into one that names the path."""
+    """Convert errors of the operating system into OutputErrors that name the path."""
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # a library's error of its own, about what it reads
+        if error.errno is None:  # raised by a library about its input (for instance gzip.BadGzipFile)
             raise
         reason = error.strerror or os.strerror(error.errno)
         raise OutputError(f"{path}: cannot be written ({reason}); nothing was changed, choose another place") from error
@@ -117,7 +117,7 @@ def _refusals(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _claimed(stage: Path) -> Iterator[Path]:
-    """Make a folder, or take over that of a killed process; removed in the end."""
+    """Create and lock a folder, or take over that of a killed process; removed afterwards."""
     while True:
         if stage.is_file():  # a leftover of an earlier version
             stage.unlink()
@@ -133,7 +133,7 @@ def _claimed(stage: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Wait for the lock of a folder; False if its holder has removed the folder in the meantime."""
+    """Wait for the lock on a folder; yields False if its holder has removed the folder in the meantime."""
     if fcntl is None:
         yield True
         return
@@ -143,17 +143,17 @@ def _locked(folder: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        with suppress(OSError):  # some network disks know no locks
+        with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
     finally:
         with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough where a forked process has a copy
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing isn't enough if a forked process holds a copy
         os.close(descriptor)
 
 
 def _publish(stage: Path, folder: Path) -> None:
-    """Move entries by rename; old ones wait in the stage, and return if a rename fails."""
+    """Move entries by rename; old ones are kept in the stage and restored if a rename fails."""
     entries, old = list(stage.iterdir()), stage / _OLD
     old.mkdir()
     moved: list[Path] = []
@@ -172,7 +172,7 @@ def _publish(stage: Path, folder: Path) -> None:
 
 
 def _put_back(old: Path, folder: Path) -> None:
-    """Return old entries whose places are empty."""
+    """Restore old entries that are missing from the folder."""
     for entry in old.iterdir() if old.is_dir() else ():
         if not (folder / entry.name).exists():
             entry.rename(folder / entry.name)
@@ -191,18 +191,18 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have a file, or a folder with all that it holds, on the disk."""
+    """Flush a file, or a folder and its contents, to disk."""
     if path.is_dir():
         for entry in path.iterdir():
             _sync(entry)
         _sync_folder(path)
         return
-    with path.open("rb+") as file:  # by name: libraries may have replaced the file that was opened first
+    with path.open("rb+") as file:  # reopened by name: libraries may have replaced the original file
         os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make renames durable; systems that cannot open folders (Windows) do without."""
+    """Make renames durable, where the system can open folders (not on Windows)."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-"""Writing pickles that name functions of frameworks which are not imported here."""
+"""A pickle writer that refers to framework functions without importing the framework."""
 
 from __future__ import annotations
 
@@ -36,9 +36,16 @@ class Persistent:
 
 
 def dump(file: BinaryIO, value: Any, protocol: int, array: Callable[[np.ndarray], Any]) -> None:
-    """Pickle plain values, the nodes above, and arrays as what `array` makes of them.
+    """Pickle plain values, the nodes above, and arrays.
 
-    Bytes-like values need protocol 4; they go to `file` without a copy.
+    Args:
+        file: output.
+        value: object to pickle.
+        protocol: pickle protocol; bytes-like values need 4 and are written without a copy.
+        array: converts each array to a picklable node.
+
+    Raises:
+        TypeError: `value` contains an object of another type.
     """
     file.write(pickle.PROTO + bytes([protocol]))
     _write(file, value, array)

@@ -1,8 +1,8 @@
-"""Reading pickles of strangers without running them.
+"""Reads untrusted pickles without executing them.
 
-A pickle is a program: it may name any function and have it called. Here a name is looked up in a short table of
-our own harmless stand-ins. Objects of the configuration and logging classes that training frameworks leave in
-checkpoints become inert placeholders; every other name stops the reading.
+A pickle is a program that can call any function by name. This reader resolves names only through a short table of
+harmless stand-ins. Configuration and logging objects that training frameworks store in checkpoints become inert
+placeholders; any other name is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INERT_MODULES = ("argparse", "datetime", "mmaction", "mmcv", "mmengine", "pathl
 
 
 class Inert:
-    """Stands for an object whose class is not imported; it accepts everything and does nothing."""
+    """Placeholder for an object whose class is not imported; accepts any call and does nothing."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Inert:  # noqa: D102
         return super().__new__(cls)
@@ -41,12 +41,12 @@ class Inert:
 
 
 class PickledDtype:
-    """Numpy's dtype while it is unpickled: a type code and, set afterwards, its byte order."""
+    """Stand-in for numpy's dtype: a type code, and a byte order that is set afterwards."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.dtype = np.dtype(code)
         if self.dtype.kind not in "biuf":
-            raise ValueError(f"arrays of type {code!r} are no weights")
+            raise ValueError(f"arrays of type {code!r} are not weights")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         if state[1] in ("<", ">"):
@@ -54,7 +54,7 @@ class PickledDtype:
 
 
 class PickledArray:
-    """Numpy's ndarray while it is unpickled; shares the bytes of the pickle."""
+    """Stand-in for numpy's ndarray; shares the bytes of the pickle."""
 
     def __init__(self, *_: Any) -> None:
         self.array = np.empty(0, np.float32)
@@ -68,7 +68,7 @@ class PickledArray:
 
 def _array(data: Any, kind: PickledDtype, shape: tuple[int, ...], order: str) -> np.ndarray:
     if len(data) != math.prod(shape) * kind.dtype.itemsize:
-        raise ValueError("an array has more or less data than its shape says")
+        raise ValueError("an array's data does not match its shape")
     return np.frombuffer(data, kind.dtype).reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
 
 
@@ -84,12 +84,12 @@ def _scalar(kind: PickledDtype, data: Any) -> Any:
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    return text.encode("latin1")  # how protocol 2 stores bytes
+    return text.encode("latin1")  # protocol 2 stores bytes this way
 
 
 def _byte_string(data: Any = b"", *_: Any) -> bytes:
     if not isinstance(data, bytes | str):  # bytes(10**12) would take all memory
-        raise ValueError("bytes of a number")
+        raise ValueError("bytes(number) is not allowed")
     return data.encode("latin1") if isinstance(data, str) else data
 
 
@@ -99,13 +99,14 @@ _ATOMS = (str, bytes, int, float, bool, type(None))
 
 
 def _check_keys(keys: Iterable[Any]) -> None:
-    """Refuse keys other than atoms and tuples of atoms.
+    """Reject keys other than atoms and tuples of atoms.
 
-    A pickle shares objects, so a few hundred bytes can nest a tuple of 2**60 leaves, and hashing it would never end.
+    Pickled objects can be shared, so a few hundred bytes can encode a tuple with 2**60 leaves. Hashing it would never
+    finish.
     """
     for key in keys:
         if not isinstance(key, _ATOMS) and not (isinstance(key, tuple) and all(isinstance(k, _ATOMS) for k in key)):
-            raise ValueError("a dictionary key that is neither text nor a number")
+            raise ValueError("a dictionary key is neither text nor a number")
 
 
 def _ordered_dict(items: Iterable[tuple[Any, Any]] = ()) -> OrderedDict[Any, Any]:
@@ -139,7 +140,7 @@ NUMPY: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _Bounded(io.RawIOBase):
-    """A file whose reads fail at its end, before any memory is set aside for them."""
+    """A file whose reads past the end fail before any memory is allocated."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -165,7 +166,7 @@ class _Bounded(io.RawIOBase):
 
 
 class _Unpickler(pickle._Unpickler):
-    """The unpickler in Python: unlike the one in C, damaged memo indices cost it no memory."""
+    """The pure Python unpickler; the C version allocates memory for damaged memo indices."""
 
     def __init__(self, file: BinaryIO, table: Table, persistent_load: Callable[[Any], Any] | None) -> None:
         super().__init__(_Bounded(file), encoding="latin1")  # type: ignore[arg-type]
@@ -179,13 +180,13 @@ class _Unpickler(pickle._Unpickler):
         if any(module == inert or module.startswith(inert + ".") for inert in _INERT_MODULES):
             return type(name, (Inert,), {})
         raise CheckpointError(
-            f"the file asks for {module}.{name}, which weights do not need; it was refused and nothing of it was run "
-            "(if you trust it, load it in its own framework and save the state_dict alone)"
+            f"the file refers to {module}.{name}, which weights do not need; it was refused and no code was run "
+            "(if you trust it, load it in its own framework and save only the state_dict)"
         )
 
     def load_build(self) -> None:
-        if callable(self.stack[-2]):  # type: ignore[attr-defined] # setting attributes of our own stand-ins
-            raise ValueError("state for something that is no object")
+        if callable(self.stack[-2]):  # type: ignore[attr-defined] # would set attributes of our stand-ins
+            raise ValueError("state is set on something that is not an object")
         super().load_build()  # type: ignore[misc]
 
     def load_setitem(self) -> None:
@@ -193,12 +194,12 @@ class _Unpickler(pickle._Unpickler):
         super().load_setitem()  # type: ignore[misc]
 
     def load_pairs(self, load: Callable[[pickle._Unpickler], None]) -> None:
-        """Opcodes that end a list of keys and values."""
+        """Handle opcodes that close a list of keys and values."""
         _check_keys(self.stack[::2])  # type: ignore[attr-defined]
         load(self)
 
     def load_members(self, load: Callable[[pickle._Unpickler], None]) -> None:
-        """Opcodes that end a list of members of a set."""
+        """Handle opcodes that close a list of set members."""
         _check_keys(self.stack)  # type: ignore[attr-defined]
         load(self)
 
@@ -223,14 +224,14 @@ class _Unpickler(pickle._Unpickler):
 
 
 def unpickle(file: BinaryIO, table: Table, persistent_load: Callable[[Any], Any] | None = None) -> Any:
-    """The object at the position of `file`, which ends up right behind it.
+    """Unpickle one object from the current position of `file`, and leave the file just after it.
 
     Args:
         file: seekable.
-        table: (module, name) to the stand-in that replaces it, beyond plain Python containers.
-        persistent_load: stand-in for objects stored outside the pickle.
+        table: maps (module, name) to a stand-in, in addition to plain Python containers.
+        persistent_load: resolves objects stored outside the pickle.
 
     Raises:
-        CheckpointError: the pickle asks for something that is not in the table. Other damage raises anything.
+        CheckpointError: the pickle refers to a name that is not in the table. Other damage may raise any exception.
     """
     return _Unpickler(file, table, persistent_load).load()

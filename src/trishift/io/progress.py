@@ -1,4 +1,4 @@
-"""Show how far a long job is."""
+"""Progress of long jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 def track(items: Iterable[_Item], total: int, title: str) -> Iterator[_Item]:
-    """Pass the items on; shows a bar on a terminal, and elsewhere (logs, CI) a line every half minute."""
+    """Yield the items; shows a progress bar on a terminal, or prints a line every 30 seconds elsewhere (logs, CI)."""
     if sys.stderr.isatty():
         yield from tqdm(items, title, total, leave=False)
         return

@@ -1,4 +1,4 @@
-"""Just enough of protocol buffers for MindSpore's and Paddle's files: fields by number, varints and byte ranges."""
+"""The subset of protocol buffers in MindSpore and Paddle files: numbered fields, varints and byte strings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VARINT, BYTES = 0, 2  # wire types
 
 
 def read_varint(file: BinaryIO) -> int:
-    """An unsigned number of up to 64 bits, seven bits a byte, least significant first."""
+    """Read an unsigned number of up to 64 bits: seven bits per byte, least significant first."""
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)
@@ -22,10 +22,9 @@ def read_varint(file: BinaryIO) -> int:
 
 
 def fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
-    """The fields of a message that ends at offset `end`: (number, wire type, value).
+    """Yield (number, wire type, value) for each field of a message that ends at offset `end`.
 
-    The value of a varint is the number; that of bytes is their length, with `file` at their first byte. Whatever
-    the consumer reads of them, the next field is found.
+    The value of a byte string is its length, with `file` at its first byte. The consumer may read any part of it.
     """
     while file.tell() < end:
         key = read_varint(file)
@@ -54,11 +53,11 @@ def encode_varint(value: int) -> bytes:
 
 
 def varint_field(number: int, value: int) -> bytes:
-    """A number as a field."""
+    """Encode a number as a field."""
     return encode_varint(number << 3 | VARINT) + encode_varint(value)
 
 
 def bytes_field(number: int, content: bytes | int) -> bytes:
-    """Bytes as a field; given their number instead, only what precedes them."""
+    """Encode bytes as a field; given only their length, return just the header."""
     length = content if isinstance(content, int) else len(content)
     return encode_varint(number << 3 | BYTES) + encode_varint(length) + (b"" if isinstance(content, int) else content)

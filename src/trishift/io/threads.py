@@ -1,4 +1,4 @@
-"""Do the same to many files, in threads, with a progress bar."""
+"""Map a function over many files in threads, with a progress bar."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _Result = TypeVar("_Result")
 def map_in_threads(
     function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int | None = None, description: str = ""
 ) -> list[_Result]:
-    """[function(item) for item in items]; threads suffice where FFmpeg, PIL and numpy do the work.
+    """Return [function(item) for item in items], computed in threads (FFmpeg, PIL and numpy release the GIL).
 
     Args:
-        function: called in any thread; its first exception cancels what has not begun and is raised.
+        function: called in any thread; its first exception cancels all pending calls and is raised.
         items: arguments.
-        workers: threads; None for one per core.
+        workers: number of threads; None: one per core.
         description: title of the progress bar (`progress.track`).
     """
     pool = ThreadPoolExecutor(workers or os.cpu_count())

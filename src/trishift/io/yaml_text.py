@@ -1,4 +1,4 @@
-"""YAML from untrusted files, parsed within bounds."""
+"""YAML from untrusted files, parsed within limits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import yaml
 
-MAX_VALUES = 10_000  # of a text, its aliases written out
+MAX_VALUES = 10_000  # per text, with aliases expanded
 
 
 class YamlError(Exception):
-    """Text that is not YAML, or not YAML that a person would write.
+    """Text that is not valid YAML, or exceeds the limits.
 
     Attributes:
-        reason: what it is instead.
+        reason: description of the problem.
         line: 1-based line, None where unknown.
     """
 
@@ -23,10 +23,10 @@ class YamlError(Exception):
 
 
 def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
-    """Plain values, and the nodes that know their lines.
+    """Parse YAML into plain values and the root node, whose marks hold the line numbers.
 
-    A few hundred bytes of YAML can stand for billions of values (aliases of aliases), so values are counted before
-    any is made.
+    A few hundred bytes of YAML can expand to billions of values (nested aliases), so values are counted before any is
+    constructed.
 
     Raises:
         YamlError: invalid YAML, a value that Python cannot represent, or too many values.
@@ -37,7 +37,7 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
         if node is None:
             return None, None
         if _count_values(node, {}) > MAX_VALUES:
-            raise YamlError(f"a text of more than {MAX_VALUES:,} values once its aliases are written out")
+            raise YamlError(f"more than {MAX_VALUES:,} values with aliases expanded")
         return loader.construct_document(node), node
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -50,11 +50,11 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
 
 
 def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values that a node stands for; one that contains itself stands for endlessly many."""
+    """Number of values in a node with aliases expanded; exceeds MAX_VALUES if the node contains itself."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
-        known[id(node)] = MAX_VALUES + 1  # until it is counted
+        known[id(node)] = MAX_VALUES + 1  # seen again before the count below is done: a cycle
         children = [n for pair in node.value for n in pair] if isinstance(node, yaml.MappingNode) else node.value
         known[id(node)] = 1 + sum(_count_values(child, known) for child in children)
     return known[id(node)]

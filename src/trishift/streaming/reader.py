@@ -1,4 +1,4 @@
-"""Frames of a source in the order and at the pace that a consumer can bear."""
+"""Read frames from a source without falling behind."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from trishift.streaming.sources import Frame, Source
 
 
 class NewestFrames:
-    """Frames of something live: a thread reads them all, and the consumer always gets the newest one.
+    """Iterate over a live source, skipping frames that the consumer is too slow for.
 
-    A queue would grow behind a slow consumer, and with it the delay; here a frame that is not taken before the next
-    one comes is dropped, and what the consumer gets is at most one frame old. Iterate once.
+    A thread reads all frames, and the consumer always receives the newest one. Unlike a queue, whose delay grows behind
+    a slow consumer, this drops any frame that isn't taken before the next one arrives. Iterate only once.
 
     Args:
-        frames: read in the thread, from the beginning of the iteration on.
-        timeout: seconds without any frame after which the source counts as dropped.
+        frames: read in a thread once iteration starts.
+        timeout: seconds without a frame after which the source counts as dropped.
 
     Attributes:
         newest: number of the newest frame read so far; -1 before the first.
-        dropped: frames that were read but not taken.
+        dropped: number of frames that were read but not taken.
     """
 
     def __init__(self, frames: Iterable[Frame], timeout: float = 10.0) -> None:
@@ -36,10 +36,10 @@ class NewestFrames:
         self._ended = self._closed = False
 
     def __iter__(self) -> Iterator[Frame]:
-        """The newest frame whenever the consumer asks; waits for one if need be.
+        """Yield the newest frame, waiting for one if necessary.
 
         Raises:
-            DataError: the source dropped, or nothing came for `timeout` seconds.
+            DataError: the source dropped, or sent nothing for `timeout` seconds.
         """
         thread = threading.Thread(target=self._read, name="frames", daemon=True)
         thread.start()
@@ -48,16 +48,16 @@ class NewestFrames:
                 yield frame
         finally:
             self._closed = True
-            thread.join(1.0)  # it ends at the next frame; where none comes, the process need not wait
+            thread.join(1.0)  # the thread ends at the next frame; don't wait forever for one
 
     def _read(self) -> None:
-        """What the thread does."""
+        """Read all frames; runs in the thread."""
         try:
             for frame in self._frames:
                 if self._closed:
                     return
                 self._put(frame)
-        except BaseException as error:  # raised again where the frames are taken
+        except BaseException as error:  # raised again in `_take`
             self._error = error
         finally:
             with self._changed:
@@ -74,7 +74,7 @@ class NewestFrames:
         """The newest frame; None at the end."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._slot is not None or self._ended, self._timeout):
-                raise DataError(f"no frame came for {self._timeout:g} s; check the source or raise --timeout")
+                raise DataError(f"no frame arrived for {self._timeout:g} s; check the source or raise --timeout")
             frame, self._slot = self._slot, None
         if frame is None and self._error is not None:
             raise self._error
@@ -84,17 +84,18 @@ class NewestFrames:
 def reconnecting(
     source: Source, attempts: int, wait: float = 1.0, notify: Callable[[str], None] = lambda message: None
 ) -> Iterator[Frame]:
-    """Frames of a source that is opened again when it ends or drops; numbers go on, `connection` counts up.
+    """Yield the frames of a source, reopening it when it ends or drops.
+
+    Frame numbers continue across connections, and `connection` counts up.
 
     Args:
-        source: what to read.
-        attempts: how often in a row it is opened without a single frame coming before the error is final; 0: never
-            open it again, and let it end.
-        wait: seconds between two attempts.
-        notify: told of every attempt.
+        source: source to read.
+        attempts: consecutive attempts without a frame before the error is final; 0: never reopen.
+        wait: seconds between attempts.
+        notify: called with a message before each attempt.
 
     Raises:
-        DataError: the source dropped, and did not come back.
+        DataError: the source dropped and could not be reopened.
     """
     number = connection = 0
     attempts_left = attempts
@@ -120,5 +121,5 @@ def reconnecting(
 
 
 def strided(frames: Iterable[Frame], stride: int) -> Iterator[Frame]:
-    """Every `stride`-th frame."""
+    """Iterate over every `stride`-th frame."""
     return (frame for frame in frames if frame.number % stride == 0)

@@ -1,4 +1,4 @@
-"""From the logits of every frame to a class that does not flicker."""
+"""Turns per-frame logits into a stable displayed class."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from trishift.evaluation.metrics import to_probabilities
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How the class that is shown follows the logits. The default shows the best class of each frame.
+    """Rule that selects the displayed class. The default displays the best class of each frame.
 
-    A frame's candidate is the best class of the averaged logits; a masked one is replaced by the class shown
-    before, then aliases apply. A candidate that differs from the class shown becomes the class shown if the last
-    `agreement` candidates were equal and the class shown has been so for `hold` frames.
+    A frame's candidate is the best class of the averaged logits; a masked candidate is replaced by the class displayed
+    before, then aliases apply. A different candidate is displayed if the last `agreement` candidates were equal and
+    the current class has been displayed for `hold` frames.
 
     Attributes:
-        window: frames whose logits are averaged, the current one included.
-        agreement: equal candidates in a row that a change needs (hysteresis); 1: changes at once.
-        hold: frames for which a class is shown at least; 1: changes at once.
-        masked: classes that are never shown.
-        aliases: class to the class that stands for it.
-        initial: the class shown before the first frame, as if for long; None: the first candidate is shown at once.
+        window: number of frames whose logits are averaged, including the current one.
+        agreement: number of consecutive equal candidates required for a change (hysteresis); 1: change immediately.
+        hold: minimum number of frames that a class is displayed; 1: change immediately.
+        masked: classes that are never displayed.
+        aliases: maps a class to the class displayed in its place.
+        initial: class displayed before the first frame, with `hold` already met; None: the first candidate is
+            displayed immediately.
     """
 
     window: int = 1
@@ -42,21 +43,21 @@ class Smoothing:
                 raise RecipeError(f"smoothing: {name} must be 1 or more, not {getattr(self, name)}")
         wrong = [label for label in (*self.aliases.values(), self.initial) if label in self.masked]
         if wrong:
-            raise RecipeError(f"smoothing: class {wrong[0]} is masked; it cannot be initial or stand for another")
+            raise RecipeError(f"smoothing: class {wrong[0]} is masked; it cannot be initial or the target of an alias")
 
     @classmethod
     def original_demo(cls) -> Smoothing:
         """The rule of the online demo of temporal-shift-module, for its 27 Jester classes.
 
-        Logits of 12 frames are added up; rolling, turning and pulling a hand in (7, 8, 21, 22, 3) are masked, "doing
-        other things" (0) counts as "no gesture" (2), and a change needs the last two shown classes to be equal. The
-        demo's history began with a single entry, so that an early change ended it with an IndexError; here, "no
-        gesture" counts as shown for long at the beginning.
+        Logits of 12 frames are summed. Rolling, turning and pulling a hand in (7, 8, 21, 22, 3) are masked, "doing
+        other things" (0) counts as "no gesture" (2), and a change requires the last two displayed classes to be equal.
+        The demo's history starts with a single entry, so an early change raises an IndexError there; here, "no
+        gesture" counts as displayed long enough at the start.
         """
         return cls(window=12, hold=2, masked=frozenset({3, 7, 8, 21, 22}), aliases={0: 2}, initial=2)
 
     def check_classes(self, num_classes: int) -> None:
-        """Raise a RecipeError where the settings do not fit a model of K classes."""
+        """Raise a RecipeError if the settings do not fit a model of K classes."""
         initial = () if self.initial is None else (self.initial,)
         for label in (*self.masked, *self.aliases, *self.aliases.values(), *initial):
             if not 0 <= label < num_classes:
@@ -67,10 +68,12 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class Shown:
-    """The class shown after a frame, and its probability under the averaged logits.
+    """The class displayed after a frame, and its probability under the averaged logits.
 
     Attributes:
-        present: where a frame can have several labels, the classes above their thresholds, most likely first.
+        label: class number.
+        probability: probability of the class.
+        present: for multi-label models, the classes above their thresholds, most likely first; otherwise None.
     """
 
     label: int
@@ -79,11 +82,11 @@ class Shown:
 
 
 class Smoother:
-    """`Smoothing` at work on one video.
+    """Applies `Smoothing` to one video.
 
     Args:
-        smoothing: the rule. Where a frame can have several labels, the window smooths all; the rest is about the best.
-        thresholds: (K,) probabilities of a model for several labels; None for one of one label.
+        smoothing: the rule. For multi-label models, `window` applies to all classes and the rest to the best one.
+        thresholds: (K,) probability thresholds of a multi-label model; None for single-label models.
     """
 
     def __init__(self, smoothing: Smoothing, thresholds: np.ndarray | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Where the frames of a stream come from: files, cameras and network streams."""
+"""Frame sources for streaming: files, cameras and network streams."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from trishift.data.video import stream_frames
 from trishift.errors import DataError
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
-_UNKNOWN_FPS = 30.0  # of pictures without times
+_UNKNOWN_FPS = 30.0  # assumed for pictures without timestamps
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture and when it was.
+    """A picture with its time.
 
     Attributes:
         image: (H, W, 3) uint8 RGB, upright.
-        number: its place in the source, from 0.
+        number: position in the source, from 0.
         time: seconds since the source's first frame, by the source's clock.
-        connection: how many times a source that dropped was opened again before it.
+        connection: number of times the source has been reopened.
     """
 
     image: np.ndarray
@@ -43,11 +43,11 @@ class Frame:
 
 
 class Source(ABC):
-    """Something that can be opened, also again and again, and then gives frames until it ends.
+    """A source of frames that can be opened repeatedly.
 
     Attributes:
-        name: what the user called it.
-        live: whether it goes on by itself, so that frames that nobody takes are lost.
+        name: name for messages.
+        live: whether frames keep arriving on their own, so that those not taken are lost.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Source(ABC):
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
-        """Open the source and give its frames.
+        """Open the source and yield its frames until it ends.
 
         Raises:
-            DataError: it cannot be opened, or it drops.
+            DataError: the source cannot be opened, or drops.
         """
 
 
@@ -78,7 +78,7 @@ def open_source(text: str, timeout: float = 10.0) -> Source:
 
 
 class Recording(Source):
-    """A video file or a folder of frames, at full speed."""
+    """A video file or a frame folder, read at full speed."""
 
     live = False
 
@@ -86,7 +86,7 @@ class Recording(Source):
         self.path, self.name = path, str(path)
 
     def frames(self) -> Iterator[Frame]:
-        """All frames; DataError if there is no such video."""
+        """Yield all frames; raises DataError if the video cannot be read."""
         return self._pictures() if self.path.is_dir() else self._video()
 
     def _video(self) -> Iterator[Frame]:
@@ -99,7 +99,7 @@ class Recording(Source):
 
 
 class LibavSource(Source):
-    """A live source that FFmpeg's libraries open by themselves."""
+    """A live source opened by FFmpeg's libraries."""
 
     live = True
 
@@ -108,7 +108,7 @@ class LibavSource(Source):
         self._url, self._format, self._timeout = url, container_format, timeout
 
     def frames(self) -> Iterator[Frame]:
-        """All frames until the source ends; DataError if it is absent, drops or falls silent."""
+        """Yield all frames; raises DataError if the source is absent, drops or times out."""
         options = {} if self._format else _LOW_DELAY
         try:
             container = av.open(self._url, format=self._format, options=options, timeout=self._timeout)
@@ -126,21 +126,21 @@ class LibavSource(Source):
         return getattr(error, "strerror", None) or str(error)
 
     def _remedy(self) -> str:
-        return "check that it runs and is in nobody else's use"
+        return "check that it is running and that no other program uses it"
 
 
 class NetworkStream(LibavSource):
-    """RTSP, HTTP, UDP or whatever else FFmpeg has a protocol for."""
+    """RTSP, HTTP, UDP or any other protocol that FFmpeg supports."""
 
     def __init__(self, url: str, timeout: float) -> None:
         super().__init__(url, url, timeout)
 
     def _remedy(self) -> str:
-        return "check address and sender, or try --reconnect"
+        return "check the address and the sender, or try --reconnect"
 
 
 class Camera(LibavSource):
-    """A camera of a Linux machine, /dev/video0 for number 0, by way of Video4Linux."""
+    """A Video4Linux camera; number 0 is /dev/video0."""
 
     def __init__(self, number: int, timeout: float) -> None:
         super().__init__(f"camera {number}", f"/dev/video{number}", timeout, container_format="v4l2")
@@ -151,7 +151,7 @@ class Camera(LibavSource):
 
 
 class OpenCvCamera(Source):
-    """A camera by way of OpenCV, for systems without Video4Linux; needs the extra `demo`."""
+    """A camera opened by OpenCV, for systems without Video4Linux; needs the extra `demo`."""
 
     live = True
 
@@ -161,11 +161,13 @@ class OpenCvCamera(Source):
         self._cv2 = import_opencv("cameras need")
 
     def frames(self) -> Iterator[Frame]:
-        """All pictures until the camera stops; DataError if it is absent."""
+        """Yield pictures until the camera stops; raises DataError if it cannot be opened."""
         capture = self._cv2.VideoCapture(self._device)
         try:
             if not capture.isOpened():
-                raise DataError(f"{self.name}: cannot be opened; check that it is connected and in nobody else's use")
+                raise DataError(
+                    f"{self.name}: cannot be opened; check that it is connected and that no other program uses it"
+                )
             start, number = time.monotonic(), 0
             while True:
                 ok, bgr = capture.read()
@@ -178,7 +180,7 @@ class OpenCvCamera(Source):
 
 
 def paced(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Frames at the speed at which they were recorded."""
+    """Yield frames at the speed they were recorded."""
     start = time.monotonic()
     for frame in frames:
         time.sleep(max(0.0, start + frame.time - time.monotonic()))
@@ -186,11 +188,11 @@ def paced(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def _decode(container: InputContainer) -> Iterator[VideoFrame]:
-    """Every picture that comes, each in its own size; what cannot be decoded is passed over."""
+    """Yield all pictures, each in its original size; undecodable packets are skipped."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
         raise DataError(f"{container.name}: has no video")
-    stream.thread_type = "SLICE"  # threads over frames would hold some of them back
+    stream.thread_type = "SLICE"  # frame threading would delay frames
     for packet in container.demux(stream):
         yield from _pictures_of(packet)
 
@@ -206,7 +208,7 @@ def _numbered(pictures: Iterable[VideoFrame]) -> Iterator[Frame]:
 def _pictures_of(packet: av.Packet) -> list[VideoFrame]:
     try:
         return packet.decode()
-    except av.error.InvalidDataError:  # the first packets of a running stream lack what came before them
+    except av.error.InvalidDataError:  # packets of a stream joined midway refer to earlier ones
         return []
 
 

@@ -1,4 +1,4 @@
-"""Videos that a model sees frame by frame, while they happen."""
+"""Frame-by-frame inference on live video."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from trishift.model.spec import InputSpec
 
 
 class Stream:
-    """N videos that advance together, one frame a step; the state between frames is kept here.
+    """State of N videos that advance together, one frame per step.
 
-    The logits of a step are those of this frame, informed by all frames before. Their mean over T steps equals the
-    clip network's logits of the same T frames. Time and memory of a step do not depend on the steps before.
+    The logits of a step depend on its frame and all previous ones. Their mean over T steps equals the clip network's
+    logits for the same T frames. Time and memory per step are constant.
 
     Args:
-        predictor: runs the model, in a framework or exported with its state.
-        input_spec: the pixels it expects, for `step_image`.
+        predictor: model in a framework, or exported with its state.
+        input_spec: input format of the model, used by `step_image`.
 
     Attributes:
-        num_frames: steps since the beginning or the last `reset`.
+        num_frames: steps since the start or the last `reset`.
 
     Raises:
         RecipeError: the model cannot run frame by frame, see `online.check_streamable`.
@@ -35,16 +35,22 @@ class Stream:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames; the next step begins new videos, of any number and size."""
+        """Discard the state; the next step starts new videos, of any number and size."""
         self.num_frames = 0
         self._state: State | None = None
         self._shape: tuple[int, ...] | None = None
 
     def step(self, frames: np.ndarray) -> np.ndarray:
-        """Logits (N, K) float32 of the next frame (N, C, H, W) of N videos, normalized float32.
+        """Compute the logits of the next frame of N videos.
+
+        Args:
+            frames: (N, C, H, W) float32, normalized.
+
+        Returns:
+            (N, K) float32.
 
         Raises:
-            DataError: the channels are not the model's, or N, H or W changed since the frame before.
+            DataError: C differs from the model's, or N, H or W from the previous frame's.
 
         Example:
             >>> stream = trishift.load("model.safetensors").stream()
@@ -60,23 +66,30 @@ class Stream:
         return logits
 
     def step_image(self, image: np.ndarray) -> np.ndarray:
-        """Logits (K,) float32 of the next picture (H, W, 3) uint8 RGB of one video; sizes may change on the way.
+        """Compute the logits of the next picture of a single video.
 
-        The picture is resized, cropped in the center and normalized as in the evaluation of clips.
+        The picture is resized, center cropped and normalized as in evaluation.
+
+        Args:
+            image: (H, W, 3) uint8 RGB; H and W may change between frames.
+
+        Returns:
+            (K,) float32.
 
         Raises:
-            DataError: it is not such a picture, or the model does not look at single pictures (flow, differences).
+            DataError: `image` has another shape or type, or the model needs more than single pictures (flow,
+                differences).
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise DataError(f"stream: a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+            raise DataError(f"stream: a picture must be (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
         if (self._input.modality, self._predictor.spec.in_channels) != ("rgb", 3):
-            raise DataError(f"stream: the model sees {self._input.modality} of several frames, not single pictures")
+            raise DataError(f"stream: the model needs {self._input.modality} of several frames, not single pictures")
         return self.step(evaluation_views(image[None], self._input)[0])[0]
 
     def _check(self, shape: tuple[int, ...]) -> None:
         channels = self._predictor.spec.in_channels
         if len(shape) != 4 or shape[1] != channels:
-            raise DataError(f"stream: a step takes frames (N, {channels}, H, W), not {shape}")
+            raise DataError(f"stream: frames must be (N, {channels}, H, W), not {shape}")
         if self._shape is not None and shape != self._shape:
-            raise DataError(f"stream: frames changed from {self._shape} to {shape}; call reset() to begin new videos")
+            raise DataError(f"stream: frames changed from {self._shape} to {shape}; call reset() to start new videos")
         self._shape = shape

@@ -15,15 +15,15 @@ from trishift.streaming.stream import Stream
 
 @dataclass(frozen=True)
 class Observation:
-    """What is shown after a frame.
+    """The result displayed after a frame.
 
     Attributes:
         frame: number of the frame in its source.
         time: seconds since the source's first frame.
-        label: number of the class.
-        name: its name.
-        probability: of the class, under the averaged logits.
-        labels: names of all classes above their thresholds, where a frame can have several labels.
+        label: class number.
+        name: class name.
+        probability: probability of the class under the averaged logits.
+        labels: for multi-label models, names of all classes above their thresholds; otherwise None.
     """
 
     frame: int
@@ -35,18 +35,18 @@ class Observation:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What is shown: the class, or all labels."""
+        """Names of the displayed classes: one, or all labels of a multi-label model."""
         return (self.name,) if self.labels is None else self.labels
 
     @property
     def caption(self) -> str:
-        """What is shown, as a text; the probability is told of a single class."""
+        """The displayed classes as text; a single class with its probability."""
         if self.labels is None:
             return f"{self.name} ({self.probability:.1%})"
         return ", ".join(self.labels) or "-"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain types; times in milliseconds' and probabilities in 1/10,000 precision."""
+        """Plain types, with times rounded to 1 ms and probabilities to 1/10,000."""
         entries = {**asdict(self), "time": round(self.time, 3), "probability": round(self.probability, 4)}
         return {name: value for name, value in entries.items() if value is not None}
 
@@ -61,14 +61,14 @@ def watch(
     labels: Sequence[str],
     show: Callable[[np.ndarray, Observation], None] = lambda image, observation: None,
 ) -> Generator[Observation, None, None]:
-    """An observation for each frame; a source that was opened again begins a new video.
+    """Yield an observation for each frame; a reopened source starts a new video.
 
     Args:
-        frames: what to look at.
-        stream: one video.
-        smoother: follows its logits.
+        frames: frames of one video.
+        stream: computes their logits.
+        smoother: selects the displayed class.
         labels: K class names.
-        show: gets every picture (H, W, 3) uint8 RGB and what was seen in it.
+        show: called with each picture, (H, W, 3) uint8 RGB, and its observation.
     """
     connection = 0
     for frame in frames:

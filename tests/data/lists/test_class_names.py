@@ -48,7 +48,7 @@ def saved(folder: Path, data: str | bytes, name: str) -> Path:
         ("labels.yaml", "pull: 0\nturn left: 1\npush: 2\n"),
     ],
 )
-def test_label_files(tmp_path: Path, name: str, text: str) -> None:
+def test_reads_every_format(tmp_path: Path, name: str, text: str) -> None:
     assert read_labels(saved(tmp_path, text, name)) == NAMES
 
 
@@ -61,11 +61,11 @@ def test_label_files(tmp_path: Path, name: str, text: str) -> None:
         ("1", "2", "3"),
     ],
 )
-def test_names_with_numbers_and_commas_stay_whole(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_names_with_numbers_and_commas_are_not_split(tmp_path: Path, names: tuple[str, ...]) -> None:
     assert read_labels(saved(tmp_path, "\n".join(names), "labels.txt")) == names
 
 
-def test_the_chosen_column_of_names_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_names_the_chosen_column(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read_labels(saved(tmp_path, "ClassId,TR,EN\n0,abla,sister\n1,acele,hurry\n", "l.csv")) == ("abla", "acele")
     assert "class names are those of column TR; ignored: EN" in caplog.text
 
@@ -74,11 +74,11 @@ def test_the_chosen_column_of_names_is_said(tmp_path: Path, caplog: pytest.LogCa
     ("name", "text", "message"),
     [
         ("l.txt", "\n", "no class names"),
-        ("l.txt", "a\nb\na\n", "'a' comes more than once"),
-        ("l.txt", "0 a 1\n1 b 0\n", "l.txt:1: '0 a 1' begins and ends with a possible class number"),
+        ("l.txt", "a\nb\na\n", "'a' appears more than once"),
+        ("l.txt", "0 a 1\n1 b 0\n", "l.txt:1: '0 a 1' starts and ends with a possible class number"),
         ("l.txt", b"a\ncaf\xe9\n", "l.txt:2: not UTF-8; convert"),
         ("l.csv", "id,name\n0,a\n2,b\n", "without gaps"),
-        ("l.csv", "id,name\n0,a\n0,b\n", "each once"),
+        ("l.csv", "id,name\n0,a\n0,b\n", "gaps or repeats"),
         ("l.csv", "id,name\n0\n", "l.csv:2: every line needs 2 columns"),
         ("l.csv", "a,b\nwalk,run\n", "l.csv:1: 'a,b' has neither a class number nor a header"),
         ("l.csv", "a,b\nwalk\n", "l.csv:1: 'a,b' has neither a class number nor a header"),
@@ -86,14 +86,14 @@ def test_the_chosen_column_of_names_is_said(tmp_path: Path, caplog: pytest.LogCa
         ("l.csv", "0,1\n1,0\n", "both columns could be class numbers"),
         ("l.json", "{", "not valid JSON"),
         ("l.json", "3", "expected a list of class names"),
-        ("l.json", '{"a": "b"}', "whole numbers"),
+        ("l.json", '{"a": "b"}', "non-negative integers"),
         ("l.json", "[" * 100_000, "not valid JSON"),
         ("l.yaml", "a: [b", "l.yaml:1: not valid YAML"),
         ("l.yaml", "{0: 1, 1: 0}", "both keys and values could be class numbers"),
         ("l.yaml", "a: &a [*a]", "more than 10,000 values"),
     ],
 )
-def test_bad_label_files_are_errors(tmp_path: Path, name: str, text: str | bytes, message: str) -> None:
+def test_rejects_bad_label_files(tmp_path: Path, name: str, text: str | bytes, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read_labels(saved(tmp_path, text, name))
     assert message in str(caught.value)
@@ -104,6 +104,6 @@ def test_bad_label_files_are_errors(tmp_path: Path, name: str, text: str | bytes
     "names",
     [("a", "b"), ("01 wave", "02 clap"), ("#1", "#2"), ("1 a", "2 b"), ("a 0", "b 1"), ("name", "other"), ("0", "1")],
 )
-def test_written_names_are_read_back(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_written_names_round_trip(tmp_path: Path, names: tuple[str, ...]) -> None:
     write_labels(tmp_path / "labels.txt", names)
     assert read_labels(tmp_path / "labels.txt") == names

@@ -44,11 +44,11 @@ def saved(tmp_path: Path, data: str | bytes, name: str = "list.txt") -> Path:
         ("a\u2028b.mp4 1\n", [("a\u2028b.mp4", (1,), None)]),
     ],
 )
-def test_every_format_is_recognized(tmp_path: Path, text: str, expected: list[Row]) -> None:
+def test_reads_every_format(tmp_path: Path, text: str, expected: list[Row]) -> None:
     assert rows(saved(tmp_path, text)) == expected
 
 
-def test_line_numbers_count_every_line(tmp_path: Path) -> None:
+def test_line_numbers_include_blank_lines_and_comments(tmp_path: Path) -> None:
     path = saved(tmp_path, "# header\n\na 5 1\n\nb 5 0\n")
     assert [record.line for record in read_list(path)] == [3, 5]
 
@@ -58,25 +58,23 @@ def test_root_and_absolute_paths(tmp_path: Path) -> None:
     assert [r.path for r in read_list(path, "/videos")] == [Path("/videos/a"), Path("/data/b")]
 
 
-def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+def test_non_utf8_names_survive(tmp_path: Path) -> None:
     path = saved(tmp_path, b"caf\xe9.mp4 3\n")
     assert os.fsencode(read_list(path)[0].path.name) == b"caf\xe9.mp4"
 
 
-def test_class_names_in_a_csv(tmp_path: Path) -> None:
+def test_csv_may_name_classes(tmp_path: Path) -> None:
     path = saved(tmp_path, "path,label,sequence,frames\na.avi,push,s1,9\nb.avi,pull,s2,7\n")
     assert rows(path, class_names=("pull", "push")) == [("a.avi", (1,), 9), ("b.avi", (0,), 7)]
 
 
 @pytest.mark.parametrize("other", ["", "b.mp4,2\n", "b.mp4,30,2\n", "b.mp4,30,2,4\n"])
 @pytest.mark.parametrize("line", ["a.mp4,90,3\n", "a.mp4,3\n", "a.mp4 90 3 5\n", "take 2 5\n"])
-def test_a_line_means_the_same_beside_any_other(tmp_path: Path, line: str, other: str) -> None:
+def test_meaning_of_a_line_does_not_depend_on_others(tmp_path: Path, line: str, other: str) -> None:
     assert rows(saved(tmp_path, line + other))[0] == rows(saved(tmp_path, line))[0]
 
 
-def test_numbers_are_class_numbers_even_where_names_are_digits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_numbers_are_class_numbers_even_if_names_are_digits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = "a.mp4{0}0\nb.mp4{0}1\nc.mp4{0}2\n"
     plain = rows(saved(tmp_path, text.format(" ")), class_names=("1", "2", "3"))
     assert not caplog.records
@@ -87,13 +85,13 @@ def test_numbers_are_class_numbers_even_where_names_are_digits(
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ("path,label,sequence,person\na.mp4,1,s,p\n", "columns that are not read: sequence, person"),
+        ("path,label,sequence,person\na.mp4,1,s,p\n", "ignored columns: sequence, person"),
         ("a.mp4,90,3\nb.mp4,2\n", "line 1 has a frame count (the first of several numbers), line 2 has none"),
         ("a.mp4,0,1\n", ":1: a frame count of 0; if this is a label"),
         ("a 5 1\nb 5 0\na 5 1\n", "1 lines repeat a clip"),
     ],
 )
-def test_doubtful_lists_are_read_with_a_warning(
+def test_ambiguous_lists_cause_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, warning: str
 ) -> None:
     read_list(saved(tmp_path, text))
@@ -113,7 +111,7 @@ def test_doubtful_lists_are_read_with_a_warning(
          (Part(25, 50), Part(50, 75))),
     ],
 )  # fmt: skip
-def test_columns_cut_parts_out_of_a_video(
+def test_columns_define_parts_of_a_video(
     tmp_path: Path, columns: str, cells: tuple[str, str], part: tuple[Part | None, Part | None]
 ) -> None:
     path = saved(tmp_path, f"path,label,{columns}\nlong.mp4,0,{cells[0]}\nlong.mp4,1,{cells[1]}\n", "list.csv")
@@ -131,17 +129,17 @@ def test_columns_cut_parts_out_of_a_video(
         ("a.mp4", "a.mp4", None),
     ],
 )
-def test_a_fragment_names_a_part(text: str, file: str, part: Part | None) -> None:
+def test_fragment_names_a_part(text: str, file: str, part: Part | None) -> None:
     assert split_part(text) == (Path(file), part)
     assert part is None or split_part(f"{file}{part}") == (Path(file), part)
 
 
-def test_an_empty_fragment_is_refused() -> None:
+def test_rejects_empty_fragment() -> None:
     with pytest.raises(DataError, match="the part from 9 to 3 is empty"):
         split_part("a.mp4#frames=9,3")
 
 
-def test_parts_become_frame_numbers() -> None:
+def test_part_yields_frame_numbers() -> None:
     assert Part(5, 9).frames(100, None, "a.mp4") == range(5, 9)
     assert Part(0.5, 1, seconds=True).frames(100, 30.0, "a.mp4") == range(15, 30)
     assert Part(90, 120).frames(100, None, "a.mp4") == range(90, 100)
@@ -151,7 +149,7 @@ def test_parts_become_frame_numbers() -> None:
         Part(0, 1, seconds=True).frames(100, None, "frames")
 
 
-def test_lists_without_labels(tmp_path: Path) -> None:
+def test_reads_lists_without_labels(tmp_path: Path) -> None:
     path = saved(tmp_path, "a b 3.mp4\nc.mp4\n")
     assert rows(path, has_labels=False) == [("a b 3.mp4", (), None), ("c.mp4", (), None)]
 
@@ -171,35 +169,35 @@ def test_lists_without_labels(tmp_path: Path) -> None:
         ("path,label\na,push\n", "list.txt:2: label 'push' is not a number"),
         ("path,label,frames\na,1,many\n", "list.txt:2: expected a whole number"),
         ("path,label,label\na,1,2\n", "list.txt:1: the header has two columns 'label'"),
-        ('path,label\n"a,1\nb",2\n', "list.txt: a quote is opened in one line"),
+        ('path,label\n"a,1\nb",2\n', "list.txt: a quoted cell spans several lines"),
         ("a 5 1\na 5 2\n", "list.txt:2: a has label 2, but 1 in line 1"),
         ("path,label\na,1;2\nb,1\na,1\n", "list.txt:4: a has label 1, but 1;2 in line 2"),
         ("a 5 " + "9" * 5000 + "\n", "list.txt:1: expected"),
         ("a" * 200_000 + " 1\n", "list.txt:1: 200,002 characters in one line"),
         ("path,label,start_frame\na,1,5\n", "list.txt:2: column 'start_frame' needs its counterpart"),
         ("path,label,start_frame,end_frame\na,1,5,5\n", "list.txt:2: the part from 5 to 5 is empty"),
-        ("path,label,start_frame,end_frame\na,1,x,9\n", "list.txt:2: 'x' is no frame number"),
-        ("path,label,start_time,end_time\na,1,0,soon\n", "list.txt:2: 'soon' is no time"),
-        ("path,label,start,end\na,1,0,9\n", "list.txt:2: start, end may be frames or seconds"),
+        ("path,label,start_frame,end_frame\na,1,x,9\n", "list.txt:2: 'x' is not a frame number"),
+        ("path,label,start_time,end_time\na,1,0,soon\n", "list.txt:2: 'soon' is not a time"),
+        ("path,label,start,end\na,1,0,9\n", "list.txt:2: start, end could be frames or seconds"),
         ("path,class\na,1\n", "list.txt:1: the header has no column 'label'"),
         (b"a\0b 1\n", "list.txt: is not a text file"),
     ],
 )
-def test_bad_lists_are_one_line_errors(tmp_path: Path, text: str | bytes, message: str) -> None:
+def test_rejects_bad_lists_in_one_line(tmp_path: Path, text: str | bytes, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read_list(saved(tmp_path, text), num_classes=5)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_list_is_an_error(tmp_path: Path) -> None:
+def test_rejects_missing_list(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_list(tmp_path / "none.txt")
 
 
 @pytest.mark.parametrize("name", ["new/list.txt", "list.csv"])
 @pytest.mark.parametrize("num_frames", [7, None])
-def test_written_lists_are_read_back(tmp_path: Path, name: str, num_frames: int | None) -> None:
+def test_written_lists_round_trip(tmp_path: Path, name: str, num_frames: int | None) -> None:
     root = (tmp_path / name).parent
     records = [VideoRecord(root / "a b" / f"{i}.mp4", (i,), num_frames, i) for i in range(3)]
     write_list(tmp_path / name, records)
@@ -208,7 +206,7 @@ def test_written_lists_are_read_back(tmp_path: Path, name: str, num_frames: int 
     assert [p.name for p in root.iterdir()] == [Path(name).name]
 
 
-def test_a_csv_list_takes_what_a_plain_list_cannot(tmp_path: Path) -> None:
+def test_csv_list_holds_any_record(tmp_path: Path) -> None:
     records = [
         VideoRecord(Path("/videos/take 2"), (3, 4), None, 1),
         VideoRecord(Path('/videos/#1, "best"'), (0,), None, 2),
@@ -221,7 +219,7 @@ def test_a_csv_list_takes_what_a_plain_list_cannot(tmp_path: Path) -> None:
     assert not (tmp_path / "list.txt").exists()
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     write_labels(tmp_path / "labels.txt", ["a", "b"])
     with pytest.raises(DataError):
         write_labels(tmp_path / "labels.txt", ["a", "b\nc"])
@@ -229,7 +227,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_an_unwritable_place_is_an_error(tmp_path: Path) -> None:
+def test_rejects_unwritable_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         write_labels(tmp_path / "file" / "labels.txt", ["a", "b"])

@@ -1,8 +1,8 @@
-"""Class names in the order of their labels, in every format of the originals.
+"""Label files: class names in label order, in every format of the originals.
 
-One name per line; `number name`, `name number`, or the same with a comma or tab; a table with a header in any order
-and language, whose numeric column is the index; JSON or YAML lists and maps. Numbers run from 0 or from 1. A header
-never becomes a class, and a file that could be read in two ways is refused.
+Formats: one name per line; `number name` or `name number`, also separated by comma or tab; a table with a header in any
+order and language, whose numeric column is the index; JSON or YAML lists and maps. Numbers start at 0 or 1. A header
+never becomes a class, and ambiguous files are refused.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _parse(path: Path, text: str) -> tuple[str, ...]:
         raise DataError(f"{path}: there are no class names; give one per line")
     twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
     if twice:
-        raise DataError(f"{path}: class {min(twice)!r} comes more than once; class names must differ")
+        raise DataError(f"{path}: class {min(twice)!r} appears more than once; class names must differ")
     return tuple(names)
 
 
@@ -108,7 +108,7 @@ def _parse_yaml(path: Path, text: str) -> Any:
 
 
 def _structured_names(path: Path, data: Any) -> list[str]:
-    """Names of a list or a map, which may lie under a key such as `names`."""
+    """Names in a list or a map, possibly nested under a key such as `names`."""
     if isinstance(data, dict):
         data = next((data[key] for key in _MAPPINGS if isinstance(data.get(key), dict | list)), data)
     if isinstance(data, list) and all(isinstance(name, str | int) for name in data):
@@ -125,7 +125,7 @@ def _structured_names(path: Path, data: Any) -> list[str]:
 
 
 def _text_names(path: Path, lines: list[Line]) -> list[str]:
-    """Names of a text file: a table, numbered lines, or plain names."""
+    """Names in a text file: a table, numbered lines, or plain names."""
     if not lines:
         return []
     is_csv = path.suffix.lower() in (".csv", ".tsv")
@@ -148,14 +148,14 @@ def _text_names(path: Path, lines: list[Line]) -> list[str]:
 
 
 def _is_table(rows: list[list[str]]) -> bool:
-    """Whether all rows have the header's columns; known header words make a shorter row an error and not a name."""
+    """Whether the rows form a table; with known header words, shorter rows are reported as errors later."""
     header = [cell.lower() for cell in rows[0]]
     known = len(header) > 1 and bool(_INDEX_HEADERS & {*header}) and bool(_NAME_HEADERS & {*header})
     return known or (len(header) > 1 and all(len(row) == len(header) for row in rows))
 
 
 def _table_names(path: Path, lines: list[Line], rows: list[list[str]], is_csv: bool) -> list[str] | None:
-    """Names of a table with columns; None where it is no table after all but names with commas."""
+    """Names in a table; None if it turns out to be a list of names that contain commas."""
     header = [cell.lower() for cell in rows[0]]
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(header):
@@ -175,7 +175,7 @@ def _table_names(path: Path, lines: list[Line], rows: list[list[str]], is_csv: b
             raise _unreadable(path, lines[0])
         return None
     if index is not None and not texts and len(columns) == 2:
-        texts = [1 - index]  # names that are numbers
+        texts = [1 - index]  # the names are numbers
     if not texts:
         raise DataError(f"{path}:{lines[0].number}: no column of {', '.join(rows[0])} holds class names")
     named = next((c for c in texts if header[c] in _NAME_HEADERS), texts[0])
@@ -188,7 +188,7 @@ def _table_names(path: Path, lines: list[Line], rows: list[list[str]], is_csv: b
 
 
 def _index_column(path: Path, header: list[str], columns: list[tuple[str, ...]]) -> int | None:
-    """The column of class numbers under a header: one that numbers the rows, or is called so."""
+    """Find the column of class numbers in a table with a header, by its cells or its name."""
     numbering = [c for c, cells in enumerate(columns) if _is_numbering(cells[1:])]
     called = [c for c in range(len(header)) if header[c] in _INDEX_HEADERS]
     decimal = [c for c in called if all(cell.isdecimal() for cell in columns[c][1:])]
@@ -200,14 +200,14 @@ def _index_column(path: Path, header: list[str], columns: list[tuple[str, ...]])
 
 
 def _numbered_lines(path: Path, lines: list[Line], separator: str | None) -> list[str] | None:
-    """Names of lines that all begin, or all end, with a number; None if they do not."""
+    """Names of lines that all start, or all end, with a number; None otherwise."""
     leading = [line.text.split(separator, 1) for line in lines]
     trailing = [line.text.rsplit(separator, 1) for line in lines]
     first = all(len(cut) == 2 for cut in leading) and _is_numbering([cut[0].strip() for cut in leading])
     last = all(len(cut) == 2 for cut in trailing) and _is_numbering([cut[-1].strip() for cut in trailing])
     if first and last:
         raise DataError(
-            f"{path}:{lines[0].number}: {lines[0].text[:60]!r} begins and ends with a possible class number; "
+            f"{path}:{lines[0].number}: {lines[0].text[:60]!r} starts and ends with a possible class number; "
             "write a CSV with the header index,name"
         )
     if not first and not last:
@@ -226,11 +226,11 @@ def _is_numbering(cells: Sequence[str]) -> bool:
 
 
 def _numbered_names(path: Path, pairs: list[Pair]) -> list[str]:
-    """Names by ascending number; the numbers must be 0, 1, ... or 1, 2, ..."""
+    """Sort names by number; the numbers must be 0, 1, ... or 1, 2, ..."""
     if not all(number.isdecimal() for number, _ in pairs):
-        raise DataError(f"{path}: class numbers must be whole numbers from 0 on")
+        raise DataError(f"{path}: class numbers must be non-negative integers")
     if pairs and not _is_numbering([number for number, _ in pairs]):
-        raise DataError(f"{path}: class numbers must run from 0 or 1 on, without gaps, each once")
+        raise DataError(f"{path}: class numbers must start at 0 or 1 and be consecutive, without gaps or repeats")
     return [name for _, name in sorted(pairs, key=lambda pair: int(pair[0]))]
 
 

@@ -1,16 +1,15 @@
 """Lists of clips, in every format of the originals.
 
-A list has one clip per line. Each line is read on its own, whatever the others hold:
+A list has one clip per line. Each line is parsed independently of the others:
 
 * `path label`, and `path frames label [label ...]`, separated by white space (TSN, TSM, TRN, MSN, Paddle, mmaction2) or
   by commas (M4): of two or more numbers, the first is the frame count. Paths may contain spaces.
 * A CSV file with a header that names the columns `path` and `label`, and optionally `num_frames` (or `frames`) and
-  those of a part of a video, such as `start_frame` and `end_frame` (see `trishift.data.parts`). Several labels are
-  separated by `;`, and an empty cell means that none applies. Labels are numbers, or names where a label file names
-  the classes.
+  columns for parts of videos, such as `start_frame` and `end_frame` (see `trishift.data.parts`). Several labels are
+  separated by `;`, and an empty cell means no label. Labels are numbers, or names if there is a label file.
 
-Byte order marks, Windows line ends, blank lines and lines that begin with `#` are accepted. Paths are read as UTF-8;
-other bytes are kept as the file system knows them.
+Byte order marks, Windows line endings, blank lines and comments (`#`) are accepted. Paths are read as UTF-8; other
+bytes are kept unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 _FRAME_COLUMNS = ("num_frames", "frames")
 _COMMA_LINE = re.compile(r"(?P<path>.*?[^,\s])\s*(?P<numbers>(?:,\s*-?\d+\s*)+)")
 _SPACE_LINE = re.compile(r"(?P<path>.*?\S)(?P<numbers>(?:\s+-?\d+)+)")
-_MAX_LINE = 2**16  # characters; paths have at most 4,096
+_MAX_LINE = 2**16  # characters; paths are limited to 4,096
 _NUMBER = re.compile(r"-?\d{1,9}")
 
 
@@ -40,10 +39,10 @@ class VideoRecord:
     """One clip of a list.
 
     Attributes:
-        path: video file or frame folder, under the list's root; may name a part of it, see `parts`.
-        labels: class numbers; any number of them in multi-label sets, none in lists without labels.
-        num_frames: the list's frame count, None where it has none.
-        line: line of the list, from 1.
+        path: video file or frame folder, including the list's root; may name a part of it, see `parts`.
+        labels: class numbers; any number of them in multi-label sets, empty in lists without labels.
+        num_frames: frame count according to the list; None if missing.
+        line: line number in the list, from 1.
     """
 
     path: Path
@@ -65,9 +64,9 @@ def read_list(
     Args:
         list_path: the list.
         root: folder that relative paths start from; None: the folder of the list.
-        num_classes: labels must be smaller; None: not checked.
-        class_names: names that a CSV list may use instead of label numbers; also gives `num_classes`.
-        has_labels: False: a line is only a path (for prediction); CSV lists then need no label column.
+        num_classes: upper limit of the labels (exclusive); None: not checked.
+        class_names: names that a CSV list may use instead of label numbers; also determines `num_classes`.
+        has_labels: False: each line is only a path (for prediction), and CSV lists need no label column.
 
     Raises:
         DataError: the list is missing or empty, a line is malformed or has a label out of range, or two lines give the
@@ -106,7 +105,7 @@ def read_list(
 
 
 def _header(line: str) -> list[str] | None:
-    """The columns, if the line is a CSV header."""
+    """The column names if the line is a CSV header, else None."""
     columns = [column.strip().lower() for column in next(csv.reader([line]))]
     return columns if "path" in columns else None
 
@@ -124,12 +123,12 @@ def _read_csv(
         raise DataError(f"{list_path}:{lines[0].number}: the header has two columns {repeated[0]!r}; rename one")
     ignored = [name for name in header if name not in ("path", "label", *_FRAME_COLUMNS, *PART_COLUMNS)]
     if ignored:
-        _LOG.warning("%s: columns that are not read: %s", list_path, ", ".join(ignored))
+        _LOG.warning("%s: ignored columns: %s", list_path, ", ".join(ignored))
     read_label = _label_reader(list_path, class_names)
     records = []
     table = list(csv.reader(line.text for line in lines[1:]))
     if len(table) != len(lines) - 1:
-        raise DataError(f"{list_path}: a quote is opened in one line and closed in another; keep each clip on one line")
+        raise DataError(f"{list_path}: a quoted cell spans several lines; keep each clip on one line")
     for line, cells in zip(lines[1:], table, strict=True):
         if len(cells) != len(header):
             raise _malformed(list_path, line, f"{len(header)} columns as in the header")
@@ -146,10 +145,10 @@ def _read_csv(
 
 
 def _label_reader(list_path: Path, class_names: Sequence[str] | None) -> Callable[[Line, str], int]:
-    """Labels of a CSV: numbers are class numbers, everything else is a class name."""
+    """Create a reader of CSV labels: numbers are class numbers, everything else is a class name."""
     numbers = {name: number for number, name in enumerate(class_names or ())}
     if any(_NUMBER.fullmatch(name) for name in numbers):
-        _LOG.warning("%s: labels are read as class numbers from 0, although classes have numbers for names", list_path)
+        _LOG.warning("%s: labels are read as class numbers from 0, although some class names are numbers", list_path)
 
     def read(line: Line, text: str) -> int:
         if _NUMBER.fullmatch(text):
@@ -184,7 +183,7 @@ def _read_lines(list_path: Path, lines: list[Line]) -> list[VideoRecord]:
 def _warn_of_doubtful_counts(
     list_path: Path, records: list[VideoRecord], counted: Line | None, uncounted: Line | None
 ) -> None:
-    """Name frame counts that may have been meant as labels."""
+    """Warn about frame counts that may have been meant as labels."""
     if counted and uncounted:
         _LOG.warning(
             "%s: line %d has a frame count (the first of several numbers), line %d has none; if these are labels, "
@@ -219,7 +218,7 @@ def _check(list_path: Path, record: VideoRecord, num_classes: int | None) -> Non
 
 
 def _check_agreement(list_path: Path, records: list[VideoRecord]) -> None:
-    """Refuse a clip with two labels; count lines that only repeat one."""
+    """Reject clips with contradicting labels; warn about repeated lines."""
     seen: dict[Path, VideoRecord] = {}
     repeated = 0
     for record in records:
@@ -229,7 +228,7 @@ def _check_agreement(list_path: Path, records: list[VideoRecord]) -> None:
         if set(earlier.labels) != set(record.labels):
             raise DataError(
                 f"{list_path}:{record.line}: {record.path} has label {_listed(record)}, but {_listed(earlier)} in line "
-                f"{earlier.line}; keep one (several labels of a clip go into one line)"
+                f"{earlier.line}; keep one (put several labels of a clip on one line)"
             )
         repeated += 1
     if repeated:
@@ -246,11 +245,11 @@ def _listed(record: VideoRecord) -> str:
 def write_list(path: str | Path, records: Iterable[VideoRecord], root: str | Path | None = None) -> None:
     """Write a list that `read_list` reads back: `path frames label` lines, or a CSV with header for `*.csv`.
 
-    Frame counts are left out unless all records have one. Paths under `root` (None: the folder of the list) are
-    written relative to it. The file appears complete or not at all.
+    Frame counts are omitted unless all records have one. Paths under `root` (None: the folder of the list) are written
+    relative to it. The file is written atomically.
 
     Raises:
-        DataError: a record does not fit the format (several labels or none in a plain list, say).
+        DataError: a record does not fit the format (for instance, a plain list requires exactly one label).
         OutputError: the file cannot be written.
     """
     path = Path(path)
@@ -284,7 +283,7 @@ def _csv_line(name: str, record: VideoRecord, has_frames: bool) -> str:
 def _check_written(
     temporary: Path, path: Path, root: Path, relative: Sequence[tuple[str, VideoRecord]], has_frames: bool
 ) -> None:
-    """Read the list back: some paths and labels do not survive in some formats."""
+    """Read the list back, because not every format can represent every path and label."""
     expected = [(root / name, r.labels, r.num_frames if has_frames else None) for name, r in relative]
     found = [(r.path, r.labels, r.num_frames) for r in read_list(temporary, root)] if relative else []
     if found != expected:

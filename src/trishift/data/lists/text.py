@@ -12,11 +12,11 @@ from trishift.io.atomic import make_folder, staged
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line with content, stripped.
+    """A non-empty line, stripped.
 
     Attributes:
-        number: its place in the file, from 1.
-        text: its content.
+        number: line number, from 1.
+        text: content of the line.
     """
 
     number: int
@@ -24,11 +24,11 @@ class Line:
 
 
 def read_text(path: Path, errors: str = "surrogateescape") -> str:
-    """The text of a UTF-8 file, with line ends as newlines and without a byte order mark.
+    """Read a UTF-8 file, with line endings normalized and without a byte order mark.
 
     Args:
         path: the file.
-        errors: `surrogateescape` keeps other bytes as the file system knows them; `strict` refuses them.
+        errors: `surrogateescape` keeps other bytes, as in file names; `strict` rejects them.
 
     Raises:
         DataError: the file cannot be read, is not text, or (`strict`) is not UTF-8.
@@ -50,16 +50,16 @@ def read_text(path: Path, errors: str = "surrogateescape") -> str:
 
 
 def content_lines(text: str) -> list[Line]:
-    """The lines of a text that are neither empty nor a comment (`#`)."""
+    """Split a text into lines, without empty ones and comments (`#`)."""
     stripped = (Line(number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
     return [line for line in stripped if line.text and not line.text.startswith("#")]
 
 
 def write_lines(path: Path, lines: Sequence[str], check: Callable[[Path], None]) -> None:
-    """Write a file that `check` accepts; its folder is made if missing.
+    """Write a file atomically if `check` accepts it; creates its folder if missing.
 
     Raises:
-        OutputError: the file cannot be written; and whatever `check` raises.
+        OutputError: the file cannot be written. `check` may raise other errors.
     """
     make_folder(path.parent)
     with staged(path) as new:
