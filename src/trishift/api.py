@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from trishift.checkpoints import convert as convert
 from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
-from trishift.evaluation.evaluator import score_videos
+from trishift.evaluation.evaluator import iter_scores
 from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
 from trishift.export.opening import is_exported, open_exported
@@ -126,11 +126,42 @@ class Model:
     def predict_many(
         self, paths: Sequence[Path], top_k: int = 5, protocol: Protocol | None = None, workers: int = 2
     ) -> tuple[list[Prediction], list[tuple[str, str]]]:
-        """Return the predictions for readable videos, in order, and (name, reason) for the others."""
+        """Predictions of the readable videos in order, and (name, reason) of the others."""
+        predictions: list[Prediction] = []
+        misses: list[tuple[str, str]] = []
+        for result in self.iter_predictions(paths, top_k, protocol, workers=workers):
+            if isinstance(result, Prediction):
+                predictions.append(result)
+            else:
+                misses.append(result)
+        return predictions, misses
+
+    def iter_predictions(
+        self,
+        paths: Sequence[Path],
+        top_k: int = 5,
+        protocol: Protocol | None = None,
+        *,
+        batch_size: int = 4,
+        workers: int = 2,
+    ) -> Iterator[Prediction | tuple[str, str]]:
+        """Predict videos and frame folders one after another.
+
+        Args:
+            paths: the videos.
+            top_k: classes per video.
+            protocol: clips and crops; default: one clip, center crop.
+            batch_size: videos per batch and views per forward pass.
+            workers: decoding threads.
+
+        Yields:
+            The prediction of each readable video, in order, as soon as it is known; at the end, (name, reason) per
+            unreadable video.
+        """
         dataset = unlabeled_set(paths, self.input, self.spec, protocol or Protocol())
-        scores, scored = score_videos(self.session, dataset, batch_size=4, workers=workers)
-        names = [str(path) for path, readable in zip(paths, scored, strict=True) if readable]
-        return top_predictions(names, scores[scored], self.labels, top_k, self.thresholds), dataset.misses()
+        for index, logits in iter_scores(self.session, dataset, batch_size=batch_size, workers=workers):
+            yield from top_predictions([str(paths[index])], logits[None], self.labels, top_k, self.thresholds)
+        yield from dataset.misses()
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Return activations of named layers (`layer1`, ..., `pooled`, `logits`), with a frame axis: (N, T, ...).

@@ -1,18 +1,21 @@
 """The command line: `trishift COMMAND ...`; the scripts train.py, eval.py, infer.py and export.py are its commands.
 
 Each command parses, calls the library and exits. Exit status: 0 success, 1 an error explained in one line,
-130 interrupted and saved.
+130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from trishift.errors import ExecutionError, TrishiftError
+from trishift.io.terminal import printable, safe_output
 
 COMMANDS = {
     "train": "train a recipe",
@@ -27,18 +30,20 @@ COMMANDS = {
     "prepare": "turn data sets into lists and labels",
     "quickstart": "train, evaluate and predict on the built-in gestures",
 }
+ALIASES = {"predict": "infer", "val": "eval"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments and arguments[0] in COMMANDS:
-        module = importlib.import_module(f"trishift.commands.{arguments[0]}")
-        sys.exit(run(arguments[0], module.main, arguments[1:]))
+    name = ALIASES.get(arguments[0], arguments[0]) if arguments else ""
+    if name in COMMANDS:
+        sys.exit(run(name, partial(_call, name), arguments[1:]))
     parser = argparse.ArgumentParser(prog="trishift", description="Video action recognition in three frameworks.")
     listing = parser.add_subparsers(metavar="COMMAND")
     for name, text in COMMANDS.items():
-        listing.add_parser(name, help=text, add_help=False)
+        aliases = [alias for alias, command in ALIASES.items() if command == name]
+        listing.add_parser(name, help=text, aliases=aliases, add_help=False)
     parser.parse_args(arguments)
     parser.print_help()
     sys.exit(0 if not arguments else 2)
@@ -46,20 +51,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(name: str, command: Callable[[list[str]], None], arguments: Sequence[str]) -> int:
     """Call a command's `main(arguments)`; print its error in one line and return the exit status."""
-    from trishift.commands.shared.arguments import spelled
-    from trishift.training.interruption import Interrupted
+    with safe_output():
+        try:
+            return _status(name, command, list(arguments))
+        except BrokenPipeError:  # whoever read the output has seen enough
+            _discard_output()
+            return 1
 
+
+def _call(name: str, arguments: list[str]) -> None:
+    """Import a command, which can take seconds, and call it."""
+    importlib.import_module(f"trishift.commands.{name}").main(arguments)
+
+
+def _status(name: str, command: Callable[[list[str]], None], arguments: list[str]) -> int:
     try:
-        command(list(arguments))
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        return 130
-    except ExecutionError as error:
-        print(f"error: {error.phrased(partial(spelled, name))}", file=sys.stderr)
-        return 1
-    except TrishiftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        command(arguments)
+        sys.stdout.flush()  # a full disk or a closed pipe is an error of this command
     except BrokenPipeError:
-        return 1
+        raise
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted", 130)
+    except TrishiftError as error:
+        from trishift.training.interruption import Interrupted
+
+        if isinstance(error, Interrupted):
+            return _fail(str(error), 130)
+        return _fail(f"error: {_phrased(name, error)}", 1)
+    except OSError as error:
+        if error.filename is None:  # probably stdout itself, on a full disk
+            _discard_output()
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"error: {place}{error.strerror or error}", 1)
     return 0
+
+
+def _phrased(name: str, error: TrishiftError) -> str:
+    """The text of an error, with settings as the caller of the command spells them."""
+    from trishift.commands.shared.arguments import spelled
+
+    return error.phrased(partial(spelled, name)) if isinstance(error, ExecutionError) else str(error)
+
+
+def _fail(text: str, status: int) -> int:
+    print(printable(text), file=sys.stderr)
+    return status
+
+
+def _discard_output() -> None:
+    """Send the rest of stdout nowhere, so that the interpreter does not complain when it flushes it at exit."""
+    with suppress(OSError, ValueError):  # a stream of a test has no descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -42,9 +42,13 @@ def test_missing_video_is_listed_not_replaced(
     (tmp_path / "val.txt").write_text((run_folder / "data/val.txt").read_text() + "val/gone.mp4 8 0\n")
     checkpoint = run_folder / "run/best.safetensors"
     assert command("eval", "--checkpoint", checkpoint, f"data.val_list={tmp_path / 'val.txt'}") == 0
-    output = capsys.readouterr().out
-    assert "18 videos, 1 missed" in output
-    assert "gone.mp4" in output
+    captured = capsys.readouterr()
+    assert "18 videos, 1 missed" in captured.out
+    assert "warning: 1 of 19 videos could not be read" in captured.err
+    assert "gone.mp4" in captured.err
+    strict = (f"data.val_list={tmp_path / 'val.txt'}", "--strict")
+    assert command("eval", "--checkpoint", checkpoint, *strict) == 1
+    assert "gone.mp4" in capsys.readouterr().err
 
 
 def test_infer_takes_videos_folders_and_lists(run_folder: Path, tmp_path: Path) -> None:
@@ -76,7 +80,7 @@ def test_the_python_api_agrees_with_the_commands(run_folder: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "give --config"),
+        (["train"], "add --config"),
         (["train", "--config", "nowhere.yaml"], "no such recipe file"),
         (["train", "--config", "{folder}/tiny.yaml", "trian.lr=1"], "'train'"),
         (["eval", "--checkpoint", "{folder}/tiny.yaml"], "tiny.yaml"),

@@ -16,7 +16,8 @@ from trishift.cli import main
 from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import named_protocol
 from trishift.errors import RecipeError
-from trishift.evaluation.features import Shard, output_paths
+from trishift.evaluation.features import output_paths
+from trishift.evaluation.shards import Shard
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
 SEGMENTS = 4
@@ -147,7 +148,7 @@ def test_single_video_is_written_to_the_top_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{folder}/videos/a/two.mp4", "{folder}/gone.mp4"], "1 of 2 videos could not be read"),
+        (["--strict", "--", "{folder}/videos/a/two.mp4", "{folder}/gone.mp4"], "1 of 2 videos could not be read"),
         (["--layers", "layer9", "--", "{folder}/videos/a/two.mp4"], "layer 'layer9' is unknown"),
         ([], "at least one VIDEO"),
         (["--layout", "bold-moments", "--", "{folder}/videos"], "train or test?"),

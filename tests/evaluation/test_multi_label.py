@@ -106,7 +106,7 @@ def test_stream_shows_all_labels(folder: Path, capsys: pytest.CaptureFixture[str
 def test_clips_without_labels_are_counted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("train.epochs=1", "train.loss={name: lsep, class_weights: null}")
     assert command("train", "--config", folder / "tiny.yaml", "--output", tmp_path, *options) == 0
-    assert "note: 1 training clips have no label and teach lsep nothing" in capsys.readouterr().out
+    assert "note: 1 training clips have no label; lsep learns nothing from them" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_clips_without_labels_are_counted(folder: Path, tmp_path: Path, capsys: 
         (["data.root={folder}/one-hand", "data.train_list=train.txt", "data.val_list=val.txt"], "has one label"),
         (["train.loss={{name: cross_entropy, class_weights: null}}"], "labels, but the model is single-label"),
         (["train.loss.class_weights=[1, 2]"], "2 weights for 8 classes"),
-        (["train.loss.legacy_m4=true"], "legacy_m4: wlsep has none"),
-        (["model.multi_label=false"], "the loss decides"),
+        (["train.loss.legacy_m4=true"], "legacy_m4: wlsep does not have this option"),
+        (["model.multi_label=false"], "the loss determines it"),
     ],
 )
 def test_mistakes_in_training_are_one_line(
@@ -157,4 +157,4 @@ def test_thresholds_need_a_multi_label_model(folder: Path, tmp_path: Path, capsy
     options += ("train.batch_size=6",)
     assert command("train", "--config", folder / "tiny.yaml", "--output", tmp_path / "one", *options, *data) == 0
     assert command("infer", "--checkpoint", tmp_path / "one/best.safetensors", video, "--thresholds", "0.5") == 1
-    assert "this model gives one" in capsys.readouterr().err
+    assert "this one has one" in capsys.readouterr().err

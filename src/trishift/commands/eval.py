@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
     add_import_options,
+    add_protocol,
+    add_reading,
     add_runtime,
+    check_positive,
     make_parser,
 )
-from trishift.commands.shared.inputs import load_model
+from trishift.commands.shared.inputs import check_protocol, load_model
+from trishift.commands.shared.outputs import add_strict, check_file, report_misses
 from trishift.errors import RecipeError
+
+if TYPE_CHECKING:
+    from trishift.api import Model
+    from trishift.recipe import Recipe
 
 EXAMPLES = """\
   trishift eval --checkpoint runs/gestures-tsm/best.safetensors
@@ -25,6 +35,58 @@ EXAMPLES = """\
 
 def main(arguments: list[str]) -> None:
     """Parse, evaluate, print and write."""
+    options = _parser().parse_intermixed_args(arguments)
+    check_positive(options, "batch_size", "workers")
+
+    from trishift.data.dataset import open_evaluation_set
+    from trishift.data.protocol import named_protocol
+    from trishift.evaluation.evaluator import evaluate
+    from trishift.evaluation.shards import Shard
+    from trishift.reporting.evaluation import write_evaluation
+
+    if options.output:
+        check_file(options.output, [".json"])
+    shard = Shard.parse(options.shard)
+    asked = named_protocol(options.protocol) if options.protocol else None
+    model = load_model(options)
+    print(model.report)
+    recipe = _recipe(options, model)
+    protocol = asked or recipe.evaluation
+    check_protocol(model, protocol)
+    dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol, model.labels, str(options.checkpoint))
+    if dataset.num_classes != model.spec.num_classes:
+        raise RecipeError(
+            f"{recipe.data.labels}: {dataset.num_classes} classes, but the checkpoint has {model.spec.num_classes}"
+        )
+    dataset.keep(shard.of(range(len(dataset))))
+    evaluation = evaluate(
+        model.session, dataset, batch_size=options.batch_size, workers=options.workers or recipe.data.workers
+    )
+    if model.session.rank == 0:
+        print(evaluation)
+        if options.output:
+            context = {"checkpoint": str(options.checkpoint), "framework": model.session.framework}
+            print(f"written: {write_evaluation(evaluation, options.output, **context)}")
+        report_misses(evaluation.misses, len(dataset), strict=options.strict)
+    model.session.close()
+
+
+def _recipe(options: argparse.Namespace, model: Model) -> Recipe:
+    """The recipe of `--config`, else the one in the checkpoint.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    from trishift.recipe import load_recipe, recipe_from_dict
+
+    if options.config:
+        return load_recipe(options.config, options.overrides)
+    if model.meta.get("recipe"):
+        return recipe_from_dict(model.meta["recipe"], str(options.checkpoint), options.overrides)
+    raise RecipeError(f"{options.checkpoint}: contains no recipe; name the data with --config")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = make_parser("eval", "Evaluate weights; key=value overrides entries of the recipe.", EXAMPLES)
     parser.add_argument(
         "--checkpoint", type=weight_path, required=True, help="weights of any family, or an exported model"
@@ -34,38 +96,10 @@ def main(arguments: list[str]) -> None:
     add_runtime(parser)
     add_execution(parser)
     add_import_options(parser)
-    parser.add_argument("--protocol", help="named evaluation protocol; overrides the recipe's")
+    add_protocol(parser, "the recipe's")
     parser.add_argument("--output", type=Path, help="result.json; scores and per-class results are written beside it")
-    parser.add_argument("--batch-size", type=int, default=8, help="videos per batch; default: 8")
+    add_reading(parser)
+    parser.set_defaults(workers=None)
+    add_strict(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
-    options = parser.parse_intermixed_args(arguments)
-
-    from trishift.data.dataset import open_evaluation_set
-    from trishift.data.protocol import named_protocol
-    from trishift.evaluation.evaluator import evaluate
-    from trishift.recipe import load_recipe, recipe_from_dict
-    from trishift.reporting.evaluation import write_evaluation
-
-    model = load_model(options)
-    print(model.report)
-    if options.config:
-        recipe = load_recipe(options.config, options.overrides)
-    elif model.meta.get("recipe"):
-        recipe = recipe_from_dict(model.meta["recipe"], str(options.checkpoint), options.overrides)
-    else:
-        raise RecipeError(f"{options.checkpoint}: contains no recipe; name the data with --config")
-    protocol = named_protocol(options.protocol) if options.protocol else recipe.evaluation
-    dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol, model.labels, str(options.checkpoint))
-    if dataset.num_classes != model.spec.num_classes:
-        raise RecipeError(
-            f"{recipe.data.labels}: {dataset.num_classes} classes, but the checkpoint has {model.spec.num_classes}"
-        )
-    evaluation = evaluate(model.session, dataset, batch_size=options.batch_size, workers=recipe.data.workers)
-    if model.session.rank == 0:
-        print(evaluation)
-        for name, reason in evaluation.misses:
-            print(f"missed {name}: {reason}")
-        if options.output:
-            context = {"checkpoint": str(options.checkpoint), "framework": model.session.framework}
-            print(f"written: {write_evaluation(evaluation, options.output, **context)}")
-    model.session.close()
+    return parser

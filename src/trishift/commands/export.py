@@ -11,6 +11,7 @@ from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
 from trishift.commands.shared.inputs import listed
+from trishift.commands.shared.outputs import check_folder
 from trishift.export.formats import FORMATS
 from trishift.export.planning import OPSET, ExportOptions, with_size
 
@@ -31,8 +32,11 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
 
     from trishift.checkpoints import import_weights
-    from trishift.export.writing import export_checkpoint
+    from trishift.export.writing import check_name, export_checkpoint
 
+    folder, name = options.output or options.checkpoint.parent, options.name or options.checkpoint.stem
+    check_name(name)
+    check_folder(folder)
     checkpoint, report = import_weights(options.checkpoint, **import_options(options))
     print(report.summary())
     if options.size:
@@ -47,8 +51,7 @@ def main(arguments: list[str]) -> None:
         tolerance=options.tolerance,
         calibration=calibration,
     )
-    folder = options.output or options.checkpoint.parent
-    exported = export_checkpoint(checkpoint, export, folder, options.name or options.checkpoint.stem)
+    exported = export_checkpoint(checkpoint, export, folder, name)
     print(exported)
     print(f"written: {exported.path}")
 

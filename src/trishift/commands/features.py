@@ -11,10 +11,14 @@ from trishift.commands.shared.arguments import (
     add_execution,
     add_framework,
     add_import_options,
+    add_protocol,
+    add_reading,
+    check_positive,
     make_parser,
 )
-from trishift.commands.shared.inputs import add_videos, load_model, videos_of
-from trishift.errors import DataError, RecipeError
+from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
+from trishift.commands.shared.outputs import add_strict, check_folder, report_misses
+from trishift.errors import RecipeError
 
 if TYPE_CHECKING:
     from trishift.data.protocol import Protocol
@@ -31,21 +35,25 @@ EXAMPLES = """\
 def main(arguments: list[str]) -> None:
     """Parse, skip complete files, write the rest."""
     options = _parser().parse_intermixed_args(arguments)
+    check_positive(options, "batch_size", "workers")
 
     from trishift.checkpoints.files import sha256
-    from trishift.data.protocol import Protocol, named_protocol
     from trishift.evaluation.bold_moments import split_videos
-    from trishift.evaluation.features import Shard, output_paths, pending, write_features
+    from trishift.evaluation.features import check_layers, output_paths, pending, write_features
+    from trishift.evaluation.shards import Shard
 
+    check_folder(options.output)
     videos = videos_of(options)
     if options.layout == "bold-moments":
         split_videos(videos)  # refuses bad names before the work
     shard = Shard.parse(options.shard)
-    protocol = named_protocol(options.protocol) if options.protocol else Protocol()
+    protocol = protocol_of(options)
     model = load_model(options)
+    check_protocol(model, protocol)
     print(model.report.summary())
     weights = sha256(options.checkpoint) if options.checkpoint.is_file() else options.checkpoint.name
     settings = _settings(options, protocol, weights)
+    check_layers(model.session, model.input, settings.layers)
     outputs = output_paths(videos, options.output)
     mine = {video: outputs[video] for video in shard.of(list(outputs))}
     todo = pending(mine, settings)
@@ -57,9 +65,8 @@ def main(arguments: list[str]) -> None:
         if isinstance(result, Path):
             print(f"written: {result}")
         else:
-            misses.append(result[1])
-    if misses:
-        raise DataError(f"{len(misses)} of {len(mine)} videos could not be read: {'; '.join(misses)}")
+            misses.append(result)
+    report_misses(misses, len(mine), strict=options.strict or options.layout == "bold-moments")
     if options.layout == "bold-moments":
         _join(outputs, settings, options.output)
 
@@ -86,10 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         default="npz",
         help="bold-moments (ResNets): also {train,test}_{layer1 ... layer4,baseout,fc}.npy, one row per video",
     )
-    parser.add_argument("--protocol", help="named evaluation protocol; default: one clip, center crop")
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="process only part I of N, counted from 1")
-    parser.add_argument("--batch-size", type=int, default=8, help="views per forward pass; default: 8")
-    parser.add_argument("--workers", type=int, default=2, help="decoding threads; default: 2")
+    add_protocol(parser, "one clip, center crop")
+    add_reading(parser)
+    add_strict(parser)
     add_videos(parser)
     return parser
 

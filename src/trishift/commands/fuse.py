@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trishift.commands.shared.arguments import make_parser
+from trishift.commands.shared.outputs import check_file
 
 EXAMPLES = """\
   trishift fuse rgb.json flow.json:1.5
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> None:
     from trishift.evaluation.scores import PICKLES, read_scores, write_pickle
     from trishift.reporting.evaluation import write_evaluation
 
+    if options.output:
+        check_file(options.output, [".json", *sorted(PICKLES)])
     paths, weights = zip(*(split_weight(text) for text in options.scores), strict=True)
     parts = [read_scores(path) for path in paths]
     fused = fuse(parts, weights, options.average)

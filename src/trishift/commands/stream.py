@@ -16,6 +16,7 @@ from trishift.commands.shared.arguments import (
     add_framework,
     add_import_options,
     add_runtime,
+    check_positive,
     make_parser,
 )
 from trishift.commands.shared.inputs import load_model
@@ -101,10 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("stride", "max_frames"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise RecipeError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
+    check_positive(options, "stride", "max_frames")
     if options.timeout <= 0 or options.reconnect < 0:
         raise RecipeError("--timeout must be positive and --reconnect not negative")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -135,6 +135,10 @@ class ClipDataset(ABC):
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def keep(self, indices: Iterable[int]) -> None:
+        """Keep only some clips, in the given order."""
+        self._records = [self._records[index] for index in indices]
 
     @abstractmethod
     def load(self, index: int, epoch: int = 0) -> Sample:

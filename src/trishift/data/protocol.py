@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from trishift.data.sampling import SamplingSpec
@@ -55,14 +56,29 @@ PROTOCOLS = {
 
 
 def named_protocol(name: str) -> Protocol:
-    """Look up a published protocol by name, see `PROTOCOLS`.
+    """Look up a published protocol by name, see `PROTOCOLS`, or by its numbers of clips and crops, such as `10x3`.
 
-    Protocols do not set the number of frames: 25 frames x 10 crops is `ten` with a model of 25 segments.
+    With numbers, one clip is uniform, two are `twice` and more are dense; three crops have full resolution. So `1x10`
+    is `ten`, `2x3` is `twice`, and `10x3` is `dense`. The number of frames is the model's: 25 frames x 10 crops is
+    `ten` on a model of 25 segments.
 
     Raises:
         RecipeError: the name is unknown.
     """
+    numbers = re.fullmatch(r"([1-9]\d{0,2})[x×](\d+)", name)
+    crops = {str(count): crops for crops, count in CROP_COUNTS.items()}
+    if numbers and numbers[2] in crops:
+        return _protocol_of_counts(int(numbers[1]), crops[numbers[2]])
     if name not in PROTOCOLS:
         listing = "; ".join(f"{key}: {protocol}" for key, protocol in PROTOCOLS.items())
-        raise RecipeError(f"protocol {name!r} is unknown; use one of {listing}")
+        raise RecipeError(
+            f"protocol {name!r} is unknown; write CLIPSxCROPS with {' or '.join(crops)} crops, for instance 10x3, "
+            f"or one of {listing}"
+        )
     return PROTOCOLS[name]
+
+
+def _protocol_of_counts(clips: int, crops: Crops) -> Protocol:
+    sampling = {1: SamplingSpec(), 2: SamplingSpec("twice"), 10: SamplingSpec("dense")}.get(clips)
+    sampling = sampling or SamplingSpec("dense", clips)
+    return Protocol(sampling, crops, full_resolution=crops == "three")

@@ -6,6 +6,7 @@ replaced by others: they are listed by name as misses and excluded from the metr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -118,6 +119,17 @@ def score_videos(
     Returns:
         (V, K) float32 logits averaged over views, and (V,) bool: which videos could be read.
     """
+    scores = np.zeros((len(dataset), session.spec.num_classes), np.float32)
+    scored = np.zeros(len(dataset), bool)
+    for index, row in iter_scores(session, dataset, batch_size=batch_size, workers=workers):
+        scores[index], scored[index] = row, True
+    return scores, scored
+
+
+def iter_scores(
+    session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index, (K,) float32 logits) of each readable video as soon as it is scored; see `score_videos`."""
     loader = Loader(
         dataset,
         batch_size * session.world_size,
@@ -126,15 +138,12 @@ def score_videos(
         world_size=session.world_size,
         workers=workers,
     )
-    scores = np.zeros((len(dataset), session.spec.num_classes), np.float32)
-    scored = np.zeros(len(dataset), bool)
     for batch in loader.batches(0):
         indices, logits = _score_batch(session, batch, batch_size)
         gathered = session.gather(indices), session.gather(logits)
         for index, row in zip(*gathered, strict=True):
             if index >= 0:
-                scores[index], scored[index] = row, True
-    return scores, scored
+                yield int(index), row
 
 
 def _score_batch(session: Predictor, batch: Batch, views_per_pass: int) -> tuple[np.ndarray, np.ndarray]:

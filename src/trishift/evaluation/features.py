@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from trishift.backends.contract import Predictor
 from trishift.data.dataset import unlabeled_set
 from trishift.data.loader import Loader
 from trishift.data.protocol import Protocol
-from trishift.errors import RecipeError
 from trishift.io.atomic import write_atomically
 from trishift.model.spec import InputSpec
 
@@ -49,26 +48,6 @@ class FeatureSettings:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` (from 1) of `count` equal parts of a list: every `count`-th video."""
-
-    index: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Parse `2/8`; raises RecipeError for anything else."""
-        index, _, count = text.partition("/")
-        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-            raise RecipeError(f"shard {text!r}: write i/n with i from 1 to n, for instance 2/8")
-        return cls(int(index), int(count))
-
-    def of(self, items: list[Any]) -> list[Any]:
-        """The items of this part."""
-        return items[self.index - 1 :: self.count]
-
-
 def output_paths(videos: list[Path], folder: Path) -> dict[Path, Path]:
     """The output file of each video: its path below the common folder of all videos, plus `.npz`."""
     absolute = {video: video.absolute() for video in videos}
@@ -87,6 +66,16 @@ def is_complete(path: Path, settings: FeatureSettings) -> bool:
             return str(file[_DESCRIPTION]) == settings.description()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return False
+
+
+def check_layers(session: Predictor, input_spec: InputSpec, layers: Sequence[str]) -> None:
+    """Refuse layers that the network does not have.
+
+    Raises:
+        RecipeError: names a missing layer.
+    """
+    spec, side = session.spec, input_spec.crop
+    session.features(np.zeros((1, spec.num_segments, spec.in_channels, side, side), np.float32), layers)
 
 
 def write_features(

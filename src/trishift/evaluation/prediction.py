@@ -6,16 +6,18 @@ import csv
 import io
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from trishift.errors import DataError
 from trishift.evaluation.metrics import to_probabilities
 from trishift.io.atomic import write_atomically
+from trishift.io.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Prediction:
         texts = [f"{label} {value:.1%}" for label, value in self.pairs()]
         if self.applies is not None:
             texts = [f"[{text}]" if applies else text for text, applies in zip(texts, self.applies, strict=True)]
-        return f"{self.name}: {', '.join(texts)}"
+        return printable(f"{self.name}: {', '.join(texts)}")
 
 
 def top_predictions(
@@ -76,21 +78,71 @@ def _prediction(
     )
 
 
-def write_predictions(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write predictions in the format of the file's suffix.
+class PredictionFile:
+    """Predictions in the format of the file's suffix, for use in a `with` block.
 
-    `.json`: a list of {video, predictions: [{class, label, probability}]}. `.csv`: video, rank, class, label,
-    probability. In multi-label tasks, both record for each class whether it `applies` (CSV as 0 or 1), and JSON lists
-    the `labels` that do. `.pkl`: the list of (video, [probabilities], [class indices]) that Paddle's TSM wrote.
+    `.jsonl`: a line {video, predictions: [{class, label, probability}]} per video, written as soon as it is known.
+    `.json`: a list of the same objects. `.csv`: video, rank, class, label, probability. In multi-label tasks, all three
+    record for each class whether it `applies` (CSV as 0 or 1), and JSON lists the `labels` that do. `.pkl`: the list of
+    (video, [probabilities], [class indices]) that Paddle's TSM wrote.
+
+    All but `.jsonl` are written at the end of the block, atomically; if it ends in an error or is interrupted, they
+    contain the predictions so far. Without any predictions, an existing file is left untouched.
+
+    Args:
+        path: the file.
 
     Raises:
-        DataError: another suffix.
+        DataError: unknown suffix.
+        OutputError: the file cannot be written.
     """
-    writers = {".json": _json, ".csv": _csv, ".pkl": _pickle, ".pickle": _pickle}
-    if path.suffix not in writers:
-        raise DataError(f"{path}: unknown format {path.suffix!r}; use {', '.join(writers)}")
-    content = writers[path.suffix](predictions)
-    write_atomically(path, lambda file: file.write(content))
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix not in FORMATS:
+            raise DataError(f"{path}: unknown format {path.suffix!r}; use {', '.join(FORMATS)}")
+        self.path = path
+        self._predictions: list[Prediction] = []
+        self._lines: BinaryIO | None = None
+
+    def add(self, prediction: Prediction) -> None:
+        """Add the prediction of a video."""
+        self._predictions.append(prediction)
+        if self.path.suffix == LINES:
+            self._lines = self._lines or self.path.open("wb")
+            self._lines.write(_json_line(prediction))
+            self._lines.flush()
+
+    def __enter__(self) -> PredictionFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lines is not None:
+            self._lines.close()
+        elif self._predictions or error is None:
+            content = FORMATS[self.path.suffix](self._predictions)
+            write_atomically(self.path, lambda file: file.write(content))
+
+
+def write_predictions(predictions: Sequence[Prediction], path: Path) -> None:
+    """Write predictions in the format of the file's suffix, see `PredictionFile`.
+
+    Raises:
+        DataError: unknown suffix.
+        OutputError: the file cannot be written.
+    """
+    with PredictionFile(path) as file:
+        for prediction in predictions:
+            file.add(prediction)
+
+
+def _json_lines(predictions: Sequence[Prediction]) -> bytes:
+    return b"".join(map(_json_line, predictions))
+
+
+def _json_line(prediction: Prediction) -> bytes:
+    return (json.dumps(_json_row(prediction), ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
 
 
 def _json(predictions: Sequence[Prediction]) -> bytes:
@@ -124,3 +176,14 @@ def _csv(predictions: Sequence[Prediction]) -> bytes:
 
 def _pickle(predictions: Sequence[Prediction]) -> bytes:
     return pickle.dumps([(p.name, list(p.probabilities), list(p.classes)) for p in predictions], protocol=2)
+
+
+LINES = ".jsonl"
+FORMATS: dict[str, Callable[[Sequence[Prediction]], bytes]] = {
+    ".json": _json,
+    LINES: _json_lines,
+    ".csv": _csv,
+    ".pkl": _pickle,
+    ".pickle": _pickle,
+}
+"""Suffix to the function that encodes a whole file."""

@@ -46,8 +46,7 @@ class RuntimeSession:
         Raises:
             DataError: the program takes clips of a different shape.
         """
-        model, size = self.spec, self._program_spec.size
-        self._check(clips, (model.num_segments, model.in_channels, size, size), "clips")
+        self.check_clips(clips.shape)
         if self._program_spec.streaming:
             return self._mean_of_steps(clips)
         return self._logits(self._run((self._pixels(clips),))[0])
@@ -71,7 +70,7 @@ class RuntimeSession:
         if not self._program_spec.streaming:
             raise RecipeError(f"{self._name}: takes whole clips; export with --streaming to run it frame by frame")
         size = self._program_spec.size
-        self._check(frames, (self.spec.in_channels, size, size), "frames")
+        self._check(frames.shape, (self.spec.in_channels, size, size), "frames")
         if state is None:
             state = tuple(port.example(len(frames)) for port in self._program_spec.inputs[1:])
         scores, *present = self._run((self._pixels(frames), *state))
@@ -96,10 +95,19 @@ class RuntimeSession:
     def close(self) -> None:
         """Do nothing: there is no process group to leave."""
 
-    def _check(self, array: np.ndarray, expected: tuple[int, ...], what: str) -> None:
-        if array.shape[1:] != expected:
-            given, wanted = (" x ".join(map(str, shape)) for shape in (array.shape[1:], expected))
-            remedy = "sample as many frames" if array.shape[-2:] == expected[-2:] else "export it with another --size"
+    def check_clips(self, shape: tuple[int, ...]) -> None:
+        """Refuse clips of a shape (N, T, C, H, W) that the program does not take.
+
+        Raises:
+            DataError: names both shapes.
+        """
+        model, size = self.spec, self._program_spec.size
+        self._check(shape, (model.num_segments, model.in_channels, size, size), "clips")
+
+    def _check(self, shape: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
+        if shape[1:] != expected:
+            given, wanted = (" x ".join(map(str, sizes)) for sizes in (shape[1:], expected))
+            remedy = "sample as many frames" if shape[-2:] == expected[-2:] else "export it with another --size"
             raise DataError(f"{self._name}: takes {what} of {wanted}, not {given}; {remedy}")
 
     def _pixels(self, clips: np.ndarray) -> np.ndarray:

@@ -50,8 +50,7 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
         CheckpointError: the program differs from the checkpoint.
         OutputError: it cannot be written.
     """
-    if not name or Path(name).name != name:
-        raise CheckpointError(f"{name!r}: must be a plain file name; give the folder separately")
+    check_name(name)
     target = FORMATS[options.format]
     framework = target.choose_writer(options.framework)
     program = plan(checkpoint, target, framework, options)
@@ -74,6 +73,16 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
         write_description(description, path)
     session.close()
     return Exported(folder / path.name, description)
+
+
+def check_name(name: str) -> None:
+    """Refuse names of exports that are not plain file names.
+
+    Raises:
+        CheckpointError: the name is empty or contains a folder.
+    """
+    if not name or Path(name).name != name:
+        raise CheckpointError(f"{name!r}: must be a plain file name; give the folder separately")
 
 
 def _session(checkpoint: Checkpoint, framework: str) -> Session:

@@ -10,6 +10,7 @@ from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Execution
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
+from trishift.errors import RecipeError
 from trishift.export.formats import RUNTIMES
 
 SCRIPT_MARK = "TRISHIFT_SCRIPT"  # environment variable that scripts/launch.sh sets
@@ -23,6 +24,31 @@ def make_parser(name: str, description: str, examples: str) -> argparse.Argument
         epilog="examples:\n" + examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add `--batch-size`, `--workers` and `--shard`."""
+    parser.add_argument("--batch-size", type=int, default=8, help="videos and views per forward pass; default: 8")
+    parser.add_argument("--workers", type=int, default=2, help="decoding threads; default: 2")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="process only part I of N, counted from 1")
+
+
+def check_positive(options: argparse.Namespace, *names: str) -> None:
+    """Refuse counts below 1.
+
+    Raises:
+        RecipeError: names the option.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise RecipeError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
+
+
+def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--protocol`."""
+    text = f"evaluation protocol: a name such as dense, or CLIPSxCROPS such as 10x3; default: {default}"
+    parser.add_argument("--protocol", help=text)
 
 
 def add_framework(parser: argparse.ArgumentParser) -> None:

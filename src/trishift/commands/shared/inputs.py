@@ -12,6 +12,7 @@ from trishift.errors import DataError
 
 if TYPE_CHECKING:
     from trishift.api import Model
+    from trishift.data.protocol import Protocol
 
 
 def load_model(options: argparse.Namespace) -> Model:
@@ -25,6 +26,30 @@ def load_model(options: argparse.Namespace) -> Model:
         runtime=getattr(options, "runtime", None),
         **import_options(options),
     )
+
+
+def protocol_of(options: argparse.Namespace) -> Protocol:
+    """The protocol of `--protocol`; by default one clip, center crop."""
+    from trishift.data.protocol import Protocol, named_protocol
+
+    return named_protocol(options.protocol) if options.protocol else Protocol()
+
+
+def check_protocol(model: Model, protocol: Protocol) -> None:
+    """Refuse a protocol that does not fit a model, before any video is decoded.
+
+    Raises:
+        DataError: the views have another size than an exported program takes.
+        RecipeError: the sampling takes single frames, the model several per segment.
+    """
+    from trishift.data.sampling import check_length
+    from trishift.export.session import RuntimeSession
+    from trishift.model.spec import segment_length
+
+    check_length(protocol.sampling, segment_length(model.input.modality, model.spec.in_channels))
+    if isinstance(model.session, RuntimeSession):
+        spec, side = model.spec, model.input.resize if protocol.full_resolution else model.input.crop
+        model.session.check_clips((1, spec.num_segments, spec.in_channels, side, side))
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,66 @@
+"""Checks of output paths before any work, and the report of unreadable videos after it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from trishift.errors import DataError, OutputError
+from trishift.io.atomic import make_folder, scratch
+from trishift.io.terminal import printable
+
+
+def check_file(path: Path, suffixes: Collection[str]) -> None:
+    """Refuse an output file that could not be written later; makes missing folders.
+
+    Raises:
+        OutputError: another suffix, a folder of that name, or the system refuses to write there.
+    """
+    if path.suffix not in suffixes:
+        raise OutputError(f"{path}: unknown format {path.suffix!r}; use {', '.join(suffixes)}")
+    make_folder(path.parent)
+    with scratch(path):
+        pass
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file inside it")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output folder in which nothing could be written later; makes it if missing.
+
+    Raises:
+        OutputError: there is a file of that name, or the system refuses to write there.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: is a file; name a folder")
+    make_folder(path)
+    with scratch(path / "output"):
+        pass
+
+
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add `--strict`."""
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if any video is unreadable")
+
+
+def report_misses(misses: Sequence[tuple[str, str]], total: int, *, strict: bool) -> None:
+    """Warn about unreadable videos, one per line.
+
+    Args:
+        misses: (name, reason) of each.
+        total: number of videos.
+        strict: make it an error.
+
+    Raises:
+        DataError: no video could be read, or `strict` and one could not.
+    """
+    if not misses:
+        return
+    count = f"{len(misses)} of {total} videos could not be read"
+    if strict or len(misses) == total:
+        raise DataError(f"{count}: {'; '.join(reason for _, reason in misses)}")
+    print(f"warning: {count}; --strict makes this an error", file=sys.stderr)
+    for _, reason in misses:
+        print(f"  {printable(reason)}", file=sys.stderr)

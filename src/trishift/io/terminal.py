@@ -1,0 +1,67 @@
+"""Safe printing of text from files: labels and paths can neither control the terminal nor end the program."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO, cast
+
+_CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 and C1 without tab, line feed and carriage return
+_HIDDEN = r"\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"  # direction and line marks, undecodable bytes
+_UNSAFE = re.compile(f"[{_CONTROLS}{_HIDDEN}]")
+_UNSAFE_IN_LINE = re.compile(rf"[{_CONTROLS}{_HIDDEN}\t\n\r]")
+
+
+def printable(text: object) -> str:
+    r"""Text from a file as part of one line: control characters are escaped as in JSON.
+
+    Example:
+        >>> from trishift.io.terminal import printable
+        >>> print(printable("clip\n\x1b[31m.mp4"))
+        clip\n\u001b[31m.mp4
+    """
+    return _UNSAFE_IN_LINE.sub(_escape, str(text))
+
+
+@contextmanager
+def safe_output() -> Iterator[None]:
+    """Make stdout and stderr print any text, see `SafeStream`."""
+    streams = cast(TextIO, SafeStream(sys.stdout)), cast(TextIO, SafeStream(sys.stderr))
+    with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        yield
+
+
+class SafeStream:
+    """A text stream that escapes control characters, and characters that its encoding lacks.
+
+    Tabs, line feeds and carriage returns pass: programs print them on purpose. Escapes are those of JSON, so that lines
+    of JSON stay valid.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text; returns the number of its characters."""
+        text, encoding = _UNSAFE.sub(_escape, text), self._stream.encoding or "utf-8"
+        if not _fits(text, encoding):
+            text = "".join(char if _fits(char, encoding) else json.dumps(char)[1:-1] for char in text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return json.dumps(match.group())[1:-1]
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,279 @@
+"""Outputs: refused before any work, written while it goes on, and printed whatever the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testing.encoded_clips import encode
+from tests.support.command_line import command
+
+import trishift
+from trishift.api import Model
+from trishift.backends import open_session
+from trishift.checkpoints import Checkpoint, canonical
+from trishift.cli import run
+from trishift.data.dataset import EvaluationSet
+from trishift.errors import DataError
+from trishift.evaluation.prediction import Prediction, PredictionFile
+from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+
+LABELS = ("caf\u00e9", "\u624b\u8bdd", "red \x1b[31m")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose class names are hard to print, and three videos."""
+    folder = tmp_path_factory.mktemp("outputs")
+    spec = ModelSpec("resnet10", 3, 4, width=4, shift=ShiftSpec(4))
+    tensors = open_session("pytorch", spec).dump_tensors()
+    canonical.save(folder / "model.safetensors", Checkpoint(tensors, spec, InputSpec(resize=36, crop=32), LABELS))
+    (folder / "videos").mkdir()
+    for name in ("1", "2", "3"):
+        encode(folder / f"videos/{name}.mp4", "mpeg4", num_frames=9)
+    return folder
+
+
+@pytest.fixture
+def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail the test if a video is read."""
+    monkeypatch.setattr(EvaluationSet, "load", lambda *_: pytest.fail("a video was decoded"))
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "message"),
+    [
+        ("infer", "p.mp4", "unknown format '.mp4'; use .json"),
+        ("infer", "p", "unknown format ''; use .json"),
+        ("infer", "taken/p.json", "cannot be written"),
+        ("infer", "folder.json", "is a folder; name a file inside it"),
+        ("infer", f"{'x' * 300}.json", "cannot be written"),
+        ("eval", "result.txt", "unknown format '.txt'; use .json"),
+        ("eval", "taken/result.json", "cannot be written"),
+        ("features", "taken", "is a file; name a folder"),
+        ("features", "taken/deeper", "cannot be written"),
+    ],
+)
+@pytest.mark.usefixtures("no_decoding")
+def test_bad_outputs_are_refused_before_decoding(
+    folder: Path, tmp_path: Path, name: str, output: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "folder.json").mkdir()
+    videos = [] if name == "eval" else ["--", folder / "videos"]
+    assert command(name, "--checkpoint", folder / "model.safetensors", "--output", tmp_path / output, *videos) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert files_in(tmp_path) == {"taken", "folder.json"}
+
+
+@pytest.mark.usefixtures("no_decoding")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--top-k", "0"), "--top-k must be 1 or more, not 0"),
+        (("--batch-size", "-1"), "--batch-size must be 1 or more"),
+        (("--workers", "0"), "--workers must be 1 or more"),
+        (("--shard", "3/2"), "write i/n"),
+        (("--protocol", "10x4"), "with 1 or 3 or 5 or 10 crops"),
+        (("--protocol", "0x3"), "unknown"),
+    ],
+)
+def test_bad_numbers_are_refused_before_decoding(
+    folder: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = folder / "model.safetensors"
+    assert command("infer", "--checkpoint", checkpoint, *arguments, "--", folder / "videos") == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["fuse", "export"])
+def test_bad_outputs_are_refused_before_reading(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("a file")
+    arguments = {
+        "fuse": ("no-scores.json", "--output", tmp_path / "taken/both.json"),
+        "export": ("--format", "onnx", "--checkpoint", "no-weights.pth", "--output", tmp_path / "taken"),
+    }
+    assert command(name, *arguments[name]) == 1
+    assert "taken" in capsys.readouterr().err
+
+
+def test_missing_folders_are_made(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new/deeper/p.json"
+    assert command("predict", "--checkpoint", folder / "model.safetensors", folder / "videos", "--output", output) == 0
+    assert len(json.loads(output.read_text())) == 3
+    assert files_in(tmp_path / "new") == {"deeper", "deeper/p.json"}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_labels_print_in_any_encoding(folder: Path, tmp_path: Path, encoding: str) -> None:
+    checkpoint, video = folder / "model.safetensors", folder / "videos/1.mp4"
+    result = subprocess.run(
+        [sys.executable, "-m", "trishift", "infer", "--checkpoint", checkpoint, video, "--output", tmp_path / "p.json"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    output = result.stdout.decode(encoding)
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in output and "\\u001b[31m" in output
+    assert ("café" in output) == (encoding != "ascii")
+    (written,) = json.loads((tmp_path / "p.json").read_text())
+    assert {p["label"] for p in written["predictions"]} == set(LABELS)
+
+
+def test_file_names_cannot_add_lines(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = tmp_path / "a\nwritten: fake\x1b[2J.mp4"
+    video.write_bytes((folder / "videos/1.mp4").read_bytes())
+    assert command("infer", "--checkpoint", folder / "model.safetensors", video) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    assert "a\\nwritten: fake\\u001b[2J.mp4" in line
+    assert command("infer", "--checkpoint", folder / "model.safetensors", tmp_path / "gone\n.mp4") == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def stop_after(number: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise an error after some predictions."""
+    original = Model.iter_predictions
+
+    def interrupted(self: Model, *arguments: object, **options: object) -> Iterator[object]:
+        for count, result in enumerate(original(self, *arguments, **options), 1):  # type: ignore[arg-type]
+            yield result
+            if count == number:
+                raise error
+
+    monkeypatch.setattr(Model, "iter_predictions", interrupted)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".pkl"])
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (DataError("disk on fire"), 1)])
+def test_interrupted_predictions_are_kept(
+    folder: Path,
+    tmp_path: Path,
+    suffix: str,
+    error: BaseException,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ("infer", "--checkpoint", folder / "model.safetensors", "--batch-size", 1)
+    videos = sorted((folder / "videos").iterdir())
+    assert command(*arguments, "--output", tmp_path / f"a{suffix}", "--", *videos[:2]) == 0
+    capsys.readouterr()
+    stop_after(2, error, monkeypatch)
+    assert command(*arguments, "--output", tmp_path / f"b{suffix}", "--", *videos) == status
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert (tmp_path / f"b{suffix}").read_bytes() == (tmp_path / f"a{suffix}").read_bytes()
+
+
+def test_json_lines_appear_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    with PredictionFile(path) as file:
+        for count in range(1, 4):
+            file.add(Prediction(f"{count}.mp4", (0,), (1.0,), ("x",)))
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            assert [line["video"] for line in lines] == [f"{number}.mp4" for number in range(1, count + 1)]
+
+
+def test_failure_before_the_first_prediction_keeps_the_old_file(tmp_path: Path) -> None:
+    for suffix in (".json", ".jsonl"):
+        path = tmp_path / f"old{suffix}"
+        path.write_text("old")
+        with pytest.raises(DataError), PredictionFile(path):
+            raise DataError("nothing readable")
+        assert path.read_text() == "old"
+
+
+def test_some_unreadable_videos_are_a_warning(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"{folder / 'videos/1.mp4'}\n{tmp_path / 'gone.mp4'}\n{folder / 'videos/2.mp4'}\n")
+    for name, output in (("infer", tmp_path / "p.json"), ("features", tmp_path / "features")):
+        arguments = (name, "--checkpoint", folder / "model.safetensors", "--filelist", listing, "--output", output)
+        assert command(*arguments) == 0
+        error = capsys.readouterr().err
+        assert "warning: 1 of 3 videos could not be read" in error and "gone.mp4" in error
+        assert command(*arguments, "--strict") == 1
+        assert "error: 1 of 3 videos could not be read" in capsys.readouterr().err
+    assert [Path(row["video"]).name for row in json.loads((tmp_path / "p.json").read_text())] == ["1.mp4", "2.mp4"]
+
+
+def test_shards_of_infer_share_the_list(folder: Path, tmp_path: Path) -> None:
+    names = []
+    for index in (1, 2):
+        output = tmp_path / f"{index}.jsonl"
+        arguments = ("--shard", f"{index}/2", "--output", output, "--batch-size", 1, "--workers", 1)
+        assert command("infer", "--checkpoint", folder / "model.safetensors", *arguments, "--", folder / "videos") == 0
+        names.append([Path(json.loads(line)["video"]).name for line in output.read_text().splitlines()])
+    assert names == [["1.mp4", "3.mp4"], ["2.mp4"]]
+
+
+def test_iteration_agrees_with_predict(folder: Path) -> None:
+    model = trishift.load(folder / "model.safetensors")
+    videos = sorted((folder / "videos").iterdir())
+    results = list(model.iter_predictions([*videos, folder / "gone.mp4"], top_k=2, batch_size=1))
+    *predictions, miss = results
+    assert [p.pairs() for p in predictions if isinstance(p, Prediction)] == [model.predict(v, top_k=2) for v in videos]
+    assert isinstance(miss, tuple) and miss[0] == str(folder / "gone.mp4")
+
+
+def fail_with(error: BaseException) -> int:
+    def fail(arguments: list[str]) -> None:
+        raise error
+
+    return run("infer", fail, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (DataError("a\nb\x1b[31m"), 1, "error: a\\nb\\u001b[31m"),
+        (OSError(28, "No space left on device", "out.json"), 1, "error: out.json: No space left on device"),
+        (PermissionError(13, "Permission denied", "x"), 1, "error: x: Permission denied"),
+    ],
+)
+def test_every_failure_is_one_line(
+    error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fail_with(error) == status
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_closed_pipe_ends_quietly(folder: Path) -> None:
+    script = f"{sys.executable} -m trishift infer --checkpoint {folder}/model.safetensors {folder}/videos | head -0"
+    result = subprocess.run(["bash", "-c", f"set -o pipefail; {script}"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_stdout_is_one_line(folder: Path) -> None:
+    script = f"{sys.executable} -m trishift inspect {folder}/model.safetensors > /dev/full"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize("delay", [0.3, 1.5])
+def test_ctrl_c_in_a_process_is_one_line(delay: float) -> None:
+    """While importing, and while a command waits."""
+    code = (
+        "import sys, time; from trishift import cli; print('started', flush=True)\n"
+        f"cli.run('infer', lambda _: (time.sleep({delay}), __import__('trishift.api'), time.sleep(60)), [])\n"
+    )
+    code = code.replace("cli.run(", "sys.exit(cli.run(").rstrip() + ")\n"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "started\n"
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "interrupted\n")
