@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from trishift.commands.shared.arguments import make_parser
+
+if TYPE_CHECKING:
+    from trishift.data.prepare import PreparationReport
 
 EXAMPLES = """\
   trishift prepare jester downloads/jester --output data/jester --original-names
@@ -18,6 +23,7 @@ EXAMPLES = """\
   trishift prepare folder my_clips --output data/custom
   trishift prepare folder my_clips --output data/custom --folds 5 --groups 'labels.csv:sequence'
   trishift prepare folder my_clips --output data/custom --groups '_(person[0-9]+)_'
+  trishift prepare list my.csv --clips my_clips --output data/custom --label-column action
 """
 
 
@@ -39,11 +45,12 @@ def main(arguments: list[str]) -> None:
     for name, (title, has_videos) in DATASETS.items():
         _add_dataset(kinds.add_parser(name, help=title), name, has_videos)
     _add_folder(kinds.add_parser("folder", help="your own clips, in one folder per class"))
+    _add_list(kinds.add_parser("list", help="your own clips, in a table of paths and class names"))
     _add_gestures(kinds.add_parser("gestures", help="the built-in hand gestures"))
     _add_flow(kinds.add_parser("flow", help="optical flow of the clips in lists"))
     _add_unpack(kinds.add_parser("unpack", help="only unpack archives, including split ones"))
     options = parser.parse_args(arguments)
-    run = {"gestures": _gestures, "folder": _folder, "flow": _flow, "unpack": _unpack}
+    run = {"gestures": _gestures, "folder": _folder, "list": _list, "flow": _flow, "unpack": _unpack}
     run.get(options.kind, _dataset)(options)
 
 
@@ -52,18 +59,7 @@ def _add_dataset(parser: argparse.ArgumentParser, name: str, has_videos: bool) -
     parser.add_argument("--output", type=Path, required=True, help="folder for lists, labels and unpacked clips")
     parser.set_defaults(convert=None, short_side=None)
     if has_videos:
-        choice = parser.add_mutually_exclusive_group()
-        for option, kind, text in (
-            ("--frames", "frames", "extract the videos' frames"),
-            ("--reencode", "videos", "re-encode as small videos with dense key frames"),
-        ):
-            choice.add_argument(option, dest="convert", action="store_const", const=kind, help=text)
-        parser.add_argument(
-            "--short-side",
-            type=int,
-            metavar="PIXELS",
-            help="short side of converted clips; default: 256 (Kinetics frames: 331)",
-        )
+        _add_conversion(parser, "256 (Kinetics frames: 331)")
     if name in ("ucf101", "hmdb51"):
         parser.add_argument(
             "--split", type=int, choices=(1, 2, 3), default=1, help="split for train and val; default: 1"
@@ -88,6 +84,17 @@ def _add_dataset(parser: argparse.ArgumentParser, name: str, has_videos: bool) -
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
 
 
+def _add_conversion(parser: argparse.ArgumentParser, default: str) -> None:
+    choice = parser.add_mutually_exclusive_group()
+    for option, kind, text in (
+        ("--frames", "frames", "extract the videos' frames"),
+        ("--reencode", "videos", "re-encode as small videos with dense key frames"),
+    ):
+        choice.add_argument(option, dest="convert", action="store_const", const=kind, help=text)
+    text = f"short side of converted clips; default: {default}"
+    parser.add_argument("--short-side", type=int, metavar="PIXELS", help=text)
+
+
 def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace different lists in the output folder")
 
@@ -105,8 +112,7 @@ def _dataset(options: argparse.Namespace) -> None:
         force=options.force,
     )
     report = prepare.PUBLIC_SETS[options.kind](options.directory, options.output, shared, **own)
-    print(report)
-    print(f"written: {', '.join(report.lists)}, {report.labels} and report.json in {options.output}")
+    _print_lists(report)
 
 
 def _add_unpack(parser: argparse.ArgumentParser) -> None:
@@ -156,11 +162,25 @@ def _gestures(options: argparse.Namespace) -> None:
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, help="folder with one folder of clips per class")
     parser.add_argument(
-        "--output", type=Path, required=True, help="folder for labels.txt, train.txt, val.txt, report.json"
+        "directory", type=Path, help="folder with one folder of clips per class, or per split and class"
     )
-    parser.add_argument("--val-fraction", type=float, default=0.2, help="share of validation clips; default: 0.2")
+    _add_split(parser)
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table", type=Path, help="CSV file with a column of paths and one of class names")
+    parser.add_argument("--clips", type=Path, help="folder that the paths are relative to; default: the table's")
+    for option, content in (("--path-column", "paths"), ("--label-column", "class names")):
+        parser.add_argument(option, metavar="COLUMN", help=f"header or number of the {content}; default: detected")
+    _add_split(parser)
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, required=True, help="folder for lists, labels.txt and report.json")
+    parser.add_argument(
+        "--val-fraction", type=float, default=0.2, help="share of validation clips, 0 for no list; default: 0.2"
+    )
     parser.add_argument(
         "--groups",
         help="clips that must stay together: FILE.csv:COLUMN (with a column path), or a regular expression "
@@ -169,6 +189,10 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, help="write lists for cross-validation: train_0.txt, val_0.txt, ...")
     parser.add_argument("--fold", type=int, default=0, help="fold that becomes train.txt and val.txt; default: 0")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split; default: 0")
+    parser.add_argument(
+        "--keep-similar", action="store_true", help="skip only identical files, not clips that look the same"
+    )
+    _add_conversion(parser, "256")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
     _add_force(parser)
 
@@ -176,19 +200,26 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 def _folder(options: argparse.Namespace) -> None:
     from trishift.data.prepare import prepare_folder
 
-    report = prepare_folder(
-        options.directory,
-        options.output,
-        val_fraction=options.val_fraction,
-        groups=options.groups,
-        folds=options.folds,
-        fold=options.fold,
-        seed=options.seed,
-        workers=options.workers,
-        force=options.force,
-    )
+    _print_lists(prepare_folder(options.directory, options.output, **_split_options(options)))
+
+
+def _list(options: argparse.Namespace) -> None:
+    from trishift.data.prepare import prepare_list
+
+    columns = {name: getattr(options, name) for name in ("clips", "path_column", "label_column")}
+    _print_lists(prepare_list(options.table, options.output, **columns, **_split_options(options)))
+
+
+def _split_options(options: argparse.Namespace) -> dict[str, Any]:
+    from trishift.data.prepare import SplitOptions
+
+    given = {field.name: getattr(options, field.name) for field in fields(SplitOptions)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _print_lists(report: PreparationReport) -> None:
     print(report)
-    print(f"written: labels.txt, train.txt, val.txt and report.json in {options.output}")
+    print(f"written: {', '.join([*report.lists, report.labels])} and report.json in {report.output}")
 
 
 def _add_flow(parser: argparse.ArgumentParser) -> None:

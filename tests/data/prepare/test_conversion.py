@@ -65,6 +65,16 @@ def test_reencoding_keeps_timestamps(tmp_path: Path) -> None:
     np.testing.assert_allclose(times(target), times(source), atol=1e-3)
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuvj420p", "yuv420p"])
+def test_reencoding_keeps_colors(tmp_path: Path, pix_fmt: str) -> None:
+    source = encode(tmp_path / "source.mp4", "libx264", pix_fmt, num_frames=2)
+    pictures = []
+    for path in (source, convert(Conversion("videos", HEIGHT, ""), source, tmp_path)):
+        with open_clip(path) as clip:
+            pictures.append(clip.read([0, 1]).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).mean() < 3
+
+
 def test_reencoding_sets_key_frame_interval(tmp_path: Path) -> None:
     write_clip(tmp_path / "still.mp4", np.zeros((40, 32, 32, 3), np.uint8))  # no scene cut triggers a key frame
     with av.open(str(convert(REENCODED, tmp_path / "still.mp4", tmp_path))) as container:

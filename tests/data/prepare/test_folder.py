@@ -48,7 +48,7 @@ def test_split_is_stratified_and_complete(clips: Path, tmp_path: Path) -> None:
     assert Counter(record.labels[0] for record in val) == {0: 2, 1: 2}
     assert {record.path for record in train + val} == set(clips.rglob("*.mp4"))
     assert all(record.num_frames == 8 for record in train + val)
-    assert (report.classes, report.split) == (2, {"clap": [3, 2], "wave": [3, 2]})
+    assert (report.classes, report.split) == (["clap", "wave"], {"clap": [3, 2], "wave": [3, 2]})
     assert report.lists == {"train.txt": 6, "val.txt": 4}
     assert not (report.broken or report.duplicates or report.truncated or report.short or report.warnings)
 

@@ -9,9 +9,11 @@ from trishift.data.prepare.hmdb51 import prepare_hmdb51
 from trishift.data.prepare.jester import prepare_jester
 from trishift.data.prepare.kinetics import prepare_kinetics
 from trishift.data.prepare.moments import prepare_moments
+from trishift.data.prepare.own_clips import SplitOptions
 from trishift.data.prepare.pipeline import Options
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.something import prepare_somethingv1, prepare_somethingv2
+from trishift.data.prepare.table import prepare_list
 from trishift.data.prepare.ucf101 import prepare_ucf101
 from trishift.data.prepare.unpacking import unpack
 
@@ -29,10 +31,12 @@ __all__ = [
     "PUBLIC_SETS",
     "Options",
     "PreparationReport",
+    "SplitOptions",
     "prepare_folder",
     "prepare_hmdb51",
     "prepare_jester",
     "prepare_kinetics",
+    "prepare_list",
     "prepare_moments",
     "prepare_somethingv1",
     "prepare_somethingv2",

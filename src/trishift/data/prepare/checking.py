@@ -1,23 +1,19 @@
-"""Find and check the clips in a folder."""
+"""Check clips by decoding them completely."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from trishift.data.frames import PICTURE_SUFFIXES
+import numpy as np
+
+from trishift.data.prepare.similarity import signature_frames, thumbnail
 from trishift.data.sources import open_clip
 from trishift.data.video import VideoFile
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
 
-_NOT_CLIPS = frozenset(
-    {".txt", ".csv", ".json", ".yaml", ".yml", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".zip"}
-)
 _TRUNCATED = 0.9  # fraction of the announced frames
 _DECODED_BYTES = 32 * 2**20  # decoded per read
 
@@ -27,53 +23,25 @@ class CheckedClip:
     """Result of decoding a clip completely.
 
     Attributes:
-        path: path relative to the checked folder; its first part is the class.
+        path: path relative to the checked folder.
         num_frames: number of decodable frames, 0 if none.
         announced_frames: frame count in the header, None if it has none.
         problem: reason why the clip cannot be used, or None.
+        short_side: pixels, 0 if unknown.
+        signature: thumbnails of a few frames, see `similarity`; None if the clip cannot be used.
     """
 
     path: Path
     num_frames: int = 0
     announced_frames: int | None = None
     problem: str | None = None
-
-    @property
-    def label(self) -> str:
-        """Name of the class."""
-        return self.path.parts[0]
+    short_side: int = 0
+    signature: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def is_truncated(num_frames: int | None, announced_frames: int | None) -> bool:
     """Whether clearly fewer frames decode than the header announces."""
     return bool(num_frames and announced_frames and num_frames < _TRUNCATED * announced_frames - 1)
-
-
-def find_clips(directory: Path) -> list[Path]:
-    """Videos and frame folders anywhere below the class folders of `directory`, relative to it and sorted.
-
-    Hidden files, texts and archives are passed over; any other file is taken for a video.
-
-    Raises:
-        DataError: the directory cannot be read, or there is no clip in any class folder.
-    """
-    if not directory.is_dir():
-        raise DataError(f"{directory}: is not a folder; give the folder that holds one folder of clips per class")
-    found: list[Path] = []
-    for parent, folders, files in os.walk(directory, followlinks=True):
-        here = Path(parent).relative_to(directory)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names = [name for name in files if not name.startswith(".")]
-        suffixes = {Path(name).suffix.lower() for name in names}
-        if len(here.parts) >= 2 and suffixes & PICTURE_SUFFIXES:
-            found.append(here)
-        elif here.parts:
-            found += [here / n for n in names if Path(n).suffix.lower() not in _NOT_CLIPS | PICTURE_SUFFIXES]
-    if not found:
-        raise DataError(
-            f"{directory}: no clips in class folders; put them into {directory}/CLASS/, one folder per class"
-        )
-    return sorted(found)
 
 
 def check_clips(directory: Path, paths: Sequence[Path], workers: int | None = None) -> list[CheckedClip]:
@@ -86,43 +54,22 @@ def check_clip(directory: Path, path: Path) -> CheckedClip:
     try:
         with open_clip(directory / path) as source:
             announced = source.announced_frames if isinstance(source, VideoFile) else None
-            position = 0
-            step = 1
+            wanted = signature_frames(source.num_frames)
+            thumbnails: list[np.ndarray] = []
+            position, step, short_side = 0, 1, 0
             while position < source.num_frames:
                 frames = source.read(range(position, min(position + step, source.num_frames)))
+                thumbnails += [
+                    thumbnail(frames[index - position]) for index in wanted if index - position in range(len(frames))
+                ]
                 position += len(frames)
+                short_side = min(frames.shape[1:3])
                 step = max(1, _DECODED_BYTES // frames[0].nbytes)
-            return CheckedClip(path, source.num_frames, announced)
+            return CheckedClip(path, source.num_frames, announced, None, short_side, _stacked(thumbnails))
     except DataError as error:
         return CheckedClip(path, problem=str(error))
 
 
-def find_duplicates(directory: Path, paths: Sequence[Path]) -> dict[Path, Path]:
-    """Clips with the very bytes of an earlier one: {clip: the first such clip}.
-
-    Only clips of equal size are read.
-    """
-    by_size: defaultdict[tuple[int, ...], list[Path]] = defaultdict(list)
-    for path in paths:
-        by_size[tuple(file.stat().st_size for file in _files(directory / path))].append(path)
-    first: dict[bytes, Path] = {}
-    duplicates = {}
-    for path in (path for same_size in by_size.values() if len(same_size) > 1 for path in same_size):
-        original = first.setdefault(_digest(directory / path), path)
-        if original != path:
-            duplicates[path] = original
-    return duplicates
-
-
-def _files(clip: Path) -> list[Path]:
-    """A video's file, or the files of a frame folder."""
-    return sorted(file for file in clip.iterdir() if file.is_file()) if clip.is_dir() else [clip]
-
-
-def _digest(clip: Path) -> bytes:
-    digest = hashlib.sha256()
-    for file in _files(clip):
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.digest()
+def _stacked(thumbnails: list[np.ndarray]) -> np.ndarray | None:
+    """The signature; None where damage changed the frame count in between."""
+    return np.stack(thumbnails) if len(thumbnails) == len(signature_frames(1)) else None

@@ -110,6 +110,8 @@ def _write_video(source: Path, path: Path, conversion: Conversion) -> int:
         stream: Any = container.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, _CLOCK)
+        stream.codec_context.color_range = first.color_range  # without it, full-range colors would be stretched
+        stream.codec_context.colorspace = first.colorspace
         stream.codec_context.thread_count = 1  # several clips are converted in parallel
         stream.options = {
             "preset": "veryfast",

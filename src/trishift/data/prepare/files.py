@@ -45,6 +45,11 @@ def replacing(folder: Path, force: bool) -> Iterator[Path]:
                 )
 
 
+def readable(text: str) -> str:
+    """Text with file names for messages: bytes that are not UTF-8 are escaped."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def read_text(path: Path) -> str:
     """Read a UTF-8 file, with or without a byte order mark; undecodable bytes of file names are preserved."""
     try:

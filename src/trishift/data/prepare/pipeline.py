@@ -168,7 +168,7 @@ def _check(path: Path | None, check: str) -> _Outcome:
 
 def _note(report: PreparationReport, dataset: Dataset, catalog: Catalog, outcomes: dict[str, _Outcome]) -> None:
     """Add everything that needs attention to the report."""
-    report.classes = len(catalog.labels)
+    report.classes = list(catalog.labels)
     report.broken = {name: o.problem for name, o in outcomes.items() if o.problem is not None}
     report.truncated = {
         name: f"{o.num_frames} of {o.announced_frames} frames"
@@ -181,8 +181,8 @@ def _note(report: PreparationReport, dataset: Dataset, catalog: Catalog, outcome
             report.missing[split] = missing
         if all(outcomes[clip.name].path is None for clip in clips):
             report.warnings.append(f"{split} is empty: none of its {len(clips)} clips can be used")
-    if dataset.num_classes not in (None, report.classes):
-        report.warnings.append(f"{report.classes} classes; the complete set has {dataset.num_classes}")
+    if dataset.num_classes not in (None, len(report.classes)):
+        report.warnings.append(f"{len(report.classes)} classes; the complete set has {dataset.num_classes}")
 
 
 def _first(outcomes: dict[str, _Outcome]) -> str:

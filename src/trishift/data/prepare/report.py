@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from trishift.data.prepare.files import readable
+
 SHORT = 8  # frames: shorter clips are listed, because their frames are sampled repeatedly
 _SHOWN = 5  # names per heading on the terminal
 
@@ -14,19 +16,21 @@ class PreparationReport:
     """Findings and results. Clips are identified by their names in the data set or their paths below the folder.
 
     Attributes:
-        dataset: name of the data set; `folder` or `flow`.
+        dataset: name of the data set; `folder`, `list` or `flow`.
         output: output folder.
         labels: label file; empty if none is written.
         lists: list file to its number of clips.
-        classes: number of classes.
-        split: of a folder: class name to [training clips, validation clips].
-        groups: of a folder: groups that the clips fall into (as many as clips without grouping).
+        classes: class names in index order.
+        split: of your own clips: class name to the number of clips in train, val and test, as far as written.
+        groups: of your own clips: number of groups (by default one per video).
         missing: list name to annotated clips that were not found.
+        skipped: of your own clips: reason to the skipped files and folders.
         broken: skipped clip to the reason.
         duplicates: skipped clip to the earlier clip with the same content.
         truncated: clip with clearly fewer frames than its header announces to both counts; kept.
         short: clip of fewer than 8 frames to its frame count; kept.
         archives: damaged or incomplete archive to its problem.
+        notes: decisions made, and suggestions.
         warnings: everything else that needs attention.
     """
 
@@ -34,24 +38,28 @@ class PreparationReport:
     output: str
     labels: str = "labels.txt"
     lists: dict[str, int] = field(default_factory=dict)
-    classes: int = 0
+    classes: list[str] = field(default_factory=list)
     split: dict[str, list[int]] = field(default_factory=dict)
     groups: int = 0
     missing: dict[str, list[str]] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)
     truncated: dict[str, str] = field(default_factory=dict)
     short: dict[str, int] = field(default_factory=dict)
     archives: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        classes = [f"{self.classes} classes" + (f" in {self.groups} groups" if self.groups else "")]
+        classes = [f"{len(self.classes)} classes" + (f" in {self.groups} groups" if self.groups else "")]
         lists = [f"{clips} clips in {name}" for name, clips in self.lists.items()]
         lines = [f"{self.dataset}: {', '.join((classes if self.classes else []) + lists)}"]
-        lines += [f"  {name}: {train} + {val}" for name, (train, val) in self.split.items()]
+        lines += [f"  {name}: {' + '.join(map(str, clips))}" for name, clips in self.split.items()]
         for split, names in self.missing.items():
             lines += _shortened(f"{split}: {len(names)} clips are missing", names)
+        for reason, names in self.skipped.items():
+            lines += _shortened(f"{len(names)} {reason}; skipped", names)
         lines += _shortened(f"{len(self.broken)} clips are broken; skipped", self.broken.values())
         same = (f"{clip} is the same as {first}" for clip, first in self.duplicates.items())
         lines += _shortened(f"{len(self.duplicates)} clips are duplicates; skipped", same)
@@ -62,7 +70,8 @@ class PreparationReport:
             f"{len(self.short)} clips have fewer than {SHORT} frames, which will repeat; kept", shortest
         )
         lines += _shortened(f"{len(self.archives)} archives are damaged or incomplete", self.archives.values())
-        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+        lines += [f"note: {text}" for text in self.notes] + [f"warning: {text}" for text in self.warnings]
+        return "\n".join(map(readable, lines))
 
 
 def _shortened(title: str, items: Iterable[str]) -> list[str]:

@@ -20,11 +20,33 @@ def converted_folder(kind: str, short_side: int) -> str:
     return f"{kind}-{short_side}"
 
 
-def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield (folder, file names) for a folder and everything below it; hidden files and folders are skipped."""
+def is_converted(folder_name: str) -> bool:
+    """Whether a folder is named like one for converted clips."""
+    return _CONVERTED.fullmatch(folder_name) is not None
+
+
+def walk(folder: Path, unfollowed: list[Path] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """Yield (folder, file names) for a folder and everything below it; hidden files and folders are skipped.
+
+    Links to other folders are followed once; a link back into the tree would repeat it, perhaps endlessly.
+
+    Args:
+        folder: the folder.
+        unfollowed: receives the links that are not followed.
+    """
+    entered = [folder.resolve()]
     for parent, folders, files in os.walk(folder, followlinks=True):
+        here = Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(parent), sorted(name for name in files if not name.startswith("."))
+        for path in [here / name for name in folders if (here / name).is_symlink()]:
+            target = path.resolve()
+            if any(target.is_relative_to(other) or other.is_relative_to(target) for other in entered):
+                folders.remove(path.name)
+                if unfollowed is not None:
+                    unfollowed.append(path)
+            else:
+                entered.append(target)
+        yield here, sorted(name for name in files if not name.startswith("."))
 
 
 def archives_below(folder: Path) -> list[Path]:
@@ -106,5 +128,5 @@ def _lies_in(path: Path, folders: tuple[str, ...]) -> bool:
 
 def _preference(path: Path) -> tuple[bool, bool, bool, str]:
     is_replacement = any(part.startswith("replacement") for part in path.parts)
-    is_converted = any(_CONVERTED.fullmatch(part) for part in path.parts)
-    return is_converted, not is_replacement, path.suffix.lower() not in VIDEO_SUFFIXES, path.as_posix()
+    is_conversion = any(map(is_converted, path.parts))
+    return is_conversion, not is_replacement, path.suffix.lower() not in VIDEO_SUFFIXES, path.as_posix()

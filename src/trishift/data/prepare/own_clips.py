@@ -1,0 +1,365 @@
+"""From the clips of a folder or table to checked lists: the common part of `prepare folder` and `prepare list`.
+
+OUT/labels.txt                  class names in index order
+OUT/train.txt, val.txt          `path frames label` per line; CSV files where a path does not fit such a line
+OUT/test.txt                    if the clips come with a test split
+OUT/train_0.txt, val_0.txt ...  with folds: the lists of every fold
+OUT/report.json                 findings
+OUT/frames-256/, videos-256/    converted clips, if requested
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from trishift.data.lists import VideoRecord, read_labels, write_labels, write_list
+from trishift.data.parts import split_part
+from trishift.data.prepare.checking import CheckedClip, check_clips, is_truncated
+from trishift.data.prepare.conversion import Conversion
+from trishift.data.prepare.discovery import Found, FoundClip, check_class_names
+from trishift.data.prepare.files import REPORT, replacing, write_json
+from trishift.data.prepare.report import SHORT, PreparationReport
+from trishift.data.prepare.similarity import identical_clips, similar_clips
+from trishift.data.prepare.splitting import group_clips, split
+from trishift.errors import DataError
+from trishift.io.threads import map_in_threads
+
+_PRECEDENCE = ("test", "val", "train", None)  # of duplicates, the evaluated one is kept
+_TEMPLATE = "img_{:05d}.jpg"
+_NEEDED = 256  # pixels of the short side that training uses at most
+_LARGE = 480  # pixels: from here on, smaller copies are suggested
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How lists are made from one's own clips.
+
+    Attributes:
+        val_fraction: share of validation clips, where the clips come without a validation split; 0 for no list.
+        groups: see `splitting.group_clips`.
+        folds: number of folds to write for cross-validation; each clip is validated in exactly one.
+        fold: the fold that becomes train.txt and val.txt, from 0.
+        seed: seed of the split.
+        convert: extract `frames`, re-encode `videos`, or keep the clips as is (None).
+        short_side: short side of converted clips in pixels.
+        keep_similar: skip only identical files, not clips that look the same in another encoding.
+        workers: threads; None for one per core.
+        force: replace lists that differ.
+
+    Raises:
+        DataError: impossible numbers.
+    """
+
+    val_fraction: float = 0.2
+    groups: str | None = None
+    folds: int | None = None
+    fold: int = 0
+    seed: int = 0
+    convert: Literal["frames", "videos"] | None = None
+    short_side: int = _NEEDED
+    keep_similar: bool = False
+    workers: int | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.val_fraction < 1:
+            raise DataError(f"prepare: val_fraction {self.val_fraction} must be at least 0 and below 1; 0.2 is usual")
+        if self.folds is not None and (self.folds < 2 or not 0 <= self.fold < self.folds):
+            raise DataError(
+                f"prepare: fold {self.fold} of {self.folds} folds is impossible; use 2 or more folds, counted from 0"
+            )
+        if self.short_side < 16:
+            raise DataError(f"prepare: a short side of {self.short_side} pixels is too small; 256 is usual")
+
+
+def prepare_clips(
+    found: Found, directory: Path, output: Path, options: SplitOptions, report: PreparationReport
+) -> PreparationReport:
+    """Check, deduplicate, split and list clips.
+
+    Args:
+        found: the clips; paths are relative to `directory`.
+        directory: folder of the clips.
+        output: folder for the lists; created if missing.
+        options: see `SplitOptions`.
+        report: receives the findings.
+
+    Raises:
+        DataError: invalid class names, fewer than two classes with usable clips, a list would be empty, or `output`
+            holds different lists and `options.force` is not set. No list was written.
+        OutputError: `output` cannot be written.
+    """
+    check_class_names({clip.label for clip in found.clips}, directory)
+    is_ready = any(clip.split for clip in found.clips)
+    if is_ready and options.folds is not None:
+        raise DataError(f"{directory}: comes with a ready split; --folds needs one folder per class without a split")
+    report.skipped, report.missing = dict(found.skipped), found.missing
+    report.notes, report.warnings = list(found.notes), list(found.warnings)
+    checked = check_clips(directory, [clip.path for clip in found.clips], options.workers)
+    clips = _usable(directory, found.clips, checked, report, options)
+    labels = sorted({clip.label for clip in clips}, key=_class_order)
+    if len(labels) < 2:
+        raise DataError(f"{directory}: {_too_few_classes(labels, found.clips)}")
+    report.classes = labels
+    _compare_classes(output, labels, report, options.force)
+    classes = [labels.index(clip.label) for clip in clips]
+    groups = _groups(directory, clips, options.groups)
+    parts = _ready_parts(clips, classes, groups, options, report) if is_ready else _parts(classes, groups, options)
+    _count(report, parts, classes, groups)
+    _warn(report, found.clips, parts, groups)
+    records = _records(directory, output, clips, checked, classes, options, report)
+    _write(output, parts, records, report, options.force)
+    return report
+
+
+def _class_order(name: str) -> tuple[bool, int, str]:
+    """Sort by name, but whole numbers by value."""
+    is_number = name.isdecimal() and name.isascii() and len(name) < 10
+    return (not is_number, int(name) if is_number else 0, name)
+
+
+def _too_few_classes(labels: Sequence[str], clips: Sequence[FoundClip]) -> str:
+    inner = {clip.path.parts[1] for clip in clips if len(clip.path.parts) > 2}
+    hint = ""
+    if len(labels) == 1 and len(inner) > 1:
+        hint = f"; if the folders in {clips[0].path.parts[0]} are the classes, give that folder instead"
+    return f"only {len(labels)} class folder with readable clips; two or more are needed{hint}"
+
+
+def _usable(
+    directory: Path,
+    found: Sequence[FoundClip],
+    checked: Sequence[CheckedClip],
+    report: PreparationReport,
+    options: SplitOptions,
+) -> list[FoundClip]:
+    """The clips to list; records all others, and the doubtful ones, in the report."""
+    by_path = {clip.path: clip for clip in checked}
+    report.broken = {clip.path.as_posix(): clip.problem for clip in checked if clip.problem is not None}
+    readable = [clip for clip in found if by_path[clip.path].problem is None]
+    readable.sort(key=lambda clip: _PRECEDENCE.index(clip.split))
+    duplicates = identical_clips(directory, [clip.path for clip in readable])
+    if not options.keep_similar:
+        signatures = {clip.path: by_path[clip.path].signature for clip in readable if clip.path not in duplicates}
+        duplicates |= similar_clips({path: known for path, known in signatures.items() if known is not None})
+    report.duplicates = {clip.as_posix(): first.as_posix() for clip, first in duplicates.items()}
+    clips = [clip for clip in found if by_path[clip.path].problem is None and clip.path not in duplicates]
+    for clip in (by_path[clip.path] for clip in clips):
+        if clip.num_frames < SHORT:
+            report.short[clip.path.as_posix()] = clip.num_frames
+        if is_truncated(clip.num_frames, clip.announced_frames):
+            report.truncated[clip.path.as_posix()] = f"{clip.num_frames} of {clip.announced_frames} frames"
+    short_side = int(np.median([by_path[clip.path].short_side for clip in clips])) if clips else 0
+    if options.convert is None and short_side >= _LARGE:
+        report.notes.append(
+            f"the short side of the clips is {short_side} pixels (median), training uses {_NEEDED} at most: "
+            "--reencode or --frames stores smaller copies, which load faster"
+        )
+    return clips
+
+
+def _compare_classes(output: Path, labels: list[str], report: PreparationReport, force: bool) -> None:
+    """Warn of class numbers that shift against the lists in `output`; raises DataError unless `force`."""
+    path = output / report.labels
+    try:
+        old = read_labels(path) if path.is_file() else ()
+    except DataError:
+        return
+    moved = [name for name in old if name in labels and labels.index(name) != old.index(name)]
+    if moved:
+        name = moved[0]
+        text = (
+            f"class numbers shift: {len(moved)} of {len(old)} classes get another number ({name}: {old.index(name)} "
+            f"becomes {labels.index(name)}), so older lists and models without class names no longer match"
+        )
+        if not force:
+            raise DataError(f"{path}: {text}; choose another output folder, or use --force to replace the lists")
+        report.warnings.append(text)
+
+
+def _groups(directory: Path, clips: Sequence[FoundClip], groups: str | None) -> list[str]:
+    """The group of every clip; by default the parts of one video stay together."""
+    if groups is not None:
+        return group_clips(directory, [clip.path for clip in clips], groups)
+    return [split_part(directory / clip.path)[0].as_posix() for clip in clips]
+
+
+def _parts(classes: list[int], groups: list[str], options: SplitOptions) -> dict[str, np.ndarray]:
+    """List name to a mask of its clips."""
+    if options.folds is None:
+        return _train_and_val(np.ones(len(classes), bool), classes, groups, options)
+    part_of = split(classes, groups, [1 / options.folds] * options.folds, options.seed)
+    parts = {"train": part_of != options.fold, "val": part_of == options.fold}
+    for number in range(options.folds):
+        parts |= {f"train_{number}": part_of != number, f"val_{number}": part_of == number}
+    return parts
+
+
+def _train_and_val(
+    chosen: np.ndarray, classes: list[int], groups: list[str], options: SplitOptions
+) -> dict[str, np.ndarray]:
+    """Split the chosen clips into training and validation; only training where none is wanted."""
+    if not options.val_fraction:
+        return {"train": chosen}
+    places = np.flatnonzero(chosen)
+    shares = [1 - options.val_fraction, options.val_fraction]
+    part_of = split([classes[i] for i in places], [groups[i] for i in places], shares, options.seed)
+    validated = np.zeros(len(chosen), bool)
+    validated[places[part_of == 1]] = True
+    return {"train": chosen & ~validated, "val": validated}
+
+
+def _ready_parts(
+    clips: Sequence[FoundClip], classes: list[int], groups: list[str], options: SplitOptions, report: PreparationReport
+) -> dict[str, np.ndarray]:
+    """The lists of a ready split; validation clips are taken from training if the split has none."""
+    splits = np.array([clip.split for clip in clips])
+    parts = {name: splits == name for name in ("train", "val", "test") if (splits == name).any()}
+    if "val" not in parts and "train" in parts and options.val_fraction:
+        report.notes.append(f"no validation split: {options.val_fraction:.0%} of the training clips become val")
+        parts |= _train_and_val(parts["train"], classes, groups, options)
+    return {name: parts[name] for name in ("train", "val", "test") if name in parts}
+
+
+def _count(report: PreparationReport, parts: dict[str, np.ndarray], classes: list[int], groups: list[str]) -> None:
+    report.groups = len(set(groups))
+    for number, name in enumerate(report.classes):
+        of_class = np.asarray(classes) == number
+        report.split[name] = [int((of_class & mask).sum()) for part, mask in parts.items() if part in _PRECEDENCE]
+
+
+def _warn(
+    report: PreparationReport, found: Sequence[FoundClip], parts: dict[str, np.ndarray], groups: list[str]
+) -> None:
+    titles = {"train": "training", "val": "validation", "test": "test"}
+    for name, counts in report.split.items():
+        for part, clips in zip(parts, counts, strict=False):
+            if clips == 0:
+                report.warnings.append(f"class {name} has no {titles[part]} clips; it needs more clips or groups")
+    for name in sorted({clip.label for clip in found} - set(report.split)):
+        report.warnings.append(f"class {name} is skipped: none of its clips can be used")
+    by_name = {clip.path.as_posix(): clip for clip in found}
+    across: dict[tuple[str | None, str | None], int] = {}
+    for clip, first in ((by_name[clip], by_name[first]) for clip, first in report.duplicates.items()):
+        if clip.label != first.label:
+            names = f"{clip.path.as_posix()} and {first.path.as_posix()}"
+            report.warnings.append(f"{names} are the same clip in two classes; one label is wrong")
+        if clip.split != first.split:
+            across[clip.split, first.split] = across.get((clip.split, first.split), 0) + 1
+    for (split_name, kept), clips in across.items():
+        report.warnings.append(f"{clips} clips of {split_name} are also in {kept}; skipped in {split_name}")
+    evaluated = set().union(*(np.asarray(groups)[mask] for part, mask in parts.items() if part in ("val", "test")))
+    torn = sorted(evaluated & set(np.asarray(groups)[parts["train"]])) if "train" in parts else []
+    if torn:
+        report.warnings.append(
+            f"{len(torn)} groups are in training and evaluation, first {torn[0]}; scores will be high"
+        )
+    if "val" not in parts:
+        report.warnings.append("no validation list was requested; training needs one (data.val_list)")
+
+
+def _records(
+    directory: Path,
+    output: Path,
+    clips: Sequence[FoundClip],
+    checked: Sequence[CheckedClip],
+    classes: Sequence[int],
+    options: SplitOptions,
+    report: PreparationReport,
+) -> list[VideoRecord | None]:
+    """A record per clip, of its converted form if requested; None for clips that cannot be converted."""
+    frames = {clip.path: clip.num_frames for clip in checked}
+    paths: list[tuple[Path, int] | str] = [(directory / clip.path, frames[clip.path]) for clip in clips]
+    if options.convert is not None:
+        conversion = Conversion(options.convert, options.short_side, _TEMPLATE)
+        names = _target_names(directory, clips)
+        paths = map_in_threads(
+            lambda clip: _convert(conversion, directory / clip.path, conversion.target(output, names[clip.path])),
+            clips,
+            options.workers,
+            f"making {options.convert}",
+        )
+    records: list[VideoRecord | None] = []
+    for line, (clip, result, label) in enumerate(zip(clips, paths, classes, strict=True), 1):
+        if isinstance(result, str):
+            report.broken[clip.path.as_posix()] = result
+            records.append(None)
+        else:
+            records.append(VideoRecord(result[0], (label,), result[1], line))
+    return records
+
+
+def _target_names(directory: Path, clips: Sequence[FoundClip]) -> dict[Path, str]:
+    """Names of converted clips: their paths without suffix, unless two clips would share one."""
+    names: dict[Path, str] = {}
+    for clip in clips:
+        if split_part(directory / clip.path)[1] is not None:
+            raise DataError(f"{clip.path}: parts of videos cannot be converted; omit --reencode and --frames")
+        names[clip.path] = clip.path.with_suffix("").as_posix()
+    values = list(names.values())
+    return {
+        path: name if values.count(name) == 1 else f"{name}{path.suffix.replace('.', '_')}"
+        for path, name in names.items()
+    }
+
+
+def _convert(conversion: Conversion, source: Path, target: Path) -> tuple[Path, int] | str:
+    """(converted clip, frames), or the reason why there is none; frame folders stay as is."""
+    try:
+        if source.is_dir():
+            return source, Conversion("frames", 0, _TEMPLATE).finished_frames(source) or 0
+        if target.exists() and target.stat().st_mtime < source.stat().st_mtime:  # the clip was replaced
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        return target, conversion.finished_frames(target) or conversion.convert(source, target)
+    except DataError as error:
+        return str(error)
+
+
+def _write(
+    output: Path,
+    parts: dict[str, np.ndarray],
+    records: Sequence[VideoRecord | None],
+    report: PreparationReport,
+    force: bool,
+) -> None:
+    lists = {
+        name: [record for record, chosen in zip(records, mask, strict=True) if chosen and record is not None]
+        for name, mask in parts.items()
+    }
+    empty = next((name for name, listed in lists.items() if not listed), None)
+    if empty is not None:
+        raise DataError(f"prepare: {empty}.txt would be empty; there are too few clips or groups for this split")
+    with replacing(output, force) as fresh:
+        suffix = _write_lists(fresh, lists, output)
+        if suffix == ".csv":
+            report.notes.append("the lists are CSV files, because a path does not fit a plain list: train.csv, ...")
+        report.lists = {f"{name}{suffix}": len(listed) for name, listed in lists.items()}
+        write_labels(fresh / report.labels, report.classes)
+        stale = sorted(
+            path.name
+            for path in output.glob("*")
+            if path.stem in _PRECEDENCE and path.suffix in (".txt", ".csv") and path.name not in report.lists
+        )
+        if stale:
+            report.warnings.append(f"from an earlier run, not replaced: {', '.join(stale)}")
+        write_json(fresh / REPORT, asdict(report))
+
+
+def _write_lists(fresh: Path, lists: dict[str, list[VideoRecord]], output: Path) -> str:
+    """Write plain lists, or CSV lists if a path does not fit a plain one; returns their suffix."""
+    try:
+        for name, records in lists.items():
+            write_list(fresh / f"{name}.txt", records, root=output)
+        return ".txt"
+    except DataError:
+        for name in lists:
+            (fresh / f"{name}.txt").unlink(missing_ok=True)
+    for name, records in lists.items():
+        write_list(fresh / f"{name}.csv", records, root=output)
+    return ".csv"
