@@ -9,7 +9,7 @@ from trishift.data.prepare.hmdb51 import prepare_hmdb51
 from trishift.data.prepare.jester import prepare_jester
 from trishift.data.prepare.kinetics import prepare_kinetics
 from trishift.data.prepare.moments import prepare_moments
-from trishift.data.prepare.own_clips import SplitOptions
+from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.pipeline import Options
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.something import prepare_somethingv1, prepare_somethingv2

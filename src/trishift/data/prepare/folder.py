@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from trishift.data.prepare.discovery import find_clips
-from trishift.data.prepare.own_clips import SplitOptions, prepare_clips
+from trishift.data.prepare.options import SplitOptions
+from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
 
 

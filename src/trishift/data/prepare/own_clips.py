@@ -10,72 +10,24 @@ OUT/frames-256/, videos-256/    converted clips, if requested
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from trishift.data.lists import VideoRecord, read_labels, write_labels, write_list
+from trishift.data.lists import read_labels
 from trishift.data.parts import split_part
 from trishift.data.prepare.checking import CheckedClip, check_clips, is_truncated
-from trishift.data.prepare.conversion import Conversion
 from trishift.data.prepare.discovery import Found, FoundClip, check_class_names
-from trishift.data.prepare.files import REPORT, replacing, write_json
+from trishift.data.prepare.listing import clip_records, write_results
+from trishift.data.prepare.options import SHORT_SIDE, SplitOptions
 from trishift.data.prepare.report import SHORT, PreparationReport
 from trishift.data.prepare.similarity import identical_clips, similar_clips
 from trishift.data.prepare.splitting import group_clips, split
 from trishift.errors import DataError
-from trishift.io.threads import map_in_threads
 
 _PRECEDENCE = ("test", "val", "train", None)  # of duplicates, the evaluated one is kept
-_TEMPLATE = "img_{:05d}.jpg"
-_NEEDED = 256  # pixels of the short side that training uses at most
 _LARGE = 480  # pixels: from here on, smaller copies are suggested
-
-
-@dataclass(frozen=True)
-class SplitOptions:
-    """How lists are made from one's own clips.
-
-    Attributes:
-        val_fraction: share of validation clips, where the clips come without a validation split; 0 for no list.
-        groups: see `splitting.group_clips`.
-        folds: number of folds to write for cross-validation; each clip is validated in exactly one.
-        fold: the fold that becomes train.txt and val.txt, from 0.
-        seed: seed of the split.
-        convert: extract `frames`, re-encode `videos`, or keep the clips as is (None).
-        short_side: short side of converted clips in pixels.
-        keep_similar: skip only identical files, not clips that look the same in another encoding.
-        workers: threads; None for one per core.
-        force: replace lists that differ.
-
-    Raises:
-        DataError: impossible numbers.
-    """
-
-    val_fraction: float = 0.2
-    groups: str | None = None
-    folds: int | None = None
-    fold: int = 0
-    seed: int = 0
-    convert: Literal["frames", "videos"] | None = None
-    short_side: int = _NEEDED
-    keep_similar: bool = False
-    workers: int | None = None
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.val_fraction < 1:
-            raise DataError(f"prepare: val_fraction {self.val_fraction} must be at least 0 and below 1; 0.2 is usual")
-        if self.folds is not None and (self.folds < 2 or not 0 <= self.fold < self.folds):
-            raise DataError(
-                f"prepare: fold {self.fold} of {self.folds} folds is impossible; use 2 or more folds, counted from 0"
-            )
-        if self.short_side < 16:
-            raise DataError(f"prepare: a short side of {self.short_side} pixels is too small; 256 is usual")
 
 
 def prepare_clips(
@@ -113,8 +65,8 @@ def prepare_clips(
     parts = _ready_parts(clips, classes, groups, options, report) if is_ready else _parts(classes, groups, options)
     _count(report, parts, classes, groups)
     _warn(report, found.clips, parts, groups)
-    records = _records(directory, output, clips, checked, classes, options, report)
-    _write(output, parts, records, report, options.force)
+    records = clip_records(directory, output, clips, checked, classes, options, report)
+    write_results(output, parts, records, report, options.force)
     return report
 
 
@@ -158,7 +110,7 @@ def _usable(
     short_side = int(np.median([by_path[clip.path].short_side for clip in clips])) if clips else 0
     if options.convert is None and short_side >= _LARGE:
         report.notes.append(
-            f"the short side of the clips is {short_side} pixels (median), training uses {_NEEDED} at most: "
+            f"the short side of the clips is {short_side} pixels (median), training uses {SHORT_SIDE} at most: "
             "--reencode or --frames stores smaller copies, which load faster"
         )
     return clips
@@ -262,104 +214,3 @@ def _warn(
         )
     if "val" not in parts:
         report.warnings.append("no validation list was requested; training needs one (data.val_list)")
-
-
-def _records(
-    directory: Path,
-    output: Path,
-    clips: Sequence[FoundClip],
-    checked: Sequence[CheckedClip],
-    classes: Sequence[int],
-    options: SplitOptions,
-    report: PreparationReport,
-) -> list[VideoRecord | None]:
-    """A record per clip, of its converted form if requested; None for clips that cannot be converted."""
-    frames = {clip.path: clip.num_frames for clip in checked}
-    paths: list[tuple[Path, int] | str] = [(directory / clip.path, frames[clip.path]) for clip in clips]
-    if options.convert is not None:
-        conversion = Conversion(options.convert, options.short_side, _TEMPLATE)
-        names = _target_names(directory, clips)
-        paths = map_in_threads(
-            lambda clip: _convert(conversion, directory / clip.path, conversion.target(output, names[clip.path])),
-            clips,
-            options.workers,
-            f"making {options.convert}",
-        )
-    records: list[VideoRecord | None] = []
-    for line, (clip, result, label) in enumerate(zip(clips, paths, classes, strict=True), 1):
-        if isinstance(result, str):
-            report.broken[clip.path.as_posix()] = result
-            records.append(None)
-        else:
-            records.append(VideoRecord(result[0], (label,), result[1], line))
-    return records
-
-
-def _target_names(directory: Path, clips: Sequence[FoundClip]) -> dict[Path, str]:
-    """Names of converted clips: their paths without suffix, unless two clips would share one."""
-    names: dict[Path, str] = {}
-    for clip in clips:
-        if split_part(directory / clip.path)[1] is not None:
-            raise DataError(f"{clip.path}: parts of videos cannot be converted; omit --reencode and --frames")
-        names[clip.path] = clip.path.with_suffix("").as_posix()
-    values = list(names.values())
-    return {
-        path: name if values.count(name) == 1 else f"{name}{path.suffix.replace('.', '_')}"
-        for path, name in names.items()
-    }
-
-
-def _convert(conversion: Conversion, source: Path, target: Path) -> tuple[Path, int] | str:
-    """(converted clip, frames), or the reason why there is none; frame folders stay as is."""
-    try:
-        if source.is_dir():
-            return source, Conversion("frames", 0, _TEMPLATE).finished_frames(source) or 0
-        if target.exists() and target.stat().st_mtime < source.stat().st_mtime:  # the clip was replaced
-            shutil.rmtree(target) if target.is_dir() else target.unlink()
-        return target, conversion.finished_frames(target) or conversion.convert(source, target)
-    except DataError as error:
-        return str(error)
-
-
-def _write(
-    output: Path,
-    parts: dict[str, np.ndarray],
-    records: Sequence[VideoRecord | None],
-    report: PreparationReport,
-    force: bool,
-) -> None:
-    lists = {
-        name: [record for record, chosen in zip(records, mask, strict=True) if chosen and record is not None]
-        for name, mask in parts.items()
-    }
-    empty = next((name for name, listed in lists.items() if not listed), None)
-    if empty is not None:
-        raise DataError(f"prepare: {empty}.txt would be empty; there are too few clips or groups for this split")
-    with replacing(output, force) as fresh:
-        suffix = _write_lists(fresh, lists, output)
-        if suffix == ".csv":
-            report.notes.append("the lists are CSV files, because a path does not fit a plain list: train.csv, ...")
-        report.lists = {f"{name}{suffix}": len(listed) for name, listed in lists.items()}
-        write_labels(fresh / report.labels, report.classes)
-        stale = sorted(
-            path.name
-            for path in output.glob("*")
-            if path.stem in _PRECEDENCE and path.suffix in (".txt", ".csv") and path.name not in report.lists
-        )
-        if stale:
-            report.warnings.append(f"from an earlier run, not replaced: {', '.join(stale)}")
-        write_json(fresh / REPORT, asdict(report))
-
-
-def _write_lists(fresh: Path, lists: dict[str, list[VideoRecord]], output: Path) -> str:
-    """Write plain lists, or CSV lists if a path does not fit a plain one; returns their suffix."""
-    try:
-        for name, records in lists.items():
-            write_list(fresh / f"{name}.txt", records, root=output)
-        return ".txt"
-    except DataError:
-        for name in lists:
-            (fresh / f"{name}.txt").unlink(missing_ok=True)
-    for name, records in lists.items():
-        write_list(fresh / f"{name}.csv", records, root=output)
-    return ".csv"

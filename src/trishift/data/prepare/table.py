@@ -15,7 +15,8 @@ from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.data.lists.text import Line, content_lines, read_text
 from trishift.data.parts import PART_COLUMNS, read_part
 from trishift.data.prepare.discovery import SPLITS, Found, FoundClip
-from trishift.data.prepare.own_clips import SplitOptions, prepare_clips
+from trishift.data.prepare.options import SplitOptions
+from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
 from trishift.errors import DataError
 
