@@ -75,7 +75,7 @@ def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Name
         run.mkdir(parents=True, exist_ok=True)
         trishift(
             "train", "--config", str(start.config), "--framework", options.framework, "--output", str(run),
-            f"data.root={lists.absolute()}", f"data.clips={clips.absolute()}",
+            "--overwrite", f"data.root={lists.absolute()}", f"data.clips={clips.absolute()}",
             f"data.train_list=train_{fold}.txt", f"data.val_list=val_{fold}.txt",
             "data.labels=labels.txt", f"train.initial_weights={start.weights.absolute()}",
             *start.overrides, *options.overrides, log=run / "log.txt",

@@ -58,6 +58,14 @@ with socket.socket() as probe:
 PYTHON
 }
 
+# Leave an old run and its logs alone: count up like `trishift train`, unless the arguments resume or replace the run.
+choose_output() {
+    local wanted=$OUTPUT number=2
+    [[ " $* " == *" --resume"* || " $* " == *" --overwrite "* || $NNODES -gt 1 ]] && return
+    while [ -e "$OUTPUT/recipe.yaml" ]; do OUTPUT=$wanted-$((number++)); done
+    [ "$OUTPUT" = "$wanted" ] || echo "$wanted holds a run already; this one goes to $OUTPUT"
+}
+
 # Run a script in NPROC processes. Each launcher stops all processes when one of them fails.
 launch() {
     local processes port logs status=0

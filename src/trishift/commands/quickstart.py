@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     for model in MODELS:
         config = f"configs/gestures/{model}.yaml"
         call("train", "--config", config, "--framework", options.framework,
-             "--output", str(output / model), f"data.root={data}")  # fmt: skip
+             "--output", str(output / model), "--overwrite", f"data.root={data}")  # fmt: skip
         evaluate(output, model, options.framework)
     clips = sorted((data / "val").rglob("*.mp4"))[:3]
     call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework,
@@ -93,9 +93,9 @@ def installed() -> list[str]:
 def run_relay(output: Path, data: Path, frameworks: list[str]) -> None:
     """Train TSM again, one epoch per framework, each continuing where the previous one stopped."""
     for epoch, framework in enumerate(frameworks, 1):
-        resume = ["--resume", str(output / "relay")] if epoch > 1 else []
+        start = ["--resume", str(output / "relay")] if epoch > 1 else ["--overwrite"]
         call("train", "--config", "configs/gestures/tsm.yaml", "--framework", framework,
-             "--output", str(output / "relay"), "--until", str(epoch), *resume, f"data.root={data}")  # fmt: skip
+             "--output", str(output / "relay"), "--until", str(epoch), *start, f"data.root={data}")  # fmt: skip
 
 
 def epoch_losses(run: Path, epochs: int) -> list[float]:
@@ -103,7 +103,7 @@ def epoch_losses(run: Path, epochs: int) -> list[float]:
     from trishift.training.sinks import read_metrics
 
     steps = read_metrics(run, "train")
-    return [fmean(step["loss"] for step in steps if step["epoch"] == epoch) for epoch in range(epochs)]
+    return [fmean(step["loss"] for step in steps if step["epoch"] == epoch) for epoch in range(1, epochs + 1)]
 
 
 def summarize(output: Path, frameworks: list[str], parity: dict[str, float], seconds: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trishift.commands.shared.arguments import add_framework, make_parser
-from trishift.errors import RecipeError
+from trishift.errors import CheckpointError, RecipeError
 
 EXAMPLES = """\
   trishift train --config configs/gestures/tsm.yaml
@@ -20,7 +20,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--config", type=Path, help="recipe (YAML); default with --resume: the run's own recipe")
     add_framework(parser)
     parser.add_argument("--output", type=Path, help="run folder; default: runs/<recipe name>, or the resumed folder")
-    parser.add_argument("--resume", type=Path, help="run folder or last.safetensors to resume, from any framework")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", type=Path, help="run folder or last.safetensors to resume, from any framework")
+    start.add_argument(
+        "--overwrite", action="store_true", help="replace the run in the folder; default: a new folder, runs/NAME-2"
+    )
     parser.add_argument(
         "--until", type=int, metavar="EPOCH", help="stop after this epoch (counted from 1); --resume continues"
     )
@@ -31,6 +35,8 @@ def main(arguments: list[str]) -> None:
     from trishift.training.run import train
 
     folder = options.resume if options.resume is None or options.resume.is_dir() else options.resume.parent
+    if options.resume is not None and not options.resume.exists():
+        raise CheckpointError(f"{options.resume}: does not exist; name the folder of the run to resume")
     config = options.config or (folder and folder / "recipe.yaml")
     if config is None:
         raise RecipeError(
@@ -38,4 +44,4 @@ def main(arguments: list[str]) -> None:
         )
     recipe = load_recipe(config, options.overrides)
     output = options.output or folder or Path("runs") / recipe.name
-    train(recipe, options.framework, output, resume=options.resume, until=options.until)
+    train(recipe, options.framework, output, resume=options.resume, until=options.until, overwrite=options.overwrite)

@@ -53,7 +53,7 @@ class TrainSpec:
     lr: float = 0.01
     lr_batch_size: int | None = None
     schedule: Literal["step", "cosine"] = "step"
-    milestones: tuple[float, ...] = (20, 40)
+    milestones: tuple[float, ...] = (20.0, 40.0)
     gamma: float = 0.1
     warmup_epochs: float = 0.0
     momentum: float = 0.9

@@ -53,7 +53,7 @@ def _draw_curves(axes: Axes, output: Path) -> None:
     from trishift.training.sinks import read_metrics
 
     for model, color in COLORS.items():
-        points = [(r["epoch"] + 1, 100 * r["top1"]) for r in read_metrics(output / model, "evaluation")]
+        points = [(r["epoch"], 100 * r["top1"]) for r in read_metrics(output / model, "evaluation")]
         epochs, accuracy = zip(*points, strict=True)
         axes.plot(epochs, accuracy, "o-", color=color, markersize=4, label=f"{model.upper()} {max(accuracy):.1f} %")
     axes.axhline(100 / 9, color="gray", linewidth=0.8, linestyle=":")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from trishift.backends.session import Session
 from trishift.errors import TrishiftError
 
 
 class Interrupted(TrishiftError):
     """Training stopped on request; the run folder holds everything needed to resume."""
+
+
+def how_to_continue(folder: Path, session: Session) -> str:
+    """Tell the user how to resume a run, in a few words."""
+    if session.execution.distributed:
+        return f"continue with the same command and --resume {shlex.quote(str(folder))}"
+    framework = "" if session.framework == "pytorch" else f" --framework {session.framework}"
+    return f"continue with: trishift train --resume {shlex.quote(str(folder))}{framework}"
 
 
 class StopSignal:

@@ -16,52 +16,76 @@ from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.model.initialization import drawn_offsets
 from trishift.model.losses import LossSpec, inverse_frequency
-from trishift.recipe import Recipe
+from trishift.model.tensors import tensor_shapes
+from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.training.initial_weights import load_initial_weights
+from trishift.training.interruption import how_to_continue
+from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan
 from trishift.training.run_folder import Position, RunFolder, load_run
 from trishift.training.trainer import Trainer
 
 
 def train(
-    recipe: Recipe, framework: str, output: Path, *, resume: Path | None = None, until: int | None = None
+    recipe: Recipe,
+    framework: str,
+    output: Path,
+    *,
+    resume: Path | None = None,
+    until: int | None = None,
+    overwrite: bool = False,
 ) -> Evaluation | None:
     """Train a recipe in a framework.
 
     Args:
         recipe: a validated recipe; `model.num_classes` 0 is replaced by the number of labels.
         framework: `pytorch`, `mindspore` or `paddle`.
-        output: the run folder, see `run_folder.py`.
+        output: the run folder, see `run_folder.py`. If it holds another run, a new folder is numbered from 2 on.
         resume: the run folder or `last.safetensors` to resume, from any framework.
         until: stop after this epoch (counted from 1); the learning rate schedule still spans the whole recipe.
+        overwrite: replace the run in `output`.
 
     Returns:
         The last evaluation.
     """
+    resumed = None if resume is None else resume if resume.is_dir() else resume.parent
+    recipe = recipe_from_dict(recipe_to_dict(recipe))  # number types as in a resumed run: 20.0, not 20
     train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
     recipe = with_classes(recipe, train_set)
     warnings = check_data(recipe, train_set, val_set)
     session = open_session(framework, recipe.model, recipe.execution, recipe.train.seed)
+    in_place = overwrite or (resumed is not None and output.exists() and resumed.samefile(output))
     try:
         check_sizes(recipe, train_set, session)
-        position, momentum = load_start(recipe, session, resume, train_set.labels)
-        weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
-        plan = optimization_plan(session.parameters(), weighted, recipe.input.modality)
-        session.prepare_training(plan)
-        session.load_momentum({name: value for name, value in momentum.items() if name in plan.parameters})
-        folder = RunFolder(output, tuple(train_set.labels))
-        if session.rank == 0:
-            folder.create(recipe)
-            print_summary(recipe, session, train_set, val_set)
-            for warning in warnings:
-                print(f"warning: {warning}")
-            print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
-        evaluation = Trainer(recipe, session, train_set, val_set, folder, position).fit(until)
-        if session.rank == 0:
-            print(f"run folder: {output}", flush=True)
-        return evaluation
+        with claimed(session, output, in_place=in_place) as path:
+            position, momentum = load_start(recipe, session, resume, train_set.labels)
+            weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
+            plan = optimization_plan(session.parameters(), weighted, recipe.input.modality)
+            session.prepare_training(plan)
+            session.load_momentum({name: value for name, value in momentum.items() if name in plan.parameters})
+            folder = RunFolder(path, session, recipe, tuple(train_set.labels))
+            on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
+            if session.rank == 0:
+                print_summary(recipe, session, train_set, val_set)
+                for warning in warnings:
+                    print(f"warning: {warning}")
+                print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
+            evaluation = Trainer(recipe, session, train_set, val_set, folder, position).fit(until)
+            if session.rank == 0:
+                unfinished = until is not None and until < recipe.train.epochs
+                hint = f"; {how_to_continue(path, session)}" if unfinished else ""
+                print(f"run folder: {path}{hint}", flush=True)
+            return evaluation
     finally:
         session.close()
+
+
+def prepare_folder(folder: RunFolder, recipe: Recipe, resumed: Path | None) -> str:
+    """Check the disk space for a checkpoint and its momentum, then create the run folder; returns its path."""
+    numbers = sum(math.prod(shape) for shape in tensor_shapes(recipe.model).values())
+    check_space(folder.path, 2 * 4 * numbers)
+    folder.create(resumed)
+    return str(folder.path)
 
 
 def with_classes(recipe: Recipe, dataset: TrainingSet) -> Recipe:
@@ -126,7 +150,7 @@ def load_start(
 ) -> tuple[Position, dict[str, Any]]:
     """Load the initial weights; returns the position and momentum (of a resumed run) to start from."""
     if resume is not None:
-        checkpoint, position, momentum = load_run(resume, recipe.train.seed)
+        checkpoint, position, momentum = load_run(resume, recipe)
         if checkpoint.spec != recipe.model:
             raise CheckpointError(
                 f"{resume}: holds another model than the recipe describes; resume with the run's own recipe"

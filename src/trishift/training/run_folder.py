@@ -4,107 +4,194 @@ recipe.yaml        the resolved recipe
 metrics.jsonl      records of all steps and evaluations      tensorboard/   the same for TensorBoard
 last.safetensors   the newest weights and the training state (momentum, position), in one file
 best.safetensors   the weights with the best top-1 accuracy so far (several labels per clip: mAP)
+skipped.txt        unreadable training clips that were skipped (data.on_error=skip), with the reason
 """
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trishift.backends.session import Session
-from trishift.checkpoints.canonical import Checkpoint, save
+from trishift.checkpoints.canonical import Checkpoint, encode_description, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.thresholds import ENTRY
-from trishift.io.atomic import make_folder
+from trishift.io.atomic import write_atomically, write_text
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
 from trishift.version import __version__
+
+_FILES = ("recipe.yaml", "metrics.jsonl", "last.safetensors", "best.safetensors", "skipped.txt")
+_INHERITED = ("metrics.jsonl", "best.safetensors", "skipped.txt")  # by a run resumed into another folder
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a folder contains files of a run; logs of the launch scripts do not count."""
+    return any((path / name).exists() for name in _FILES)
 
 
 @dataclass(frozen=True)
 class Position:
-    """A point in a run: the next batch, and the best evaluation so far (its epoch and metrics)."""
+    """A point in a run: the next batch, and the evaluations so far.
+
+    Attributes:
+        epoch: epoch in progress or, if `batch` is 0, the next one; from 0.
+        batch: completed batches of that epoch.
+        iteration: completed optimizer steps since the start.
+        best: epoch (from 1) and metrics of the best evaluation.
+        thresholds: thresholds of the last evaluation, see `evaluation/thresholds.py`, if it has any.
+    """
 
     epoch: int = 0
     batch: int = 0
     iteration: int = 0
     best: dict[str, Any] | None = None
+    thresholds: list[float] | None = None
 
 
 class RunFolder:
-    """Writes the files of a run, each atomically."""
+    """Writes the files of a run, each atomically.
 
-    def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
+    Args:
+        path: the folder, which exists and is locked by this process (rank 0).
+        session: holds the weights and the momentum.
+        recipe: the resolved recipe.
+        labels: class names.
+    """
+
+    def __init__(self, path: Path, session: Session, recipe: Recipe, labels: tuple[str, ...]) -> None:
         self.path = path
-        self._labels = labels
+        self._session, self._recipe, self._labels = session, recipe, labels
+        self._skipped: dict[str, str] = {}
 
-    def create(self, recipe: Recipe) -> None:
-        """Create the folder and write the resolved recipe.
+    def create(self, resumed: Path | None = None) -> None:
+        """Clean up after killed processes, replace an old run unless it is resumed, and write the resolved recipe.
+
+        Args:
+            resumed: the folder of the resumed run, if any; from another folder, its records are copied.
 
         Raises:
             OutputError: the folder cannot be written.
+            DataError: a class name or the recipe has text that no checkpoint can hold.
         """
-        make_folder(self.path)
-        save_recipe(recipe, self.path / "recipe.yaml")
+        self._check_encodable()
+        for name in _FILES:
+            shutil.rmtree(self.path / f".unfinished-{name}", ignore_errors=True)
+            for leftover in self.path.glob(f".{name}.*.tmp"):  # of earlier versions
+                leftover.unlink(missing_ok=True)
+        if resumed is None or not resumed.samefile(self.path):
+            self._remove_run()
+            if resumed is not None:
+                self._inherit(resumed)
+        self._skipped = _read_skipped(self.path / "skipped.txt")
+        save_recipe(self._recipe, self.path / "recipe.yaml")
 
-    def save_last(
-        self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None = None
-    ) -> None:
+    def save_last(self, position: Position, metrics: dict[str, Any]) -> None:
         """Save everything needed to resume the run, in any framework.
 
         Args:
-            session: holds the weights and the momentum.
-            recipe: recipe of the run.
             position: where to resume.
-            thresholds: thresholds of the last evaluation, see `evaluation/thresholds.py`, if any.
+            metrics: epoch and metrics of these weights, empty if they were not evaluated.
         """
-        checkpoint = self._checkpoint(session, recipe, position, thresholds)
         state = TrainingState(
             epoch=position.epoch,
             batch=position.batch,
             iteration=position.iteration,
-            seed=recipe.train.seed,
-            momentum=session.dump_momentum(),
+            seed=self._recipe.train.seed,
+            momentum=self._session.dump_momentum(),
             best=position.best or {},
         )
-        save_state(self.path / "last.safetensors", checkpoint, state)
+        save_state(self.path / "last.safetensors", self._checkpoint(position, metrics), state)
 
-    def save_best(
-        self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None = None
-    ) -> None:
-        """Save the weights only, for evaluation, prediction and export; same arguments as `save_last`."""
-        save(self.path / "best.safetensors", self._checkpoint(session, recipe, position, thresholds))
+    def save_best(self, position: Position) -> None:
+        """Save the weights only, for evaluation, prediction and export."""
+        save(self.path / "best.safetensors", self._checkpoint(position, position.best or {}))
 
-    def _checkpoint(
-        self, session: Session, recipe: Recipe, position: Position, thresholds: np.ndarray | None
-    ) -> Checkpoint:
+    def record_skipped(self, clips: Iterable[tuple[str, str]]) -> int:
+        """List skipped clips (name, reason) in skipped.txt; returns the number of clips in it."""
+        known = len(self._skipped)
+        for name, reason in clips:
+            self._skipped.setdefault(name, reason.removeprefix(f"{name}: "))
+        if len(self._skipped) > known:
+            lines = (f"{name}\t{reason}\n" for name, reason in sorted(self._skipped.items()))
+            write_text(self.path / "skipped.txt", "".join(lines))
+        return len(self._skipped)
+
+    def _remove_run(self) -> None:
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+
+    def _inherit(self, resumed: Path) -> None:
+        for name in _INHERITED:
+            if (resumed / name).is_file():
+                _copy(resumed / name, self.path / name)
+
+    def _checkpoint(self, position: Position, metrics: dict[str, Any]) -> Checkpoint:
+        session = self._session
+        return Checkpoint(
+            session.dump_tensors(), session.spec, self._recipe.input, self._labels, self._meta(position, metrics)
+        )
+
+    def _meta(self, position: Position, metrics: dict[str, Any]) -> dict[str, Any]:
         meta = {
-            "recipe": recipe_to_dict(recipe),
-            "framework": session.framework,
+            "recipe": recipe_to_dict(self._recipe),
+            "framework": self._session.framework,
             "version": __version__,
             "epoch": position.epoch,
-            "metrics": position.best or {},
+            "metrics": metrics,
         }
-        if thresholds is not None:
-            meta[ENTRY] = thresholds.tolist()
-        return Checkpoint(session.dump_tensors(), session.spec, recipe.input, self._labels, meta)
+        return meta if position.thresholds is None else {**meta, ENTRY: position.thresholds}
+
+    def _check_encodable(self) -> None:
+        for label in self._labels:
+            _check_text(label, f"class name {label!r}")
+        description = encode_description(Checkpoint({}, meta=self._meta(Position(), {})))
+        _check_text(description, "a path in the recipe")
 
 
-def load_run(path: Path, seed: int) -> tuple[Checkpoint, Position, dict[str, Any]]:
+def _copy(source: Path, target: Path) -> None:
+    write_atomically(target, lambda file: file.write(source.read_bytes()))
+
+
+def _check_text(text: str, name: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(f"{name} has bytes that are not UTF-8, which no checkpoint can hold; rename it") from None
+
+
+def _read_skipped(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return {name: reason for name, _, reason in (line.partition("\t") for line in lines)}
+
+
+def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, dict[str, Any]]:
     """Load weights, position and momentum from a run folder or its `last.safetensors`.
 
     Raises:
-        CheckpointError: there is no training state, or the seed differs: clip order and random draws could not be
-            continued.
+        CheckpointError: there is no training state, or the recipe has other entries than the run where the clip order
+            and the random draws depend on them.
     """
     file = path / "last.safetensors" if path.is_dir() else path
     checkpoint, state = load_state(file)
-    if state.seed != seed:
-        raise CheckpointError(
-            f"{path}: was trained with train.seed={state.seed}, but the recipe has {seed}; "
-            f"set train.seed={state.seed} to resume it"
-        )
-    return checkpoint, Position(state.epoch, state.batch, state.iteration, state.best or None), state.momentum
+    saved = {"seed": state.seed}
+    if state.batch:
+        train = checkpoint.meta.get("recipe", {}).get("train", {})
+        saved |= {name: train[name] for name in ("batch_size", "accumulate") if name in train}
+    for name, value in saved.items():
+        wanted = getattr(recipe.train, name)
+        if value != wanted:
+            when = "" if name == "seed" else f" and stopped within epoch {state.epoch + 1}"
+            raise CheckpointError(
+                f"{path}: was trained with train.{name}={value}{when}, but the recipe has {wanted}; "
+                f"set train.{name}={value} to resume it"
+            )
+    thresholds = checkpoint.meta.get(ENTRY)
+    position = Position(state.epoch, state.batch, state.iteration, state.best or None, thresholds)
+    return checkpoint, position, state.momentum

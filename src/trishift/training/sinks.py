@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from trishift.errors import OutputError
 from trishift.io.atomic import write_text
 
 
@@ -35,8 +36,13 @@ class MetricsLog:
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
         """Add a record of a kind (`train` or `evaluation`); values that are not finite become null."""
         known = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
-        self._file.write(json.dumps({"kind": kind, "iteration": iteration, **known}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(_line({"kind": kind, "iteration": iteration, **known}))
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: cannot be written ({error.strerror}); the last checkpoint is intact"
+            ) from error
         for name, value in known.items():
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{kind}/{name}", value, iteration)
@@ -49,22 +55,32 @@ class MetricsLog:
     def _truncate(self, iteration: int) -> None:
         if not self.path.exists():
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        write_text(self.path, "".join(f"{line}\n" for line in lines if _iteration_of(line) < iteration))
+        records = [record for record in _read(self.path) if record["iteration"] < iteration]
+        write_text(self.path, "".join(_line(record) for record in records))
 
 
 def read_metrics(folder: Path, kind: str) -> list[dict[str, Any]]:
     """A run's records of a kind (`train` or `evaluation`), in order."""
-    records = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    return [record for record in records if record["kind"] == kind]
+    return [record for record in _read(folder / "metrics.jsonl") if record["kind"] == kind]
 
 
-def _iteration_of(line: str) -> int:
-    """The iteration of a record; a line truncated by a kill sorts after all others."""
-    try:
-        return int(json.loads(line)["iteration"])
-    except (ValueError, KeyError):
-        return sys.maxsize
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record) + "\n"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """All intact records of a file; a kill may have truncated the last one. Epochs count from 1."""
+    records = []
+    for line in path.read_bytes().splitlines():
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("iteration"), int):
+            records.append(record)
+    if any(record.get("epoch") == 0 for record in records):  # written before epochs counted from 1
+        records = [{**record, "epoch": record["epoch"] + 1} for record in records]
+    return records
 
 
 class Progress:

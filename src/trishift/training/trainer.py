@@ -6,11 +6,13 @@ recipe, the seed and the position in the run, so a run resumes exactly where it 
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,8 @@ from trishift.errors import TrainingError
 from trishift.evaluation.evaluator import Evaluation, evaluate
 from trishift.recipe import Recipe
 from trishift.training.draws import draw_step, take
-from trishift.training.interruption import Interrupted, StopSignal
+from trishift.training.interruption import Interrupted, StopSignal, how_to_continue
+from trishift.training.output import gather_texts
 from trishift.training.run_folder import Position, RunFolder
 from trishift.training.schedule import learning_rate
 from trishift.training.sinks import MetricsLog, Progress
@@ -59,7 +62,7 @@ class Trainer:
         self._recipe, self._session, self._folder = recipe, session, folder
         self._train_set, self._val_set = train_set, val_set
         self._position = position
-        self._thresholds: np.ndarray | None = None  # of the last evaluation
+        self._num_skipped = 0
         self._leader = session.rank == 0
         self._loader = Loader(
             train_set,
@@ -95,9 +98,12 @@ class Trainer:
             with StopSignal() as stop:
                 for epoch in range(self._position.epoch, last_epoch):
                     self._train_epoch(epoch, stop)
+                    metrics = {}
                     if self._evaluation_due(epoch):
                         evaluation = self._evaluate(epoch)
-                    self._save(Position(epoch + 1, 0, (epoch + 1) * self.batches_per_epoch, self._position.best))
+                        metrics = {"epoch": epoch + 1, **asdict(evaluation.metrics)}
+                    self._save(self._position, metrics)
+                self._report_skipped()
         finally:
             if self._log:
                 self._log.close()
@@ -105,25 +111,29 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, stop: StopSignal) -> None:
         start, total = self._position.batch, self.batches_per_epoch
+        first = self._position.iteration - start
         progress = Progress(f"epoch {epoch + 1}/{self._recipe.train.epochs}", total, start, show=self._leader)
         timing, losses = _Timing(), []
         for index, batch in self._timed(self._loader.batches(epoch, start), start, timing):
             began = time.perf_counter()
-            loss = self._step(epoch, index, batch)
+            loss = self._step(epoch, index, first + index, batch)
             timing.step += time.perf_counter() - began
             losses.append(loss)
             progress.update(f"loss {loss:.4f}")
-            here = Position(epoch, index + 1, epoch * total + index + 1, self._position.best)
+            here = replace(self._position, batch=index + 1, iteration=first + index + 1)
             if stop.requested:
                 progress.close()
-                self._save(here)
+                self._save(here, {})
                 raise Interrupted(
-                    f"stopped after epoch {epoch + 1}, step {index + 1}/{total}; saved to {self._folder.path}"
+                    f"stopped after step {index + 1}/{total} of epoch {epoch + 1}; saved to {self._folder.path}; "
+                    f"{how_to_continue(self._folder.path, self._session)}"
                 )
             every = self._recipe.train.save_every
             if every and (index + 1) % every == 0 and index + 1 < total:
-                self._save(here)
+                self._save(here, {})
         progress.close()
+        self._position = replace(self._position, epoch=epoch + 1, batch=0, iteration=first + total)
+        self._record_skipped()
         if self._leader and losses:
             self._report_epoch(epoch, fmean(losses), timing)
 
@@ -139,17 +149,16 @@ class Trainer:
             yield index, batch
             index += 1
 
-    def _step(self, epoch: int, index: int, batch: Batch) -> float:
-        iteration = epoch * self.batches_per_epoch + index
+    def _step(self, epoch: int, index: int, iteration: int, batch: Batch) -> float:
         lr = learning_rate(self._recipe.train, epoch + index / self.batches_per_epoch)
         result = self._session.train_step(self._micro_batches(batch, iteration), lr)
         if not math.isfinite(result.loss):
             raise TrainingError(
                 f"the loss is {result.loss} at epoch {epoch + 1}, step {index + 1} (lr {lr:.3g}): "
-                f"lower train.lr or set train.clip_norm; the last checkpoint in {self._folder.path} is intact"
+                f"lower train.lr or set train.clip_norm{self._last_checkpoint()}"
             )
         if self._log:
-            values = {"loss": result.loss, "lr": lr, "gradient_norm": result.gradient_norm, "epoch": epoch}
+            values = {"loss": result.loss, "lr": lr, "gradient_norm": result.gradient_norm, "epoch": epoch + 1}
             self._log.write("train", iteration, values)
         return result.loss
 
@@ -189,25 +198,47 @@ class Trainer:
         better = best is None or metrics[main] > best[main]
         if better:
             best = {"epoch": epoch + 1, **metrics}
-        self._thresholds = evaluation.thresholds
-        self._position = Position(epoch + 1, 0, (epoch + 1) * self.batches_per_epoch, best)
+        thresholds = None if evaluation.thresholds is None else evaluation.thresholds.tolist()
+        self._position = replace(self._position, best=best, thresholds=thresholds)
         if self._leader:
             assert self._log is not None
-            self._log.write("evaluation", self._position.iteration - 1, {**evaluation.summary(), "epoch": epoch})
+            record = {**evaluation.summary(), "epoch": epoch + 1}
+            self._log.write("evaluation", self._position.iteration - 1, record)
             print(f"epoch {epoch + 1}: {evaluation}", flush=True)
             if better:
-                self._folder.save_best(self._session, self._recipe, self._position, self._thresholds)
+                self._folder.save_best(self._position)
         return evaluation
 
-    def _save(self, position: Position) -> None:
+    def _save(self, position: Position, metrics: dict[str, Any]) -> None:
         self._position = position
+        self._record_skipped()
         if self._leader:
-            self._folder.save_last(self._session, self._recipe, position, self._thresholds)
+            self._folder.save_last(position, metrics)
         self._session.barrier()
 
+    def _last_checkpoint(self) -> str:
+        path = self._folder.path
+        saved = (path / "last.safetensors").exists()
+        return f"; the last checkpoint is intact, {how_to_continue(path, self._session)}" if saved else ""
+
+    def _record_skipped(self) -> None:
+        """Write the skipped clips of all ranks to the run folder."""
+        if self._recipe.data.on_error == "skip":
+            texts = gather_texts(self._session, json.dumps(self._train_set.misses()))
+            if self._leader:
+                clips = [(name, reason) for text in texts for name, reason in json.loads(text)]
+                self._num_skipped = self._folder.record_skipped(clips)
+
+    def _report_skipped(self) -> None:
+        if self._leader and self._num_skipped:
+            print(
+                f"warning: unreadable training clips skipped: {self._num_skipped}, "
+                f"listed in {self._folder.path / 'skipped.txt'}",
+                flush=True,
+            )
+
     def _report_epoch(self, epoch: int, loss: float, timing: _Timing) -> None:
-        skipped = len(self._train_set.misses())
-        note = f", {skipped} unreadable clips left out" if skipped else ""
+        note = f", unreadable clips skipped so far: {self._num_skipped}" if self._num_skipped else ""
         print(
             f"epoch {epoch + 1}/{self._recipe.train.epochs}: loss {loss:.4f}, "
             f"data {timing.data:.1f} s, steps {timing.step:.1f} s{note}",

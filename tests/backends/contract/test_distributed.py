@@ -93,6 +93,7 @@ def test_a_killed_rank_ends_the_job(folder: Path) -> None:
     assert job.returncode != 0
     assert "error: a process exited with status" in text
     launch("run_distributed_train_gpu.sh", folder, "pytorch", output, str(folder / "data"), NPROC="2")
+    assert (folder / "killed-2" / "last.safetensors").exists()  # the killed run is left alone
 
 
 def ranks_of(output: Path) -> list[int]:
