@@ -57,6 +57,19 @@ def test_class_named_like_a_split_stays_a_class(tmp_path: Path) -> None:
     assert {split for _, _, split in _found(tmp_path)} == {None}
 
 
+def test_unlabeled_test_clips_are_skipped(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/run/a.mp4", "train/jump/b.mp4", "val/run/c.mp4", "test/d.mp4")
+    found = find_clips(tmp_path)
+    assert {clip.split for clip in found.clips} == {"train", "val"}
+    assert found.skipped == {"clips outside class folders": ["test/d.mp4"]}
+
+
+def test_empty_class_folders_are_named(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/run/a.mp4", "train/jump/b.mp4", "val/run/c.mp4", "val/jump/notes.txt")
+    (tmp_path / "train" / "hop").mkdir()
+    assert find_clips(tmp_path).skipped["class folders without clips"] == ["train/hop", "val/jump"]
+
+
 def test_folders_beside_a_ready_split_are_named(tmp_path: Path) -> None:
     _touch(tmp_path, "train/run/a.mp4", "val/run/b.mp4", "raw/run/c.mp4")
     found = find_clips(tmp_path)
@@ -69,6 +82,7 @@ def test_folders_beside_a_ready_split_are_named(tmp_path: Path) -> None:
     [
         (("train/a.mp4", "val/b.mp4"), "look like splits but hold no class folders"),
         (("val/run/a.mp4", "val/jump/b.mp4"), "no train folder"),
+        (("train/a.mp4", "val/jump/b.mp4"), "train, val look like splits but hold no class folders"),
         (("run/img_00001.jpg", "jump/a.mp4"), r"run: holds pictures directly; .* run/CLIP/img_00001.jpg"),
         (("train/run/1.png", "train/jump/a.mp4", "val/run/b.mp4"), "train/run: holds pictures directly"),
         (("a.mp4", "b.mp4"), "no clips in class folders"),
@@ -114,7 +128,7 @@ def test_links_back_into_the_folder_are_not_followed(tmp_path: Path, target: str
     (root / "a" / "loop").symlink_to(target if target == "/" else (root / target).resolve())
     found = find_clips(root)
     assert {clip.path.as_posix() for clip in found.clips} == {"a/1.mp4", "a/sub/2.mp4", "b/3.mp4"}
-    assert found.skipped == {"links back into the folder": ["a/loop"]}
+    assert found.skipped == {"links to folders that are searched anyway": ["a/loop"]}
 
 
 def test_links_to_other_folders_are_followed_once(tmp_path: Path) -> None:

@@ -80,7 +80,28 @@ def test_names_without_suffix_and_clips_beside_the_table(clips: Path, tmp_path: 
 def test_numbers_are_class_names_in_numerical_order(clips: Path, tmp_path: Path) -> None:
     table = _write(clips / "my.csv", "path,label", *(f"{n}.mp4,{(2, 10)[n % 2]}" for n in range(6)))
     report = prepare_list(table, tmp_path / "out")
+    assert any("labels are numbers" in note for note in report.notes)
     assert report.classes == ["2", "10"] == list(read_labels(tmp_path / "out" / "labels.txt"))
+
+
+def test_absolute_and_parent_paths_are_converted_into_the_output(clips: Path, tmp_path: Path) -> None:
+    paths = [clips / f"{n}.mp4" if n < 3 else Path("../clips") / f"{n}.mp4" for n in range(6)]
+    (tmp_path / "tables").mkdir()
+    table = _write(
+        tmp_path / "tables" / "my.csv", "path,label", *(f"{p},{CLASSES[n % 2]}" for n, p in enumerate(paths))
+    )
+    before = sorted(tmp_path.rglob("*.mp4"))
+    prepare_list(table, tmp_path / "out", convert="videos", short_side=24)
+    made = set(tmp_path.rglob("*.mp4")) - set(before)
+    assert len(made) == 6 and all(path.is_relative_to(tmp_path / "out" / "videos-24") for path in made)
+
+
+def test_parts_are_not_converted(clips: Path, tmp_path: Path) -> None:
+    rows = [f"{n}.mp4,{CLASSES[n % 2]},0,4" for n in range(6)]
+    with pytest.raises(DataError, match="parts of videos cannot be converted"):
+        prepare_list(
+            _write(clips / "my.csv", "path,label,start_frame,end_frame", *rows), tmp_path / "out", convert="frames"
+        )
 
 
 def test_split_column_is_a_ready_split(clips: Path, tmp_path: Path) -> None:

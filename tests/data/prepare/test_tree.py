@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.data.prepare.tree import Tree
+from trishift.data.prepare.tree import Tree, walk
 
 
 def test_prefers_the_best_copy_of_a_clip(tmp_path: Path) -> None:
@@ -17,3 +17,12 @@ def test_prefers_the_best_copy_of_a_clip(tmp_path: Path) -> None:
         assert found == (tmp_path / name if name.endswith("mp4") else (tmp_path / name).parent)
         (tmp_path / name).unlink()
     assert Tree([tmp_path]).clip(["x"]) is None
+
+
+def test_links_are_followed_without_loops(tmp_path: Path) -> None:
+    (tmp_path / "all" / "x").mkdir(parents=True)
+    (tmp_path / "all" / "clip.mp4").touch()
+    (tmp_path / "wave").symlink_to(tmp_path / "all")  # a class under another name
+    (tmp_path / "all" / "x" / "loop").symlink_to(tmp_path)
+    assert Tree([tmp_path]).clip(["wave/clip"]) == tmp_path / "wave" / "clip.mp4"
+    assert len(list(walk(tmp_path))) == 5

@@ -86,7 +86,7 @@ def find_clips(directory: Path, output: Path | None = None) -> Found:
     if not directory.is_dir():
         raise DataError(f"{directory}: not a folder; give the folder that holds one folder of clips per class")
     found = Found()
-    videos, pictures = _candidates(directory, output, found)
+    videos, pictures, folders = _candidates(directory, output, found)
     paths = sorted([*videos, *pictures])
     if not paths:
         raise DataError(
@@ -96,7 +96,9 @@ def find_clips(directory: Path, output: Path | None = None) -> Found:
     class_level = 1 if level == 0 else 0
     first_clip_level = class_level + (2 if level == 1 else 1)
     found.skip("clips outside class folders", (path for path in videos if len(path.parts) <= first_clip_level))
-    _reject_loose_pictures(directory, paths, pictures, first_clip_level)
+    _reject_loose_pictures(directory, pictures, first_clip_level)
+    class_folders = (folder for folder in folders if len(folder.parts) == class_level + 1)
+    found.skip("class folders without clips", (f for f in class_folders if not any(p.is_relative_to(f) for p in paths)))
     for path in paths:
         split = None if level is None else SPLITS.get(path.parts[level].lower())
         if len(path.parts) > first_clip_level and (level is None or split is not None):
@@ -126,10 +128,11 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _candidates(directory: Path, output: Path | None, found: Found) -> tuple[list[Path], list[Path]]:
-    """(videos, folders of pictures) below the top folder, without a video's own extracted frames."""
+def _candidates(directory: Path, output: Path | None, found: Found) -> tuple[list[Path], list[Path], list[Path]]:
+    """(videos, folders of pictures, all folders) below the top folder, without a video's own extracted frames."""
     videos: list[Path] = []
     pictures: list[Path] = []
+    folders: list[Path] = []
     beside: list[Path] = []
     links: list[Path] = []
     for parent, names in walk(directory, links):
@@ -146,16 +149,17 @@ def _candidates(directory: Path, output: Path | None, found: Found) -> tuple[lis
         if not here.parts:
             found.skip("clips outside class folders", [*of_kind["video"], *of_kind["picture"]])
             continue
+        folders.append(here)
         videos += of_kind["video"]
         if of_kind["video"]:
             beside += of_kind["picture"]
         elif of_kind["picture"]:
             pictures.append(here)
-    found.skip("links back into the folder", (path.relative_to(directory) for path in links))
+    found.skip("links to folders that are searched anyway", (path.relative_to(directory) for path in links))
     found.skip("pictures beside videos", beside)
     own_frames = {video.with_suffix("") for video in videos} & set(pictures)
     found.skip("extracted frames of a listed video", sorted(own_frames))
-    return videos, [folder for folder in pictures if folder not in own_frames]
+    return videos, [folder for folder in pictures if folder not in own_frames], folders
 
 
 def _is_output(folder: Path, directory: Path, output: Path) -> bool:
@@ -179,15 +183,16 @@ def _split_level(directory: Path, paths: Sequence[Path], found: Found) -> int | 
     others = sorted(set(tops) - set(splits))
     kinds = {SPLITS[top.lower()] for top in splits}
     has_classes = {top for top in splits if any(len(path.parts) > 2 for path in tops[top])}
-    if splits and not others and not has_classes:
+    with_classes = {SPLITS[top.lower()] for top in has_classes}
+    if splits and not others and "train" not in kinds:
+        raise DataError(f"{directory}: has {', '.join(splits)} but no train folder; add it, or rename the folders")
+    if splits and not others and "train" not in with_classes:
         raise DataError(
             f"{directory}: {', '.join(splits)} look like splits but hold no class folders; put the clips into "
             f"{splits[0]}/CLASS/, or rename the folders if they are classes"
         )
-    if splits and not others and "train" not in kinds:
-        raise DataError(f"{directory}: has {', '.join(splits)} but no train folder; add it, or rename the folders")
-    if "train" in kinds and has_classes == set(splits) and (len(kinds) > 1 or not others):
-        found.notes.append(f"ready split: {', '.join(splits)}")
+    if "train" in with_classes and (len(with_classes) > 1 or not others):
+        found.notes.append(f"ready split: {', '.join(sorted(has_classes))}")
         for other in others:
             found.skip(f"clips beside {' and '.join(splits)}", tops[other])
         return 0
@@ -199,9 +204,7 @@ def _split_level(directory: Path, paths: Sequence[Path], found: Found) -> int | 
     return None
 
 
-def _reject_loose_pictures(
-    directory: Path, paths: Sequence[Path], pictures: Sequence[Path], first_clip_level: int
-) -> None:
+def _reject_loose_pictures(directory: Path, pictures: Sequence[Path], first_clip_level: int) -> None:
     """Raises DataError where a class folder holds pictures instead of clips; they may be anything."""
     for folder in pictures:
         if len(folder.parts) <= first_clip_level:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +39,7 @@ def clip_records(
     paths: list[tuple[Path, int] | str] = [(directory / clip.path, frames[clip.path]) for clip in clips]
     if options.convert is not None:
         conversion = Conversion(options.convert, options.short_side, _TEMPLATE)
-        names = _target_names(directory, clips)
+        names = target_names(directory, clips)
         paths = map_in_threads(
             lambda clip: _convert(conversion, directory / clip.path, conversion.target(output, names[clip.path])),
             clips,
@@ -55,17 +56,21 @@ def clip_records(
     return records
 
 
-def _target_names(directory: Path, clips: Sequence[FoundClip]) -> dict[Path, str]:
-    """Names of converted clips: their paths without suffix, unless two clips would share one."""
+def target_names(directory: Path, clips: Sequence[FoundClip]) -> dict[Path, str]:
+    """Names of converted clips: their paths without suffix, unless two clips would share one.
+
+    Raises:
+        DataError: a clip is a part of a video.
+    """
     names: dict[Path, str] = {}
     for clip in clips:
         if split_part(directory / clip.path)[1] is not None:
             raise DataError(f"{clip.path}: parts of videos cannot be converted; omit --reencode and --frames")
-        names[clip.path] = clip.path.with_suffix("").as_posix()
-    values = list(names.values())
+        path = clip.path.with_suffix("")
+        names[clip.path] = "/".join(part for part in path.parts if part not in (path.anchor, ".."))
+    count = Counter(names.values())
     return {
-        path: name if values.count(name) == 1 else f"{name}{path.suffix.replace('.', '_')}"
-        for path, name in names.items()
+        path: name if count[name] == 1 else f"{name}{path.suffix.replace('.', '_')}" for path, name in names.items()
     }
 
 

@@ -19,7 +19,7 @@ from trishift.data.lists import read_labels
 from trishift.data.parts import split_part
 from trishift.data.prepare.checking import CheckedClip, check_clips, is_truncated
 from trishift.data.prepare.discovery import Found, FoundClip, check_class_names
-from trishift.data.prepare.listing import clip_records, write_results
+from trishift.data.prepare.listing import clip_records, target_names, write_results
 from trishift.data.prepare.options import SHORT_SIDE, SplitOptions
 from trishift.data.prepare.report import SHORT, PreparationReport
 from trishift.data.prepare.similarity import identical_clips, similar_clips
@@ -51,6 +51,8 @@ def prepare_clips(
     is_ready = any(clip.split for clip in found.clips)
     if is_ready and options.folds is not None:
         raise DataError(f"{directory}: comes with a ready split; --folds needs one folder per class without a split")
+    if options.convert is not None:
+        target_names(directory, found.clips)  # refuses clips that cannot be converted
     report.skipped, report.missing = dict(found.skipped), found.missing
     report.notes, report.warnings = list(found.notes), list(found.warnings)
     checked = check_clips(directory, [clip.path for clip in found.clips], options.workers)

@@ -22,7 +22,7 @@ _SIDE = 16
 # (19 in real clips), against 32 or more between different clips.
 _CELL_TOLERANCE = 26
 _SHAPE_TOLERANCE = 0.03  # 1 - correlation
-_BRIGHTNESS_TOLERANCE = 4.0  # gray levels of the mean
+_BRIGHTNESS_TOLERANCE = 2.0  # gray levels of the mean
 _CONTRAST_TOLERANCE = 0.1  # logarithm of the gain
 _FLAT = 4.0  # gray levels: clips with less contrast have nothing to compare
 

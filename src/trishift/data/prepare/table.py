@@ -127,6 +127,9 @@ def _find(table: _Table, directory: Path, path_column: str | None, label_column:
     if unread:
         found.notes.append(f"{table.path}: columns that are not read: {', '.join(unread)}")
     _add_clips(found, table, directory, paths, labels, splits)
+    numbers = sorted({clip.label for clip in found.clips if clip.label.isdecimal()}, key=int)
+    if numbers and numbers != [str(number) for number in range(len({clip.label for clip in found.clips}))]:
+        found.notes.append(f"labels are numbers but not 0, 1, 2, ...: they become class names ({numbers[0]!r}, ...)")
     if not found.clips:
         raise DataError(
             f"{table.path}: none of the {len(table.rows)} clips exists in {directory}, first {table.rows[0][paths]!r}; "

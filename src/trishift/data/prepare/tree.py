@@ -28,11 +28,11 @@ def is_converted(folder_name: str) -> bool:
 def walk(folder: Path, unfollowed: list[Path] | None = None) -> Iterator[tuple[Path, list[str]]]:
     """Yield (folder, file names) for a folder and everything below it; hidden files and folders are skipped.
 
-    Links to other folders are followed once; a link back into the tree would repeat it, perhaps endlessly.
+    Links to folders are followed, except to a folder above them, which would never end.
 
     Args:
         folder: the folder.
-        unfollowed: receives the links that are not followed.
+        unfollowed: if given, every folder is entered only once: receives the links to folders that are entered anyway.
     """
     entered = [folder.resolve()]
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -40,12 +40,16 @@ def walk(folder: Path, unfollowed: list[Path] | None = None) -> Iterator[tuple[P
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for path in [here / name for name in folders if (here / name).is_symlink()]:
             target = path.resolve()
-            if any(target.is_relative_to(other) or other.is_relative_to(target) for other in entered):
-                folders.remove(path.name)
-                if unfollowed is not None:
-                    unfollowed.append(path)
+            if unfollowed is None:
+                is_followed = not here.resolve().is_relative_to(target)
+            elif any(target.is_relative_to(other) or other.is_relative_to(target) for other in entered):
+                is_followed = False
+                unfollowed.append(path)
             else:
+                is_followed = True
                 entered.append(target)
+            if not is_followed:
+                folders.remove(path.name)
         yield here, sorted(name for name in files if not name.startswith("."))
 
 
