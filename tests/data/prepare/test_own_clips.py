@@ -91,6 +91,7 @@ def test_duplicates_across_splits_are_kept_in_evaluation(ready: Path, tmp_path: 
     assert "train/run/1.mp4" not in _paths(tmp_path / "out" / "train.txt", ready) | _paths(
         tmp_path / "out" / "val.txt", ready
     )
+    assert any("--keep-similar" in note for note in report.notes) == (copy != "identical")
     kept = prepare_folder(ready, tmp_path / "all", keep_similar=True)
     assert bool(kept.duplicates) == (copy == "identical")
 

@@ -101,7 +101,10 @@ def _usable(
     duplicates = identical_clips(directory, [clip.path for clip in readable])
     if not options.keep_similar:
         signatures = {clip.path: by_path[clip.path].signature for clip in readable if clip.path not in duplicates}
-        duplicates |= similar_clips({path: known for path, known in signatures.items() if known is not None})
+        similar = similar_clips({path: known for path, known in signatures.items() if known is not None})
+        if similar:
+            report.notes.append(f"{len(similar)} duplicates only look the same; --keep-similar keeps them")
+        duplicates |= similar
     report.duplicates = {clip.as_posix(): first.as_posix() for clip, first in duplicates.items()}
     clips = [clip for clip in found if by_path[clip.path].problem is None and clip.path not in duplicates]
     for clip in (by_path[clip.path] for clip in clips):
