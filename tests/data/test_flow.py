@@ -23,7 +23,7 @@ from trishift.data.gestures import make_gestures
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.prepare.flow import FlowOptions, prepare_flow
 from trishift.data.protocol import PROTOCOLS, Protocol
-from trishift.data.sources import open_flow
+from trishift.data.sources import open_clip, open_flow
 from trishift.data.transforms import AugmentationSpec
 from trishift.errors import DataError, FrameworkError, RecipeError
 from trishift.model.spec import Modality, ModelSpec, default_input
@@ -90,8 +90,8 @@ def test_reads_the_original_file_layouts(tmp_path: Path, clip: str, name: str, t
 @pytest.mark.parametrize(
     ("removed", "message"),
     [
-        (["flow_y_00006.png"], "flow without its pair: 6 called .* and 5 called flow_y"),
-        ([f"flow_y_{step:05d}.png" for step in range(1, 7)], "no file is called like 'flow_y"),
+        (["flow_y_00006.png"], "flow pictures without counterparts: 6 named .* and 5 named flow_y"),
+        ([f"flow_y_{step:05d}.png" for step in range(1, 7)], "flow_x.* shows one direction .* the other are missing"),
         (["flow_x_00003.png"], "flow_x_00003.png and 0 more frames are missing"),
     ],
 )
@@ -99,6 +99,52 @@ def test_rejects_incomplete_flow(tmp_path: Path, removed: list[str], message: st
     write_flow(tmp_path, "flow_{}_{:05d}.png")
     for name in removed:
         (tmp_path / name).unlink()
+    with pytest.raises(DataError, match=message):
+        open_flow(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "clip"),
+    [
+        ("flow_u_{:05d}.png", "flow_v_{:05d}.png", "."),
+        ("x_{:d}.png", "y_{:d}.png", "."),
+        ("img_00007_dx_{:04d}.png", "img_00007_dy_{:04d}.png", "."),
+        ("flowX{:03d}.png", "flowY{:03d}.png", "."),
+        ("{:05d}_horizontal.png", "{:05d}_vertical.png", "."),
+        ("x/{:05d}.png", "y/{:05d}.png", "."),
+        ("flow_u/frame{:06d}.png", "flow_v/frame{:06d}.png", "."),
+        ("u/clip/frame{:06d}.png", "v/clip/frame{:06d}.png", "clip"),
+        ("u/clip/frame{:06d}.png", "v/clip/frame{:06d}.png", "u/clip"),
+        ("flow_x/run/clip/{:d}.png", "flow_y/run/clip/{:d}.png", "run/clip"),
+        ("flow_x/run/clip/{:d}.png", "flow_y/run/clip/{:d}.png", "flow_y/run/clip"),
+    ],
+)
+def test_tells_directions_apart(tmp_path: Path, x: str, y: str, clip: str) -> None:
+    for template, level in ((x, 40), (y, 200)):
+        (tmp_path / template).parent.mkdir(parents=True, exist_ok=True)
+        for step in range(120, 124):
+            Image.new("L", (8, 8), level).save(tmp_path / template.format(step))
+    with open_flow(tmp_path / clip) as source:
+        assert source.num_frames == 4
+        assert source.read([3])[0, 0, 0].tolist() == [40, 200]
+    with pytest.raises(DataError):
+        open_clip(tmp_path / clip)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["flow_u_{:05d}.png"], "flow_u_.* shows one direction"),
+        (["flow_{:05d}.png"], "are gray, so they show one direction only"),
+        (["a_x_{:d}.png", "a_y_{:d}.png", "b_x_{:d}.png", "b_y_{:d}.png"], "several series of flow"),
+        (["flower_{:05d}.png"], "holds no flow pictures"),
+        (["mask_x_{:05d}.png", "mask_y_{:05d}.png"], "holds no flow pictures"),
+    ],
+)
+def test_rejects_one_direction_and_other_pictures(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        for step in range(1, 4):
+            Image.new("L", (8, 8), 128).save(tmp_path / name.format(step))
     with pytest.raises(DataError, match=message):
         open_flow(tmp_path)
 

@@ -48,6 +48,64 @@ def test_rgb_frames_win_over_flow_files(tmp_path: Path) -> None:
     assert FrameFolder(tmp_path, "flow_x_{:05d}.jpg").num_frames == 3
 
 
+@pytest.mark.parametrize("other", ["flow_x_{:06d}.png", "flow_{:06d}.png", "{:06d}_mask.png", "depth_{:06d}.png"])
+def test_flow_and_masks_are_not_frames(tmp_path: Path, other: str) -> None:
+    save_frames(tmp_path, "frame_{:06d}.png", range(1, 4))
+    save_frames(tmp_path, other, range(1, 9))
+    assert FrameFolder(tmp_path).template == "frame_{:06d}.png"
+    save_frames(tmp_path / "alone", other, range(1, 4))
+    with pytest.raises(DataError, match="only flow or mask pictures"):
+        FrameFolder(tmp_path / "alone")
+    assert FrameFolder(tmp_path / "alone", other).num_frames == 3
+
+
+def test_rejects_folders_of_masks_and_of_several_clips(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="only flow or mask pictures"):
+        FrameFolder(save_frames(tmp_path / "masks", "{:05d}.png", range(1, 4)))
+    for camera in ("left", "right"):
+        save_frames(tmp_path / "stereo", camera + "_{:02d}.png", range(1, 4))
+    with pytest.raises(DataError, match=r"several series of pictures \(3 named left_.* and 3 named right_"):
+        FrameFolder(tmp_path / "stereo")
+
+
+@pytest.mark.parametrize(("first", "count"), [(120, 16), (0, 1), (9, 3), (99_998, 5)])
+@pytest.mark.parametrize("template", ["img_{:05d}.png", "take2_{:d}.png"])
+def test_numbers_may_start_anywhere(tmp_path: Path, template: str, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        Image.new("L", (8, 8), number - first).save(tmp_path / template.format(number))
+    with FrameFolder(tmp_path) as clip:
+        assert clip.read(range(count))[:, 0, 0, 0].tolist() == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        ([f"img_{5 * i:05d}.png" for i in range(12)], "img_*.png"),
+        ([f"img_{i + (i > 7)}.png" for i in range(12)], "*"),
+        ([f"{1_600_000_000_000 + 37 * i * i}.png" for i in range(12)], "*.png"),
+        ([f"shot 2024-05-01 10.{i // 60:02d}.{i % 60:02d}.png" for i in range(30, 90, 7)], "shot*"),
+        ([f"t_{i / 4:.2f}.png" for i in range(12)], "t_*"),
+        ([f"f[a]_{i:03d}_{20 * i}.png" for i in range(12)], "f[a]_*"),
+    ],
+)
+def test_pattern_reads_any_numbering_in_order(tmp_path: Path, names: list[str], pattern: str) -> None:
+    for level, name in enumerate(names):
+        Image.new("L", (8, 8), level).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"template='"):
+        FrameFolder(tmp_path)
+    with open_clip(tmp_path, template=pattern) as clip:
+        assert clip.read(range(clip.num_frames))[:, 0, 0, 0].tolist() == list(range(len(names)))
+
+
+def test_rejects_ambiguous_order(tmp_path: Path) -> None:
+    for name in ("t_1.5.png", "t_1.10.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"order .* is ambiguous"):
+        FrameFolder(tmp_path, "t_*")
+    with pytest.raises(DataError, match="no picture is named like"):
+        FrameFolder(tmp_path, "img_*")
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
 def test_other_color_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     save_frames(tmp_path, "{:05d}.png", range(1, 2), mode)
@@ -85,7 +143,7 @@ def test_frames_must_have_one_size(tmp_path: Path) -> None:
     ("template", "message"),
     [
         (None, "no numbered pictures"),
-        ("img_{:05d}.jpg", "no file is called like"),
+        ("img_{:05d}.jpg", "no file is named like"),
         ("img.jpg", "one number in braces"),
         ("{}_{}.jpg", "one number in braces"),
         ("{name}.jpg", "one number in braces"),

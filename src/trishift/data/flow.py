@@ -6,7 +6,6 @@ Picture i holds the motion of each pixel from frame i to frame i + 1, in 8 bits 
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
@@ -17,6 +16,7 @@ import numpy as np
 
 from trishift.data.frames import FrameFolder
 from trishift.data.opencv import import_opencv
+from trishift.data.picture_names import find_series, flow_folders, flow_pairs, flow_trees, lone_directions
 from trishift.data.sources import FrameSource
 from trishift.data.transforms import resize, resized_size
 from trishift.data.video import VideoFile
@@ -26,8 +26,6 @@ BOUND = 20.0  # pixels per frame
 SHORT_SIDE = 256  # maximum short side of the frames that flow is computed from
 Method = Literal["dis", "tvl1"]
 
-_PAIR = re.compile(r"(?P<head>(?:.*[^A-Za-z])?)[xy](?P<tail>[^A-Za-z\d]*)(?P<number>0*[01])(?P<suffix>\.\w+)")
-_BOTH = re.compile(r"(?P<head>flow\D*)(?P<number>0*[01])(?P<suffix>\.\w+)")
 _FRAMES_AT_ONCE = 32  # flow steps computed per read of the video
 
 
@@ -65,17 +63,28 @@ class _Later:
 
 
 class FlowFolder(FrameSource):
-    """A folder of flow pictures: per step, a gray picture each for x and y, or a color picture with both."""
+    """A folder of flow pictures: per step, a gray picture each for x and y, or a color picture with both.
+
+    The directions are told apart by the file names (`flow_x_00001.jpg`, `flow_u_00001.jpg`, ...) or by folders inside
+    the clip (`x/00001.jpg`, `flow_u/00001.jpg`, ...).
+    """
 
     def __init__(self, path: str | Path, template: str | None = None) -> None:
         self.path = Path(path)
         self.fps = None
-        templates = picture_templates(template, self.path.name) if template else _detect_templates(self.path)
-        self._directions = [FrameFolder(self.path, each) for each in templates]
-        if len({(each.first, each.num_frames) for each in self._directions}) > 1:
-            counts = " and ".join(f"{each.num_frames} called {each.template}" for each in self._directions)
-            raise DataError(f"{self.path}: flow without its pair: {counts}; extract the flow again")
+        if template:
+            self._directions = [FrameFolder(self.path, each) for each in picture_templates(template, self.path.name)]
+        else:
+            self._directions = _detect(self.path)
+        if len({tuple(each.numbers) for each in self._directions}) > 1:
+            counts = " and ".join(f"{each.num_frames} named {each.template}" for each in self._directions)
+            raise DataError(f"{self.path}: flow pictures without counterparts: {counts}; extract the flow again")
         self.num_frames = self._directions[0].num_frames
+        if len(self._directions) == 1 and self._directions[0].is_gray():
+            raise DataError(
+                f"{self.path}: {self._directions[0].template} are gray, so they show one direction only; "
+                "extract the flow again"
+            )
 
     def _read(self, wanted: list[int]) -> np.ndarray:
         pictures = [each.read(wanted) for each in self._directions]
@@ -86,18 +95,50 @@ class FlowFolder(FrameSource):
         return np.stack([each[..., 0] for each in pictures], axis=-1)
 
 
-def _detect_templates(folder: Path) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in folder.iterdir())
-    for pattern, directions in ((_PAIR, ("x", "y")), (_BOTH, ("",))):
-        for name in names:
-            if match := pattern.fullmatch(name):
-                head, digits = match["head"], len(match["number"])
-                tail = match.groupdict().get("tail", "")
-                return tuple(f"{head}{axis}{tail}{{:0{digits}d}}{match['suffix']}" for axis in directions)
+def _detect(folder: Path) -> list[FrameFolder]:
+    """The pictures of x and y, or those that show both."""
+    trees = flow_trees(folder)
+    if trees is not None:
+        return [_only_series(each) for each in trees]
+    series = find_series(entry.name for entry in _entries(folder))
+    lone = lone_directions(series)
+    if lone:
+        raise DataError(
+            f"{folder}: {lone[0].template} shows one direction of flow, and the pictures of the other are missing; "
+            "extract the flow again"
+        )
+    pairs = flow_pairs(series)
+    both = [each for each in series if each.kind == "flow"]
+    if len(pairs) > 1 or (not pairs and len(both) > 1):
+        first, second = (pairs[0][0], pairs[1][0]) if pairs else both[:2]
+        raise DataError(
+            f"{folder}: has several series of flow ({first.template}, {second.template}); select one in the recipe "
+            "(data.template)"
+        )
+    if pairs or both:
+        return [FrameFolder(folder, each.template) for each in (pairs[0] if pairs else both)]
+    folders = flow_folders(folder)
+    if folders is not None:
+        return [_only_series(each) for each in folders]
     raise DataError(
         f"{folder}: holds no flow pictures (such as flow_x_00001.jpg and flow_y_00001.jpg); extract them with "
         "trishift prepare flow, or name them in the recipe (data.template)"
     )
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: the flow folder cannot be read ({error.strerror})") from None
+
+
+def _only_series(folder: Path) -> FrameFolder:
+    """The pictures of one direction in a separate folder."""
+    series = find_series(entry.name for entry in _entries(folder))
+    if len(series) != 1:
+        raise DataError(f"{folder}: has {len(series)} series of pictures; one direction of flow is one series")
+    return FrameFolder(folder, series[0].template)
 
 
 class VideoFlow(FrameSource):

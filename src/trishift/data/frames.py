@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-import re
+import fnmatch
 import string
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from trishift.data.picture_names import (
+    PICTURE_SUFFIXES,
+    Series,
+    find_series,
+    flow_pairs,
+    flow_trees,
+    is_mask_folder,
+    natural_order,
+)
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError
 
 _WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv", ".gif"}
 )
 
 
 class FrameFolder(FrameSource):
-    """A folder with one picture per frame, numbered from 1 as frame extractors do (a frame 0 counts as well).
+    """A folder with one picture per frame, numbered without gaps from any number.
 
     Args:
         path: the folder.
-        template: file name with one number in braces (`img_{:05d}.jpg`); None: found out from the files.
+        template: file name with one number in braces (`img_{:05d}.jpg`), or a pattern (`img_*.jpg`) whose files are
+            read in the order of the numbers in their names, with any gaps; None: detected.
 
     Attributes:
-        first: number of the first picture.
+        template: the template or pattern.
+        files: names of the pictures, in order.
+        numbers: their numbers; empty for a pattern.
 
     Raises:
-        DataError: there are no such pictures, or some in between are missing.
+        DataError: the folder has no such pictures, or the template has gaps.
     """
 
     def __init__(self, path: str | Path, template: str | None = None) -> None:
@@ -41,7 +53,20 @@ class FrameFolder(FrameSource):
         except OSError as error:
             raise DataError(f"{self.path}: the frame folder cannot be read ({error.strerror})") from None
         self.template = template or _detect_template(self.path, names)
-        self.first, self.num_frames = _number_range(self.path, names, self.template)
+        self.numbers: list[int] = []
+        if "*" in self.template:
+            self.files = _matching_files(self.path, names, self.template)
+        else:
+            self.numbers = _numbers_without_gaps(self.path, names, self.template)
+            self.files = [self.template.format(number) for number in self.numbers]
+        if template is None and flow_trees(self.path) and self.is_gray():
+            raise DataError(f"{self.path}: holds optical flow of one direction, no frames")
+        self.num_frames = len(self.files)
+
+    def is_gray(self) -> bool:
+        """Whether the pictures have a single channel, judged by the first one."""
+        with Image.open(self.path / self.files[0]) as picture:
+            return picture.mode in ("1", "L", "I", "I;16", "F")
 
     def _read(self, wanted: list[int]) -> np.ndarray:
         pictures = {index: self._picture(index) for index in sorted(set(wanted))}
@@ -51,7 +76,7 @@ class FrameFolder(FrameSource):
         return np.stack([pictures[index] for index in wanted]) if wanted else np.empty((0, 0, 0, 3), np.uint8)
 
     def _picture(self, index: int) -> np.ndarray:
-        file = self.path / self.template.format(index + self.first)
+        file = self.path / self.files[index]
         try:
             with Image.open(file) as picture:
                 return _rgb(picture)
@@ -67,24 +92,37 @@ def _rgb(picture: Image.Image) -> np.ndarray:
 
 
 def _detect_template(folder: Path, names: set[str]) -> str:
-    """The template of the folder's pictures: a well-known one, or the one with most frames."""
-    templates = [
-        f"{_escape(name[: digits.start()])}{{:0{len(digits.group())}d}}{_escape(name[digits.end() :])}"
-        for name in sorted(names)
-        if Path(name).suffix.lower() in PICTURE_SUFFIXES
-        for digits in re.finditer(r"\d+", name)
-        if int(digits.group()) == 1
-    ]
-    if not templates:
-        raise DataError(f"{folder}: no numbered pictures (such as img_00001.jpg) in this folder; is it a frame folder?")
+    """The template of the folder's frames: a well-known one, or that of the largest series."""
+    series = find_series(names)
+    paired = {id(each) for pair in flow_pairs(series) for each in pair}
+    frames = [each for each in series if each.kind == "frames" and id(each) not in paired]
+    if not frames or is_mask_folder(folder):
+        raise _no_frames(folder, names, series)
     for template in _WELL_KNOWN_TEMPLATES:
-        if template in templates:
+        if any(each.template == template for each in frames):
             return template
-    return max(templates, key=lambda template: len(_frame_numbers(names, template)))
+    if len(frames) > 1 and 2 * len(frames[1].digits) >= len(frames[0].digits):
+        candidates = " and ".join(f"{len(each.digits)} named {each.template}" for each in frames[:2])
+        raise DataError(
+            f"{folder}: has several series of pictures ({candidates}); select one with template='{frames[0].template}' "
+            "(data.template in a recipe), or read all in order with template='*'"
+        )
+    return frames[0].template
 
 
-def _escape(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
+def _no_frames(folder: Path, names: set[str], series: list[Series]) -> DataError:
+    if series:
+        return DataError(
+            f"{folder}: holds only flow or mask pictures, no frames; if {series[0].template} are frames, set "
+            f"template='{series[0].template}' (data.template in a recipe)"
+        )
+    pictures = [name for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+    if pictures:
+        return DataError(
+            f"{folder}: none of {len(pictures)} pictures is numbered like img_00001.jpg; if they are the frames "
+            "of a clip, set template='*' (data.template in a recipe) to read them in order"
+        )
+    return DataError(f"{folder}: no numbered pictures (such as img_00001.jpg) in this folder; is it a frame folder?")
 
 
 def _frame_numbers(names: set[str], template: str) -> set[int]:
@@ -96,7 +134,7 @@ def _frame_numbers(names: set[str], template: str) -> set[int]:
 
 
 def _literals(template: str) -> tuple[str, str]:
-    """What stands before and after the number."""
+    """The text before and after the number."""
     try:
         parts = list(string.Formatter().parse(template))
         template.format(1)
@@ -109,14 +147,36 @@ def _literals(template: str) -> tuple[str, str]:
     return "".join(literals[: places[0] + 1]), "".join(literals[places[0] + 1 :])
 
 
-def _number_range(folder: Path, names: set[str], template: str) -> tuple[int, int]:
-    """The first number (1, or 0 where there is a frame 0) and the count; complains of gaps."""
-    numbers = _frame_numbers(names, template)
+def _numbers_without_gaps(folder: Path, names: set[str], template: str) -> list[int]:
+    """The numbers of the files of a template, in order."""
+    numbers = sorted(_frame_numbers(names, template))
     if not numbers:
-        raise DataError(f"{folder}: no file is called like {template!r}; give the template of this folder's frames")
-    first = min(numbers.union({1}))
-    missing = sorted(set(range(first, max(numbers) + 1)) - numbers)
-    if missing:
-        name = template.format(missing[0])
-        raise DataError(f"{folder}: {name} and {len(missing) - 1} more frames are missing; extract the frames again")
-    return first, len(numbers)
+        raise DataError(f"{folder}: no file is named like {template!r}; set the template of this folder's frames")
+    missing = next((before + 1 for before, after in pairwise(numbers) if after > before + 1), None)
+    if missing is not None:
+        prefix, suffix = _literals(template)
+        count = numbers[-1] - numbers[0] + 1 - len(numbers)
+        raise DataError(
+            f"{folder}: {template.format(missing)} and {count - 1} more frames are missing; extract the frames again, "
+            f"or read the {len(numbers)} files in order with template='{prefix}*{suffix}' (data.template in a recipe)"
+        )
+    return numbers
+
+
+def _matching_files(folder: Path, names: set[str], pattern: str) -> list[str]:
+    """The pictures that match a pattern, in the order of the numbers in their names."""
+    expression = pattern.replace("[", "[[]").replace("?", "[?]")  # only * is special
+    matching = [
+        name
+        for name in names
+        if Path(name).suffix.lower() in PICTURE_SUFFIXES and fnmatch.fnmatchcase(name, expression) and name[0] != "."
+    ]
+    if not matching:
+        raise DataError(f"{folder}: no picture is named like {pattern!r}; set the pattern of this folder's frames")
+    order = natural_order(matching)
+    if order is None:
+        raise DataError(
+            f"{folder}: the order of files like {matching[0]} is ambiguous (1.10 may be before or after 1.9); number "
+            "them with leading zeros"
+        )
+    return order

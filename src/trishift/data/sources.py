@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from trishift.data.parts import Part, split_part
+from trishift.data.picture_names import flow_trees
 from trishift.errors import DataError
 
 _Source = TypeVar("_Source", bound="FrameSource")
@@ -137,4 +138,5 @@ def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
     path, part = split_part(path)
     if not path.exists() and path.name.isdecimal():
         path = path.with_name(path.name.zfill(6))
-    return _part_of(FlowFolder(path, template) if path.is_dir() else VideoFlow(path), part)
+    is_folder = path.is_dir() or flow_trees(path) is not None
+    return _part_of(FlowFolder(path, template) if is_folder else VideoFlow(path), part)
