@@ -113,6 +113,27 @@ def test_skipped_files_are_counted_and_named(tmp_path: Path) -> None:
     }
 
 
+def test_pipes_are_not_opened(tmp_path: Path) -> None:
+    _touch(tmp_path, "run/a.mp4", "jump/b.mp4")
+    os.mkfifo(tmp_path / "run" / "camera.mp4")
+    found = find_clips(tmp_path)
+    assert len(found.clips) == 2 and found.skipped == {"pipes, sockets and devices": ["run/camera.mp4"]}
+
+
+def test_unreadable_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _touch(tmp_path, "run/a.mp4", "jump/b.mp4")
+    scandir = os.scandir
+
+    def refused(path: str | Path) -> object:
+        if Path(path).name == "run":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match=r"run: the folder cannot be read \(Permission denied\)"):
+        find_clips(tmp_path)
+
+
 def test_loose_clips_are_reported(tmp_path: Path, write_noise: Writer) -> None:
     for number in range(4):
         write_noise(tmp_path / "clips" / "ab"[number % 2] / f"{number}.mp4", number)

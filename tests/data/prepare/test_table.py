@@ -152,6 +152,7 @@ def test_missing_repeated_and_extra_are_reported(clips: Path, tmp_path: Path) ->
         (["path,label"], {}, r"a header but no clips"),
         (["path", "0.mp4"], {}, r"only one column"),
         ([""], {}, r"the table is empty"),
+        (["path,label", "0.mp4," + "x" * 200_000], {}, r"my.csv:2: 200,006 characters in one line"),
         (["path,label", "0.mp4,cl\x07ap", "1.mp4,wave"], {}, r"name of class .*control character"),
     ],
 )

@@ -7,6 +7,7 @@ CLIPS/wave/train/a.mp4      the same, with the classes outside
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +18,9 @@ from trishift.data.prepare.files import readable
 from trishift.data.prepare.tree import is_converted, walk
 from trishift.errors import DataError
 
-SPLITS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
-}
-"""Usual names of splits, in lower case."""
-
+_SPLIT_NAME = re.compile(
+    r"(train(ing)?|val(id|idate|idation)?|dev|test(ing)?)([-_ ]?(set|split|data|clips|videos|frames))?", re.IGNORECASE
+)
 _NOT_CLIPS = frozenset(
     {".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".zip"}
 )
@@ -100,10 +97,17 @@ def find_clips(directory: Path, output: Path | None = None) -> Found:
     class_folders = (folder for folder in folders if len(folder.parts) == class_level + 1)
     found.skip("class folders without clips", (f for f in class_folders if not any(p.is_relative_to(f) for p in paths)))
     for path in paths:
-        split = None if level is None else SPLITS.get(path.parts[level].lower())
+        split = None if level is None else split_of(path.parts[level])
         if len(path.parts) > first_clip_level and (level is None or split is not None):
             found.clips.append(FoundClip(path, path.parts[class_level], split))
     return found
+
+
+def split_of(name: str) -> str | None:
+    """`train`, `val` or `test` if a folder or cell is named like a split, otherwise None."""
+    if not _SPLIT_NAME.fullmatch(name):
+        return None
+    return next((split for split in ("train", "test") if name.lower().startswith(split)), "val")
 
 
 def check_class_names(names: Iterable[str], source: Path) -> None:
@@ -145,6 +149,9 @@ def _candidates(directory: Path, output: Path | None, found: Found) -> tuple[lis
         of_kind: dict[str, list[Path]] = {"picture": [], "other": [], "video": []}
         for file in files:
             of_kind[_kind(file)].append(file)
+        special = [file for file in of_kind["video"] if _is_special(directory / file)]
+        of_kind["video"] = [file for file in of_kind["video"] if file not in special]
+        found.skip("pipes, sockets and devices", special)
         found.skip("files that are not clips", of_kind["other"])
         if not here.parts:
             found.skip("clips outside class folders", [*of_kind["video"], *of_kind["picture"]])
@@ -169,6 +176,11 @@ def _is_output(folder: Path, directory: Path, output: Path) -> bool:
     return output != directory or is_converted(folder.relative_to(output).parts[0])
 
 
+def _is_special(file: Path) -> bool:
+    """Whether opening a file may wait forever; a broken link is left to the check of clips."""
+    return file.exists() and not file.is_file()
+
+
 def _kind(file: Path) -> str:
     suffix = file.suffix.lower()
     return "picture" if suffix in PICTURE_SUFFIXES else "other" if suffix in _NOT_CLIPS else "video"
@@ -179,11 +191,11 @@ def _split_level(directory: Path, paths: Sequence[Path], found: Found) -> int | 
     tops: defaultdict[str, list[Path]] = defaultdict(list)
     for path in paths:
         tops[path.parts[0]].append(path)
-    splits = sorted(top for top in tops if top.lower() in SPLITS)
+    splits = sorted(top for top in tops if split_of(top))
     others = sorted(set(tops) - set(splits))
-    kinds = {SPLITS[top.lower()] for top in splits}
+    kinds = {split_of(top) for top in splits}
     has_classes = {top for top in splits if any(len(path.parts) > 2 for path in tops[top])}
-    with_classes = {SPLITS[top.lower()] for top in has_classes}
+    with_classes = {split_of(top) for top in has_classes}
     if splits and not others and "train" not in kinds:
         raise DataError(f"{directory}: has {', '.join(splits)} but no train folder; add it, or rename the folders")
     if splits and not others and "train" not in with_classes:
@@ -196,8 +208,8 @@ def _split_level(directory: Path, paths: Sequence[Path], found: Found) -> int | 
         for other in others:
             found.skip(f"clips beside {' and '.join(splits)}", tops[other])
         return 0
-    inner = {path.parts[1].lower() for path in paths if len(path.parts) > 2}
-    is_split = inner <= set(SPLITS) and {"train"} < {SPLITS[name] for name in inner}
+    inner = {path.parts[1] for path in paths if len(path.parts) > 2}
+    is_split = all(map(split_of, inner)) and {"train"} < set(map(split_of, inner))
     if is_split and all(len(path.parts) > 2 for path in paths):
         found.notes.append(f"ready split inside the class folders: {', '.join(sorted(inner))}")
         return 1

@@ -14,7 +14,7 @@ from typing import Any
 from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.data.lists.text import Line, content_lines, read_text
 from trishift.data.parts import PART_COLUMNS, read_part
-from trishift.data.prepare.discovery import SPLITS, Found, FoundClip
+from trishift.data.prepare.discovery import Found, FoundClip, split_of
 from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
@@ -30,7 +30,8 @@ _LABELS = (
 )
 _SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage")
 _TRIED = 50  # rows whose paths are looked for
-_SHOWN = 5
+_SHOWN = 20  # columns in a message
+_MAX_LINE = 2**16  # characters
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,9 @@ def _read_table(path: Path, directory: Path) -> _Table:
     lines = content_lines(read_text(path, errors="strict"))
     if not lines:
         raise DataError(f"{path}: the table is empty; give one clip per line")
+    too_long = next((line for line in lines if len(line.text) > _MAX_LINE), None)
+    if too_long is not None:
+        raise DataError(f"{path}:{too_long.number}: {len(too_long.text):,} characters in one line; is this a table?")
     for delimiter in "\t;,|":
         rows = [[cell.strip() for cell in row] for row in csv.reader((li.text for li in lines), delimiter=delimiter)]
         if len(rows[0]) > 1:
@@ -154,7 +158,7 @@ def _add_clips(found: Found, table: _Table, directory: Path, paths: int, labels:
             found.missing.setdefault(table.path.name, []).append(row[paths])
             continue
         part = read_part(dict(zip(names, row, strict=True)), table.place(number))
-        split = None if splits is None else SPLITS[row[splits].lower()]
+        split = None if splits is None else split_of(row[splits])
         clip = FoundClip(Path(f"{located}{part or ''}"), row[labels], split)
         first, earlier = seen.setdefault(clip.path, (number, clip))
         if earlier is clip:
@@ -218,7 +222,7 @@ def _label_column(table: _Table, paths: int) -> int:
 def _split_column(table: _Table, taken: set[int]) -> int | None:
     columns = [n for n in range(len(table.header)) if n not in taken]
     named = _named(table, _SPLIT_COLUMNS, columns)
-    return named if named is not None and {cell.lower() for cell in table.column(named)} <= set(SPLITS) else None
+    return named if named is not None and all(map(split_of, table.column(named))) else None
 
 
 def _named(table: _Table, names: Sequence[str], columns: Sequence[int]) -> int | None:
@@ -228,5 +232,5 @@ def _named(table: _Table, names: Sequence[str], columns: Sequence[int]) -> int |
 
 
 def _undetected(table: _Table, content: str, option: str) -> DataError:
-    shown = ", ".join(table.header[: 4 * _SHOWN])
+    shown = ", ".join(table.header[:_SHOWN])
     return DataError(f"{table.path}: which column holds the {content}? Choose one with {option}: {shown}")

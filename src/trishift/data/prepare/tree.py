@@ -33,9 +33,12 @@ def walk(folder: Path, unfollowed: list[Path] | None = None) -> Iterator[tuple[P
     Args:
         folder: the folder.
         unfollowed: if given, every folder is entered only once: receives the links to folders that are entered anyway.
+
+    Raises:
+        DataError: a folder cannot be read.
     """
     entered = [folder.resolve()]
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         here = Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for path in [here / name for name in folders if (here / name).is_symlink()]:
@@ -51,6 +54,10 @@ def walk(folder: Path, unfollowed: list[Path] | None = None) -> Iterator[tuple[P
             if not is_followed:
                 folders.remove(path.name)
         yield here, sorted(name for name in files if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror}); check its permissions")
 
 
 def archives_below(folder: Path) -> list[Path]:
