@@ -54,7 +54,7 @@ def tables() -> str:
 
 def _table(folder: Path) -> Iterator[str]:
     yield f"### configs/{folder.name}\n"
-    yield "| recipe | what | published | protocol | source |"
+    yield "| recipe | description | published | protocol | source |"
     yield "|---|---|---|---|---|"
     for path in recipe_files():
         if path.parent == folder:
