@@ -8,12 +8,12 @@ import pytest
 
 from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Execution
-from trishift.backends.limits import UNSUPPORTED, check_execution
+from trishift.backends.limits import UNSUPPORTED, Unsupported, check_execution
 from trishift.errors import FrameworkError
 
 
 @pytest.mark.parametrize("entry", UNSUPPORTED, ids=lambda entry: f"{entry.framework}-{entry.setting}-{entry.value}")
-def test_every_entry_refuses_its_setting_with_reason_and_remedy(entry):
+def test_every_entry_refuses_its_setting_with_reason_and_remedy(entry: Unsupported) -> None:
     execution = dataclasses.replace(Execution(device=entry.device), **{entry.setting: entry.value})
     with pytest.raises(FrameworkError) as error:
         check_execution(entry.framework, execution)
@@ -26,10 +26,10 @@ def test_every_entry_refuses_its_setting_with_reason_and_remedy(entry):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_default_execution_works_everywhere(framework):
+def test_the_default_execution_works_everywhere(framework: str) -> None:
     check_execution(framework, Execution())
 
 
-def test_limits_are_those_of_devices_and_never_of_models():
+def test_limits_are_those_of_devices_and_never_of_models() -> None:
     settings = {field.name for field in dataclasses.fields(Execution)}
     assert {entry.setting for entry in UNSUPPORTED} <= settings

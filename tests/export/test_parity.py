@@ -17,11 +17,11 @@ from trishift.checkpoints.verification import TOLERANCE
 from trishift.export.opening import open_exported
 
 CASES = {case.name: case for case in cases()}
-FORMS = [
-    (name, framework, form)
+EXPORTS = [
+    (name, framework, format_name)
     for name, case in CASES.items()
     for framework in FRAMEWORKS
-    for form in export_worker.forms(framework, case)
+    for format_name in export_worker.format_names(framework, case)
 ]
 
 
@@ -47,11 +47,11 @@ def expected(name: str) -> dict[str, np.ndarray]:
     return {str(batch): export_worker.scores(session, case, batch) for batch in (1, 3)}
 
 
-@pytest.mark.parametrize(("name", "framework", "form"), FORMS)
-def test_exports_match_checkpoint_logits(exports: Path, name: str, framework: str, form: str) -> None:
-    measured = json.loads((exports / f"{framework}.json").read_text())[f"{name} {form}"]
+@pytest.mark.parametrize(("name", "framework", "format_name"), EXPORTS)
+def test_exports_match_checkpoint_logits(exports: Path, name: str, framework: str, format_name: str) -> None:
+    measured = json.loads((exports / f"{framework}.json").read_text())[f"{name} {format_name}"]
     assert set(measured) == {"1", "3"}
-    with np.load(exports / f"{CASES[name].file_name(framework)}.{form}.npz") as arrays:
+    with np.load(exports / f"{CASES[name].file_name(framework)}.{format_name}.npz") as arrays:
         for batch, scores in expected(name).items():
             difference = np.abs(arrays[batch] - scores).max() / np.abs(scores).max()
             assert difference < TOLERANCE

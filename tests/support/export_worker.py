@@ -35,7 +35,7 @@ STREAM_FRAMES = 64
 
 @dataclass(frozen=True)
 class Case:
-    """A model and the form in which it is exported, in all formats or in some of them by their first writers."""
+    """A model and the way it is exported, in all formats or in some of them by their first writers."""
 
     name: str
     spec: ModelSpec
@@ -49,7 +49,7 @@ class Case:
 
 
 def cases() -> tuple[Case, ...]:
-    """Every family, backbone and form of export."""
+    """Every family, backbone and way of exporting."""
     tsm, uni = ShiftSpec(), ShiftSpec(direction="unidirectional")
     trn = HeadSpec("multiscale_relation", relation_width=16, hidden_width=16)
     small = ModelSpec("resnet18", 5, num_segments=4, width=8)
@@ -112,12 +112,12 @@ def _run(session: Predictor, case: Case, batch: np.ndarray) -> np.ndarray:
     return np.stack(steps)
 
 
-def forms(framework: str, case: Case) -> list[str]:
+def format_names(framework: str, case: Case) -> list[str]:
     """The exact formats in which the framework writes a case."""
-    exact = [form for form in FORMATS.values() if framework in form.writers and not form.lossy]
+    exact = [entry for entry in FORMATS.values() if framework in entry.writers and not entry.lossy]
     if case.formats:
-        exact = [form for form in exact if form.name in case.formats and form.writers[0] == framework]
-    return [form.name for form in exact]
+        exact = [entry for entry in exact if entry.name in case.formats and entry.writers[0] == framework]
+    return [entry.name for entry in exact]
 
 
 def main(framework: str, folder: Path) -> None:
@@ -126,14 +126,14 @@ def main(framework: str, folder: Path) -> None:
     for case in cases():
         session = open_session(framework, case.spec)
         weights_of_case = checkpoint(case, session)
-        for form in forms(framework, case):
-            options = ExportOptions(form, framework, case.uint8, case.streaming)
+        for format_name in format_names(framework, case):
+            options = ExportOptions(format_name, framework, case.uint8, case.streaming)
             exported = export_checkpoint(weights_of_case, options, folder, case.file_name(framework))
             reopened, description = open_exported(exported.path)
             assert description == exported.description
             arrays = {str(batch): scores(reopened, case, batch, raw=case.uint8) for batch in (1, 3)}
-            np.savez(folder / f"{case.file_name(framework)}.{form}.npz", **arrays)
-            measured[f"{case.name} {form}"] = description.measured["relative"]
+            np.savez(folder / f"{case.file_name(framework)}.{format_name}.npz", **arrays)
+            measured[f"{case.name} {format_name}"] = description.measured["relative"]
     (folder / f"{framework}.json").write_text(json.dumps(measured))
 
 

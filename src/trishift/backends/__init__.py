@@ -1,6 +1,6 @@
-"""PyTorch, MindSpore and PaddlePaddle behind one class (`session.Session`); each folder mirrors the others.
+"""PyTorch, MindSpore and PaddlePaddle behind one class (`session.Session`). The three folders mirror each other.
 
-A backend is imported when a session is opened, never before, and one process uses one framework.
+A backend is imported when a session is opened, not before. A process uses one framework.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def open_session(framework: str, spec: ModelSpec, execution: Execution | None = 
     """Build a network in a framework.
 
     Raises:
-        FrameworkError: the framework is unknown, not installed, or lacks the device or precision asked for.
+        FrameworkError: the framework is unknown, not installed, or does not support the requested device or precision.
     """
     return _backend(framework)(spec, execution or Execution(), seed)
 
 
 def open_program(framework: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:
-    """Open a program that a framework exported and runs itself.
+    """Open a program in the framework that exported it.
 
     Raises:
-        FrameworkError: the framework is unknown, not installed, or lacks the device.
+        FrameworkError: the framework is unknown, not installed, or cannot use the device.
     """
     return _backend(framework).open_program(path, spec, execution)
 

@@ -1,7 +1,7 @@
-"""The plain data and the protocols between a backend and its callers; `session.py` is what a backend subclasses.
+"""Data classes and protocols between backends and their callers; backends subclass `session.Session`.
 
-Everything here is numpy and dataclasses. A backend turns a `ModelSpec` into a network of its framework and
-runs it; what to run, with which learning rate, on which random draws, is decided above, once for all three.
+Everything here is numpy and dataclasses. A backend turns a `ModelSpec` into a network of its framework and runs it.
+The layers above choose batches, learning rates and random draws, once for all three frameworks.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes, F feature channels.
 """
@@ -24,15 +24,15 @@ State = tuple[Any, ...]  # a framework's own tensors, see `Session.step`
 
 @dataclass(frozen=True)
 class Execution:
-    """How a network runs, without any influence on what it computes (up to rounding).
+    """Execution settings. They change speed and memory, not results (up to rounding).
 
     Attributes:
         device: `cpu`, `gpu` or `ascend`.
         precision: `fp32`, `bf16` or `fp16` (mixed; weights stay float32).
         channels_last: use the NHWC memory format where the framework has one.
-        compile: compile the network (torch.compile, MindSpore graph mode, Paddle to_static); None leaves it to the
-            framework: MindSpore compiles as soon as that pays, the others do not.
-        sync_batch_norm: batch statistics over all ranks, where the framework has it.
+        compile: compile the network (torch.compile, MindSpore graph mode, Paddle to_static); None leaves the choice to
+            the backend: MindSpore compiles once it pays off, the others run eagerly.
+        sync_batch_norm: compute batch statistics over all ranks, where the framework supports it.
         distributed: join the process group that the launcher describes in the environment.
     """
 
@@ -48,7 +48,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class ParameterPlan:
-    """What the optimizer does with one tensor: factors on the learning rate and on the weight decay."""
+    """Multipliers on the learning rate and the weight decay of one tensor."""
 
     lr_mult: float
     decay_mult: float
@@ -56,12 +56,12 @@ class ParameterPlan:
 
 @dataclass(frozen=True)
 class OptimizationPlan:
-    """SGD with momentum, as all originals use it: v = momentum * v + (g + decay * w), w = w - lr * v.
+    """SGD with momentum, as in all originals: v = momentum * v + (g + decay * w), w = w - lr * v.
 
     Attributes:
-        parameters: canonical name to plan; a trainable tensor that is not named here stays as it is.
-        frozen_norms: batch-norm layers that run on their running statistics and do not update them.
-        clip_norm: total L2 norm to which all gradients together are scaled down, or None.
+        parameters: canonical name to plan; trainable tensors not named here are not updated.
+        frozen_norms: batch-norm layers that normalize with their running statistics and do not update them.
+        clip_norm: maximum L2 norm of all gradients together; None disables clipping.
     """
 
     parameters: Mapping[str, ParameterPlan]
@@ -78,8 +78,8 @@ class Draws:
     """The random choices of one training forward pass, drawn in numpy so that all frameworks share them.
 
     Attributes:
-        dropout: (N, T', F) float32 factors on the pooled features (0, or 1 / (1 - p)), T' the segments that
-            reach the head; None for no dropout.
+        dropout: (N, T', F) float32 factors on the pooled features (0, or 1 / (1 - p)), where T' is the
+            number of segments at the head; None for no dropout.
         relations: per scale, (R, k) int32 frame indices, see `relations.draw_relations`; empty for `average`.
     """
 
@@ -94,8 +94,8 @@ class MicroBatch:
     Attributes:
         clips: (N, T, C, H, W) float32.
         targets: (N,) int64, or (N, K) float32 of zeros and ones.
-        draws: its random choices.
-        weight: factor on its loss, 1 for equal parts; a mean over positives gives more to a part that has more.
+        draws: random draws of its forward pass.
+        weight: factor on its loss: 1 for equal parts; with a mean over positives, larger for parts with more of them.
     """
 
     clips: np.ndarray
@@ -106,17 +106,17 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Mean loss over all ranks and total gradient norm before clipping (NaN where it was not needed)."""
+    """Mean loss over all ranks and total gradient norm before clipping (NaN if it was not computed)."""
 
     loss: float
     gradient_norm: float = float("nan")
 
 
 def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse weights whose names or shapes are not exactly those of a network.
+    """Reject weights whose names or shapes differ from those of the network.
 
     Raises:
-        CheckpointError: names the first missing or unknown tensor, or the first of another shape.
+        CheckpointError: a tensor is missing, unknown or has another shape; the message names the first.
     """
     missing = [name for name in shapes if name not in tensors]
     unknown = [name for name in tensors if name not in shapes]
@@ -135,10 +135,10 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
 
 
 def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
-    """Refuse clips (N, T, C, H, W) of other segments or channels than a model's.
+    """Reject clips (N, T, C, H, W) whose segments or channels differ from those of the model.
 
     Raises:
-        DataError: names what they have and what the model takes.
+        DataError: they differ; the message names both.
     """
     segments, channels = shape[1:3]
     if (segments, channels) != (spec.num_segments, spec.in_channels):
@@ -152,9 +152,9 @@ class Predictor(Protocol):
     """A model that predicts: a session of a framework, or an exported program in its runtime.
 
     Attributes:
-        framework: who computes: a framework, or another runtime.
-        spec: the network.
-        rank, world_size: of this process.
+        framework: the framework or runtime.
+        spec: describes the network.
+        rank, world_size: rank of this process, and number of processes.
     """
 
     framework: str
@@ -162,7 +162,7 @@ class Predictor(Protocol):
 
     @property
     def rank(self) -> int:
-        """Number of this process."""
+        """Rank of this process, counted from 0."""
 
     @property
     def world_size(self) -> int:
@@ -172,16 +172,16 @@ class Predictor(Protocol):
         """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits."""
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
-        """Evaluation-mode activations of named layers (`layer1`, `pooled`, `logits`), frames explicit: (N, T', ...)."""
+        """Evaluation-mode activations (N, T', ...) of named layers such as `layer1`, `pooled` and `logits`."""
 
     def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-        """Shifted block to the shape (C // div, H', W') of what a stream keeps of it, see `online.state_shapes`."""
+        """Shifted block to the shape (C // div, H', W') of its stream buffer, see `online.state_shapes`."""
 
     def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
-        """The next frame of N streams, in evaluation mode: frames (N, C, H, W) float32 to (N, K) float32 logits.
+        """Advance N streams by one frame, in evaluation mode: (N, C, H, W) float32 to (N, K) float32 logits.
 
-        `state` is what the last step returned, in the order of `state_shapes` and on the network's device; None
-        begins a video. Raises RecipeError where the model cannot run frame by frame.
+        `state` is the state returned for the previous frame, in the order of `state_shapes` and on the network's
+        device; None starts a video. Raises RecipeError if the model cannot run frame by frame.
         """
 
     def gather(self, array: np.ndarray) -> np.ndarray:
@@ -195,10 +195,10 @@ class Program(Protocol):
     """An exported program, opened in its runtime."""
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """Outputs of inputs, both in the order of the `ProgramSpec`."""
+        """Run the program; inputs and outputs are in the order of the `ProgramSpec`."""
 
 
-# The parts of a session that each framework writes for itself
+# Components of a session, implemented by each backend
 
 
 class TensorAccess(Protocol):
@@ -214,14 +214,14 @@ class TensorAccess(Protocol):
         """A float32 copy on the host of a network's tensor, or of its gradient or momentum, in canonical shape."""
 
     def write(self, tensor: Any, array: np.ndarray) -> None:
-        """Copy a canonical array into a network's tensor, or into its momentum, where it lies."""
+        """Copy a canonical array into a network's tensor, or into its momentum, in place."""
 
     def assign(self, tensor: Any, value: Any) -> None:
-        """Copy a tensor into another where that lies."""
+        """Copy a tensor into another, in place."""
 
 
 class Ranks(Protocol):
-    """This process among its equals: `distributed.py`."""
+    """This process's rank in the data-parallel group: `distributed.py`."""
 
     rank: int
     world_size: int
@@ -230,10 +230,10 @@ class Ranks(Protocol):
         """The mean of a tensor over all ranks."""
 
     def means(self, tensors: Sequence[Any]) -> list[Any]:
-        """The means of tensors over all ranks, in one message."""
+        """The means of tensors over all ranks, in one exchange."""
 
     def gather(self, array: np.ndarray) -> np.ndarray:
-        """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""
+        """Concatenate an array over all ranks along axis 0 (same shape and type on every rank)."""
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -249,14 +249,14 @@ class Optimizer(Protocol):
         """The L2 norm of all gradients together."""
 
     def step(self, gradients: Mapping[str, Any], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each times a factor."""
+        """Update the weights with gradients by name, each multiplied by `factor`."""
 
     def momentum(self) -> dict[str, Any]:
-        """The momentum itself, not a copy, by name."""
+        """The momentum buffers by name, not copies."""
 
 
 class Handle(Protocol):
     """A hook in a network."""
 
     def remove(self) -> Any:
-        """Take the hook out again."""
+        """Remove the hook."""

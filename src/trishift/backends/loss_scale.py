@@ -1,4 +1,4 @@
-"""The loss scale of mixed precision and the factor of clipping: plain numbers, the same in every framework."""
+"""Loss scaling for mixed precision, and the clipping factor: plain numbers, the same in every framework."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import numpy as np
 
 
 class LossScale:
-    """The factor that keeps small fp16 gradients above zero: halved when they overflow, doubled after a calm.
+    """Keeps small fp16 gradients above zero: halved on overflow, doubled after `patience` steps without one.
 
     Attributes:
-        factor: on the loss of the next step; 1 where it is not enabled.
+        factor: multiplies the loss of the next optimizer step; 1 if disabled.
     """
 
     def __init__(self, enabled: bool, factor: float = 65536.0, patience: int = 2000) -> None:
         self.enabled = enabled
         self.factor = factor if enabled else 1.0
         self._patience = patience
-        self._calm = 0
+        self._steps_without_overflow = 0
 
     def update(self, norm: float) -> bool:
-        """Learn from the total gradient norm of a step; returns whether the step may be taken."""
+        """Adapt to the total gradient norm of a step; returns False if the step must be skipped."""
         if not self.enabled:
             return True
         overflow = not math.isfinite(norm)
-        self._calm = 0 if overflow else self._calm + 1
+        self._steps_without_overflow = 0 if overflow else self._steps_without_overflow + 1
         if overflow:
             self.factor /= 2
-        elif self._calm % self._patience == 0:
+        elif self._steps_without_overflow % self._patience == 0:
             self.factor *= 2
         return not overflow
 
 
 def clip_factor(norm: float, clip_norm: float | None) -> float:
-    """The factor that scales gradients of a total norm down to `clip_norm`, at most 1.
+    """The factor, at most 1, that scales gradients of a total norm down to `clip_norm`.
 
-    Rounded operation by operation as `torch.nn.utils.clip_grad_norm_` rounds it.
+    Each operation is rounded as in `torch.nn.utils.clip_grad_norm_`.
     """
     if clip_norm is None:
         return 1.0

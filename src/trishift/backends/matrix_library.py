@@ -1,4 +1,4 @@
-"""The settings of Paddle's matrix library, an MKL of 2019, for this processor; without importing Paddle.
+"""CPU settings of Paddle's matrix library, an MKL of 2019.
 
 The library reads the environment once, so it is tuned before anything imports Paddle.
 """
@@ -12,9 +12,9 @@ _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 
 
 def threads() -> int:
-    """Threads for arithmetic: what the user set, else one for each processor that this process may use.
+    """Number of compute threads: the user's setting, or one per CPU that this process may use.
 
-    A launcher of several processes sets OMP_NUM_THREADS to 1, and so do they.
+    Launchers of several processes set OMP_NUM_THREADS to 1.
     """
     chosen = os.environ.get("MKL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
     if chosen and chosen.isdecimal():
@@ -23,10 +23,10 @@ def threads() -> int:
 
 
 def tune(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
-    """Let MKL use all processors and, on AMD's, their vector units; the user's own settings stay.
+    """Let MKL use all CPUs and, on AMD, their vector units. Settings of the user are kept.
 
-    Paddle runs on one thread unless told, and this MKL takes slow code on processors that are not Intel's:
-    convolutions are about four times faster on an AVX-512 EPYC with MKL_DEBUG_CPU_TYPE, which newer ones ignore.
+    Paddle uses one thread by default, and this MKL takes slow code paths on non-Intel CPUs. MKL_DEBUG_CPU_TYPE, which
+    newer versions ignore, makes convolutions about four times faster on an AVX-512 EPYC.
     """
     os.environ.setdefault("MKL_NUM_THREADS", str(threads()))
     processor_type = _processor_type(cpuinfo.read_text()) if cpuinfo.is_file() else None
@@ -35,7 +35,7 @@ def tune(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
 
 
 def _processor_type(cpuinfo: str) -> str | None:
-    """The Intel processor whose code an AMD processor can run: 7 has AVX-512, 5 AVX2."""
+    """The Intel CPU type whose code an AMD CPU can run: 7 for AVX-512, 5 for AVX2."""
     if "AuthenticAMD" not in cpuinfo:
         return None
     features = set(next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "").split())

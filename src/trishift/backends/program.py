@@ -1,4 +1,4 @@
-"""What an exported program takes and gives, the same in every deployment format.
+"""Inputs and outputs of exported programs, the same in every deployment format.
 
 Shape legend: N clips or streams (any number), T segments, C channels, H x W pixels, K classes.
 """
@@ -16,7 +16,7 @@ from trishift.model.spec import InputSpec, ModelSpec
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output of a program; None in the shape stands for any size."""
+    """One input or output of a program; None in the shape means any size."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -29,18 +29,18 @@ class Port:
 
 @dataclass(frozen=True)
 class ProgramSpec:
-    """A model and the form in which it is exported.
+    """A model and the interface of its exported program.
 
     Plain: clips (N, T, C, H, W) float32, normalized, to logits (N, K). With `pixels`: frames (N, T, H, W, 3) uint8
-    RGB to probabilities (N, K). Streaming, a step: frames without T, and a buffer for each shifted block, to the same
-    outputs and the new buffers; zero buffers begin a video.
+    RGB to probabilities (N, K). A streaming program advances by one frame: frames without T, and one buffer per shifted
+    block, to the same outputs and the new buffers. A video starts with zero buffers.
 
     Attributes:
-        model: the network.
+        model: describes the network.
         size: H and W.
-        pixels: the normalization that is part of the program, or None.
+        pixels: normalization to include in the program, or None.
         streaming: one frame at a time, with the state as inputs and outputs.
-        batch: N where the format cannot leave it open.
+        batch: fixed N, for formats without a free batch axis.
     """
 
     model: ModelSpec

@@ -1,4 +1,4 @@
-"""The part of a session that is the same in every framework, and the list of what each framework adds to it.
+"""Base class of the sessions: everything that is the same in all three frameworks.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes, F feature channels.
 """
@@ -44,14 +44,14 @@ Relations = Sequence[Tensor] | None
 
 
 class Session(ABC):
-    """A network in one framework, ready to train or predict: what `Predictor` promises, training and export.
+    """A network in one framework: prediction (see `Predictor`), training and export.
 
-    Public methods are written here once; those that begin with an underscore and are abstract are what a framework
-    adds. Ranks take part in training only here, in `train_step`.
+    Public methods are implemented here once; a backend implements the abstract private ones. Ranks exchange gradients
+    and statistics only here, in `train_step`.
 
     Attributes:
-        spec, execution: what was asked for.
-        network: the framework's own module, never compiled nor wrapped.
+        spec, execution: as passed to the constructor.
+        network: the framework's own module, neither compiled nor wrapped.
     """
 
     framework: str
@@ -61,7 +61,7 @@ class Session(ABC):
         """Build the network; initial weights follow the originals' initializers (see `initialization.py`).
 
         Raises:
-            FrameworkError: the device, the precision or a launcher is missing.
+            FrameworkError: the device or precision is not supported, or there is no launcher.
         """
         self.spec = spec
         self.execution = execution
@@ -74,7 +74,7 @@ class Session(ABC):
 
     @property
     def rank(self) -> int:
-        """Number of this process."""
+        """Rank of this process, counted from 0."""
         return self._ranks.rank
 
     @property
@@ -93,13 +93,13 @@ class Session(ABC):
         return tensor_shapes(self.spec)
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Copy weights in; names and shapes must be exactly those of `tensor_shapes`.
+        """Load weights; names and shapes must match `tensor_shapes` exactly.
 
         Raises:
-            CheckpointError: a tensor is missing, unknown or of another shape; the network is then untouched.
+            CheckpointError: a tensor is missing, unknown or has another shape; the network is left untouched.
         """
         check_tensors(tensors, self.tensor_shapes())
-        self._weights_change()
+        self._on_weights_change()
         for name, tensor in self._access.tensors(self.network).items():
             self._access.write(tensor, tensors[name])
 
@@ -113,7 +113,7 @@ class Session(ABC):
     # Training
 
     def prepare_training(self, plan: OptimizationPlan) -> None:
-        """Make the optimizer (zero momentum) and freeze what the plan does not train."""
+        """Create the optimizer (zero momentum) and freeze everything that the plan does not train."""
         self._clip_norm = plan.clip_norm
         self._loss_scale = LossScale(enabled=self.execution.precision == "fp16")
         self._optimizer = self._prepare(plan)
@@ -136,22 +136,22 @@ class Session(ABC):
         return self._copies(self._prepared().momentum())
 
     def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
-        """One optimizer step on the mean gradient of the micro-batches and of all ranks.
+        """Take one optimizer step on the mean gradient of the micro-batches of all ranks.
 
-        The order in every framework:
+        The order is the same in every framework:
 
-        1. On this rank, add up loss and gradients of the micro-batches, each times its weight divided by their number.
-        2. Average the gradients over the ranks, in one message.
-        3. Clip them by their total norm; under fp16, leave the step out where they overflow.
+        1. On this rank, sum losses and gradients of the micro-batches, each times its weight / number of micro-batches.
+        2. Average the gradients over the ranks, in one exchange.
+        3. Clip them by their total norm; under fp16, skip the update on overflow.
         4. Update the weights.
-        5. Average the running statistics over the ranks, so that all keep the same network, and the loss.
+        5. Average the loss and the running statistics over the ranks, so that all ranks keep the same network.
 
         Args:
-            batches: the micro-batches of this rank; every rank has as many.
-            lr: learning rate, before the plan's factors.
+            batches: the micro-batches of this rank; every rank passes the same number.
+            lr: learning rate, before the plan's multipliers.
 
         Raises:
-            TrainingError: there is no `OptimizationPlan` yet.
+            TrainingError: `prepare_training` has not been called.
         """
         optimizer, scale = self._prepared(), self._loss_scale.factor
         shares = [replace(batch, weight=batch.weight / len(batches)) for batch in batches]
@@ -166,7 +166,7 @@ class Session(ABC):
         return StepResult(float(self._ranks.mean(loss)), norm if self._clip_norm is not None else float("nan"))
 
     def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
-        """Loss and unclipped gradients of a training pass on this rank; changes running statistics, not weights."""
+        """Loss and unclipped gradients of a training pass on this rank; updates running statistics, not weights."""
         loss, gradients = self._accumulate([batch], 1.0)
         copies = self._copies(gradients)
         self._zero_gradients()
@@ -178,10 +178,10 @@ class Session(ABC):
         return self._optimizer
 
     def _accumulate(self, batches: Sequence[MicroBatch], scale: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum of the losses of micro-batches on this rank, and the gradients of its product with the loss scale."""
+        """Sum of the losses of this rank's micro-batches, and the gradients of that sum times `scale`."""
         for batch in batches:
             check_clips(batch.clips.shape, self.spec)
-        self._weights_change()
+        self._on_weights_change()
         self._zero_gradients()
         self._train_mode()
         losses = [self._backward(batch, scale) for batch in batches]
@@ -209,8 +209,8 @@ class Session(ABC):
         """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits.
 
         Raises:
-            RecipeError: a head with `sampled` relations gets none.
-            DataError: the clips do not have the model's segments or channels.
+            RecipeError: the head needs `sampled` relations and none were passed.
+            DataError: segments or channels of the clips differ from those of the model.
         """
         if relations is None and self.spec.head.consensus != "average" and self.spec.head.relations == "sampled":
             raise RecipeError("head.relations: 'sampled' needs relations drawn by the caller; or choose 'expected'")
@@ -219,7 +219,7 @@ class Session(ABC):
             return self._logits(clips, self._relations(relations))
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
-        """Evaluation-mode activations by name, frames explicit: (N, T', ...) and (N, K) for `logits`.
+        """Evaluation-mode activations by name: (N, T', ...) with a frame axis, and (N, K) for `logits`.
 
         Args:
             clips: (N, T, C, H, W) float32.
@@ -227,7 +227,7 @@ class Session(ABC):
 
         Raises:
             RecipeError: the network has no such layer.
-            DataError: the clips do not have the model's segments or channels.
+            DataError: segments or channels of the clips differ from those of the model.
         """
         check_clips(clips.shape, self.spec)
         found: Tensors = {}
@@ -251,21 +251,21 @@ class Session(ABC):
         layers = self._layers()
         if name not in layers:
             known = ", ".join(layer for layer in layers if layer and "." not in layer)
-            raise RecipeError(f"layer {name!r} is unknown; among others there are {known}, pooled, logits")
+            raise RecipeError(f"layer {name!r} is unknown; known layers include {known}, pooled, logits")
         return layers[name]
 
     # Streaming
 
     def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-        """Shifted block to the shape (C // div, H', W') of the buffer that a stream keeps for it."""
+        """Shifted block to the shape (C // div, H', W') of its stream buffer."""
         return state_shapes(self.spec, height, width)
 
     def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
-        """The next frame of N streams, in evaluation mode.
+        """Advance N streams by one frame, in evaluation mode.
 
         Args:
             frames: (N, C, H, W) float32.
-            state: what the step before returned; None at the beginning of a video.
+            state: returned for the previous frame; None at the start of a video.
 
         Returns:
             (N, K) float32 logits of the frames, and the new state.
@@ -282,15 +282,17 @@ class Session(ABC):
     # Export
 
     @abstractmethod
-    def write_program(self, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int) -> None:
-        """Write the network as a program of a deployment format, see `exporting.py` of each backend.
+    def write_program(
+        self, spec: ProgramSpec, format_name: str, path: Path, description: dict[str, str], opset: int
+    ) -> None:
+        """Write the network in a deployment format, see `exporting.py` of each backend.
 
         Args:
             spec: inputs and outputs.
-            form: one of the formats that the framework writes.
+            format_name: a format that the framework can write.
             path: the file or folder.
-            description: texts by name, kept inside the file where the format can.
-            opset: version of the operators of an `onnx` file, where the framework lets one choose.
+            description: texts by name, stored in the file if the format supports it.
+            opset: operator-set version of an `onnx` file, if the framework can choose it.
 
         Raises:
             FrameworkError: the framework cannot write it.
@@ -299,10 +301,10 @@ class Session(ABC):
     @staticmethod
     @abstractmethod
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:
-        """Open a program that this framework runs.
+        """Open a program that this framework wrote.
 
         Raises:
-            FrameworkError: the device is missing.
+            FrameworkError: the device is not available.
         """
 
     # Ranks
@@ -319,7 +321,7 @@ class Session(ABC):
         """Leave the process group."""
         self._ranks.close()
 
-    # What a framework adds
+    # Implemented by each framework
 
     @abstractmethod
     def _join(self) -> Ranks:
@@ -327,35 +329,35 @@ class Session(ABC):
 
     @abstractmethod
     def _build(self) -> Module:
-        """The network on its device, in the precision and layout of `execution`."""
+        """Build the network on its device, in the precision and layout of `execution`."""
 
     @abstractmethod
     def _tensor(self, array: np.ndarray) -> Tensor:
-        """An array on the device."""
+        """Copy an array to the device."""
 
     @abstractmethod
-    def _weights_change(self) -> None:
-        """Forget copies of the weights."""
+    def _on_weights_change(self) -> None:
+        """Discard cached copies of the weights."""
 
     @abstractmethod
     def _prepare(self, plan: OptimizationPlan) -> Optimizer:
-        """Set the loss, freeze what the plan does not train, and make the optimizer of the rest."""
+        """Set the loss, freeze everything that the plan does not train, and create the optimizer."""
 
     @abstractmethod
     def _train_mode(self) -> None:
-        """Training mode, but for the frozen norms, which run on their running statistics and leave them as they are."""
+        """Enter training mode, except for frozen norms, which use their running statistics without updating them."""
 
     @abstractmethod
     def _zero_gradients(self) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
 
     @abstractmethod
     def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
-        """Add the gradients of a batch's weighted loss times a scale to those that are there; returns the loss."""
+        """Accumulate the gradients of a batch's weighted loss times `scale`; returns the loss without the scale."""
 
     @abstractmethod
     def _gradients(self) -> dict[str, Tensor]:
-        """The gradients that have been added up, by canonical name."""
+        """The accumulated gradients by canonical name."""
 
     @abstractmethod
     def _evaluation(self) -> AbstractContextManager[object]:
@@ -363,14 +365,14 @@ class Session(ABC):
 
     @abstractmethod
     def _logits(self, clips: np.ndarray, relations: Relations) -> np.ndarray:
-        """The logits of clips."""
+        """Logits (N, K) of clips (N, T, C, H, W)."""
 
     @abstractmethod
     def _layers(self) -> Mapping[str, Module]:
         """The backbone's modules by path."""
 
     @abstractmethod
-    def _watch(self, layer: Module, see: Callable[[Tensor], None]) -> Handle:
+    def _watch(self, layer: Module, callback: Callable[[Tensor], None]) -> Handle:
         """Call a function with every output of a module."""
 
     @abstractmethod

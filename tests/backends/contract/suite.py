@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +45,7 @@ needs_fp16 = pytest.mark.skipif("fp16" not in HALF, reason="no fp16 on CPUs")
 
 
 @pytest.mark.parametrize("backbone", ["resnet10", "mobilenet_v2", "bn_inception"])
-def test_tensors_have_canonical_names_and_shapes(backbone):
+def test_tensors_have_canonical_names_and_shapes(backbone: str) -> None:
     session = make_session(ModelSpec(backbone, 3, num_segments=3, head=HeadSpec("multiscale_relation")))
     tensors = session.dump_tensors()
     assert {name: array.shape for name, array in tensors.items()} == session.tensor_shapes()
@@ -75,7 +76,9 @@ def test_tensors_survive_a_round_trip_as_copies() -> None:
         (lambda t: t.update({"head.fc.weight": np.zeros((32, 4))}), r"head.fc.weight is \(32, 4\), expected \(4, 32\)"),
     ],
 )
-def test_weights_of_another_network_are_refused(change, message):
+def test_weights_of_another_network_are_refused(
+    change: Callable[[dict[str, np.ndarray]], object], message: str
+) -> None:
     session = make_session()
     tensors, before = session.dump_tensors(), session.dump_tensors()
     tensors["backbone.conv1.weight"] += 1
@@ -89,7 +92,7 @@ def test_weights_of_another_network_are_refused(change, message):
 
 
 @pytest.mark.parametrize(("nesterov", "clip_norm"), [(False, None), (False, 0.5), (True, None), (True, 0.5)])
-def test_steps_are_sgd_with_factors_for_each_tensor(nesterov, clip_norm):
+def test_steps_are_sgd_with_factors_for_each_tensor(nesterov: bool, clip_norm: float | None) -> None:
     session = make_session()
     plan = make_plan(session, nesterov=nesterov, clip_norm=clip_norm, weight_decay=0.01)
     session.prepare_training(plan)
@@ -179,7 +182,7 @@ def test_missing_momentum_starts_at_zero_and_foreign_momentum_is_refused() -> No
 
 
 @pytest.mark.parametrize("targets", [TARGETS, np.eye(4, dtype=np.float32)[TARGETS]], ids=["indices", "probabilities"])
-def test_training_learns_a_batch(targets):
+def test_training_learns_a_batch(targets: np.ndarray) -> None:
     session = make_session()
     session.prepare_training(make_plan(session, clip_norm=20.0))
     losses = [session.train_step([MicroBatch(CLIPS, targets)], lr=0.02).loss for _ in range(15)]
@@ -196,7 +199,7 @@ def test_training_needs_an_optimizer() -> None:
 
 
 @pytest.mark.parametrize("precision", HALF)
-def test_mixed_precision_trains_close_to_float32(precision):
+def test_mixed_precision_trains_close_to_float32(precision: str) -> None:
     reference, mixed = trained(3, {"clip_norm": 20.0}), trained(3, {"clip_norm": 20.0}, precision=precision)
     name = "backbone.conv1.weight"
     weights, expected, start = (each.dump_tensors()[name] for each in (mixed, reference, make_session()))
@@ -245,7 +248,7 @@ def test_features_of_named_layers_keep_clips_and_frames_apart() -> None:
     tensors = session.dump_tensors()
     logits = (features["pooled"] @ tensors["head.fc.weight"].T + tensors["head.fc.bias"]).mean(1)
     np.testing.assert_allclose(logits, features["logits"], rtol=1e-4, atol=1e-6)
-    with pytest.raises(RecipeError, match=r"'layer9' is unknown; among others there are conv1, bn1, .*layer1"):
+    with pytest.raises(RecipeError, match=r"'layer9' is unknown; known layers include conv1, bn1, .*layer1"):
         session.features(CLIPS[:1], ["layer9"])
 
 
@@ -264,7 +267,7 @@ def test_drawn_relations_count_instead_of_the_expected_ones() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 3, 32, 32), (1, 4, 1, 32, 32)])
-def test_clips_of_another_model_are_refused(shape):
+def test_clips_of_another_model_are_refused(shape: tuple[int, ...]) -> None:
     session, clips = make_session(), np.zeros(shape, np.float32)
     for use in (session.predict, lambda clips: session.gradients(MicroBatch(clips, TARGETS[:1]))):
         with pytest.raises(DataError, match="do not fit a model of 4 segments and 3 channels"):

@@ -24,7 +24,7 @@ from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
         (ShiftSpec(div=8, direction="unidirectional"), (-1, 0, 0, 0, 0, 0, 0, 0)),
     ],
 )
-def test_shift_moves_channels_along_time(segments, shift, sources):
+def test_shift_moves_channels_along_time(segments: int, shift: ShiftSpec, sources: tuple[int, ...]) -> None:
     x = RNG.standard_normal((2, segments, 8, 2, 3)).astype(np.float32)
     expected = np.zeros_like(x)
     for t in range(segments):
@@ -36,7 +36,7 @@ def test_shift_moves_channels_along_time(segments, shift, sources):
 
 
 @pytest.mark.parametrize("backbone", ["resnet10", "mobilenet_v2", "bn_inception"])
-def test_parameter_names_are_the_paths_of_their_cells(backbone):
+def test_parameter_names_are_the_paths_of_their_cells(backbone: str) -> None:
     spec = ModelSpec(backbone, 3, num_segments=3, head=HeadSpec("multiscale_relation"))
     session = make_session(spec)
     parameters = list(session.network.get_parameters())
@@ -46,7 +46,7 @@ def test_parameter_names_are_the_paths_of_their_cells(backbone):
             assert parameter.name.rpartition(".")[0] == path
 
 
-def test_graphs_train_like_single_operators():
+def test_graphs_train_like_single_operators() -> None:
     frozen = norms(make_session())[1:]
     eager, graph = (trained(2, {"frozen": frozen, "clip_norm": 1.0}, compile=choice) for choice in (False, True))
     assert_close(graph.dump_tensors(), eager.dump_tensors(), rtol=1e-3, atol=1e-5)
@@ -58,7 +58,7 @@ def test_graphs_train_like_single_operators():
 
 
 @pytest.mark.parametrize("choice", [False, True])
-def test_later_rates_momentum_and_weights_reach_the_graphs(choice):
+def test_later_rates_momentum_and_weights_reach_the_graphs(choice: bool | None) -> None:
     session = trained(1, {"momentum": 0.5, "weight_decay": 0.0}, compile=choice)
     weight, first = "head.fc.weight", session.dump_tensors()
     logits = session.predict(CLIPS[:2])
@@ -74,12 +74,12 @@ def test_later_rates_momentum_and_weights_reach_the_graphs(choice):
     np.testing.assert_allclose(session.predict(CLIPS[:2]), logits, rtol=1e-5, atol=1e-7)
 
 
-def test_smaller_last_batch_fits_the_graph_of_the_others(monkeypatch):
+def test_smaller_last_batch_fits_the_graph_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     session, expected = make_session(compile=True), make_session().predict(CLIPS)
     shapes: list[tuple[int, ...]] = []
     run = compiled.Pass.__call__
 
-    def spy(self, clips, relations):
+    def spy(self: compiled.Pass, clips: Tensor, relations: tuple[Tensor, ...] | None) -> Tensor:
         shapes.append(clips.shape)
         return run(self, clips, relations)
 
@@ -90,7 +90,9 @@ def test_smaller_last_batch_fits_the_graph_of_the_others(monkeypatch):
 
 
 @pytest.mark.parametrize(("choice", "eager_calls"), [(True, 0), (None, compiled.PATIENCE), (False, 20)])
-def test_passes_become_graphs_when_that_pays(choice, eager_calls, monkeypatch):
+def test_passes_become_graphs_when_that_pays(
+    choice: bool | None, eager_calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compiled.mindspore, "jit", lambda function: lambda: "graph")
     run = compiled.Pass(lambda: "operators", choice)
     results = [run() for _ in range(20)]
@@ -99,7 +101,7 @@ def test_passes_become_graphs_when_that_pays(choice, eager_calls, monkeypatch):
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 1)])
 @pytest.mark.parametrize("k", [3, 5])
-def test_deformable_convolution_is_its_definition(size, k):
+def test_deformable_convolution_is_its_definition(size: tuple[int, int], k: int) -> None:
     conv = DeformableConv(3, k)
     x = RNG.standard_normal((2, 3, *size)).astype(np.float32)
     offset = conv.offset(Tensor(x)).asnumpy()
@@ -107,7 +109,7 @@ def test_deformable_convolution_is_its_definition(size, k):
     np.testing.assert_allclose(conv(Tensor(x)).asnumpy(), expected, atol=1e-4)
 
 
-def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside():
+def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside() -> None:
     conv = DeformableConv(1, 3)
     conv.weight.set_data(ops.ones_like(conv.weight))
     for parameter in conv.offset.get_parameters():

@@ -14,11 +14,11 @@ from trishift.model.spec import HeadSpec, ModelSpec
 
 
 @pytest.fixture(autouse=True)
-def framework(monkeypatch):
+def framework(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRISHIFT_FRAMEWORK", "paddle")
 
 
-def test_compiled_prediction_follows_the_weights():
+def test_compiled_prediction_follows_the_weights() -> None:
     session, plain = make_session(compile=True), make_session()
     for step in range(2):
         np.testing.assert_allclose(session.predict(CLIPS), plain.predict(CLIPS), rtol=1e-3, atol=1e-6)
@@ -30,7 +30,9 @@ def test_compiled_prediction_follows_the_weights():
     np.testing.assert_allclose(session.predict(CLIPS), make_session(seed=8).predict(CLIPS), rtol=1e-3, atol=1e-6)
 
 
-def test_one_program_serves_every_batch_and_image_size(capfd, monkeypatch):
+def test_one_program_serves_every_batch_and_image_size(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved, save = [], paddle.jit.save
     monkeypatch.setattr(paddle.jit, "save", lambda *args, **options: (saved.append(args), save(*args, **options)))
     session, plain = make_session(compile=True), make_session()
@@ -40,7 +42,7 @@ def test_one_program_serves_every_batch_and_image_size(capfd, monkeypatch):
     assert not capfd.readouterr().out  # standard output is the user's
 
 
-def test_drawn_relations_run_beside_the_program():
+def test_drawn_relations_run_beside_the_program() -> None:
     spec = ModelSpec("resnet10", 4, 4, width=4, head=HeadSpec("multiscale_relation", 8, relations_per_scale=1))
     session = make_session(spec, compile=True)
     everything = [all_relations(4, scale) for scale in (4, 3, 2)]

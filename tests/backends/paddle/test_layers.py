@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -45,7 +46,7 @@ def shifted(x: np.ndarray, segments: int, shift: ShiftSpec) -> np.ndarray:
 
 @pytest.mark.parametrize("segments", [1, 2, 4])
 @pytest.mark.parametrize("shift", SHIFTS, ids=str)
-def test_shift_and_its_gradient(shift, segments):
+def test_shift_and_its_gradient(shift: ShiftSpec, segments: int) -> None:
     array, weight = RNG.standard_normal((2, 8, 10, 3, 2), np.float32)
     x = paddle.to_tensor(array, stop_gradient=False)
     y = temporal_shift(x, segments, shift)
@@ -56,7 +57,7 @@ def test_shift_and_its_gradient(shift, segments):
 
 
 @pytest.mark.parametrize("shift", SHIFTS, ids=str)
-def test_static_shift_takes_any_batch_and_size(shift):
+def test_static_shift_takes_any_batch_and_size(shift: ShiftSpec) -> None:
     spec = paddle.static.InputSpec([None, 8, None, None], "float32")
     layer = paddle.jit.to_static(TemporalShift(4, shift), input_spec=[spec], full_graph=True)
     for shape in [(8, 8, 3, 2), (4, 8, 5, 5)]:
@@ -64,7 +65,7 @@ def test_static_shift_takes_any_batch_and_size(shift):
         assert np.array_equal(layer(paddle.to_tensor(array)).numpy(), shifted(array, 4, shift))
 
 
-def test_running_variance_is_unbiased():
+def test_running_variance_is_unbiased() -> None:
     norm = batch_norm(3)
     mean, variance = np.zeros(3), np.ones(3)
     for _ in range(3):
@@ -78,7 +79,7 @@ def test_running_variance_is_unbiased():
     np.testing.assert_allclose(y.numpy(), normal, rtol=1e-3, atol=1e-5)
 
 
-def test_norm_in_evaluation_only_reads():
+def test_norm_in_evaluation_only_reads() -> None:
     norm = batch_norm(2)
     norm._variance.set_value(np.array([4.0, 9.0], np.float32))
     norm.eval()
@@ -89,7 +90,7 @@ def test_norm_in_evaluation_only_reads():
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 1)])
 @pytest.mark.parametrize("k", [3, 5])
-def test_deformable_convolution_is_its_definition(size, k):
+def test_deformable_convolution_is_its_definition(size: tuple[int, int], k: int) -> None:
     conv = DeformableConv(3, k)
     x = RNG.standard_normal((2, 3, *size), np.float32)
     offset = conv.offset(paddle.to_tensor(x)).numpy()
@@ -97,7 +98,7 @@ def test_deformable_convolution_is_its_definition(size, k):
     np.testing.assert_allclose(conv(paddle.to_tensor(x)).numpy(), expected, atol=1e-4)
 
 
-def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside():
+def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside() -> None:
     conv = DeformableConv(1, 3)
     conv.weight.set_value(paddle.ones_like(conv.weight))
     for parameter in conv.offset.parameters():
@@ -107,7 +108,7 @@ def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside():
     np.testing.assert_allclose(conv.offset.bias.grad.numpy(), slopes_at_rest(x[0, 0], 3), atol=1e-5)
 
 
-def test_synchronizing_keeps_every_tensor_in_its_place():
+def test_synchronizing_keeps_every_tensor_in_its_place() -> None:
     network = Recognizer(ModelSpec("mobilenet_v2", 3, 2))
     before = dict(network.state_dict())
     synchronize(network)
@@ -120,7 +121,7 @@ def test_synchronizing_keeps_every_tensor_in_its_place():
 
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_loss_is_smoothed_cross_entropy(soft, smoothing):
+def test_loss_is_smoothed_cross_entropy(soft: bool, smoothing: float) -> None:
     logits = RNG.standard_normal((5, 4)).astype(np.float32)
     indices = np.array([0, 1, 2, 3, 1])
     probabilities = RNG.dirichlet(np.ones(4), 5).astype(np.float32) if soft else np.eye(4, dtype=np.float32)[indices]
@@ -140,7 +141,9 @@ def test_loss_is_smoothed_cross_entropy(soft, smoothing):
         ("GenuineIntel", "avx2 avx512f avx512bw avx512cd avx512dq avx512vl", None),
     ],
 )
-def test_only_amd_processors_are_named_to_the_matrix_library(vendor, flags, expected, tmp_path, monkeypatch):
+def test_only_amd_processors_are_named_to_the_matrix_library(
+    vendor: str, flags: str, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "")  # so that monkeypatch restores what the call sets
         monkeypatch.delenv(name)
@@ -151,7 +154,7 @@ def test_only_amd_processors_are_named_to_the_matrix_library(vendor, flags, expe
     assert os.environ["MKL_NUM_THREADS"] == "3"
 
 
-def test_the_users_own_settings_stay(tmp_path, monkeypatch):
+def test_the_users_own_settings_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MKL_NUM_THREADS", "5")
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "1")
     (tmp_path / "cpuinfo").write_text("vendor_id: AuthenticAMD\nflags: avx2\n")

@@ -27,7 +27,7 @@ def clips(count: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_network_compiles_into_one_graph(name):
+def test_network_compiles_into_one_graph(name: str) -> None:
     network = Recognizer(SPECS[name]).eval()
     compiled = torch.compile(network, fullgraph=True, backend="eager")
     with torch.no_grad():
@@ -35,7 +35,7 @@ def test_network_compiles_into_one_graph(name):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_network_exports_with_a_free_batch_axis(name):
+def test_network_exports_with_a_free_batch_axis(name: str) -> None:
     network = Recognizer(SPECS[name]).eval()
     with torch.no_grad():
         free = {0: torch.export.Dim("clips", min=1)}
@@ -44,7 +44,7 @@ def test_network_exports_with_a_free_batch_axis(name):
             assert torch.allclose(program.module()(clips(count)), network(clips(count)), atol=1e-5)
 
 
-def test_compiled_session_trains_and_predicts_like_the_eager_one(monkeypatch):
+def test_compiled_session_trains_and_predicts_like_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda network: compile_(network, fullgraph=True, backend="aot_eager"))
     spec = ModelSpec("resnet10", 3, 4, width=4, shift=ShiftSpec(), head=HeadSpec("multiscale_relation", 8))

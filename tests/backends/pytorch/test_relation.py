@@ -49,19 +49,19 @@ def brute_force(head: RelationHead, mode: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("mode", ["expected", "all", "first"])
 @torch.no_grad()
-def test_multiscale_head_equals_concatenated_frames(mode):
+def test_multiscale_head_equals_concatenated_frames(mode: str) -> None:
     head = make_head(mode=mode)
     assert torch.allclose(head(features()), brute_force(head, mode), atol=1e-5)
 
 
 @torch.no_grad()
-def test_single_scale_head_reads_all_frames_once():
+def test_single_scale_head_reads_all_frames_once() -> None:
     head = make_head("relation")
     assert torch.allclose(head(features()), concatenated(head, SEGMENTS, tuple(range(SEGMENTS))), atol=1e-6)
 
 
 @torch.no_grad()
-def test_given_relations_are_summed():
+def test_given_relations_are_summed() -> None:
     head = make_head()
     draw = draw_relations(HeadSpec("multiscale_relation"), SEGMENTS, np.random.default_rng(0))
     expected = sum(concatenated(head, table.shape[1], tuple(row)) for table in draw for row in table.tolist())
@@ -69,7 +69,7 @@ def test_given_relations_are_summed():
 
 
 @torch.no_grad()
-def test_expected_is_the_mean_of_the_published_draw():
+def test_expected_is_the_mean_of_the_published_draw() -> None:
     head = make_head()
     draws = (draw_relations(HeadSpec("multiscale_relation"), SEGMENTS, np.random.default_rng(i)) for i in range(400))
     logits = torch.stack([head(features(), [torch.from_numpy(table) for table in draw]) for draw in draws])
@@ -78,7 +78,7 @@ def test_expected_is_the_mean_of_the_published_draw():
     assert bool(((logits.mean(0) - head(features())).abs() < 4 * error).all())
 
 
-def test_gradients_equal_those_of_concatenated_frames():
+def test_gradients_equal_those_of_concatenated_frames() -> None:
     head = make_head(mode="all")
     parameters = list(head.parameters())
     ours = torch.autograd.grad(head(features()).square().sum(), parameters)
@@ -86,12 +86,12 @@ def test_gradients_equal_those_of_concatenated_frames():
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_head_after_temporal_pooling_relates_the_pooled_segments():
+def test_head_after_temporal_pooling_relates_the_pooled_segments() -> None:
     spec = ModelSpec("resnet10", 3, 8, width=2, temporal_pool=True, head=HeadSpec("multiscale_relation"))
     assert [relation.scale for relation in Recognizer(spec).head.relations] == [4, 3, 2]
 
 
-def test_sampled_head_refuses_to_guess_its_relations():
+def test_sampled_head_refuses_to_guess_its_relations() -> None:
     spec = ModelSpec("resnet10", 3, 4, width=2, head=HeadSpec("multiscale_relation", relations="sampled"))
     session = Session(spec, Execution())
     clips = np.random.default_rng(0).standard_normal((1, 4, 3, 32, 32)).astype(np.float32)

@@ -49,7 +49,9 @@ def frames(count: int, channels: int, size: tuple[int, int] = (3, 2)) -> torch.T
 @pytest.mark.parametrize("shift", SHIFTS, ids=str)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("segments", "channels"), [(4, 16), (1, 8), (3, 10), (2, 5)])
-def test_shift_equals_its_definition(shift, memory_format, segments, channels):
+def test_shift_equals_its_definition(
+    shift: ShiftSpec, memory_format: torch.memory_format, segments: int, channels: int
+) -> None:
     x = frames(2 * segments, channels).to(memory_format=memory_format)
     y = temporal_shift(x, segments, shift)
     assert np.array_equal(y.numpy(), naive_shift(x.numpy(), segments, shift))
@@ -57,12 +59,12 @@ def test_shift_equals_its_definition(shift, memory_format, segments, channels):
 
 
 @pytest.mark.parametrize("shift", SHIFTS[3:6], ids=str)
-def test_gradients_flow_back_along_the_shift(shift):
+def test_gradients_flow_back_along_the_shift(shift: ShiftSpec) -> None:
     x = frames(6, 6).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: temporal_shift(x, 3, shift), x)
 
 
-def test_module_says_what_it_shifts():
+def test_module_says_what_it_shifts() -> None:
     text = repr(TemporalShift(8, ShiftSpec(div=4, direction="unidirectional")))
     assert text == "TemporalShift(segments=8, div=4, unidirectional, future_first)"
 
@@ -78,7 +80,9 @@ def randomized(module: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("shifts_identity", [False, True])
 @pytest.mark.parametrize(("block", "width"), [(BasicBlock, 16), (Bottleneck, 4)])
-def test_residual_block_shifts_branch_or_both_paths(block, width, shifts_identity):
+def test_residual_block_shifts_branch_or_both_paths(
+    block: type[BasicBlock] | type[Bottleneck], width: int, shifts_identity: bool
+) -> None:
     shift = ShiftSpec(div=4)
     module = randomized(block(16, width, 1, TemporalShift(4, shift), shifts_identity, nn.Identity()))
     x = frames(8, 16, (5, 5))
@@ -91,7 +95,7 @@ def test_residual_block_shifts_branch_or_both_paths(block, width, shifts_identit
 
 
 @pytest.mark.parametrize("shifts_identity", [False, True])
-def test_inverted_residual_shifts_branch_or_both_paths(shifts_identity):
+def test_inverted_residual_shifts_branch_or_both_paths(shifts_identity: bool) -> None:
     shift = ShiftSpec()
     description = next(block for block in inverted_residuals() if block.has_residual)
     module = randomized(InvertedResidual(description, TemporalShift(4, shift), shifts_identity))
@@ -102,7 +106,7 @@ def test_inverted_residual_shifts_branch_or_both_paths(shifts_identity):
         assert torch.allclose(module(x), expected, atol=1e-6)
 
 
-def test_networks_hold_their_shifts_where_the_spec_says():
+def test_networks_hold_their_shifts_where_the_spec_says() -> None:
     def shifted(spec: ModelSpec) -> list[str]:
         modules = Recognizer(spec).backbone.named_modules()
         return [name for name, module in modules if isinstance(module, TemporalShift)]
@@ -117,14 +121,14 @@ def test_networks_hold_their_shifts_where_the_spec_says():
     assert shifted(ModelSpec("resnet10", 2)) == []
 
 
-def test_shift_covers_half_the_segments_after_temporal_pooling():
+def test_shift_covers_half_the_segments_after_temporal_pooling() -> None:
     network = Recognizer(ModelSpec("resnet10", 2, num_segments=8, shift=ShiftSpec(), temporal_pool=True))
     shifts = [module.segments for module in network.modules() if isinstance(module, TemporalShift)]
     assert shifts == [8, 4, 4, 4]
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_temporal_pool_is_a_padded_maximum_of_three_frames(memory_format):
+def test_temporal_pool_is_a_padded_maximum_of_three_frames(memory_format: torch.memory_format) -> None:
     x = frames(2 * 6, 4).to(memory_format=memory_format)
     clips = np.pad(x.numpy().reshape(2, 6, 4, 3, 2), ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)), constant_values=-np.inf)
     expected = np.stack([clips[:, t : t + 3].max(1) for t in (0, 2, 4)], 1)

@@ -7,7 +7,7 @@ import warnings
 
 from trishift.errors import FrameworkError
 
-os.environ.setdefault("GLOG_v", "3")  # log errors only: on a CPU, MindSpore warns of every missing accelerator
+os.environ.setdefault("GLOG_v", "3")  # log errors only: on CPUs, MindSpore warns about every missing accelerator
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     try:

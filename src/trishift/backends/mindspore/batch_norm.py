@@ -1,6 +1,6 @@
-"""Batch norm as PyTorch counts it, frozen where a plan says so, and synchronized.
+"""Batch norm with PyTorch's statistics, freezing and synchronization.
 
-The one place that knows how MindSpore's differs.
+MindSpore's differences are handled only here.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from collections.abc import Iterable
 
 from mindspore import nn
 
-_TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; MindSpore's momentum is the other factor
+_TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; MindSpore calls (1 - momentum) momentum
 _EPSILON = 1e-5
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Normalization of (N, C, H, W) with PyTorch's defaults; the running variance follows the unbiased one as it is."""
+    """Batch norm of (N, C, H, W) with PyTorch's defaults; MindSpore's running variance is unbiased, too."""
     return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=1 - _TORCH_MOMENTUM)
 
 
 def train(network: nn.Cell, frozen: Iterable[nn.Cell]) -> None:
-    """Training mode, but for the frozen norms, which run on their running statistics and leave them as they are."""
-    network.set_train(True)  # it reaches every norm, so that `set_train(False)` on one would not last
+    """Enter training mode, except for frozen norms, which use their running statistics without updating them."""
+    network.set_train(True)  # recursive: `set_train(False)` on a single norm would not last
     chosen = {id(norm) for norm in frozen}
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.BatchNorm2d | nn.SyncBatchNorm):
@@ -28,7 +28,7 @@ def train(network: nn.Cell, frozen: Iterable[nn.Cell]) -> None:
 
 
 def synchronize(network: nn.Cell) -> None:
-    """Replace every batch norm of a network by a synchronized one (Ascend only) with the same tensors."""
+    """Replace every batch norm of a network with a synchronized one (Ascend only) that shares its tensors."""
     for _, cell in list(network.cells_and_names()):
         for name, child in list(cell.name_cells().items()):
             if isinstance(child, nn.BatchNorm2d):

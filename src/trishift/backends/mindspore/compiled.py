@@ -1,4 +1,4 @@
-"""Passes through a network, operator by operator or as a compiled graph."""
+"""Functions of tensors that run eagerly or as a compiled graph."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import mindspore
 
-PATIENCE = 8  # compiling a graph takes as long as five to ten passes without one
+PATIENCE = 8  # compiling a graph takes as long as five to ten eager calls
 
 
 class Pass:
-    """A function of tensors that becomes a graph (`mindspore.jit`) as soon as that pays.
+    """A function of tensors, compiled into a graph (`mindspore.jit`) once that pays off.
 
-    A graph's step takes a fraction of the time, because the kernels are set up once and not at every call, but
-    compiling it costs seconds: too much for a single prediction. Each new batch shape makes a new graph.
+    A graph runs in a fraction of the time, because its kernels are set up once and not per call. Compiling costs
+    seconds, too much for a single prediction. Each new batch shape needs a new graph.
     """
 
     def __init__(self, function: Callable[..., Any], compiled: bool | None) -> None:
-        """`compiled`: from the first call on, never, or (None) after `PATIENCE` calls."""
+        """`compiled`: True compiles at the first call, False never, None after `PATIENCE` calls."""
         self._function = function
         self._graph = mindspore.jit(function)
         self._calls_left = {True: 0, False: None, None: PATIENCE}[compiled]

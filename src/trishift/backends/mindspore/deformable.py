@@ -1,4 +1,4 @@
-"""Deformable convolution (Dai et al. 2017, arXiv:1703.06211), the form without modulation.
+"""Deformable convolution (Dai et al. 2017, arXiv:1703.06211), without modulation.
 
 Shape legend: N maps, C channels, H x W pixels, K = k * k taps of the kernel.
 """
@@ -9,18 +9,18 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-_FAR = -1e4  # pixels: an offset that leads out of every map
+_FAR = -1e4  # pixels; an offset beyond any map
 
 
 class DeformableConv(nn.Conv2d):
-    """A k x k convolution of stride 1 whose taps move: y(q) = b + sum over taps k of w_k x(q + p_k + d_k(q)).
+    """A k x k convolution of stride 1 with learned tap offsets: y(q) = b + sum over taps k of w_k x(q + p_k + d_k(q)).
 
-    A tap a whole pixel or more outside sees nothing and gives no gradient. MindSpore's operator alone gives one to
-    offsets that lead exactly one pixel above or left of the map, as they do at the border when offsets start at zero;
-    so these taps are sent far away.
+    Taps a whole pixel or more outside the map have neither value nor gradient. MindSpore's operator computes a gradient
+    for taps exactly one pixel above or left of the map, which occur at the border when offsets start at zero, so these
+    taps are moved far away.
 
     Attributes:
-        offset: an ordinary convolution that predicts d: (N, 2 K, H, W), for each tap y, then x, in pixels.
+        offset: a convolution that predicts d: (N, 2 K, H, W), y then x per tap, in pixels.
     """
 
     def __init__(self, channels: int, kernel_size: int) -> None:

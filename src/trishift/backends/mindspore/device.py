@@ -1,4 +1,4 @@
-"""The device that a session runs on."""
+"""Selection of the device that a session runs on."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _REMEDIES = {
 
 
 def select_device(execution: Execution, local_rank: int = 0) -> str:
-    """Make MindSpore run on the device of an `Execution`; returns the device's name in MindSpore.
+    """Select the device of an `Execution`; returns its name in MindSpore.
 
-    `local_rank` changes nothing: the launcher tells each process its device.
+    `local_rank` has no effect: the launcher assigns devices to processes.
 
     Raises:
-        FrameworkError: there is none, or it lacks what is asked for.
+        FrameworkError: the device is not available or does not support the settings.
     """
     check_execution("mindspore", execution)
-    logging.disable(logging.ERROR)  # MindSpore logs pages about missing libraries; the error below says it in a line
+    logging.disable(logging.ERROR)  # MindSpore logs pages about missing libraries; the error below fits on one line
     try:
         mindspore.set_device(_TARGETS[execution.device])
-    except RuntimeError:  # also raised where MindSpore runs already, which is all right on the same device
+    except RuntimeError:  # also raised if MindSpore runs already, which is fine on the same device
         if mindspore.get_context("device_target") != _TARGETS[execution.device]:
             problem = f"device {execution.device}: MindSpore {mindspore.__version__} cannot use it in this process; "
             if execution.device == "cpu":
-                raise FrameworkError(f"{problem}it runs on another device already; start a new process") from None
+                raise FrameworkError(f"{problem}it already runs on another device; start a new process") from None
             raise ExecutionError(problem + _REMEDIES[execution.device], ("device", "cpu")) from None
     finally:
         logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""The processes of a data-parallel run, as msrun describes them in the environment."""
+"""Processes of a data-parallel run, as described by msrun in the environment."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from trishift.errors import ExecutionError
 
 
 class Ranks:
-    """This process among its equals; alone (rank 0 of 1) unless `distributed`.
+    """This process's rank in the data-parallel group (rank 0 of 1 unless `distributed`).
 
-    The device must have been chosen: tensors travel by HCCL between NPUs, by MCCL between CPUs.
+    Select the device first: tensors are exchanged through HCCL between NPUs, through MCCL between CPUs.
 
     Raises:
         ExecutionError: `distributed` without a launcher.
@@ -38,7 +38,7 @@ class Ranks:
         return ops.AllReduce()(tensor) / self.world_size if self.world_size > 1 else tensor
 
     def means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The means of float32 tensors over all ranks, in one message."""
+        """The means of float32 tensors over all ranks, in one exchange."""
         if self.world_size == 1 or not tensors:
             return list(tensors)
         flat = self.mean(ops.concat([tensor.reshape(-1) for tensor in tensors]))
@@ -46,11 +46,11 @@ class Ranks:
         return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
     def gather(self, array: np.ndarray) -> np.ndarray:
-        """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""
+        """Concatenate an array over all ranks along axis 0 (same shape and type on every rank)."""
         if self.world_size == 1:
             return array
         mine = array.tobytes()
-        words = np.frombuffer(mine.ljust(-(-len(mine) // 4) * 4, b"\0"), np.int32)  # MCCL gathers no bytes
+        words = np.frombuffer(mine.ljust(-(-len(mine) // 4) * 4, b"\0"), np.int32)  # MCCL cannot gather bytes
         everything = ops.AllGather()(Tensor(words.copy())).asnumpy().reshape(self.world_size, -1)
         arrays = [np.frombuffer(part.tobytes()[: len(mine)], array.dtype).reshape(array.shape) for part in everything]
         return np.concatenate(arrays)

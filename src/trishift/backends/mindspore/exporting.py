@@ -1,4 +1,4 @@
-"""A recognizer as a MINDIR or ONNX file, and MINDIR files opened again.
+"""Export of recognizers to MINDIR and ONNX files; opening of MINDIR files.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 """
@@ -25,9 +25,9 @@ _DTYPES = {"float32": mstype.float32, "uint8": mstype.uint8}
 
 
 class PixelRecognizer(nn.Cell):
-    """A network behind its preprocessing and in front of a softmax, or a sigmoid where it gives several labels.
+    """Wraps a network with input preprocessing and an output softmax, or sigmoid for multi-label models.
 
-    It makes probabilities of uint8 RGB frames.
+    It maps uint8 RGB frames to probabilities.
     """
 
     def __init__(self, network: nn.Cell, pixels: InputSpec, multi_label: bool) -> None:
@@ -48,16 +48,16 @@ class PixelRecognizer(nn.Cell):
         return self.probabilities(outputs)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Of alternatives, or of independent classes."""
+        """Softmax over classes, or a sigmoid per class for multi-label models."""
         return ops.sigmoid(logits) if self.multi_label else ops.softmax(logits, -1)
 
 
 class _ExplicitPool(nn.Cell):
-    """A pool whose frames are padded beforehand, as every exporter knows it.
+    """A pool with explicit padding, which every exporter supports.
 
-    MindSpore's own padded pools run in 3-D: their operators have no ONNX form, and the axis that is squeezed away
-    takes with it the rank of a tensor whose batch is open. Averages count zeros. Maxima are those without padding:
-    rectified features are padded with zeros, others by their border, which each window over the padding sees as well.
+    MindSpore's own padded pools run in 3-D: their operators have no ONNX equivalent, and squeezing the extra axis loses
+    the rank of a tensor with a free batch axis. Averages count the padding zeros. Maxima must ignore the padding:
+    rectified features are padded with zeros, others by repeating their border, which is in every such window anyway.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class _ExplicitPool(nn.Cell):
 
 
 def _repeat_border(x: Tensor, axis: int, sides: tuple[int, int]) -> Tensor:
-    """Put copies of the first and the last row (axis 2) or column (axis 3) in front and behind."""
+    """Pad with copies of the first and last row (axis 2) or column (axis 3)."""
     first, last = (x[:, :, :1], x[:, :, -1:]) if axis == 2 else (x[:, :, :, :1], x[:, :, :, -1:])
     return ops.concat((first,) * sides[0] + (x,) + (last,) * sides[1], axis)
 
@@ -94,7 +94,7 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _replace_pools(network: nn.Cell) -> None:
-    """Give a network pools that can be exported, in place of the padded ones."""
+    """Replace the padded pools of a network with exportable ones."""
     for _, cell in list(network.cells_and_names()):
         for name, child in list(cell.name_cells().items()):
             if isinstance(child, nn.MaxPool2d) and child.use_pad:
@@ -108,30 +108,30 @@ def _replace_pools(network: nn.Cell) -> None:
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Cell:
-    """The cell with the inputs and outputs of `spec`; it shares the network's weights and changes its pools."""
+    """A cell with the inputs and outputs of `spec` that shares the network's weights; replaces its pools."""
     _replace_pools(network)
     cell = StreamingRecognizer(network) if spec.streaming else network
     return (PixelRecognizer(cell, spec.pixels, spec.model.multi_label) if spec.pixels else cell).set_train(False)
 
 
 def write_program(
-    network: Recognizer, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int
+    network: Recognizer, spec: ProgramSpec, format_name: str, path: Path, description: dict[str, str], opset: int
 ) -> None:
-    """Write a network.
+    """Write a network in a deployment format.
 
     Args:
-        network: its padded pools are replaced by ones that can be exported.
+        network: its padded pools are replaced with exportable ones.
         spec: inputs and outputs.
-        form: `mindir` or `onnx`, for which `spec.batch` must be a number.
+        format_name: `mindir` or `onnx`, for which `spec.batch` must be a number.
         path: the file.
-        description: not used, for neither file can keep it.
+        description: not used: neither format can store it.
         opset: not used: MindSpore chooses it.
     """
     inputs = [Tensor(shape=list(port.shape), dtype=_DTYPES[port.dtype]) for port in spec.inputs]
     if spec.batch is not None:
         inputs = [Tensor(port.example(spec.batch)) for port in spec.inputs]
-    mindspore.export(deployable(network, spec), *inputs, file_name=str(path), file_format=_FORMATS[form])
-    path.chmod(0o644)  # it comes read-only
+    mindspore.export(deployable(network, spec), *inputs, file_name=str(path), file_format=_FORMATS[format_name])
+    path.chmod(0o644)  # MindSpore writes it read-only
 
 
 class Program:
@@ -142,6 +142,6 @@ class Program:
         self._graph = nn.GraphCell(mindspore.load(str(path)))
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        """Run the program; inputs and outputs are in the order of the `ProgramSpec`."""
         outputs = self._graph(*(Tensor(np.ascontiguousarray(array)) for array in inputs))
         return [output.asnumpy() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)]

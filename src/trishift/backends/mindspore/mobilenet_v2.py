@@ -1,6 +1,6 @@
 """MobileNetV2 1.0 (Sandler et al. 2018, arXiv:1801.04381) on frames, with temporal shifts.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from trishift.model import architectures
 from trishift.model.architectures import (
     MOBILENET_V2_LAST_WIDTH,
     MOBILENET_V2_STEM_WIDTH,
-    block_names,
     inverted_residuals,
 )
 from trishift.model.spec import ModelSpec
@@ -32,7 +31,7 @@ class InvertedResidual(nn.Cell):
 
     Attributes:
         shift: temporal shift or identity, at the input of the branch.
-        shifts_identity: whether the identity path reads the shifted features, too.
+        shifts_identity: whether the identity path reads the shifted features as well.
         conv: the residual branch.
     """
 
@@ -63,7 +62,7 @@ class InvertedResidual(nn.Cell):
 
 
 class MobileNetV2(nn.Cell):
-    """A MobileNetV2 that turns frames into pooled features."""
+    """MobileNetV2 from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -80,13 +79,13 @@ class MobileNetV2(nn.Cell):
         )
 
     def stem(self, x: Tensor) -> Tensor:
-        """Frames (N * T, C, H, W) to the input of the first block, half of their size."""
+        """Frames (N * T, C, H, W) to the input of the first block, at half their size."""
         return self.features[0](x)
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        cells = dict(self.cells_and_names())
-        return tuple((name, cells[name].after_shift) for name in block_names("mobilenet_v2"))
+        walk = self.cells_and_names()
+        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, InvertedResidual))
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, C, H, W) through the last convolution to (N * T, F)."""

@@ -1,7 +1,7 @@
 """The motion sensitive network (MSN, Gu et al. 2024, Front. Neurosci. 18:1370024).
 
-A ResNet whose segments are windows of five frames. STP-ME adds a map of what moves inside a window to the features of
-its middle frame; DS-ME weighs the channels of each segment by what changes until the next one; a learned shift mixes
+A ResNet whose segments are windows of five frames. STP-ME adds a map of the motion in a window to the features of its
+middle frame; DS-ME weights the channels of each segment by the change to the next one; a learned shift mixes
 neighboring segments. The convolutions have biases, as in the published code.
 
 Shape legend: N clips, T segments, W segments of a comparison window, C channels, R = C / 4, H x W pixels.
@@ -25,10 +25,10 @@ def _conv5x5(in_channels: int, channels: int) -> nn.Conv2d:
 
 
 class MotionPyramid(nn.Cell):
-    """STP-ME: the differences between the five frames of a window, of pixels and of features of two depths.
+    """STP-ME: differences between the five frames of a window, in pixels and in features at two depths.
 
-    The published code subtracts features that `conv1` and `conv2` made of single frames. Both are linear, so the
-    features of differences are the same at half the cost, and their biases cancel.
+    The published code subtracts the `conv1` and `conv2` features of single frames. Both are linear, so features of
+    differences are the same at half the cost, and the biases cancel.
     """
 
     def __init__(self, frame_channels: int, width: int) -> None:
@@ -56,11 +56,11 @@ class MotionPyramid(nn.Cell):
 
 
 class MotionExcitation(nn.Cell):
-    """DS-ME: x * (1/2 + gate), the gate from what changes between a segment and the next one of its window.
+    """DS-ME: x * (1/2 + gate), with the gate computed from the change to the next segment of the window.
 
     With u = norm(reduce(x)): the change is |aligned(u[t + 1]) - 3 u[t]|, where `aligned` is the sum of two deformable
-    convolutions and a pooled path that follow what moved. The last segment has no next one; its gate comes from the
-    window's mean over time of a 3-D convolution. A gate sees the mean over all positions.
+    convolutions and a pooled path that follow the motion. The last segment has no next one; its gate comes from a 3-D
+    convolution, averaged over the window. Gates see means over all positions.
     """
 
     def __init__(self, channels: int, window: int) -> None:
@@ -83,28 +83,28 @@ class MotionExcitation(nn.Cell):
         """(N * T, C, H, W) in and out."""
         reduced = self.reduce_bn(self.reduce(x))
         windows = reduced.reshape((-1, self.window, *reduced.shape[1:]))  # (N * T / W, W, R, H, W)
-        changes = ops.concat([self._changes(windows), self._course(windows)], 1)
+        changes = ops.concat([self._changes(windows), self._window_means(windows)], 1)
         changes = changes.reshape((-1, changes.shape[2], 1, 1))  # (N * T, R, 1, 1)
         gate = ops.sigmoid(self.expand_bn(self.expand(changes)))
         return x * (gate + 0.5)
 
     def _changes(self, windows: Tensor) -> Tensor:
-        """Mean change of all segments but the last ones: (N * T / W, W - 1, R)."""
+        """Mean change of all segments except the last of each window: (N * T / W, W - 1, R)."""
         shape = windows.shape[2:]
         present, following = windows[:, :-1].reshape((-1, *shape)), windows[:, 1:].reshape((-1, *shape))
         pooled = self.pool(following)
         aligned = self.deformable3(following) + self.deformable5(following) + self.pooled_bn(self.pooled(pooled))
         return (aligned - 3 * present).abs().mean((2, 3)).reshape((-1, self.window - 1, shape[0]))
 
-    def _course(self, windows: Tensor) -> Tensor:
-        """Mean features of whole windows, which stand for their last segments: (N * T / W, 1, R)."""
+    def _window_means(self, windows: Tensor) -> Tensor:
+        """Mean features of whole windows, used for their last segments: (N * T / W, 1, R)."""
         course = self.temporal(windows.swapaxes(1, 2)).swapaxes(1, 2).reshape((-1, *windows.shape[2:]))
         means = self.temporal_bn(course).mean((2, 3)).reshape((-1, self.window, windows.shape[2]))
         return means.mean(1, keep_dims=True)
 
 
 class MotionBottleneck(Bottleneck):
-    """A bottleneck with DS-ME and the learned shift in front of its 3x3 convolution."""
+    """A bottleneck with DS-ME and the learned shift before its 3x3 convolution."""
 
     def __init__(self, in_channels: int, width: int, stride: int, spec: ModelSpec) -> None:
         super().__init__(in_channels, width, stride, nn.Identity(), False, nn.Identity(), bias=True)
@@ -124,7 +124,7 @@ class MotionResNet(ResNet):
 
     Attributes:
         pyramid: STP-ME.
-        motion_layer1: a `layer1` of its own for the motion map.
+        motion_layer1: a separate `layer1` for the motion map.
     """
 
     conv_bias = True
@@ -153,5 +153,5 @@ class MotionResNet(ResNet):
 
 
 def fuse(x: Tensor, motion: Tensor, share: float) -> Tensor:
-    """Features of frames and of motion, weighted to a sum of one."""
+    """Weighted mean of frame features and motion features."""
     return (1 - share) * x + share * motion

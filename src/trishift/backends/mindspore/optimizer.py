@@ -1,4 +1,4 @@
-"""SGD as the originals run it, with momentum by canonical name."""
+"""The originals' SGD, with momentum by canonical name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Optimizer:
         self._rates = {group: self._sgd.get_lr_parameter(members)[0] for group, members in groups.items()}
         for buffer in self._sgd.accum:
             assign(buffer, ops.zeros_like(buffer))
-        for flag in self._sgd.stat:  # of ones, it would make the first step overwrite the momentum
+        for flag in self._sgd.stat:  # ones would make the first step overwrite the momentum
             assign(flag, ops.zeros_like(flag))
 
     def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
@@ -39,12 +39,12 @@ class Optimizer:
         return float(ops.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt().asnumpy())
 
     def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each times a factor."""
+        """Update the weights with gradients by name, each multiplied by `factor`."""
         for group, rate in self._rates.items():
             assign(rate, Tensor(np.float32(lr * group.lr_mult)))
         values = (gradients[name] for name in self._parameters)
         self._sgd(tuple(values) if factor == 1 else tuple(gradient * factor for gradient in values))
 
     def momentum(self) -> dict[str, Tensor]:
-        """The momentum itself, not a copy, by name."""
+        """The momentum buffers by name, not copies."""
         return dict(zip(self._parameters, self._sgd.accum, strict=True))

@@ -17,15 +17,15 @@ from trishift.model.spec import ModelSpec
 class Relation(nn.Cell):
     """The relations of one scale: a two-layer network on k frames at a time, summed over R relations.
 
-    Each frame is projected once for every place it can take in a relation, and the projections are gathered and
-    added: the same as `hidden` on R concatenations of k frames, without making them. The classifier is linear, so it
-    sees the sum of the hidden features once.
+    Each frame is projected once per position in a relation, and the projections are gathered and added: the same as
+    `hidden` on R concatenations of k frames, without building them. The classifier is linear, so it runs once, on the
+    sum of the hidden features.
 
     Attributes:
         hidden: k * W to D.
         classifier: D to K.
-        frames: (R, k) relations that count in evaluation.
-        weight: their factor in evaluation.
+        frames: (R, k) frame indices of the evaluation relations.
+        weight: factor on their sum.
     """
 
     def __init__(self, width: int, hidden_width: int, num_classes: int, evaluation: ScaleRelations) -> None:
@@ -42,7 +42,7 @@ class Relation(nn.Cell):
 
         Args:
             x: (N, T, W) rectified frame features.
-            frames: (R, k) frame indices of the relations to sum; None for those of evaluation, weighted.
+            frames: (R, k) frame indices of the relations to sum; None uses the evaluation relations and their weight.
 
         Returns:
             (N, K).
@@ -51,20 +51,20 @@ class Relation(nn.Cell):
         if frames is None:
             frames, weight = self.frames, self.weight
         hidden = self.hidden.bias
-        for place in range(self.scale):
-            matrix = self.hidden.weight[:, place * self.width : (place + 1) * self.width]  # (D, W)
-            hidden = hidden + ops.gather(ops.matmul(x, matrix.T), frames[:, place], 1)  # (N, R, D)
+        for position in range(self.scale):
+            matrix = self.hidden.weight[:, position * self.width : (position + 1) * self.width]  # (D, W)
+            hidden = hidden + ops.gather(ops.matmul(x, matrix.T), frames[:, position], 1)  # (N, R, D)
         summed = ops.relu(hidden).sum(1)
         logits = ops.matmul(summed, self.classifier.weight.T) + frames.shape[0] * self.classifier.bias
         return weight * logits
 
 
 class RelationHead(nn.Cell):
-    """Single- or multi-scale TRN: frame features to logits by relations of 2 to T frames.
+    """Single- or multi-scale TRN: frame features to logits through relations of 2 to T frames.
 
     Attributes:
         fc: projects pooled features to the relation width.
-        relations: one `Relation` a scale, largest scale first.
+        relations: one `Relation` per scale, largest scale first.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -79,7 +79,7 @@ class RelationHead(nn.Cell):
         )
 
     def construct(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
-        """(N, T, F) to (N, K); `relations` are (R, k) frame indices a scale, None for those of evaluation."""
+        """(N, T, F) to (N, K); `relations` are (R, k) frame indices per scale; None uses the evaluation relations."""
         x = ops.relu(self.fc(features))
         logits = 0.0  # added one by one: `ops.stack` is wrong in exported graphs once the batch changes
         for index, relation in enumerate(self.relations):

@@ -1,6 +1,6 @@
 """ResNet-10 to -152 (He et al. 2016, arXiv:1512.03385) on frames, with TSM's shifts, pooling and non-local blocks.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.non_local import NonLocalBlock
 from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
-from trishift.model.architectures import RESNETS, block_names, residual_blocks
+from trishift.model.architectures import RESNETS, residual_blocks
 from trishift.model.spec import ModelSpec
 
 
@@ -38,11 +38,11 @@ def projection(in_channels: int, channels: int, stride: int, bias: bool = False)
 
 
 class ResidualBlock(nn.Cell):
-    """relu(branch(shift(x)) + identity), then the non-local block where there is one.
+    """relu(branch(shift(x)) + identity), then the non-local block, if any.
 
     Attributes:
         shift: temporal shift or identity.
-        shifts_identity: whether the identity path reads the shifted features, too.
+        shifts_identity: whether the identity path reads the shifted features as well.
         downsample: projection on the identity path, or identity.
         non_local: non-local block or identity.
     """
@@ -139,7 +139,7 @@ class TemporalPool(nn.Cell):
 
 
 class ResNet(nn.Cell):
-    """A ResNet that turns frames into pooled features."""
+    """ResNet from frames to pooled features."""
 
     conv_bias = False
 
@@ -161,7 +161,7 @@ class ResNet(nn.Cell):
         return nn.SequentialCell(*(self.make_block(block) for block in blocks if block.stage == stage))
 
     def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
-        """A block, with the shift and the non-local block that the spec puts there."""
+        """Build a block with the shift and the non-local block that the spec asks for."""
         spec = self.spec
         build = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
         segments = spec.num_segments if block.stage == 1 else spec.output_segments
@@ -172,13 +172,13 @@ class ResNet(nn.Cell):
         return build(block.in_channels, block.width, block.stride, shift, spec.shifts_identity, non_local)
 
     def stem(self, x: Tensor) -> Tensor:
-        """Frames (N * T, C, H, W) to the input of the first block, a quarter of their size."""
+        """Frames (N * T, C, H, W) to the input of the first block, at a quarter of their size."""
         return self.stem_pool(ops.relu(self.bn1(self.conv1(x))))
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        cells = dict(self.cells_and_names())
-        return tuple((name, cells[name].after_shift) for name in block_names(self.spec.backbone))
+        walk = self.cells_and_names()
+        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, ResidualBlock))
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T', F, H, W) to (N * T', F)."""

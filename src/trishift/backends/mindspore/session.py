@@ -1,4 +1,4 @@
-"""A recognizer in MindSpore, ready to train or predict: what MindSpore adds to `backends.session`."""
+"""The MindSpore part of a session; see `backends.session`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _DTYPES = {"bf16": mstype.bfloat16, "fp16": mstype.float16}
 class Session(base.Session):
     """See `backends.session.Session`.
 
-    The training pass and prediction run as graphs, compiled once for a batch shape: at once, never or when it pays, as
-    `Execution.compile` says. `Execution.channels_last` changes nothing: MindSpore has no memory formats.
+    Training and prediction run as graphs, compiled once per batch shape: immediately, never or once it pays off
+    (`Execution.compile`). `Execution.channels_last` has no effect: MindSpore has no memory formats.
     """
 
     framework = "mindspore"
@@ -59,11 +59,11 @@ class Session(base.Session):
         self._batch_sizes: dict[tuple[int, ...], int] = {}
         return network
 
-    def _tensor(self, array: np.ndarray) -> Tensor:  # MindSpore counts classes in int32
+    def _tensor(self, array: np.ndarray) -> Tensor:  # MindSpore takes int32 class indices
         return Tensor(np.ascontiguousarray(array, np.int32 if array.dtype == np.int64 else array.dtype))
 
-    def _weights_change(self) -> None:
-        """Graphs share the network's weights."""
+    def _on_weights_change(self) -> None:
+        """Nothing to discard: graphs share the network's weights."""
 
     # Training
 
@@ -125,7 +125,7 @@ class Session(base.Session):
         return Pass(logits, self.execution.compile)
 
     def _fill_batch(self, clips: np.ndarray) -> np.ndarray:
-        """Pad a batch with zeros to the largest one of its kind so far, for which there is a graph already."""
+        """Zero-pad a batch to the largest size so far for clips of this shape, which has a graph already."""
         if self.execution.compile is False:
             return clips
         size = max(len(clips), self._batch_sizes.get(clips.shape[1:], 0))
@@ -136,8 +136,8 @@ class Session(base.Session):
     def _layers(self) -> Mapping[str, nn.Cell]:
         return dict(self.network.backbone.cells_and_names())
 
-    def _watch(self, layer: nn.Cell, see: Callable[[Tensor], None]) -> Handle:
-        return layer.register_forward_hook(lambda _, __, output: see(output))
+    def _watch(self, layer: nn.Cell, callback: Callable[[Tensor], None]) -> Handle:
+        return layer.register_forward_hook(lambda _, __, output: callback(output))
 
     def _next(self, frames: Tensor, state: State) -> tuple[Tensor, ...]:
         if self._run_step is None:
@@ -151,9 +151,11 @@ class Session(base.Session):
 
     # Export
 
-    def write_program(self, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int) -> None:
+    def write_program(
+        self, spec: ProgramSpec, format_name: str, path: Path, description: dict[str, str], opset: int
+    ) -> None:
         """Write the network as `mindir` or `onnx`, see `exporting.write_program`."""
-        write_program(self.network, spec, form, path, description, opset)
+        write_program(self.network, spec, format_name, path, description, opset)
 
     @staticmethod
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:
@@ -162,9 +164,9 @@ class Session(base.Session):
 
 
 def _mix_precision(network: Recognizer, dtype: mstype.Type) -> None:
-    """Compute the convolutions in another type; norms, heads and weights stay float32.
+    """Run convolutions in another type; norms, heads and weights stay float32.
 
-    `amp.auto_mixed_precision` is not used: it puts cells around cells, and their paths would change.
+    `amp.auto_mixed_precision` is not used: it wraps cells in other cells, which changes their paths.
     """
     for _, layer, cell in naming.layers(network):
         cell.to_float(dtype if layer == "conv" else mstype.float32)

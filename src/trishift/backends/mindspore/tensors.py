@@ -1,8 +1,7 @@
-"""A network's tensors by canonical name, and copies of them in and out as numpy arrays.
+"""A network's tensors by canonical name, and copies of them from and to numpy arrays.
 
 MindSpore's shapes are the canonical (PyTorch's) ones; only the batch norms' attributes have other names. A tensor is
-found by the path of its cell, never by `Parameter.name`, which depends on the order in which cells were put into one
-another.
+looked up by the path of its cell, not by `Parameter.name`, which depends on the order in which cells were nested.
 """
 
 from __future__ import annotations
@@ -53,13 +52,13 @@ def read(tensor: Tensor) -> np.ndarray:
 
 
 def write(tensor: Tensor, array: np.ndarray) -> None:
-    """Copy a canonical array into a network's tensor, or into its momentum, where it lies."""
+    """Copy a canonical array into a network's tensor, or into its momentum, in place."""
     assign(tensor, Tensor(np.array(array, np.float32, order="C")))
 
 
 def assign(tensor: Tensor, value: Tensor) -> None:
-    """Copy a tensor into another, a parameter, where that lies.
+    """Copy a tensor into another, in place.
 
-    Not `set_data`: that gives the parameter new memory, and graphs compiled before go on with the old values.
+    Not `set_data`: it gives the parameter new memory, and graphs compiled before would keep reading the old one.
     """
     ops.assign(tensor, value)

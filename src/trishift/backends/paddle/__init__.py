@@ -5,6 +5,6 @@ import warnings
 
 from trishift.backends import matrix_library
 
-matrix_library.tune()  # the library reads the environment once, at its first product of matrices
-os.environ.setdefault("GLOG_minloglevel", "2")  # log errors only: Paddle warns of its own operators
+matrix_library.tune()  # the library reads the environment once, at its first matrix product
+os.environ.setdefault("GLOG_minloglevel", "2")  # log errors only: Paddle warns about its own operators
 warnings.filterwarnings("ignore", message="No ccache found")  # on import; nothing is compiled here

@@ -1,6 +1,6 @@
-"""Batch norm as PyTorch counts it, frozen where a plan says so, and synchronized.
+"""Batch norm with PyTorch's statistics, freezing and synchronization.
 
-The one place that knows how Paddle's differs.
+Paddle's differences are handled only here.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.distributed import get_world_size
 
-_TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; Paddle's momentum is the other factor
+_TORCH_MOMENTUM = 0.1  # new = (1 - momentum) * old + momentum * batch; Paddle calls (1 - momentum) momentum
 _EPSILON = 1e-5
 
 
 class _BatchNorm2D(nn.BatchNorm2D):
-    """`nn.BatchNorm2D` with PyTorch's defaults, whose running variance follows the unbiased batch variance.
+    """`nn.BatchNorm2D` with PyTorch's defaults and its unbiased running variance.
 
-    Paddle adds the biased one, (n - 1) / n times the unbiased. Scaling the old value by (n - 1) / n before and the
-    sum by n / (n - 1) after Paddle's update corrects just the new part. Normalization uses the biased variance in
-    both frameworks.
+    Paddle adds the biased batch variance, (n - 1) / n times the unbiased one. Scaling the old value by (n - 1) / n
+    before Paddle's update, and the result by n / (n - 1) after it, corrects only the new term. Both frameworks
+    normalize with the biased variance.
     """
 
     ranks = 1
@@ -36,7 +36,7 @@ class _BatchNorm2D(nn.BatchNorm2D):
             return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, epsilon=_EPSILON)
         count = self.ranks * x.shape[0] * math.prod(x.shape[2:])
         correction = count / max(count - 1, 1)
-        variance = self._variance / correction  # a copy: the backward pass holds on to what Paddle updates
+        variance = self._variance / correction  # a copy: the backward pass reads the tensor that Paddle updates
         y = self._normalize(x, variance)
         paddle.assign(variance * correction, self._variance)
         return y
@@ -56,7 +56,7 @@ class _SyncBatchNorm(_BatchNorm2D):
         self.ranks = get_world_size()
 
     def _normalize(self, x: Tensor, variance: Tensor) -> Tensor:
-        # the call of nn.SyncBatchNorm, which itself cannot be told which variance to update
+        # as in nn.SyncBatchNorm, which does not let the caller choose the variance to update
         outputs = paddle._C_ops.sync_batch_norm_(
             x, self._mean, variance, self.weight, self.bias, False, self._momentum, _EPSILON, "NCHW", False, False
         )
@@ -64,19 +64,19 @@ class _SyncBatchNorm(_BatchNorm2D):
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2D:
-    """Normalization of (N, C, H, W) with PyTorch's defaults and statistics."""
+    """Batch norm of (N, C, H, W) with PyTorch's defaults and statistics."""
     return _BatchNorm2D(channels)
 
 
 def train(network: nn.Layer, frozen: Iterable[nn.Layer]) -> None:
-    """Training mode, but for the frozen norms, which run on their running statistics and leave them as they are."""
+    """Enter training mode, except for frozen norms, which use their running statistics without updating them."""
     network.train()
     for norm in frozen:
         norm.eval()
 
 
 def synchronize(network: nn.Layer) -> None:
-    """Replace every batch norm of a network by a synchronized one with the same tensors."""
+    """Replace every batch norm of a network with a synchronized one (GPU only) that shares its tensors."""
     for layer in network.sublayers(include_self=True):
         for name, child in layer.named_children():
             if isinstance(child, _BatchNorm2D):

@@ -1,7 +1,7 @@
-"""Passes through a network, operator by operator or as a compiled program.
+"""Networks that run eagerly or as a compiled program.
 
-Compiled means Paddle Inference with oneDNN on CPUs and `to_static` on GPUs. Batch size and image size stay free, so
-nothing is compiled again for a smaller last batch.
+Programs use Paddle Inference with oneDNN on CPUs and `to_static` on GPUs. Batch and image size are free, so a smaller
+last batch needs no recompilation.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from trishift.backends.program import ProgramSpec
 
 
 class Pass:
-    """A network that becomes a program of clips (N, T, C, H, W) in evaluation mode, with the weights of its first call.
+    """A network, compiled into a program of clips (N, T, C, H, W) in evaluation mode.
 
-    With other arguments (drawn relations), it runs operator by operator.
+    The program keeps the weights of its first call. Calls with more arguments (drawn relations) run eagerly.
     """
 
     def __init__(self, function: Callable[..., Any], compiled: bool | None) -> None:
-        """`compiled`: from the first call on, or (False or None) never."""
+        """`compiled`: True compiles at the first call, False and None never."""
         self._function = function
         self._compiled = bool(compiled)
         self._program: Callable[[Tensor], Tensor] | None = None

@@ -1,4 +1,4 @@
-"""Deformable convolution (Dai et al. 2017, arXiv:1703.06211), the form without modulation.
+"""Deformable convolution (Dai et al. 2017, arXiv:1703.06211), without modulation.
 
 Shape legend: N maps, C channels, H x W pixels, K = k * k taps of the kernel.
 """
@@ -10,10 +10,10 @@ from paddle.vision.ops import deform_conv2d
 
 
 class DeformableConv(nn.Conv2D):
-    """A k x k convolution of stride 1 whose taps move: y(q) = b + sum over taps k of w_k x(q + p_k + d_k(q)).
+    """A k x k convolution of stride 1 with learned tap offsets: y(q) = b + sum over taps k of w_k x(q + p_k + d_k(q)).
 
     Attributes:
-        offset: an ordinary convolution that predicts d: (N, 2 K, H, W), for each tap y, then x, in pixels.
+        offset: a convolution that predicts d: (N, 2 K, H, W), y then x per tap, in pixels.
     """
 
     def __init__(self, channels: int, kernel_size: int) -> None:

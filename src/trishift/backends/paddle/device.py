@@ -1,4 +1,4 @@
-"""The device that a session runs on."""
+"""Selection of the device that a session runs on."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trishift.errors import ExecutionError
 
 
 def select_device(execution: Execution, local_rank: int = 0) -> str:
-    """Make Paddle run on the device of an `Execution`; returns the device's name in Paddle.
+    """Select the device of an `Execution`; returns its name in Paddle.
 
     Raises:
-        ExecutionError: there is none, or it lacks what is asked for.
+        ExecutionError: the device is not available or does not support the settings.
     """
     check_execution("paddle", execution)
     if execution.device == "cpu":
@@ -25,6 +25,6 @@ def select_device(execution: Execution, local_rank: int = 0) -> str:
         raise ExecutionError(
             "device gpu: paddle finds no CUDA device; install paddlepaddle-gpu or set", ("device", "cpu")
         )
-    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # fp32 means float32; bf16 is the fast choice
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # fp32 means float32; use bf16 for speed
     paddle.set_device(f"gpu:{local_rank}")
     return f"gpu:{local_rank}"

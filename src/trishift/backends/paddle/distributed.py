@@ -1,4 +1,4 @@
-"""The processes of a data-parallel run, as `python -m paddle.distributed.launch` describes them in the environment."""
+"""Processes of a data-parallel run, as described by `python -m paddle.distributed.launch` in the environment."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from trishift.errors import ExecutionError
 
 
 class Ranks:
-    """This process among its equals; alone (rank 0 of 1) unless `distributed`.
+    """This process's rank in the data-parallel group (rank 0 of 1 unless `distributed`).
 
-    Tensors travel by gloo on CPUs, by NCCL on GPUs.
+    Tensors are exchanged through gloo on CPUs, through NCCL on GPUs.
 
     Raises:
         ExecutionError: `distributed` without a launcher.
@@ -48,7 +48,7 @@ class Ranks:
         return tensor
 
     def means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The means of tensors over all ranks, in one message."""
+        """The means of tensors over all ranks, in one exchange."""
         if self.world_size == 1 or not tensors:
             return list(tensors)
         flat = self.mean(paddle.concat([tensor.detach().flatten() for tensor in tensors]))
@@ -56,7 +56,7 @@ class Ranks:
         return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
     def gather(self, array: np.ndarray) -> np.ndarray:
-        """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""
+        """Concatenate an array over all ranks along axis 0 (same shape and type on every rank)."""
         if self.world_size == 1:
             return array
         everything: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""A recognizer as a Paddle Inference program, and such programs opened again.
+"""Export of recognizers to Paddle Inference programs; opening of such programs.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 """
@@ -24,13 +24,13 @@ from trishift.backends.program import ProgramSpec
 from trishift.model.spec import InputSpec
 
 PREFIX = "inference"  # of the files in an exported folder
-_GPU_MEMORY = 256  # MiB to begin with
+_GPU_MEMORY = 256  # MiB allocated at the start
 
 
 class PixelRecognizer(nn.Layer):
-    """A network behind its preprocessing and in front of a softmax, or a sigmoid where it gives several labels.
+    """Wraps a network with input preprocessing and an output softmax, or sigmoid for multi-label models.
 
-    It makes probabilities of uint8 RGB frames.
+    It maps uint8 RGB frames to probabilities.
     """
 
     def __init__(self, network: nn.Layer, pixels: InputSpec, multi_label: bool) -> None:
@@ -54,24 +54,24 @@ class PixelRecognizer(nn.Layer):
         return self.probabilities(logits), *present
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Of alternatives, or of independent classes."""
+        """Softmax over classes, or a sigmoid per class for multi-label models."""
         return F.sigmoid(logits) if self.multi_label else F.softmax(logits)
 
 
 class _StateAsList(nn.Layer):
-    """A streaming network whose state is one argument, since `to_static` knows no `*state`."""
+    """A streaming network with its state as one argument, since `to_static` does not support `*state`."""
 
     def __init__(self, network: nn.Layer) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, frames: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """See the network."""
+        """Run the network."""
         return self.network(frames, *state)
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
-    """The layer with the inputs and outputs of `spec`; it shares the network's weights."""
+    """A layer with the inputs and outputs of `spec` that shares the network's weights."""
     layer = StreamingRecognizer(network) if spec.streaming else network
     layer = PixelRecognizer(layer, spec.pixels, spec.model.multi_label) if spec.pixels else layer
     layer.eval()
@@ -79,17 +79,17 @@ def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
 
 
 def write_program(
-    network: Recognizer, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int
+    network: Recognizer, spec: ProgramSpec, format_name: str, path: Path, description: dict[str, str], opset: int
 ) -> None:
-    """Write a network.
+    """Write a network in a deployment format.
 
     Args:
         network: on the CPU.
         spec: inputs and outputs.
-        form: `paddle`.
-        path: the folder, which is made; `inference.json` (`inference.pdmodel` before Paddle 3) and
-            `inference.pdiparams` are put there.
-        description: not used, for the files cannot keep it.
+        format_name: `paddle`.
+        path: the folder to create, with `inference.json` (`inference.pdmodel` before Paddle 3) and
+            `inference.pdiparams`.
+        description: not used: the files cannot store it.
         opset: not used.
     """
     path.mkdir()
@@ -117,6 +117,6 @@ class Program:
         self._predictor = inference.create_predictor(config)
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        """Run the program; inputs and outputs are in the order of the `ProgramSpec`."""
         tensors = [paddle.to_tensor(np.ascontiguousarray(array)) for array in inputs]
         return [output.numpy() for output in self._predictor.run(tensors)]

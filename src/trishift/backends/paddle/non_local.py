@@ -1,4 +1,4 @@
-"""The non-local block (Wang et al. 2018, arXiv:1711.07971) of NL-TSM in all its forms."""
+"""The non-local block (Wang et al. 2018, arXiv:1711.07971) of NL-TSM, in all four forms."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from trishift.model.spec import NonLocalForm
 class NonLocalBlock(nn.Layer):
     """x + BN(out(sum over j of f(x_i, x_j) g(x_j))), where i and j are positions in all frames of a clip.
 
-    f is what the form says (as mmaction2 has it), n the number of j:
+    f depends on the form (as in mmaction2), n is the number of j:
 
         embedded_gaussian  softmax over j of theta(x_i)^T phi(x_j)
         gaussian           softmax over j of x_i^T x_j
         dot_product        theta(x_i)^T phi(x_j) / n
         concatenation      relu(w^T [theta(x_i), phi(x_j)]) / n, w being the weights of `pair`
 
-    The originals' 1x1x1 convolutions, (1, 2, 2) pooling of j and 3-D batch norm see each frame by itself, so they are
-    2-D layers here. There is no factor 1 / sqrt(C), as in the originals.
+    The originals' 1x1x1 convolutions, (1, 2, 2) pooling of j and 3-D batch norm act on single frames, so they are 2-D
+    layers here. As in the originals, there is no factor 1 / sqrt(C).
     """
 
     def __init__(self, channels: int, segments: int, form: NonLocalForm) -> None:
@@ -50,7 +50,7 @@ class NonLocalBlock(nn.Layer):
 
     def _compare(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """The sum over j: (N, I, C), (N, J, C) and (N, J, C') to (N, I, C')."""
-        if self.form == "dot_product":  # in the cheaper order
+        if self.form == "dot_product":  # in the cheaper order of products
             return paddle.matmul(query, paddle.matmul(key, value, transpose_x=True)) / key.shape[1]
         if self.form == "concatenation":
             of_query, of_key = self.pair.weight.flatten().chunk(2)

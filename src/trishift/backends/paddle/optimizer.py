@@ -1,4 +1,4 @@
-"""SGD as the originals run it, with momentum by canonical name."""
+"""The originals' SGD, with momentum by canonical name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from trishift.backends.contract import OptimizationPlan
 
 
 class Optimizer:
-    """torch.optim.SGD's update with learning-rate and decay factors for each tensor.
+    """The update of torch.optim.SGD with learning-rate and decay multipliers per tensor.
 
-    Written in plain operators: `paddle.optimizer.Momentum` files its velocities under names that depend on what else
-    the process has built, so momentum could not be carried over reliably.
+    Written in plain operators: the velocity names of `paddle.optimizer.Momentum` depend on what else the process has
+    built, so momentum could not be restored reliably.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], plan: OptimizationPlan) -> None:
@@ -29,7 +29,7 @@ class Optimizer:
 
     @paddle.no_grad()
     def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each times a factor."""
+        """Update the weights with gradients by name, each multiplied by `factor`."""
         for name, gradient in gradients.items():
             self._update(name, gradient if factor == 1 else gradient * factor, lr)
 
@@ -44,5 +44,5 @@ class Optimizer:
         parameter.subtract_(direction * (lr * factors.lr_mult))
 
     def momentum(self) -> dict[str, Tensor]:
-        """The momentum itself, not a copy, by name."""
+        """The momentum buffers by name, not copies."""
         return dict(self._momentum)

@@ -19,15 +19,15 @@ from trishift.model.spec import ModelSpec
 class Relation(nn.Layer):
     """The relations of one scale: a two-layer network on k frames at a time, summed over R relations.
 
-    Each frame is projected once for every place it can take in a relation, and the projections are gathered and
-    added: the same as `hidden` on R concatenations of k frames, without making them. The classifier is linear, so it
-    sees the sum of the hidden features once.
+    Each frame is projected once per position in a relation, and the projections are gathered and added: the same as
+    `hidden` on R concatenations of k frames, without building them. The classifier is linear, so it runs once, on the
+    sum of the hidden features.
 
     Attributes:
         hidden: k * W to D.
         classifier: D to K.
-        frames: (R, k) relations that count in evaluation.
-        weight: their factor in evaluation.
+        frames: (R, k) frame indices of the evaluation relations.
+        weight: factor on their sum.
     """
 
     def __init__(self, width: int, hidden_width: int, num_classes: int, evaluation: ScaleRelations) -> None:
@@ -44,7 +44,7 @@ class Relation(nn.Layer):
 
         Args:
             x: (N, T, W) rectified frame features.
-            frames: (R, k) frame indices of the relations to sum; None for those of evaluation, weighted.
+            frames: (R, k) frame indices of the relations to sum; None uses the evaluation relations and their weight.
 
         Returns:
             (N, K).
@@ -52,20 +52,20 @@ class Relation(nn.Layer):
         weight = 1.0
         if frames is None:
             frames, weight = self.frames, self.weight
-        places = paddle.unbind(self.hidden.weight.reshape([self.scale, self.width, -1]))  # k matrices of (W, D)
+        projections = paddle.unbind(self.hidden.weight.reshape([self.scale, self.width, -1]))  # k matrices of (W, D)
         hidden = self.hidden.bias
-        for place, matrix in enumerate(places):
-            hidden = hidden + F.linear(x, matrix).index_select(frames[:, place], axis=1)  # (N, R, D)
+        for position, matrix in enumerate(projections):
+            hidden = hidden + F.linear(x, matrix).index_select(frames[:, position], axis=1)  # (N, R, D)
         summed = F.relu(hidden).sum(1)
         return weight * (F.linear(summed, self.classifier.weight) + frames.shape[0] * self.classifier.bias)
 
 
 class RelationHead(nn.Layer):
-    """Single- or multi-scale TRN: frame features to logits by relations of 2 to T frames.
+    """Single- or multi-scale TRN: frame features to logits through relations of 2 to T frames.
 
     Attributes:
         fc: projects pooled features to the relation width.
-        relations: one `Relation` a scale, largest scale first.
+        relations: one `Relation` per scale, largest scale first.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -78,7 +78,7 @@ class RelationHead(nn.Layer):
         )
 
     def forward(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
-        """(N, T, F) to (N, K); `relations` are (R, k) frame indices a scale, None for those of evaluation."""
+        """(N, T, F) to (N, K); `relations` are (R, k) frame indices per scale; None uses the evaluation relations."""
         x = F.relu(self.fc(features))
         chosen = relations or [None] * len(self.relations)
         scales = [relation(x, chosen[scale]) for scale, relation in enumerate(self.relations)]

@@ -1,6 +1,6 @@
 """ResNet-10 to -152 (He et al. 2016, arXiv:1512.03385) on frames, with TSM's shifts, pooling and non-local blocks.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.backends.paddle.non_local import NonLocalBlock
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
-from trishift.model.architectures import RESNETS, block_names, residual_blocks
+from trishift.model.architectures import RESNETS, residual_blocks
 from trishift.model.spec import ModelSpec
 
 
@@ -39,11 +39,11 @@ def projection(in_channels: int, channels: int, stride: int, bias: bool = False)
 
 
 class ResidualBlock(nn.Layer):
-    """relu(branch(shift(x)) + identity), then the non-local block where there is one.
+    """relu(branch(shift(x)) + identity), then the non-local block, if any.
 
     Attributes:
         shift: temporal shift or identity.
-        shifts_identity: whether the identity path reads the shifted features, too.
+        shifts_identity: whether the identity path reads the shifted features as well.
         downsample: projection on the identity path, or identity.
         non_local: non-local block or identity.
     """
@@ -140,7 +140,7 @@ class TemporalPool(nn.Layer):
 
 
 class ResNet(nn.Layer):
-    """A ResNet that turns frames into pooled features."""
+    """ResNet from frames to pooled features."""
 
     conv_bias = False
 
@@ -161,7 +161,7 @@ class ResNet(nn.Layer):
         return nn.Sequential(*(self.make_block(block) for block in blocks if block.stage == stage))
 
     def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
-        """A block, with the shift and the non-local block that the spec puts there."""
+        """Build a block with the shift and the non-local block that the spec asks for."""
         spec = self.spec
         build = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
         segments = spec.num_segments if block.stage == 1 else spec.output_segments
@@ -172,14 +172,14 @@ class ResNet(nn.Layer):
         return build(block.in_channels, block.width, block.stride, shift, spec.shifts_identity, non_local)
 
     def stem(self, x: Tensor) -> Tensor:
-        """Frames (N * T, C, H, W) to the input of the first block, a quarter of their size."""
+        """Frames (N * T, C, H, W) to the input of the first block, at a quarter of their size."""
         x = F.relu(self.bn1(self.conv1(x)))
         return F.max_pool2d(x, 3, 2, padding=1)
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        layers = dict(self.named_sublayers())
-        return tuple((name, layers[name].after_shift) for name in block_names(self.spec.backbone))
+        walk = self.named_sublayers()
+        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, ResidualBlock))
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T', F, H, W) to (N * T', F)."""

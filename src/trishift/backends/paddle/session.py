@@ -1,4 +1,4 @@
-"""A recognizer in PaddlePaddle, ready to train or predict: what Paddle adds to `backends.session`."""
+"""The Paddle part of a session; see `backends.session`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class Session(base.Session):
-    """See `backends.session.Session`. `Execution.channels_last` changes nothing: Paddle has no memory formats."""
+    """See `backends.session.Session`. `Execution.channels_last` has no effect: Paddle has no memory formats."""
 
     framework = "paddle"
     _access = naming
@@ -52,7 +52,7 @@ class Session(base.Session):
     def _tensor(self, array: np.ndarray) -> Tensor:
         return paddle.to_tensor(array)
 
-    def _weights_change(self) -> None:
+    def _on_weights_change(self) -> None:
         self._run = None
 
     # Training
@@ -109,8 +109,8 @@ class Session(base.Session):
     def _layers(self) -> Mapping[str, nn.Layer]:
         return dict(self.network.backbone.named_sublayers())
 
-    def _watch(self, layer: nn.Layer, see: Callable[[Tensor], None]) -> Handle:
-        return layer.register_forward_post_hook(lambda _, __, output: see(output))
+    def _watch(self, layer: nn.Layer, callback: Callable[[Tensor], None]) -> Handle:
+        return layer.register_forward_post_hook(lambda _, __, output: callback(output))
 
     def _next(self, frames: Tensor, state: State) -> tuple[Tensor, ...]:
         if self._stepper is None:
@@ -120,9 +120,11 @@ class Session(base.Session):
 
     # Export
 
-    def write_program(self, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int) -> None:
+    def write_program(
+        self, spec: ProgramSpec, format_name: str, path: Path, description: dict[str, str], opset: int
+    ) -> None:
         """Write the network as `paddle`, see `exporting.write_program`."""
-        write_program(self.network, spec, form, path, description, opset)
+        write_program(self.network, spec, format_name, path, description, opset)
 
     @staticmethod
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:

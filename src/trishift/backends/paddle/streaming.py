@@ -1,4 +1,4 @@
-"""A recognizer that sees its clips one frame at a time.
+"""Frame-by-frame inference with a recognizer.
 
 Shape legend: N streams, C channels, H x W pixels, K classes.
 """
@@ -13,14 +13,14 @@ from trishift.model.online import state_shapes
 
 
 class StreamingRecognizer(nn.Layer):
-    """One step of a unidirectional recognizer: the next frame of N streams and their state in, logits and state out.
+    """Advances N streams of a unidirectional recognizer by one frame: frames and state in, logits and new state out.
 
-    The state is explicit, a buffer for each block that shifts (`online.state_shapes`), so that the step is a plain
-    function that can be traced and exported. After t steps from zero buffers, the logits are those of frame t in
-    the clip network, whose average head returns the mean of such logits.
+    The state is explicit, one buffer per shifted block (`online.state_shapes`), so that this is a plain function to
+    trace and export. After t frames from zero buffers, the logits are those of frame t in the clip network, whose
+    average head returns the mean of these logits.
 
     Attributes:
-        recognizer: the clip network, whose weights this one shares.
+        recognizer: the clip network, which shares its weights.
 
     Raises:
         RecipeError: the model is not unidirectional, or has non-local blocks, temporal pooling or a relation head.
@@ -37,7 +37,7 @@ class StreamingRecognizer(nn.Layer):
 
         Args:
             frames: (N, C, H, W).
-            state: (N, C // div, H', W') for each block of `stateful`.
+            state: one (N, C // div, H', W') per block of `stateful`.
 
         Returns:
             (N, K), followed by the new state.

@@ -1,9 +1,9 @@
 """The temporal shift module (TSM, Lin et al. 2019, arXiv:1811.08383) and its place in a network.
 
-Paddle's own `F.temporal_shift` is not used: it feeds the folds from the opposite neighbors, has no online form and
-takes several times longer on CPU than the `split` and `concat` below, whose gradients are plain copies, too.
+Paddle's own `F.temporal_shift` is not used: it feeds the folds from the opposite neighbors, has no unidirectional
+mode and takes several times longer on CPUs than the `split` and `concat` below, whose gradients are plain copies, too.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     """Move the first channels of every frame to a neighboring frame.
 
     With f = C // shift.div and `future_first`, y[t, :f] = x[t + 1, :f], y[t, f:2f] = x[t - 1, f:2f] and the other
-    channels stay; `past_first` swaps the neighbors, `unidirectional` moves [0, f) alone, from t - 1. Frames
+    channels stay; `past_first` swaps the neighbors, `unidirectional` moves only [0, f), from t - 1. Frames
     beyond the clip are zero.
 
     Args:
@@ -69,14 +69,14 @@ def _clips(x: Tensor, segments: int) -> Tensor:
 
 
 def shift_step(x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-    """The unidirectional `temporal_shift` of one frame a clip.
+    """The unidirectional `temporal_shift` of one frame per stream.
 
     Args:
         x: (N, C, H, W), the frames.
-        past: (N, f, H, W), the first channels of the frames before; zeros at the beginning of a clip.
+        past: (N, f, H, W), the first channels of the previous frames; zeros at the start of a stream.
 
     Returns:
-        The shifted frames (N, C, H, W), and the first channels of x (N, f, H, W): the next step's `past`.
+        The shifted frames (N, C, H, W), and the first channels of x (N, f, H, W): `past` of the next frame.
     """
     fold = past.shape[1]
     present, rest = paddle.split(x, [fold, x.shape[1] - fold], axis=1)
@@ -96,15 +96,15 @@ class TemporalShift(nn.Layer):
         return temporal_shift(x, self.segments, self.spec)
 
     def extra_repr(self) -> str:
-        """What `print(network)` says of the shift."""
+        """Description of the shift in `print(network)`."""
         return f"segments={self.segments}, div={self.spec.div}, {self.spec.direction}, {self.spec.order}"
 
 
 class LearnedShift(nn.Layer):
-    """A shift whose weights are learned: y[t] = w0 x[t - 1] + w1 x[t] + w2 x[t + 1], channel by channel (TDN, MSN).
+    """A shift with learned weights: y[t] = w0 x[t - 1] + w1 x[t] + w2 x[t + 1], per channel (TDN, MSN).
 
     Attributes:
-        weight: (C, 1, 3), as of a depthwise convolution over time; it starts as a bidirectional `temporal_shift`.
+        weight: (C, 1, 3), as in a depthwise convolution over time; it starts as a bidirectional `temporal_shift`.
     """
 
     def __init__(self, channels: int, segments: int) -> None:
@@ -119,7 +119,7 @@ class LearnedShift(nn.Layer):
 
 
 def shift_at(spec: ModelSpec, block: str, segments: int) -> nn.Layer:
-    """The shift of the block called `block`, or the identity where the spec has none."""
+    """The shift of the block called `block`, or the identity if the spec does not shift it."""
     if spec.shift is None or block not in spec.shifted_blocks:
         return nn.Identity()
     return TemporalShift(segments, spec.shift)

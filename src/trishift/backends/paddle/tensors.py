@@ -1,6 +1,6 @@
-"""A network's tensors by canonical name, and copies of them in and out as numpy arrays.
+"""A network's tensors by canonical name, and copies of them from and to numpy arrays.
 
-Two of Paddle's habits end here: a linear layer keeps its matrix as (in, out), the transpose of the canonical
+Two of Paddle's conventions end here: a linear layer keeps its matrix as (in, out), the transpose of the canonical
 (PyTorch's) one, and a batch norm calls its running statistics `_mean` and `_variance`.
 """
 
@@ -46,16 +46,16 @@ def read(tensor: Tensor) -> np.ndarray:
 
 
 def write(tensor: Tensor, array: np.ndarray) -> None:
-    """Copy a canonical array into a network's tensor, or into its momentum, where it lies."""
+    """Copy a canonical array into a network's tensor, or into its momentum, in place."""
     assign(tensor, paddle.to_tensor(np.ascontiguousarray(_transposed(np.asarray(array, np.float32)))))
 
 
 @paddle.no_grad()
 def assign(tensor: Tensor, value: Tensor) -> None:
-    """Copy a tensor into another where that lies."""
+    """Copy a tensor into another, in place."""
     paddle.assign(value, tensor)
 
 
 def _transposed(array: np.ndarray) -> np.ndarray:
-    """The transpose of a matrix, which is the weight of a linear layer; other arrays as they are."""
+    """The transpose of a matrix, which is the weight of a linear layer; other arrays as is."""
     return array.T if array.ndim == 2 else array

@@ -1,4 +1,4 @@
-"""Batch norm with the originals' defaults, frozen where a plan says so, and synchronized."""
+"""Batch norm with the originals' defaults, freezing and synchronization."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch import nn
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Normalization of (N, C, H, W); PyTorch's defaults are the originals'."""
+    """Batch norm of (N, C, H, W); PyTorch's defaults are the originals'."""
     return nn.BatchNorm2d(channels)
 
 
 def train(network: nn.Module, frozen: Iterable[nn.Module]) -> None:
-    """Training mode, but for the frozen norms, which run on their running statistics and leave them as they are."""
+    """Enter training mode, except for frozen norms, which use their running statistics without updating them."""
     network.train()
     for norm in frozen:
         norm.eval()
 
 
 def synchronize(network: nn.Module) -> None:
-    """Replace every batch norm of a network by a synchronized one (GPUs only) with the same tensors."""
+    """Replace every batch norm of a network with a synchronized one (GPU only) that shares its tensors."""
     nn.SyncBatchNorm.convert_sync_batchnorm(network)

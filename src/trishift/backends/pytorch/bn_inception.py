@@ -1,6 +1,6 @@
 """BNInception (Ioffe & Szegedy 2015, arXiv:1502.03167; Caffe conversion of TSN) on frames, with temporal shifts.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class ConvNormRelu(nn.Module):
 
 
 def _reduce_pool(x: Tensor) -> Tensor:
-    """The halving max-pool of Caffe: 3x3, stride 2, no padding, sizes rounded up."""
+    """Caffe's downsampling max-pool: 3x3, stride 2, no padding, sizes rounded up."""
     return F.max_pool2d(x, 3, 2, ceil_mode=True)
 
 
 class InceptionBlock(nn.Module):
-    """Concatenation of 1x1, 3x3, double 3x3 and pool branches, which read the (shifted) block input.
+    """Concatenated 1x1, 3x3, double 3x3 and pool branches on the (shifted) block input.
 
-    The two stride-2 blocks have no 1x1 branch and pass their pooled input on unprojected.
+    The two stride-2 blocks have no 1x1 branch and do not project their pooled input.
     """
 
     def __init__(self, block: architectures.InceptionBlock, shift: nn.Module) -> None:
@@ -58,7 +58,7 @@ class InceptionBlock(nn.Module):
         return self.after_shift(x, self.shift(x))
 
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
-        """The block's output from the shifted input; x itself is not used, there is no identity path."""
+        """The block's output from the shifted input; x is not used, because there is no identity path."""
         branches = [
             self.three(self.three_reduce(shifted)),
             self.double_2(self.double_1(self.double_reduce(shifted))),
@@ -80,7 +80,7 @@ class InceptionBlock(nn.Module):
 
 
 class BNInception(nn.Module):
-    """A BNInception that turns frames into pooled features."""
+    """BNInception from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -92,17 +92,18 @@ class BNInception(nn.Module):
             self.add_module(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
 
     def stem(self, x: Tensor) -> Tensor:
-        """Frames (N * T, C, H, W) to the input of the second stem stage, a quarter of their size."""
+        """Frames (N * T, C, H, W) to the input of the second stem stage, at a quarter of their size."""
         return _reduce_pool(self.conv1_7x7_s2(x))
 
     def conv2(self, x: Tensor, shifted: Tensor) -> Tensor:
-        """The second stem stage, whose place among the blocks is the first; x itself is not used."""
+        """The second stem stage, which counts as the first block; x is not used."""
         return _reduce_pool(self.conv2_3x3(self.conv2_3x3_reduce(shifted)))
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        names = [block.name for block in BN_INCEPTION_BLOCKS]
-        return ("conv2", self.conv2), *((name, self.get_submodule(name).after_shift) for name in names)
+        walk = self.named_modules()
+        inception = ((name, block.after_shift) for name, block in walk if isinstance(block, InceptionBlock))
+        return ("conv2", self.conv2), *inception
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, F, H, W) to (N * T, F)."""

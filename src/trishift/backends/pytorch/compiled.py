@@ -1,4 +1,4 @@
-"""Passes through a network, operator by operator or as a compiled graph."""
+"""Functions of tensors that run eagerly or as a compiled graph."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 
 
 class Pass:
-    """A function of tensors that becomes a graph where that is asked for."""
+    """A function of tensors, compiled into a graph on request."""
 
     def __init__(self, function: Callable[..., Any], compiled: bool | None) -> None:
-        """`compiled`: `torch.compile`, or (False or None) eager, the better default for short runs."""
+        """`compiled`: True uses `torch.compile`; False and None run eagerly, the better default for short runs."""
         self._function = torch.compile(function) if compiled else function
 
     def __call__(self, *arguments: Any) -> Any:

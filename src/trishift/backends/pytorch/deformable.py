@@ -1,4 +1,4 @@
-"""Deformable convolution (Dai et al. 2017, arXiv:1703.06211), the form without modulation.
+"""Deformable convolution (Dai et al. 2017, arXiv:1703.06211), without modulation.
 
 Shape legend: N maps, C channels, H x W pixels, K = k * k taps of the kernel.
 """
@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_OUTSIDE = -3.0  # a place of the sampling grid (-1 to 1) that is far from the map
+_OUTSIDE = -3.0  # a coordinate of the sampling grid (-1 to 1) far outside the map
 
 
 class DeformableConv(nn.Conv2d):
-    """A k x k convolution of stride 1 whose taps move: y(q) = b + sum over taps k of w_k x(q + p_k + d_k(q)).
+    """A k x k convolution of stride 1 with learned tap offsets: y(q) = b + sum over taps k of w_k x(q + p_k + d_k(q)).
 
-    torch has no operator of its own for it; here the taps are gathered by `F.grid_sample`, which can be differentiated
-    and exported. It computes what the operators of torchvision and Paddle compute, gradients included.
+    torch has no operator for it. The taps are gathered by `F.grid_sample`, which is differentiable and exportable.
+    Values and gradients equal those of the operators in torchvision and Paddle.
 
     Attributes:
-        offset: an ordinary convolution that predicts d: (N, 2 K, H, W), for each tap y, then x, in pixels.
+        offset: a convolution that predicts d: (N, 2 K, H, W), y then x per tap, in pixels.
     """
 
     def __init__(self, channels: int, kernel_size: int) -> None:
@@ -33,11 +33,11 @@ class DeformableConv(nn.Conv2d):
 
 
 def _sample_taps(x: Tensor, offset: Tensor, kernel_size: int) -> Tensor:
-    """What the taps of a deformable kernel see, bilinear between pixels and zero outside of the map.
+    """Values at the taps of a deformable kernel, bilinear between pixels and zero outside the map.
 
-    A tap a whole pixel or more outside sees nothing and gives no gradient. The sampling grid goes from -1 to 1; zeros
-    make the sides of the map powers of two, so that whole positions stay whole in it: there the slope of a bilinear
-    function jumps, and offsets start at zero.
+    Taps a whole pixel or more outside the map have neither value nor gradient. The map is zero-padded to powers of two
+    so that whole pixels are exact in the sampling grid (-1 to 1): the slope of bilinear interpolation jumps there, and
+    offsets start at zero.
 
     Args:
         x: (N, C, H, W).
@@ -45,10 +45,10 @@ def _sample_taps(x: Tensor, offset: Tensor, kernel_size: int) -> Tensor:
         kernel_size: k.
 
     Returns:
-        (N, C * K, H, W), the taps of a channel next to each other.
+        (N, C * K, H, W), with the taps of a channel adjacent.
     """
     height, width = x.shape[2:]
-    precision = torch.promote_types(x.dtype, torch.float32)  # half precision knows no parts of a pixel
+    precision = torch.promote_types(x.dtype, torch.float32)  # half precision cannot represent sub-pixel offsets
     rows, columns = offset.to(precision).unflatten(1, (-1, 2)).unbind(2)  # (N, K, H, W) each
     reach = torch.arange(kernel_size, device=x.device) - kernel_size // 2
     rows = rows + reach.repeat_interleave(kernel_size)[:, None, None] + torch.arange(height, device=x.device)[:, None]
@@ -68,5 +68,5 @@ def _sample_taps(x: Tensor, offset: Tensor, kernel_size: int) -> Tensor:
 
 
 def _power_of_two(size: int) -> int:
-    """The smallest one that is not less."""
+    """The smallest power of two that is not less than `size`."""
     return 1 << (size - 1).bit_length()

@@ -1,4 +1,4 @@
-"""The device that a session runs on."""
+"""Selection of the device that a session runs on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from trishift.errors import ExecutionError
 
 
 def select_device(execution: Execution, local_rank: int = 0) -> str:
-    """Make PyTorch ready for the device of an `Execution`; returns the device's name in PyTorch.
+    """Select the device of an `Execution`; returns its name in PyTorch.
 
     Raises:
-        ExecutionError: there is none, or it lacks what is asked for.
+        ExecutionError: the device is not available or does not support the settings.
     """
     check_execution("pytorch", execution)
     if execution.device == "cpu":
@@ -24,5 +24,5 @@ def select_device(execution: Execution, local_rank: int = 0) -> str:
         )
     torch.cuda.set_device(local_rank)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means float32; bf16 is the fast choice
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means float32; use bf16 for speed
     return f"cuda:{local_rank}"

@@ -1,4 +1,4 @@
-"""The processes of a data-parallel run, as torchrun describes them in the environment."""
+"""Processes of a data-parallel run, as described by torchrun in the environment."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from trishift.errors import ExecutionError
 
 
 class Ranks:
-    """This process among its equals; alone (rank 0 of 1) unless `distributed`.
+    """This process's rank in the data-parallel group (rank 0 of 1 unless `distributed`).
 
-    Host tensors travel by gloo, CUDA tensors by NCCL.
+    Host tensors are exchanged through gloo, CUDA tensors through NCCL.
 
     Raises:
         ExecutionError: `distributed` without a launcher.
@@ -44,7 +44,7 @@ class Ranks:
         return tensor
 
     def means(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """The means of tensors over all ranks, in one message."""
+        """The means of tensors over all ranks, in one exchange."""
         if self.world_size == 1 or not tensors:
             return list(tensors)
         flat = self.mean(torch.cat([tensor.flatten() for tensor in tensors]))
@@ -52,7 +52,7 @@ class Ranks:
         return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
     def gather(self, array: np.ndarray) -> np.ndarray:
-        """Arrays of all ranks, same shape and type everywhere, concatenated along axis 0."""
+        """Concatenate an array over all ranks along axis 0 (same shape and type on every rank)."""
         if self.world_size == 1:
             return array
         mine = torch.from_numpy(np.frombuffer(array.tobytes(), np.uint8).copy())
@@ -64,7 +64,7 @@ class Ranks:
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.world_size > 1:
-            dist.all_reduce(torch.zeros(1))  # on the host, so that no GPU is claimed
+            dist.all_reduce(torch.zeros(1))  # on the host, so that no GPU memory is claimed
 
     def close(self) -> None:
         """Leave the process group."""

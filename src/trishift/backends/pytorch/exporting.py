@@ -1,4 +1,4 @@
-"""A recognizer as a torch.export program or an ONNX file, and torch.export programs opened again.
+"""Export of recognizers to torch.export programs and ONNX files; opening of torch.export programs.
 
 Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 """
@@ -28,10 +28,14 @@ _EXAMPLE_BATCH = 2  # 0 and 1 would become constants of the traced program
 
 
 class PixelRecognizer(nn.Module):
-    """A network behind its preprocessing and in front of a softmax, or a sigmoid where it gives several labels.
+    """Wraps a network with input preprocessing and an output softmax, or sigmoid for multi-label models.
 
-    It makes probabilities of uint8 RGB frames.
+    It maps uint8 RGB frames to probabilities.
     """
+
+    order: Tensor
+    scale: Tensor
+    offset: Tensor
 
     def __init__(self, network: nn.Module, pixels: InputSpec, multi_label: bool) -> None:
         super().__init__()
@@ -52,34 +56,34 @@ class PixelRecognizer(nn.Module):
         return self.probabilities(outputs[0]), *outputs[1:]
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Of alternatives, or of independent classes."""
+        """Softmax over classes, or a sigmoid per class for multi-label models."""
         return logits.sigmoid() if self.multi_label else logits.softmax(-1)
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Module:
-    """The module with the inputs and outputs of `spec`; it shares the network's weights."""
+    """A module with the inputs and outputs of `spec` that shares the network's weights."""
     module = StreamingRecognizer(network) if spec.streaming else network
     return (PixelRecognizer(module, spec.pixels, spec.model.multi_label) if spec.pixels else module).eval()
 
 
 def write_program(
-    network: Recognizer, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int
+    network: Recognizer, spec: ProgramSpec, format_name: str, path: Path, description: dict[str, str], opset: int
 ) -> None:
-    """Write a network.
+    """Write a network in a deployment format.
 
     Args:
         network: on the CPU.
         spec: inputs and outputs.
-        form: `torch` or `onnx`.
+        format_name: `torch` or `onnx`.
         path: the file.
-        description: texts by name, kept inside a `torch` file.
-        opset: version of the operators in an `onnx` file.
+        description: texts by name, stored in a `torch` file.
+        opset: operator-set version of an `onnx` file.
 
     Raises:
         FrameworkError: torch cannot write this opset.
     """
     program = _trace(deployable(network, spec), spec)
-    if form == "torch":
+    if format_name == "torch":
         torch.export.save(program, path, extra_files=description)
     else:
         _write_onnx(program, spec, path, opset)
@@ -105,14 +109,14 @@ def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: 
             verbose=False,
         )
     assert written is not None
-    if written.model.opset_imports[""] != opset:  # it cannot convert to some, and goes on
-        raise FrameworkError(f"opset {opset}: torch cannot write it; the default is sure to work")
+    if written.model.opset_imports[""] != opset:  # torch keeps its own opset where it cannot convert
+        raise FrameworkError(f"opset {opset}: torch cannot write it; use the default")
     written.save(path, external_data=False)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter from warning of every optional package that is not there."""
+    """Silence the exporter's warnings about missing optional packages."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -135,7 +139,7 @@ class Program:
         self._module = move_to_device_pass(program, self._device).module()
 
     def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """Outputs of inputs, in the order of the `ProgramSpec`."""
+        """Run the program; inputs and outputs are in the order of the `ProgramSpec`."""
         tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in inputs]
         with torch.no_grad():
             outputs = self._module(*tensors)

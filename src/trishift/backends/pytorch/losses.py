@@ -1,4 +1,4 @@
-"""The training losses; their formulas stand in `trishift.model.losses`.
+"""The training losses; see `trishift.model.losses` for their formulas.
 
 Shape legend: N clips, K classes; pairs (N, K, K) are (clip, positive, negative).
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from trishift.model.losses import LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-_LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have gradients: zeros
+_LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have zero gradients
 
 
 def loss(spec: LossSpec) -> Loss:
@@ -24,12 +24,12 @@ def loss(spec: LossSpec) -> Loss:
 
 
 def cross_entropy(spec: LossSpec) -> Loss:
-    """Of class indices (N,), or of probabilities (N, K)."""
+    """Cross entropy with class indices (N,) or probabilities (N, K)."""
     return lambda logits, targets: F.cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
 
 
 def lsep(spec: LossSpec) -> Loss:
-    """log(1 + sum over pairs), where the sum is a product of two: over negatives and over positives."""
+    """log(1 + sum over pairs); the sum factors into one over negatives and one over positives."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         pairs = _log_sum_exp(logits, targets < 0.5) + _log_sum_exp(-logits, targets > 0.5)
@@ -39,7 +39,7 @@ def lsep(spec: LossSpec) -> Loss:
 
 
 def wlsep(spec: LossSpec) -> Loss:
-    """`lsep` of each positive class by itself, weighted."""
+    """`lsep` per positive class, weighted."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         terms = F.softplus(_log_sum_exp(logits, targets < 0.5)[:, None] - logits)
@@ -49,7 +49,7 @@ def wlsep(spec: LossSpec) -> Loss:
 
 
 def bce(spec: LossSpec) -> Loss:
-    """Binary cross entropy of each class."""
+    """Binary cross entropy per class."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         weights = _weights(spec, logits)
@@ -63,7 +63,7 @@ def bce(spec: LossSpec) -> Loss:
 
 
 def bp_mll(spec: LossSpec) -> Loss:
-    """Exponential of each pair's difference."""
+    """Exponential of the difference of each pair."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         positives = targets.sum(1)
@@ -76,7 +76,7 @@ def bp_mll(spec: LossSpec) -> Loss:
 
 
 def warp(spec: LossSpec) -> Loss:
-    """Hinge of each pair, heavier the lower the positive class is ranked."""
+    """Hinge loss per pair, weighted more the lower the positive class ranks."""
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
         differences = logits[:, None, :] - logits[:, :, None]  # (N, K, K)
@@ -117,7 +117,7 @@ def _weights(spec: LossSpec, logits: Tensor) -> Tensor:
 
 
 def _log_sum_exp(values: Tensor, where: Tensor) -> Tensor:
-    """(N,) of (N, K): the logarithm of the sum of the exponentials of some of a row."""
+    """Log-sum-exp over the selected entries of each row: (N, K) to (N,)."""
     return values.masked_fill(~where, _LOG_OF_NOTHING).logsumexp(1)
 
 

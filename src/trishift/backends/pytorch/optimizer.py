@@ -1,4 +1,4 @@
-"""SGD as the originals run it, with momentum by canonical name."""
+"""The originals' SGD, with momentum by canonical name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Optimizer:
         return float(torch.stack(torch._foreach_norm(list(gradients.values()))).norm())
 
     def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each times a factor."""
+        """Update the weights with gradients by name, each multiplied by `factor`."""
         if factor != 1:
             torch._foreach_mul_(list(gradients.values()), factor)
         for name, gradient in gradients.items():
@@ -45,5 +45,5 @@ class Optimizer:
         self._sgd.step()
 
     def momentum(self) -> dict[str, Tensor]:
-        """The momentum itself, not a copy, by name."""
+        """The momentum buffers by name, not copies."""
         return {name: self._sgd.state[tensor]["momentum_buffer"] for name, tensor in self._parameters.items()}

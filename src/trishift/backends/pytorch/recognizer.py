@@ -25,12 +25,15 @@ class AverageHead(nn.Module):
         self.fc = nn.Linear(spec.feature_width, spec.num_classes)
 
     def forward(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
-        """(N, T', F) to (N, K); there are no relations."""
+        """(N, T', F) to (N, K); `relations` is not used."""
         return self.fc(features).mean(1)
 
 
-def build_backbone(spec: ModelSpec) -> nn.Module:
-    """The network that turns frames (N * T, C, H, W) into pooled features (N * T', F)."""
+Backbone = MobileNetV2 | BNInception | ResNet
+
+
+def build_backbone(spec: ModelSpec) -> Backbone:
+    """Build the network from frames (N * T, C, H, W) to pooled features (N * T', F)."""
     if spec.backbone == "mobilenet_v2":
         return MobileNetV2(spec)
     if spec.backbone == "bn_inception":
@@ -39,10 +42,10 @@ def build_backbone(spec: ModelSpec) -> nn.Module:
 
 
 class Recognizer(nn.Module):
-    """TSN, TSM, TRN or MSN as its spec describes it: clips to logits.
+    """TSN, TSM, TRN or MSN from clips to logits, as described by its spec.
 
     Attributes:
-        backbone: sees every frame, and through shifts its neighbors.
+        backbone: runs on every frame; shifts mix in neighboring frames.
         head: `AverageHead` or `RelationHead`.
     """
 
@@ -50,7 +53,9 @@ class Recognizer(nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = build_backbone(spec)
-        self.head = AverageHead(spec) if spec.head.consensus == "average" else RelationHead(spec)
+        self.head: AverageHead | RelationHead = (
+            AverageHead(spec) if spec.head.consensus == "average" else RelationHead(spec)
+        )
 
     def forward(
         self, clips: Tensor, dropout: Tensor | None = None, relations: Sequence[Tensor] | None = None
@@ -60,7 +65,7 @@ class Recognizer(nn.Module):
         Args:
             clips: (N, T, C, H, W).
             dropout: (N, T', F) factors on the pooled features, or None for no dropout.
-            relations: (R, k) frame indices a scale for a relation head, or None for the relations of evaluation.
+            relations: (R, k) frame indices per scale for a relation head; None uses the evaluation relations.
 
         Returns:
             (N, K).

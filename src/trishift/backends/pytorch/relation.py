@@ -19,16 +19,18 @@ from trishift.model.spec import ModelSpec
 class Relation(nn.Module):
     """The relations of one scale: a two-layer network on k frames at a time, summed over R relations.
 
-    Each frame is projected once for every place it can take in a relation, and the projections are gathered and
-    added: the same as `hidden` on R concatenations of k frames, without making them. The classifier is linear, so it
-    sees the sum of the hidden features once.
+    Each frame is projected once per position in a relation, and the projections are gathered and added: the same as
+    `hidden` on R concatenations of k frames, without building them. The classifier is linear, so it runs once, on the
+    sum of the hidden features.
 
     Attributes:
         hidden: k * W to D.
         classifier: D to K.
-        frames: (R, k) relations that count in evaluation.
-        weight: their factor in evaluation.
+        frames: (R, k) frame indices of the evaluation relations.
+        weight: factor on their sum.
     """
+
+    frames: Tensor
 
     def __init__(self, width: int, hidden_width: int, num_classes: int, evaluation: ScaleRelations) -> None:
         super().__init__()
@@ -43,7 +45,7 @@ class Relation(nn.Module):
 
         Args:
             x: (N, T, W) rectified frame features.
-            frames: (R, k) frame indices of the relations to sum; None for those of evaluation, weighted.
+            frames: (R, k) frame indices of the relations to sum; None uses the evaluation relations and their weight.
 
         Returns:
             (N, K).
@@ -51,20 +53,20 @@ class Relation(nn.Module):
         weight = 1.0
         if frames is None:
             frames, weight = self.frames, self.weight
-        places = self.hidden.weight.unflatten(1, (self.scale, -1)).unbind(1)  # k matrices of (D, W)
-        hidden = self.hidden.bias
-        for place, matrix in enumerate(places):
-            hidden = hidden + F.linear(x, matrix).index_select(1, frames[:, place])  # (N, R, D)
+        projections = self.hidden.weight.unflatten(1, (self.scale, -1)).unbind(1)  # k matrices of (D, W)
+        hidden: Tensor = self.hidden.bias
+        for position, matrix in enumerate(projections):
+            hidden = hidden + F.linear(x, matrix).index_select(1, frames[:, position])  # (N, R, D)
         summed = F.relu(hidden).sum(1)
         return weight * (F.linear(summed, self.classifier.weight) + frames.shape[0] * self.classifier.bias)
 
 
 class RelationHead(nn.Module):
-    """Single- or multi-scale TRN: frame features to logits by relations of 2 to T frames.
+    """Single- or multi-scale TRN: frame features to logits through relations of 2 to T frames.
 
     Attributes:
         fc: projects pooled features to the relation width.
-        relations: one `Relation` a scale, largest scale first.
+        relations: one `Relation` per scale, largest scale first.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -77,8 +79,8 @@ class RelationHead(nn.Module):
         )
 
     def forward(self, features: Tensor, relations: Sequence[Tensor] | None = None) -> Tensor:
-        """(N, T, F) to (N, K); `relations` are (R, k) frame indices a scale, None for those of evaluation."""
+        """(N, T, F) to (N, K); `relations` are (R, k) frame indices per scale; None uses the evaluation relations."""
         x = F.relu(self.fc(features))
-        chosen = relations or [None] * len(self.relations)
+        chosen: Sequence[Tensor | None] = relations or [None] * len(self.relations)
         scales = [relation(x, frames) for relation, frames in zip(self.relations, chosen, strict=True)]
         return torch.stack(scales).sum(0)

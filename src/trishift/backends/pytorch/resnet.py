@@ -1,9 +1,9 @@
 """ResNet-10 to -152 (He et al. 2016, arXiv:1512.03385) on frames, with TSM's shifts, pooling and non-local blocks.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 
-Outputs of batch norms are added to and rectified in place, since nothing else reads them: large new tensors cost
-more than the arithmetic on them. A block's input is never written to.
+Outputs of batch norms are added to and rectified in place, since nothing else reads them: allocating large
+tensors costs more than the arithmetic on them. A block's input is never modified.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.backends.pytorch.non_local import NonLocalBlock
 from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
-from trishift.model.architectures import RESNETS, block_names, residual_blocks
+from trishift.model.architectures import RESNETS, residual_blocks
 from trishift.model.spec import ModelSpec
 
 
@@ -42,11 +42,11 @@ def projection(in_channels: int, channels: int, stride: int, bias: bool = False)
 
 
 class ResidualBlock(nn.Module):
-    """relu(branch(shift(x)) + identity), then the non-local block where there is one.
+    """relu(branch(shift(x)) + identity), then the non-local block, if any.
 
     Attributes:
         shift: temporal shift or identity.
-        shifts_identity: whether the identity path reads the shifted features, too.
+        shifts_identity: whether the identity path reads the shifted features as well.
         downsample: projection on the identity path, or identity.
         non_local: non-local block or identity.
     """
@@ -141,7 +141,7 @@ class TemporalPool(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A ResNet that turns frames into pooled features."""
+    """ResNet from frames to pooled features."""
 
     conv_bias = False
 
@@ -162,7 +162,7 @@ class ResNet(nn.Module):
         return nn.Sequential(*(self.make_block(block) for block in blocks if block.stage == stage))
 
     def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
-        """A block, with the shift and the non-local block that the spec puts there."""
+        """Build a block with the shift and the non-local block that the spec asks for."""
         spec = self.spec
         build = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
         segments = spec.num_segments if block.stage == 1 else spec.output_segments
@@ -173,13 +173,14 @@ class ResNet(nn.Module):
         return build(block.in_channels, block.width, block.stride, shift, spec.shifts_identity, non_local)
 
     def stem(self, x: Tensor) -> Tensor:
-        """Frames (N * T, C, H, W) to the input of the first block, a quarter of their size."""
+        """Frames (N * T, C, H, W) to the input of the first block, at a quarter of their size."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return F.max_pool2d(x, 3, 2, padding=1)
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        return tuple((name, self.get_submodule(name).after_shift) for name in block_names(self.spec.backbone))
+        walk = self.named_modules()
+        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, ResidualBlock))
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T', F, H, W) to (N * T', F)."""

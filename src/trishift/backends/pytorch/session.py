@@ -1,4 +1,4 @@
-"""A recognizer in PyTorch, ready to train or predict: what PyTorch adds to `backends.session`."""
+"""The PyTorch part of a session; see `backends.session`."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Session(base.Session):
         network.to(self._device)
         if self.execution.channels_last:
             for module in network.modules():
-                if isinstance(module, nn.Conv2d):  # 3-D convolutions cannot be told
-                    module.to(memory_format=torch.channels_last)
+                if isinstance(module, nn.Conv2d):  # the format has no 3-D variant
+                    module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self._frozen: list[nn.Module] = []
         self._loss = loss(LossSpec())
         self._run = Pass(network, self.execution.compile)
@@ -57,8 +57,8 @@ class Session(base.Session):
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)
 
-    def _weights_change(self) -> None:
-        """Graphs share the network's weights."""
+    def _on_weights_change(self) -> None:
+        """Nothing to discard: graphs share the network's weights."""
 
     # Training
 
@@ -88,9 +88,9 @@ class Session(base.Session):
     def _gradients(self) -> dict[str, Tensor]:
         return {name: tensor.grad for name, tensor in self._parameters().items() if tensor.grad is not None}
 
-    def _parameters(self) -> dict[str, Tensor]:
+    def _parameters(self) -> dict[str, nn.Parameter]:
         tensors = naming.tensors(self.network)
-        return {info.name: tensors[info.name] for info in self.parameters()}
+        return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)}
 
     # Prediction
 
@@ -110,8 +110,8 @@ class Session(base.Session):
     def _layers(self) -> Mapping[str, nn.Module]:
         return dict(self.network.backbone.named_modules(remove_duplicate=False))
 
-    def _watch(self, layer: nn.Module, see: Callable[[Tensor], None]) -> Handle:
-        return layer.register_forward_hook(lambda _, __, output: see(output))
+    def _watch(self, layer: nn.Module, callback: Callable[[Tensor], None]) -> Handle:
+        return layer.register_forward_hook(lambda _, __, output: callback(output))
 
     def _next(self, frames: Tensor, state: State) -> list[Tensor]:
         if self._run_step is None:
@@ -121,9 +121,11 @@ class Session(base.Session):
 
     # Export
 
-    def write_program(self, spec: ProgramSpec, form: str, path: Path, description: dict[str, str], opset: int) -> None:
+    def write_program(
+        self, spec: ProgramSpec, format_name: str, path: Path, description: dict[str, str], opset: int
+    ) -> None:
         """Write the network as `torch` or `onnx`, see `exporting.write_program`."""
-        write_program(self.network, spec, form, path, description, opset)
+        write_program(self.network, spec, format_name, path, description, opset)
 
     @staticmethod
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:

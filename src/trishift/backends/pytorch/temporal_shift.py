@@ -1,6 +1,6 @@
 """The temporal shift module (TSM, Lin et al. 2019, arXiv:1811.08383) and its place in a network.
 
-Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are neighbors on the batch axis.
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     """Move the first channels of every frame to a neighboring frame.
 
     With f = C // shift.div and `future_first`, y[t, :f] = x[t + 1, :f], y[t, f:2f] = x[t - 1, f:2f] and the other
-    channels stay; `past_first` swaps the neighbors, `unidirectional` moves [0, f) alone, from t - 1. Frames
+    channels stay; `past_first` swaps the neighbors, `unidirectional` moves only [0, f), from t - 1. Frames
     beyond the clip are zero.
 
     Args:
@@ -37,7 +37,7 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
 
 
 def _shift_channels(x: Tensor, segments: int, shift: ShiftSpec, channel_axis: int) -> Tensor:
-    """`temporal_shift` of (N * T, ...), C on `channel_axis` once N and T are apart."""
+    """`temporal_shift` of (N * T, ...), with C on `channel_axis` after N and T are split."""
     clips = x.unflatten(0, (-1, segments))
     fold = clips.shape[channel_axis] // shift.div
     if shift.direction == "unidirectional":
@@ -63,14 +63,14 @@ def _from_future(clips: Tensor) -> Tensor:
 
 
 def shift_step(x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-    """The unidirectional `temporal_shift` of one frame a clip.
+    """The unidirectional `temporal_shift` of one frame per stream.
 
     Args:
         x: (N, C, H, W), the frames.
-        past: (N, f, H, W), the first channels of the frames before; zeros at the beginning of a clip.
+        past: (N, f, H, W), the first channels of the previous frames; zeros at the start of a stream.
 
     Returns:
-        The shifted frames (N, C, H, W), and the first channels of x (N, f, H, W): the next step's `past`.
+        The shifted frames (N, C, H, W), and the first channels of x (N, f, H, W): `past` of the next frame.
     """
     fold = past.shape[1]
     present, rest = x.split([fold, x.shape[1] - fold], 1)
@@ -90,15 +90,15 @@ class TemporalShift(nn.Module):
         return temporal_shift(x, self.segments, self.spec)
 
     def extra_repr(self) -> str:
-        """What `print(network)` says of the shift."""
+        """Description of the shift in `print(network)`."""
         return f"segments={self.segments}, div={self.spec.div}, {self.spec.direction}, {self.spec.order}"
 
 
 class LearnedShift(nn.Module):
-    """A shift whose weights are learned: y[t] = w0 x[t - 1] + w1 x[t] + w2 x[t + 1], channel by channel (TDN, MSN).
+    """A shift with learned weights: y[t] = w0 x[t - 1] + w1 x[t] + w2 x[t + 1], per channel (TDN, MSN).
 
     Attributes:
-        weight: (C, 1, 3), as of a depthwise convolution over time; it starts as a bidirectional `temporal_shift`.
+        weight: (C, 1, 3), as in a depthwise convolution over time; it starts as a bidirectional `temporal_shift`.
     """
 
     def __init__(self, channels: int, segments: int) -> None:
@@ -114,7 +114,7 @@ class LearnedShift(nn.Module):
 
 
 def shift_at(spec: ModelSpec, block: str, segments: int) -> nn.Module:
-    """The shift of the block called `block`, or the identity where the spec has none."""
+    """The shift of the block called `block`, or the identity if the spec does not shift it."""
     if spec.shift is None or block not in spec.shifted_blocks:
         return nn.Identity()
     return TemporalShift(segments, spec.shift)

@@ -1,7 +1,7 @@
-"""A network's tensors by canonical name, and copies of them in and out as numpy arrays.
+"""A network's tensors by canonical name, and copies of them from and to numpy arrays.
 
 PyTorch's shapes and statistics are the canonical ones, so nothing is transposed here. Batch norms' counters
-(`num_batches_tracked`) are left out: with a fixed momentum nothing reads them.
+(`num_batches_tracked`) are left out: nothing reads them when the momentum is fixed.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def read(tensor: torch.Tensor) -> np.ndarray:
 
 
 def write(tensor: torch.Tensor, array: np.ndarray) -> None:
-    """Copy a canonical array into a network's tensor, or into its momentum, where it lies."""
+    """Copy a canonical array into a network's tensor, or into its momentum, in place."""
     assign(tensor, torch.from_numpy(np.ascontiguousarray(array)))
 
 
 @torch.no_grad()
 def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
-    """Copy a tensor into another where that lies."""
+    """Copy a tensor into another, in place."""
     tensor.copy_(value)
