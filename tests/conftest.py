@@ -10,11 +10,11 @@ from tests.support.paths import SHARED
 
 from trishift.data.gestures import make_gestures
 
-# The same examples in every run; `--hypothesis-profile default` draws others.
+# Draw the same examples in every run; `--hypothesis-profile default` draws others.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
-LONGEST = (  # files that take minutes begin first, so that parallel processes end together
+LONGEST = (  # files that take minutes start first, so that parallel processes end together
     "backends/mindspore/test_parity.py",
     "checkpoints/test_golden.py",
     "export/test_parity.py",
@@ -29,7 +29,7 @@ TESTS = Path(__file__).parent
 
 
 def pytest_report_header() -> list[str]:
-    return [f"{name} is not installed: its tests are left out" for name in MISSING]
+    return [f"{name} is not installed: its tests are skipped" for name in MISSING]
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -1,4 +1,4 @@
-"""The folders are floors: who may import what, and what `import trishift` costs."""
+"""Packages are layers: which may import which, and what `import trishift` loads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Container
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 
 
 def imports(path: Path) -> set[str]:
-    """Dotted names of all modules that a file imports, wherever the import stands."""
+    """Dotted names of all modules that a file imports, at module level or inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -60,7 +62,7 @@ def test_only_its_own_backend_imports_a_framework(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_packages_import_only_from_the_layers_below(path: Path) -> None:
+def test_imports_go_down(path: Path) -> None:
     part = part_of(path)
     if part == "__init__":  # the public face of the package
         return
@@ -68,14 +70,58 @@ def test_packages_import_only_from_the_layers_below(path: Path) -> None:
     assert not {name for name in used if LAYER_OF[name] >= LAYER_OF[part]}
 
 
+def test_no_import_cycles() -> None:
+    modules = {module_name(path): path for path in FILES}
+    assert_no_cycle(
+        {name: loaded_modules(ast.parse(path.read_text("utf-8")), modules) for name, path in modules.items()}
+    )
+
+
+def test_import_cycles_are_seen() -> None:
+    sources = {
+        "trishift.a": "try:\n    from trishift import b\nexcept ImportError: ...",
+        "trishift.b": "from trishift.c import name",
+        "trishift.c": "def function():\n    import trishift.a",
+    }
+    assert_no_cycle({name: loaded_modules(ast.parse(source), sources) for name, source in sources.items()})
+    sources["trishift.c"] = "class C:\n    import trishift.a"
+    with pytest.raises(AssertionError, match=r"trishift\.a.*trishift\.b"):
+        assert_no_cycle({name: loaded_modules(ast.parse(source), sources) for name, source in sources.items()})
+
+
+def assert_no_cycle(graph: dict[str, set[str]]) -> None:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(f"modules import each other: {error.args[1]}") from None
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def loaded_modules(tree: ast.AST, known: Container[str]) -> set[str]:
+    """Those of the known modules that importing a module imports: not inside functions."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else node.module for name in names}
+        elif not isinstance(node, ast.FunctionDef | ast.Lambda):
+            found |= loaded_modules(node, known)
+    return {name for name in found if name in known}
+
+
 @pytest.mark.parametrize("folder", FRAMEWORKS.values())
-def test_backends_do_not_know_each_other(folder: str) -> None:
+def test_backends_are_independent(folder: str) -> None:
     others = {f"trishift.backends.{other}" for other in FRAMEWORKS.values() if other != folder}
     for path in (SOURCE / "backends" / folder).glob("*.py"):
         assert not any(name.startswith(tuple(others)) for name in imports(path)), path
 
 
-def test_commands_are_modules_with_a_main_that_do_not_know_each_other() -> None:
+def test_commands_have_a_main_and_are_independent() -> None:
     for path in (SOURCE / "commands").glob("*.py"):
         functions = {node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)}
         assert "main" in functions or path.stem == "__init__", path
@@ -103,7 +149,7 @@ def test_mirrors_have_the_same_files_and_signatures() -> None:
             assert signature == other[name], f"{folder}/{name}"
 
 
-def test_a_difference_between_mirrors_is_seen() -> None:
+def test_outline_sees_differences() -> None:
     source = "class A(nn.Module):\n    def forward(self, x: torch.Tensor, k: int = 1) -> Tensor: ...\n"
     alike = (
         "class A(nn.Cell):\n    def construct(self, x: Tensor, k: int = 1) -> Tensor: ...\n    def _help(self): ...\n"
@@ -113,7 +159,7 @@ def test_a_difference_between_mirrors_is_seen() -> None:
         assert outline(ast.parse(source)) != outline(ast.parse(alike.replace(old, new))), new
 
 
-# One word for each framework's name of the same thing
+# PyTorch's names for what the other frameworks name differently
 HOOKS = {"construct": "forward", "extend_repr": "extra_repr"}
 TYPES = {
     "nn.Cell": "nn.Module",
@@ -128,7 +174,7 @@ TYPES = {
 
 
 def mirror(folder: str) -> dict[str, object]:
-    """Public signatures of a backend, by file and name; its files themselves have none."""
+    """Public signatures of a backend by file and name; files map to None."""
     found: dict[str, object] = {}
     for path in (SOURCE / "backends" / folder).glob("*.py"):
         found[path.name] = None
@@ -138,7 +184,7 @@ def mirror(folder: str) -> dict[str, object]:
 
 
 def outline(body: ast.Module | ast.ClassDef, prefix: str = "") -> dict[str, object]:
-    """Functions, classes and methods to parameters, defaults and annotations, and to base classes."""
+    """Parameters, defaults and annotations of functions and methods, and base classes of classes, by name."""
     found: dict[str, object] = {}
     for node in body.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
@@ -153,7 +199,7 @@ def outline(body: ast.Module | ast.ClassDef, prefix: str = "") -> dict[str, obje
 
 
 def unified(node: ast.AST | None) -> str:
-    """Source text in which frameworks' names of the same types are the same."""
+    """Source text with one name for the types that frameworks name differently."""
     text = "" if node is None else ast.unparse(node)
     return re.sub(r"[\w.]+", lambda word: TYPES.get(word.group(), word.group()), text)
 

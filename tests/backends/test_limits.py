@@ -1,4 +1,4 @@
-"""The list of what frameworks cannot do: it names real settings and is the only gate."""
+"""The list of settings that frameworks do not support."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trishift.errors import FrameworkError
 
 
 @pytest.mark.parametrize("entry", UNSUPPORTED, ids=lambda entry: f"{entry.framework}-{entry.setting}-{entry.value}")
-def test_every_entry_refuses_its_setting_with_reason_and_remedy(entry: Unsupported) -> None:
+def test_limits_state_reason_and_remedy(entry: Unsupported) -> None:
     execution = dataclasses.replace(Execution(device=entry.device), **{entry.setting: entry.value})
     with pytest.raises(FrameworkError) as error:
         check_execution(entry.framework, execution)
@@ -26,10 +26,10 @@ def test_every_entry_refuses_its_setting_with_reason_and_remedy(entry: Unsupport
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_default_execution_works_everywhere(framework: str) -> None:
+def test_default_execution_works_everywhere(framework: str) -> None:
     check_execution(framework, Execution())
 
 
-def test_limits_are_those_of_devices_and_never_of_models() -> None:
+def test_limits_name_execution_settings() -> None:
     settings = {field.name for field in dataclasses.fields(Execution)}
     assert {entry.setting for entry in UNSUPPORTED} <= settings

@@ -1,4 +1,4 @@
-"""The parity gate itself, on made-up numbers: what fails, what another draw forgives, and what is not comparable."""
+"""The parity gate on made-up numbers: failures, redraws and results that cannot be compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def row(quantity: str, difference: float) -> Row:
     return Row(CASE.name, "paddle", quantity, difference, "")
 
 
-def test_a_difference_beyond_its_tolerance_fails() -> None:
+def test_difference_beyond_tolerance_fails() -> None:
     weight, bias = np.array([4.0]), np.zeros(2)
     expected = {"logits": np.array([[1.0, -2.0]]), "gradients/a.weight": weight, "gradients/a.bias": bias}
     measured = {**expected, "logits": np.array([[1.0, -2.001]]), "gradients/a.bias": np.array([0.0, 0.001])}
@@ -41,7 +41,7 @@ def test_each_quantity_counts_its_best_draw() -> None:
     assert redrawn_cases([outcome, Outcome("other", draws=1)]) == [CASE.name]
 
 
-def test_a_number_that_is_none_fails_in_every_draw() -> None:
+def test_nan_fails_in_every_draw() -> None:
     outcome = Outcome(CASE.name)
     for difference in (float("nan"), 1e-9):
         outcome.add([row("loss", difference)])

@@ -1,10 +1,10 @@
-"""Exports models in one framework and runs the files, in a process of its own (tests/export/test_parity.py).
+"""Exports models in one framework and runs the files, as a process of tests/export/test_parity.py.
 
     python -m tests.support.export_worker mindspore FOLDER
 
 writes, for every case and format that the framework writes, FOLDER/<case>-<framework>.<format>.npz with the scores of
-the reopened file for batches of 1 and 3 clips, and FOLDER/<framework>.json with what was measured while exporting.
-The weights are a function of their names, so that all frameworks export the same model.
+the reopened file for batches of 1 and 3 clips, and FOLDER/<framework>.json with the differences that the exporter
+measured. The weights are a function of their names, so that all frameworks export the same model.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STREAM_FRAMES = 64
 
 @dataclass(frozen=True)
 class Case:
-    """A model and the way it is exported, in all formats or in some of them by their first writers."""
+    """A model and its export options, for all formats or for some of them by their first writers."""
 
     name: str
     spec: ModelSpec
@@ -49,7 +49,7 @@ class Case:
 
 
 def cases() -> tuple[Case, ...]:
-    """Every family, backbone and way of exporting."""
+    """Every family, backbone and kind of export."""
     tsm, uni = ShiftSpec(), ShiftSpec(direction="unidirectional")
     trn = HeadSpec("multiscale_relation", relation_width=16, hidden_width=16)
     small = ModelSpec("resnet18", 5, num_segments=4, width=8)
@@ -66,25 +66,25 @@ def cases() -> tuple[Case, ...]:
 
 
 def frames(case: Case, batch: int) -> np.ndarray:
-    """(N, T * length, H, W, 3) uint8 random frames; a stream gets many."""
+    """Random uint8 frames (N, T * length, H, W, 3); streams have more of them."""
     count = STREAM_FRAMES if case.streaming else case.spec.num_segments * length(case)
     return np.random.default_rng(batch).integers(0, 256, (batch, count, SIZE, SIZE, 3), np.uint8)
 
 
 def length(case: Case) -> int:
-    """Frames of a segment."""
+    """Frames per segment."""
     return segment_length("rgb", case.spec.in_channels)
 
 
 def checkpoint(case: Case, session: Session) -> Checkpoint:
-    """The weights that all frameworks give the case."""
+    """A checkpoint with the weights of the case, the same in all frameworks."""
     pixels = replace(default_input(case.spec.backbone), resize=SIZE, crop=SIZE)
     tensors = smooth_weights(session.spec)
     return Checkpoint(tensors, case.spec, pixels, tuple("abcde"))
 
 
 def clips(case: Case, batch: int, raw: bool) -> np.ndarray:
-    """The frames as a session of the checkpoint takes them, or (`raw`) of an export that normalizes them itself."""
+    """The frames as input of the checkpoint's session or, if `raw`, of an export that normalizes them itself."""
     pixels = default_input(case.spec.backbone)
     if raw:
         pixels = replace(pixels, channel_order="rgb", scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -92,7 +92,7 @@ def clips(case: Case, batch: int, raw: bool) -> np.ndarray:
 
 
 def scores(session: Predictor, case: Case, batch: int, raw: bool = False) -> np.ndarray:
-    """(N, K) logits, or (T, N, K) of every step of a stream; as probabilities if the export gives those."""
+    """Logits (N, K), or (T, N, K) for every frame of a stream; probabilities if the export returns them."""
     logits = _run(session, case, clips(case, batch, raw))
     if not case.uint8:
         return logits
@@ -113,7 +113,7 @@ def _run(session: Predictor, case: Case, batch: np.ndarray) -> np.ndarray:
 
 
 def format_names(framework: str, case: Case) -> list[str]:
-    """The exact formats in which the framework writes a case."""
+    """The lossless formats in which the framework writes a case."""
     exact = [entry for entry in FORMATS.values() if framework in entry.writers and not entry.lossy]
     if case.formats:
         exact = [entry for entry in exact if entry.name in case.formats and entry.writers[0] == framework]

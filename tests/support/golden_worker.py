@@ -1,9 +1,9 @@
-"""Loads golden records from original files in one framework; tests/checkpoints/test_golden.py runs it as a process.
+"""Loads golden records from original files in one framework, as a process of tests/checkpoints/test_golden.py.
 
     python -m tests.support.golden_worker paddle GOLDEN
 
-writes GOLDEN/RECORD.json for every record: the model that the file was taken for, how complete the import was, and
-the largest difference from the published logits, relative to the largest logit.
+writes GOLDEN/RECORD.json for every record: the detected model, the completeness of the import, and the largest
+difference from the published logits, relative to the largest logit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import trishift
 from trishift.checkpoints import import_weights
 from trishift.model.spec import to_json
 
-# What the names of a family do not tell; everything else has to be found out.
+# Options that cannot be inferred from the file; everything else must be detected.
 OPTIONS: dict[str, dict[str, Any]] = {
     "tsn_bninception_8f": {"num_segments": 8, "shift": "none"},
     "paddlevideo_tsm_resnet50_8f": {"num_segments": 8, "shift": "blockres"},
@@ -38,7 +38,7 @@ def options(name: str) -> dict[str, Any]:
 
 
 def examine(name: str, framework: str, folder: Path) -> dict[str, Any]:
-    """What the importer and the framework make of a record."""
+    """Import a record, run it in the framework and compare the logits."""
     entry = originals.record(name)
     path = originals.write_record(entry, folder)
     checkpoint, report = import_weights(path, **options(name))

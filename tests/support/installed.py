@@ -1,4 +1,4 @@
-"""The frameworks that this environment has; tests of the others are left out."""
+"""Installed frameworks; tests of the others are skipped."""
 
 from __future__ import annotations
 

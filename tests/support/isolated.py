@@ -1,6 +1,6 @@
-"""Processes of their own for what cannot run in the tests': MindSpore dies where another framework was imported first.
+"""Separate processes: MindSpore crashes in a process that imported another framework first.
 
-`python` runs a module or a script; `suite` makes the tests of a file those of another, where each fails by itself.
+`python` runs a module or a script; `suite` runs the tests of a file and reports each of them in another file.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from typing import Any
 import pytest
 from tests.support.paths import ROOT
 
-TIMEOUT = 1800  # seconds: ends what hangs, not what a busy machine slows down
+TIMEOUT = 1800  # seconds: for hangs, not for busy machines
 
 
 def environment() -> dict[str, str]:
     """The environment of a child process that imports `trishift` and `tests`."""
     paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
-    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # all is small: threads would wait for each other
+    one_thread = {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }  # everything is small: threads would wait for each other
     return {**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
-    """Run `python ARGUMENTS` in a folder, with more environment variables.
+    """Run `python ARGUMENTS` in a folder, with additional environment variables.
 
     Returns:
-        What it printed.
+        Its standard output.
 
     Raises:
-        RuntimeError: it failed; with the end of what it said.
+        RuntimeError: it failed; the message ends with its output.
     """
     command = [sys.executable, *map(str, arguments)]
     variables = {**environment(), **variables}
@@ -44,11 +47,11 @@ def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
 
 
 def suite(file: Path, **variables: str) -> tuple[Any, Any]:
-    """A fixture and a test, to be bound to `outcomes` and a name of your choice in a module.
+    """Create a fixture and a test; bind them to `outcomes` and to any test name in a module.
 
     Args:
-        file: of tests, which are named without importing it, and run once in a process of their own.
-        variables: of that process's environment.
+        file: tests, which are listed without importing the file, and run once in a separate process.
+        variables: additional environment variables of that process.
     """
 
     @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def suite(file: Path, **variables: str) -> tuple[Any, Any]:
 
 
 def _outcomes(file: Path, folder: Path, variables: dict[str, str]) -> dict[str, str]:
-    """Test function to what failed in it, which is empty if all of its cases passed."""
+    """Failures by test function, empty if all of its cases passed."""
     report = folder / f"{file.stem}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", str(file)]
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Lists of clips, as tests compare and damage them."""
+"""Helpers to compare and modify lists of clips."""
 
 from __future__ import annotations
 

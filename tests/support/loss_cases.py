@@ -42,7 +42,7 @@ class Batch:
 
 
 def _ordinary() -> Batch:
-    """Random clips, of which one has all classes and one has none."""
+    """Random clips; one has all classes and one has none."""
     rng = np.random.default_rng(3)
     targets = rng.integers(0, 2, (8, CLASSES)).astype(np.float32)
     targets[2], targets[5] = 0, 1
@@ -56,7 +56,7 @@ def _far_apart() -> Batch:
 
 
 def _equal() -> Batch:
-    """A positive and a negative class of equal logits: zero is a corner of |x| and of max(x, 0)."""
+    """A positive and a negative class with equal logits: zero is a kink of |x| and of max(x, 0)."""
     return Batch(np.zeros((1, 2), np.float32), np.array([[1, 0]], np.float32))
 
 
@@ -71,7 +71,7 @@ BATCHES = {
 
 
 def fits(spec: LossSpec, batch: Batch) -> bool:
-    """Whether the class weights are for as many classes."""
+    """Whether the class weights fit the number of classes."""
     return spec.class_weights is None or batch.logits.shape[1] == len(spec.class_weights)
 
 
@@ -124,7 +124,7 @@ FRAMEWORKS: dict[str, Callable[[LossSpec, Batch], Outcome]] = {
 
 
 def outcomes(framework: str) -> dict[str, np.ndarray]:
-    """`loss/batch/value` and `loss/batch/gradient` of everything that fits."""
+    """`loss/batch/value` and `loss/batch/gradient` of all cases that fit."""
     found = {}
     for loss_name, spec in SPECS.items():
         for batch_name, batch in BATCHES.items():

@@ -1,9 +1,9 @@
-"""The tensors of a framework's networks as the framework itself lists them, without our table.
+"""Tensors of a framework's networks as listed by the framework itself, without our table.
 
     python -m tests.support.own_tensors FRAMEWORK
 
 prints, for each of `MODELS`, rows of [module path, layer type, attribute, shape, trainable] in network order. MindSpore
-needs a process of its own.
+needs a separate process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MODELS = {
     "mobilenet_v2": ModelSpec("mobilenet_v2", 3, shift=ShiftSpec()),
     "bn_inception": ModelSpec("bn_inception", 3, 5, head=HeadSpec("multiscale_relation", relation_width=8)),
 }
-LAYERS = {  # a framework's classes, the bases of ours included
+LAYERS = {  # class names of the frameworks, including base classes of ours
     **dict.fromkeys(("Conv2d", "Conv3d", "Conv2D", "Conv3D", "LearnedShift"), "conv"),
     **dict.fromkeys(("Linear", "Dense"), "linear"),
     **dict.fromkeys(("BatchNorm2d", "BatchNorm3d", "BatchNorm2D", "BatchNorm3D"), "norm"),
@@ -36,7 +36,7 @@ NOT_WEIGHTS = ("num_batches_tracked", "frames")  # PyTorch's counter, and the in
 
 
 def own_tensors(framework: str, spec: ModelSpec) -> Iterator[Row]:
-    """Every tensor of a network, found by walking through it."""
+    """Every tensor of a network, found by walking its modules."""
     network: Any = importlib.import_module(f"trishift.backends.{framework}.recognizer").Recognizer(spec)
     walk = {"pytorch": _pytorch, "mindspore": _mindspore, "paddle": _paddle}[framework]
     for path, module, attribute, tensor, trainable in walk(network):
@@ -55,7 +55,7 @@ def _pytorch(network: Any) -> Iterator[tuple[str, Any, str, Any, bool]]:
 
 def _mindspore(network: Any) -> Iterator[tuple[str, Any, str, Any, bool]]:
     for path, cell in network.cells_and_names():
-        for name, tensor in cell._params.items():  # `parameters_and_names` goes by the tensors' own names
+        for name, tensor in cell._params.items():  # `parameters_and_names` uses the tensors' own names
             if tensor is not None:
                 yield path, cell, name, tensor, tensor.requires_grad
 

@@ -1,6 +1,6 @@
-"""One rank of `tests/backends/contract/test_ranks.py`: trains on its part of each batch and writes what it then holds.
+"""One rank of `tests/backends/contract/test_ranks.py`: trains on its part of each batch and writes its tensors.
 
-LAUNCHER tests/support/rank.py FRAMEWORK FOLDER; with `alone` behind, one process without a launcher.
+LAUNCHER tests/support/rank.py FRAMEWORK FOLDER; append `alone` for one process without a launcher.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:
 
 
 def main(framework: str, folder: Path, mode: str = "rank") -> None:
-    """Train with frozen norms, then with norms that learn; gather something; leave."""
+    """Train with frozen and with trainable norms, and gather arrays."""
     session = open_session(framework, SPEC, Execution(distributed=mode == "rank", compile=False))
     name = f"{mode}_{session.rank}"
     np.savez(folder / f"{name}_frozen.npz", **train(session, freeze_norms=True))

@@ -1,7 +1,7 @@
 """Two training steps of recipes on small clips, in any framework.
 
-`python -m tests.support.recipe_steps FRAMEWORK GESTURES CONFIG...` prints their outcome as one JSON; MindSpore needs a
-process in which no other framework was imported.
+`python -m tests.support.recipe_steps FRAMEWORK GESTURES CONFIG...` prints the results as one JSON. MindSpore needs a
+process that has not imported another framework.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Steps:
     """Two steps of a recipe.
 
     Attributes:
-        losses: of the steps.
-        trained: tensors that got momentum (tiny gradients may not move a tensor in two steps).
+        losses: one per step.
+        trained: tensors with momentum (tiny gradients may not change a tensor in two steps).
         expected: tensors that the recipe trains.
         disturbed: tensors of frozen norms that changed, running statistics included.
         views_shape: (V, T, C, H, W) of a validation clip.
@@ -50,7 +50,7 @@ class Steps:
 
 
 def small_recipe(config: Path, gestures: Path) -> Recipe:
-    """A recipe with the gestures of one or two hands as its data, frames of 32 pixels and an eighth of the width."""
+    """The recipe on gestures of one or two hands, with frames of 32 pixels and an eighth of the width."""
     model = load_recipe(config).model
     root, suffix = (gestures / "two-hands", "csv") if model.multi_label else (gestures / "one-hand", "txt")
     lists = [f"data.train_list=train.{suffix}", f"data.val_list=val.{suffix}", "data.labels=labels.txt"]

@@ -1,6 +1,6 @@
-"""A camera that speaks RTSP, by GStreamer, for the system's own Python (`gi` comes from the distribution).
+"""An RTSP camera based on GStreamer, for the system's Python (`gi` comes from the distribution).
 
-python3 rtsp_server.py      # prints its address, then serves until it is killed; exit status 77: parts are missing
+python3 rtsp_server.py      # prints its address and serves until killed; exit status 77: packages are missing
 """
 
 import sys

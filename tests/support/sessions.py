@@ -1,4 +1,4 @@
-"""Small sessions of the framework that TRISHIFT_FRAMEWORK names, on the same noise everywhere."""
+"""Small sessions of the framework named by TRISHIFT_FRAMEWORK, on the same noise in every framework."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def norms(session: Session) -> list[str]:
 
 
 def make_plan(session: Session, frozen: Sequence[str] = (), **options: object) -> OptimizationPlan:
-    """All tensors but those of frozen norms, with three pairs of factors."""
+    """A plan for all tensors except those of frozen norms, with three pairs of multipliers."""
     trained = {info.name: PLANS[info.layer] for info in session.parameters() if info.layer_name not in frozen}
     return OptimizationPlan(trained, frozen_norms=frozenset(frozen), **options)
 

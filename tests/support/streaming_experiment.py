@@ -1,9 +1,9 @@
-"""Streams beside clips in one framework: what `tests/streaming/test_step.py` compares.
+"""Streams and clips in one framework, as compared by `tests/streaming/test_step.py`.
 
     python -m tests.support.streaming_experiment FRAMEWORK RESULTS WEIGHTS
 
-Writes an npz with, for every case, the logits of every step of a stream and those of the clip; and the rows of the
-published online model, loaded from a file in its own format.
+Writes an npz with the logits of every frame of a stream and of the clip, for every case, and the logits of the
+published online model, loaded from a file in its original format.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def clips(name: str) -> np.ndarray:
 
 
 def lively_session(framework: str, spec: ModelSpec, execution: Execution | None = None) -> Session:
-    """A network with weights that make every channel count, equal in all frameworks."""
+    """A network whose weights make every channel matter, equal in all frameworks."""
     session = open_session(framework, spec, execution)
     rng = np.random.default_rng(5)
     tensors = session.dump_tensors()
@@ -78,7 +78,7 @@ def run_case(framework: str, name: str) -> dict[str, np.ndarray]:
 
 
 def run_published(framework: str, weights: Path) -> dict[str, np.ndarray]:
-    """(6, 27) each: the rows of the online demo's model, frame by frame and of the clip's network."""
+    """Logits (6, 27) of the online demo's model, frame by frame and from the clip network."""
     model = trishift.load(weights, framework, num_segments=6)
     name = "tsm_mobilenetv2_online"
     videos = golden_records.clips(originals.record(name), golden_records.SPECS[name])
@@ -90,7 +90,7 @@ def run_published(framework: str, weights: Path) -> dict[str, np.ndarray]:
 
 
 def frame_logits(session: Session, videos: np.ndarray) -> np.ndarray:
-    """(N, T, K): what the head makes of every frame of the clip's network."""
+    """Logits (N, T, K) of every frame in the clip network."""
     pooled = session.features(videos, ["pooled"])["pooled"]  # (N, T, F)
     weights = session.dump_tensors()
     return pooled @ weights["head.fc.weight"].T + weights["head.fc.bias"]

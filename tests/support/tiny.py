@@ -1,4 +1,4 @@
-"""A tiny model on a handful of gestures, which trains within seconds."""
+"""A tiny recipe that trains on a few gestures within seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 
 def write_recipe(path: Path, root: Path, **changes: dict[str, Any]) -> Path:
-    """Write a recipe for the gestures in a folder, of one hand or two; `changes` update its sections."""
+    """Write a recipe for a folder of one-hand or two-hand gestures; `changes` update its sections."""
     suffix = "csv" if (root / "train.csv").is_file() else "txt"
     sections: dict[str, Any] = {
         "model": {"backbone": "resnet10", "width": 8, "num_segments": 4, "shift": {"div": 4}},

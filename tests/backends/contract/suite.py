@@ -1,4 +1,4 @@
-"""The promises of `Session`, the same in every framework; `test_FRAMEWORK.py` runs them in a process of its own."""
+"""Contract of `Session`, the same for every framework; run in separate processes by `test_session.py` of each."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     assert np.any(make_session(seed=4).dump_tensors()["head.fc.weight"] != session.dump_tensors()["head.fc.weight"])
 
 
-def test_tensors_survive_a_round_trip_as_copies() -> None:
+def test_tensor_round_trip_makes_copies() -> None:
     source, target = make_session(seed=1), make_session(seed=2, channels_last=True)
     target.load_tensors(source.dump_tensors())
     assert_close(target.dump_tensors(), source.dump_tensors(), rtol=0)
@@ -76,9 +76,7 @@ def test_tensors_survive_a_round_trip_as_copies() -> None:
         (lambda t: t.update({"head.fc.weight": np.zeros((32, 4))}), r"head.fc.weight is \(32, 4\), expected \(4, 32\)"),
     ],
 )
-def test_weights_of_another_network_are_refused(
-    change: Callable[[dict[str, np.ndarray]], object], message: str
-) -> None:
+def test_rejects_weights_of_another_network(change: Callable[[dict[str, np.ndarray]], object], message: str) -> None:
     session = make_session()
     tensors, before = session.dump_tensors(), session.dump_tensors()
     tensors["backbone.conv1.weight"] += 1
@@ -92,17 +90,19 @@ def test_weights_of_another_network_are_refused(
 
 
 @pytest.mark.parametrize(("nesterov", "clip_norm"), [(False, None), (False, 0.5), (True, None), (True, 0.5)])
-def test_steps_are_sgd_with_factors_for_each_tensor(nesterov: bool, clip_norm: float | None) -> None:
+def test_train_step_is_sgd_with_multipliers(nesterov: bool, clip_norm: float | None) -> None:
     session = make_session()
     plan = make_plan(session, nesterov=nesterov, clip_norm=clip_norm, weight_decay=0.01)
     session.prepare_training(plan)
     velocity = {name: np.zeros(shape) for name, shape in session.tensor_shapes().items() if name in plan.parameters}
     for _ in range(2):
         weights = session.dump_tensors()
-        loss, gradients = session.gradients(micro_batches()[0])  # statistics change, gradients do not read them
+        loss, gradients = session.gradients(
+            micro_batches()[0]
+        )  # statistics change, but gradients do not depend on them
         assert all(np.array_equal(weights[name], session.dump_tensors()[name]) for name in gradients)
         norm = np.sqrt(sum((gradient.astype(np.float64) ** 2).sum() for gradient in gradients.values()))
-        assert norm > 0.5, "clipping is void"
+        assert norm > 0.5, "clipping has no effect"
         coefficient = 1 if clip_norm is None else clip_norm / (norm + 1e-6)
         result = session.train_step(micro_batches(), lr=0.02)
         for name, factors in plan.parameters.items():
@@ -117,7 +117,7 @@ def test_steps_are_sgd_with_factors_for_each_tensor(nesterov: bool, clip_norm: f
     assert_close(session.dump_momentum(), velocity, rtol=1e-3, atol=1e-5)
 
 
-def test_frozen_norms_and_unplanned_tensors_stay_as_they_are() -> None:
+def test_frozen_and_unplanned_tensors_do_not_change() -> None:
     session = make_session()
     frozen = norms(session)[1:]
     before = session.dump_tensors()
@@ -137,7 +137,7 @@ def test_frozen_norms_use_their_running_statistics() -> None:
     assert session.train_step([MicroBatch(CLIPS, TARGETS)], lr=0.0).loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_norms_learn_again_under_a_plan_that_does_not_freeze_them() -> None:
+def test_new_plan_unfreezes_norms() -> None:
     session = make_session()
     session.prepare_training(make_plan(session, norms(session)))
     session.prepare_training(make_plan(session))
@@ -152,14 +152,14 @@ def test_accumulated_micro_batches_equal_one_batch() -> None:
     assert_close(parts.dump_tensors(), whole.dump_tensors(), rtol=1e-3, atol=1e-5)
 
 
-def test_weights_of_micro_batches_scale_their_gradients() -> None:
+def test_micro_batch_weight_scales_loss_and_gradients() -> None:
     session, (batch,) = make_session(), micro_batches()
     (loss, gradients), (half_loss, half) = session.gradients(batch), session.gradients(replace(batch, weight=0.5))
     assert half_loss == pytest.approx(loss / 2, rel=1e-6)
     assert_close(half, {name: gradient / 2 for name, gradient in gradients.items()}, rtol=1e-4, atol=1e-7)
 
 
-def test_resumed_training_is_bit_identical() -> None:
+def test_resume_is_exact() -> None:
     whole, half, resumed = trained(3), trained(2), make_session(seed=9)
     resumed.load_tensors(half.dump_tensors())
     resumed.prepare_training(make_plan(resumed))
@@ -169,7 +169,7 @@ def test_resumed_training_is_bit_identical() -> None:
     assert_close(resumed.dump_momentum(), whole.dump_momentum(), rtol=0)
 
 
-def test_missing_momentum_starts_at_zero_and_foreign_momentum_is_refused() -> None:
+def test_momentum_defaults_to_zero_and_rejects_unknown_names() -> None:
     session, name = trained(1), "head.fc.weight"
     kept = session.dump_momentum()[name]
     session.load_momentum({name: kept})
@@ -182,7 +182,7 @@ def test_missing_momentum_starts_at_zero_and_foreign_momentum_is_refused() -> No
 
 
 @pytest.mark.parametrize("targets", [TARGETS, np.eye(4, dtype=np.float32)[TARGETS]], ids=["indices", "probabilities"])
-def test_training_learns_a_batch(targets: np.ndarray) -> None:
+def test_training_fits_a_batch(targets: np.ndarray) -> None:
     session = make_session()
     session.prepare_training(make_plan(session, clip_norm=20.0))
     losses = [session.train_step([MicroBatch(CLIPS, targets)], lr=0.02).loss for _ in range(15)]
@@ -210,7 +210,7 @@ def test_mixed_precision_trains_close_to_float32(precision: str) -> None:
 
 
 @needs_fp16
-def test_fp16_leaves_out_a_step_whose_gradients_overflow() -> None:
+def test_fp16_skips_a_step_on_overflow() -> None:
     session = make_session(precision="fp16")
     session.prepare_training(make_plan(session, clip_norm=20.0))
     before = session.dump_tensors()
@@ -230,7 +230,7 @@ def test_channels_last_trains_the_same() -> None:
 # Prediction
 
 
-def test_prediction_changes_nothing_and_treats_clips_alone() -> None:
+def test_prediction_is_pure_and_per_clip() -> None:
     session = make_session()
     before, logits = session.dump_tensors(), session.predict(CLIPS)
     assert logits.shape == (4, 4)
@@ -238,7 +238,7 @@ def test_prediction_changes_nothing_and_treats_clips_alone() -> None:
     assert_close(session.dump_tensors(), before, rtol=0)
 
 
-def test_features_of_named_layers_keep_clips_and_frames_apart() -> None:
+def test_features_have_clip_and_frame_axes() -> None:
     session = make_session(ModelSpec("resnet10", 4, num_segments=4, width=4, shift=ShiftSpec(), temporal_pool=True))
     features = session.features(CLIPS[:2], ["layer1", "layer2", "layer4.0", "pooled", "logits"])
     shapes = [features[name].shape for name in ("layer1", "layer2", "layer4.0", "pooled")]
@@ -252,7 +252,7 @@ def test_features_of_named_layers_keep_clips_and_frames_apart() -> None:
         session.features(CLIPS[:1], ["layer9"])
 
 
-def test_drawn_relations_count_instead_of_the_expected_ones() -> None:
+def test_drawn_relations_replace_the_expected_ones() -> None:
     spec = ModelSpec("resnet10", 4, 4, width=4, head=HeadSpec("multiscale_relation", 8, relations_per_scale=1))
     session = make_session(spec)
     draws = draw_relations(spec.head, 4, np.random.default_rng(0))
@@ -267,7 +267,7 @@ def test_drawn_relations_count_instead_of_the_expected_ones() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 3, 32, 32), (1, 4, 1, 32, 32)])
-def test_clips_of_another_model_are_refused(shape: tuple[int, ...]) -> None:
+def test_rejects_clips_of_another_model(shape: tuple[int, ...]) -> None:
     session, clips = make_session(), np.zeros(shape, np.float32)
     for use in (session.predict, lambda clips: session.gradients(MicroBatch(clips, TARGETS[:1]))):
         with pytest.raises(DataError, match="do not fit a model of 4 segments and 3 channels"):
@@ -278,7 +278,7 @@ def test_clips_of_another_model_are_refused(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
-def test_impossible_executions_say_what_to_do(limit: Unsupported) -> None:
+def test_unsupported_execution_names_a_remedy(limit: Unsupported) -> None:
     with pytest.raises(FrameworkError, match=rf"{limit.reason}; set Execution\(") as caught:
         make_session(**{"device": limit.device, limit.setting: limit.value})
     assert "\n" not in str(caught.value)
@@ -292,7 +292,7 @@ def test_ranks_need_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("device", "reason"), ABSENT)
-def test_absent_devices_say_what_to_do(device: str, reason: str) -> None:
+def test_missing_device_names_a_remedy(device: str, reason: str) -> None:
     try:
         make_session(device=device)
     except FrameworkError as error:

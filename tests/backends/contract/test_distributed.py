@@ -1,6 +1,6 @@
-"""Two processes on the CPU train like one, in each framework, through the launch script that users call.
+"""Two processes on the CPU train like one, in each framework, through the public launch scripts.
 
-Clips have one or two labels, and the loss is a mean over them: parts of a batch count by their labels.
+Clips have one or two labels, and the loss is a mean over labels, so parts of a batch are weighted by their labels.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def assert_close(one: Path, two: Path) -> None:
         assert difference < 1e-4, f"{name} differs by {difference:.1e}"
 
 
-def test_a_killed_rank_ends_the_job(folder: Path) -> None:
+def test_killed_rank_ends_the_job(folder: Path) -> None:
     output = folder / "killed"
     command = ["bash", str(ROOT / "scripts/run_distributed_train_gpu.sh"), str(folder / "data"), "train.epochs=500"]
     variables = environment(folder, "pytorch", output, NPROC="2")
@@ -97,7 +97,7 @@ def test_a_killed_rank_ends_the_job(folder: Path) -> None:
 
 
 def ranks_of(output: Path) -> list[int]:
-    """Process numbers of the ranks that train into a folder, oldest first."""
+    """Process ids of the ranks that train into a folder, oldest first."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -117,7 +117,7 @@ def wait_for(condition: object, seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
-def test_mistakes_are_one_clear_line(folder: Path) -> None:
+def test_launch_errors_are_one_line(folder: Path) -> None:
     script = str(ROOT / "scripts/run_distributed_train_gpu.sh")
     cases = [
         ([str(folder / "data")], {"DEVICE": "gpu"}, "DEVICE=cpu"),

@@ -1,4 +1,4 @@
-"""Data-parallel training: two processes under each framework's launcher compute what one computes."""
+"""Data-parallel training: two processes under each framework's launcher equal one process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def launcher(framework: str, logs: Path) -> list[str]:
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What one process and both ranks of two wrote, by file name."""
+    """Results of one process and of both ranks of two, by file name."""
     if importlib.util.find_spec(MODULES[request.param]) is None:
         pytest.skip(f"{request.param} is not installed")
     folder = tmp_path_factory.mktemp("ranks")
@@ -47,7 +47,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return {file.stem: dict(np.load(file)) for file in folder.glob("*.npz")}
 
 
-def test_two_ranks_with_accumulation_equal_one_process(results: Results) -> None:
+def test_two_ranks_equal_one_process(results: Results) -> None:
     for name, array in results["alone_0_frozen"].items():
         np.testing.assert_allclose(results["rank_0_frozen"][name], array, rtol=1e-3, atol=1e-5, err_msg=name)
 
@@ -60,7 +60,7 @@ def test_ranks_hold_the_same_network(results: Results, case: str) -> None:
         np.testing.assert_allclose(first[name], second[name], rtol=1e-6, atol=1e-7, err_msg=name)
 
 
-def test_arrays_of_any_type_are_gathered_in_rank_order(results: Results) -> None:
+def test_gather_keeps_types_and_rank_order(results: Results) -> None:
     for rank in (0, 1):
         gathered = results[f"rank_{rank}_gathered"]
         assert np.array_equal(gathered["numbers"], [[0, 2], [1, 2]])

@@ -1,4 +1,4 @@
-"""The promises of `Session`, kept by MindSpore."""
+"""The contract of `Session` in MindSpore."""
 
 from __future__ import annotations
 

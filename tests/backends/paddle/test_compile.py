@@ -1,4 +1,4 @@
-"""Paddle Inference behind a session: it follows the weights and serves every batch and image size."""
+"""Paddle Inference behind a session: it follows the weights and accepts every batch and image size."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_one_program_serves_every_batch_and_image_size(
     for clips in (CLIPS, CLIPS[:3], CLIPS[:1, :, :, :24, :28]):
         np.testing.assert_allclose(session.predict(clips), plain.predict(clips), rtol=1e-3, atol=1e-6)
     assert len(saved) == 1
-    assert not capfd.readouterr().out  # standard output is the user's
+    assert not capfd.readouterr().out  # standard output belongs to the user
 
 
-def test_drawn_relations_run_beside_the_program() -> None:
+def test_drawn_relations_bypass_the_program() -> None:
     spec = ModelSpec("resnet10", 4, 4, width=4, head=HeadSpec("multiscale_relation", 8, relations_per_scale=1))
     session = make_session(spec, compile=True)
     everything = [all_relations(4, scale) for scale in (4, 3, 2)]

@@ -1,16 +1,12 @@
-"""Paddle's shift, batch norm, loss and processor settings against their definitions."""
+"""Paddle's layers and loss against their definitions."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
-from tests.support.deformable_taps import convolve, slopes_at_rest
+from tests.support.layer_definitions import convolve, shifted, slopes_at_rest
 
-from trishift.backends import matrix_library
 from trishift.backends.paddle.batch_norm import batch_norm, synchronize
 from trishift.backends.paddle.deformable import DeformableConv
 from trishift.backends.paddle.losses import loss
@@ -27,21 +23,6 @@ SHIFTS = [
     ShiftSpec(div=2),
     ShiftSpec(div=16),
 ]
-
-
-def shifted(x: np.ndarray, segments: int, shift: ShiftSpec) -> np.ndarray:
-    """The definition of `ShiftSpec`, frame by frame."""
-    clips = x.reshape(-1, segments, *x.shape[1:])
-    y, fold = clips.copy(), x.shape[1] // shift.div
-    past, future = slice(0, fold), slice(fold, 2 * fold)
-    if shift.direction == "unidirectional":
-        future = slice(0, 0)
-    elif shift.order == "future_first":
-        past, future = future, past
-    for t in range(segments):
-        y[:, t, past] = clips[:, t - 1, past] if t > 0 else 0
-        y[:, t, future] = clips[:, t + 1, future] if t + 1 < segments else 0
-    return y.reshape(x.shape)
 
 
 @pytest.mark.parametrize("segments", [1, 2, 4])
@@ -79,7 +60,7 @@ def test_running_variance_is_unbiased() -> None:
     np.testing.assert_allclose(y.numpy(), normal, rtol=1e-3, atol=1e-5)
 
 
-def test_norm_in_evaluation_only_reads() -> None:
+def test_evaluation_does_not_update_norms() -> None:
     norm = batch_norm(2)
     norm._variance.set_value(np.array([4.0, 9.0], np.float32))
     norm.eval()
@@ -90,7 +71,7 @@ def test_norm_in_evaluation_only_reads() -> None:
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 1)])
 @pytest.mark.parametrize("k", [3, 5])
-def test_deformable_convolution_is_its_definition(size: tuple[int, int], k: int) -> None:
+def test_deformable_convolution_equals_its_definition(size: tuple[int, int], k: int) -> None:
     conv = DeformableConv(3, k)
     x = RNG.standard_normal((2, 3, *size), np.float32)
     offset = conv.offset(paddle.to_tensor(x)).numpy()
@@ -98,7 +79,7 @@ def test_deformable_convolution_is_its_definition(size: tuple[int, int], k: int)
     np.testing.assert_allclose(conv(paddle.to_tensor(x)).numpy(), expected, atol=1e-4)
 
 
-def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside() -> None:
+def test_gradient_of_zero_offsets() -> None:
     conv = DeformableConv(1, 3)
     conv.weight.set_value(paddle.ones_like(conv.weight))
     for parameter in conv.offset.parameters():
@@ -108,7 +89,7 @@ def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside() -> N
     np.testing.assert_allclose(conv.offset.bias.grad.numpy(), slopes_at_rest(x[0, 0], 3), atol=1e-5)
 
 
-def test_synchronizing_keeps_every_tensor_in_its_place() -> None:
+def test_synchronize_keeps_tensors_and_names() -> None:
     network = Recognizer(ModelSpec("mobilenet_v2", 3, 2))
     before = dict(network.state_dict())
     synchronize(network)
@@ -130,34 +111,3 @@ def test_loss_is_smoothed_cross_entropy(soft: bool, smoothing: float) -> None:
     targets = paddle.to_tensor(probabilities if soft else indices)
     value = loss(LossSpec(label_smoothing=smoothing))(paddle.to_tensor(logits), targets)
     assert float(value) == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("vendor", "flags", "expected"),
-    [
-        ("AuthenticAMD", "avx2 avx512f avx512bw avx512cd avx512dq avx512vl", "7"),
-        ("AuthenticAMD", "fma avx2 avx512f", "5"),
-        ("AuthenticAMD", "sse4_2", None),
-        ("GenuineIntel", "avx2 avx512f avx512bw avx512cd avx512dq avx512vl", None),
-    ],
-)
-def test_only_amd_processors_are_named_to_the_matrix_library(
-    vendor: str, flags: str, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "")  # so that monkeypatch restores what the call sets
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
-    matrix_library.tune(tmp_path / "cpuinfo")
-    assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
-    assert os.environ["MKL_NUM_THREADS"] == "3"
-
-
-def test_the_users_own_settings_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MKL_NUM_THREADS", "5")
-    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "1")
-    (tmp_path / "cpuinfo").write_text("vendor_id: AuthenticAMD\nflags: avx2\n")
-    matrix_library.tune(tmp_path / "cpuinfo")
-    assert matrix_library.threads() == 5
-    assert os.environ["MKL_DEBUG_CPU_TYPE"] == "1"

@@ -1,4 +1,4 @@
-"""The promises of `Session`, kept by PaddlePaddle."""
+"""The contract of `Session` in PaddlePaddle."""
 
 from __future__ import annotations
 

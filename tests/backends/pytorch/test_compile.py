@@ -1,4 +1,4 @@
-"""The PyTorch networks are single graphs: compiled without a break, exported with a free number of clips."""
+"""PyTorch networks are single graphs: they compile without graph breaks and export with a free batch axis."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_network_exports_with_a_free_batch_axis(name: str) -> None:
             assert torch.allclose(program.module()(clips(count)), network(clips(count)), atol=1e-5)
 
 
-def test_compiled_session_trains_and_predicts_like_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_session_equals_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda network: compile_(network, fullgraph=True, backend="aot_eager"))
     spec = ModelSpec("resnet10", 3, 4, width=4, shift=ShiftSpec(), head=HeadSpec("multiscale_relation", 8))

@@ -69,7 +69,7 @@ def test_mixed_precision_trains_like_float32(precision: str, options: dict) -> N
     assert np.allclose(mixed, full, rtol=0.15, atol=0.1)
 
 
-def test_frames_of_a_stream_match_the_clip() -> None:
+def test_stream_matches_the_clip() -> None:
     spec = dataclasses.replace(SMALL, shift=ShiftSpec(direction="unidirectional"))
     session = open_session("pytorch", spec, GPU)
     clips = np.random.default_rng(0).standard_normal((2, 4, 3, 64, 64)).astype(np.float32)
@@ -102,7 +102,7 @@ print("RANK DONE")
 """
 
 
-def test_a_launched_rank_joins_nccl_and_synchronizes_batch_norms(tmp_path: Path) -> None:
+def test_rank_joins_nccl_and_synchronizes_norms(tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(RANK)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "1", str(script)]
@@ -111,7 +111,7 @@ def test_a_launched_rank_joins_nccl_and_synchronizes_batch_norms(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", originals.records())
-def test_a_published_file_gives_its_logits(name: str, tmp_path: Path) -> None:
+def test_published_file_reproduces_its_logits(name: str, tmp_path: Path) -> None:
     entry = originals.record(name)
     model = trishift.load(originals.write_record(entry, tmp_path), execution=GPU, **golden_worker.options(name))
     expected = golden_records.logits(entry)

@@ -1,4 +1,4 @@
-"""MSN's parts against their definitions, in PyTorch; the other frameworks are held against it by the parity gates."""
+"""MSN's modules against their definitions, in PyTorch; parity gates compare the other frameworks with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.support.deformable_taps import slopes_at_rest, tap_by_tap
+from tests.support.layer_definitions import slopes_at_rest, tap_by_tap
 
 from trishift.backends.contract import Execution
 from trishift.backends.pytorch.deformable import DeformableConv
@@ -50,12 +50,12 @@ def test_taps_are_bilinear_and_zero_outside(size: tuple[int, int], k: int) -> No
     np.testing.assert_allclose(taps.numpy(), tap_by_tap(x, offset, k), atol=1e-12)
 
 
-def test_taps_that_do_not_move_are_those_of_a_convolution_to_the_last_bit() -> None:
+def test_taps_without_offsets_are_exact() -> None:
     x = torch.randn(2, 3, 6, 7)
     assert torch.equal(sample_taps(x, torch.zeros(2, 18, 6, 7), 3), F.unfold(x, 3, padding=1).unflatten(2, (6, 7)))
 
 
-def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside() -> None:
+def test_gradient_of_zero_offsets() -> None:
     conv = DeformableConv(1, 3)
     torch.nn.init.ones_(conv.weight)
     for parameter in conv.offset.parameters():
@@ -65,13 +65,13 @@ def test_offsets_at_rest_see_the_slope_to_the_next_pixel_and_none_outside() -> N
     np.testing.assert_allclose(conv.offset.bias.grad, slopes_at_rest(x[0, 0].numpy(), 3), atol=1e-5)
 
 
-def test_the_gradients_of_taps_are_those_of_their_values() -> None:
+def test_tap_gradients() -> None:
     x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     offset = torch.randn(1, 18, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, d: sample_taps(x, d, 3), (x, offset))
 
 
-def test_a_learned_shift_starts_as_the_shift_of_tsm(session: Session) -> None:
+def test_learned_shift_starts_as_temporal_shift(session: Session) -> None:
     tensors = session.dump_tensors()
     shift = LearnedShift(16, 4)
     shift.weight.data.copy_(torch.from_numpy(tensors["backbone.layer2.0.learned_shift.weight"]))
@@ -79,7 +79,7 @@ def test_a_learned_shift_starts_as_the_shift_of_tsm(session: Session) -> None:
     assert torch.equal(shift(x), temporal_shift(x, 4, ShiftSpec()))
 
 
-def test_a_learned_shift_is_a_convolution_over_time() -> None:
+def test_learned_shift_is_a_convolution_over_time() -> None:
     shift = LearnedShift(3, 5)
     torch.nn.init.normal_(shift.weight)
     x = torch.randn(10, 3, 2, 4)
@@ -88,8 +88,8 @@ def test_a_learned_shift_is_a_convolution_over_time() -> None:
     torch.testing.assert_close(shift(x), expected.flatten(0, 1))
 
 
-def test_the_pyramid_subtracts_features_of_frames() -> None:
-    """The published form: features of single frames, with biases, and then their differences."""
+def test_pyramid_subtracts_frame_features() -> None:
+    """As published: features of single frames, with biases, and then their differences."""
     pyramid = MotionPyramid(3, 16).eval()
     frames = torch.randn(2, 5, 3, 16, 20)
     first, middle, last = (F.conv2d(frames[:, i], pyramid.conv1.weight, torch.ones(4), 2, 3) for i in (0, 2, 4))
@@ -105,22 +105,22 @@ def test_the_pyramid_subtracts_features_of_frames() -> None:
     torch.testing.assert_close(pyramid(frames), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_windows_know_nothing_of_each_other_and_their_segments_do() -> None:
+def test_excitation_mixes_segments_within_a_window_only() -> None:
     excitation = MotionExcitation(8, 4).eval()
     x = torch.randn(8, 8, 4, 4)
     changed = x.clone()
     changed[5] += 1
     touched = [t for t in range(8) if not torch.equal(excitation(x)[t], excitation(changed)[t])]
-    assert touched == [4, 5, 7]  # the change from 4 to 5, that from 5 to 6, and the course of the window
+    assert touched == [4, 5, 7]  # the changes from 4 to 5 and from 5 to 6, and the mean of the window
 
 
-def test_a_batch_of_one_is_a_row_of_a_larger_batch(session: Session) -> None:
+def test_prediction_does_not_depend_on_batch_size(session: Session) -> None:
     batch = clips(3)
     np.testing.assert_allclose(session.predict(batch[1:2]), session.predict(batch)[1:2], atol=1e-6)
 
 
 @pytest.mark.parametrize("execution", [Execution(channels_last=True), Execution(precision="bf16")], ids=str)
-def test_other_layouts_and_precisions_compute_the_same(session: Session, execution: Execution) -> None:
+def test_layouts_and_precisions_agree(session: Session, execution: Execution) -> None:
     other = Session(SMALL, execution)
     other.load_tensors({**session.dump_tensors(), **drawn_offsets(session.spec, 0)})
     reference = Session(SMALL, Execution())
@@ -131,11 +131,11 @@ def test_other_layouts_and_precisions_compute_the_same(session: Session, executi
 
 
 @pytest.mark.parametrize("side", [30, 33, 50])
-def test_any_size_of_frames_works(session: Session, side: int) -> None:
+def test_any_frame_size_works(session: Session, side: int) -> None:
     assert session.predict(np.ones((1, 4, 15, side, side + 3), np.float32)).shape == (1, 3)
 
 
-def test_training_moves_kernels_and_offsets_unless_the_kernels_are_left_out(session: Session) -> None:
+def test_kernels_and_offsets_train_unless_frozen(session: Session) -> None:
     def names(**options: bool) -> set[str]:
         return set(optimization_plan(session.parameters(), TrainSpec(**options), "rgb").parameters)  # type: ignore[arg-type]
 
@@ -146,12 +146,12 @@ def test_training_moves_kernels_and_offsets_unless_the_kernels_are_left_out(sess
     assert all(".deformable" in name and ".offset." not in name for name in left_out)
 
 
-def test_without_multipliers_all_parameters_are_equal(session: Session) -> None:
+def test_multipliers_can_be_disabled(session: Session) -> None:
     plan = optimization_plan(session.parameters(), TrainSpec(multipliers=False), "rgb")
     assert {(p.lr_mult, p.decay_mult) for p in plan.parameters.values()} == {(1, 1)}
 
 
-def test_offsets_start_at_zero_or_as_the_original_draws_them(session: Session) -> None:
+def test_initial_offsets(session: Session) -> None:
     tensors = session.dump_tensors()
     offsets = {name for name in tensors if ".offset." in name}
     assert len(offsets) == 52 and not any(tensors[name].any() for name in offsets)
@@ -161,7 +161,7 @@ def test_offsets_start_at_zero_or_as_the_original_draws_them(session: Session) -
     assert deviation == pytest.approx(np.sqrt(2 / (9 * 18)), rel=0.01)
 
 
-def test_an_image_classifier_starts_both_streams(session: Session, tmp_path: Path) -> None:
+def test_image_classifier_initializes_both_streams(session: Session, tmp_path: Path) -> None:
     image = Session(ModelSpec("resnet50", 7, 1, width=8), Execution(), seed=5)
     tensors = image.dump_tensors()
     save(tmp_path / "image.safetensors", Checkpoint(tensors, image.spec, InputSpec()))
@@ -190,24 +190,24 @@ def test_an_image_classifier_starts_both_streams(session: Session, tmp_path: Pat
         ({"temporal_pool": True}, "omit temporal_pool"),
     ],
 )
-def test_impossible_combinations_are_refused_in_one_line(changes: dict[str, object], message: str) -> None:
+def test_rejects_impossible_combinations_in_one_line(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message) as caught:
         replace(SMALL, **changes)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
-def test_onnx_is_left_to_pytorch() -> None:
+def test_mindspore_cannot_write_msn_as_onnx() -> None:
     options = ExportOptions("onnx", "mindspore")
     with pytest.raises(FrameworkError, match="cannot write deformable convolutions as ONNX; use framework pytorch"):
         plan(Checkpoint({}, SMALL, InputSpec()), FORMATS["onnx"], "mindspore", options)
 
 
-def test_msn_does_not_run_frame_by_frame() -> None:
+def test_msn_is_not_streamable() -> None:
     with pytest.raises(RecipeError, match="its motion modules compare the segments of a clip"):
         check_streamable(SMALL)
 
 
-def test_settings_of_msn_are_for_msn() -> None:
+def test_rejects_bad_msn_settings() -> None:
     with pytest.raises(RecipeError, match=r"train\.legacy_frozen_kernels: is for models with model\.motion"):
         Recipe(train=TrainSpec(legacy_frozen_kernels=True))
     with pytest.raises(RecipeError, match=r"motion\.stem_share: 1\.5 is not in \[0, 1\]"):

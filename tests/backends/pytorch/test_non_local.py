@@ -19,12 +19,12 @@ def linear(layer: torch.nn.Conv2d, x: np.ndarray) -> np.ndarray:
 
 
 def pooled(x: np.ndarray) -> np.ndarray:
-    """(T, H, W, C) to (T, H / 2, W / 2, C): the largest of four."""
+    """(T, H, W, C) to (T, H / 2, W / 2, C): 2x2 max-pooling."""
     return x.reshape(x.shape[0], SIDE // 2, 2, SIDE // 2, 2, -1).max((2, 4))
 
 
 def definition(block: NonLocalBlock, clip: np.ndarray) -> np.ndarray:
-    """What the block adds to one clip before its batch norm: (T, C, H, W) in and out, pair by pair of positions."""
+    """The block's addition to one clip before batch norm, position by position: (T, C, H, W) in and out."""
     x = clip.transpose(0, 2, 3, 1)
     embedded = block.form != "gaussian"
     queries = (linear(block.theta, x) if embedded else x).reshape(SEGMENTS * SIDE**2, -1)
@@ -43,7 +43,7 @@ def definition(block: NonLocalBlock, clip: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["embedded_gaussian", "gaussian", "dot_product", "concatenation"])
-def test_forms_are_their_definitions(form: NonLocalForm) -> None:
+def test_forms_equal_their_definitions(form: NonLocalForm) -> None:
     torch.manual_seed(0)
     block = NonLocalBlock(CHANNELS, SEGMENTS, form).double().eval()
     clips = torch.randn(2, SEGMENTS, CHANNELS, SIDE, SIDE, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""TRN's head in PyTorch against networks that see concatenated copies of frames."""
+"""TRN's head in PyTorch against networks on concatenated frames."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_given_relations_are_summed() -> None:
 
 
 @torch.no_grad()
-def test_expected_is_the_mean_of_the_published_draw() -> None:
+def test_expected_relations_are_the_mean_of_published_draws() -> None:
     head = make_head()
     draws = (draw_relations(HeadSpec("multiscale_relation"), SEGMENTS, np.random.default_rng(i)) for i in range(400))
     logits = torch.stack([head(features(), [torch.from_numpy(table) for table in draw]) for draw in draws])
@@ -86,12 +86,12 @@ def test_gradients_equal_those_of_concatenated_frames() -> None:
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_head_after_temporal_pooling_relates_the_pooled_segments() -> None:
+def test_head_relates_pooled_segments() -> None:
     spec = ModelSpec("resnet10", 3, 8, width=2, temporal_pool=True, head=HeadSpec("multiscale_relation"))
     assert [relation.scale for relation in Recognizer(spec).head.relations] == [4, 3, 2]
 
 
-def test_sampled_head_refuses_to_guess_its_relations() -> None:
+def test_sampled_head_needs_relations() -> None:
     spec = ModelSpec("resnet10", 3, 4, width=2, head=HeadSpec("multiscale_relation", relations="sampled"))
     session = Session(spec, Execution())
     clips = np.random.default_rng(0).standard_normal((1, 4, 3, 32, 32)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The promises of `Session`, kept by PyTorch."""
+"""The contract of `Session` in PyTorch."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.support.layer_definitions import shifted
 from torch import nn
 
 from trishift.backends.pytorch.mobilenet_v2 import InvertedResidual
@@ -25,23 +26,6 @@ SHIFTS = [
 ]
 
 
-def naive_shift(x: np.ndarray, segments: int, shift: ShiftSpec) -> np.ndarray:
-    """The definition, frame by frame and channel by channel: (N * T, C, H, W) in and out."""
-    clips = x.reshape(-1, segments, *x.shape[1:])
-    shifted = np.zeros_like(clips)
-    fold = clips.shape[2] // shift.div
-    if shift.direction == "unidirectional":
-        sources = {0: -1}
-    else:
-        sources = {0: 1, 1: -1} if shift.order == "future_first" else {0: -1, 1: 1}
-    for t in range(segments):
-        for channel in range(clips.shape[2]):
-            source = t + sources.get(channel // fold if fold else 2, 0)
-            if 0 <= source < segments:
-                shifted[:, t, channel] = clips[:, source, channel]
-    return shifted.reshape(x.shape)
-
-
 def frames(count: int, channels: int, size: tuple[int, int] = (3, 2)) -> torch.Tensor:
     return torch.randn(count, channels, *size, generator=torch.Generator().manual_seed(channels))
 
@@ -54,23 +38,23 @@ def test_shift_equals_its_definition(
 ) -> None:
     x = frames(2 * segments, channels).to(memory_format=memory_format)
     y = temporal_shift(x, segments, shift)
-    assert np.array_equal(y.numpy(), naive_shift(x.numpy(), segments, shift))
+    assert np.array_equal(y.numpy(), shifted(x.numpy(), segments, shift))
     assert y.is_contiguous(memory_format=memory_format)
 
 
 @pytest.mark.parametrize("shift", SHIFTS[3:6], ids=str)
-def test_gradients_flow_back_along_the_shift(shift: ShiftSpec) -> None:
+def test_shift_gradients(shift: ShiftSpec) -> None:
     x = frames(6, 6).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: temporal_shift(x, 3, shift), x)
 
 
-def test_module_says_what_it_shifts() -> None:
+def test_shift_repr() -> None:
     text = repr(TemporalShift(8, ShiftSpec(div=4, direction="unidirectional")))
     assert text == "TemporalShift(segments=8, div=4, unidirectional, future_first)"
 
 
 def randomized(module: nn.Module) -> nn.Module:
-    """Batch norms that do something, in evaluation mode."""
+    """Randomize the batch norms of a module and switch it to evaluation mode."""
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 1.5)
@@ -86,10 +70,10 @@ def test_residual_block_shifts_branch_or_both_paths(
     shift = ShiftSpec(div=4)
     module = randomized(block(16, width, 1, TemporalShift(4, shift), shifts_identity, nn.Identity()))
     x = frames(8, 16, (5, 5))
-    shifted = torch.from_numpy(naive_shift(x.numpy(), 4, shift))
+    moved = torch.from_numpy(shifted(x.numpy(), 4, shift))
     before = x.clone()
     with torch.no_grad():
-        expected = torch.relu(module.branch(shifted) + (shifted if shifts_identity else x))
+        expected = torch.relu(module.branch(moved) + (moved if shifts_identity else x))
         assert torch.allclose(module(x), expected, atol=1e-6)
     assert torch.equal(x, before)
 
@@ -100,25 +84,25 @@ def test_inverted_residual_shifts_branch_or_both_paths(shifts_identity: bool) ->
     description = next(block for block in inverted_residuals() if block.has_residual)
     module = randomized(InvertedResidual(description, TemporalShift(4, shift), shifts_identity))
     x = frames(4, description.in_channels, (4, 4))
-    shifted = torch.from_numpy(naive_shift(x.numpy(), 4, shift))
+    moved = torch.from_numpy(shifted(x.numpy(), 4, shift))
     with torch.no_grad():
-        expected = module.conv(shifted) + (shifted if shifts_identity else x)
+        expected = module.conv(moved) + (moved if shifts_identity else x)
         assert torch.allclose(module(x), expected, atol=1e-6)
 
 
-def test_networks_hold_their_shifts_where_the_spec_says() -> None:
-    def shifted(spec: ModelSpec) -> list[str]:
+def test_networks_shift_the_blocks_of_the_spec() -> None:
+    def shifts(spec: ModelSpec) -> list[str]:
         modules = Recognizer(spec).backbone.named_modules()
         return [name for name, module in modules if isinstance(module, TemporalShift)]
 
     placement = ("layer1.0", "layer3.0")
-    assert shifted(ModelSpec("resnet10", 2, shift=ShiftSpec(placement=placement))) == [f"{n}.shift" for n in placement]
-    mobilenet = shifted(ModelSpec("mobilenet_v2", 2, shift=ShiftSpec()))
+    assert shifts(ModelSpec("resnet10", 2, shift=ShiftSpec(placement=placement))) == [f"{n}.shift" for n in placement]
+    mobilenet = shifts(ModelSpec("mobilenet_v2", 2, shift=ShiftSpec()))
     assert mobilenet == [f"features.{k}.shift" for k in (3, 5, 6, 8, 9, 10, 12, 13, 15, 16)]
-    inception = shifted(ModelSpec("bn_inception", 2, shift=ShiftSpec(placement="block")))
+    inception = shifts(ModelSpec("bn_inception", 2, shift=ShiftSpec(placement="block")))
     assert inception[:2] == ["conv2_shift", "inception_3a.shift"]
     assert len(inception) == 11
-    assert shifted(ModelSpec("resnet10", 2)) == []
+    assert shifts(ModelSpec("resnet10", 2)) == []
 
 
 def test_shift_covers_half_the_segments_after_temporal_pooling() -> None:
@@ -128,7 +112,7 @@ def test_shift_covers_half_the_segments_after_temporal_pooling() -> None:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_temporal_pool_is_a_padded_maximum_of_three_frames(memory_format: torch.memory_format) -> None:
+def test_temporal_pool_is_a_maximum_of_three_frames(memory_format: torch.memory_format) -> None:
     x = frames(2 * 6, 4).to(memory_format=memory_format)
     clips = np.pad(x.numpy().reshape(2, 6, 4, 3, 2), ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)), constant_values=-np.inf)
     expected = np.stack([clips[:, t : t + 3].max(1) for t in (0, 2, 4)], 1)

@@ -1,12 +1,31 @@
-"""Deformable convolution by its definition, in numpy, for the tests of all backends."""
+"""Temporal shift and deformable convolution by definition, in numpy, for the tests of all backends."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from trishift.model.spec import ShiftSpec
+
+
+def shifted(x: np.ndarray, segments: int, shift: ShiftSpec) -> np.ndarray:
+    """`ShiftSpec`, frame by frame and channel by channel: (N * T, C, H, W) in and out."""
+    clips = x.reshape(-1, segments, *x.shape[1:])
+    result = np.zeros_like(clips)
+    fold = clips.shape[2] // shift.div
+    if shift.direction == "unidirectional":
+        sources = {0: -1}
+    else:
+        sources = {0: 1, 1: -1} if shift.order == "future_first" else {0: -1, 1: 1}
+    for t in range(segments):
+        for channel in range(clips.shape[2]):
+            source = t + sources.get(channel // fold if fold else 2, 0)
+            if 0 <= source < segments:
+                result[:, t, channel] = clips[:, source, channel]
+    return result.reshape(x.shape)
+
 
 def tap_by_tap(x: np.ndarray, offset: np.ndarray, k: int) -> np.ndarray:
-    """What the taps see, position by position: (N, C, H, W) and offsets (N, 2 K, H, W) to (N, C * K, H, W)."""
+    """Values at the taps, position by position: (N, C, H, W) and offsets (N, 2 K, H, W) to (N, C * K, H, W)."""
     maps, channels, height, width = x.shape
     seen = np.zeros((maps, channels, k * k, height, width))
     for n, tap, row, column in np.ndindex(maps, k * k, height, width):
@@ -24,9 +43,9 @@ def convolve(x: np.ndarray, offset: np.ndarray, weight: np.ndarray, bias: np.nda
 
 
 def slopes_at_rest(x: np.ndarray, k: int) -> np.ndarray:
-    """Gradient of the sum over all taps and positions with respect to offsets that are zero: (2 K,).
+    """Gradient of the sum over all taps and positions with respect to zero offsets: (2 K,).
 
-    A tap inside sees the slope to the next pixel (zero beyond the border), a tap outside none.
+    For taps inside the map, this is the slope to the next pixel (zero beyond the border); for taps outside, zero.
     """
     height, width = x.shape
     around = np.pad(x, ((0, 1), (0, 1)))
