@@ -80,6 +80,56 @@ def test_failed_conversion_keeps_existing_destination(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["broken.pth", "precious.ckpt"]
 
 
+def test_force_follows_links(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk" / "real.ckpt", tmp_path / "link.ckpt"
+    link.symlink_to(target)
+    convert(source, link)  # a link whose file does not exist yet
+    assert link.is_symlink() and import_weights(target)[0].spec == SMALL
+    target.write_text("old")
+    convert(source, link, force=True)
+    assert link.is_symlink() and import_weights(target)[0].spec == SMALL
+
+
+@pytest.mark.parametrize(
+    ("lost", "problem"),
+    [("new_fc.weight", "unexpected"), ("new_fc.bias", r"missing head\.fc\.bias"), ("new_fc.", "unexpected")],
+)
+def test_partial_conversion_with_an_incomplete_head_keeps_the_backbone(lost: str, problem: str, tmp_path: Path) -> None:
+    path = partial(tmp_path, lost)
+    with pytest.raises(CheckpointError, match=problem):
+        convert(path, tmp_path / "w.safetensors", num_segments=4)
+    conversion = convert(path, tmp_path / "w.safetensors", num_segments=4, allow_partial=True)
+    assert conversion.report.unexpected
+    checkpoint, report = import_weights(tmp_path / "w.safetensors")
+    assert report.complete
+    assert checkpoint.spec is not None and checkpoint.spec.num_classes == 0
+
+
+@pytest.mark.parametrize(
+    "lost", ["base_model.conv1.weight", "base_model.layer3.1.bn2.running_var", "base_model.layer4."]
+)
+def test_partial_conversion_without_a_complete_backbone_writes_nothing(lost: str, tmp_path: Path) -> None:
+    path = partial(tmp_path, lost)
+    with pytest.raises(CheckpointError, match=r"lacks \d+ of \d+ tensors, for example backbone.*; nothing was written"):
+        convert(path, tmp_path / "w.safetensors", num_segments=4, allow_partial=True)
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_partial_conversion_skips_unexpected_tensors(tmp_path: Path) -> None:
+    convert(partial(tmp_path, "nothing"), tmp_path / "w.safetensors", num_segments=4, allow_partial=True)
+    assert import_weights(tmp_path / "w.safetensors")[1].complete
+
+
+def partial(folder: Path, lost: str) -> Path:
+    """A TSM file without the tensors whose names start with `lost`, and with one too many."""
+    shapes = originals.tsm_resnet(18, shift="blockres", width=8, classes=7, prefix="")
+    tensors = {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items() if not name.startswith(lost)}
+    return originals.write_torch(
+        folder / "part.pth", {"state_dict": {**tensors, "extra.weight": np.ones(3, np.float32)}}
+    )
+
+
 @pytest.mark.parametrize(
     ("destination", "options", "message"),
     [

@@ -20,7 +20,7 @@ from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.data.protocol import PROTOCOLS
 from trishift.data.transforms import mirrored_labels
 from trishift.model.tensors import tensor_shapes
-from trishift.recipe import load_recipe
+from trishift.recipe import load_recipe, recipe_from_dict, recipe_to_dict
 
 ROOT = CONFIGS.parent
 RECIPES = recipe_files()
@@ -55,8 +55,9 @@ def both_hands(gestures: Path, two_hands: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.yaml")), ids=name_of)
-def test_every_file_loads(path: Path) -> None:
-    load_recipe(path)
+def test_every_file_loads_and_survives_a_checkpoint(path: Path) -> None:
+    stored = json.dumps(recipe_to_dict(load_recipe(path)))
+    assert json.dumps(recipe_to_dict(recipe_from_dict(json.loads(stored)))) == stored
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import typing
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +13,7 @@ import yaml
 from trishift.errors import RecipeError
 from trishift.model.losses import LossSpec
 from trishift.model.spec import ShiftSpec
-from trishift.recipe import load_recipe, recipe_from_dict, save_recipe
+from trishift.recipe import TrainSpec, load_recipe, recipe_from_dict, recipe_to_dict, save_recipe
 from trishift.recipe.renames import RENAMED
 
 BASE = """\
@@ -115,7 +117,10 @@ def test_bn_inception_gets_caffe_pixels_by_default(tmp_path: Path) -> None:
         ("train:\n  epochs: many\n", ["r.yaml:2", "train.epochs", "'many'"]),
         ("model:\n  backbone: resnet19\n", ["r.yaml:2", "model.backbone", "resnet18"]),
         ("model:\n  backbone: bn_inception\ninput:\n  scale: 0.00392\n", ["r.yaml", "bn_inception", "BGR"]),
-        ("model:\n  temporal_pool: true\n  num_segments: 7\n", ["r.yaml", "num_segments must be even"]),
+        (
+            "model:\n  temporal_pool: true\n  num_segments: 7\n",
+            ["r.yaml:2", "model.temporal_pool: num_segments must be even"],
+        ),
         ("model:\n  backbone: resnet18\n  non_local: true\n", ["r.yaml", "non_local", "layer2.2"]),
         ("train:\n  batch_size: 10\n  accumulate: 3\n", ["r.yaml:3", "train.accumulate", "does not divide"]),
         ("train:\n  loss: lspe\n", ["r.yaml:2", "train.loss.name", "'lspe'"]),
@@ -154,6 +159,142 @@ def test_rejects_missing_and_circular_files(tmp_path: Path) -> None:
         load_recipe(circular)
     with pytest.raises(RecipeError, match=r"no such recipe file; did you mean .*circle\.yaml"):
         load_recipe(tmp_path / "circel.yaml")
+
+
+@pytest.mark.parametrize("key", ["base", "_base_"])
+def test_base_can_be_written_like_mmengines(key: str, tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", BASE)
+    write(tmp_path, "other.yaml", "train: {epochs: 3}\n")
+    one = load_recipe(write(tmp_path, "one.yaml", f"{key}: base.yaml\n"))
+    two = load_recipe(write(tmp_path, "two.yaml", f"{key}: [base.yaml, other.yaml]\n"))
+    assert one == load_recipe(tmp_path / "base.yaml")
+    assert (two.name, two.train.epochs) == ("base", 3)
+    with pytest.raises(RecipeError, match=r"r\.yaml:1: base and _base_ mean the same; keep one"):
+        load_recipe(write(tmp_path, "r.yaml", "base: base.yaml\n_base_: other.yaml\n"))
+
+
+def test_pretrained_means_initial_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    base = write(tmp_path, "base.yaml", BASE + "  pretrained: a.pth\n")
+    assert load_recipe(base).train.initial_weights == "a.pth"
+    assert load_recipe(base, ["train.pretrained=b.pth"]).train.initial_weights == "b.pth"
+    assert load_recipe(base, ["train.initial_weights=c.pth"]).train.initial_weights == "c.pth"
+    assert not caplog.records
+    with pytest.raises(RecipeError, match=r"train\.pretrained is another name of initial_weights; remove one of them"):
+        load_recipe(write(tmp_path, "both.yaml", "train: {pretrained: a.pth, initial_weights: b.pth}\n"))
+
+
+@pytest.mark.parametrize("word", ["none", "None", "null", "~"])
+@pytest.mark.parametrize("key", ["model.shift", "train.clip_norm", "train.initial_weights", "data.template"])
+def test_none_means_null(key: str, word: str, tmp_path: Path) -> None:
+    text = BASE + "  clip_norm: 3\n  initial_weights: a.pth\ndata: {template: 'img_{:05d}.jpg'}\n"
+    recipe = load_recipe(write(tmp_path, "base.yaml", text), [f"{key}={word}"])
+    section, name = key.split(".")
+    assert getattr(getattr(recipe, section), name) is None
+    flip = load_recipe(tmp_path / "base.yaml", ["data.augmentation.flip=none"]).data.augmentation.flip
+    assert flip == "none"
+
+
+@pytest.mark.parametrize(
+    "template", ["{:06d}.jpg", "{:d}.png", "{:06d}", "img_{:05d}.jpg", "{:03d}/x.jpg", '"{:06d}.jpg"']
+)
+def test_templates_need_no_quotes(template: str, tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "base.yaml", BASE), [f"data.template={template}"])
+    assert recipe.data.template == template.strip('"')
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("lr=0.1", "did you mean 'train.lr'?"),
+        ("epochs=3", "did you mean 'train.epochs'?"),
+        ("batch_size=8", "did you mean 'train.batch_size'?"),
+        ("batch-size=8", "did you mean 'train.batch_size'?"),
+        ("learning_rate=1", "known: name, model"),
+        ("epoch=3", "did you mean 'train.epochs'?"),
+        ("num_segments=4", "did you mean 'model.num_segments'?"),
+        ("pretrained=a.pth", "did you mean 'train.pretrained'?"),
+        ("model.lr=0.1", "did you mean 'train.lr'?"),
+        ("shift.dvi=4", "did you mean 'model.shift'?"),
+        ("train.workers=4", "did you mean 'data.workers'?"),
+        ("sampling={mode: dense}", "did you mean 'data.sampling' or 'evaluation.sampling'?"),
+        ("train.epohcs=4", "did you mean 'epochs'?"),
+    ],
+)
+def test_unknown_keys_hint_at_other_sections(override: str, hint: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        load_recipe(write(tmp_path, "base.yaml", BASE), [override])
+    assert str(error.value).startswith(f"override {override!r}: unknown key ")
+    assert hint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        *(
+            (f"train.{name}", 0, "must be 1 or more")
+            for name in ("epochs", "batch_size", "accumulate", "evaluate_every")
+        ),
+        *((f"train.{name}", -1, "must be 0 or more") for name in ("save_every", "seed", "weight_decay", "momentum")),
+        *((f"train.{name}", -0.5, "must be 0 or more") for name in ("warmup_epochs", "head_lr_mult")),
+        *((f"train.{name}", 0, "must be positive") for name in ("lr", "gamma", "clip_norm")),
+        *((f"train.{name}", ".nan", "not a finite number") for name in ("lr", "gamma", "momentum", "weight_decay")),
+        *((f"train.{name}", ".inf", "not a finite number") for name in ("lr", "clip_norm", "warmup_epochs")),
+        ("train.lr_batch_size", 0, "must be 1 or more"),
+        ("train.momentum", 1, "must be below 1"),
+        ("train.milestones", "[.nan]", "not a finite number"),
+        ("train.milestones", "[20, -3]", "must be 0 or more"),
+        ("train.epochs", -3, "must be 1 or more"),
+        ("train.loss.label_smoothing", ".nan", "not in [0, 1)"),
+        ("data.workers", -5, "must be 0 or more"),
+        ("data.augmentation.max_distort", -1, "must not be negative"),
+        ("data.augmentation.scales", "[0]", "(0, 1]"),
+        ("data.sampling.window", 0, "window must be positive"),
+        ("evaluation.sampling.clips", -1, "clips not negative"),
+        ("input.scale", 0, "must be positive"),
+        ("input.mean", "[.nan, 0, 0]", "not a finite number"),
+        ("input.std", "[1, 1, .inf]", "not a finite number"),
+        ("input.crop", 0, "resize"),
+        ("model.num_segments", 0, "must be 1 or more"),
+        ("model.num_classes", -1, "must be 0 or more"),
+        ("model.in_channels", 0, "must be 1 or more"),
+        ("model.width", -64, "must be 1 or more"),
+        ("model.dropout", ".nan", "is not in [0, 1)"),
+        ("model.dropout", 1, "is not in [0, 1)"),
+        ("model.shift.div", 1, "more channels than there are"),
+        ("model.head.relation_width", 0, "must be 1 or more"),
+        ("model.head.hidden_width", -1, "must be 1 or more"),
+        ("model.head.relations_per_scale", 0, "must be 1 or more"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(key: str, value: object, problem: str, tmp_path: Path) -> None:
+    override = f"{key}={value}"
+    with pytest.raises(RecipeError) as error:
+        load_recipe(write(tmp_path, "base.yaml", BASE), [override])
+    message = str(error.value)
+    assert message.startswith(f"override {override!r}: ") and problem in message, message
+    assert key.rpartition(".")[2] in message
+
+
+def test_every_number_of_a_recipe_has_a_least_value() -> None:
+    """A new number in a section of training must be given a bound."""
+    from trishift.recipe.sections import _LEAST, _POSITIVE
+
+    numbers = {name for name, hint in typing.get_type_hints(TrainSpec).items() if {int, float} & flat(hint)}
+    assert {f"train.{name}" for name in numbers} <= {*_LEAST, *_POSITIVE}
+
+
+def flat(hint: Any) -> set[Any]:
+    return {hint}.union(*map(flat, typing.get_args(hint)))
+
+
+def test_numbers_keep_their_types_through_a_checkpoint(tmp_path: Path) -> None:
+    for text in ("", "train: {milestones: [20, 40]}", "train: {milestones: [20.5, 40], gamma: 1}"):
+        recipe = load_recipe(write(tmp_path, "r.yaml", text))
+        stored = json.dumps(recipe_to_dict(recipe))
+        resumed = recipe_from_dict(json.loads(stored))
+        assert json.dumps(recipe_to_dict(resumed)) == stored
+    assert recipe_to_dict(load_recipe(tmp_path / "r.yaml", ["train.milestones=[20]"]))["train"]["milestones"] == [20]
+    assert '"milestones": [20, 40]' in json.dumps(recipe_to_dict(recipe_from_dict({})))
 
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -16,6 +16,8 @@ from trishift.checkpoints.report import ConversionReport
 from trishift.checkpoints.verification import TOLERANCE, Difference, verify
 from trishift.checkpoints.writing import framework_of, write_dialect, write_native
 from trishift.errors import CheckpointError, FrameworkError
+from trishift.model.spec import HeadSpec
+from trishift.model.tensors import tensor_shapes
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def convert(
     dialect: str | None = None,
     to_dialect: str | None = None,
     backbone: str | None = None,
+    allow_partial: bool = False,
     verify: bool = False,
     tolerance: float = TOLERANCE,
     force: bool = False,
@@ -58,13 +61,14 @@ def convert(
         dialect: family of the source, to override recognition.
         to_dialect: family of the result, for an original codebase; default: Trishift's own network.
         backbone: refuse a source with any other backbone.
+        allow_partial: skip tensors that do not fit, and an incomplete head; the backbone must be complete.
         verify: run source and result on a fixed random clip and compare.
         tolerance: largest accepted relative difference.
         force: replace an existing destination.
         options: import options, see `import_weights`.
 
     Raises:
-        CheckpointError: see `import_weights`; the destination exists, or the results differ.
+        CheckpointError: see `import_weights`; the destination exists, the backbone is incomplete, or results differ.
         FrameworkError: a framework needed for verification is missing.
 
     Example:
@@ -75,11 +79,12 @@ def convert(
         >>> trishift.load("model.pth").labels[0]
         'No gesture'
     """
-    source, destination = weight_path(source), Path(destination)
+    source, destination = weight_path(source), _followed(Path(destination))
     _check_destination(source, destination, framework, force)
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256, source)
-        checkpoint, report = import_weights(source, dialect=dialect, **options)
+        checkpoint, report = import_weights(source, dialect=dialect, allow_partial=allow_partial, **options)
+    checkpoint = _readable(checkpoint, report)
     found = checkpoint.spec.backbone if checkpoint.spec else "no known model"
     if backbone not in (None, found):
         raise CheckpointError(f"{source}: holds {found}, not {backbone}")
@@ -93,6 +98,32 @@ def convert(
         return Conversion(checkpoint, report)
     frameworks = [framework or framework_of(destination)] if framework or framework_of(destination) else FRAMEWORKS
     return _proven(Conversion(checkpoint, report), destination, to_dialect, [f for f in frameworks if f], tolerance)
+
+
+def _followed(path: Path) -> Path:
+    """The file that a link leads to, so that the link stays."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def _readable(checkpoint: Checkpoint, report: ConversionReport) -> Checkpoint:
+    """Return what a partial import found as a complete model, without its head if that has gaps.
+
+    Raises:
+        CheckpointError: the backbone has gaps, and no command could read the result.
+    """
+    spec = checkpoint.spec
+    if spec is None or all(name in checkpoint.tensors for name in tensor_shapes(spec)):
+        return checkpoint
+    backbone = replace(spec, num_classes=0, head=HeadSpec())
+    gaps = [name for name in tensor_shapes(backbone) if name not in checkpoint.tensors]
+    if gaps:
+        raise CheckpointError(
+            f"{report.source}: its {spec.backbone} lacks {len(gaps)} of {len(tensor_shapes(backbone))} tensors, "
+            f"for example {gaps[0]}; nothing was written, because a model with gaps cannot be run"
+        )
+    report.notes.append("the head is incomplete and left out: only the backbone is written")
+    tensors = {name: checkpoint.tensors[name] for name in tensor_shapes(backbone)}
+    return replace(checkpoint, tensors=tensors, spec=backbone, labels=None)
 
 
 def _check_destination(source: Path, destination: Path, framework: str | None, force: bool) -> None:

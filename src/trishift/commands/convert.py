@@ -23,7 +23,9 @@ def main(arguments: list[str], backbone: str | None = None) -> None:
     parser.add_argument("--framework", choices=FRAMEWORKS, help="default: implied by the suffix")
     add_import_options(parser)
     parser.add_argument("--to-dialect", help="write weights for this codebase instead of Trishift's own network")
-    parser.add_argument("--allow-partial", action="store_true", help="keep the tensors that fit, skip the rest")
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="skip tensors that do not fit; the backbone must be complete"
+    )
     parser.add_argument("--verify", action="store_true", help="run source and result, and compare their logits")
     add_tolerance(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing destination")

@@ -181,8 +181,9 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise RecipeError(f"backbone: {self.backbone!r} is unknown; one of {', '.join(BACKBONES)}")
-        if self.num_segments < 1 or self.in_channels < 1 or self.width < 1 or self.num_classes < 0:
-            raise RecipeError("num_segments, in_channels and width must be positive, num_classes must not be negative")
+        for name, least in (("num_segments", 1), ("in_channels", 1), ("width", 1), ("num_classes", 0)):
+            if getattr(self, name) < least:
+                raise RecipeError(f"{name}: must be {least} or more, not {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise RecipeError(f"dropout: {self.dropout} is not in [0, 1)")
         self._check_shift()

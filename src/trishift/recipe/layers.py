@@ -14,6 +14,7 @@ from trishift.errors import RecipeError
 from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.recipe.renames import present_key, with_present_names
 
+_BASE_KEYS = ("base", "_base_")  # the second is mmengine's
 MAX_BYTES = 2**20  # of a recipe file; published recipes have about 1,000
 
 
@@ -62,11 +63,16 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: a recipe must be a mapping of sections, not a {type(data).__name__}")
-    bases = data.pop("base", [])
-    bases = [bases] if isinstance(bases, str) else bases
+    written = [key for key in _BASE_KEYS if key in data]
+    bases = [data.pop(key) for key in written]
     layer = Layer(path, spell_out(with_present_names(data, str(path))), node)
-    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise RecipeError(f"{path}:{layer.line_of(['base'])}: base: must be the path of a recipe or a list of them")
+    if len(written) > 1:
+        raise RecipeError(f"{path}:{layer.line_of(written[:1])}: {written[0]} and {written[1]} mean the same; keep one")
+    bases = bases[0] if bases and isinstance(bases[0], list) else bases
+    if not all(isinstance(base, str) for base in bases):
+        raise RecipeError(
+            f"{path}:{layer.line_of(written)}: {written[0]}: must be the path of a recipe or a list of them"
+        )
     inherited = [found for base in bases for found in read_layers(path.parent / base, (*seen, resolved))]
     return [*inherited, layer]
 

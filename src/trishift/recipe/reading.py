@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +26,7 @@ from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.model.losses import MULTI_LABEL_LOSSES
 from trishift.model.spec import FRAME_CHANNELS, default_input
 from trishift.recipe.layers import Layer, read_layers, spell_out
-from trishift.recipe.renames import present_key, with_present_names
+from trishift.recipe.renames import ALIASES, present_key, with_present_names
 from trishift.recipe.sections import Recipe
 
 
@@ -92,12 +94,15 @@ def _parse_override(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise RecipeError(f"override {text!r}: write it as section.key=value, for example train.epochs=10")
     try:
-        result: Any = parse_yaml(value)[0]
+        result: Any = value if _TEMPLATE.match(value.strip()) else parse_yaml(value)[0]
     except YamlError as error:
         raise RecipeError(f"override {text!r}: the value is {error.reason}; quote it") from None
     for part in reversed(key.strip().split(".")):
         result = {part: result}
     return spell_out(with_present_names(result, f"override {text!r}"))
+
+
+_TEMPLATE = re.compile(r"\{:\d*d\}")  # a file name like {:06d}.jpg, which would be a mapping in YAML
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,11 @@ class _Blame:
     overrides: list[str]
 
     def place(self, keys: Sequence[str]) -> str:
+        """The place that set a key, else the file of the recipe."""
+        return self.find(keys) or str(self.layers[-1].path)
+
+    def find(self, keys: Sequence[str]) -> str | None:
+        """The place that set a key, or None."""
         dotted = ".".join(keys)
         for text in reversed(self.overrides):
             written = present_key(text.partition("=")[0].strip())
@@ -117,7 +127,12 @@ class _Blame:
             line = layer.line_of(keys)
             if line is not None:
                 return f"{layer.path}:{line}"
-        return str(self.layers[-1].path)
+        return None
+
+    def complete(self, key: str) -> str:
+        """The dotted key of an entry that an error names by its end: `model.num_segments` for `num_segments`."""
+        matches = [dotted for dotted in _dotted_keys(Recipe) if f".{dotted}".endswith(f".{key}")]
+        return next((dotted for dotted in matches if self.find(dotted.split("."))), (*matches, key)[0])
 
 
 @lru_cache(maxsize=1)
@@ -131,13 +146,27 @@ def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
     from pydantic import ValidationError
 
     try:
-        recipe: Recipe = _adapter().validate_python(_filled_in(data))
+        recipe: Recipe = _adapter().validate_python(_filled_in(_with_nulls(data, Recipe)))
     except ValidationError as error:
         raise RecipeError(_explain(error.errors()[0], blame)) from None
     except RecipeError as error:
-        key = str(error).partition(":")[0]
-        raise RecipeError(f"{blame.place(key.split('.'))}: {error}") from None
+        key, _, problem = str(error).partition(":")
+        key = blame.complete(key)
+        raise RecipeError(f"{blame.place(key.split('.'))}: {key}:{problem}") from None
     return recipe
+
+
+def _with_nulls(data: Mapping[str, Any], cls: Any) -> dict[str, Any]:
+    """Read the word `none` as null in entries that may be null: `model.shift=none` makes a TSN."""
+    hints, sections = typing.get_type_hints(cls), _section_types(cls)
+    result = dict(data)
+    for key, value in data.items():
+        optional = type(None) in typing.get_args(hints.get(key))
+        if optional and isinstance(value, str) and value.lower() == "none":
+            result[key] = None
+        elif key in sections and isinstance(value, dict):
+            result[key] = _with_nulls(value, sections[key])
+    return result
 
 
 def _filled_in(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,10 +191,31 @@ def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
     keys = [str(part) for part in error["loc"] if isinstance(part, str)][: known.depth + 1]
     dotted = ".".join(keys)
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        close = difflib.get_close_matches(keys[-1], known.names, 1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known.names)}"
+        close = _close_keys(keys[-1], known.names)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known.names)}"
         return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
     return f"{blame.place(keys)}: {dotted}: {error['msg'].lower()}, not {error['input']!r}"
+
+
+def _close_keys(key: str, section: Sequence[str]) -> list[str]:
+    """What an unknown key may mean: a key of the same section, or one of another section."""
+    key = key.replace("-", "_").lower()
+    elsewhere: dict[str, list[str]] = {}
+    for dotted in (*_dotted_keys(Recipe), *ALIASES):
+        elsewhere.setdefault(dotted.rpartition(".")[2], []).append(dotted)
+    if key in elsewhere and key not in section:
+        return elsewhere[key]
+    if close := difflib.get_close_matches(key, section, 1, cutoff=0.5):
+        return close
+    return [dotted for name in difflib.get_close_matches(key, elsewhere, 1, cutoff=0.7) for dotted in elsewhere[name]]
+
+
+def _dotted_keys(cls: Any, prefix: str = "") -> Iterator[str]:
+    """Every key of a section and of the sections inside it, the outer ones first."""
+    names = [f"{prefix}{f.name}" for f in dataclasses.fields(cls)]
+    yield from names
+    for name, section in _section_types(cls).items():
+        yield from _dotted_keys(section, f"{prefix}{name}.")
 
 
 @dataclass(frozen=True)
@@ -188,8 +238,6 @@ def _known_keys(location: Sequence[Any]) -> _KnownKeys:
 
 def _section_types(cls: Any) -> dict[str, Any]:
     """Return the keys of a section that are sections themselves."""
-    import typing
-
     hints = typing.get_type_hints(cls)
     sections = {}
     for name, hint in hints.items():

@@ -1,4 +1,4 @@
-"""Renamed recipe keys: an old name keeps working for one release, with a warning that gives the new one."""
+"""Other names of recipe keys: aliases, and old names, which work for one more release with a warning."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ RENAMED = {  # dotted old key to its present name; remove in release 0.2
         "legacy_paddle_centre": "legacy_paddle_center",
     }.items()
 }
+ALIASES = {"train.pretrained": "initial_weights"}  # names that users of other codebases expect
+_NAMES = {**RENAMED, **ALIASES}
 _log = logging.getLogger(__name__)
 
 
@@ -32,10 +34,11 @@ def with_present_names(data: Mapping[str, Any], place: str | None = None, sectio
     """
     present: dict[str, Any] = {}
     for key, value in data.items():
-        name = RENAMED.get(f"{section}{key}", key)
+        name = _NAMES.get(f"{section}{key}", key)
         if name != key and name in data:
-            raise RecipeError(f"{place or 'recipe'}: {section}{key} is the old name of {name}; remove it")
-        if name != key and place is not None:
+            kind = "the old" if f"{section}{key}" in RENAMED else "another"
+            raise RecipeError(f"{place or 'recipe'}: {section}{key} is {kind} name of {name}; remove one of them")
+        if f"{section}{key}" in RENAMED and place is not None:
             _log.warning("%s: %s%s is now called %s; rename it before the next release", place, section, key, name)
         inner = isinstance(value, dict)
         present[name] = with_present_names(value, place, f"{section}{key}.") if inner else value
@@ -45,4 +48,4 @@ def with_present_names(data: Mapping[str, Any], place: str | None = None, sectio
 def present_key(dotted: str) -> str:
     """Return a dotted key with the current name of its last part."""
     section, dot, _ = dotted.rpartition(".")
-    return f"{section}{dot}{RENAMED[dotted]}" if dotted in RENAMED else dotted
+    return f"{section}{dot}{_NAMES[dotted]}" if dotted in _NAMES else dotted

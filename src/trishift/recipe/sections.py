@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal
 
 from trishift.backends.contract import Execution
 from trishift.data.dataset import DataSpec
@@ -12,6 +13,38 @@ from trishift.data.sampling import check_length
 from trishift.errors import RecipeError
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
+
+_LEAST = {  # smallest values of numbers, where a section does not check its own
+    **dict.fromkeys(("train.epochs", "train.batch_size", "train.accumulate", "train.evaluate_every"), 1),
+    **dict.fromkeys(("train.save_every", "train.seed", "train.milestones", "train.warmup_epochs"), 0),
+    **dict.fromkeys(("train.momentum", "train.weight_decay", "train.head_lr_mult", "data.workers"), 0),
+    **dict.fromkeys(("model.head.relation_width", "model.head.hidden_width", "model.head.relations_per_scale"), 1),
+    "train.lr_batch_size": 1,
+}
+_POSITIVE = ("train.lr", "train.gamma", "train.clip_norm", "input.scale")
+
+
+def check_numbers(section: Any, prefix: str = "") -> None:
+    """Refuse numbers that cannot be meant: infinite ones, and those below the least value of their key.
+
+    Args:
+        section: a section, or the whole recipe.
+        prefix: its dotted key, with a trailing dot.
+
+    Raises:
+        RecipeError: names the first such key.
+    """
+    for name in (f.name for f in fields(section)):
+        key, value = f"{prefix}{name}", getattr(section, name)
+        if is_dataclass(value):
+            check_numbers(value, f"{key}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise RecipeError(f"{key}: {number} is not a finite number")
+            if isinstance(number, int | float) and number < _LEAST.get(key, number):
+                raise RecipeError(f"{key}: must be {_LEAST[key]} or more, not {number}")
+            if isinstance(number, int | float) and key in _POSITIVE and number <= 0:
+                raise RecipeError(f"{key}: must be positive, not {number}")
 
 
 @dataclass(frozen=True)
@@ -37,7 +70,8 @@ class TrainSpec:
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
         loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
         initial_weights: a weight file of any supported family to start from, or None.
-        new_head: discard the file's last layers and train new ones (for another set of classes).
+        new_head: discard the file's last layers and train new ones (for another set of classes); `auto`: only if
+            its classes are not those of the data set.
         evaluate_every: epochs between evaluations on the validation list; the last epoch is always evaluated.
         save_every: iterations between saves within an epoch; 0 saves only at the end of each epoch.
         legacy_drawn_offsets: initialize the offsets of MSN's deformable convolutions at random instead of with zeros.
@@ -53,7 +87,7 @@ class TrainSpec:
     lr: float = 0.01
     lr_batch_size: int | None = None
     schedule: Literal["step", "cosine"] = "step"
-    milestones: tuple[float, ...] = (20.0, 40.0)
+    milestones: tuple[int | float, ...] = (20, 40)
     gamma: float = 0.1
     warmup_epochs: float = 0.0
     momentum: float = 0.9
@@ -66,7 +100,7 @@ class TrainSpec:
     head_lr_mult: float = 5.0
     loss: LossSpec = field(default_factory=LossSpec)
     initial_weights: str | None = None
-    new_head: bool = False
+    new_head: bool | Literal["auto"] = False
     evaluate_every: int = 1
     save_every: int = 0
     legacy_drawn_offsets: bool = False
@@ -74,11 +108,11 @@ class TrainSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"train.{name}: must be 1 or more, not {getattr(self, name)}")
-        if self.lr <= 0:
-            raise RecipeError(f"train.lr: must be positive, not {self.lr}")
+        check_numbers(self, "train.")
+        if self.momentum >= 1:
+            raise RecipeError(f"train.momentum: must be below 1, not {self.momentum}")
+        if self.nesterov and not self.momentum:
+            raise RecipeError("train.nesterov: needs momentum; set train.momentum or remove train.nesterov")
         if self.batch_size % self.accumulate:
             raise RecipeError(f"train.accumulate: {self.accumulate} does not divide batch_size {self.batch_size}")
 
@@ -103,6 +137,7 @@ class Recipe:
     execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         caffe = self.input.channel_order == "bgr" and self.input.scale == 1
         if self.model.backbone == "bn_inception" and not caffe:
             raise RecipeError(

@@ -44,14 +44,35 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_nam
     if model.motion and not (checkpoint.spec and checkpoint.spec.motion):
         copy_image_tensors(tensors, model)
     own = session.dump_tensors()
-    if not recipe.train.new_head:
+    new_head = recipe.train.new_head
+    if new_head == "auto":
+        reason = unusable_head(tensors, model, class_names, checkpoint.labels or (), path)
+        new_head = reason is not None
+        if session.rank == 0:
+            print(f"new head: {reason}" if new_head else f"head: that of {path}, whose classes are the data set's")
+    if not new_head:
         reorder_classes(tensors, model, class_names, checkpoint.labels or (), path)
     for info in tensor_table(model):
-        new_head = recipe.train.new_head and info.part == "head"
-        if new_head or (info.name not in tensors and may_start_untrained(info)):
+        if (new_head and info.part == "head") or (info.name not in tensors and may_start_untrained(info)):
             tensors[info.name] = own[info.name]
         _check(tensors, info, path)
     session.load_tensors({info.name: tensors[info.name] for info in tensor_table(model)})
+
+
+def unusable_head(
+    tensors: Tensors, model: ModelSpec, class_names: Sequence[str], head_names: Sequence[str], path: Path
+) -> str | None:
+    """Why a trained head, whose classes are `head_names`, cannot start the training; None if it can."""
+    for info in tensor_table(model):
+        if info.part == "head" and (info.name not in tensors or tensors[info.name].shape != info.shape):
+            return f"{path} has no {info.name} of shape {info.shape}"
+    if not class_names or not head_names:
+        return None
+    try:
+        class_order(class_names, head_names, "the data set", str(path))
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def reorder_classes(
