@@ -246,7 +246,7 @@ def test_unknown_keys_hint_at_other_sections(override: str, hint: str, tmp_path:
         ("train.epochs", -3, "must be 1 or more"),
         ("train.loss.label_smoothing", ".nan", "not in [0, 1)"),
         ("data.workers", -5, "must be 0 or more"),
-        ("data.augmentation.max_distort", -1, "must not be negative"),
+        ("data.augmentation.max_distort", -1, "max_distort"),
         ("data.augmentation.scales", "[0]", "(0, 1]"),
         ("data.sampling.window", 0, "window must be positive"),
         ("evaluation.sampling.clips", -1, "clips not negative"),

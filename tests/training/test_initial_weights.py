@@ -24,7 +24,7 @@ NAMES = ("wave", "point", "push")
     [
         (NAMES, NAMES, [0, 1, 2], "head: that of"),
         (("push", "wave", "point"), NAMES, [2, 0, 1], "head: that of"),
-        (("push", "wave", "drop"), NAMES, None, "new head: the data set: other classes than"),
+        (("push", "wave", "drop"), NAMES, None, "new head: the data set: "),
         (("push", "wave"), NAMES, None, "no head.fc.weight of shape (2, 64)"),
         (NAMES, None, [0, 1, 2], "head: that of"),
     ],

@@ -102,6 +102,7 @@ def _parse_override(text: str) -> dict[str, Any]:
     return spell_out(with_present_names(result, f"override {text!r}"))
 
 
+_NAME = re.compile(r"[^\w.]")  # ends the key at the start of a section's error
 _TEMPLATE = re.compile(r"\{:\d*d\}")  # a file name like {:06d}.jpg, which would be a mapping in YAML
 
 
@@ -150,9 +151,9 @@ def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
     except ValidationError as error:
         raise RecipeError(_explain(error.errors()[0], blame)) from None
     except RecipeError as error:
-        key, _, problem = str(error).partition(":")
-        key = blame.complete(key)
-        raise RecipeError(f"{blame.place(key.split('.'))}: {key}:{problem}") from None
+        name = _NAME.split(str(error), maxsplit=1)[0]
+        key = blame.complete(name)
+        raise RecipeError(f"{blame.place(key.split('.'))}: {key}{str(error)[len(name) :]}") from None
     return recipe
 
 
