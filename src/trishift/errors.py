@@ -47,3 +47,8 @@ class ExecutionError(FrameworkError):
 
 class TrainingError(TrishiftError):
     """Training cannot continue, for example because the loss is not finite."""
+
+
+def install_hint(extra: str) -> str:
+    """Tell the user how to install an optional dependency group, in the README's form."""
+    return f"in the Trishift repository, run: pip install '.[{extra}]'"

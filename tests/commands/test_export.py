@@ -205,7 +205,7 @@ def test_missing_runtime_names_the_extra(
         assert export(folder, "--calibration", folder / "data/val.txt", form="openvino-int8") == 1
     else:
         assert command("eval", "--checkpoint", folder / "model.onnx") == 1
-    assert "pip install 'trishift[export]'" in error_line(capsys)
+    assert "pip install '.[export]'" in error_line(capsys)
 
 
 def test_wrong_segments_and_sizes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

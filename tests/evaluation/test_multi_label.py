@@ -112,7 +112,7 @@ def test_clips_without_labels_are_counted(folder: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data.root={folder}/one-hand", "data.train_list=train.txt", "data.val_list=val.txt"], "has one label"),
+        (["data.root={folder}/one-hand", "data.train_list=train.txt", "data.val_list=val.txt"], "exactly one label"),
         (["train.loss={{name: cross_entropy, class_weights: null}}"], "labels, but the model is single-label"),
         (["train.loss.class_weights=[1, 2]"], "2 weights for 8 classes"),
         (["train.loss.legacy_m4=true"], "legacy_m4: wlsep does not have this option"),

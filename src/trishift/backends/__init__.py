@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from trishift.backends.contract import Execution, Program
 from trishift.backends.program import ProgramSpec
 from trishift.backends.session import Session
-from trishift.errors import FrameworkError
+from trishift.errors import FrameworkError, install_hint
 from trishift.model.spec import ModelSpec
 
 Framework = Literal["pytorch", "mindspore", "paddle"]
@@ -25,7 +25,7 @@ def check_framework(framework: str) -> None:
     if framework not in FRAMEWORKS:
         raise FrameworkError(f"framework {framework!r} is unknown; one of {', '.join(FRAMEWORKS)}")
     if importlib.util.find_spec(MODULES[framework]) is None:
-        raise FrameworkError(f"{framework} is not installed; run: pip install 'trishift[{framework}]'")
+        raise FrameworkError(f"{framework} is not installed; {install_hint(framework)}")
 
 
 def open_session(framework: str, spec: ModelSpec, execution: Execution | None = None, seed: int = 0) -> Session:

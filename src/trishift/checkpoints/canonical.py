@@ -108,7 +108,7 @@ def decode_description(path: str | Path, tensors: dict[str, np.ndarray], descrip
         if version > FORMAT_VERSION:
             raise CheckpointError(
                 f"{path}: written in format {version} by a newer Trishift (this one reads up to {FORMAT_VERSION}); "
-                "upgrade with pip install -U trishift"
+                "upgrade Trishift"
             )
         unknown = sorted(set(content) - _KEYS)
         if unknown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trishift.errors import FrameworkError
+from trishift.errors import FrameworkError, install_hint
 
 
 def import_opencv(purpose: str) -> Any:
@@ -19,5 +19,5 @@ def import_opencv(purpose: str) -> Any:
     try:
         import cv2
     except ImportError:
-        raise FrameworkError(f"{purpose} OpenCV; run: pip install 'trishift[demo]'") from None
+        raise FrameworkError(f"{purpose} OpenCV; {install_hint('demo')}") from None
     return cv2

@@ -132,7 +132,7 @@ def decode(text: str, path: Path) -> Description:
     try:
         content = json.loads(text)
         if content["trishift"] > FORMAT_VERSION:
-            raise CheckpointError(f"{path}: written by a newer Trishift; upgrade with pip install -U trishift")
+            raise CheckpointError(f"{path}: written by a newer Trishift; upgrade Trishift")
         checkpoint = decode_description(path, {}, json.dumps(content["checkpoint"]))
         program = content["program"]
         if checkpoint.spec is None or checkpoint.input is None:

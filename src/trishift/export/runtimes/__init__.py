@@ -12,7 +12,7 @@ from trishift.backends import FRAMEWORKS, check_framework
 from trishift.backends import MODULES as FRAMEWORK_MODULES
 from trishift.backends.contract import Execution, Program
 from trishift.backends.program import ProgramSpec
-from trishift.errors import CheckpointError, FrameworkError, TrishiftError
+from trishift.errors import CheckpointError, FrameworkError, TrishiftError, install_hint
 
 
 def check_packages(*packages: str) -> None:
@@ -21,7 +21,7 @@ def check_packages(*packages: str) -> None:
         if package in FRAMEWORKS:
             check_framework(package)
         elif importlib.util.find_spec(package) is None:
-            raise FrameworkError(f"{package} is not installed; run: pip install 'trishift[export]'")
+            raise FrameworkError(f"{package} is not installed; {install_hint('export')}")
 
 
 def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:
