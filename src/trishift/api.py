@@ -144,6 +144,7 @@ class Model:
         *,
         batch_size: int = 4,
         workers: int = 2,
+        template: str | None = None,
     ) -> Iterator[Prediction | tuple[str, str]]:
         """Predict videos and frame folders one after another.
 
@@ -153,12 +154,13 @@ class Model:
             protocol: clips and crops; default: one clip, center crop.
             batch_size: videos per batch and views per forward pass.
             workers: decoding threads.
+            template: file name of a frame in frame folders, see `FrameFolder`; None: detected.
 
         Yields:
             The prediction of each readable video, in order, as soon as it is known; at the end, (name, reason) per
             unreadable video.
         """
-        dataset = unlabeled_set(paths, self.input, self.spec, protocol or Protocol())
+        dataset = unlabeled_set(paths, self.input, self.spec, protocol or Protocol(), template)
         for index, logits in iter_scores(self.session, dataset, batch_size=batch_size, workers=workers):
             yield from top_predictions([str(paths[index])], logits[None], self.labels, top_k, self.thresholds)
         yield from dataset.misses()

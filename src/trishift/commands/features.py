@@ -111,10 +111,10 @@ def _settings(options: argparse.Namespace, protocol: Protocol, weights: str) -> 
 
     if options.layout == "npz":
         layers = tuple(options.layers or ("pooled",))
-        return FeatureSettings(layers, options.level or "video", options.maps, protocol, weights)
+        return FeatureSettings(layers, options.level or "video", options.maps, protocol, weights, options.template)
     if options.layers or options.level or options.maps:
         raise RecipeError("--layout bold-moments: fixes layers and level; remove --layers, --level and --maps")
-    return FeatureSettings(tuple(LAYERS.values()), "video", True, protocol, weights)
+    return FeatureSettings(tuple(LAYERS.values()), "video", True, protocol, weights, options.template)
 
 
 def _join(outputs: dict[Path, Path], settings: FeatureSettings, folder: Path) -> None:

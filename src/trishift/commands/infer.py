@@ -50,7 +50,12 @@ def main(arguments: list[str]) -> None:
     misses = []
     with PredictionFile(options.output) if options.output else nullcontext() as file:
         for result in model.iter_predictions(
-            paths, options.top_k, protocol, batch_size=options.batch_size, workers=options.workers
+            paths,
+            options.top_k,
+            protocol,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            template=options.template,
         ):
             if not isinstance(result, Prediction):
                 misses.append(result)

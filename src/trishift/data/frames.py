@@ -104,8 +104,8 @@ def _detect_template(folder: Path, names: set[str]) -> str:
     if len(frames) > 1 and 2 * len(frames[1].digits) >= len(frames[0].digits):
         candidates = " and ".join(f"{len(each.digits)} named {each.template}" for each in frames[:2])
         raise DataError(
-            f"{folder}: has several series of pictures ({candidates}); select one with template='{frames[0].template}' "
-            "(data.template in a recipe), or read all in order with template='*'"
+            f"{folder}: has several series of pictures ({candidates}); select one with template '{frames[0].template}' "
+            "(--template, or data.template in a recipe), or read all in order with template '*'"
         )
     return frames[0].template
 
@@ -114,13 +114,13 @@ def _no_frames(folder: Path, names: set[str], series: list[Series]) -> DataError
     if series:
         return DataError(
             f"{folder}: holds only flow or mask pictures, no frames; if {series[0].template} are frames, set "
-            f"template='{series[0].template}' (data.template in a recipe)"
+            f"template '{series[0].template}' (--template, or data.template in a recipe)"
         )
     pictures = [name for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES]
     if pictures:
         return DataError(
             f"{folder}: none of {len(pictures)} pictures is numbered like img_00001.jpg; if they are the frames "
-            "of a clip, set template='*' (data.template in a recipe) to read them in order"
+            "of a clip, set template '*' (--template, or data.template in a recipe) to read them in order"
         )
     return DataError(f"{folder}: no numbered pictures (such as img_00001.jpg) in this folder; is it a frame folder?")
 
@@ -158,7 +158,8 @@ def _numbers_without_gaps(folder: Path, names: set[str], template: str) -> list[
         count = numbers[-1] - numbers[0] + 1 - len(numbers)
         raise DataError(
             f"{folder}: {template.format(missing)} and {count - 1} more frames are missing; extract the frames again, "
-            f"or read the {len(numbers)} files in order with template='{prefix}*{suffix}' (data.template in a recipe)"
+            f"or read the {len(numbers)} files in order with template '{prefix}*{suffix}' (--template, or "
+            "data.template in a recipe)"
         )
     return numbers
 

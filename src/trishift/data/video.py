@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from av.video.stream import VideoStream
 from trishift.data.containers import OPTIONS, REFUSAL
 from trishift.data.orientation import Orientation, orientation
 from trishift.data.packets import PacketIndex, Run, index_packets
+from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError
 
@@ -236,12 +238,18 @@ class VideoFile(FrameSource):
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
     """Open a file and its best video stream; any failure becomes a one-line DataError."""
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe or device"
+            raise DataError(f"{path}: a {kind}, not a video file; save the video to a file, or use trishift stream")
+        if status.st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); copy it again or remove it")
         container = av.open(_source(path), options=dict(OPTIONS), metadata_errors="replace")
     except (FileNotFoundError, PermissionError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except av.ArgumentError:
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            raise DataError(f"{path}: a single picture; a clip is a video or a folder of numbered pictures") from None
         raise DataError(f"{path}: {REFUSAL}; give the video itself") from None
     except av.FFmpegError as error:
         reason = f"not a video, or damaged or truncated (FFmpeg: {error.strerror})"

@@ -35,6 +35,7 @@ class FeatureSettings:
         maps: keep H and W (after C) instead of averaging over them.
         protocol: which clips and crops are used.
         weights: identifies the weights, for instance by a hash.
+        template: file name of a frame in a frame folder; None: detected.
     """
 
     layers: tuple[str, ...] = ("pooled",)
@@ -42,10 +43,14 @@ class FeatureSettings:
     maps: bool = False
     protocol: Protocol = field(default_factory=Protocol)
     weights: str = ""
+    template: str | None = None
 
     def description(self) -> str:
         """The settings as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        entries = asdict(self)
+        if self.template is None:  # as written by versions without templates
+            del entries["template"]
+        return json.dumps(entries, sort_keys=True)
 
 
 def output_paths(videos: list[Path], folder: Path) -> dict[Path, Path]:
@@ -104,7 +109,7 @@ def write_features(
         RecipeError: the network has no such layer.
     """
     videos = list(outputs)
-    dataset = unlabeled_set(videos, input_spec, session.spec, settings.protocol)
+    dataset = unlabeled_set(videos, input_spec, session.spec, settings.protocol, settings.template)
     for batch in Loader(dataset, 1, shuffle=False, workers=workers).batches(0):
         if not batch.valid[0]:
             continue

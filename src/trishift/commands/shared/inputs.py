@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trishift.commands.shared.arguments import execution_of, import_options
-from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.errors import DataError
 
 if TYPE_CHECKING:
     from trishift.api import Model
     from trishift.data.protocol import Protocol
+
+_LOG = logging.getLogger(__name__)
 
 
 def load_model(options: argparse.Namespace) -> Model:
@@ -53,11 +55,16 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:
-    """Add `--filelist`, `--root` and `VIDEO`."""
+    """Add `--filelist`, `--root`, `--template` and `VIDEO`."""
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
     parser.add_argument("--root", type=Path, help="folder that the paths in the list are relative to")
     parser.add_argument(
-        "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of videos"
+        "--template",
+        help="file name of a frame in frame folders (img_{:05d}.jpg), or a pattern whose files are read in order "
+        "('img_*.jpg'); default: detected",
+    )
+    parser.add_argument(
+        "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of either"
     )
 
 
@@ -67,7 +74,7 @@ def videos_of(options: argparse.Namespace) -> list[Path]:
     Raises:
         DataError: no videos were given.
     """
-    videos = [path for video in options.videos for path in _expand(video)]
+    videos = [path for video in options.videos for path in _clips_below(video)]
     if options.filelist:
         videos += listed(options.filelist, options.root)
     if not videos:
@@ -75,12 +82,14 @@ def videos_of(options: argparse.Namespace) -> list[Path]:
     return videos
 
 
-def _expand(path: Path) -> list[Path]:
-    """The videos in a folder; a single video or a frame folder as is."""
-    if path.is_dir():
-        videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-        return videos or [path]
-    return [path]
+def _clips_below(path: Path) -> list[Path]:
+    """The clips that a path names; warns of skipped files."""
+    from trishift.data.finding import find_clips
+
+    found = find_clips(path)
+    for warning in found.warnings():
+        _LOG.warning("%s: %s", path, warning)
+    return found.clips
 
 
 def listed(filelist: Path, root: Path | None) -> list[Path]:

@@ -13,16 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trishift.data.frames import PICTURE_SUFFIXES
+from trishift.data.finding import file_kind
 from trishift.data.prepare.files import readable
 from trishift.data.prepare.tree import is_converted, walk
 from trishift.errors import DataError
 
 _SPLIT_NAME = re.compile(
     r"(train(ing)?|val(id|idate|idation)?|dev|test(ing)?)([-_ ]?(set|split|data|clips|videos|frames))?", re.IGNORECASE
-)
-_NOT_CLIPS = frozenset(
-    {".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".zip"}
 )
 _LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
@@ -70,7 +67,7 @@ class Found:
 def find_clips(directory: Path, output: Path | None = None) -> Found:
     """Find the videos and frame folders of every class folder.
 
-    Hidden files are ignored. Text files and archives are skipped; any other file is taken for a video.
+    Hidden files are ignored. See `finding.file_kind` for the files that are taken for videos.
 
     Args:
         directory: the folder.
@@ -146,12 +143,10 @@ def _candidates(directory: Path, output: Path | None, found: Found) -> tuple[lis
         files = [here / name for name in names if not _LINE_BREAKS & set(name) and name == name.strip()]
         unlisted = (here / name for name in names if here / name not in files)
         found.skip("clips whose names do not fit into a list", unlisted)
-        of_kind: dict[str, list[Path]] = {"picture": [], "other": [], "video": []}
+        of_kind: dict[str, list[Path]] = {"video": [], "picture": [], "special": [], "other": []}
         for file in files:
-            of_kind[_kind(file)].append(file)
-        special = [file for file in of_kind["video"] if _is_special(directory / file)]
-        of_kind["video"] = [file for file in of_kind["video"] if file not in special]
-        found.skip("pipes, sockets and devices", special)
+            of_kind[file_kind(directory / file)].append(file)
+        found.skip("pipes, sockets and devices", of_kind["special"])
         found.skip("files that are not clips", of_kind["other"])
         if not here.parts:
             found.skip("clips outside class folders", [*of_kind["video"], *of_kind["picture"]])
@@ -174,16 +169,6 @@ def _is_output(folder: Path, directory: Path, output: Path) -> bool:
     if not folder.is_relative_to(output) or folder == directory:
         return False
     return output != directory or is_converted(folder.relative_to(output).parts[0])
-
-
-def _is_special(file: Path) -> bool:
-    """Whether opening a file may wait forever; a broken link is left to the check of clips."""
-    return file.exists() and not file.is_file()
-
-
-def _kind(file: Path) -> str:
-    suffix = file.suffix.lower()
-    return "picture" if suffix in PICTURE_SUFFIXES else "other" if suffix in _NOT_CLIPS else "video"
 
 
 def _split_level(directory: Path, paths: Sequence[Path], found: Found) -> int | None:
