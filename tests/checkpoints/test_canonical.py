@@ -166,6 +166,12 @@ def test_weights_alone_cannot_be_resumed(tmp_path: Path) -> None:
         load_state(tmp_path / "w.safetensors")
 
 
+def test_foreign_weights_cannot_be_resumed(tmp_path: Path) -> None:
+    (tmp_path / "foreign.pth").write_bytes(b"PK weights of PyTorch")
+    with pytest.raises(CheckpointError, match=r"cannot be resumed; .* set train\.initial_weights=.*foreign\.pth"):
+        load_state(tmp_path / "foreign.pth")
+
+
 def test_any_corrupt_byte_raises_only_clear_errors(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_state(path, checkpoint(), TrainingState(0, 0, 0, 1))

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from trishift.checkpoints.canonical import DESCRIPTION_KEY, TRAINING_PREFIX, Checkpoint, decode, encode_description
-from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
+from trishift.checkpoints.formats.safetensors import looks_like_safetensors, read_safetensors, write_safetensors
+from trishift.checkpoints.formats.stored import reading
 from trishift.errors import CheckpointError
 
 FORMAT_VERSION = 1
@@ -68,6 +69,11 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
     Raises:
         CheckpointError: the file is damaged, of a newer version, or contains only weights.
     """
+    if Path(path).is_file() and not _starts_like_safetensors(Path(path)):
+        raise CheckpointError(
+            f"{path}: not the last.safetensors of a run, so it cannot be resumed; to start a new run from these "
+            f"weights, set train.initial_weights={path}"
+        )
     tensors, metadata = read_safetensors(path)
     momentum = {name[len(_MOMENTUM) :]: array for name, array in tensors.items() if name.startswith(_MOMENTUM)}
     weights = {name: array for name, array in tensors.items() if not name.startswith(TRAINING_PREFIX)}
@@ -83,3 +89,8 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
         return checkpoint, TrainingState(momentum=momentum, **values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its training state is damaged ({error!r})") from error
+
+
+def _starts_like_safetensors(path: Path) -> bool:
+    with reading(path, "safetensors"), path.open("rb") as file:
+        return looks_like_safetensors(file.read(16))
