@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -167,5 +169,21 @@ def test_opencv_camera(tmp_path: Path) -> None:
 
 def test_missing_opencv_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    with pytest.raises(FrameworkError, match=r"trishift\[demo\]"):
+    with pytest.raises(FrameworkError, match=r"\[demo\]"):
         OpenCvCamera(0)
+
+
+def test_recordings_by_url_lose_no_frame(tmp_path: Path) -> None:
+    clip = VIDEOS["h264_b_frames.mp4"](tmp_path / "a clip.mp4")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a%20clip.mp4"
+        for name in (f"file://{clip}", clip.as_uri(), url):
+            source = open_source(name)
+            assert not source.live
+            assert [shown_number(frame.image) for frame in source.frames()] == list(range(NUM_FRAMES))
+        assert open_source(url, live=True).live
+        server.shutdown()
+    assert not open_source("rtsp://host/recording", live=False).live
+    assert open_source("udp://host:1").live

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     from trishift.streaming.sources import open_source
     from trishift.streaming.watching import watch
 
-    source = open_source(options.source, options.timeout)
+    source = open_source(options.source, options.timeout, options.live)
     smoothing = _smoothing(options)
     model = load_model(options)
     _say(model.report.summary())
@@ -84,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("--stride", type=int, default=1, help="classify every n-th frame; default: 1")
     reading.add_argument("--max-frames", type=int, help="stop after this many classified frames")
     reading.add_argument("--realtime", action="store_true", help="read a file at its native speed, like a camera")
+    kind = reading.add_mutually_exclusive_group()
+    kind.add_argument("--live", action="store_true", default=None, help="a URL is live: skip to the newest frame")
+    kind.add_argument(
+        "--recording",
+        action="store_false",
+        dest="live",
+        default=None,
+        help="a URL is a recording: classify all of its frames",
+    )
     reading.add_argument(
         "--timeout", type=float, default=10.0, help="seconds without frames before an error; default: 10"
     )

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import av
 import numpy as np
@@ -22,6 +23,7 @@ from trishift.data.video import stream_frames
 from trishift.errors import DataError
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
+_FILE_PROTOCOLS = frozenset({"http", "https", "ftp", "sftp"})  # of recordings as well as live sources
 _UNKNOWN_FPS = 30.0  # assumed for pictures without timestamps
 
 
@@ -62,19 +64,29 @@ class Source(ABC):
         """
 
 
-def open_source(text: str, timeout: float = 10.0) -> Source:
+def open_source(text: str, timeout: float = 10.0, live: bool | None = None) -> Source:
     """The source that a user means: the number of a camera, a URL, or the path of a video or of a frame folder.
 
     Args:
         text: `0`, `rtsp://host/stream`, `http://...`, `udp://...`, `video.mp4`, `frames/`.
         timeout: seconds without an answer after which a camera or a network source counts as dropped.
+        live: whether a URL is a live source or a recording; None: a live source if its protocol is, or if what it
+            sends has neither a size nor a duration.
 
     Raises:
         FrameworkError: cameras need OpenCV on this system.
     """
     if text.isdecimal():
         return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
-    return NetworkStream(text, timeout) if "://" in text else Recording(Path(text))
+    if text.startswith("file://"):
+        return Recording(_file_of(text))
+    return NetworkStream(text, timeout, live) if "://" in text else Recording(Path(text))
+
+
+def _file_of(url: str) -> Path:
+    """The path of a file URL, with or without percent encoding."""
+    path = Path(url.removeprefix("file://"))
+    return path if path.exists() else Path(unquote(str(path)))
 
 
 class Recording(Source):
@@ -99,9 +111,7 @@ class Recording(Source):
 
 
 class LibavSource(Source):
-    """A live source opened by FFmpeg's libraries."""
-
-    live = True
+    """A source opened by FFmpeg's libraries."""
 
     def __init__(self, name: str, url: str, timeout: float, container_format: str | None = None) -> None:
         self.name = name
@@ -109,16 +119,20 @@ class LibavSource(Source):
 
     def frames(self) -> Iterator[Frame]:
         """Yield all frames; raises DataError if the source is absent, drops or times out."""
-        options = {} if self._format else _LOW_DELAY
-        try:
-            container = av.open(self._url, format=self._format, options=options, timeout=self._timeout)
-        except (av.FFmpegError, OSError) as error:
-            raise DataError(f"{self.name}: cannot be opened ({self._reason(error)}); {self._remedy()}") from None
-        with container:
+        with self._open() as container:
             try:
                 yield from _numbered(_decode(container))
             except (av.FFmpegError, OSError) as error:
                 raise DataError(f"{self.name}: dropped ({self._reason(error)}); {self._remedy()}") from None
+
+    def _open(self) -> InputContainer:
+        try:
+            return av.open(self._url, format=self._format, options=self._options(), timeout=self._timeout)
+        except (av.FFmpegError, OSError) as error:
+            raise DataError(f"{self.name}: cannot be opened ({self._reason(error)}); {self._remedy()}") from None
+
+    def _options(self) -> dict[str, str]:
+        return {}
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, av.error.ExitError):
@@ -132,8 +146,26 @@ class LibavSource(Source):
 class NetworkStream(LibavSource):
     """RTSP, HTTP, UDP or any other protocol that FFmpeg supports."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, live: bool | None = None) -> None:
         super().__init__(url, url, timeout)
+        is_file = url.partition("://")[0].lower() in _FILE_PROTOCOLS
+        self._is_live = True if live is None and not is_file else live
+        self._opened: InputContainer | None = None
+
+    @property
+    def live(self) -> bool:  # type: ignore[override]
+        """Whether it is live; opens the source if only its content can tell."""
+        if self._is_live is None:
+            self._opened = super()._open()
+            self._is_live = not self._opened.duration and self._opened.size <= 0
+        return self._is_live
+
+    def _open(self) -> InputContainer:
+        opened, self._opened = self._opened, None
+        return opened or super()._open()
+
+    def _options(self) -> dict[str, str]:
+        return _LOW_DELAY if self._is_live else {"rtsp_transport": "tcp"}
 
     def _remedy(self) -> str:
         return "check the address and the sender, or try --reconnect"
@@ -141,6 +173,8 @@ class NetworkStream(LibavSource):
 
 class Camera(LibavSource):
     """A Video4Linux camera; number 0 is /dev/video0."""
+
+    live = True
 
     def __init__(self, number: int, timeout: float) -> None:
         super().__init__(f"camera {number}", f"/dev/video{number}", timeout, container_format="v4l2")
