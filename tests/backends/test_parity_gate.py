@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.support.parity.__main__ import header
 from tests.support.parity.cases import cases
 from tests.support.parity.comparison import Row, compare
 from tests.support.parity.gate import IN_SUITE, Outcome, redrawn_cases
+from tests.support.paths import ROOT
 
 CASE = cases()[0]
 
@@ -51,3 +53,8 @@ def test_nan_fails_in_every_draw() -> None:
 def test_the_suite_gates_known_cases() -> None:
     names = {case.name for case in cases()}
     assert all(names >= set(gated) for gated in IN_SUITE.values())
+
+
+def test_page_describes_the_gate() -> None:
+    page = (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
+    assert page.startswith(header())
