@@ -68,6 +68,15 @@ def test_mean_class_accuracy_ignores_empty_classes() -> None:
     assert metrics.mean_class_accuracy == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("classes", [1, 2, 5, 6, 400])
+def test_top_5_is_printed_for_more_than_five_classes(classes: int) -> None:
+    scores, targets = np.eye(classes, dtype=np.float32), np.arange(classes)
+    for labels, word in ((targets, "top-5"), (np.eye(classes, dtype=np.float32), "P@5")):
+        found = Evaluation("", tuple(map(str, targets)), list(map(str, targets)), scores, labels, [])
+        assert (word in str(found)) == (classes > 5)
+        assert {"top5", "p_at_5"} & found.summary().keys()  # result.json keeps its entries
+
+
 def multi_label_scores(videos: int = 60, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
     """Scores correlated with their targets; one video has no labels, one class no videos."""
     rng = np.random.default_rng(4)

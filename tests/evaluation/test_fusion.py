@@ -95,7 +95,7 @@ def test_command_prints_metrics_and_writes_files(tmp_path: Path, capsys: pytest.
     assert run(rgb, f"{flow}:1.5", "--output", tmp_path / "out/both.json") == 0
     printed = capsys.readouterr().out
     for seed in (1, 2):
-        assert str(evaluation(seed).metrics) in printed
+        assert evaluation(seed).figures in printed
     result = json.loads((tmp_path / "out/both.json").read_text())
     assert f"fused: top-1 {result['top1']:.2%}" in printed
     assert result["videos"] == VIDEOS

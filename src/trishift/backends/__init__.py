@@ -9,7 +9,7 @@ import importlib.util
 from pathlib import Path
 from typing import Literal, get_args
 
-from trishift.backends.contract import Execution, Program
+from trishift.backends.contract import Device, Execution, Program
 from trishift.backends.program import ProgramSpec
 from trishift.backends.session import Session
 from trishift.errors import FrameworkError, install_hint
@@ -26,6 +26,15 @@ def check_framework(framework: str) -> None:
         raise FrameworkError(f"framework {framework!r} is unknown; one of {', '.join(FRAMEWORKS)}")
     if importlib.util.find_spec(MODULES[framework]) is None:
         raise FrameworkError(f"{framework} is not installed; {install_hint(framework)}")
+
+
+def find_device(framework: str) -> Device:
+    """The best device that a framework finds here.
+
+    Raises:
+        FrameworkError: the framework is unknown or not installed.
+    """
+    return _backend(framework).find_device()
 
 
 def open_session(framework: str, spec: ModelSpec, execution: Execution | None = None, seed: int = 0) -> Session:

@@ -19,6 +19,7 @@ from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 from trishift.model.tensors import Tensors
 
+Device = Literal["cpu", "gpu", "ascend"]
 State = tuple[Any, ...]  # a framework's own tensors, see `Session.step`
 
 
@@ -38,7 +39,7 @@ class Execution:
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
-    device: Literal["cpu", "gpu", "ascend"] = "cpu"
+    device: Device = "cpu"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     compile: bool | None = None

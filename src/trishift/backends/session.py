@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from trishift.backends.contract import (
+    Device,
     Draws,
     Execution,
     Handle,
@@ -297,6 +298,11 @@ class Session(ABC):
         Raises:
             FrameworkError: the framework cannot write it.
         """
+
+    @staticmethod
+    @abstractmethod
+    def find_device() -> Device:
+        """The best device that this framework finds here."""
 
     @staticmethod
     @abstractmethod

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     print(report.summary())
     if options.size:
         checkpoint = with_size(checkpoint, options.size)
-    calibration = _calibration(checkpoint, options) if options.calibration else None
+    calibration, judges = _clips(checkpoint, options) if options.calibration else (None, None)
     export = ExportOptions(
         format=options.format,
         framework=options.framework,
@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> None:
         opset=options.opset,
         tolerance=options.tolerance,
         calibration=calibration,
+        judges=judges,
     )
     exported = export_checkpoint(checkpoint, export, folder, name)
     print(exported)
@@ -77,11 +78,16 @@ def _parser() -> argparse.ArgumentParser:
         "--calibration", type=Path, metavar="LIST", help="list of videos representative of production input"
     )
     quantization.add_argument("--root", type=Path, help="folder that the paths in the list are relative to")
-    quantization.add_argument("--clips", type=int, default=300, help="clips to calibrate on; default: 300")
+    quantization.add_argument(
+        "--clips",
+        type=int,
+        default=300,
+        help="clips to calibrate on; others of the list judge the result; default: 300",
+    )
     return parser
 
 
-def _calibration(checkpoint: Checkpoint, options: argparse.Namespace) -> CalibrationClips:
-    from trishift.export.calibration import CalibrationClips
+def _clips(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[CalibrationClips, CalibrationClips]:
+    from trishift.export.calibration import split_clips
 
-    return CalibrationClips(listed(options.calibration, options.root), checkpoint, options.clips)
+    return split_clips(listed(options.calibration, options.root), checkpoint, options.clips)

@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> None:
     fused = fuse(parts, weights, options.average)
     if len(parts) > 1:
         for part in parts:
-            print(f"{part.source}: {evaluation_of(part).metrics}")
-    print(f"{'fused: ' * (len(parts) > 1)}{fused.metrics}  ({len(fused.names)} videos; {fused.protocol})")
+            print(f"{part.source}: {evaluation_of(part).figures}")
+    print(f"{'fused: ' * (len(parts) > 1)}{fused.figures}  ({len(fused.names)} videos; {fused.protocol})")
     if options.output and options.output.suffix in PICKLES:
         write_pickle(fused, options.output)
         print(f"written: {options.output}")

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
              "--output", str(output / model), "--overwrite", f"data.root={data}")  # fmt: skip
         evaluate(output, model, options.framework)
     clips = sorted((data / "val").rglob("*.mp4"))[:3]
-    call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework,
+    call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework, "--device", "cpu",
          "--output", str(output / "predictions.json"), *map(str, clips))  # fmt: skip
     parity = {name: evaluate(output, "tsm", name) for name in installed()}
     runners = [options.framework, *(name for name in parity if name != options.framework)]
@@ -81,7 +81,8 @@ def result_file(output: Path, model: str, framework: str) -> Path:
 def evaluate(output: Path, model: str, framework: str) -> float:
     """Evaluate a model's best checkpoint and return its top-1 accuracy."""
     path = result_file(output, model, framework)
-    call("eval", "--checkpoint", str(best(output, model)), "--framework", framework, "--output", str(path))
+    call("eval", "--checkpoint", str(best(output, model)), "--framework", framework, "--device", "cpu",
+         "--output", str(path))  # fmt: skip
     return float(json.loads(path.read_text(encoding="utf-8"))["top1"])
 
 

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
 
     source = open_source(options.source, options.timeout, options.live)
     smoothing = _smoothing(options)
-    model = load_model(options)
+    model = load_model(options, _say)
     _say(model.report.summary())
     smoothing.check_classes(model.spec.num_classes)
     stream = model.stream()

@@ -69,9 +69,14 @@ class Evaluation:
             **asdict(self.metrics),
         }
 
+    @property
+    def figures(self) -> str:
+        """The metrics in one line."""
+        return self.metrics.text(self.scores.shape[1])
+
     def __str__(self) -> str:
         missed = f", {len(self.misses)} missed" if self.misses else ""
-        return f"{self.metrics}  ({len(self.names)} videos{missed}; {self.protocol})"
+        return f"{self.figures}  ({len(self.names)} videos{missed}; {self.protocol})"
 
 
 def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int) -> Evaluation:

@@ -21,9 +21,10 @@ class Metrics:
 
     main: ClassVar[str] = "top1"  # selects the best checkpoint
 
-    def __str__(self) -> str:
-        mean = self.mean_class_accuracy
-        return f"top-1 {self.top1:.2%}, top-5 {self.top5:.2%}, mean class accuracy {mean:.2%}"
+    def text(self, num_classes: int) -> str:
+        """One line; without top-5 where it means nothing, with at most five classes."""
+        top5 = f", top-5 {self.top5:.2%}" if num_classes > 5 else ""
+        return f"top-1 {self.top1:.2%}{top5}, mean class accuracy {self.mean_class_accuracy:.2%}"
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,12 @@ class MultiLabelMetrics:
 
     main: ClassVar[str] = "sample_map"
 
-    def __str__(self) -> str:
-        precision = f"P@1 {self.p_at_1:.2%}, P@5 {self.p_at_5:.2%}"
-        return f"{precision}, mAP {self.sample_map:.2%} over samples, {self.class_map:.2%} over classes"
+    def text(self, num_classes: int) -> str:
+        """One line; without P@5 where it means nothing, with at most five classes."""
+        p_at_5 = f", P@5 {self.p_at_5:.2%}" if num_classes > 5 else ""
+        return (
+            f"P@1 {self.p_at_1:.2%}{p_at_5}, mAP {self.sample_map:.2%} over samples, {self.class_map:.2%} over classes"
+        )
 
 
 def topk_accuracy(scores: np.ndarray, targets: np.ndarray, k: int) -> float:

@@ -1,4 +1,4 @@
-"""Clips from which a quantizer learns the range of every activation."""
+"""Clips from which a quantizer learns the range of every activation, and others that judge the result."""
 
 from __future__ import annotations
 
@@ -11,6 +11,37 @@ from trishift.checkpoints.canonical import Checkpoint
 from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
+
+_JUDGES = 64  # clips that judge a quantized model, at most
+
+
+def split_clips(paths: Sequence[Path], checkpoint: Checkpoint, limit: int) -> tuple[CalibrationClips, CalibrationClips]:
+    """Clips to calibrate on and other clips to judge the result on, both spread over a list.
+
+    Args:
+        paths: videos; at least a quarter of them judge, up to 64.
+        checkpoint: the model, which determines the pixels.
+        limit: clips to calibrate on, at most.
+
+    Raises:
+        CheckpointError: the checkpoint does not contain a model.
+        DataError: fewer than two different videos.
+    """
+    videos = list(dict.fromkeys(paths))
+    if len(videos) < 2 or limit < 1:
+        raise DataError("calibration: give a list of at least two videos: one to calibrate on, one to judge the result")
+    judges = min(_JUDGES, -(-len(videos) // 4))
+    chosen = set(_spread(len(videos), min(limit, len(videos) - judges)))
+    rest = [video for place, video in enumerate(videos) if place not in chosen]
+    return (
+        CalibrationClips([videos[place] for place in sorted(chosen)], checkpoint, limit),
+        CalibrationClips(rest, checkpoint, _JUDGES),
+    )
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """`wanted` different indices below `count`, evenly spread."""
+    return [int(place) for place in np.linspace(0, count - 1, wanted).round()]
 
 
 class CalibrationClips(Sequence[np.ndarray]):
@@ -26,8 +57,7 @@ class CalibrationClips(Sequence[np.ndarray]):
             raise CheckpointError("the weights do not contain a model; there is nothing to calibrate")
         if not paths or limit < 1:
             raise DataError("calibration: give a list of at least one video")
-        chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
-        videos = [paths[index] for index in chosen]
+        videos = [paths[index] for index in _spread(len(paths), min(limit, len(paths)))]
         self._dataset = unlabeled_set(videos, checkpoint.input, checkpoint.spec, Protocol())
 
     def __len__(self) -> int:

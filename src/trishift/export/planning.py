@@ -30,6 +30,7 @@ class ExportOptions:
         opset: operator set version of ONNX files.
         tolerance: largest allowed difference from the checkpoint, relative to the largest score.
         calibration: normalized clips (T, C, H, W) float32 for INT8 calibration.
+        judges: other such clips, on which the INT8 model is compared with the checkpoint; None: random clips.
     """
 
     format: str
@@ -39,6 +40,7 @@ class ExportOptions:
     opset: int = OPSET
     tolerance: float = TOLERANCE
     calibration: Sequence[np.ndarray] | None = None
+    judges: Sequence[np.ndarray] | None = None
 
 
 def with_size(checkpoint: Checkpoint, size: int) -> Checkpoint:

@@ -21,7 +21,6 @@ from trishift.model.spec import InputSpec
 BATCHES = (1, 3)
 _SEED = 0
 _STEPS = 8
-_REAL_CLIPS = 64
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -58,7 +57,7 @@ def make_trials(session: Predictor, program: ProgramSpec, pixels: InputSpec) -> 
 
 def lossy_trial(session: Predictor, clips: Sequence[np.ndarray]) -> Trial:
     """Run the checkpoint on real clips, for programs that only approximate it."""
-    batch = np.stack([clips[index] for index in range(min(len(clips), _REAL_CLIPS))])
+    batch = np.stack([clips[index] for index in range(len(clips))])
     return Trial(batch, _predict(session, batch))
 
 

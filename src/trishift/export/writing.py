@@ -34,7 +34,9 @@ class Exported:
     def __str__(self) -> str:
         measured = self.description.measured
         worst = ", ".join(f"{value:.2g} (batch {batch})" for batch, value in measured["relative"].items())
-        same = f"; same class for {measured['same_class']:.1%} of the clips" if "same_class" in measured else ""
+        same = ""
+        if "same_class" in measured:
+            same = f"; same class for {measured['same_class']:.1%} of {measured['clips']} clips not calibrated on"
         against = f"{measured['runtime']} against {measured['reference']}"
         return f"{self.description.summary()}\n{against}: largest relative difference {worst}{same}"
 
@@ -145,8 +147,8 @@ def _write_quantized(session: Session, path: Path, description: Description, opt
 
 
 def _trials(session: Session, program: ProgramSpec, pixels: InputSpec, options: ExportOptions) -> list[Trial]:
-    if options.calibration is not None:
-        return [lossy_trial(session, options.calibration)]
+    if options.judges is not None:
+        return [lossy_trial(session, options.judges)]
     return make_trials(session, program, pixels)
 
 
@@ -168,7 +170,7 @@ def _measure(
         "relative": relative,
     }
     if target.lossy:
-        return {**measured, "same_class": agreement(opened, trials[0])}
+        return {**measured, "same_class": agreement(opened, trials[0]), "clips": len(trials[0].clips)}
     worst = max(relative.values())
     if not worst <= tolerance:
         raise CheckpointError(

@@ -6,15 +6,26 @@ import logging
 
 import mindspore
 
-from trishift.backends.contract import Execution
+from trishift.backends.contract import Device, Execution
 from trishift.backends.limits import check_execution
 from trishift.errors import ExecutionError, FrameworkError
 
 _TARGETS = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
+_BEST: tuple[Device, ...] = ("ascend", "gpu")
 _REMEDIES = {
     "gpu": "official wheels support GPUs up to version 2.3 only; build MindSpore with -e gpu, or set",
     "ascend": "install the Ascend driver and the CANN toolkit on a machine with an NPU, or set",
 }
+
+
+def find_device() -> Device:
+    """The best device that MindSpore finds here."""
+    logging.disable(logging.ERROR)  # as below
+    try:
+        found = [device for device in _BEST if mindspore.hal.is_available(_TARGETS[device])]
+    finally:
+        logging.disable(logging.NOTSET)
+    return found[0] if found else "cpu"
 
 
 def select_device(execution: Execution, local_rank: int = 0) -> str:

@@ -12,11 +12,11 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from trishift.backends import session as base
-from trishift.backends.contract import Execution, Handle, MicroBatch, OptimizationPlan, State
+from trishift.backends.contract import Device, Execution, Handle, MicroBatch, OptimizationPlan, State
 from trishift.backends.mindspore import batch_norm
 from trishift.backends.mindspore import tensors as naming
 from trishift.backends.mindspore.compiled import Pass
-from trishift.backends.mindspore.device import select_device
+from trishift.backends.mindspore.device import find_device, select_device
 from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.exporting import Program, write_program
 from trishift.backends.mindspore.losses import loss
@@ -156,6 +156,11 @@ class Session(base.Session):
     ) -> None:
         """Write the network as `mindir` or `onnx`, see `exporting.write_program`."""
         write_program(self.network, spec, format_name, path, description, opset)
+
+    @staticmethod
+    def find_device() -> Device:
+        """The best device that this framework finds here."""
+        return find_device()
 
     @staticmethod
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:

@@ -6,9 +6,14 @@ import os
 
 import paddle
 
-from trishift.backends.contract import Execution
+from trishift.backends.contract import Device, Execution
 from trishift.backends.limits import check_execution
 from trishift.errors import ExecutionError
+
+
+def find_device() -> Device:
+    """The best device that Paddle finds here."""
+    return "gpu" if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() else "cpu"
 
 
 def select_device(execution: Execution, local_rank: int = 0) -> str:

@@ -11,11 +11,11 @@ import paddle
 from paddle import Tensor, nn
 
 from trishift.backends import session as base
-from trishift.backends.contract import Execution, Handle, MicroBatch, OptimizationPlan, State
+from trishift.backends.contract import Device, Execution, Handle, MicroBatch, OptimizationPlan, State
 from trishift.backends.paddle import batch_norm
 from trishift.backends.paddle import tensors as naming
 from trishift.backends.paddle.compiled import Pass
-from trishift.backends.paddle.device import select_device
+from trishift.backends.paddle.device import find_device, select_device
 from trishift.backends.paddle.distributed import Ranks
 from trishift.backends.paddle.exporting import Program, write_program
 from trishift.backends.paddle.losses import loss
@@ -125,6 +125,11 @@ class Session(base.Session):
     ) -> None:
         """Write the network as `paddle`, see `exporting.write_program`."""
         write_program(self.network, spec, format_name, path, description, opset)
+
+    @staticmethod
+    def find_device() -> Device:
+        """The best device that this framework finds here."""
+        return find_device()
 
     @staticmethod
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:

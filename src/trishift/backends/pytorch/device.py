@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from trishift.backends.contract import Execution
+from trishift.backends.contract import Device, Execution
 from trishift.backends.limits import check_execution
 from trishift.errors import ExecutionError
+
+
+def find_device() -> Device:
+    """The best device that PyTorch finds here."""
+    return "gpu" if torch.cuda.is_available() else "cpu"
 
 
 def select_device(execution: Execution, local_rank: int = 0) -> str:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from trishift.backends import session as base
-from trishift.backends.contract import Execution, Handle, MicroBatch, OptimizationPlan, State
+from trishift.backends.contract import Device, Execution, Handle, MicroBatch, OptimizationPlan, State
 from trishift.backends.program import ProgramSpec
 from trishift.backends.pytorch import batch_norm
 from trishift.backends.pytorch import tensors as naming
 from trishift.backends.pytorch.compiled import Pass
-from trishift.backends.pytorch.device import select_device
+from trishift.backends.pytorch.device import find_device, select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.exporting import Program, write_program
 from trishift.backends.pytorch.losses import loss
@@ -126,6 +126,11 @@ class Session(base.Session):
     ) -> None:
         """Write the network as `torch` or `onnx`, see `exporting.write_program`."""
         write_program(self.network, spec, format_name, path, description, opset)
+
+    @staticmethod
+    def find_device() -> Device:
+        """The best device that this framework finds here."""
+        return find_device()
 
     @staticmethod
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:

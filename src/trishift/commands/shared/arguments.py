@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import Any
 
 from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Execution
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
+from trishift.commands.shared.devices import add_device, device_of
 from trishift.errors import RecipeError
 from trishift.export.formats import RUNTIMES
 
@@ -63,16 +65,16 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
     """Add `--device`, `--precision` and the like."""
-    parser.add_argument("--device", choices=("cpu", "gpu", "ascend"), default="cpu", help="default: cpu")
+    add_device(parser)
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="default: fp32")
     parser.add_argument("--compile", action="store_true", help="compile the network")
     parser.add_argument("--channels-last", action="store_true", help="NHWC memory format, where available")
 
 
-def execution_of(options: argparse.Namespace) -> Execution:
-    """The execution settings in the arguments."""
+def execution_of(options: argparse.Namespace, say: Callable[[str], object] = print) -> Execution:
+    """The execution settings in the arguments; `say` gets a line about an automatic choice of the device."""
     return Execution(
-        device=options.device,
+        device=device_of(options, say),
         precision=options.precision,
         compile=options.compile or None,  # None: the framework's default
         channels_last=options.channels_last,

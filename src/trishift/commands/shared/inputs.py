@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-def load_model(options: argparse.Namespace) -> Model:
-    """Load the model of `--checkpoint`."""
+def load_model(options: argparse.Namespace, say: Callable[[str], object] = print) -> Model:
+    """Load the model of `--checkpoint`; `say` gets a line about an automatic choice of the device."""
     from trishift.api import load
 
     return load(
         options.checkpoint,
         options.framework,
-        execution=execution_of(options),
+        execution=execution_of(options, say),
         runtime=getattr(options, "runtime", None),
         **import_options(options),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from trishift import backends
 from trishift.backends import FRAMEWORKS, check_framework
 from trishift.backends import MODULES as FRAMEWORK_MODULES
-from trishift.backends.contract import Execution, Program
+from trishift.backends.contract import Device, Execution, Program
 from trishift.backends.program import ProgramSpec
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError, install_hint
 
@@ -41,6 +41,22 @@ def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Executi
     except Exception as error:  # every runtime raises its own errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: {runtime} cannot open it, export it again ({reason})") from error
+
+
+def find_device(runtime: str) -> Device:
+    """The best device that a runtime finds here.
+
+    Raises:
+        FrameworkError: the runtime is not installed.
+    """
+    check_packages(runtime)
+    if runtime in FRAMEWORKS:
+        return backends.find_device(runtime)
+    if runtime == "onnxruntime":
+        from trishift.export.runtimes import onnx_runtime
+
+        return onnx_runtime.find_device()
+    return "cpu"  # OpenVINO's GPUs are integrated ones, rarely faster
 
 
 def runtime_version(runtime: str) -> str:

@@ -7,12 +7,19 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from trishift.backends.contract import Execution
+from trishift.backends.contract import Device, Execution
 from trishift.backends.program import ProgramSpec
 from trishift.errors import ExecutionError
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider", "ascend": "CANNExecutionProvider"}
+_BEST: tuple[Device, ...] = ("gpu", "ascend")
 _ERRORS_ONLY = 3
+
+
+def find_device() -> Device:
+    """The best device that this build of ONNX Runtime supports."""
+    available = onnxruntime.get_available_providers()
+    return next((device for device in _BEST if _PROVIDERS[device] in available), "cpu")
 
 
 class Program:

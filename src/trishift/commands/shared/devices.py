@@ -1,0 +1,75 @@
+"""The `--device` option: names from any framework, one of which is chosen automatically by default."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Callable
+
+from trishift.backends import find_device
+from trishift.backends.contract import Device
+from trishift.errors import RecipeError
+from trishift.export.formats import FORMATS
+from trishift.export.opening import is_exported
+from trishift.export.runtimes import find_device as find_runtime_device
+
+_NAMES: dict[str, Device] = {"cpu": "cpu", "cuda": "gpu", "gpu": "gpu", "npu": "ascend", "ascend": "ascend"}
+_CHOICES = "auto, cpu, gpu, cuda, cuda:1, npu"
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`."""
+    text = f"{_CHOICES}; default: auto, the best device that the framework finds"
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help=text)
+
+
+def device_of(options: argparse.Namespace, say: Callable[[str], object] = print) -> Device:
+    """The device of `--device` as in `Execution`: `cpu`, `gpu` or `ascend`.
+
+    With a number (`cuda:1`), all other GPUs are hidden from this process, which must not have used one yet.
+
+    Args:
+        options: arguments with `device`, `framework`, `checkpoint`, and `runtime` where the command has one.
+        say: called with one line if the choice is automatic.
+
+    Raises:
+        RecipeError: the device is unknown or not supported.
+    """
+    if options.device == "auto":
+        runner, device = _automatic(options)
+        say(f"device: {device} (chosen automatically for {runner}; --device selects another one)")
+        return device
+    name, _, number = options.device.partition(":")
+    if name == "mps":
+        raise RecipeError("--device mps: Apple GPUs are not supported; use --device cpu")
+    if name not in _NAMES or (":" in options.device and not (re.fullmatch(r"\d{1,3}", number) and name != "cpu")):
+        raise RecipeError(f"--device {options.device}: is unknown; use {_CHOICES}")
+    if number:
+        _select(options.device, _NAMES[name], int(number))
+    return _NAMES[name]
+
+
+def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
+    """The framework or runtime that runs the model, and its best device."""
+    if not is_exported(options.checkpoint):
+        return options.framework, find_device(options.framework)
+    suffixes = {known.suffix: known for known in FORMATS.values()}
+    target = suffixes.get(options.checkpoint.suffix)
+    runtime = getattr(options, "runtime", None) or (target.runtimes[0] if target else "openvino")
+    return runtime, find_runtime_device(runtime)
+
+
+def _select(text: str, device: Device, number: int) -> None:
+    """Hide all GPUs but one, by the variable that every framework reads."""
+    if device != "gpu":
+        raise RecipeError(f"--device {text}: numbers are for GPUs; use --device npu and ASCEND_RT_VISIBLE_DEVICES")
+    visible = os.environ.get(_VISIBLE)
+    if visible is None:
+        os.environ[_VISIBLE] = str(number)
+        return
+    known = [entry for entry in visible.split(",") if entry]
+    if number >= len(known):
+        raise RecipeError(f"--device {text}: {_VISIBLE}={visible} has only {len(known)} GPUs, numbered from 0")
+    os.environ[_VISIBLE] = known[number]

@@ -1,0 +1,92 @@
+"""`--device`: names from every framework, the automatic choice, and one GPU of several."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from tests.support.command_line import command
+from tests.support.installed import INSTALLED
+
+from trishift.backends import find_device
+from trishift.cli import COMMANDS
+from trishift.commands.shared import devices
+from trishift.commands.shared.devices import device_of
+from trishift.errors import RecipeError
+
+WITHOUT_MODEL = {"train", "fuse", "export", "convert", "inspect", "prepare", "quickstart"}
+
+
+def options(device: str, checkpoint: str = "model.safetensors", runtime: str | None = None) -> Namespace:
+    return Namespace(device=device, framework="pytorch", checkpoint=Path(checkpoint), runtime=runtime)
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [("cpu", "cpu"), ("gpu", "gpu"), ("cuda", "gpu"), ("npu", "ascend"), ("ascend", "ascend")],
+)
+def test_names_of_every_framework_are_known(name: str, device: str) -> None:
+    said: list[str] = []
+    assert device_of(options(name), said.append) == device
+    assert not said
+
+
+@pytest.mark.parametrize(
+    ("name", "visible", "expected"),
+    [("cuda:0", None, "0"), ("cuda:1", None, "1"), ("gpu:3", None, "3"), ("cuda:1", "4,6", "6"), ("cuda:0", "5", "5")],
+)
+def test_a_number_selects_one_of_the_visible_gpus(
+    name: str, visible: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert device_of(options(name)) == "gpu"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mps", "Apple GPUs are not supported"),
+        ("tpu", "is unknown; use auto, cpu"),
+        ("cpu:1", "is unknown"),
+        ("cuda:", "is unknown"),
+        ("cuda:x", "is unknown"),
+        ("cuda:-1", "is unknown"),
+        ("npu:1", "ASCEND_RT_VISIBLE_DEVICES"),
+        ("cuda:2", "has only 2 GPUs, numbered from 0"),
+    ],
+)
+def test_rejects_other_devices(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(RecipeError, match=message):
+        device_of(options(name))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+@pytest.mark.parametrize("found", ["cpu", "gpu", "ascend"])
+def test_automatic_choice_is_announced_in_one_line(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "find_device", lambda framework: found)
+    monkeypatch.setattr(devices, "find_runtime_device", lambda runtime: f"{found} of {runtime}")
+    said: list[str] = []
+    assert device_of(options("auto"), said.append) == found
+    assert device_of(options("auto", "m.onnx"), said.append) == f"{found} of onnxruntime"
+    assert device_of(options("auto", "m.onnx", "openvino"), said.append) == f"{found} of openvino"
+    assert device_of(options("auto", "m.openvino-int8"), said.append) == f"{found} of openvino"
+    assert len(said) == 4 and all(line.startswith(f"device: {found}") and "\n" not in line for line in said)
+
+
+def test_pytorch_finds_what_torch_finds() -> None:
+    import torch
+
+    assert "pytorch" in INSTALLED
+    assert find_device("pytorch") == ("gpu" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_MODEL))
+def test_every_command_that_runs_a_model_has_the_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(name, "--help") == 0
+    assert "auto, cpu, gpu, cuda" in capsys.readouterr().out
