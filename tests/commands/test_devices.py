@@ -15,6 +15,7 @@ from trishift.cli import COMMANDS
 from trishift.commands.shared import devices
 from trishift.commands.shared.devices import device_of
 from trishift.errors import RecipeError
+from trishift.export.formats import FORMATS
 
 WITHOUT_MODEL = {"train", "fuse", "export", "convert", "inspect", "prepare", "quickstart"}
 
@@ -71,6 +72,8 @@ def test_rejects_other_devices(name: str, message: str, monkeypatch: pytest.Monk
 def test_automatic_choice_is_announced_in_one_line(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "find_device", lambda framework: found)
     monkeypatch.setattr(devices, "find_runtime_device", lambda runtime: f"{found} of {runtime}")
+    targets = {known.suffix: known for known in FORMATS.values()}
+    monkeypatch.setattr(devices, "describe", lambda path: Namespace(format=targets[path.suffix]))
     said: list[str] = []
     assert device_of(options("auto"), said.append) == found
     assert device_of(options("auto", "m.onnx"), said.append) == f"{found} of onnxruntime"

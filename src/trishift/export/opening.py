@@ -17,6 +17,17 @@ def is_exported(path: Path) -> bool:
     return path.suffix in {known.suffix for known in FORMATS.values()} or (path / FILE).is_file()
 
 
+def describe(path: Path) -> Description:
+    """The description of an exported file or folder.
+
+    Raises:
+        CheckpointError: the file or its description is missing or damaged.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file")
+    return read_description(path)
+
+
 def open_exported(
     path: Path, runtime: str | None = None, execution: Execution | None = None
 ) -> tuple[RuntimeSession, Description]:
@@ -31,9 +42,7 @@ def open_exported(
         CheckpointError: the file or its description is missing, truncated or damaged.
         FrameworkError: the runtime is not installed, does not open the format, or lacks the device or precision.
     """
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file")
-    description = read_description(path)
+    description = describe(path)
     check_files(path, description)
     chosen = description.format.choose_runtime(runtime)
     program = open_program(chosen, path, description.program, execution or Execution())

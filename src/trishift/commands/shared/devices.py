@@ -10,8 +10,7 @@ from collections.abc import Callable
 from trishift.backends import find_device
 from trishift.backends.contract import Device
 from trishift.errors import RecipeError
-from trishift.export.formats import FORMATS
-from trishift.export.opening import is_exported
+from trishift.export.opening import describe, is_exported
 from trishift.export.runtimes import find_device as find_runtime_device
 
 _NAMES: dict[str, Device] = {"cpu": "cpu", "cuda": "gpu", "gpu": "gpu", "npu": "ascend", "ascend": "ascend"}
@@ -55,9 +54,8 @@ def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     """The framework or runtime that runs the model, and its best device."""
     if not is_exported(options.checkpoint):
         return options.framework, find_device(options.framework)
-    suffixes = {known.suffix: known for known in FORMATS.values()}
-    target = suffixes.get(options.checkpoint.suffix)
-    runtime = getattr(options, "runtime", None) or (target.runtimes[0] if target else "openvino")
+    target = describe(options.checkpoint).format  # refuses damaged exports before a framework is imported
+    runtime = target.choose_runtime(getattr(options, "runtime", None))
     return runtime, find_runtime_device(runtime)
 
 
