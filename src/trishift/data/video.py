@@ -240,8 +240,9 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe or device"
-            raise DataError(f"{path}: a {kind}, not a video file; save the video to a file, or use trishift stream")
+            if stat.S_ISDIR(status.st_mode):
+                raise DataError(f"{path}: a folder, not a video file; give the video itself")
+            raise DataError(f"{path}: a pipe or device, not a video file; save the video to a file first")
         if status.st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes); copy it again or remove it")
         container = av.open(_source(path), options=dict(OPTIONS), metadata_errors="replace")
