@@ -161,7 +161,7 @@ def test_unreadable_training_clip_can_be_replaced(records: list[VideoRecord], tm
 
 def test_no_readable_clip_stops_the_run(records: list[VideoRecord], tmp_path: Path) -> None:
     data = dataset(broken(records, tmp_path, *range(len(records))), on_error="skip")
-    with pytest.raises(DataError, match="in a row"):
+    with pytest.raises(DataError, match="20 consecutive clips cannot be read"):
         data.load(0)
 
 

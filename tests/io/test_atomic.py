@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -149,14 +150,13 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
 
 def test_concurrent_writers_leave_one_whole_text(tmp_path: Path) -> None:
     texts = [str(number) * 1000 for number in range(8)]
-    threads = [
-        threading.Thread(target=lambda text=text: [write_text(tmp_path / "f", text) for _ in range(20)])  # type: ignore
-        for text in texts
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+    def write(text: str) -> None:
+        for _ in range(20):
+            write_text(tmp_path / "f", text)
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(write, texts))  # raises what a writer raised
     assert (tmp_path / "f").read_text() in texts
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -120,8 +120,9 @@ def _claimed(stage: Path) -> Iterator[Path]:
     """Create and lock a folder, or take over that of a killed process; removed afterwards."""
     while True:
         if stage.is_file():  # a leftover of an earlier version
-            stage.unlink()
-        stage.mkdir(exist_ok=True)
+            stage.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # raised if its holder removes it at this moment
+            stage.mkdir(exist_ok=True)
         with _locked(stage) as is_ours:
             if is_ours:
                 try:
@@ -145,11 +146,19 @@ def _locked(folder: Path) -> Iterator[bool]:
     try:
         with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())
+        yield _is_at(descriptor, folder)
     finally:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing isn't enough if a forked process holds a copy
         os.close(descriptor)
+
+
+def _is_at(descriptor: int, folder: Path) -> bool:
+    """Whether an open folder is still at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _publish(stage: Path, folder: Path) -> None:

@@ -208,7 +208,7 @@ def test_msn_is_not_streamable() -> None:
 
 
 def test_rejects_bad_msn_settings() -> None:
-    with pytest.raises(RecipeError, match=r"train\.legacy_frozen_kernels: is for models with model\.motion"):
+    with pytest.raises(RecipeError, match=r"train\.legacy_frozen_kernels: only applies to models with model\.motion"):
         Recipe(train=TrainSpec(legacy_frozen_kernels=True))
     with pytest.raises(RecipeError, match=r"motion\.stem_share: 1\.5 is not in \[0, 1\]"):
         MotionSpec(stem_share=1.5)
