@@ -74,7 +74,7 @@ def test_a_clip_names_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["https://host/clip.mp4", "rtsp://host/live", "s3://bucket/clip.mp4"])
 def test_rejects_urls(url: str) -> None:
-    with pytest.raises(DataError, match="a URL; download the video first"):
+    with pytest.raises(DataError, match=f"^{url}: a URL; download the video first"):
         find_clips(Path(url))
 
 

@@ -320,3 +320,15 @@ def test_concurrent_commands_use_their_own_folders(config: Path, tmp_path: Path)
     assert [job.returncode for job in jobs] == [0, 0], printed
     for name in ("run", "run-2"):
         assert [record["iteration"] for record in read_metrics(tmp_path / name, "train")] == list(range(6))
+
+
+@pytest.mark.parametrize("until", [None, 1])
+def test_a_finished_run_has_nothing_left_to_train(
+    config: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], until: int | None
+) -> None:
+    before = content(whole)
+    for output in (whole, tmp_path / "elsewhere"):
+        assert train(load_recipe(config), "pytorch", output, resume=whole, until=until) is None
+        assert f"{whole}: nothing left to train: 2 of 2 epochs are done" in capsys.readouterr().out
+    assert content(whole) == before
+    assert not (tmp_path / "elsewhere").exists()

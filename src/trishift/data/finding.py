@@ -60,7 +60,10 @@ def find_clips(path: str | Path) -> FoundClips:
     """
     path = Path(path)
     if _URL.fullmatch(str(path)) and not path.exists():
-        raise DataError(f"{path}: a URL; download the video first, or classify it frame by frame with trishift stream")
+        address = re.sub(":/+", "://", str(path), count=1)  # a path keeps one slash
+        raise DataError(
+            f"{address}: a URL; download the video first, or classify it frame by frame with trishift stream"
+        )
     found = FoundClips()
     file, part = split_part(path)
     if part is not None or not file.is_dir():

@@ -57,14 +57,23 @@ def train(
     in_place = overwrite or (resumed is not None and output.exists() and resumed.samefile(output))
     try:
         check_sizes(recipe, train_set, session)
+        position, momentum = load_start(recipe, session, resume, train_set.labels)
+        last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
+        finished = resumed is not None and position.epoch >= last_epoch
+        if finished and session.rank == 0:
+            done = f"{position.epoch} of {recipe.train.epochs} epochs are done"
+            print(f"{resumed}: nothing left to train: {done}; raise train.epochs (or --until) to continue", flush=True)
+        if finished and not in_place:
+            return None
         with claimed(session, output, in_place=in_place) as path:
-            position, momentum = load_start(recipe, session, resume, train_set.labels)
             weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
             plan = optimization_plan(session.parameters(), weighted, recipe.input.modality)
             session.prepare_training(plan)
             session.load_momentum({name: value for name, value in momentum.items() if name in plan.parameters})
             folder = RunFolder(path, session, recipe, tuple(train_set.labels))
             on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
+            if finished:
+                return None
             if session.rank == 0:
                 print_summary(recipe, session, train_set, val_set)
                 for warning in warnings:
