@@ -67,11 +67,11 @@ def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
             f"classes are imbalanced: {counts[common]} clips of {labels[common]!r}, {counts[rare]} of "
             f"{labels[rare]!r}; consider train.loss.class_weights=inverse_frequency"
         )
-    pair = next((place for place, other in enumerate(mirrored_labels(labels)) if place != other), None)
+    pair = next((pair for pair in enumerate(mirrored_labels(labels)) if pair[0] != pair[1]), None)
     if pair is not None and train_set.flip == "mirror":
-        other = labels[mirrored_labels(labels)[pair]]
+        one, other = (labels[place] for place in pair)
         warnings.append(
-            f"training mirrors clips, which turns {labels[pair]!r} into {other!r}; "
+            f"training mirrors clips, which turns {one!r} into {other!r}; "
             "set data.augmentation.flip=swap_labels (or none)"
         )
     return warnings

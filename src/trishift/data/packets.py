@@ -97,7 +97,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex
             in_order = latest is None or packet.pts > latest
             if packet.is_keyframe and in_order and _starts_sequence(codec.name, packet, length_size):
                 starts.append(len(stamps))
-            shown = shown_frames(codec.name, bytes(packet))
+            shown = shown_frames(codec.name, packet)
             if shown == 0:
                 hidden.append(len(stamps))
             elif shown > 1:

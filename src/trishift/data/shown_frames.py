@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import av
+
 _AV1_FRAME_HEADER, _AV1_FRAME = 3, 6  # types of OBUs
 
 
-def shown_frames(codec: str, data: bytes) -> int:
+def shown_frames(codec: str, packet: av.Packet) -> int:
     """Count the pictures that the decoder outputs for a packet; 1 for codecs without hidden frames.
 
     Args:
         codec: FFmpeg's name of the codec.
-        data: content of the packet.
+        packet: the packet; its content is copied only for codecs with hidden frames.
     """
     count = _COUNTERS.get(codec)
-    return 1 if count is None else count(data)
+    return 1 if count is None else count(bytes(packet))
 
 
 def _vp8(data: bytes) -> int:
