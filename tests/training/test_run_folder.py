@@ -102,11 +102,12 @@ def test_overwrite_replaces_only_the_run(config: Path, tmp_path: Path, whole: Pa
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     (run / "result.json").write_text("{}")
-    old_events = {path.name for path in (run / "tensorboard").iterdir()}
+    (run / "tensorboard/events.out.tfevents.1.old").touch()
     recipe = load_recipe(config, ["train.epochs=2", "train.evaluate_every=2"])
     train(recipe, "pytorch", run, until=1, overwrite=True)
     assert set(content(run)) == {"recipe.yaml", "metrics.jsonl", "last.safetensors", "result.json"}
-    assert not old_events & {path.name for path in (run / "tensorboard").iterdir()}
+    assert not list((run / "tensorboard").glob("*.old"))
+    assert len(list((run / "tensorboard").iterdir())) == 1
 
 
 def test_failed_overwrite_keeps_the_old_run(config: Path, tmp_path: Path, whole: Path) -> None:
