@@ -1,4 +1,4 @@
-"""The multi-label losses compared with float64 autograd of their formulas, written pair by pair."""
+"""The losses compared with float64 autograd of their formulas, written pair by pair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.loss_cases import BATCHES, FRAMEWORKS, SPECS, Batch, fits, in
 from torch import Tensor
 
 from trishift.errors import RecipeError
-from trishift.model.losses import LossSpec, inverse_frequency
+from trishift.model.losses import LossSpec, balanced, inverse_frequency
 
 EXPLODES = "bp_mll"  # exp(1000) overflows float32
 
@@ -22,6 +22,8 @@ EXPLODES = "bp_mll"  # exp(1000) overflows float32
 def formula(spec: LossSpec, logits: Tensor, targets: Tensor) -> Tensor:
     """The formulas of `trishift.model.losses` with one term per pair, in the precision of the logits."""
     weights = logits.new_tensor(spec.class_weights or [1.0] * logits.shape[1])
+    if spec.name == "cross_entropy":
+        return cross_entropy(spec, logits, targets, weights)
     clips = [_Clip(row, [bool(y) for y in target], weights) for row, target in zip(logits, targets, strict=True)]
     terms = [term for clip in clips for term in getattr(clip, spec.name)(spec)]
     total = torch.stack([*terms, logits.sum() * 0]).sum()
@@ -30,6 +32,18 @@ def formula(spec: LossSpec, logits: Tensor, targets: Tensor) -> Tensor:
     if spec.name in ("wlsep", "warp"):
         return total / max(len(terms), 1)
     return total / (logits.numel() if spec.name == "multi_softmax" and spec.legacy_m4 else len(logits))
+
+
+def cross_entropy(spec: LossSpec, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    classes = logits.shape[1]
+    shares = torch.eye(classes)[targets] if targets.ndim == 1 else targets
+    total = logits.new_zeros(())
+    for s, q in zip(logits, shares, strict=True):
+        for k in range(classes):
+            p = torch.exp(s[k] - torch.logsumexp(s, 0))
+            share = q[k] * (1 - spec.label_smoothing) + spec.label_smoothing / classes
+            total = total - weights[k] * share * (1 - p) ** spec.focal_gamma * torch.log(p)
+    return total / len(logits)
 
 
 class _Clip:
@@ -59,7 +73,8 @@ class _Clip:
                 weight = 1 - weight if y else weight
             smooth = (1 - spec.label_smoothing) * y + spec.label_smoothing / 2
             p = torch.sigmoid(self.s[k])
-            terms.append(-weight * (smooth * torch.log(p) + (1 - smooth) * torch.log(1 - p)))
+            positive, negative = (1 - p) ** spec.focal_gamma * torch.log(p), p**spec.focal_gamma * torch.log(1 - p)
+            terms.append(-weight * (smooth * positive + (1 - smooth) * negative))
         return terms
 
     def bp_mll(self, spec: LossSpec) -> list[Tensor]:
@@ -108,7 +123,7 @@ def test_values_and_gradients_match_the_formula(
     name: str, framework: str, computed: dict[str, dict[str, np.ndarray]]
 ) -> None:
     spec = SPECS[name]
-    for batch_name in ("ordinary", "equal"):
+    for batch_name in ("ordinary", "equal", "indices", "mixed"):
         batch = BATCHES[batch_name]
         if not fits(spec, batch):
             continue
@@ -173,6 +188,8 @@ def test_weighted_micro_batches_equal_the_batch(logits: np.ndarray, targets: np.
 
 
 def test_rare_classes_weigh_more() -> None:
+    assert balanced(np.array([10, 40, 0, 10])) == (2.0, 0.5, 1.0, 2.0)
+    assert balanced(np.zeros(2, int)) == (1.0, 1.0)
     assert inverse_frequency(np.array([10, 40, 0, 20])) == (1.0, 0.25, 1.0, 0.5)
     assert inverse_frequency(np.zeros(2, int)) == (1.0, 1.0)
 
@@ -184,7 +201,9 @@ def test_rare_classes_weigh_more() -> None:
             {"name": "lsep", "label_smoothing": 0.1},
             "label_smoothing: lsep does not have this option; it is for cross_entropy, bce",
         ),
-        ({"name": "cross_entropy", "class_weights": (1.0,)}, "class_weights: cross_entropy does not have this option"),
+        ({"name": "lsep", "class_weights": (1.0,)}, "class_weights: lsep does not have this option"),
+        ({"name": "wlsep", "focal_gamma": 2.0}, "focal_gamma: wlsep does not have this option; it is for cross_ent"),
+        ({"focal_gamma": -1.0}, "focal_gamma: must be 0 or more, not -1"),
         ({"name": "wlsep", "class_weights": (1.0, 0.0)}, "must be positive"),
         ({"name": "wlsep", "legacy_m4": True}, "legacy_m4: wlsep does not have this option"),
         ({"label_smoothing": 1.0}, r"is not in \[0, 1\)"),

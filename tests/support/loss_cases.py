@@ -17,12 +17,17 @@ from trishift.model.losses import LossSpec
 CLASSES = 6
 WEIGHTS = (0.2, 1.0, 0.5, 0.9, 0.05, 0.7)
 SPECS = {
+    "cross_entropy": LossSpec("cross_entropy"),
+    "cross_entropy smoothed": LossSpec("cross_entropy", label_smoothing=0.2, class_weights=WEIGHTS),
+    "cross_entropy focal": LossSpec("cross_entropy", focal_gamma=0.5),
+    "cross_entropy with everything": LossSpec("cross_entropy", 0.1, focal_gamma=2, class_weights=WEIGHTS),
     "lsep": LossSpec("lsep"),
     "lsep of a batch": LossSpec("lsep", legacy_m4=True),
     "wlsep": LossSpec("wlsep"),
     "wlsep weighted": LossSpec("wlsep", class_weights=WEIGHTS),
     "bce": LossSpec("bce"),
     "bce smoothed": LossSpec("bce", label_smoothing=0.2, class_weights=WEIGHTS),
+    "bce focal": LossSpec("bce", label_smoothing=0.1, focal_gamma=2, class_weights=WEIGHTS),
     "bce of M4": LossSpec("bce", class_weights=WEIGHTS, legacy_m4=True),
     "bp_mll": LossSpec("bp_mll", class_weights=WEIGHTS),
     "bp_mll of M4": LossSpec("bp_mll", class_weights=WEIGHTS, legacy_m4=True),
@@ -35,7 +40,7 @@ SPECS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Logits (N, K) and targets (N, K)."""
+    """Logits (N, K) and targets (N, K), or class indices (N,)."""
 
     logits: np.ndarray
     targets: np.ndarray
@@ -62,6 +67,8 @@ def _equal() -> Batch:
 
 BATCHES = {
     "ordinary": _ordinary(),
+    "indices": Batch(_ordinary().logits, np.arange(8) % CLASSES),
+    "mixed": Batch(_ordinary().logits, np.random.default_rng(4).dirichlet(np.ones(CLASSES), 8).astype(np.float32)),
     "far apart": _far_apart(),
     "equal": _equal(),
     "nothing": Batch(_ordinary().logits, np.zeros((8, CLASSES), np.float32)),
@@ -71,7 +78,9 @@ BATCHES = {
 
 
 def fits(spec: LossSpec, batch: Batch) -> bool:
-    """Whether the class weights fit the number of classes."""
+    """Whether the class weights fit the number of classes, and the targets the loss."""
+    if spec.multi_label and (batch.targets.ndim == 1 or not np.isin(batch.targets, (0, 1)).all()):
+        return False
     return spec.class_weights is None or batch.logits.shape[1] == len(spec.class_weights)
 
 
@@ -108,7 +117,8 @@ def in_mindspore(spec: LossSpec, batch: Batch, compiled: bool = False) -> Outcom
 
     function = mindspore.value_and_grad(loss(spec), 0)
     function = mindspore.jit(function) if compiled else function
-    value, gradient = function(mindspore.Tensor(batch.logits), mindspore.Tensor(batch.targets))
+    targets = batch.targets.astype(np.int32) if batch.targets.ndim == 1 else batch.targets  # as in a session
+    value, gradient = function(mindspore.Tensor(batch.logits), mindspore.Tensor(targets))
     return value.asnumpy(), gradient.asnumpy()
 
 

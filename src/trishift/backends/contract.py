@@ -94,7 +94,7 @@ class MicroBatch:
 
     Attributes:
         clips: (N, T, C, H, W) float32.
-        targets: (N,) int64, or (N, K) float32 of zeros and ones.
+        targets: (N,) int64, or (N, K) float32: zeros and ones, or class probabilities for `cross_entropy`.
         draws: random draws of its forward pass.
         weight: factor on its loss: 1 for equal parts; with a mean over positives, larger for parts with more of them.
     """

@@ -1,9 +1,12 @@
 """Framework-free definitions of the training losses: names, formulas and options. `backends/*/losses.py` compute them.
 
-One label per clip: `cross_entropy`, on class indices (N,), with label smoothing as in Szegedy et al. 2016
-(arXiv:1512.00567). Several labels per clip: all other losses, on zeros and ones (N, K). In their formulas, s are the
-logits of a clip, j runs over its positive classes, i runs over its negative classes, w are class weights (1 by
-default), and r(j) is the number of classes that score higher than j.
+One label per clip: `cross_entropy`, on class indices (N,) or class probabilities (N, K), which mixed clips and teachers
+have. With probabilities q and p = softmax(s), it is -sum_k w_k q_k (1 - p_k)^g log p_k, mean over clips. Label
+smoothing mixes q with the uniform distribution (Szegedy et al. 2016, arXiv:1512.00567), g is `focal_gamma`.
+
+Several labels per clip: all other losses, on zeros and ones (N, K). In the formulas, s are the logits of a clip, j runs
+over its positive classes, i runs over its negative classes, w are class weights (1 by default), and r(j) is the number
+of classes that score higher than j.
 
     lsep           log(1 + sum_j sum_i exp(s_i - s_j)), mean over clips          Li et al. 2017, arXiv:1704.03135
     wlsep          w_j log(1 + sum_i exp(s_i - s_j)), mean over all positives    Monfort et al. 2019, arXiv:1911.00232
@@ -14,8 +17,9 @@ default), and r(j) is the number of classes that score higher than j.
     multi_softmax  -sum_j w_j log softmax(s)_j / |j|, mean over clips            Gong et al. 2013
 
 Clips without positive classes contribute zero; where pairs are compared, so do clips without negative classes.
-Log-sum-exp is computed without forming the exponentials, so every loss stays finite except `bp_mll`, which grows
-exponentially.
+`bce` with focal_gamma weights the terms of positives with (1 - sigmoid(s))^g and those of negatives with sigmoid(s)^g
+(Lin et al. 2017, arXiv:1708.02002). Log-sum-exp is computed without forming the exponentials, so every loss stays
+finite except `bp_mll`, which grows exponentially.
 
 `legacy_m4` reproduces the M4 code base and moments_models where they differ: `lsep` puts all pairs of a batch into
 one logarithm; `bce` weights positives with 1 - w and negatives with w; `bp_mll` does not divide by the number of
@@ -25,6 +29,7 @@ instead of the rank of class j. M4's own `lsep` is called `wlsep` here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,14 +39,15 @@ from trishift.errors import RecipeError
 from trishift.model.spec import FORBID_UNKNOWN_KEYS
 
 LossName = Literal["cross_entropy", "lsep", "wlsep", "bce", "bp_mll", "warp", "multi_softmax"]
-ClassWeights = tuple[float, ...] | Literal["inverse_frequency"]
+ClassWeights = tuple[float, ...] | Literal["inverse_frequency", "balanced"]
 
 MULTI_LABEL_LOSSES = ("lsep", "wlsep", "bce", "bp_mll", "warp", "multi_softmax")
 _PAIRWISE = ("lsep", "wlsep", "bp_mll", "warp", "multi_softmax")  # these compare the classes of a clip with each other
 _OVER_POSITIVES = ("wlsep", "warp")  # these average over positives, all others over clips
 _OPTIONS = {
     "label_smoothing": ("cross_entropy", "bce"),
-    "class_weights": ("wlsep", "bce", "bp_mll", "warp", "multi_softmax"),
+    "focal_gamma": ("cross_entropy", "bce"),
+    "class_weights": ("cross_entropy", "wlsep", "bce", "bp_mll", "warp", "multi_softmax"),
     "legacy_m4": ("lsep", "bce", "bp_mll", "warp", "multi_softmax"),
 }
 
@@ -53,8 +59,9 @@ class LossSpec:
     Attributes:
         name: the loss.
         label_smoothing: `cross_entropy`: mixes the target with the uniform distribution; `bce`: with 1/2.
-        class_weights: K positive factors, or `inverse_frequency`: min(count) / count, from the number of training clips
-            per class (moments_models).
+        focal_gamma: how much less clips that are classified well already count; 0 for all alike (2 in the paper).
+        class_weights: K positive factors, or from the number of training clips per class: `inverse_frequency` is
+            min(count) / count (moments_models); `balanced` is mean(count) / count, with a mean weight of 1 per clip.
         legacy_m4: reproduce the M4 code base.
     """
 
@@ -62,6 +69,7 @@ class LossSpec:
 
     name: LossName = "cross_entropy"
     label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
     class_weights: ClassWeights | None = None
     legacy_m4: bool = False
 
@@ -73,6 +81,8 @@ class LossSpec:
                 )
         if not 0 <= self.label_smoothing < 1:
             raise RecipeError(f"train.loss.label_smoothing: {self.label_smoothing} is not in [0, 1)")
+        if not 0 <= self.focal_gamma < math.inf:
+            raise RecipeError(f"train.loss.focal_gamma: must be 0 or more, not {self.focal_gamma}")
         if isinstance(self.class_weights, tuple) and not all(weight > 0 for weight in self.class_weights):
             raise RecipeError("train.loss.class_weights: weights must be positive")
 
@@ -94,6 +104,12 @@ class LossSpec:
     def terms(self, targets: np.ndarray) -> int:
         """Number of terms (clips or positives) that the loss averages for targets (N,) or (N, K)."""
         return int(targets.sum()) if self.averages_positives else len(targets)
+
+
+def balanced(counts: np.ndarray) -> tuple[float, ...]:
+    """Class weights mean(count) / count over the classes with clips; 1 for classes without clips."""
+    mean = counts[counts > 0].mean() if counts.any() else 1.0
+    return tuple(float(mean / count) if count else 1.0 for count in counts)
 
 
 def inverse_frequency(counts: np.ndarray) -> tuple[float, ...]:

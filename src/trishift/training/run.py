@@ -15,7 +15,7 @@ from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, sha
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.model.initialization import drawn_offsets
-from trishift.model.losses import LossSpec, inverse_frequency
+from trishift.model.losses import LossSpec, balanced, inverse_frequency
 from trishift.model.tensors import tensor_shapes
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.training.initial_weights import load_initial_weights
@@ -133,8 +133,9 @@ def with_class_weights(recipe: Recipe, dataset: TrainingSet) -> LossSpec:
     loss, classes = recipe.train.loss, dataset.num_classes
     if loss.compares_classes and classes == 1:
         raise RecipeError(f"train.loss: {loss.name} compares classes, but there is only one; use bce")
-    if loss.class_weights == "inverse_frequency":
-        return dataclasses.replace(loss, class_weights=inverse_frequency(dataset.class_counts()))
+    if isinstance(loss.class_weights, str):
+        rule = {"inverse_frequency": inverse_frequency, "balanced": balanced}[loss.class_weights]
+        return dataclasses.replace(loss, class_weights=rule(dataset.class_counts()))
     if loss.class_weights is not None and len(loss.class_weights) != classes:
         raise RecipeError(f"train.loss.class_weights: {len(loss.class_weights)} weights for {classes} classes")
     return loss

@@ -15,6 +15,7 @@ from trishift.model.losses import LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 _LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have zero gradients
+_LEAST_DOUBT = 1e-12  # of 1 - p, whose powers below 1 have no gradient at 0
 
 
 def loss(spec: LossSpec) -> Loss:
@@ -29,11 +30,22 @@ def loss(spec: LossSpec) -> Loss:
 
 def cross_entropy(spec: LossSpec) -> Loss:
     """Cross entropy with class indices (N,) or probabilities (N, K)."""
+    weights = _weights(spec)
 
-    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+    def own(logits: Tensor, targets: Tensor) -> Tensor:
         return ops.cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
 
-    return compute
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        classes = logits.shape[1]
+        shares = targets if targets.ndim == 2 else ops.one_hot(targets, classes, 1.0, 0.0)
+        shares = shares * (1 - spec.label_smoothing) + spec.label_smoothing / classes
+        log_softmax = ops.log_softmax(logits, 1)
+        terms = -weights * shares * log_softmax
+        if spec.focal_gamma:
+            terms = terms * ops.maximum(1 - ops.exp(log_softmax), _LEAST_DOUBT) ** spec.focal_gamma
+        return terms.sum(1).mean()
+
+    return own if spec.class_weights is None and not spec.focal_gamma else compute
 
 
 def lsep(spec: LossSpec) -> Loss:
@@ -66,7 +78,11 @@ def bce(spec: LossSpec) -> Loss:
         if spec.legacy_m4 and spec.class_weights is not None:
             factors = (1 - weights) * targets + weights * (1 - targets)
         smooth = targets * (1 - spec.label_smoothing) + spec.label_smoothing / 2
-        terms = _softplus(logits) - smooth * logits
+        if spec.focal_gamma:
+            terms = smooth * _softplus(-logits) * ops.exp(-spec.focal_gamma * _softplus(logits))
+            terms = terms + (1 - smooth) * _softplus(logits) * ops.exp(-spec.focal_gamma * _softplus(-logits))
+        else:
+            terms = _softplus(logits) - smooth * logits
         return (factors * terms).sum(1).mean()
 
     return compute

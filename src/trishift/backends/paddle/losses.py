@@ -15,6 +15,7 @@ from trishift.model.losses import LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 _LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have zero gradients
+_LEAST_DOUBT = 1e-12  # of 1 - p, whose powers below 1 have no gradient at 0
 
 
 def loss(spec: LossSpec) -> Loss:
@@ -25,9 +26,22 @@ def loss(spec: LossSpec) -> Loss:
 
 def cross_entropy(spec: LossSpec) -> Loss:
     """Cross entropy with class indices (N,) or probabilities (N, K)."""
-    return lambda logits, targets: F.cross_entropy(
-        logits, targets, soft_label=targets.ndim == 2, label_smoothing=spec.label_smoothing
-    )
+    weights = _weights(spec)
+    plain = spec == LossSpec()
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        if plain and targets.ndim == 1:
+            return F.cross_entropy(logits, targets)  # with probabilities, it stops at -64
+        classes = logits.shape[1]
+        shares = targets if targets.ndim == 2 else F.one_hot(targets, classes)
+        shares = shares * (1 - spec.label_smoothing) + spec.label_smoothing / classes
+        log_softmax = _log_softmax(logits)
+        terms = -weights * shares * log_softmax
+        if spec.focal_gamma:
+            terms = terms * (1 - log_softmax.exp()).clip(min=_LEAST_DOUBT) ** spec.focal_gamma
+        return terms.sum(1).mean()
+
+    return compute
 
 
 def lsep(spec: LossSpec) -> Loss:
@@ -60,7 +74,11 @@ def bce(spec: LossSpec) -> Loss:
         if spec.legacy_m4 and spec.class_weights:
             factors = (1 - weights) * targets + weights * (1 - targets)
         smooth = targets * (1 - spec.label_smoothing) + spec.label_smoothing / 2
-        terms = F.softplus(logits) - smooth * logits  # binary_cross_entropy_with_logits has wrong gradients at 0
+        if spec.focal_gamma:
+            terms = smooth * F.softplus(-logits) * (-spec.focal_gamma * F.softplus(logits)).exp()
+            terms = terms + (1 - smooth) * F.softplus(logits) * (-spec.focal_gamma * F.softplus(-logits)).exp()
+        else:
+            terms = F.softplus(logits) - smooth * logits  # Paddle's loss with logits has wrong gradients at 0
         return (factors * terms).sum(1).mean()
 
     return compute
@@ -99,8 +117,7 @@ def multi_softmax(spec: LossSpec) -> Loss:
     weights = _weights(spec)
 
     def compute(logits: Tensor, targets: Tensor) -> Tensor:
-        log_softmax = logits - logits.logsumexp(1, keepdim=True)  # Paddle's own stops at -64
-        terms = -weights * log_softmax * targets
+        terms = -weights * _log_softmax(logits) * targets
         if spec.legacy_m4:
             return terms.mean()
         return (terms.sum(1) / targets.sum(1).clip(min=1)).mean()
@@ -122,6 +139,11 @@ _LOSSES: dict[str, Callable[[LossSpec], Loss]] = {
 def _weights(spec: LossSpec) -> Tensor:
     """Class weights, (K,) or a scalar 1."""
     return paddle.to_tensor(spec.class_weights or 1.0, "float32")
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """Paddle's own stops at -64."""
+    return logits - logits.logsumexp(1, keepdim=True)
 
 
 def _log_sum_exp(values: Tensor, where: Tensor) -> Tensor:

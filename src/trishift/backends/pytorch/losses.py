@@ -15,6 +15,7 @@ from trishift.model.losses import LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 _LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have zero gradients
+_LEAST_DOUBT = 1e-12  # of 1 - p, whose powers below 1 have no gradient at 0
 
 
 def loss(spec: LossSpec) -> Loss:
@@ -25,7 +26,20 @@ def loss(spec: LossSpec) -> Loss:
 
 def cross_entropy(spec: LossSpec) -> Loss:
     """Cross entropy with class indices (N,) or probabilities (N, K)."""
-    return lambda logits, targets: F.cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
+    if spec.class_weights is None and not spec.focal_gamma:
+        return lambda logits, targets: F.cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
+
+    def compute(logits: Tensor, targets: Tensor) -> Tensor:
+        classes = logits.shape[1]
+        shares = targets if targets.ndim == 2 else F.one_hot(targets, classes)
+        shares = shares * (1 - spec.label_smoothing) + spec.label_smoothing / classes
+        log_softmax = F.log_softmax(logits, 1)
+        terms = -_weights(spec, logits) * shares * log_softmax
+        if spec.focal_gamma:
+            terms = terms * (1 - log_softmax.exp()).clamp(min=_LEAST_DOUBT) ** spec.focal_gamma
+        return terms.sum(1).mean()
+
+    return compute
 
 
 def lsep(spec: LossSpec) -> Loss:
@@ -56,7 +70,11 @@ def bce(spec: LossSpec) -> Loss:
         if spec.legacy_m4 and spec.class_weights:
             weights = (1 - weights) * targets + weights * (1 - targets)
         smooth = targets * (1 - spec.label_smoothing) + spec.label_smoothing / 2
-        terms = F.softplus(logits) - smooth * logits
+        if spec.focal_gamma:
+            terms = smooth * F.softplus(-logits) * (-spec.focal_gamma * F.softplus(logits)).exp()
+            terms = terms + (1 - smooth) * F.softplus(logits) * (-spec.focal_gamma * F.softplus(-logits)).exp()
+        else:
+            terms = F.softplus(logits) - smooth * logits
         return (weights * terms).sum(1).mean()
 
     return compute
