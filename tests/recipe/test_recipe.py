@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from trishift.backends.contract import OptimizerSpec
 from trishift.errors import RecipeError
 from trishift.model.losses import LossSpec
 from trishift.model.spec import ShiftSpec
@@ -90,6 +91,14 @@ def nested(dotted: str, value: object) -> dict[str, Any]:
     for part in reversed(dotted.split(".")):
         value = {part: value}
     return cast(dict[str, Any], value)
+
+
+def test_adamw_has_no_nesterov(tmp_path: Path) -> None:
+    path = write(tmp_path, "r.yaml", "train: {optimizer: adamw}\n")
+    assert load_recipe(path).train.optimizer == OptimizerSpec("adamw")
+    assert load_recipe(path, ["train.optimizer.epsilon=1e-6"]).train.optimizer == OptimizerSpec("adamw", epsilon=1e-6)
+    with pytest.raises(RecipeError, match=r"override 'train.nesterov=true': train\.nesterov: adamw has no such option"):
+        load_recipe(path, ["train.nesterov=true"])
 
 
 def test_null_removes_a_section(tmp_path: Path) -> None:
@@ -241,6 +250,8 @@ def test_unknown_keys_hint_at_other_sections(override: str, hint: str, tmp_path:
         *((f"train.{name}", ".inf", "not a finite number") for name in ("lr", "clip_norm", "warmup_epochs")),
         ("train.lr_batch_size", 0, "must be 1 or more"),
         ("train.momentum", 1, "must be below 1"),
+        ("train.optimizer.betas", "[0.9, 1]", "must lie between 0 and 1"),
+        ("train.optimizer.epsilon", 0, "must be positive"),
         ("train.milestones", "[.nan]", "not a finite number"),
         ("train.milestones", "[20, -3]", "must be 0 or more"),
         ("train.epochs", -3, "must be 1 or more"),

@@ -32,8 +32,7 @@ def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:
         targets = np.split(rng.integers(0, 4, SIZE)[mine], MICRO_BATCHES)
         parts = [MicroBatch(*part) for part in zip(clips, targets, strict=True)]
         losses.append(session.train_step(parts, lr=0.05).loss)
-    momentum = {f"momentum of {name}": array for name, array in session.dump_momentum().items()}
-    return {**session.dump_tensors(), **momentum, "losses": np.array(losses)}
+    return {**session.dump_tensors(), **session.dump_optimizer(), "losses": np.array(losses)}
 
 
 def main(framework: str, folder: Path, mode: str = "rank") -> None:

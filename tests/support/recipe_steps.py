@@ -75,13 +75,13 @@ def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
         draws = draw_step(recipe.model, BATCH, 0, step)
         result = session.train_step([MicroBatch(batch.clips[:, 0], batch.targets, draws)], recipe.train.lr)
         losses.append(result.loss)
-    after, momentum = session.dump_tensors(), session.dump_momentum()
+    after, momentum = session.dump_tensors(), session.dump_optimizer()
     frozen = frozen_norms(session.parameters(), recipe.train)
     names = [info.name for info in session.parameters()]
     session.close()
     return Steps(
         losses,
-        trained=[name for name in names if name in momentum and momentum[name].any()],
+        trained=[name for name in names if momentum.get(f"momentum.{name}", np.zeros(1)).any()],
         expected=[name for name in names if name.rpartition(".")[0] not in frozen],
         disturbed=[n for n in before if n.rpartition(".")[0] in frozen and not np.array_equal(before[n], after[n])],
         views_shape=list(val_set.load(0).clips.shape),

@@ -41,7 +41,7 @@ def recipe(config: Path, *overrides: str) -> Recipe:
 
 def weights(run: Path) -> dict[str, np.ndarray]:
     checkpoint, state = load_state(run / "last.safetensors")
-    return {**checkpoint.tensors, **{f"momentum {name}": value for name, value in state.momentum.items()}}
+    return {**checkpoint.tensors, **state.optimizer}
 
 
 def assert_same(first: Path, second: Path) -> None:

@@ -8,13 +8,14 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes, F featur
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from trishift.errors import CheckpointError, DataError
+from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 from trishift.model.tensors import Tensors
@@ -56,8 +57,35 @@ class ParameterPlan:
 
 
 @dataclass(frozen=True)
+class OptimizerSpec:
+    """The rule that turns gradients g into new weights w.
+
+    `sgd`, as in all originals: v = momentum * v + (g + decay * w), w = w - lr * v. `adamw` (Loshchilov and Hutter 2019,
+    arXiv:1711.05101): m and s are running means of g and g * g, divided by 1 - beta ** steps to correct their start at
+    zero; w = w - lr * (m / (sqrt(s) + epsilon) + decay * w).
+
+    Attributes:
+        name: `sgd` or `adamw`.
+        betas: `adamw`: decay factors of the running means of g and g * g.
+        epsilon: `adamw`: keeps the division finite.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if not all(0 < beta < 1 for beta in self.betas):
+            raise RecipeError(f"train.optimizer.betas: must lie between 0 and 1, not {list(self.betas)}")
+        if not 0 < self.epsilon < math.inf:
+            raise RecipeError(f"train.optimizer.epsilon: must be positive, not {self.epsilon}")
+
+
+@dataclass(frozen=True)
 class OptimizationPlan:
-    """SGD with momentum, as in all originals: v = momentum * v + (g + decay * w), w = w - lr * v.
+    """What an optimizer trains, and how.
 
     Attributes:
         parameters: canonical name to plan; trainable tensors not named here are not updated.
@@ -67,6 +95,7 @@ class OptimizationPlan:
 
     parameters: Mapping[str, ParameterPlan]
     loss: LossSpec = field(default_factory=LossSpec)
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 5e-4
@@ -212,10 +241,10 @@ class TensorAccess(Protocol):
         """A float32 copy in C order on the host."""
 
     def read(self, tensor: Any) -> np.ndarray:
-        """A float32 copy on the host of a network's tensor, or of its gradient or momentum, in canonical shape."""
+        """A float32 copy on the host of a network's tensor, or of its gradient or buffer, in canonical shape."""
 
     def write(self, tensor: Any, array: np.ndarray) -> None:
-        """Copy a canonical array into a network's tensor, or into its momentum, in place."""
+        """Copy a canonical array into a network's tensor, or into its buffer, in place."""
 
     def assign(self, tensor: Any, value: Any) -> None:
         """Copy a tensor into another, in place."""
@@ -244,7 +273,13 @@ class Ranks(Protocol):
 
 
 class Optimizer(Protocol):
-    """SGD with momentum on the tensors of a plan: `optimizer.py`."""
+    """SGD or AdamW on the tensors of a plan: `optimizer.py`.
+
+    Attributes:
+        steps: completed updates by name, if the rule depends on them.
+    """
+
+    steps: dict[str, int]
 
     def total_norm(self, gradients: Mapping[str, Any]) -> float:
         """The L2 norm of all gradients together."""
@@ -252,8 +287,8 @@ class Optimizer(Protocol):
     def step(self, gradients: Mapping[str, Any], factor: float, lr: float) -> None:
         """Update the weights with gradients by name, each multiplied by `factor`."""
 
-    def momentum(self) -> dict[str, Any]:
-        """The momentum buffers by name, not copies."""
+    def buffers(self) -> dict[str, dict[str, Any]]:
+        """The state of the rule by kind and name, not copies: `momentum`, or `exp_avg` and `exp_avg_sq`."""
 
 
 class Handle(Protocol):

@@ -2,7 +2,7 @@
 
 Weights and training state share one file, which is replaced in a single rename, so that no crash can combine the
 weights of one step with the momentum of another. The file stays an ordinary canonical checkpoint: `canonical.load`
-and every other reader of weights skip the tensors named `training.momentum.*`.
+and every other reader of weights skip the tensors named `training.*`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from trishift.errors import CheckpointError
 
 FORMAT_VERSION = 1
 _ENTRY = f"{DESCRIPTION_KEY}.training"
-_MOMENTUM = TRAINING_PREFIX + "momentum."
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class TrainingState:
         batch: completed batches of that epoch: the position in the (seeded) data order.
         iteration: optimizer steps since the start: the position in the learning-rate schedule.
         seed: seed of the run, from which every random choice derives.
-        momentum: the optimizer's momentum under canonical names.
+        optimizer: the optimizer's state, by kind and canonical name: `momentum.head.fc.weight`.
         best: best metric so far, for example `{"epoch": 3, "top1": 0.71}`.
     """
 
@@ -42,7 +41,7 @@ class TrainingState:
     batch: int
     iteration: int
     seed: int
-    momentum: dict[str, np.ndarray] = field(default_factory=dict)
+    optimizer: dict[str, np.ndarray] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,14 +52,14 @@ def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -
         CheckpointError: `best` is not plain JSON.
         OutputError: the file cannot be written.
     """
-    values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "momentum"}
+    values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "optimizer"}
     try:
         position = json.dumps({"format": FORMAT_VERSION, **values}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"training state: only plain JSON types can be stored ({error})") from error
-    momentum = {_MOMENTUM + name: array for name, array in state.momentum.items()}
+    optimizer = {TRAINING_PREFIX + entry: array for entry, array in state.optimizer.items()}
     metadata = {DESCRIPTION_KEY: encode_description(checkpoint), _ENTRY: position}
-    write_safetensors(path, {**checkpoint.tensors, **momentum}, metadata)
+    write_safetensors(path, {**checkpoint.tensors, **optimizer}, metadata)
 
 
 def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
@@ -75,8 +74,12 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
             f"weights, set train.initial_weights={path}"
         )
     tensors, metadata = read_safetensors(path)
-    momentum = {name[len(_MOMENTUM) :]: array for name, array in tensors.items() if name.startswith(_MOMENTUM)}
-    weights = {name: array for name, array in tensors.items() if not name.startswith(TRAINING_PREFIX)}
+    optimizer, weights = {}, {}
+    for name, array in tensors.items():
+        if name.startswith(TRAINING_PREFIX):
+            optimizer[name.removeprefix(TRAINING_PREFIX)] = array
+        else:
+            weights[name] = array
     checkpoint = decode(path, weights, metadata)
     if _ENTRY not in metadata:
         raise CheckpointError(f"{path}: contains weights but no training state; resume from last.safetensors instead")
@@ -86,7 +89,7 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
             raise CheckpointError(f"{path}: its training state was written by a newer Trishift; upgrade to resume it")
         del values["format"]
         values.pop("extra", None)  # in files of earlier versions, always empty
-        return checkpoint, TrainingState(momentum=momentum, **values)
+        return checkpoint, TrainingState(optimizer=optimizer, **values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its training state is damaged ({error!r})") from error
 

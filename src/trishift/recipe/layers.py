@@ -80,9 +80,10 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
 def spell_out(data: dict[str, Any]) -> dict[str, Any]:
     """Expand shorthand: `train: {loss: lsep}` becomes `train: {loss: {name: lsep}}`."""
     train = data.get("train")
-    if isinstance(train, dict) and isinstance(train.get("loss"), str):
-        return {**data, "train": {**train, "loss": {"name": train["loss"]}}}
-    return data
+    if not isinstance(train, dict):
+        return data
+    named = {key: {"name": train[key]} for key in ("loss", "optimizer") if isinstance(train.get(key), str)}
+    return {**data, "train": {**train, **named}}
 
 
 def _nearest_file(path: Path) -> str:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from trishift.backends.contract import Execution
+from trishift.backends.contract import Execution, OptimizerSpec
 from trishift.data.dataset import DataSpec
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import check_length
@@ -49,7 +49,7 @@ def check_numbers(section: Any, prefix: str = "") -> None:
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """Training settings: SGD as in TSN, TSM and TRN.
+    """Training settings; the defaults are those of TSN, TSM and TRN.
 
     Attributes:
         epochs: passes over the training list.
@@ -61,7 +61,9 @@ class TrainSpec:
         milestones: epochs at which `step` lowers the rate.
         gamma: decay factor of `step`.
         warmup_epochs: the rate grows linearly from zero over these epochs (fractions allowed).
-        momentum, nesterov, weight_decay: SGD parameters.
+        optimizer: `sgd` or `adamw`, see `backends.contract.OptimizerSpec`; a name alone is short for `{name: ...}`.
+        momentum, nesterov: SGD only.
+        weight_decay: share of the weights that is added to the gradients (`adamw`: subtracted from the weights).
         clip_norm: total gradient norm above which gradients are scaled down, or None.
         partial_bn: freeze every batch norm of the backbone but the first (TSN).
         frozen_bn: freeze every batch norm, for batches too small to estimate statistics.
@@ -90,6 +92,7 @@ class TrainSpec:
     milestones: tuple[int | float, ...] = (20, 40)
     gamma: float = 0.1
     warmup_epochs: float = 0.0
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 5e-4
@@ -113,6 +116,8 @@ class TrainSpec:
             raise RecipeError(f"train.momentum: must be below 1, not {self.momentum}")
         if self.nesterov and not self.momentum:
             raise RecipeError("train.nesterov: needs momentum; set train.momentum or remove train.nesterov")
+        if self.nesterov and self.optimizer.name != "sgd":
+            raise RecipeError(f"train.nesterov: {self.optimizer.name} has no such option; remove train.nesterov")
         if self.batch_size % self.accumulate:
             raise RecipeError(f"train.accumulate: {self.accumulate} does not divide batch_size {self.batch_size}")
 

@@ -36,6 +36,7 @@ def optimization_plan(parameters: Iterable[TensorInfo], train: TrainSpec, modali
     return OptimizationPlan(
         parameters=trained,
         loss=train.loss,
+        optimizer=train.optimizer,
         momentum=train.momentum,
         nesterov=train.nesterov,
         weight_decay=train.weight_decay,

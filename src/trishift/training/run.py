@@ -57,7 +57,7 @@ def train(
     in_place = overwrite or (resumed is not None and output.exists() and resumed.samefile(output))
     try:
         check_sizes(recipe, train_set, session)
-        position, momentum = load_start(recipe, session, resume, train_set.labels)
+        position, state = load_start(recipe, session, resume, train_set.labels)
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
         finished = resumed is not None and position.epoch >= last_epoch
         if finished and session.rank == 0:
@@ -69,7 +69,8 @@ def train(
             weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
             plan = optimization_plan(session.parameters(), weighted, recipe.input.modality)
             session.prepare_training(plan)
-            session.load_momentum({name: value for name, value in momentum.items() if name in plan.parameters})
+            trained = {entry: array for entry, array in state.items() if entry.partition(".")[2] in plan.parameters}
+            session.load_optimizer(trained)
             folder = RunFolder(path, session, recipe, tuple(train_set.labels))
             on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
             if finished:
@@ -90,9 +91,10 @@ def train(
 
 
 def prepare_folder(folder: RunFolder, recipe: Recipe, resumed: Path | None) -> str:
-    """Check the disk space for a checkpoint and its momentum, then create the run folder; returns its path."""
+    """Check the disk space for a checkpoint and its training state, then create the run folder; returns its path."""
     numbers = sum(math.prod(shape) for shape in tensor_shapes(recipe.model).values())
-    check_space(folder.path, 2 * 4 * numbers)
+    buffers = {"sgd": 1, "adamw": 2}[recipe.train.optimizer.name]
+    check_space(folder.path, (1 + buffers) * 4 * numbers)
     folder.create(resumed)
     return str(folder.path)
 
@@ -158,15 +160,15 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
 def load_start(
     recipe: Recipe, session: Session, resume: Path | None, class_names: Sequence[str]
 ) -> tuple[Position, dict[str, Any]]:
-    """Load the initial weights; returns the position and momentum (of a resumed run) to start from."""
+    """Load the initial weights; returns the position and optimizer state (of a resumed run) to start from."""
     if resume is not None:
-        checkpoint, position, momentum = load_run(resume, recipe)
+        checkpoint, position, state = load_run(resume, recipe)
         if checkpoint.spec != recipe.model:
             raise CheckpointError(
                 f"{resume}: holds another model than the recipe describes; resume with the run's own recipe"
             )
         session.load_tensors(checkpoint.tensors)
-        return position, momentum
+        return position, state
     if recipe.train.legacy_drawn_offsets:
         offsets = drawn_offsets(recipe.model, recipe.train.seed)
         session.load_tensors({**session.dump_tensors(), **offsets})

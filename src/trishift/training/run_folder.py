@@ -2,7 +2,7 @@
 
 recipe.yaml        the resolved recipe
 metrics.jsonl      records of all steps and evaluations      tensorboard/   the same for TensorBoard
-last.safetensors   the newest weights and the training state (momentum, position), in one file
+last.safetensors   the newest weights and the training state (optimizer, position), in one file
 best.safetensors   the weights with the best top-1 accuracy so far (several labels per clip: mAP)
 skipped.txt        unreadable training clips that were skipped (data.on_error=skip), with the reason
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class RunFolder:
 
     Args:
         path: the folder, which exists and is locked by this process (rank 0).
-        session: holds the weights and the momentum.
+        session: holds the weights and the optimizer.
         recipe: the resolved recipe.
         labels: class names.
     """
@@ -101,7 +102,7 @@ class RunFolder:
             batch=position.batch,
             iteration=position.iteration,
             seed=self._recipe.train.seed,
-            momentum=self._session.dump_momentum(),
+            optimizer=self._session.dump_optimizer(),
             best=position.best or {},
         )
         save_state(self.path / "last.safetensors", self._checkpoint(position, metrics), state)
@@ -172,26 +173,26 @@ def _read_skipped(path: Path) -> dict[str, str]:
 
 
 def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, dict[str, Any]]:
-    """Load weights, position and momentum from a run folder or its `last.safetensors`.
+    """Load weights, position and the optimizer's state from a run folder or its `last.safetensors`.
 
     Raises:
-        CheckpointError: there is no training state, or the recipe has other entries than the run where the clip order
-            and the random draws depend on them.
+        CheckpointError: there is no training state, or the recipe has other entries than the run where the clip order,
+            random draws and the optimizer depend on them.
     """
     file = path / "last.safetensors" if path.is_dir() else path
     checkpoint, state = load_state(file)
-    saved = {"seed": state.seed}
+    train = checkpoint.meta.get("recipe", {}).get("train", {})
+    saved = {"seed": state.seed, "optimizer.name": train.get("optimizer", {}).get("name", "sgd")}
     if state.batch:
-        train = checkpoint.meta.get("recipe", {}).get("train", {})
         saved |= {name: train[name] for name in ("batch_size", "accumulate") if name in train}
     for name, value in saved.items():
-        wanted = getattr(recipe.train, name)
+        wanted = attrgetter(name)(recipe.train)
         if value != wanted:
-            when = "" if name == "seed" else f" and stopped within epoch {state.epoch + 1}"
+            when = f" and stopped within epoch {state.epoch + 1}" if name in ("batch_size", "accumulate") else ""
             raise CheckpointError(
                 f"{path}: was trained with train.{name}={value}{when}, but the recipe has {wanted}; "
                 f"set train.{name}={value} to resume it"
             )
     thresholds = checkpoint.meta.get(ENTRY)
     position = Position(state.epoch, state.batch, state.iteration, state.best or None, thresholds)
-    return checkpoint, position, state.momentum
+    return checkpoint, position, state.optimizer

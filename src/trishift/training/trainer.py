@@ -44,7 +44,7 @@ class Trainer:
 
     Args:
         recipe: the resolved recipe (number of classes filled in).
-        session: a network with weights and momentum loaded, after `prepare_training`.
+        session: a network with weights and optimizer state loaded, after `prepare_training`.
         train_set, val_set: training and validation clips.
         folder: the run folder; only rank 0 writes.
         position: where to start (the beginning, or the saved position of a resumed run).

@@ -21,7 +21,7 @@ from tests.support.sessions import (
     trained,
 )
 
-from trishift.backends.contract import Draws, MicroBatch
+from trishift.backends.contract import Draws, MicroBatch, OptimizerSpec
 from trishift.backends.limits import UNSUPPORTED, Unsupported
 from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError, TrainingError
 from trishift.model.initialization import initial_tensors
@@ -114,7 +114,30 @@ def test_train_step_is_sgd_with_multipliers(nesterov: bool, clip_norm: float | N
         assert_close({n: after[n] for n in velocity}, {n: weights[n] for n in velocity}, rtol=1e-5, atol=1e-6)
         assert result.loss == pytest.approx(loss, rel=1e-6)
         assert np.isnan(result.gradient_norm) if clip_norm is None else result.gradient_norm == pytest.approx(norm)
-    assert_close(session.dump_momentum(), velocity, rtol=1e-3, atol=1e-5)
+    momentum = {f"momentum.{name}": array for name, array in velocity.items()}
+    assert_close(session.dump_optimizer(), momentum, rtol=1e-3, atol=1e-5)
+
+
+def test_train_step_is_adamw_with_multipliers() -> None:
+    session, adamw = make_session(), OptimizerSpec("adamw", betas=(0.8, 0.9), epsilon=1e-4)
+    plan = make_plan(session, optimizer=adamw, weight_decay=0.1)
+    session.prepare_training(plan)
+    mean, square = ({name: np.zeros(1) for name in plan.parameters} for _ in range(2))
+    for step in (1, 2):
+        weights = session.dump_tensors()
+        _, gradients = session.gradients(micro_batches()[0])
+        session.train_step(micro_batches(), lr=0.02)
+        for name, factors in plan.parameters.items():
+            mean[name] = 0.8 * mean[name] + 0.2 * gradients[name]
+            square[name] = 0.9 * square[name] + 0.1 * gradients[name] ** 2
+            direction = mean[name] / (1 - 0.8**step) / (np.sqrt(square[name] / (1 - 0.9**step)) + 1e-4)
+            weights[name] -= 0.02 * factors.lr_mult * (direction + 0.1 * factors.decay_mult * weights[name])
+        after = session.dump_tensors()
+        assert_close({n: after[n] for n in mean}, {n: weights[n] for n in mean}, rtol=1e-4, atol=1e-5)
+    state = session.dump_optimizer()
+    assert_close({name: state[f"exp_avg.{name}"] for name in mean}, mean, rtol=1e-3, atol=1e-6)
+    assert_close({name: state[f"exp_avg_sq.{name}"] for name in mean}, square, rtol=1e-3, atol=1e-6)
+    assert {int(state[f"step.{name}"]) for name in mean} == {2} and len(state) == 3 * len(mean)
 
 
 def test_frozen_and_unplanned_tensors_do_not_change() -> None:
@@ -126,7 +149,7 @@ def test_frozen_and_unplanned_tensors_do_not_change() -> None:
     after = session.dump_tensors()
     for name in before:
         assert np.array_equal(before[name], after[name]) == (name.rpartition(".")[0] in frozen), name
-    assert not any(name.rpartition(".")[0] in frozen for name in session.dump_momentum())
+    assert not any(name.rpartition(".")[0] in frozen for name in session.dump_optimizer())
 
 
 def test_frozen_norms_use_their_running_statistics() -> None:
@@ -159,26 +182,29 @@ def test_micro_batch_weight_scales_loss_and_gradients() -> None:
     assert_close(half, {name: gradient / 2 for name, gradient in gradients.items()}, rtol=1e-4, atol=1e-7)
 
 
-def test_resume_is_exact() -> None:
-    whole, half, resumed = trained(3), trained(2), make_session(seed=9)
+@pytest.mark.parametrize("rule", ["sgd", "adamw"])
+def test_resume_is_exact(rule: str) -> None:
+    plan = {"optimizer": OptimizerSpec(rule)}
+    whole, half, resumed = trained(3, plan), trained(2, plan), make_session(seed=9)
     resumed.load_tensors(half.dump_tensors())
-    resumed.prepare_training(make_plan(resumed))
-    resumed.load_momentum(half.dump_momentum())
+    resumed.prepare_training(make_plan(resumed, **plan))
+    resumed.load_optimizer(half.dump_optimizer())
     resumed.train_step(micro_batches(), lr=0.02)
     assert_close(resumed.dump_tensors(), whole.dump_tensors(), rtol=0)
-    assert_close(resumed.dump_momentum(), whole.dump_momentum(), rtol=0)
+    assert_close(resumed.dump_optimizer(), whole.dump_optimizer(), rtol=0)
 
 
-def test_momentum_defaults_to_zero_and_rejects_unknown_names() -> None:
-    session, name = trained(1), "head.fc.weight"
-    kept = session.dump_momentum()[name]
-    session.load_momentum({name: kept})
-    momentum = session.dump_momentum()
-    assert np.any(kept) and np.array_equal(momentum.pop(name), kept)
-    assert not any(array.any() for array in momentum.values())
-    for foreign in ({"head.fc.scale": kept}, {name: kept[:2]}, {name: kept.T}):
-        with pytest.raises(CheckpointError, match="momentum of head"):
-            session.load_momentum(foreign)
+@pytest.mark.parametrize(("rule", "kind"), [("sgd", "momentum"), ("adamw", "exp_avg_sq"), ("adamw", "step")])
+def test_optimizer_state_defaults_to_zero_and_rejects_unknown_names(rule: str, kind: str) -> None:
+    session, entry = trained(1, {"optimizer": OptimizerSpec(rule)}), f"{kind}.head.fc.weight"
+    kept = session.dump_optimizer()[entry]
+    session.load_optimizer({entry: kept})
+    state = session.dump_optimizer()
+    assert np.any(kept) and np.array_equal(state.pop(entry), kept)
+    assert not any(array.any() for array in state.values())
+    for foreign in ({f"{kind}.head.fc.scale": kept}, {entry: kept[:0]}, {entry: np.stack([kept])}):
+        with pytest.raises(CheckpointError, match=f"{kind} of head"):
+            session.load_optimizer(foreign)
 
 
 @pytest.mark.parametrize("targets", [TARGETS, np.eye(4, dtype=np.float32)[TARGETS]], ids=["indices", "probabilities"])

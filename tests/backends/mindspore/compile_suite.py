@@ -14,7 +14,7 @@ def test_graphs_train_like_eager_mode() -> None:
     frozen = norms(make_session())[1:]
     eager, graph = (trained(2, {"frozen": frozen, "clip_norm": 1.0}, compile=choice) for choice in (False, True))
     assert_close(graph.dump_tensors(), eager.dump_tensors(), rtol=1e-3, atol=1e-5)
-    assert_close(graph.dump_momentum(), eager.dump_momentum(), rtol=1e-3, atol=1e-4)
+    assert_close(graph.dump_optimizer(), eager.dump_optimizer(), rtol=1e-3, atol=1e-4)
     logits = eager.predict(CLIPS)
     np.testing.assert_allclose(graph.predict(CLIPS), logits, rtol=1e-3, atol=1e-5)
     losses = [session.train_step(micro_batches(), lr=0.02).loss for session in (graph, eager)]
@@ -28,7 +28,7 @@ def test_graphs_follow_rate_momentum_and_weights(choice: bool | None) -> None:
     logits = session.predict(CLIPS[:2])
     session.train_step(micro_batches(), lr=0.0)
     assert np.array_equal(session.dump_tensors()[weight], first[weight])
-    session.load_momentum({weight: np.ones_like(first[weight])})
+    session.load_optimizer({f"momentum.{weight}": np.ones_like(first[weight])})
     _, gradients = session.gradients(micro_batches()[0])
     session.train_step(micro_batches(), lr=0.1)
     stepped = first[weight] - 5 * 0.1 * (0.5 + gradients[weight])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trishift.backends.contract import MicroBatch
+from trishift.backends.contract import MicroBatch, OptimizerSpec
 from trishift.model.losses import LossSpec
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
 from trishift.recipe import TrainSpec
@@ -19,6 +19,13 @@ PARTIAL_BN = TrainSpec(lr=1e-3, partial_bn=True, clip_norm=1.0)
 MULTI_LABEL = dataclasses.replace(PARTIAL_BN, loss=LossSpec("lsep"))
 FULL_BN = TrainSpec(lr=1e-4, clip_norm=None, nesterov=True, weight_decay=1e-3, loss=LossSpec(label_smoothing=0.1))
 UNIFORM = TrainSpec(lr=1e-3, multipliers=False, legacy_frozen_kernels=True)
+
+KIT = TrainSpec(
+    lr=1e-4,
+    optimizer=OptimizerSpec("adamw"),
+    weight_decay=0.05,
+    loss=LossSpec(label_smoothing=0.1, focal_gamma=1.5, class_weights=(1.0, 0.5, 2.0, 1.0, 0.25)),
+)
 
 TINY_STEPS = TrainSpec(lr=1e-7, momentum=0.1, partial_bn=True, clip_norm=1.0)
 """For unbounded similarities: their softmax is almost a maximum, and rounding after larger steps would switch it."""
@@ -55,6 +62,7 @@ def cases() -> tuple[Case, ...]:
     gaussian = ModelSpec("resnet34", 5, num_segments=4, width=4, non_local=True, non_local_form="gaussian")
     return (
         Case("tsn resnet18 flow", _resnet(18, in_channels=10)),
+        Case("tsm resnet18 options", _resnet(18, shift=ShiftSpec()), KIT),
         Case("tsm resnet18 block", _resnet(18, shift=block), FULL_BN, compiled=True),
         Case("tsm resnet18 past first", _resnet(18, shift=ShiftSpec(order="past_first", div=4))),
         Case("tsm resnet50", _resnet(50, shift=ShiftSpec())),

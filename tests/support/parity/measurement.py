@@ -59,7 +59,7 @@ def _train(case: Case, session: Session) -> Tensors:
     return {
         "losses": np.array(losses),
         **_named("weights", session.dump_tensors()),
-        **_named("momentum", session.dump_momentum()),
+        **_named("momentum", _momentum(session.dump_optimizer())),
     }
 
 
@@ -71,6 +71,12 @@ def compiled_logits(case: Case, framework: str) -> Tensors:
     logits = session.predict(clips)
     assert np.allclose(session.predict(clips[:1]), logits[:1], rtol=1e-3, atol=1e-4)
     return {"compiled logits": logits}
+
+
+def _momentum(state: Tensors) -> Tensors:
+    """The running means of gradients in an optimizer's state."""
+    entries = ((*entry.partition("."), array) for entry, array in state.items())
+    return {name: array for kind, _, name, array in entries if kind in ("momentum", "exp_avg")}
 
 
 def _named(quantity: str, tensors: Tensors) -> Tensors:

@@ -1,4 +1,4 @@
-"""The originals' SGD, with momentum by canonical name."""
+"""SGD and AdamW, with their state by canonical name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,34 @@ from trishift.backends.mindspore.tensors import assign
 
 
 class Optimizer:
-    """`nn.SGD` with one group per pair of multipliers."""
+    """The common part of both rules.
+
+    Attributes:
+        steps: completed updates by name, if the rule depends on them.
+    """
 
     def __init__(self, parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> None:
+        self.steps: dict[str, int] = {}
         self._parameters = parameters
+
+    def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
+        """The L2 norm of all gradients together."""
+        return float(ops.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt().asnumpy())
+
+    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
+        """Update the weights with gradients by name, each multiplied by `factor`."""
+        raise NotImplementedError
+
+    def buffers(self) -> dict[str, dict[str, Tensor]]:
+        """The state of the rule by kind and name, not copies."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """The originals' SGD: `nn.SGD` with one group per pair of multipliers."""
+
+    def __init__(self, parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> None:
+        super().__init__(parameters, plan)
         groups: dict[ParameterPlan, list[Parameter]] = {}
         for name, parameter in parameters.items():
             groups.setdefault(plan.parameters[name], []).append(parameter)
@@ -34,10 +58,6 @@ class Optimizer:
         for flag in self._sgd.stat:  # ones would make the first step overwrite the momentum
             assign(flag, ops.zeros_like(flag))
 
-    def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
-        """The L2 norm of all gradients together."""
-        return float(ops.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt().asnumpy())
-
     def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
         """Update the weights with gradients by name, each multiplied by `factor`."""
         for group, rate in self._rates.items():
@@ -45,6 +65,52 @@ class Optimizer:
         values = (gradients[name] for name in self._parameters)
         self._sgd(tuple(values) if factor == 1 else tuple(gradient * factor for gradient in values))
 
-    def momentum(self) -> dict[str, Tensor]:
-        """The momentum buffers by name, not copies."""
-        return dict(zip(self._parameters, self._sgd.accum, strict=True))
+    def buffers(self) -> dict[str, dict[str, Tensor]]:
+        """The state of the rule by kind and name, not copies."""
+        return {"momentum": dict(zip(self._parameters, self._sgd.accum, strict=True))}
+
+
+class AdamW(Optimizer):
+    """The update of torch.optim.AdamW.
+
+    `ops.AdamWeightDecay` does not correct the start of the means at zero. The correction is moved into the rate, the
+    epsilon and the decay that it gets, which is the same update.
+    """
+
+    def __init__(self, parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> None:
+        super().__init__(parameters, plan)
+        self.steps = dict.fromkeys(parameters, 0)
+        self._plan = plan
+        self._update = ops.AdamWeightDecay()
+        self._means = {
+            kind: {name: Parameter(ops.zeros_like(p), name=f"{kind}.{name}") for name, p in parameters.items()}
+            for kind in ("exp_avg", "exp_avg_sq")
+        }
+
+    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
+        """Update the weights with gradients by name, each multiplied by `factor`."""
+        (first, second), epsilon = self._plan.optimizer.betas, self._plan.optimizer.epsilon
+        for name, parameter in self._parameters.items():
+            self.steps[name] += 1
+            factors = self._plan.parameters[name]
+            steepness, spread = 1 - first ** self.steps[name], (1 - second ** self.steps[name]) ** 0.5
+            self._update(
+                parameter,
+                self._means["exp_avg"][name],
+                self._means["exp_avg_sq"][name],
+                lr * factors.lr_mult * spread / steepness,
+                first,
+                second,
+                epsilon * spread,
+                self._plan.weight_decay * factors.decay_mult * steepness / spread,
+                gradients[name] if factor == 1 else gradients[name] * factor,
+            )
+
+    def buffers(self) -> dict[str, dict[str, Tensor]]:
+        """The state of the rule by kind and name, not copies."""
+        return self._means
+
+
+def make_optimizer(parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> Optimizer:
+    """The optimizer that a plan asks for."""
+    return {"sgd": SGD, "adamw": AdamW}[plan.optimizer.name](parameters, plan)

@@ -20,7 +20,7 @@ from trishift.backends.mindspore.device import find_device, select_device
 from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.exporting import Program, write_program
 from trishift.backends.mindspore.losses import loss
-from trishift.backends.mindspore.optimizer import Optimizer
+from trishift.backends.mindspore.optimizer import Optimizer, make_optimizer
 from trishift.backends.mindspore.recognizer import Recognizer
 from trishift.backends.mindspore.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
@@ -73,7 +73,7 @@ class Session(base.Session):
         parameters = naming.tensors(self.network)
         self._trained = {name: parameters[name] for name in plan.parameters}
         self._train = self._training_pass(self.network, plan.loss)
-        return Optimizer(self._trained, plan)
+        return make_optimizer(self._trained, plan)
 
     def _training_pass(self, network: Recognizer, spec: LossSpec) -> Pass:
         """A function of (clips, targets, dropout, relations, factor): the loss times the factor, and its gradients."""

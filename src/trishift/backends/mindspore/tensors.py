@@ -47,12 +47,12 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
 
 
 def read(tensor: Tensor) -> np.ndarray:
-    """A float32 copy on the host of a network's tensor, or of its gradient or momentum, in canonical shape."""
+    """A float32 copy on the host of a network's tensor, or of its gradient or buffer, in canonical shape."""
     return to_numpy(tensor)
 
 
 def write(tensor: Tensor, array: np.ndarray) -> None:
-    """Copy a canonical array into a network's tensor, or into its momentum, in place."""
+    """Copy a canonical array into a network's tensor, or into its buffer, in place."""
     assign(tensor, Tensor(np.array(array, np.float32, order="C")))
 
 

@@ -1,4 +1,8 @@
-"""The originals' SGD, with momentum by canonical name."""
+"""SGD and AdamW, with their state by canonical name.
+
+Both are written in plain operators: the names of the buffers of `paddle.optimizer` depend on what else the process has
+built, so that they could not be restored reliably.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,21 @@ from trishift.backends.contract import OptimizationPlan
 
 
 class Optimizer:
-    """The update of torch.optim.SGD with learning-rate and decay multipliers per tensor.
+    """The common part of both rules.
 
-    Written in plain operators: the velocity names of `paddle.optimizer.Momentum` depend on what else the process has
-    built, so momentum could not be restored reliably.
+    Attributes:
+        steps: completed updates by name, if the rule depends on them.
     """
 
+    _slots: tuple[str, ...] = ()
+
     def __init__(self, parameters: Mapping[str, Tensor], plan: OptimizationPlan) -> None:
+        self.steps: dict[str, int] = {}
         self._parameters = parameters
         self._plan = plan
-        self._momentum = {name: paddle.zeros_like(parameter) for name, parameter in parameters.items()}
+        self._buffers = {
+            slot: {name: paddle.zeros_like(parameter) for name, parameter in parameters.items()} for slot in self._slots
+        }
 
     @paddle.no_grad()
     def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
@@ -34,7 +43,20 @@ class Optimizer:
             self._update(name, gradient if factor == 1 else gradient * factor, lr)
 
     def _update(self, name: str, gradient: Tensor, lr: float) -> None:
-        parameter, momentum = self._parameters[name], self._momentum[name]
+        raise NotImplementedError
+
+    def buffers(self) -> dict[str, dict[str, Tensor]]:
+        """The state of the rule by kind and name, not copies."""
+        return self._buffers
+
+
+class SGD(Optimizer):
+    """The update of torch.optim.SGD with learning-rate and decay multipliers per tensor."""
+
+    _slots = ("momentum",)
+
+    def _update(self, name: str, gradient: Tensor, lr: float) -> None:
+        parameter, momentum = self._parameters[name], self._buffers["momentum"][name]
         factors = self._plan.parameters[name]
         decay = self._plan.weight_decay * factors.decay_mult
         if decay:
@@ -43,6 +65,31 @@ class Optimizer:
         direction = gradient + self._plan.momentum * momentum if self._plan.nesterov else momentum
         parameter.subtract_(direction * (lr * factors.lr_mult))
 
-    def momentum(self) -> dict[str, Tensor]:
-        """The momentum buffers by name, not copies."""
-        return dict(self._momentum)
+
+class AdamW(Optimizer):
+    """The update of torch.optim.AdamW with learning-rate and decay multipliers per tensor."""
+
+    _slots = ("exp_avg", "exp_avg_sq")
+
+    def __init__(self, parameters: Mapping[str, Tensor], plan: OptimizationPlan) -> None:
+        super().__init__(parameters, plan)
+        self.steps = dict.fromkeys(parameters, 0)
+
+    def _update(self, name: str, gradient: Tensor, lr: float) -> None:
+        (first, second), epsilon = self._plan.optimizer.betas, self._plan.optimizer.epsilon
+        mean, square = (self._buffers[slot][name] for slot in self._slots)
+        factors = self._plan.parameters[name]
+        rate, decay = lr * factors.lr_mult, self._plan.weight_decay * factors.decay_mult
+        self.steps[name] += 1
+        mean.scale_(first).add_(gradient * (1 - first))
+        square.scale_(second).add_(gradient * gradient * (1 - second))
+        spread = square.sqrt() / (1 - second ** self.steps[name]) ** 0.5 + epsilon
+        parameter = self._parameters[name]
+        if decay:
+            parameter.scale_(1 - rate * decay)
+        parameter.subtract_(mean / spread * (rate / (1 - first ** self.steps[name])))
+
+
+def make_optimizer(parameters: Mapping[str, Tensor], plan: OptimizationPlan) -> Optimizer:
+    """The optimizer that a plan asks for."""
+    return {"sgd": SGD, "adamw": AdamW}[plan.optimizer.name](parameters, plan)

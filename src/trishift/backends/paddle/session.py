@@ -19,7 +19,7 @@ from trishift.backends.paddle.device import find_device, select_device
 from trishift.backends.paddle.distributed import Ranks
 from trishift.backends.paddle.exporting import Program, write_program
 from trishift.backends.paddle.losses import loss
-from trishift.backends.paddle.optimizer import Optimizer
+from trishift.backends.paddle.optimizer import Optimizer, make_optimizer
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
@@ -64,7 +64,7 @@ class Session(base.Session):
         parameters = self._parameters()
         for name, parameter in parameters.items():
             parameter.stop_gradient = name not in plan.parameters
-        return Optimizer({name: parameters[name] for name in plan.parameters}, plan)
+        return make_optimizer({name: parameters[name] for name in plan.parameters}, plan)
 
     def _train_mode(self) -> None:
         batch_norm.train(self.network, self._frozen)

@@ -1,8 +1,9 @@
-"""The originals' SGD, with momentum by canonical name."""
+"""SGD and AdamW, with their state by canonical name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +12,32 @@ from trishift.backends.contract import OptimizationPlan, ParameterPlan
 
 
 class Optimizer:
-    """`torch.optim.SGD` with one group per pair of multipliers."""
+    """An optimizer of PyTorch with one group per pair of multipliers.
+
+    Attributes:
+        steps: completed updates by name, if the rule depends on them.
+    """
+
+    _rule: torch.optim.Optimizer
+    _slots: ClassVar[Mapping[str, str]] = {}  # kinds of buffers and PyTorch's names of them
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> None:
+        self.steps: dict[str, int] = {}
         self._parameters = parameters
+
+    def _groups(self, plan: OptimizationPlan) -> list[dict[str, Any]]:
         groups: dict[ParameterPlan, list[nn.Parameter]] = {}
-        for name, parameter in parameters.items():
+        for name, parameter in self._parameters.items():
             groups.setdefault(plan.parameters[name], []).append(parameter)
-        self._sgd = torch.optim.SGD(
-            [
-                {"params": members, "lr_mult": group.lr_mult, "weight_decay": plan.weight_decay * group.decay_mult}
-                for group, members in groups.items()
-            ],
-            lr=0.0,
-            momentum=plan.momentum,
-            nesterov=plan.nesterov,
-        )
-        for parameter in parameters.values():
-            self._sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return [
+            {"params": members, "lr_mult": group.lr_mult, "weight_decay": plan.weight_decay * group.decay_mult}
+            for group, members in groups.items()
+        ]
+
+    def _clear(self) -> None:
+        for parameter in self._parameters.values():
+            for name in self._slots.values():
+                self._rule.state[parameter][name] = torch.zeros_like(parameter)
 
     def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
         """The L2 norm of all gradients together."""
@@ -40,10 +49,47 @@ class Optimizer:
             torch._foreach_mul_(list(gradients.values()), factor)
         for name, gradient in gradients.items():
             self._parameters[name].grad = gradient
-        for group in self._sgd.param_groups:
+        for group in self._rule.param_groups:
             group["lr"] = lr * group["lr_mult"]
-        self._sgd.step()
+        self._rule.step()
 
-    def momentum(self) -> dict[str, Tensor]:
-        """The momentum buffers by name, not copies."""
-        return {name: self._sgd.state[tensor]["momentum_buffer"] for name, tensor in self._parameters.items()}
+    def buffers(self) -> dict[str, dict[str, Tensor]]:
+        """The state of the rule by kind and name, not copies."""
+        state = self._rule.state
+        return {slot: {n: state[p][own] for n, p in self._parameters.items()} for slot, own in self._slots.items()}
+
+
+class SGD(Optimizer):
+    """The originals' SGD: `torch.optim.SGD`."""
+
+    _slots: ClassVar[Mapping[str, str]] = {"momentum": "momentum_buffer"}
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> None:
+        super().__init__(parameters, plan)
+        self._rule = torch.optim.SGD(self._groups(plan), lr=0.0, momentum=plan.momentum, nesterov=plan.nesterov)
+        self._clear()
+
+
+class AdamW(Optimizer):
+    """`torch.optim.AdamW`."""
+
+    _slots: ClassVar[Mapping[str, str]] = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> None:
+        super().__init__(parameters, plan)
+        rule = plan.optimizer
+        self.steps = dict.fromkeys(parameters, 0)
+        self._rule = torch.optim.AdamW(self._groups(plan), lr=0.0, betas=rule.betas, eps=rule.epsilon)
+        self._clear()
+
+    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
+        """Update the weights with gradients by name, each multiplied by `factor`."""
+        for name, parameter in self._parameters.items():
+            self._rule.state[parameter]["step"] = torch.tensor(float(self.steps[name]))
+            self.steps[name] += 1
+        super().step(gradients, factor, lr)
+
+
+def make_optimizer(parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> Optimizer:
+    """The optimizer that a plan asks for."""
+    return {"sgd": SGD, "adamw": AdamW}[plan.optimizer.name](parameters, plan)

@@ -20,7 +20,7 @@ from trishift.backends.pytorch.device import find_device, select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.exporting import Program, write_program
 from trishift.backends.pytorch.losses import loss
-from trishift.backends.pytorch.optimizer import Optimizer
+from trishift.backends.pytorch.optimizer import Optimizer, make_optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.streaming import StreamingRecognizer
 from trishift.model.losses import LossSpec
@@ -69,7 +69,7 @@ class Session(base.Session):
         parameters = self._parameters()
         for name, parameter in parameters.items():
             parameter.requires_grad_(name in plan.parameters)
-        return Optimizer({name: parameters[name] for name in plan.parameters}, plan)
+        return make_optimizer({name: parameters[name] for name in plan.parameters}, plan)
 
     def _train_mode(self) -> None:
         batch_norm.train(self.network, self._frozen)

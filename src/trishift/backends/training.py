@@ -1,0 +1,215 @@
+"""The trainable part of a session: its tensors, optimizer steps and optimizer state, the same in all three frameworks.
+
+Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from trishift.backends.contract import (
+    Draws,
+    Execution,
+    MicroBatch,
+    OptimizationPlan,
+    Optimizer,
+    Ranks,
+    StepResult,
+    TensorAccess,
+    check_clips,
+    check_tensors,
+)
+from trishift.backends.loss_scale import LossScale, clip_factor
+from trishift.errors import CheckpointError, TrainingError
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo, Tensors, parameters, tensor_shapes, tensor_table
+
+Tensor = Any  # a tensor of the framework
+Module = Any  # a module (cell, layer) of the framework
+Relations = Sequence[Tensor] | None
+STEP = "step."  # starts the entries of an optimizer's state that count the updates of a tensor
+
+
+class Trainable(ABC):
+    """A network that can be trained.
+
+    Ranks exchange gradients and statistics only here, in `train_step`.
+    """
+
+    spec: ModelSpec
+    execution: Execution
+    network: Module
+    _access: TensorAccess
+    _ranks: Ranks
+    _clip_norm: float | None = None
+    _optimizer: Optimizer | None = None
+    _loss_scale = LossScale(enabled=False)
+
+    # Tensors
+
+    def parameters(self) -> tuple[TensorInfo, ...]:
+        """All trainable tensors in network order."""
+        return parameters(self.spec)
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical name to canonical shape of every tensor (running statistics included), in network order."""
+        return tensor_shapes(self.spec)
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Load weights; names and shapes must match `tensor_shapes` exactly.
+
+        Raises:
+            CheckpointError: a tensor is missing, unknown or has another shape; the network is left untouched.
+        """
+        check_tensors(tensors, self.tensor_shapes())
+        self._on_weights_change()
+        for name, tensor in self._access.tensors(self.network).items():
+            self._access.write(tensor, tensors[name])
+
+    def dump_tensors(self) -> Tensors:
+        """Copies of the weights under canonical names and shapes."""
+        return self._copies(self._access.tensors(self.network))
+
+    def _copies(self, tensors: Mapping[str, Tensor]) -> Tensors:
+        return {name: self._access.read(tensor) for name, tensor in tensors.items()}
+
+    # Training
+
+    def prepare_training(self, plan: OptimizationPlan) -> None:
+        """Create the optimizer (zero state) and freeze everything that the plan does not train."""
+        self._clip_norm = plan.clip_norm
+        self._loss_scale = LossScale(enabled=self.execution.precision == "fp16")
+        self._optimizer = self._prepare(plan)
+
+    def load_optimizer(self, state: Mapping[str, np.ndarray]) -> None:
+        """Set the optimizer's state, by names such as `momentum.head.fc.weight`; missing entries start at zero.
+
+        Raises:
+            CheckpointError: the optimizer has no such entry, the tensor is not trained, or a shape differs.
+        """
+        optimizer, shapes = self._prepared(), self.tensor_shapes()
+        buffers = _by_entry(optimizer.buffers())
+        counts = {f"{STEP}{name}": name for name in optimizer.steps}
+        for entry, array in state.items():
+            slot, _, name = entry.partition(".")
+            expected = (1,) if entry in counts else shapes[name] if entry in buffers else None
+            if array.shape != expected:
+                raise CheckpointError(f"{slot} of {name} {array.shape} does not fit what the recipe trains")
+        for entry, buffer in buffers.items():
+            shape = shapes[entry.partition(".")[2]]
+            self._access.write(buffer, state.get(entry, np.zeros(shape, np.float32)))
+        for entry, name in counts.items():
+            optimizer.steps[name] = int(state[entry][0]) if entry in state else 0
+
+    def dump_optimizer(self) -> Tensors:
+        """Copies of the optimizer's state, see `load_optimizer`; step counts have shape (1,)."""
+        optimizer = self._prepared()
+        counts = {f"{STEP}{name}": np.full(1, steps, np.float32) for name, steps in optimizer.steps.items()}
+        return {**self._copies(_by_entry(optimizer.buffers())), **counts}
+
+    def train_step(self, batches: Sequence[MicroBatch], lr: float) -> StepResult:
+        """Take one optimizer step on the mean gradient of the micro-batches of all ranks.
+
+        The order is the same in every framework:
+
+        1. On this rank, sum losses and gradients of the micro-batches, each times its weight / number of micro-batches.
+        2. Average the gradients over the ranks, in one exchange.
+        3. Clip them by their total norm; under fp16, skip the update on overflow.
+        4. Update the weights.
+        5. Average the loss and the running statistics over the ranks, so that all ranks keep the same network.
+
+        Args:
+            batches: the micro-batches of this rank; every rank passes the same number.
+            lr: learning rate, before the plan's multipliers.
+
+        Raises:
+            TrainingError: `prepare_training` has not been called.
+        """
+        optimizer, scale = self._prepared(), self._loss_scale.factor
+        shares = [replace(batch, weight=batch.weight / len(batches)) for batch in batches]
+        loss, own = self._accumulate(shares, scale)
+        gradients = dict(zip(own, self._ranks.means(list(own.values())), strict=True))
+        norm = float("nan")
+        if self._clip_norm is not None or self._loss_scale.enabled:
+            norm = optimizer.total_norm(gradients) / scale
+        if self._loss_scale.update(norm):
+            optimizer.step(gradients, clip_factor(norm, self._clip_norm) / scale, lr)
+        self._average_statistics()
+        return StepResult(float(self._ranks.mean(loss)), norm if self._clip_norm is not None else float("nan"))
+
+    def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
+        """Loss and unclipped gradients of a training pass on this rank; updates running statistics, not weights."""
+        loss, gradients = self._accumulate([batch], 1.0)
+        copies = self._copies(gradients)
+        self._zero_gradients()
+        return float(loss), copies
+
+    def _prepared(self) -> Optimizer:
+        if self._optimizer is None:
+            raise TrainingError("the session has no optimizer yet; call prepare_training first")
+        return self._optimizer
+
+    def _accumulate(self, batches: Sequence[MicroBatch], scale: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum of the losses of this rank's micro-batches, and the gradients of that sum times `scale`."""
+        for batch in batches:
+            check_clips(batch.clips.shape, self.spec)
+        self._on_weights_change()
+        self._zero_gradients()
+        self._train_mode()
+        losses = [self._backward(batch, scale) for batch in batches]
+        return sum(losses[1:], losses[0]), self._gradients()
+
+    def _average_statistics(self) -> None:
+        if self.world_size > 1:
+            tensors = self._access.tensors(self.network)
+            statistics = [tensors[info.name] for info in tensor_table(self.spec) if not info.trainable]
+            for tensor, mean in zip(statistics, self._ranks.means(statistics), strict=True):
+                self._access.assign(tensor, mean)
+
+    def _inputs(self, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor | None, Relations]:
+        """Clips, targets, dropout factors and relations of a training pass, on the device."""
+        draws: Draws = batch.draws
+        dropout = None if draws.dropout is None else self._tensor(draws.dropout)
+        return self._tensor(batch.clips), self._tensor(batch.targets), dropout, self._relations(draws.relations)
+
+    def _relations(self, tables: Sequence[np.ndarray] | None) -> Relations:
+        return tuple(self._tensor(table) for table in tables or ()) or None
+
+    # Implemented by each framework
+
+    @abstractmethod
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        """Copy an array to the device."""
+
+    @abstractmethod
+    def _on_weights_change(self) -> None:
+        """Discard cached copies of the weights."""
+
+    @abstractmethod
+    def _prepare(self, plan: OptimizationPlan) -> Optimizer:
+        """Set the loss, freeze everything that the plan does not train, and create the optimizer."""
+
+    @abstractmethod
+    def _train_mode(self) -> None:
+        """Enter training mode, except for frozen norms, which use their running statistics without updating them."""
+
+    @abstractmethod
+    def _zero_gradients(self) -> None:
+        """Clear all gradients."""
+
+    @abstractmethod
+    def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
+        """Accumulate the gradients of a batch's weighted loss times `scale`; returns the loss without the scale."""
+
+    @abstractmethod
+    def _gradients(self) -> dict[str, Tensor]:
+        """The accumulated gradients by canonical name."""
+
+
+def _by_entry(buffers: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {f"{slot}.{name}": tensor for slot, tensors in buffers.items() for name, tensor in tensors.items()}
