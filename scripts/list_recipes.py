@@ -14,6 +14,8 @@ from pathlib import Path
 
 import yaml
 
+from trishift.recipe.finding import shipped_recipes
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 DOCUMENT = ROOT / "docs" / "recipes.md"
@@ -23,8 +25,7 @@ _FIELD = re.compile(r"# ([A-Z]\w+): +(\S.*)")
 
 def recipe_files() -> list[Path]:
     """Every recipe that can be trained: no bases."""
-    files = sorted(CONFIGS.glob("*/*.yaml"))
-    return [path for path in files if path.name != "base.yaml" and path.parent.name != "models"]
+    return [CONFIGS / f"{name}.yaml" for name in shipped_recipes()]
 
 
 def read_header(path: Path) -> dict[str, str]:

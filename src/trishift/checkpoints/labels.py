@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
-
 from trishift.checkpoints.answers import Answers
-from trishift.data.lists import read_labels
+from trishift.data.lists import find_labels, read_labels
+from trishift.data.lists.class_names import SHIPPED
 from trishift.errors import CheckpointError, DataError
-
-SHIPPED = ("jester",)  # src/trishift/data/labels/<name>.txt
 
 
 def shipped_labels(name: str) -> tuple[str, ...]:
     """Return the class names of a shipped list, in label order."""
-    return tuple((resources.files("trishift.data") / "labels" / f"{name}.txt").read_text("utf-8").splitlines())
+    return read_labels(SHIPPED / f"{name}.txt")
 
 
 def labels_for(num_classes: int, candidates: tuple[str, ...], answers: Answers) -> tuple[str, ...] | None:
@@ -41,9 +37,7 @@ def labels_for(num_classes: int, candidates: tuple[str, ...], answers: Answers) 
 
 
 def _read(wanted: str) -> tuple[str, ...]:
-    if wanted in SHIPPED:
-        return shipped_labels(wanted)
     try:
-        return read_labels(Path(wanted))
+        return read_labels(find_labels(wanted))
     except DataError as error:
         raise CheckpointError(f"labels: {error}") from error

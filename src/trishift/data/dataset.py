@@ -17,7 +17,7 @@ import numpy as np
 
 from trishift.data.classes import are_named, class_order
 from trishift.data.clip_reader import ClipReader
-from trishift.data.lists import VideoRecord, read_labels, read_list
+from trishift.data.lists import VideoRecord, find_labels, read_labels, read_list
 from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import SamplingSpec, evaluation_clips, training_clip
@@ -374,7 +374,7 @@ def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
 
 def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> tuple[str, ...]:
     if data.labels is not None:
-        return read_labels(data.path(data.labels))
+        return read_labels(find_labels(data.labels, data.path(data.labels)))
     records = [record for name in lists if name for record in read_list(data.path(name), data.clips_folder)]
     highest = max((label for record in records for label in record.labels), default=-1)
     return tuple(str(number) for number in range(max(highest + 1, at_least)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from trishift.errors import RecipeError
 from trishift.io.yaml_text import YamlError, parse_yaml
+from trishift.recipe.finding import find_recipe
 from trishift.recipe.renames import present_key, with_present_names
 
 _BASE_KEYS = ("base", "_base_")  # the second is mmengine's
@@ -53,8 +53,6 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
         if path.stat().st_size > MAX_BYTES:
             raise RecipeError(f"{path}: {path.stat().st_size / 2**20:.1f} MB is too large for a recipe; check the path")
         data, node = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"{path}: no such recipe file{_nearest_file(path)}") from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
     except YamlError as error:
@@ -71,9 +69,9 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
     bases = bases[0] if bases and isinstance(bases[0], list) else bases
     if not all(isinstance(base, str) for base in bases):
         raise RecipeError(
-            f"{path}:{layer.line_of(written)}: {written[0]}: must be the path of a recipe or a list of them"
+            f"{path}:{layer.line_of(written)}: {written[0]}: must be the path or name of a recipe, or a list of them"
         )
-    inherited = [found for base in bases for found in read_layers(path.parent / base, (*seen, resolved))]
+    inherited = [found for base in bases for found in read_layers(find_recipe(base, path.parent), (*seen, resolved))]
     return [*inherited, layer]
 
 
@@ -84,9 +82,3 @@ def spell_out(data: dict[str, Any]) -> dict[str, Any]:
         return data
     named = {key: {"name": train[key]} for key in ("loss", "optimizer") if isinstance(train.get(key), str)}
     return {**data, "train": {**train, **named}}
-
-
-def _nearest_file(path: Path) -> str:
-    siblings = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, siblings, 1)
-    return f"; did you mean {path.parent / close[0]}?" if close else ""

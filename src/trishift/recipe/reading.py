@@ -25,6 +25,7 @@ from trishift.io.atomic import write_text
 from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.model.losses import MULTI_LABEL_LOSSES
 from trishift.model.spec import FRAME_CHANNELS, default_input
+from trishift.recipe.finding import find_recipe
 from trishift.recipe.layers import Layer, read_layers, spell_out
 from trishift.recipe.renames import ALIASES, present_key, with_present_names
 from trishift.recipe.sections import Recipe
@@ -34,7 +35,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read, inherit, override and validate a recipe file.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or the name of a shipped recipe such as `gestures/tsm`.
         overrides: `section.key=value` texts, applied in order.
 
     Raises:
@@ -46,7 +47,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         >>> recipe.model.backbone, recipe.train.lr
         ('resnet10', 0.02)
     """
-    layers = read_layers(Path(path), ())
+    layers = read_layers(find_recipe(path))
     data: dict[str, Any] = {}
     for layer in layers:
         data = _merge(data, layer.data)

@@ -19,6 +19,7 @@ from trishift.data.lists.text import Line, content_lines, read_text, write_lines
 from trishift.errors import DataError
 from trishift.io.yaml_text import YamlError, parse_yaml
 
+SHIPPED = Path(__file__).parents[1] / "labels"
 _LOG = logging.getLogger(__name__)
 _INDEX_HEADERS = frozenset({"id", "index", "idx", "number", "label", "label_id", "class_id", "classid", "class_index"})
 _NAME_HEADERS = frozenset(
@@ -44,6 +45,21 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     return _parse(path, read_text(path, errors="strict"))
+
+
+def find_labels(name: str | Path, path: Path | None = None) -> Path:
+    """A label file on disk or, if there is none, the shipped one of that name, with a notice.
+
+    Args:
+        name: a path, or the name of shipped class names: `jester`.
+        path: where the file would be on disk; default: `name`.
+    """
+    path = Path(name) if path is None else path
+    shipped = {file.stem: file for file in SHIPPED.glob("*.txt")}.get(str(name).removesuffix(".txt"))
+    if shipped is None or path.exists():
+        return path
+    _LOG.warning("labels %s: %s", name, shipped)
+    return shipped
 
 
 def write_labels(path: str | Path, names: Sequence[str]) -> None:
