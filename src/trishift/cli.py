@@ -1,7 +1,7 @@
 """The command line: `trishift COMMAND ...`; the scripts train.py, eval.py, infer.py and export.py are its commands.
 
 Each command parses, calls the library and exits. Exit status: 0 success, 1 an error explained in one line,
-130 interrupted by Ctrl-C.
+130 interrupted by Ctrl-C, 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from types import FrameType
 
 from trishift.errors import ExecutionError, TrishiftError
 from trishift.io.terminal import printable, safe_output
+from trishift.version import __version__
 
 COMMANDS = {
     "train": "train a recipe",
@@ -40,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if name in COMMANDS:
         sys.exit(run(name, partial(_call, name), arguments[1:]))
     parser = argparse.ArgumentParser(prog="trishift", description="Video action recognition in three frameworks.")
+    parser.add_argument("--version", action="version", version=f"trishift {__version__}")
     listing = parser.add_subparsers(metavar="COMMAND")
     for name, text in COMMANDS.items():
         aliases = [alias for alias, command in ALIASES.items() if command == name]
@@ -51,12 +56,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(name: str, command: Callable[[list[str]], None], arguments: Sequence[str]) -> int:
     """Call a command's `main(arguments)`; print its error in one line and return the exit status."""
-    with safe_output():
+    with safe_output(), _terminable():
         try:
             return _status(name, command, list(arguments))
         except BrokenPipeError:  # whoever read the output has seen enough
             _discard_output()
             return 1
+
+
+class Terminated(BaseException):
+    """SIGTERM: like Ctrl-C, it ends the program from wherever it is, so that temporary files are removed."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn the first SIGTERM into an exception; the second one has its usual effect. Training handles it itself."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
 
 
 def _call(name: str, arguments: list[str]) -> None:
@@ -70,6 +97,8 @@ def _status(name: str, command: Callable[[list[str]], None], arguments: list[str
         sys.stdout.flush()  # a full disk or a closed pipe is an error of this command
     except BrokenPipeError:
         raise
+    except Terminated:
+        return _fail("terminated", 143)
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "interrupted", 130)
     except TrishiftError as error:

@@ -11,13 +11,15 @@ from tests.support.command_line import command
 from tests.support.installed import INSTALLED
 
 from trishift.backends import find_device
+from trishift.checkpoints.report import ConversionReport
 from trishift.cli import COMMANDS
 from trishift.commands.shared import devices
 from trishift.commands.shared.devices import device_of
 from trishift.errors import RecipeError
 from trishift.export.formats import FORMATS
+from trishift.recipe import Recipe
 
-WITHOUT_MODEL = {"train", "fuse", "export", "convert", "inspect", "prepare", "quickstart"}
+WITHOUT_MODEL = {"fuse", "inspect", "prepare"}
 
 
 def options(device: str, checkpoint: str = "model.safetensors", runtime: str | None = None) -> Namespace:
@@ -93,3 +95,57 @@ def test_pytorch_finds_what_torch_finds() -> None:
 def test_every_command_that_runs_a_model_has_the_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(name, "--help") == 0
     assert "auto, cpu, gpu, cuda" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "device", "said"),
+    [
+        ([], "gpu", True),
+        (["execution.device=cpu"], "cpu", False),
+        (["--device", "cpu"], "cpu", False),
+        (["--device", "npu", "execution.device=cpu"], "ascend", False),
+        (["--device", "auto", "execution.device=cpu"], "gpu", True),
+    ],
+)
+def test_training_runs_on_the_option_then_the_recipe_then_the_best_device(
+    arguments: list[str], device: str, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen: list[Recipe] = []
+    monkeypatch.setattr(devices, "find_device", lambda framework: "gpu")
+    monkeypatch.setattr("trishift.training.run.train", lambda recipe, *_, **__: chosen.append(recipe))
+    assert command("train", "--config", "gestures/tsm", *arguments) == 0
+    assert chosen[0].execution.device == device
+    assert ("device: gpu (chosen automatically for pytorch" in capsys.readouterr().out) == said
+
+
+def test_exports_are_compared_on_the_cpu_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr("trishift.checkpoints.import_weights", lambda path: (None, ConversionReport("x", "x")))
+    monkeypatch.setattr(
+        "trishift.export.writing.export_checkpoint",
+        lambda checkpoint, options, *_: compared.append(options.device) or Namespace(path="x.onnx"),
+    )
+    for arguments in ([], ["--device", "cuda"]):
+        assert command("export", "--checkpoint", "x.pth", "--format", "onnx", "--output", tmp_path, *arguments) == 0
+    assert compared == ["cpu", "gpu"]
+    assert capsys.readouterr().out.count("device: cpu (") == 1
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_MODEL))
+def test_every_command_refuses_a_device_before_the_work(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = {
+        "train": ["--config", "gestures/tsm"],
+        "stream": ["0", "--checkpoint", "x"],
+        "export": ["--checkpoint", "x", "--format", "onnx"],
+        "convert": ["x.pth", "x.safetensors"],
+        "quickstart": [],
+        "features": ["--checkpoint", "x", "--output", "features", "x.mp4"],
+        "infer": ["--checkpoint", "x", "x.mp4"],
+    }.get(name, ["--checkpoint", "x"])
+    assert command(name, *arguments, "--device", "mps") == 1
+    assert "Apple GPUs are not supported" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from trishift.training import output as output_module
 from trishift.training import trainer
 from trishift.training.interruption import Interrupted, StopSignal
 from trishift.training.run import train
+from trishift.training.run_folder import run_to_resume
 from trishift.training.sinks import read_metrics
 
 COMPARED = ("recipe.yaml", "metrics.jsonl", "last.safetensors", "best.safetensors")
@@ -333,3 +334,22 @@ def test_a_finished_run_has_nothing_left_to_train(
         assert f"{whole}: nothing left to train: 2 of 2 epochs are done" in capsys.readouterr().out
     assert content(whole) == before
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "has no last.safetensors, so there is nothing to resume; name the folder of a run"),
+        (["recipe.yaml"], "stopped before its first checkpoint; repeat it with --config .*/recipe.yaml"),
+        (["best.safetensors", "recipe.yaml"], "start a new run from its weights with train.initial_weights=.*/best"),
+        (["a/last.safetensors", "b/last.safetensors"], "is a folder of runs; name the one to resume: .*/a, .*/b"),
+    ],
+)
+def test_folders_that_cannot_be_resumed_are_described(files: list[str], message: str, tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match=message):
+        run_to_resume(tmp_path)
+    with pytest.raises(CheckpointError, match="does not exist; name the folder"):
+        run_to_resume(tmp_path / "gone")

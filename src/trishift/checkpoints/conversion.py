@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.backends import FRAMEWORKS
+from trishift.backends.contract import Device
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.checkpoints.files import sha256, weight_path
 from trishift.checkpoints.reading import import_weights
@@ -49,6 +50,7 @@ def convert(
     allow_partial: bool = False,
     verify: bool = False,
     tolerance: float = TOLERANCE,
+    device: Device | None = "cpu",
     force: bool = False,
     **options: Any,
 ) -> Conversion:
@@ -64,6 +66,7 @@ def convert(
         allow_partial: skip tensors that do not fit, and an incomplete head; the backbone must be complete.
         verify: run source and result on a fixed random clip and compare.
         tolerance: largest accepted relative difference.
+        device: where `verify` runs them; None: on the best device that each framework finds.
         force: replace an existing destination.
         options: import options, see `import_weights`.
 
@@ -96,8 +99,9 @@ def convert(
         write_native(destination, checkpoint)
     if not verify:
         return Conversion(checkpoint, report)
-    frameworks = [framework or framework_of(destination)] if framework or framework_of(destination) else FRAMEWORKS
-    return _proven(Conversion(checkpoint, report), destination, to_dialect, [f for f in frameworks if f], tolerance)
+    chosen = framework or framework_of(destination)
+    frameworks = (chosen,) if chosen else FRAMEWORKS
+    return _proven(Conversion(checkpoint, report), destination, to_dialect, frameworks, tolerance, device)
 
 
 def _followed(path: Path) -> Path:
@@ -144,11 +148,16 @@ def _check_destination(source: Path, destination: Path, framework: str | None, f
 
 
 def _proven(
-    conversion: Conversion, destination: Path, dialect: str | None, frameworks: Sequence[str], tolerance: float
+    conversion: Conversion,
+    destination: Path,
+    dialect: str | None,
+    frameworks: Sequence[str],
+    tolerance: float,
+    device: Device | None,
 ) -> Conversion:
     """Read the result back and run it; a result that differs stays on disk for inspection."""
     result, _ = import_weights(destination, dialect=dialect, fallback=conversion.checkpoint.spec)
-    differences = tuple(verify(conversion.checkpoint, result, frameworks))
+    differences = tuple(verify(conversion.checkpoint, result, frameworks, device))
     worst = max(differences, key=lambda difference: difference.relative)
     if not worst.relative <= tolerance:
         raise CheckpointError(f"{destination}: differs from the source by more than {tolerance:g}: {worst}")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from trishift.backends import check_framework
+from trishift.backends.contract import Device
 from trishift.checkpoints import canonical
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.errors import CheckpointError, FrameworkError
@@ -31,25 +32,30 @@ class Difference:
 
     Attributes:
         framework: the result's framework.
+        devices: the devices of source and result.
         absolute: max |a - b|.
         relative: max |a - b| / max |a|.
     """
 
     framework: str
+    devices: tuple[str, str]
     absolute: float
     relative: float
 
     def __str__(self) -> str:
         return (
-            f"{REFERENCE} (source) against {self.framework} (result): "
+            f"{REFERENCE} on {self.devices[0]} (source) against {self.framework} on {self.devices[1]} (result): "
             f"max absolute difference {self.absolute:.3g}, max relative difference {self.relative:.3g}"
         )
 
 
-def verify(source: Checkpoint, result: Checkpoint, frameworks: Sequence[str]) -> list[Difference]:
+def verify(
+    source: Checkpoint, result: Checkpoint, frameworks: Sequence[str], device: Device | None = "cpu"
+) -> list[Difference]:
     """Compare logits on a fixed random clip: the source in PyTorch, the result in each of `frameworks`.
 
-    A backbone without a classifier receives one that averages its features.
+    A backbone without a classifier receives one that averages its features. Each framework runs on `device`; None: on
+    the best device that it finds.
 
     Raises:
         FrameworkError: a framework is missing or fails.
@@ -57,12 +63,12 @@ def verify(source: Checkpoint, result: Checkpoint, frameworks: Sequence[str]) ->
     for framework in (REFERENCE, *frameworks):
         check_framework(framework)
     with tempfile.TemporaryDirectory() as folder:
-        expected = _run(with_classifier(source), REFERENCE, Path(folder))
+        expected, first = _run(with_classifier(source), REFERENCE, device, Path(folder))
         differences = []
         for framework in frameworks:
-            found = _run(with_classifier(result), framework, Path(folder))
-            absolute = float(np.abs(expected - found).max())
-            differences.append(Difference(framework, absolute, absolute / float(np.abs(expected).max())))
+            found, second = _run(with_classifier(result), framework, device, Path(folder))
+            absolute, largest = float(np.abs(expected - found).max()), float(np.abs(expected).max())
+            differences.append(Difference(framework, (first, second), absolute, absolute / largest))
     return differences
 
 
@@ -78,14 +84,16 @@ def with_classifier(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, spec=replace(spec, num_classes=1), tensors={**checkpoint.tensors, **head})
 
 
-def _run(checkpoint: Checkpoint, framework: str, folder: Path) -> np.ndarray:
+def _run(checkpoint: Checkpoint, framework: str, device: Device | None, folder: Path) -> tuple[np.ndarray, str]:
+    """The logits and the device on which they were computed."""
     weights, logits = folder / "weights.safetensors", folder / "logits.npy"
     canonical.save(weights, checkpoint)
-    command = [sys.executable, "-m", "trishift.checkpoints.run_once", framework, str(weights), str(logits)]
+    arguments = [framework, str(weights), str(logits), device or ""]
+    command = [sys.executable, "-m", "trishift.checkpoints.run_once", *arguments]
     source = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise FrameworkError(f"{framework} could not run the weights: {reason}")
-    return np.asarray(np.load(logits))
+    return np.asarray(np.load(logits)), done.stdout.split()[-1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trishift.backends import FRAMEWORKS
 from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
+from trishift.commands.shared.devices import AUTO, add_device, named_device
 
 EXAMPLES = """\
   trishift convert tsm_k400_segment8.pth tsm.safetensors            (runs in every framework)
@@ -27,6 +28,7 @@ def main(arguments: list[str], backbone: str | None = None) -> None:
         "--allow-partial", action="store_true", help="skip tensors that do not fit; the backbone must be complete"
     )
     parser.add_argument("--verify", action="store_true", help="run source and result, and compare their logits")
+    add_device(parser, "auto, the best device that each framework finds; only used by --verify")
     add_tolerance(parser)
     parser.add_argument("--force", action="store_true", help="replace an existing destination")
     options = parser.parse_args(arguments)
@@ -41,6 +43,7 @@ def main(arguments: list[str], backbone: str | None = None) -> None:
         backbone=backbone,
         allow_partial=options.allow_partial,
         verify=options.verify,
+        device=None if options.device == AUTO else named_device(options.device),
         tolerance=options.tolerance,
         force=options.force,
         **import_options(options),

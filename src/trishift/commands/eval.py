@@ -91,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", type=weight_path, required=True, help="weights of any family, or an exported model"
     )
-    parser.add_argument("--config", type=Path, help="recipe that names the data; default: the one in the checkpoint")
+    parser.add_argument(
+        "--config", type=Path, help="recipe that names the data (file or name); default: the checkpoint's"
+    )
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)

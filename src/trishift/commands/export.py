@@ -10,12 +10,14 @@ from trishift.backends import FRAMEWORKS
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
+from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.inputs import listed
 from trishift.commands.shared.outputs import check_folder
 from trishift.export.formats import FORMATS
 from trishift.export.planning import OPSET, ExportOptions, with_size
 
 if TYPE_CHECKING:
+    from trishift.backends.contract import Device
     from trishift.export.calibration import CalibrationClips
 
 EXAMPLES = """\
@@ -37,6 +39,7 @@ def main(arguments: list[str]) -> None:
     folder, name = options.output or options.checkpoint.parent, options.name or options.checkpoint.stem
     check_name(name)
     check_folder(folder)
+    device = _device(options.device)
     checkpoint, report = import_weights(options.checkpoint, **import_options(options))
     print(report.summary())
     if options.size:
@@ -48,6 +51,7 @@ def main(arguments: list[str]) -> None:
         uint8=options.uint8,
         streaming=options.streaming,
         opset=options.opset,
+        device=device,
         tolerance=options.tolerance,
         calibration=calibration,
         judges=judges,
@@ -66,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="output folder; default: the checkpoint's")
     parser.add_argument("--name", help="file name without suffix; default: the checkpoint's")
+    add_device(parser, "auto, the CPU; the device on which the export is compared with its checkpoint")
     add_import_options(parser)
     program = parser.add_argument_group("program")
     program.add_argument("--size", type=int, help="frame height and width in pixels; default: the model's crop")
@@ -85,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
         help="clips to calibrate on; others of the list judge the result; default: 300",
     )
     return parser
+
+
+def _device(name: str) -> Device:
+    """The device of the comparison. `auto` is the CPU: there, every runtime computes in full float32."""
+    if name != AUTO:
+        return named_device(name)
+    print("device: cpu (exports are written and compared on the CPU; --device selects another one to compare on)")
+    return "cpu"
 
 
 def _clips(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[CalibrationClips, CalibrationClips]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 
 from trishift.backends import FRAMEWORKS, MODULES
 from trishift.commands.shared.arguments import add_framework, make_parser
+from trishift.commands.shared.devices import AUTO, add_device, named_device
+from trishift.commands.shared.outputs import check_folder
 from trishift.errors import TrishiftError
 from trishift.io.atomic import write_text
 
@@ -33,8 +36,13 @@ def main(arguments: list[str]) -> None:
     """Run the commands, then print and write the summary."""
     parser = make_parser("quickstart", "Train, evaluate and predict on the built-in gestures.", EXAMPLES)
     add_framework(parser)
+    add_device(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="default: runs/quickstart")
     options = parser.parse_args(arguments)
+    if options.device != AUTO:
+        named_device(options.device)  # refuse a wrong name before the work
+    check_folder(options.output)
+    print(f"output: {options.output.resolve()}")
 
     from trishift.reporting.quickstart import draw
 
@@ -43,16 +51,15 @@ def main(arguments: list[str]) -> None:
     data = output / "gestures"
     call("prepare", "gestures", str(data))
     for model in MODELS:
-        config = f"configs/gestures/{model}.yaml"
-        call("train", "--config", config, "--framework", options.framework,
+        call("train", "--config", f"gestures/{model}", "--framework", options.framework, "--device", options.device,
              "--output", str(output / model), "--overwrite", f"data.root={data}")  # fmt: skip
-        evaluate(output, model, options.framework)
+        evaluate(output, model, options.framework, options.device)
     clips = sorted((data / "val").rglob("*.mp4"))[:3]
-    call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework, "--device", "cpu",
-         "--output", str(output / "predictions.json"), *map(str, clips))  # fmt: skip
-    parity = {name: evaluate(output, "tsm", name) for name in installed()}
+    call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework,
+         "--device", options.device, "--output", str(output / "predictions.json"), *map(str, clips))  # fmt: skip
+    parity = {name: evaluate(output, "tsm", name, options.device) for name in installed()}
     runners = [options.framework, *(name for name in parity if name != options.framework)]
-    run_relay(output, data, runners)
+    run_relay(output, data, runners, options.device)
     summary = summarize(output, runners, parity, time.monotonic() - began)
     write_text(output / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw(data, output, output / "quickstart.png", runners)
@@ -63,9 +70,15 @@ def main(arguments: list[str]) -> None:
 def call(*arguments: str) -> None:
     """Run a Trishift command in a separate process and print it as the user would type it."""
     print(f"\n$ trishift {shlex.join(arguments)}", flush=True)
-    result = subprocess.run([sys.executable, "-m", "trishift", *arguments], check=False)
-    if result.returncode:
-        raise TrishiftError(f"quickstart: `trishift {arguments[0]}` failed with status {result.returncode}, see above")
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # modules of the current folder are not ours
+    with subprocess.Popen([sys.executable, "-m", "trishift", *arguments], env=environment) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()  # gives it the time to clean up
+            raise
+    if status:
+        raise TrishiftError(f"quickstart: `trishift {arguments[0]}` failed with status {status}, see above")
 
 
 def best(output: Path, model: str) -> Path:
@@ -78,10 +91,10 @@ def result_file(output: Path, model: str, framework: str) -> Path:
     return output / model / f"result-{framework}.json"
 
 
-def evaluate(output: Path, model: str, framework: str) -> float:
+def evaluate(output: Path, model: str, framework: str, device: str) -> float:
     """Evaluate a model's best checkpoint and return its top-1 accuracy."""
     path = result_file(output, model, framework)
-    call("eval", "--checkpoint", str(best(output, model)), "--framework", framework, "--device", "cpu",
+    call("eval", "--checkpoint", str(best(output, model)), "--framework", framework, "--device", device,
          "--output", str(path))  # fmt: skip
     return float(json.loads(path.read_text(encoding="utf-8"))["top1"])
 
@@ -91,11 +104,11 @@ def installed() -> list[str]:
     return [name for name in FRAMEWORKS if importlib.util.find_spec(MODULES[name])]
 
 
-def run_relay(output: Path, data: Path, frameworks: list[str]) -> None:
+def run_relay(output: Path, data: Path, frameworks: list[str], device: str) -> None:
     """Train TSM again, one epoch per framework, each continuing where the previous one stopped."""
     for epoch, framework in enumerate(frameworks, 1):
         start = ["--resume", str(output / "relay")] if epoch > 1 else ["--overwrite"]
-        call("train", "--config", "configs/gestures/tsm.yaml", "--framework", framework,
+        call("train", "--config", "gestures/tsm", "--framework", framework, "--device", device,
              "--output", str(output / "relay"), "--until", str(epoch), *start, f"data.root={data}")  # fmt: skip
 
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from trishift.commands.shared.arguments import add_framework, make_parser
-from trishift.errors import CheckpointError, RecipeError
+from trishift.commands.shared.devices import AUTO, add_device, device_of
+from trishift.errors import RecipeError
 
 EXAMPLES = """\
-  trishift train --config configs/gestures/tsm.yaml
+  trishift train --config gestures/tsm
   trishift train --config configs/gestures/tsm.yaml --framework mindspore train.epochs=4 train.lr=0.01
-  trishift train --config configs/gestures/tsm.yaml --framework paddle --resume runs/gestures-tsm
+  trishift train --framework paddle --resume runs/gestures-tsm
 """
 
 
 def main(arguments: list[str]) -> None:
     """Parse the arguments and train."""
     parser = make_parser("train", "Train a recipe; append key=value to override any of its entries.", EXAMPLES)
-    parser.add_argument("--config", type=Path, help="recipe (YAML); default with --resume: the run's own recipe")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="recipe: a YAML file, or a name such as gestures/tsm; default with --resume: the run's own",
+    )
     add_framework(parser)
+    add_device(parser, "the recipe's execution.device, else auto, the best device that the framework finds")
+    parser.set_defaults(device=None)
     parser.add_argument("--output", type=Path, help="run folder; default: runs/<recipe name>, or the resumed folder")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", type=Path, help="run folder or last.safetensors to resume, from any framework")
@@ -31,17 +38,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a recipe entry")
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.recipe import load_recipe
+    from trishift.recipe import load_recipe, sets_key
     from trishift.training.run import train
+    from trishift.training.run_folder import run_to_resume
 
-    folder = options.resume if options.resume is None or options.resume.is_dir() else options.resume.parent
-    if options.resume is not None and not options.resume.exists():
-        raise CheckpointError(f"{options.resume}: does not exist; name the folder of the run to resume")
+    folder = options.resume and run_to_resume(options.resume)
     config = options.config or (folder and folder / "recipe.yaml")
     if config is None:
-        raise RecipeError(
-            "train: no recipe is given; add --config RECIPE, for instance --config configs/gestures/tsm.yaml"
-        )
-    recipe = load_recipe(config, options.overrides)
+        raise RecipeError("train: no recipe is given; add --config RECIPE, for instance --config gestures/tsm")
+    overrides = options.overrides
+    if options.device or not sets_key(config, overrides, "execution.device"):
+        options.device = options.device or AUTO
+        overrides = [*overrides, f"execution.device={device_of(options)}"]
+    recipe = load_recipe(config, overrides)
     output = options.output or folder or Path("runs") / recipe.name
     train(recipe, options.framework, output, resume=options.resume, until=options.until, overwrite=options.overwrite)

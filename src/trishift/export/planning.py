@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trishift.backends.contract import Device
 from trishift.backends.program import ProgramSpec
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.checkpoints.verification import TOLERANCE
@@ -28,6 +29,7 @@ class ExportOptions:
             probabilities out.
         streaming: export one step of a unidirectional model, with its state as inputs and outputs.
         opset: operator set version of ONNX files.
+        device: device on which the written program is compared with the checkpoint, which runs on the CPU.
         tolerance: largest allowed difference from the checkpoint, relative to the largest score.
         calibration: normalized clips (T, C, H, W) float32 for INT8 calibration.
         judges: other such clips, on which the INT8 model is compared with the checkpoint; None: random clips.
@@ -38,6 +40,7 @@ class ExportOptions:
     uint8: bool = False
     streaming: bool = False
     opset: int = OPSET
+    device: Device = "cpu"
     tolerance: float = TOLERANCE
     calibration: Sequence[np.ndarray] | None = None
     judges: Sequence[np.ndarray] | None = None

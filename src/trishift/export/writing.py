@@ -70,7 +70,7 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
     with staged_together(folder, name) as stage:
         path = stage / f"{name}{target.suffix}"
         description = _write(session, path, description, options)
-        measured = _measure(path, description, framework, trials, options.tolerance)
+        measured = _measure(path, description, framework, trials, options)
         description = replace(description, measured=measured, files=fingerprints(path))
         write_description(description, path)
     session.close()
@@ -153,16 +153,16 @@ def _trials(session: Session, program: ProgramSpec, pixels: InputSpec, options: 
 
 
 def _measure(
-    path: Path, description: Description, framework: str, trials: list[Trial], tolerance: float
+    path: Path, description: Description, framework: str, trials: list[Trial], options: ExportOptions
 ) -> dict[str, Any]:
     """Reopen the program and compare it with the checkpoint.
 
     Raises:
-        CheckpointError: they differ by more than `tolerance`, unless the format is lossy.
+        CheckpointError: they differ by more than the tolerance, unless the format is lossy.
     """
     target, program = description.format, description.program
-    runtime = target.runtimes[0]
-    opened = RuntimeSession(open_program(runtime, path, program, Execution()), program, runtime, path.name)
+    runtime, execution, tolerance = target.runtimes[0], Execution(device=options.device), options.tolerance
+    opened = RuntimeSession(open_program(runtime, path, program, execution), program, runtime, path.name)
     relative = differences(opened, program, trials)
     measured = {
         "reference": f"{framework} {runtime_version(framework)}",

@@ -56,6 +56,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return _validate(data, _Blame(layers, list(overrides)))
 
 
+def sets_key(path: str | Path, overrides: Sequence[str], key: str) -> bool:
+    """Whether a recipe file, one of its bases or an override sets a dotted key."""
+    return _Blame(read_layers(find_recipe(path)), list(overrides)).find(key.split(".")) is not None
+
+
 def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
     """Validate a mapping, such as the recipe stored in a checkpoint; `origin` names it in errors."""
     known = with_present_names(data)

@@ -22,7 +22,7 @@ from trishift.training.initial_weights import load_initial_weights
 from trishift.training.interruption import how_to_continue
 from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan
-from trishift.training.run_folder import Position, RunFolder, load_run
+from trishift.training.run_folder import Position, RunFolder, load_run, run_to_resume
 from trishift.training.trainer import Trainer
 
 
@@ -48,7 +48,7 @@ def train(
     Returns:
         The last evaluation.
     """
-    resumed = None if resume is None else resume if resume.is_dir() else resume.parent
+    resumed = None if resume is None else run_to_resume(resume)
     recipe = recipe_from_dict(recipe_to_dict(recipe))  # number types as in a resumed run: 20.0, not 20
     train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
     recipe = with_classes(recipe, train_set)

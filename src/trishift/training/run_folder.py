@@ -25,7 +25,8 @@ from trishift.io.atomic import write_atomically, write_text
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
 from trishift.version import __version__
 
-_FILES = ("recipe.yaml", "metrics.jsonl", "last.safetensors", "best.safetensors", "skipped.txt")
+_LAST = "last.safetensors"
+_FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", "skipped.txt")
 _INHERITED = ("metrics.jsonl", "best.safetensors", "skipped.txt")  # by a run resumed into another folder
 
 
@@ -105,7 +106,7 @@ class RunFolder:
             optimizer=self._session.dump_optimizer(),
             best=position.best or {},
         )
-        save_state(self.path / "last.safetensors", self._checkpoint(position, metrics), state)
+        save_state(self.path / _LAST, self._checkpoint(position, metrics), state)
 
     def save_best(self, position: Position) -> None:
         """Save the weights only, for evaluation, prediction and export."""
@@ -172,6 +173,31 @@ def _read_skipped(path: Path) -> dict[str, str]:
     return {name: reason for name, _, reason in (line.partition("\t") for line in lines)}
 
 
+def run_to_resume(path: Path) -> Path:
+    """The folder of the run that `path`, the folder or its `last.safetensors`, belongs to.
+
+    Raises:
+        CheckpointError: there is nothing to resume; the message says what there is.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: does not exist; name the folder of the run to resume")
+    if path.is_file():
+        return path.parent
+    if (path / _LAST).is_file():
+        return path
+    inside = sorted(str(each.parent) for each in path.glob(f"*/{_LAST}"))
+    if inside:
+        more = f" and {len(inside) - 5} more" if len(inside) > 5 else ""
+        raise CheckpointError(f"{path}: is a folder of runs; name the one to resume: {', '.join(inside[:5])}{more}")
+    if (path / "best.safetensors").is_file():
+        remedy = f"start a new run from its weights with train.initial_weights={path / 'best.safetensors'}"
+    elif (path / "recipe.yaml").is_file():
+        remedy = f"the run stopped before its first checkpoint; repeat it with --config {path / 'recipe.yaml'}"
+    else:
+        remedy = "name the folder of a run"
+    raise CheckpointError(f"{path}: has no {_LAST}, so there is nothing to resume; {remedy}")
+
+
 def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, dict[str, Any]]:
     """Load weights, position and the optimizer's state from a run folder or its `last.safetensors`.
 
@@ -179,7 +205,7 @@ def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, dict[str
         CheckpointError: there is no training state, or the recipe has other entries than the run where the clip order,
             random draws and the optimizer depend on them.
     """
-    file = path / "last.safetensors" if path.is_dir() else path
+    file = path / _LAST if path.is_dir() else path
     checkpoint, state = load_state(file)
     train = checkpoint.meta.get("recipe", {}).get("train", {})
     saved = {"seed": state.seed, "optimizer.name": train.get("optimizer", {}).get("name", "sgd")}

@@ -14,45 +14,56 @@ from trishift.export.opening import describe, is_exported
 from trishift.export.runtimes import find_device as find_runtime_device
 
 _NAMES: dict[str, Device] = {"cpu": "cpu", "cuda": "gpu", "gpu": "gpu", "npu": "ascend", "ascend": "ascend"}
-_CHOICES = "auto, cpu, gpu, cuda, cuda:1, npu"
+AUTO = "auto"
+CHOICES = "auto, cpu, gpu, cuda, cuda:1, npu"
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add `--device`."""
-    text = f"{_CHOICES}; default: auto, the best device that the framework finds"
-    parser.add_argument("--device", default="auto", metavar="DEVICE", help=text)
+def add_device(
+    parser: argparse._ActionsContainer, default: str = "auto, the best device that the framework finds"
+) -> None:
+    """Add `--device`, which is `auto` unless given; `default` describes that for the command."""
+    parser.add_argument("--device", default=AUTO, metavar="DEVICE", help=f"{CHOICES}; default: {default}")
 
 
 def device_of(options: argparse.Namespace, say: Callable[[str], object] = print) -> Device:
     """The device of `--device` as in `Execution`: `cpu`, `gpu` or `ascend`.
 
-    With a number (`cuda:1`), all other GPUs are hidden from this process, which must not have used one yet.
-
     Args:
-        options: arguments with `device`, `framework`, `checkpoint`, and `runtime` where the command has one.
+        options: arguments with `device`, `framework`, and `checkpoint` and `runtime` where the command has them.
         say: called with one line if the choice is automatic.
 
     Raises:
         RecipeError: the device is unknown or not supported.
     """
-    if options.device == "auto":
-        runner, device = _automatic(options)
-        say(f"device: {device} (chosen automatically for {runner}; --device selects another one)")
-        return device
-    name, _, number = options.device.partition(":")
+    if options.device != AUTO:
+        return named_device(options.device)
+    runner, device = _automatic(options)
+    say(f"device: {device} (chosen automatically for {runner}; --device selects another one)")
+    return device
+
+
+def named_device(text: str) -> Device:
+    """The device that a name means, as in `Execution`.
+
+    With a number (`cuda:1`), all other GPUs are hidden from this process, which must not have used one yet.
+
+    Raises:
+        RecipeError: the device is unknown or not supported.
+    """
+    name, _, number = text.partition(":")
     if name == "mps":
         raise RecipeError("--device mps: Apple GPUs are not supported; use --device cpu")
-    if name not in _NAMES or (":" in options.device and not (re.fullmatch(r"\d{1,3}", number) and name != "cpu")):
-        raise RecipeError(f"--device {options.device}: is unknown; use {_CHOICES}")
+    if name not in _NAMES or (":" in text and not (re.fullmatch(r"\d{1,3}", number) and name != "cpu")):
+        raise RecipeError(f"--device {text}: is unknown; use {CHOICES}")
     if number:
-        _select(options.device, _NAMES[name], int(number))
+        _select(text, _NAMES[name], int(number))
     return _NAMES[name]
 
 
 def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     """The framework or runtime that runs the model, and its best device."""
-    if not is_exported(options.checkpoint):
+    if "checkpoint" not in options or not is_exported(options.checkpoint):
         return options.framework, find_device(options.framework)
     target = describe(options.checkpoint).format  # refuses damaged exports before a framework is imported
     runtime = target.choose_runtime(getattr(options, "runtime", None))
