@@ -86,7 +86,7 @@ def test_the_wheel_contains_recipes_and_labels(tmp_path: Path) -> None:
     assert shipped == {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
     script = (
         "import trishift; from trishift.recipe import load_recipe; from trishift.data.lists import find_labels; "
-        "print(trishift.__file__, load_recipe('gestures/tsm').name, find_labels('jester').read_text()[:10])"
+        "print(trishift.__file__, load_recipe('gestures/tsm').name, find_labels('jester').read_text()[:5])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), sysconfig.get_path("purelib")])}
     empty = tmp_path / "empty"
@@ -94,7 +94,7 @@ def test_the_wheel_contains_recipes_and_labels(tmp_path: Path) -> None:
     told = subprocess.run(
         [sys.executable, "-c", script], cwd=empty, env=environment, check=True, capture_output=True, text=True
     )
-    assert told.stdout.split() == [str(site / "trishift" / "__init__.py"), "gestures-tsm", "Doing", "othe"]
+    assert told.stdout.split() == [str(site / "trishift" / "__init__.py"), "gestures-tsm", "Doing"]
     assert told.stderr.startswith(f"recipe gestures/tsm: {site}")
 
 
