@@ -101,6 +101,31 @@ def test_adamw_has_no_nesterov(tmp_path: Path) -> None:
         load_recipe(path, ["train.nesterov=true"])
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {lr_floor: 0.1}", r"r\.yaml:1: train\.lr_floor: is for the cosine schedule"),
+        ("train: {warmup_steps: 5, warmup_epochs: 1}", r"r\.yaml:1: train\.warmup_steps: train\.warmup_epochs is set"),
+        (
+            "train: {freeze: [stem, layer9]}",
+            r"r\.yaml:1: train\.freeze\.stages: resnet50 has no stage 'layer9'",
+        ),
+        (
+            "train: {freeze: {stages: [stem], until: [1, 2]}}",
+            r"r\.yaml:1: train\.freeze\.until: 2 numbers for 1",
+        ),
+        ("model: {backbone: bn_inception}\ntrain: {freeze: layer1}", r"r\.yaml:2: .* choose from stem, inception_3, "),
+        (
+            "model: {backbone: mobilenet_v2}\ntrain:\n  stochastic_depth: 0.1",
+            r"r\.yaml:3: train\.stochastic_depth: mobilenet_v2 cannot skip its blocks",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, "r.yaml", text))
+
+
 def test_null_removes_a_section(tmp_path: Path) -> None:
     write(tmp_path, "base.yaml", BASE)
     assert load_recipe(write(tmp_path, "tsn.yaml", "base: base.yaml\nmodel: {shift: null}\n")).model.shift is None
@@ -252,6 +277,11 @@ def test_unknown_keys_hint_at_other_sections(override: str, hint: str, tmp_path:
         ("train.momentum", 1, "must be below 1"),
         ("train.optimizer.betas", "[0.9, 1]", "must lie between 0 and 1"),
         ("train.optimizer.epsilon", 0, "must be positive"),
+        *((f"train.{name}", -1, "must be 0 or more") for name in ("warmup_steps", "lr_floor", "stochastic_depth")),
+        *((f"train.{name}", 1, "must be below 1") for name in ("lr_floor", "stochastic_depth")),
+        ("train.layer_decay", 0, "must be positive"),
+        ("train.layer_decay", 1.5, "must be 1 or less"),
+        ("train.freeze.until", -1, "must be 0 or more"),
         ("train.milestones", "[.nan]", "not a finite number"),
         ("train.milestones", "[20, -3]", "must be 0 or more"),
         ("train.epochs", -3, "must be 1 or more"),

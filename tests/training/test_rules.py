@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
 from trishift.model.relations import all_relations, evaluation_relations
-from trishift.model.spec import HeadSpec, ModelSpec
-from trishift.model.tensors import parameters
+from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec
+from trishift.model.stages import stage_names, stage_of
+from trishift.model.tensors import parameters, tensor_table
 from trishift.recipe import TrainSpec
+from trishift.recipe.options import FreezeSpec
 from trishift.training.draws import draw_step, take
 from trishift.training.parameter_groups import optimization_plan
 from trishift.training.schedule import learning_rate
@@ -34,6 +38,52 @@ def test_warm_up_is_linear_and_scaling_follows_the_batch() -> None:
     assert train.scaled_lr == pytest.approx(0.02)
     assert learning_rate(train, 1) == pytest.approx(0.01)
     assert learning_rate(train, 2) == pytest.approx(0.02)
+
+
+def test_warm_up_in_steps_and_cosine_floor() -> None:
+    train = TrainSpec(lr=1.0, schedule="cosine", lr_floor=0.1, epochs=10, warmup_steps=30)
+    assert learning_rate(train, 1, 20) == pytest.approx(learning_rate(train, 1, 1000) * 2 / 3)
+    assert learning_rate(train, 5, 20) == pytest.approx(0.55)
+    assert learning_rate(train, 10, 20) == pytest.approx(0.1)
+
+
+def test_layer_decay_slows_early_stages() -> None:
+    plan = optimization_plan(NON_LOCAL, TrainSpec(layer_decay=0.5), "rgb").parameters
+    names = ("head.fc.weight", "backbone.layer4.0.conv1.weight", "backbone.layer1.0.bn1.bias", "backbone.conv1.weight")
+    assert [plan[name].lr_mult for name in names] == [5, 0.5, 1 / 16, 1 / 32]
+    assert plan["backbone.conv1.weight"].decay_mult == 1
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stages"),
+    [
+        ("resnet18", "stem layer1 layer2 layer3 layer4"),
+        ("mobilenet_v2", "stem layer1 layer2 layer3 layer4"),
+        ("bn_inception", "stem inception_3 inception_4 inception_5"),
+    ],
+)
+def test_stages_follow_the_network(backbone: str, stages: str) -> None:
+    spec = ModelSpec(backbone, num_classes=3)
+    assert stage_names(spec) == tuple(stages.split())
+    order = [stage_of(info) for info in tensor_table(spec)]
+    assert list(dict.fromkeys(order)) == [*stages.split(), "head"]
+    assert [name for name, _ in groupby(order)] == [*stages.split(), "head"]
+
+
+def test_motion_network_has_stages_beside_stem_and_layer1() -> None:
+    spec = ModelSpec("resnet50", 3, 8, in_channels=15, width=8, motion=MotionSpec())
+    assert stage_names(spec)[:4] == ("stem", "pyramid", "layer1", "motion_layer1")
+
+
+def test_frozen_stages_wake_up_one_by_one() -> None:
+    freeze = FreezeSpec(("stem", "layer1"), (3, 1))
+    plans = [optimization_plan(NON_LOCAL, TrainSpec(freeze=freeze), "rgb", epoch) for epoch in range(4)]
+    trained = [{name.split(".")[1] for name in plan.parameters if name.startswith("backbone")} for plan in plans]
+    later = {"layer2", "layer3", "layer4"}
+    assert trained == [later, later | {"layer1"}, later | {"layer1"}, later | {"layer1", "conv1", "bn1"}]
+    assert "backbone.bn1" in plans[2].frozen_norms and not plans[3].frozen_norms
+    everything = optimization_plan(NON_LOCAL, TrainSpec(freeze=FreezeSpec(("backbone",))), "rgb", 99)
+    assert {name.split(".")[0] for name in everything.parameters} == {"head"}
 
 
 @pytest.mark.parametrize("partial", [False, True])
@@ -74,6 +124,18 @@ def test_draws_depend_only_on_seed_and_iteration() -> None:
     assert first.dropout.shape == (4, 8, 64)
     half = take(first, slice(1, None, 2)).dropout
     assert half is not None and np.array_equal(half, first.dropout[1::2])
+
+
+def test_stochastic_depth_skips_later_blocks_more_often() -> None:
+    spec = ModelSpec("resnet18", num_classes=3, width=8, dropout=0.5)
+    plain, deep = draw_step(spec, 4000, 7, 3), draw_step(spec, 4000, 7, 3, 0.4)
+    assert plain.dropout is not None and deep.dropout is not None and deep.survival is not None
+    assert plain.survival is None and np.array_equal(plain.dropout, deep.dropout)
+    assert deep.survival.shape == (4000, 8) and deep.survival.dtype == np.float32
+    assert (deep.survival == 0).mean(0) == pytest.approx(np.linspace(0.05, 0.4, 8), abs=0.03)
+    assert deep.survival.mean(0) == pytest.approx(np.ones(8), abs=0.05)
+    half = take(deep, slice(1, None, 2)).survival
+    assert half is not None and np.array_equal(half, deep.survival[1::2])
 
 
 def test_drawn_relations_are_distinct() -> None:

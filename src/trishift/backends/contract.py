@@ -111,10 +111,13 @@ class Draws:
         dropout: (N, T', F) float32 factors on the pooled features (0, or 1 / (1 - p)), where T' is the
             number of segments at the head; None for no dropout.
         relations: per scale, (R, k) int32 frame indices, see `relations.draw_relations`; empty for `average`.
+        survival: (N, B) float32 factors on the branches of the B residual blocks (0, or 1 / (1 - p)), in network order;
+            None to keep all.
     """
 
     dropout: np.ndarray | None = None
     relations: Sequence[np.ndarray] = ()
+    survival: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

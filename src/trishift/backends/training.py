@@ -171,11 +171,12 @@ class Trainable(ABC):
             for tensor, mean in zip(statistics, self._ranks.means(statistics), strict=True):
                 self._access.assign(tensor, mean)
 
-    def _inputs(self, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor | None, Relations]:
-        """Clips, targets, dropout factors and relations of a training pass, on the device."""
+    def _inputs(self, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor | None, Relations, Tensor | None]:
+        """Clips, targets, dropout factors, relations and survival factors of a training pass, on the device."""
         draws: Draws = batch.draws
-        dropout = None if draws.dropout is None else self._tensor(draws.dropout)
-        return self._tensor(batch.clips), self._tensor(batch.targets), dropout, self._relations(draws.relations)
+        dropout, survival = (None if a is None else self._tensor(a) for a in (draws.dropout, draws.survival))
+        relations = self._relations(draws.relations)
+        return self._tensor(batch.clips), self._tensor(batch.targets), dropout, relations, survival
 
     def _relations(self, tables: Sequence[np.ndarray] | None) -> Relations:
         return tuple(self._tensor(table) for table in tables or ()) or None

@@ -80,5 +80,9 @@ def spell_out(data: dict[str, Any]) -> dict[str, Any]:
     train = data.get("train")
     if not isinstance(train, dict):
         return data
-    named = {key: {"name": train[key]} for key in ("loss", "optimizer") if isinstance(train.get(key), str)}
+    named: dict[str, Any] = {
+        key: {"name": train[key]} for key in ("loss", "optimizer") if isinstance(train.get(key), str)
+    }
+    if isinstance(train.get("freeze"), str | list):
+        named["freeze"] = {"stages": [train["freeze"]] if isinstance(train["freeze"], str) else train["freeze"]}
     return {**data, "train": {**train, **named}}

@@ -11,17 +11,20 @@ from trishift.data.dataset import DataSpec
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import check_length
 from trishift.errors import RecipeError
+from trishift.model.architectures import RESNETS
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
+from trishift.recipe.options import FreezeSpec
 
 _LEAST = {  # smallest values of numbers, where a section does not check its own
     **dict.fromkeys(("train.epochs", "train.batch_size", "train.accumulate", "train.evaluate_every"), 1),
     **dict.fromkeys(("train.save_every", "train.seed", "train.milestones", "train.warmup_epochs"), 0),
+    **dict.fromkeys(("train.warmup_steps", "train.lr_floor", "train.stochastic_depth"), 0),
     **dict.fromkeys(("train.momentum", "train.weight_decay", "train.head_lr_mult", "data.workers"), 0),
     **dict.fromkeys(("model.head.relation_width", "model.head.hidden_width", "model.head.relations_per_scale"), 1),
     "train.lr_batch_size": 1,
 }
-_POSITIVE = ("train.lr", "train.gamma", "train.clip_norm", "input.scale")
+_POSITIVE = ("train.lr", "train.gamma", "train.clip_norm", "train.layer_decay", "input.scale")
 
 
 def check_numbers(section: Any, prefix: str = "") -> None:
@@ -57,10 +60,16 @@ class TrainSpec:
         accumulate: micro-batches per step, each of batch_size / (accumulate * processes) clips.
         lr: learning rate for `lr_batch_size` clips; scaled linearly with `batch_size` (Goyal et al. 2017).
         lr_batch_size: the batch size `lr` was chosen for; None means `batch_size` (no scaling).
-        schedule: `step` (x gamma at every milestone) or `cosine` (to zero at the end).
+        schedule: `step` (x gamma at every milestone) or `cosine` (to `lr_floor` at the end).
         milestones: epochs at which `step` lowers the rate.
         gamma: decay factor of `step`.
+        lr_floor: the share of the rate that `cosine` keeps.
         warmup_epochs: the rate grows linearly from zero over these epochs (fractions allowed).
+        warmup_steps: the same in optimizer steps.
+        layer_decay: factor on the learning rate per stage of the network from the head down, see `model/stages.py`.
+        freeze: stages that are not trained; a list of names is short for `{stages: ...}`.
+        stochastic_depth: probability of skipping the last residual block for a clip; it grows linearly from the first
+            block on (Huang et al. 2016, arXiv:1603.09382).
         optimizer: `sgd` or `adamw`, see `backends.contract.OptimizerSpec`; a name alone is short for `{name: ...}`.
         momentum, nesterov: SGD only.
         weight_decay: share of the weights that is added to the gradients (`adamw`: subtracted from the weights).
@@ -91,7 +100,12 @@ class TrainSpec:
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[int | float, ...] = (20, 40)
     gamma: float = 0.1
+    lr_floor: float = 0.0
     warmup_epochs: float = 0.0
+    warmup_steps: int = 0
+    layer_decay: float = 1.0
+    freeze: FreezeSpec = field(default_factory=FreezeSpec)
+    stochastic_depth: float = 0.0
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     momentum: float = 0.9
     nesterov: bool = False
@@ -114,6 +128,15 @@ class TrainSpec:
         check_numbers(self, "train.")
         if self.momentum >= 1:
             raise RecipeError(f"train.momentum: must be below 1, not {self.momentum}")
+        for name in ("lr_floor", "stochastic_depth"):
+            if getattr(self, name) >= 1:
+                raise RecipeError(f"train.{name}: must be below 1, not {getattr(self, name)}")
+        if self.layer_decay > 1:
+            raise RecipeError(f"train.layer_decay: must be 1 or less, not {self.layer_decay}")
+        if self.lr_floor and self.schedule != "cosine":
+            raise RecipeError("train.lr_floor: is for the cosine schedule; set train.schedule=cosine or remove it")
+        if self.warmup_steps and self.warmup_epochs:
+            raise RecipeError("train.warmup_steps: train.warmup_epochs is set as well; keep one of them")
         if self.nesterov and not self.momentum:
             raise RecipeError("train.nesterov: needs momentum; set train.momentum or remove train.nesterov")
         if self.nesterov and self.optimizer.name != "sgd":
@@ -158,6 +181,10 @@ class Recipe:
                 f"model.multi_label: {str(self.model.multi_label).lower()}, but train.loss {self.train.loss.name} is "
                 f"for {labels} per clip; remove model.multi_label, the loss determines it"
             )
+        self.train.freeze.check_names(self.model)
+        if self.train.stochastic_depth and (self.model.backbone not in RESNETS or self.model.motion):
+            name = "MSN" if self.model.motion else self.model.backbone
+            raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks, only ResNets can; set it to 0")
         self._check_motion()
 
     def _check_motion(self) -> None:

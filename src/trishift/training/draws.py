@@ -9,20 +9,34 @@ from __future__ import annotations
 import numpy as np
 
 from trishift.backends.contract import Draws
+from trishift.model.architectures import residual_blocks
 from trishift.model.relations import draw_relations
 from trishift.model.spec import ModelSpec
 
 
-def draw_step(spec: ModelSpec, batch_size: int, seed: int, iteration: int) -> Draws:
-    """Draw dropout factors (batch_size, T', F) and relations for the whole batch of an iteration."""
+def draw_step(spec: ModelSpec, batch_size: int, seed: int, iteration: int, stochastic_depth: float = 0.0) -> Draws:
+    """Draw dropout factors (batch_size, T', F), relations and survival factors for the whole batch of an iteration."""
     rng = np.random.default_rng((seed, iteration))
     relations = draw_relations(spec.head, spec.output_segments, rng)
-    if not spec.dropout:
-        return Draws(None, relations)
-    keep = rng.random((batch_size, spec.output_segments, spec.feature_width), np.float32) >= spec.dropout
-    return Draws(keep.astype(np.float32) / np.float32(1 - spec.dropout), relations)
+    dropout = survival = None
+    if spec.dropout:
+        dropout = _factors(rng, (batch_size, spec.output_segments, spec.feature_width), np.float32(spec.dropout))
+    if stochastic_depth:
+        blocks = len(residual_blocks(spec.backbone, spec.width))
+        rates = np.linspace(0, stochastic_depth, blocks + 1, dtype=np.float32)[1:]
+        survival = _factors(rng, (batch_size, blocks), rates)
+    return Draws(dropout, relations, survival)
 
 
 def take(draws: Draws, clips: slice) -> Draws:
     """Select the draws of some clips of a batch."""
-    return Draws(None if draws.dropout is None else draws.dropout[clips], draws.relations)
+    dropout = None if draws.dropout is None else draws.dropout[clips]
+    survival = None if draws.survival is None else draws.survival[clips]
+    return Draws(dropout, draws.relations, survival)
+
+
+def _factors(rng: np.random.Generator, shape: tuple[int, ...], rates: np.ndarray | np.float32) -> np.ndarray:
+    """Zeros, with probability `rates`, and 1 / (1 - rates): their mean is 1."""
+    keep = rng.random(shape, np.float32) >= rates
+    factors: np.ndarray = keep.astype(np.float32) / (1 - rates)
+    return factors

@@ -20,19 +20,30 @@ from collections.abc import Iterable
 
 from trishift.backends.contract import OptimizationPlan, ParameterPlan
 from trishift.model.spec import Modality
+from trishift.model.stages import BACKBONE, HEAD, distances, stage_of
 from trishift.model.tensors import Group, TensorInfo
 from trishift.recipe import TrainSpec
 
 
-def optimization_plan(parameters: Iterable[TensorInfo], train: TrainSpec, modality: Modality) -> OptimizationPlan:
-    """Assign learning rate and weight decay factors to each parameter, in network order."""
+def optimization_plan(
+    parameters: Iterable[TensorInfo], train: TrainSpec, modality: Modality, epoch: int = 0
+) -> OptimizationPlan:
+    """Assign learning rate and weight decay factors to each parameter, in network order, for an epoch from 0."""
     infos = tuple(parameters)
-    frozen = frozen_norms(infos, train)
+    asleep = frozen_layers(infos, train, epoch)
+    frozen = frozen_norms(infos, train) | {
+        info.layer_name for info in infos if info.layer == "norm" and info.layer_name in asleep
+    }
     factors = _factors(train.head_lr_mult, flow=modality == "flow")
     if not train.multipliers:
         factors = dict.fromkeys(factors, ParameterPlan(1.0, 1.0))
-    untrained = frozen | frozen_kernels(infos, train)
-    trained = {info.name: factors[info.group] for info in infos if info.group and info.layer_name not in untrained}
+    untrained = frozen | asleep | frozen_kernels(infos, train)
+    depths = distances({stage_of(info) for info in infos})
+    trained = {
+        info.name: _slowed(factors[info.group], train.layer_decay ** depths[stage_of(info)])
+        for info in infos
+        if info.group and info.layer_name not in untrained
+    }
     return OptimizationPlan(
         parameters=trained,
         loss=train.loss,
@@ -53,6 +64,16 @@ def frozen_norms(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozense
     return frozenset(info.layer_name for info in norms)
 
 
+def frozen_layers(parameters: Iterable[TensorInfo], train: TrainSpec, epoch: int) -> frozenset[str]:
+    """Layers of the stages that a recipe freezes in an epoch, counted from 0."""
+    stages = train.freeze.frozen(epoch)
+    return frozenset(
+        info.layer_name
+        for info in parameters
+        if (stage := stage_of(info)) in stages or (BACKBONE in stages and stage != HEAD)
+    )
+
+
 def frozen_kernels(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:
     """Deformable convolutions whose kernel and bias are frozen by a recipe; their offsets are always trained."""
     names = {info.layer_name for info in parameters if info.part == "deformable"}
@@ -63,6 +84,10 @@ def describe_groups(parameters: Iterable[TensorInfo], plan: OptimizationPlan) ->
     """One line with the number of trained tensors per group."""
     counts = Counter(info.group for info in parameters if info.name in plan.parameters)
     return ", ".join(f"{group} {count}" for group, count in counts.items())
+
+
+def _slowed(plan: ParameterPlan, factor: float) -> ParameterPlan:
+    return ParameterPlan(plan.lr_mult * factor, plan.decay_mult)
 
 
 def _factors(head: float, *, flow: bool) -> dict[Group, ParameterPlan]:

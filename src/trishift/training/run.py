@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def train(
             return None
         with claimed(session, output, in_place=in_place) as path:
             weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
-            plan = optimization_plan(session.parameters(), weighted, recipe.input.modality)
+            plans = partial(optimization_plan, session.parameters(), weighted, recipe.input.modality)
+            plan = plans(position.epoch)
             session.prepare_training(plan)
             trained = {entry: array for entry, array in state.items() if entry.partition(".")[2] in plan.parameters}
             session.load_optimizer(trained)
@@ -80,7 +82,7 @@ def train(
                 for warning in warnings:
                     print(f"warning: {warning}")
                 print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
-            evaluation = Trainer(recipe, session, train_set, val_set, folder, position).fit(until)
+            evaluation = Trainer(recipe, session, plans, train_set, val_set, folder, position).fit(until)
             if session.rank == 0:
                 unfinished = until is not None and until < recipe.train.epochs
                 hint = f"; {how_to_continue(path, session)}" if unfinished else ""

@@ -7,21 +7,25 @@ import math
 from trishift.recipe import TrainSpec
 
 
-def learning_rate(train: TrainSpec, epoch: float) -> float:
+def learning_rate(train: TrainSpec, epoch: float, steps_per_epoch: int = 1) -> float:
     """Base learning rate at a point of the run, before the factors of parameter groups.
 
     Args:
         train: the recipe's training section.
         epoch: completed epochs, with fractions: 2.5 is the middle of the third epoch.
+        steps_per_epoch: optimizer steps per epoch, for a warm-up in steps.
 
     `step` is lr * gamma ** (milestones passed), `cosine` is lr / 2 * (1 + cos(pi * epoch / epochs)) (SGDR without
-    restarts, arXiv:1608.03983). Both are multiplied by the linear warm-up.
+    restarts, arXiv:1608.03983), with a floor: lr * floor plus (1 - floor) times that. Both are multiplied by the linear
+    warm-up.
     """
     base = train.scaled_lr
     if train.schedule == "step":
         rate = base * train.gamma ** sum(epoch >= milestone for milestone in train.milestones)
     else:
-        rate = base / 2 * (1 + math.cos(math.pi * epoch / train.epochs))
-    if epoch < train.warmup_epochs:
-        rate *= epoch / train.warmup_epochs
+        floor = train.lr_floor
+        rate = base * floor + (1 - floor) * base / 2 * (1 + math.cos(math.pi * epoch / train.epochs))
+    warmup = train.warmup_epochs or train.warmup_steps / steps_per_epoch
+    if epoch < warmup:
+        rate *= epoch / warmup
     return rate

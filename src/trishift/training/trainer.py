@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from trishift.backends.contract import MicroBatch
+from trishift.backends.contract import MicroBatch, OptimizationPlan
 from trishift.backends.session import Session
 from trishift.data.dataset import EvaluationSet, TrainingSet
 from trishift.data.loader import Batch, Loader
@@ -44,7 +44,8 @@ class Trainer:
 
     Args:
         recipe: the resolved recipe (number of classes filled in).
-        session: a network with weights and optimizer state loaded, after `prepare_training`.
+        session: a network with weights and optimizer state loaded, prepared for the first epoch.
+        plan: the optimization plan of an epoch, counted from 0.
         train_set, val_set: training and validation clips.
         folder: the run folder; only rank 0 writes.
         position: where to start (the beginning, or the saved position of a resumed run).
@@ -54,13 +55,14 @@ class Trainer:
         self,
         recipe: Recipe,
         session: Session,
+        plan: Callable[[int], OptimizationPlan],
         train_set: TrainingSet,
         val_set: EvaluationSet,
         folder: RunFolder,
         position: Position,
     ) -> None:
         self._recipe, self._session, self._folder = recipe, session, folder
-        self._train_set, self._val_set = train_set, val_set
+        self._plan, self._train_set, self._val_set = plan, train_set, val_set
         self._position = position
         self._num_skipped = 0
         self._leader = session.rank == 0
@@ -97,6 +99,7 @@ class Trainer:
         try:
             with StopSignal() as stop:
                 for epoch in range(self._position.epoch, last_epoch):
+                    self._unfreeze(epoch)
                     self._train_epoch(epoch, stop)
                     metrics = {}
                     if self._evaluation_due(epoch):
@@ -108,6 +111,18 @@ class Trainer:
             if self._log:
                 self._log.close()
         return evaluation
+
+    def _unfreeze(self, epoch: int) -> None:
+        """Prepare the optimizer for stages that are frozen no longer; their state starts at zero."""
+        freeze, start = self._recipe.train.freeze, self._position
+        if start.batch or not epoch or freeze.frozen(epoch) == freeze.frozen(epoch - 1):
+            return
+        state = self._session.dump_optimizer()
+        self._session.prepare_training(self._plan(epoch))
+        self._session.load_optimizer(state)
+        if self._leader:
+            frozen = ", ".join(sorted(freeze.frozen(epoch))) or "nothing"
+            print(f"epoch {epoch + 1}: frozen from here on: {frozen}", flush=True)
 
     def _train_epoch(self, epoch: int, stop: StopSignal) -> None:
         start, total = self._position.batch, self.batches_per_epoch
@@ -150,7 +165,8 @@ class Trainer:
             index += 1
 
     def _step(self, epoch: int, index: int, iteration: int, batch: Batch) -> float:
-        lr = learning_rate(self._recipe.train, epoch + index / self.batches_per_epoch)
+        steps = self.batches_per_epoch
+        lr = learning_rate(self._recipe.train, epoch + index / steps, steps)
         result = self._session.train_step(self._micro_batches(batch, iteration), lr)
         if not math.isfinite(result.loss):
             raise TrainingError(
@@ -165,7 +181,7 @@ class Trainer:
     def _micro_batches(self, batch: Batch, iteration: int) -> list[MicroBatch]:
         """Split this rank's clips for accumulation; dropout follows a clip's index in the global batch."""
         train, session = self._recipe.train, self._session
-        draws = draw_step(session.spec, train.batch_size, train.seed, iteration)
+        draws = draw_step(session.spec, train.batch_size, train.seed, iteration, train.stochastic_depth)
         draws = take(draws, slice(session.rank, None, session.world_size))  # like the loader distributes clips
         clips = batch.clips[:, 0]  # training has one view: (N, 1, T, C, H, W) -> (N, T, C, H, W)
         size = len(clips) // train.accumulate

@@ -160,6 +160,23 @@ def test_frozen_norms_use_their_running_statistics() -> None:
     assert session.train_step([MicroBatch(CLIPS, TARGETS)], lr=0.0).loss == pytest.approx(expected, rel=1e-5)
 
 
+def test_stochastic_depth_skips_branches_of_clips() -> None:
+    session = make_session()
+    session.prepare_training(make_plan(session, norms(session)))  # clips do not depend on each other
+    ones = np.ones((4, 4), np.float32)
+    factors = np.array([[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [2, 0, 0.5, 0]], np.float32)
+    plain, kept, skipped = (
+        session.gradients(MicroBatch(CLIPS, TARGETS, Draws(survival=survival)))[0] for survival in (None, ones, factors)
+    )
+    last, _ = session.gradients(MicroBatch(CLIPS[3:], TARGETS[3:]))
+    changed, gradients = session.gradients(MicroBatch(CLIPS[3:], TARGETS[3:], Draws(survival=factors[3:])))
+    assert kept == pytest.approx(plain, rel=1e-6)
+    assert 4 * (skipped - plain) == pytest.approx(changed - last, rel=1e-3) and abs(changed - last) > 1e-3
+    unused = {name for name, gradient in gradients.items() if not gradient.any()}
+    branches = {n for n in gradients if "downsample" not in n and (".layer2." in n or ".layer4." in n)}
+    assert unused == branches
+
+
 def test_new_plan_unfreezes_norms() -> None:
     session = make_session()
     session.prepare_training(make_plan(session, norms(session)))

@@ -13,6 +13,7 @@ from trishift.backends.contract import MicroBatch, OptimizerSpec
 from trishift.model.losses import LossSpec
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
 from trishift.recipe import TrainSpec
+from trishift.recipe.options import FreezeSpec
 from trishift.training.draws import draw_step, take
 
 PARTIAL_BN = TrainSpec(lr=1e-3, partial_bn=True, clip_norm=1.0)
@@ -24,6 +25,9 @@ KIT = TrainSpec(
     lr=1e-4,
     optimizer=OptimizerSpec("adamw"),
     weight_decay=0.05,
+    layer_decay=0.7,
+    freeze=FreezeSpec(("stem",)),
+    stochastic_depth=0.5,
     loss=LossSpec(label_smoothing=0.1, focal_gamma=1.5, class_weights=(1.0, 0.5, 2.0, 1.0, 0.25)),
 )
 

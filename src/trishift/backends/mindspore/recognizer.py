@@ -58,7 +58,11 @@ class Recognizer(nn.Cell):
         )
 
     def construct(
-        self, clips: Tensor, dropout: Tensor | None = None, relations: Sequence[Tensor] | None = None
+        self,
+        clips: Tensor,
+        dropout: Tensor | None = None,
+        relations: Sequence[Tensor] | None = None,
+        survival: Tensor | None = None,
     ) -> Tensor:
         """Logits of clips.
 
@@ -66,11 +70,13 @@ class Recognizer(nn.Cell):
             clips: (N, T, C, H, W).
             dropout: (N, T', F) factors on the pooled features, or None for no dropout.
             relations: (R, k) frame indices per scale for a relation head; None uses the evaluation relations.
+            survival: (N, B) factors on the branches of a ResNet's blocks, or None to keep all.
 
         Returns:
             (N, K).
         """
-        features = self.backbone(clips.reshape((-1, *clips.shape[2:])))
+        frames = clips.reshape((-1, *clips.shape[2:]))
+        features = self.backbone(frames) if survival is None else self.backbone(frames, survival)
         features = features.reshape((-1, self.spec.output_segments, features.shape[-1]))
         if dropout is not None:
             features = features * dropout

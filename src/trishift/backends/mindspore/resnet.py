@@ -5,6 +5,8 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from mindspore import Tensor, nn, ops
 
 from trishift.backends.mindspore.batch_norm import batch_norm
@@ -56,14 +58,18 @@ class ResidualBlock(nn.Cell):
         """The residual branch up to its last batch norm: (N * T, C, H, W) to (N * T, C', H', W')."""
         raise NotImplementedError
 
-    def construct(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
+    def construct(self, x: Tensor, survival: Tensor | None = None) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W'); `survival` holds N factors on the branch."""
+        return self.after_shift(x, self.shift(x), survival)
 
-    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+    def after_shift(self, x: Tensor, shifted: Tensor, survival: Tensor | None = None) -> Tensor:
         """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
         identity = self.downsample(shifted if self.shifts_identity else x)
-        return self.non_local(ops.relu(self.branch(shifted) + identity))
+        branch = self.branch(shifted)
+        if survival is not None:
+            factors = ops.repeat_interleave(survival, x.shape[0] // survival.shape[0], 0)
+            branch = branch * factors.reshape((-1, 1, 1, 1))
+        return self.non_local(ops.relu(branch + identity))
 
 
 class BasicBlock(ResidualBlock):
@@ -123,6 +129,16 @@ class Bottleneck(ResidualBlock):
         return self.bn3(self.conv3(x))
 
 
+class Stage(nn.SequentialCell):
+    """The blocks of a stage, one after the other."""
+
+    def construct(self, x: Tensor, survival: Tensor | None = None) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W'); `survival` holds (N, blocks) factors on the branches."""
+        for index, block in enumerate(self.cell_list):
+            x = block(x) if survival is None else block(x, survival[:, index])
+        return x
+
+
 class TemporalPool(nn.Cell):
     """Max-pooling over time, kernel 3, stride 2, padding 1: (N * T, C, H, W) to (N * T / 2, C, H, W)."""
 
@@ -139,13 +155,18 @@ class TemporalPool(nn.Cell):
 
 
 class ResNet(nn.Cell):
-    """ResNet from frames to pooled features."""
+    """ResNet from frames to pooled features.
+
+    Attributes:
+        starts: numbers of the first blocks of the second, third and fourth stage.
+    """
 
     conv_bias = False
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.starts = tuple(accumulate(RESNETS[spec.backbone].depths[:3]))
         self.conv1 = conv7x7(spec.frame_channels, spec.width, self.conv_bias)
         self.bn1 = batch_norm(spec.width)
         self.stem_pool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
@@ -155,10 +176,10 @@ class ResNet(nn.Cell):
         self.layer3 = self._stage(3)
         self.layer4 = self._stage(4)
 
-    def _stage(self, stage: int) -> nn.SequentialCell:
+    def _stage(self, stage: int) -> Stage:
         """`layer1` to `layer4`."""
         blocks = residual_blocks(self.spec.backbone, self.spec.width)
-        return nn.SequentialCell(*(self.make_block(block) for block in blocks if block.stage == stage))
+        return Stage(*(self.make_block(block) for block in blocks if block.stage == stage))
 
     def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
         """Build a block with the shift and the non-local block that the spec asks for."""
@@ -184,7 +205,15 @@ class ResNet(nn.Cell):
         """The last block's output (N * T', F, H, W) to (N * T', F)."""
         return x.mean((2, 3))
 
-    def construct(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling."""
-        x = self.temporal_pool(self.layer1(self.stem(x)))
-        return self.pool(self.layer4(self.layer3(self.layer2(x))))
+    def construct(self, x: Tensor, survival: Tensor | None = None) -> Tensor:
+        """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling; `survival` has a column per block."""
+        first, second, third, fourth = self._columns(survival)
+        x = self.temporal_pool(self.layer1(self.stem(x), first))
+        return self.pool(self.layer4(self.layer3(self.layer2(x, second), third), fourth))
+
+    def _columns(self, survival: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The columns of each stage."""
+        if survival is None:
+            return None, None, None, None
+        two, three, four = self.starts
+        return survival[:, :two], survival[:, two:three], survival[:, three:four], survival[:, four:]

@@ -76,7 +76,7 @@ class Session(base.Session):
         return make_optimizer(self._trained, plan)
 
     def _training_pass(self, network: Recognizer, spec: LossSpec) -> Pass:
-        """A function of (clips, targets, dropout, relations, factor): the loss times the factor, and its gradients."""
+        """A function of clips, targets, draws and a factor: the loss times the factor, and its gradients."""
         criterion = loss(spec)
 
         def training_loss(
@@ -84,9 +84,10 @@ class Session(base.Session):
             targets: Tensor,
             dropout: Tensor | None,
             relations: tuple[Tensor, ...] | None,
+            survival: Tensor | None,
             factor: Tensor,
         ) -> Tensor:
-            return criterion(network(clips, dropout, relations), targets) * factor
+            return criterion(network(clips, dropout, relations, survival), targets) * factor
 
         gradients = mindspore.value_and_grad(training_loss, None, list(self._trained.values()))
         return Pass(gradients, self.execution.compile)

@@ -58,7 +58,11 @@ class Recognizer(nn.Module):
         )
 
     def forward(
-        self, clips: Tensor, dropout: Tensor | None = None, relations: Sequence[Tensor] | None = None
+        self,
+        clips: Tensor,
+        dropout: Tensor | None = None,
+        relations: Sequence[Tensor] | None = None,
+        survival: Tensor | None = None,
     ) -> Tensor:
         """Logits of clips.
 
@@ -66,11 +70,14 @@ class Recognizer(nn.Module):
             clips: (N, T, C, H, W).
             dropout: (N, T', F) factors on the pooled features, or None for no dropout.
             relations: (R, k) frame indices per scale for a relation head; None uses the evaluation relations.
+            survival: (N, B) factors on the branches of a ResNet's blocks, or None to keep all.
 
         Returns:
             (N, K).
         """
-        features = self.backbone(clips.flatten(0, 1)).unflatten(0, (-1, self.spec.output_segments))
+        frames = clips.flatten(0, 1)
+        features = self.backbone(frames) if survival is None else self.backbone(frames, survival)
+        features = features.unflatten(0, (-1, self.spec.output_segments))
         if dropout is not None:
             features = features * dropout
         return self.head(features, relations)

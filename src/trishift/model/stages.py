@@ -1,0 +1,45 @@
+"""The stages of a network, by name: what can be frozen, and how far each tensor is from the input.
+
+ResNet         stem, layer1 to layer4 (MSN: also pyramid and motion_layer1, beside the stem and layer1)
+MobileNetV2    stem, layer1 to layer4: the same resolutions as in ResNet
+BNInception    stem, inception_3, inception_4, inception_5
+every head     head
+"""
+
+from __future__ import annotations
+
+import re
+
+from trishift.model.spec import ModelSpec
+from trishift.model.tensors import TensorInfo, tensor_table
+
+BACKBONE = "backbone"  # stands for all stages but the head
+HEAD = "head"
+_DEPTHS = {
+    **{"stem": 0, "pyramid": 0, "layer1": 1, "motion_layer1": 1, "layer2": 2, "layer3": 3, "layer4": 4},
+    **{"inception_3": 1, "inception_4": 2, "inception_5": 3},
+}
+_FIRST_FEATURES = {"stem": 0, "layer1": 2, "layer2": 4, "layer3": 7, "layer4": 14}  # in MobileNetV2
+
+
+def stage_of(info: TensorInfo) -> str:
+    """The stage of a tensor."""
+    if not info.layer_name.startswith("backbone."):
+        return HEAD
+    module = re.match(r"backbone\.(?:(\w*layer\d|pyramid|inception_\d)|features\.(\d+))", info.layer_name)
+    if module is None:
+        return "stem"
+    named, feature = module.groups()
+    return named or [stage for stage, first in _FIRST_FEATURES.items() if first <= int(feature)][-1]
+
+
+def stage_names(spec: ModelSpec) -> tuple[str, ...]:
+    """The stages of a model's backbone, from the input to the output."""
+    found = {stage_of(info) for info in tensor_table(spec)} - {HEAD}
+    return tuple(stage for stage in _DEPTHS if stage in found)
+
+
+def distances(names: set[str]) -> dict[str, int]:
+    """Stages to their distance from the head, which has 0."""
+    last = max((_DEPTHS[name] for name in names if name != HEAD), default=0)
+    return {name: 0 if name == HEAD else 1 + last - _DEPTHS[name] for name in names}

@@ -1,0 +1,53 @@
+"""The options of the training section that published recipes leave off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trishift.errors import RecipeError
+from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
+from trishift.model.stages import BACKBONE, stage_names
+
+
+@dataclass(frozen=True)
+class FreezeSpec:
+    """Stages whose tensors and batch norms do not change, at first or at all.
+
+    Attributes:
+        stages: names of stages, see `model/stages.py`; `backbone` stands for all of them.
+        until: epochs after which they are trained, one number for all or one per entry of `stages`; None: never.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    stages: tuple[str, ...] = ()
+    until: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        numbers = self.until if isinstance(self.until, tuple) else (0 if self.until is None else self.until,)
+        if min(numbers, default=0) < 0:
+            raise RecipeError(f"train.freeze.until: must be 0 or more, not {min(numbers)}")
+        if isinstance(self.until, tuple) and len(self.until) != len(self.stages):
+            raise RecipeError(
+                f"train.freeze.until: {len(self.until)} numbers for {len(self.stages)} stages; give one per stage"
+            )
+
+    def check_names(self, model: ModelSpec) -> None:
+        """Refuse names that are not stages of a model.
+
+        Raises:
+            RecipeError: names the first of them and the valid ones.
+        """
+        known = stage_names(model)
+        for name in self.stages:
+            if name not in (*known, BACKBONE):
+                raise RecipeError(
+                    f"train.freeze.stages: {model.backbone} has no stage {name!r}; "
+                    f"choose from {', '.join(known)} or {BACKBONE}"
+                )
+
+    def frozen(self, epoch: int) -> frozenset[str]:
+        """The entries of `stages` that are frozen in an epoch, counted from 0."""
+        spans = self.until if isinstance(self.until, tuple) else (self.until,) * len(self.stages)
+        pairs = zip(self.stages, spans, strict=True)
+        return frozenset(stage for stage, span in pairs if span is None or epoch < span)
