@@ -182,8 +182,8 @@ class Recipe:
                 f"for {labels} per clip; remove model.multi_label, the loss determines it"
             )
         self.train.freeze.check_names(self.model)
-        if self.train.stochastic_depth and (self.model.backbone not in RESNETS or self.model.motion):
-            name = "MSN" if self.model.motion else self.model.backbone
+        if self.train.stochastic_depth and self.model.backbone not in RESNETS:
+            name = self.model.backbone
             raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks, only ResNets can; set it to 0")
         self._check_motion()
 

@@ -140,14 +140,15 @@ class MotionResNet(ResNet):
             return Bottleneck(*sizes, nn.Identity(), False, nn.Identity(), bias=True)
         return MotionBottleneck(*sizes, self.spec)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * T, 15, H, W) to (N * T, F)."""
+    def forward(self, x: Tensor, survival: Tensor | None = None) -> Tensor:
+        """(N * T, 15, H, W) to (N * T, F); `survival` has a column per block, also for those of the motion map."""
+        first, second, third, fourth = self._columns(survival)
         _, _, height, width = x.shape
         frames = x.reshape([-1, MOTION_FRAMES, self.spec.frame_channels, height, width])
         motion = self.pyramid(frames)
         x = fuse(self.stem(frames[:, MOTION_FRAMES // 2]), motion, self.stem_share)
-        x = fuse(self.layer1(x), self.motion_layer1(motion), self.layer1_share)
-        return self.pool(self.layer4(self.layer3(self.layer2(x))))
+        x = fuse(self.layer1(x, first), self.motion_layer1(motion, first), self.layer1_share)
+        return self.pool(self.layer4(self.layer3(self.layer2(x, second), third), fourth))
 
 
 def fuse(x: Tensor, motion: Tensor, share: float) -> Tensor:
