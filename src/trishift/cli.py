@@ -1,7 +1,7 @@
 """The command line: `trishift COMMAND ...`; the scripts train.py, eval.py, infer.py and export.py are its commands.
 
-Each command parses, calls the library and exits. Exit status: 0 success, 1 an error explained in one line,
-130 interrupted by Ctrl-C, 143 terminated (SIGTERM).
+Each command parses, calls the library and exits. Exit status: 0 success, 1 an error explained in one line, 2 a
+wrong command line, 130 interrupted by Ctrl-C, 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from types import FrameType
 
 from trishift.errors import ExecutionError, TrishiftError
 from trishift.io.terminal import printable, safe_output
+from trishift.io.wording import one_of
 from trishift.version import __version__
 
 COMMANDS = {
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = ALIASES.get(arguments[0], arguments[0]) if arguments else ""
     if name in COMMANDS:
         sys.exit(run(name, partial(_call, name), arguments[1:]))
+    if name and not name.startswith("-"):
+        sys.exit(_fail(f"error: {name}: unknown command{one_of(name, [*COMMANDS, *ALIASES])}", 2))
     parser = argparse.ArgumentParser(prog="trishift", description="Video action recognition in three frameworks.")
     parser.add_argument("--version", action="version", version=f"trishift {__version__}")
     listing = parser.add_subparsers(metavar="COMMAND")

@@ -63,7 +63,7 @@ def test_unreadable_clips_and_other_frame_counts_are_named(gestures: Path) -> No
     records[4] = dataclasses.replace(records[4], path=Path("gone.mp4"))
     first, second = check_sample(training_set(records, tuple("012345678")), "val.txt")
     assert first.startswith("val.txt: 1 of 6 sampled clips cannot be read: gone.mp4")
-    assert second.startswith("val.txt: 1 of 6 sampled clips differ from the list: ") and "the list says 5" in second
+    assert second.startswith("val.txt: 1 of 6 sampled clips not as in the list: ") and "the list says 5" in second
 
 
 def test_class_order() -> None:

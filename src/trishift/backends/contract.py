@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from trishift.errors import CheckpointError, DataError, RecipeError
+from trishift.io.wording import counted
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 from trishift.model.tensors import Tensors
@@ -177,7 +178,7 @@ def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
     if (segments, channels) != (spec.num_segments, spec.in_channels):
         raise DataError(
             f"clips of {segments} segments and {channels} channels do not fit a model of "
-            f"{spec.num_segments} segments and {spec.in_channels} channels"
+            f"{counted(spec.num_segments, 'segment')} and {counted(spec.in_channels, 'channel')}"
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
 from trishift.errors import CheckpointError, RecipeError
+from trishift.io.wording import counted
 from trishift.model.spec import InputSpec, ModelSpec, from_json, to_json
 
 FORMAT_VERSION = 1
@@ -50,7 +51,9 @@ class Checkpoint:
         if unknown:
             raise CheckpointError(f"meta: unknown key {unknown[0]!r}; known: {', '.join(META_KEYS)}")
         if self.labels is not None and self.spec is not None and len(self.labels) != self.spec.num_classes:
-            raise CheckpointError(f"{len(self.labels)} labels for a model of {self.spec.num_classes} classes")
+            raise CheckpointError(
+                f"{counted(len(self.labels), 'label')} for a model of {counted(self.spec.num_classes, 'class')}"
+            )
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:

@@ -17,6 +17,7 @@ from trishift.checkpoints.report import ConversionReport
 from trishift.checkpoints.verification import TOLERANCE, Difference, verify
 from trishift.checkpoints.writing import framework_of, write_dialect, write_native
 from trishift.errors import CheckpointError, FrameworkError
+from trishift.io.wording import nearest_path, one_of
 from trishift.model.spec import HeadSpec
 from trishift.model.tensors import tensor_shapes
 
@@ -132,19 +133,19 @@ def _readable(checkpoint: Checkpoint, report: ConversionReport) -> Checkpoint:
 
 def _check_destination(source: Path, destination: Path, framework: str | None, force: bool) -> None:
     if framework is not None and framework not in FRAMEWORKS:
-        raise FrameworkError(f"framework {framework!r} is unknown; one of {', '.join(FRAMEWORKS)}")
+        raise FrameworkError(f"framework {framework!r} is unknown{one_of(framework, FRAMEWORKS)}")
     implied = framework_of(destination)
     if implied is not None and framework not in (None, implied):
         raise CheckpointError(f"{destination}: has the suffix of a {implied} file, but framework is {framework}")
     if not source.exists():
-        raise CheckpointError(f"{source}: no such file")
+        raise CheckpointError(f"{source}: no such file{nearest_path(source)}")
     if destination.exists():
         if destination.is_dir() or source.samefile(destination):
             raise CheckpointError(f"{destination}: is the source itself or a folder; choose another name")
         if not force:
             raise CheckpointError(f"{destination}: already exists; --force replaces it")
     if not destination.parent.is_dir():
-        raise CheckpointError(f"{destination}: its folder does not exist")
+        raise CheckpointError(f"{destination}: its folder does not exist{nearest_path(destination.parent)}")
 
 
 def _proven(

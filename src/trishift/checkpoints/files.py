@@ -14,6 +14,7 @@ from trishift.checkpoints.formats.pytorch import LEGACY_MAGIC, read_legacy, read
 from trishift.checkpoints.formats.safetensors import looks_like_safetensors, open_safetensors
 from trishift.checkpoints.formats.stored import WeightFile
 from trishift.errors import CheckpointError
+from trishift.io.wording import unreadable
 
 RUN_FILES = ("best.safetensors", "last.safetensors")  # the weights in a run folder, best first
 _HEAD = 512  # bytes that identify a format
@@ -68,7 +69,7 @@ def _open(path: Path) -> WeightFile:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise CheckpointError(unreadable(path, error)) from error
     _refuse_other_things(path, head)
     if looks_like_safetensors(head):  # first: its length field may look like any other format
         tensors, metadata = open_safetensors(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.recognition import recognize
 from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError
+from trishift.io.wording import counted, plain, shown_first
 
 _LONGEST = 100  # characters of a container's entry that are printed
 
@@ -35,6 +36,8 @@ class Inspection:
         report: how its tensors match the recognized model; None if recognition failed.
         problem: why it was not recognized, or which option it needs.
         details: lines about labels and origin.
+        labels: class names, if the file has any.
+        meta: the checkpoint's other entries, such as its recipe and metrics.
     """
 
     path: Path
@@ -48,13 +51,21 @@ class Inspection:
     report: ConversionReport | None
     problem: str | None
     details: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """All facts as plain JSON values."""
+        facts = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "details"}
+        report = None if self.report is None else asdict(self.report)
+        return {**facts, "path": str(self.path), "report": report}
 
     def __str__(self) -> str:
         types = ", ".join(f"{count} {dtype}" for dtype, count in self.dtypes.items())
         lines = [
             f"{self.path}: {self.format}, {self.size:,} bytes, sha256 {self.sha256}",
-            f"  {self.tensors} tensors of {self.numbers:,} numbers ({types})",
-            *(f"  {key}: {value}" for key, value in self.extras.items()),
+            f"  {counted(self.tensors, 'tensor')} of {self.numbers:,} numbers ({types})",
+            *(f"  {key}: {_short(value)}" for key, value in self.extras.items()),
             *(f"  {line}" for line in self.details),
         ]
         return "\n".join([*lines, str(self.report) if self.report else f"  {self.problem}"])
@@ -77,7 +88,7 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
     path = weight_path(path)
     file = open_weights(path)
     tensors = {name: tensor for name, tensor in file.tensors.items() if not name.startswith(TRAINING_PREFIX)}
-    report, problem, details = None, None, []
+    checkpoint, report, problem, details = None, None, None, []
     try:
         checkpoint, report = import_weights(path, allow_partial=True, **options)
         details += label_line(checkpoint.labels)
@@ -99,6 +110,8 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
         report=report,
         problem=problem,
         details=tuple(details),
+        labels=checkpoint.labels if checkpoint else None,
+        meta=checkpoint.meta if checkpoint else {},
     )
 
 
@@ -106,7 +119,7 @@ def label_line(labels: Sequence[str] | None) -> list[str]:
     """A line with the first class names, if there are any."""
     if not labels:
         return []
-    return [f"labels: {', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''}"]
+    return [f"labels: {shown_first(labels, 3)}"]
 
 
 def _family(file: WeightFile) -> str:
@@ -119,5 +132,5 @@ def _family(file: WeightFile) -> str:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+    text = plain(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ... (--json shows all)"

@@ -6,6 +6,7 @@ from trishift.checkpoints.answers import Answers
 from trishift.data.lists import find_labels, read_labels
 from trishift.data.lists.class_names import SHIPPED
 from trishift.errors import CheckpointError, DataError
+from trishift.io.wording import counted
 
 
 def shipped_labels(name: str) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def labels_for(num_classes: int, candidates: tuple[str, ...], answers: Answers) 
         return shipped_labels(fitting[0])
     labels = _read(wanted)
     if len(labels) != num_classes:
-        raise CheckpointError(f"labels={wanted}: {len(labels)} names for {num_classes} classes")
+        raise CheckpointError(f"labels={wanted}: {counted(len(labels), 'name')} for {counted(num_classes, 'class')}")
     return labels
 
 

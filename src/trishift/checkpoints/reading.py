@@ -26,6 +26,7 @@ from trishift.checkpoints.labels import labels_for
 from trishift.checkpoints.recognition import model_from_shapes, recognize, visible_names
 from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError, RecipeError
+from trishift.io.wording import counted
 from trishift.model.spec import RELATION_MODES, ModelSpec
 from trishift.model.tensors import TensorInfo, tensor_table
 
@@ -245,12 +246,12 @@ def _meta(file: WeightFile) -> dict[str, Any]:
 
 def describe_model(spec: ModelSpec) -> str:
     """Describe a model in a few words: `resnet50, 8 segments, shift 1/8 blockres, 400 classes`."""
-    words = [spec.backbone, f"{spec.num_segments} segment{'s' if spec.num_segments > 1 else ''}"]
+    words = [spec.backbone, counted(spec.num_segments, "segment")]
     if spec.in_channels != 3:
         words.append(f"{spec.in_channels} channels")
     if spec.shift is not None:
         place = spec.shift.placement
-        where = place if isinstance(place, str) else f"in {len(place)} blocks"
+        where = place if isinstance(place, str) else f"in {counted(len(place), 'block')}"
         words.append(f"{spec.shift.direction} shift 1/{spec.shift.div} {where}, {spec.shift.order.replace('_', ' ')}")
     if spec.motion:
         words.append("motion modules")
@@ -262,4 +263,4 @@ def describe_model(spec: ModelSpec) -> str:
         words.append(spec.head.consensus.replace("_", " "))
     if spec.multi_label:
         words.append("several labels per clip")
-    return ", ".join([*words, f"{spec.num_classes} classes" if spec.num_classes else "no head"])
+    return ", ".join([*words, counted(spec.num_classes, "class") if spec.num_classes else "no head"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trishift.errors import CheckpointError
+from trishift.io.wording import counted, shown_first
 
 
 @dataclass
@@ -62,7 +63,6 @@ class ConversionReport:
     def summary(self) -> str:
         """Return the counts in one line."""
         counts = {
-            "matched": len(self.names),
             "renamed": sum(raw != canonical for raw, canonical in self.names.items()),
             "transposed": len(self.transposed),
             "reshaped": len(self.reshaped),
@@ -73,8 +73,9 @@ class ConversionReport:
             "unexpected": len(self.unexpected),
             "misfits": len(self.misfits),
         }
-        counted = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "matched")
-        return f"{self.source}: {self.family}: {counted} tensors"
+        matched = f"{counted(len(self.names), 'tensor')} matched"
+        others = [f"{count} {word}" for word, count in counts.items() if count]
+        return f"{self.source}: {self.family}: {', '.join([matched, *others])}"
 
     def name_table(self) -> str:
         """Return one line per tensor of the file: its name and its canonical name, or `-` if it is not used."""
@@ -93,8 +94,7 @@ class ConversionReport:
 
 
 def _first(word: str, names: Sequence[str]) -> list[str]:
-    rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return [f"{word} {names[0]}{rest}"] if names else []
+    return [f"{word} {shown_first(names, 1)}"] if names else []
 
 
 def _grouped(word: str, reasons: Mapping[str, str]) -> list[str]:

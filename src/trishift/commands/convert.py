@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trishift.backends import FRAMEWORKS
-from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
+from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options
 from trishift.commands.shared.devices import AUTO, add_device, named_device
+from trishift.commands.shared.parser import make_parser
 
 EXAMPLES = """\
   trishift convert tsm_k400_segment8.pth tsm.safetensors            (runs in every framework)

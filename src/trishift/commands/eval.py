@@ -15,11 +15,12 @@ from trishift.commands.shared.arguments import (
     add_reading,
     add_runtime,
     check_positive,
-    make_parser,
 )
 from trishift.commands.shared.inputs import check_protocol, load_model
-from trishift.commands.shared.outputs import add_strict, check_file, report_misses
+from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
+from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
+from trishift.io.wording import counted
 
 if TYPE_CHECKING:
     from trishift.api import Model
@@ -49,14 +50,15 @@ def main(arguments: list[str]) -> None:
     shard = Shard.parse(options.shard)
     asked = named_protocol(options.protocol) if options.protocol else None
     model = load_model(options)
-    print(model.report)
+    status(model.report)
     recipe = _recipe(options, model)
     protocol = asked or recipe.evaluation
     check_protocol(model, protocol)
     dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol, model.labels, str(options.checkpoint))
     if dataset.num_classes != model.spec.num_classes:
         raise RecipeError(
-            f"{recipe.data.labels}: {dataset.num_classes} classes, but the checkpoint has {model.spec.num_classes}"
+            f"{recipe.data.labels}: {counted(dataset.num_classes, 'class')}, but the checkpoint has "
+            f"{model.spec.num_classes}"
         )
     dataset.keep(shard.of(range(len(dataset))))
     evaluation = evaluate(
@@ -66,7 +68,7 @@ def main(arguments: list[str]) -> None:
         print(evaluation)
         if options.output:
             context = {"checkpoint": str(options.checkpoint), "framework": model.session.framework}
-            print(f"written: {write_evaluation(evaluation, options.output, **context)}")
+            status(f"written: {write_evaluation(evaluation, options.output, **context)}")
         report_misses(evaluation.misses, len(dataset), strict=options.strict)
     model.session.close()
 

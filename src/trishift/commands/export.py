@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.files import weight_path
-from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options, make_parser
+from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options
 from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.inputs import listed
-from trishift.commands.shared.outputs import check_folder
+from trishift.commands.shared.outputs import check_folder, status
+from trishift.commands.shared.parser import make_parser
+from trishift.errors import OutputError
 from trishift.export.formats import FORMATS
-from trishift.export.planning import OPSET, ExportOptions, with_size
+from trishift.export.planning import OLDEST_OPSET, OPSET, ExportOptions, with_size
 
 if TYPE_CHECKING:
     from trishift.backends.contract import Device
@@ -36,12 +38,12 @@ def main(arguments: list[str]) -> None:
     from trishift.checkpoints import import_weights
     from trishift.export.writing import check_name, export_checkpoint
 
-    folder, name = options.output or options.checkpoint.parent, options.name or options.checkpoint.stem
+    folder, name = _target(options)
     check_name(name)
     check_folder(folder)
     device = _device(options.device)
     checkpoint, report = import_weights(options.checkpoint, **import_options(options))
-    print(report.summary())
+    status(report.summary())
     if options.size:
         checkpoint = with_size(checkpoint, options.size)
     calibration, judges = _clips(checkpoint, options) if options.calibration else (None, None)
@@ -68,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--framework", choices=FRAMEWORKS, help="framework that writes the file; default: the format's own"
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="output folder; default: the checkpoint's")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="output folder, or the file itself; default: the checkpoint's folder",
+    )
     parser.add_argument("--name", help="file name without suffix; default: the checkpoint's")
     add_device(parser, "auto, the CPU; the device on which the export is compared with its checkpoint")
     add_import_options(parser)
@@ -76,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     program.add_argument("--size", type=int, help="frame height and width in pixels; default: the model's crop")
     program.add_argument("--uint8", action="store_true", help="uint8 RGB frames in, probabilities out")
     program.add_argument("--streaming", action="store_true", help="export one step of a unidirectional model")
-    program.add_argument("--opset", type=int, default=OPSET, help=f"ONNX opset, with PyTorch; default: {OPSET}")
+    program.add_argument(
+        "--opset", type=int, default=OPSET, help=f"ONNX opset, {OLDEST_OPSET} or newer, with PyTorch; default: {OPSET}"
+    )
     add_tolerance(program)
     quantization = parser.add_argument_group("INT8")
     quantization.add_argument(
@@ -96,8 +105,24 @@ def _device(name: str) -> Device:
     """The device of the comparison. `auto` is the CPU: there, every runtime computes in full float32."""
     if name != AUTO:
         return named_device(name)
-    print("device: cpu (exports are written and compared on the CPU; --device selects another one to compare on)")
+    status("device: cpu (exports are written and compared on the CPU; --device selects another one to compare on)")
     return "cpu"
+
+
+def _target(options: argparse.Namespace) -> tuple[Path, str]:
+    """The folder and the name of the export; `--output` may also be the path of the export itself.
+
+    Raises:
+        OutputError: the path has the suffix of another format, or contradicts `--name`.
+    """
+    output, suffix = options.output, FORMATS[options.format].suffix
+    if output is None or output.suffix not in {known.suffix for known in FORMATS.values()}:
+        return output or options.checkpoint.parent, options.name or options.checkpoint.stem
+    if output.suffix != suffix:
+        raise OutputError(f"{output}: --format {options.format} writes {suffix} files; use {output.stem}{suffix}")
+    if options.name not in (None, output.stem, output.name):
+        raise OutputError(f"{output}: --name {options.name} is another name; give one of the two")
+    return output.parent, output.stem
 
 
 def _clips(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[CalibrationClips, CalibrationClips]:

@@ -14,11 +14,12 @@ from trishift.commands.shared.arguments import (
     add_protocol,
     add_reading,
     check_positive,
-    make_parser,
 )
 from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
-from trishift.commands.shared.outputs import add_strict, check_folder, report_misses
+from trishift.commands.shared.outputs import add_strict, check_folder, report_misses, status
+from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
+from trishift.io.wording import counted
 
 if TYPE_CHECKING:
     from trishift.data.protocol import Protocol
@@ -50,14 +51,14 @@ def main(arguments: list[str]) -> None:
     protocol = protocol_of(options)
     model = load_model(options)
     check_protocol(model, protocol)
-    print(model.report.summary())
+    status(model.report.summary())
     weights = sha256(options.checkpoint) if options.checkpoint.is_file() else options.checkpoint.name
     settings = _settings(options, protocol, weights)
     check_layers(model.session, model.input, settings.layers)
     outputs = output_paths(videos, options.output)
     mine = {video: outputs[video] for video in shard.of(list(outputs))}
     todo = pending(mine, settings)
-    print(f"{len(mine)} videos, {len(mine) - len(todo)} of them complete")
+    status(f"{counted(len(mine), 'video')}, {len(mine) - len(todo)} of them complete")
     misses = []
     for result in write_features(
         model.session, model.input, todo, settings, batch_size=options.batch_size, workers=options.workers
@@ -124,7 +125,8 @@ def _join(outputs: dict[Path, Path], settings: FeatureSettings, folder: Path) ->
 
     missing = len(pending(outputs, settings))
     if missing:
-        print(f"{missing} of {len(outputs)} videos belong to other shards; the last shard writes the matrices")
+        rest = f"{missing} of {counted(len(outputs), 'video')} left to other shards"
+        status(f"{rest}; the last shard writes the matrices")
         return
     for path in write_matrices(outputs, folder):
         print(f"written: {path}")

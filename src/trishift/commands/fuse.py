@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.commands.shared.arguments import make_parser
-from trishift.commands.shared.outputs import check_file
+from trishift.commands.shared.outputs import check_file, status
+from trishift.commands.shared.parser import make_parser
+from trishift.io.wording import counted
 
 EXAMPLES = """\
   trishift fuse rgb.json flow.json:1.5
@@ -47,12 +48,12 @@ def main(arguments: list[str]) -> None:
     if len(parts) > 1:
         for part in parts:
             print(f"{part.source}: {evaluation_of(part).figures}")
-    print(f"{'fused: ' * (len(parts) > 1)}{fused.figures}  ({len(fused.names)} videos; {fused.protocol})")
+    print(f"{'fused: ' * (len(parts) > 1)}{fused.figures}  ({counted(len(fused.names), 'video')}; {fused.protocol})")
     if options.output and options.output.suffix in PICKLES:
         write_pickle(fused, options.output)
-        print(f"written: {options.output}")
+        status(f"written: {options.output}")
     elif options.output:
-        print(f"written: {write_evaluation(fused, options.output)}")
+        status(f"written: {write_evaluation(fused, options.output)}")
 
 
 def split_weight(text: str) -> tuple[Path, float]:

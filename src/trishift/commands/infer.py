@@ -15,10 +15,10 @@ from trishift.commands.shared.arguments import (
     add_reading,
     add_runtime,
     check_positive,
-    make_parser,
 )
 from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
-from trishift.commands.shared.outputs import add_strict, check_file, report_misses
+from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
+from trishift.commands.shared.parser import make_parser
 
 EXAMPLES = """\
   trishift infer --checkpoint runs/gestures-tsm/best.safetensors clip.mp4
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     protocol = protocol_of(options)
     model = load_model(options)
     check_protocol(model, protocol)
-    print(model.report.summary())
+    status(model.report.summary())
     if options.thresholds is not None:
         model.set_thresholds(options.thresholds)
     misses = []
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
             if file is not None:
                 file.add(result)
     if options.output:
-        print(f"written: {options.output}")
+        status(f"written: {options.output}")
     report_misses(misses, len(paths), strict=options.strict)
 
 

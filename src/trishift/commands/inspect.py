@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from trishift.commands.shared.arguments import add_import_options, import_options, make_parser
+from trishift.commands.shared.arguments import add_import_options, import_options
+from trishift.commands.shared.parser import make_parser
+from trishift.io.wording import plain
+
+if TYPE_CHECKING:
+    from trishift.export.description import Description
 
 EXAMPLES = """\
   trishift inspect TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth
   trishift inspect --names runs/gestures-tsm/last.safetensors
+  trishift inspect --json best.safetensors | python -m json.tool
 """
 
 
@@ -20,6 +28,7 @@ def main(arguments: list[str]) -> None:
         "files", type=Path, nargs="+", metavar="FILE", help="weight file, run folder, or exported model"
     )
     parser.add_argument("--names", action="store_true", help="also list every tensor's name and its canonical name")
+    parser.add_argument("--json", action="store_true", help="print everything, one line of JSON per file")
     add_import_options(parser)
     options = parser.parse_args(arguments)
 
@@ -28,27 +37,38 @@ def main(arguments: list[str]) -> None:
 
     for file in options.files:
         if is_exported(file):
-            print("\n  ".join(_exported(file)))
+            _print_export(file, as_json=options.json)
             continue
         inspection = inspect_weights(file, **import_options(options))
-        print(inspection)
-        if options.names and inspection.report:
+        print(_json_line(inspection.as_json()) if options.json else inspection)
+        if options.names and inspection.report and not options.json:
             print(inspection.report.name_table())
 
 
-def _exported(path: Path) -> Iterator[str]:
-    """Describe an exported model, after checking its files, in lines."""
-    from trishift.checkpoints.inspection import label_line
-    from trishift.export.description import check_files, read_description
+def _print_export(path: Path, *, as_json: bool) -> None:
+    """Describe an exported model, after checking its files."""
+    from trishift.export.description import check_files, encode, read_description
 
     description = read_description(path)
     check_files(path, description)
-    program = description.program
+    if as_json:
+        print(_json_line({"path": str(path), **json.loads(encode(description))}))
+    else:
+        print("\n  ".join(_export_lines(path, description)))
+
+
+def _export_lines(path: Path, description: Description) -> Iterator[str]:
+    from trishift.checkpoints.inspection import label_line
+
     yield f"{path}: {description}"
     yield from (
         f"{name}: {entry['bytes']:,} bytes, sha256 {entry['sha256']}" for name, entry in description.files.items()
     )
-    yield from (f"input {port.name}: {list(port.shape)} {port.dtype}" for port in program.inputs)
-    yield from (f"output {port.name}: {list(port.shape)} {port.dtype}" for port in program.outputs)
+    for kind, ports in (("input", description.program.inputs), ("output", description.program.outputs)):
+        yield from (f"{kind} {port.name}: {' x '.join(map(str, port.shape))} {port.dtype}" for port in ports)
     yield from label_line(description.checkpoint.labels)
-    yield from (f"{key}: {value}" for key, value in description.measured.items())
+    yield from (f"{key}: {plain(value)}" for key, value in description.measured.items())
+
+
+def _json_line(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, default=str)

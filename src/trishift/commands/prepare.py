@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trishift.commands.shared.arguments import make_parser
+from trishift.commands.shared.parser import make_parser
 
 if TYPE_CHECKING:
     from trishift.data.prepare import PreparationReport

@@ -19,9 +19,10 @@ from statistics import fmean
 from typing import Any
 
 from trishift.backends import FRAMEWORKS, MODULES
-from trishift.commands.shared.arguments import add_framework, make_parser
+from trishift.commands.shared.arguments import add_framework
 from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.outputs import check_folder
+from trishift.commands.shared.parser import make_parser
 from trishift.errors import TrishiftError
 from trishift.io.atomic import write_text
 

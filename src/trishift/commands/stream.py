@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,10 +16,12 @@ from trishift.commands.shared.arguments import (
     add_import_options,
     add_runtime,
     check_positive,
-    make_parser,
 )
-from trishift.commands.shared.inputs import load_model
+from trishift.commands.shared.inputs import add_template, load_model
+from trishift.commands.shared.outputs import status
+from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
+from trishift.io.wording import counted
 
 if TYPE_CHECKING:
     from trishift.streaming.reader import NewestFrames
@@ -46,10 +47,10 @@ def main(arguments: list[str]) -> None:
     from trishift.streaming.sources import open_source
     from trishift.streaming.watching import watch
 
-    source = open_source(options.source, options.timeout, options.live)
+    source = open_source(options.source, options.timeout, options.live, options.template)
     smoothing = _smoothing(options)
-    model = load_model(options, _say)
-    _say(model.report.summary())
+    model = load_model(options)
+    status(model.report.summary())
     smoothing.check_classes(model.spec.num_classes)
     stream = model.stream()
     window = Window() if options.show else None
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
         if window:
             window.close()
     dropped = f", {reader.dropped} dropped" if isinstance(reader, NewestFrames) else ""
-    _say(f"{stream.num_frames} frames classified{dropped}")
+    status(f"{counted(stream.num_frames, 'frame')} classified{dropped}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add_execution(parser)
     add_import_options(parser)
     reading = parser.add_argument_group("reading")
+    add_template(reading)
     reading.add_argument("--stride", type=int, default=1, help="classify every n-th frame; default: 1")
     reading.add_argument("--max-frames", type=int, help="stop after this many classified frames")
     reading.add_argument("--realtime", action="store_true", help="read a file at its native speed, like a camera")
@@ -132,7 +134,7 @@ def _frames(source: Source, options: argparse.Namespace) -> NewestFrames | Itera
     if not source.live:
         frames = strided(source.frames(), options.stride)
         return NewestFrames(paced(frames), options.timeout) if options.realtime else frames
-    frames = reconnecting(source, options.reconnect, notify=_say)
+    frames = reconnecting(source, options.reconnect, notify=status)
     patience = (options.timeout + 1) * (options.reconnect + 1) + 1  # the source reports a timeout first
     return NewestFrames(strided(frames, options.stride), patience)
 
@@ -149,8 +151,3 @@ def _print(observations: Iterable[Observation], reader: NewestFrames | None, opt
         classes = observation.classes
         if count == options.max_frames:
             return
-
-
-def _say(text: str) -> None:
-    """Print to stderr, apart from the JSON lines."""
-    print(text, file=sys.stderr)

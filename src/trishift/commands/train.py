@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trishift.commands.shared.arguments import add_framework, make_parser
+from trishift.commands.shared.arguments import add_framework
 from trishift.commands.shared.devices import AUTO, add_device, device_of
+from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
 
 EXAMPLES = """\
@@ -50,6 +51,6 @@ def main(arguments: list[str]) -> None:
     if options.device or not sets_key(config, overrides, "execution.device"):
         options.device = options.device or AUTO
         overrides = [*overrides, f"execution.device={device_of(options)}"]
-    recipe = load_recipe(config, overrides)
+    recipe = load_recipe(config, overrides, recorded=options.config is None)
     output = options.output or folder or Path("runs") / recipe.name
     train(recipe, options.framework, output, resume=options.resume, until=options.until, overwrite=options.overwrite)

@@ -11,6 +11,7 @@ from trishift.data.dataset import ClipDataset, TrainingSet
 from trishift.data.transforms import mirrored_labels
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
+from trishift.io.wording import counted, shown_first
 
 SAMPLE = 16  # clips opened per list
 IMBALANCE = 20  # ratio of the largest class to the smallest that triggers a warning
@@ -33,15 +34,19 @@ def check_sample(dataset: ClipDataset, list_name: str) -> list[str]:
     problems = map_in_threads(dataset.examine, indices, workers=4)
     unreadable = [problem.reason for problem in problems if problem and problem.unreadable]
     if len(unreadable) == len(indices):
-        raise DataError(f"{list_name}: none of {len(indices)} sampled clips can be read; first: {unreadable[0]}")
+        raise DataError(
+            f"{list_name}: none of {counted(len(indices), 'sampled clip')} can be read; first: {unreadable[0]}"
+        )
     warnings = []
     if unreadable:
         warnings.append(
-            f"{list_name}: {len(unreadable)} of {len(indices)} sampled clips cannot be read: {unreadable[0]}"
+            f"{list_name}: {len(unreadable)} of {counted(len(indices), 'sampled clip')} cannot be read: {unreadable[0]}"
         )
     others = [problem.reason for problem in problems if problem and not problem.unreadable]
     if others:
-        warnings.append(f"{list_name}: {len(others)} of {len(indices)} sampled clips differ from the list: {others[0]}")
+        warnings.append(
+            f"{list_name}: {len(others)} of {counted(len(indices), 'sampled clip')} not as in the list: {others[0]}"
+        )
     return warnings
 
 
@@ -64,7 +69,7 @@ def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
     if len(filled) and counts.max() >= IMBALANCE * counts[filled].min():
         rare, common = filled[counts[filled].argmin()], counts.argmax()
         warnings.append(
-            f"classes are imbalanced: {counts[common]} clips of {labels[common]!r}, {counts[rare]} of "
+            f"classes are imbalanced: {counted(counts[common], 'clip')} of {labels[common]!r}, {counts[rare]} of "
             f"{labels[rare]!r}; consider train.loss.class_weights=inverse_frequency"
         )
     pair = next((pair for pair in enumerate(mirrored_labels(labels)) if pair[0] != pair[1]), None)
@@ -78,5 +83,5 @@ def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
 
 
 def _named(labels: Sequence[str], classes: np.ndarray) -> str:
-    names = ", ".join(repr(labels[place]) for place in classes[:5])
-    return f"{len(classes)} of {len(labels)} classes ({names}{', ...' if len(classes) > 5 else ''})"
+    names = shown_first([repr(labels[place]) for place in classes], 5)
+    return f"{len(classes)} of {counted(len(labels), 'class')} ({names})"

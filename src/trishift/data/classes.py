@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trishift.errors import DataError
+from trishift.io.wording import shown_first
 
 
 def are_named(labels: Sequence[str]) -> bool:
@@ -41,7 +42,7 @@ def class_order(names: Sequence[str], reference: Sequence[str], source: str, ref
     lacking = [name for name in reference if name not in set(names)]
     if unknown or lacking:
         details = [
-            f"{len(found)} only in {where} ({', '.join(map(repr, found[:3]))}{', ...' if len(found) > 3 else ''})"
+            f"{len(found)} only in {where} ({shown_first([*map(repr, found)], 3)})"
             for found, where in ((unknown, source), (lacking, reference_source))
             if found
         ]

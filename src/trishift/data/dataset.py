@@ -28,6 +28,7 @@ from trishift.data.transforms import (
     train_augmentation,
 )
 from trishift.errors import DataError, RecipeError
+from trishift.io.wording import counted
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
 
 _LOG = logging.getLogger(__name__)
@@ -204,7 +205,9 @@ class ClipDataset(ABC):
             return Problem(str(error), unreadable=True)
         if record.num_frames is None or record.num_frames == found:
             return None
-        return Problem(f"{record.path} has {found} frames, but the list says {record.num_frames}", unreadable=False)
+        return Problem(
+            f"{record.path} has {counted(found, 'frame')}, but the list says {record.num_frames}", unreadable=False
+        )
 
     def _record_miss(self, index: int, error: DataError) -> None:
         with self._lock:

@@ -18,10 +18,12 @@ from trishift.data.parts import split_part
 from trishift.data.picture_names import PICTURE_SUFFIXES, find_series, flow_folders, is_mask_folder
 from trishift.data.video import probe
 from trishift.errors import DataError
+from trishift.io.wording import shown_first
 
 _NOT_CLIPS = frozenset(
     {".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".zip"}
 )
+_LISTS = frozenset({".txt", ".csv", ".tsv"})
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/.*", re.DOTALL)  # a Path joins the two slashes to one
 
 
@@ -39,10 +41,7 @@ class FoundClips:
 
     def warnings(self) -> list[str]:
         """One line per reason, with the number of skipped paths and the first few of them."""
-        return [
-            f"skipped {len(paths)} {reason}: {', '.join(map(str, paths[:3]))}{', ...' if len(paths) > 3 else ''}"
-            for reason, paths in self.skipped.items()
-        ]
+        return [f"skipped {reason} ({len(paths)}): {shown_first(paths, 3)}" for reason, paths in self.skipped.items()]
 
 
 def find_clips(path: str | Path) -> FoundClips:
@@ -51,7 +50,7 @@ def find_clips(path: str | Path) -> FoundClips:
     Hidden files and folders are ignored.
 
     Raises:
-        DataError: the path is a URL, or a folder without clips.
+        DataError: the path is a URL, a list, or a folder without clips.
 
     Example:
         >>> from trishift.data.finding import find_clips
@@ -66,6 +65,8 @@ def find_clips(path: str | Path) -> FoundClips:
         )
     found = FoundClips()
     file, part = split_part(path)
+    if file.is_file() and file.suffix.lower() in _LISTS:
+        raise DataError(f"{path}: a list or table, not a video; name it with --filelist to read the videos in it")
     if part is not None or not file.is_dir():
         found.clips.append(path)
         return found

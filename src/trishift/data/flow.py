@@ -21,6 +21,7 @@ from trishift.data.sources import FrameSource
 from trishift.data.transforms import resize, resized_size
 from trishift.data.video import VideoFile
 from trishift.errors import DataError, FrameworkError
+from trishift.io.wording import unreadable
 
 BOUND = 20.0  # pixels per frame
 SHORT_SIDE = 256  # maximum short side of the frames that flow is computed from
@@ -130,7 +131,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
     except OSError as error:
-        raise DataError(f"{folder}: the flow folder cannot be read ({error.strerror})") from None
+        raise DataError(unreadable(folder, error)) from None
 
 
 def _only_series(folder: Path) -> FrameFolder:

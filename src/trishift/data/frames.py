@@ -21,6 +21,7 @@ from trishift.data.picture_names import (
 )
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError
+from trishift.io.wording import counted, unreadable
 
 _WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
 VIDEO_SUFFIXES = frozenset(
@@ -51,7 +52,7 @@ class FrameFolder(FrameSource):
         try:
             names = {entry.name for entry in self.path.iterdir()}
         except OSError as error:
-            raise DataError(f"{self.path}: the frame folder cannot be read ({error.strerror})") from None
+            raise DataError(unreadable(self.path, error)) from None
         self.template = template or _detect_template(self.path, names)
         self.numbers: list[int] = []
         if "*" in self.template:
@@ -114,7 +115,7 @@ def _no_frames(folder: Path, names: set[str], series: list[Series]) -> DataError
     if series:
         return DataError(
             f"{folder}: holds only flow or mask pictures, no frames; if {series[0].template} are frames, set "
-            f"template '{series[0].template}' (--template, or data.template in a recipe)"
+            f"template '{series[0].template}' (data.template, --template)"
         )
     pictures = [name for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES]
     if pictures:
@@ -155,11 +156,10 @@ def _numbers_without_gaps(folder: Path, names: set[str], template: str) -> list[
     missing = next((before + 1 for before, after in pairwise(numbers) if after > before + 1), None)
     if missing is not None:
         prefix, suffix = _literals(template)
-        count = numbers[-1] - numbers[0] + 1 - len(numbers)
+        count = counted(numbers[-1] - numbers[0] + 1 - len(numbers), "frame is", "frames are")
         raise DataError(
-            f"{folder}: {template.format(missing)} and {count - 1} more frames are missing; extract the frames again, "
-            f"or read the {len(numbers)} files in order with template '{prefix}*{suffix}' (--template, or "
-            "data.template in a recipe)"
+            f"{folder}: {count} missing, first {template.format(missing)}; extract the frames again, or read the "
+            f"{len(numbers)} files in order with template '{prefix}*{suffix}' (data.template, --template)"
         )
     return numbers
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trishift.errors import DataError
+from trishift.io.wording import counted
 
 _FRAMES = (("start_frame", "end_frame"), ("start_frame", "stop_frame"), ("frame_start", "frame_end"))
 _SECONDS = (
@@ -57,7 +58,9 @@ class Part:
         scale = fps if self.seconds and fps else 1.0
         start, end = round(self.start * scale), min(round(self.end * scale), num_frames)
         if start >= end:
-            raise DataError(f"{name}: the part {self} lies outside the video of {num_frames} frames; check the list")
+            raise DataError(
+                f"{name}: the part {self} lies outside the video of {counted(num_frames, 'frame')}; check the list"
+            )
         return range(start, end)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trishift.data.sampling import SamplingSpec
 from trishift.data.transforms import Crops
 from trishift.errors import RecipeError
+from trishift.io.wording import counted, did_you_mean
 from trishift.model.spec import FORBID_UNKNOWN_KEYS
 
 CROP_COUNTS: dict[Crops, int] = {"center": 1, "three": 3, "five": 5, "ten": 10}
@@ -37,7 +38,7 @@ class Protocol:
     def __str__(self) -> str:
         clips, crops = self.sampling.num_clips, CROP_COUNTS[self.crops]
         size = "full resolution" if self.full_resolution else "training size"
-        return f"{clips} {self.sampling.mode} clip{'s' * (clips > 1)} x {crops} crop{'s' * (crops > 1)}, {size}"
+        return f"{counted(clips, f'{self.sampling.mode} clip')} x {counted(crops, 'crop')}, {size}"
 
 
 PROTOCOLS = {
@@ -71,10 +72,8 @@ def named_protocol(name: str) -> Protocol:
         return _protocol_of_counts(int(numbers[1]), crops[numbers[2]])
     if name not in PROTOCOLS:
         listing = "; ".join(f"{key}: {protocol}" for key, protocol in PROTOCOLS.items())
-        raise RecipeError(
-            f"protocol {name!r} is unknown; write CLIPSxCROPS with {' or '.join(crops)} crops, for instance 10x3, "
-            f"or one of {listing}"
-        )
+        forms = f"; write CLIPSxCROPS with {' or '.join(crops)} crops, for instance 10x3, or one of {listing}"
+        raise RecipeError(f"protocol {name!r} is unknown{did_you_mean(name, PROTOCOLS) or forms}")
     return PROTOCOLS[name]
 
 

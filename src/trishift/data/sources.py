@@ -13,6 +13,7 @@ import numpy as np
 from trishift.data.parts import Part, split_part
 from trishift.data.picture_names import flow_trees
 from trishift.errors import DataError
+from trishift.io.wording import counted
 
 _Source = TypeVar("_Source", bound="FrameSource")
 
@@ -42,7 +43,9 @@ class FrameSource(ABC):
         wanted = [int(index) for index in indices]
         for index in wanted:
             if not 0 <= index < self.num_frames:
-                raise DataError(f"{self.path}: there is no frame {index}; the clip has {self.num_frames} frames")
+                raise DataError(
+                    f"{self.path}: there is no frame {index}; the clip has {counted(self.num_frames, 'frame')}"
+                )
         return self._read(wanted)
 
     @abstractmethod

@@ -27,6 +27,7 @@ from trishift.data.packets import PacketIndex, Run, index_packets
 from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError
+from trishift.io.wording import unreadable
 
 _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg renders text files as pictures
 _KEPT_BYTES = 64 * 2**20  # limit for decoded pictures that a scan keeps in memory
@@ -247,7 +248,7 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
             raise DataError(f"{path}: the file is empty (0 bytes); copy it again or remove it")
         container = av.open(_source(path), options=dict(OPTIONS), metadata_errors="replace")
     except (FileNotFoundError, PermissionError) as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        raise DataError(unreadable(path, error)) from None
     except av.ArgumentError:
         if path.suffix.lower() in PICTURE_SUFFIXES:
             raise DataError(f"{path}: a single picture; a clip is a video or a folder of numbered pictures") from None
@@ -256,7 +257,7 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
         reason = f"not a video, or damaged or truncated (FFmpeg: {error.strerror})"
         raise DataError(f"{path}: {reason}; copy it again or remove it") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        raise DataError(unreadable(path, error)) from None
     stream = _best_stream(container)
     if stream is None:
         kinds = sorted({"pictures" if s.type == "video" else s.type for s in container.streams})

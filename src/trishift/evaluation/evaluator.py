@@ -19,6 +19,7 @@ from trishift.data.loader import Batch, Loader
 from trishift.errors import DataError
 from trishift.evaluation.metrics import Metrics, MultiLabelMetrics, multi_label_metrics, single_label_metrics
 from trishift.evaluation.thresholds import choose_thresholds
+from trishift.io.wording import counted
 from trishift.model.relations import prediction_relations
 
 
@@ -76,7 +77,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         missed = f", {len(self.misses)} missed" if self.misses else ""
-        return f"{self.figures}  ({len(self.names)} videos{missed}; {self.protocol})"
+        return f"{self.figures}  ({counted(len(self.names), 'video')}{missed}; {self.protocol})"
 
 
 def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int) -> Evaluation:
@@ -87,11 +88,13 @@ def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, wor
     """
     scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers)
     if not scored.any():
-        raise DataError(f"none of the {len(dataset)} videos could be read; first: {dataset.misses()[0][1]}")
+        raise DataError(f"none of the {counted(len(dataset), 'video')} could be read; first: {dataset.misses()[0][1]}")
     kept = np.flatnonzero(scored)
     targets = np.array([dataset.target(i) for i in kept])
     if dataset.multi_label and not targets.any():
-        raise DataError(f"none of the {len(kept)} videos has a label; there is nothing to measure, check the list")
+        raise DataError(
+            f"none of the {counted(len(kept), 'video')} has a label; there is nothing to measure, check the list"
+        )
     return Evaluation(
         protocol=str(dataset.protocol),
         labels=tuple(dataset.labels),

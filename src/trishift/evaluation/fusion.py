@@ -17,6 +17,7 @@ from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import to_logits, to_probabilities
 from trishift.evaluation.scores import Scores
+from trishift.io.wording import counted, shown_first
 
 _LOG = logging.getLogger(__name__)
 Space = Literal["probabilities", "logits"]
@@ -87,7 +88,7 @@ def _order(first: Scores, part: Scores) -> np.ndarray:
     """Indices of the videos of `first` in `part`."""
     if len(part.logits) != len(first.logits):
         raise DataError(
-            f"{part.source}: has {len(part.logits)} videos, {first.source} has {len(first.logits)}; "
+            f"{part.source}: has {counted(len(part.logits), 'video')}, {first.source} has {len(first.logits)}; "
             "evaluate all models on the same list"
         )
     if part.names is None or first.names is None:
@@ -99,7 +100,7 @@ def _order(first: Scores, part: Scores) -> np.ndarray:
     missing = [key for key in wanted if key not in places]
     if missing:
         raise DataError(
-            f"{part.source}: lacks {missing[0]} and {len(missing) - 1} more videos of {first.source}; "
+            f"{part.source}: lacks videos of {first.source}: {shown_first(missing, 1)}; "
             "evaluate all models on the same list"
         )
     return np.array([places[key] for key in wanted])
@@ -143,9 +144,8 @@ def _check_targets(first: Scores, part: Scores, order: np.ndarray) -> None:
         raise DataError(f"{part.source}: is single-label and {first.source} multi-label, or vice versa")
     differing = (part.targets[order] != first.targets).reshape(len(order), -1).any(axis=1)
     if differing.any():
-        place = int(differing.argmax())
-        name = first.names[place] if first.names else f"video {place + 1}"
+        names = [first.names[place] if first.names else f"video {place + 1}" for place in np.flatnonzero(differing)]
         raise DataError(
-            f"{part.source}: its label for {name} differs from {first.source} (and {differing.sum() - 1} more); "
+            f"{part.source}: its labels differ from {first.source} for {shown_first(names, 1)}; "
             "evaluate all models on the same list"
         )

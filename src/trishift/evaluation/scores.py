@@ -21,6 +21,7 @@ from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import softmax, to_logits
 from trishift.io.atomic import write_atomically
 from trishift.io.pickles import NUMPY, PickledArray, unpickle
+from trishift.io.wording import nearest_path
 
 PICKLES = frozenset({".pkl", ".pickle"})
 _ARRAYS = ("names", "scores", "targets", "labels")
@@ -58,7 +59,7 @@ def read_scores(path: Path) -> Scores:
     arrays = path.with_suffix(".scores.npz") if path.suffix == ".json" else path
     if not arrays.is_file():
         beside = f"; the scores of {path.name} belong beside it" if arrays != path else ""
-        raise DataError(f"{arrays}: no such score file{beside}; evaluate with --output")
+        raise DataError(f"{arrays}: no such score file{beside}{nearest_path(arrays) or '; evaluate with --output'}")
     return _read_arrays(arrays)
 
 

@@ -24,6 +24,7 @@ from trishift.errors import CheckpointError
 from trishift.export.formats import FORMATS, Format
 from trishift.io.atomic import write_text
 from trishift.io.protobuf import fields
+from trishift.io.wording import counted
 from trishift.model.spec import InputSpec
 
 FILE = "trishift.json"
@@ -63,7 +64,7 @@ class Description:
     def summary(self) -> str:
         """One-line summary."""
         model, program = self.program.model, self.program
-        kind = "streaming step" if program.streaming else f"{model.num_segments} frames"
+        kind = "streaming step" if program.streaming else counted(model.num_segments, "frame")
         pixels = "uint8 frames to probabilities" if program.pixels else "normalized frames to logits"
         writers = ", ".join(f"{name} {version}" for name, version in self.written_by.items())
         size = f"{program.size} x {program.size}"

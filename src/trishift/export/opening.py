@@ -10,6 +10,7 @@ from trishift.export.description import FILE, Description, check_files, read_des
 from trishift.export.formats import FORMATS
 from trishift.export.runtimes import open_program
 from trishift.export.session import RuntimeSession
+from trishift.io.wording import nearest_path
 
 
 def is_exported(path: Path) -> bool:
@@ -24,7 +25,7 @@ def describe(path: Path) -> Description:
         CheckpointError: the file or its description is missing or damaged.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: no such file")
+        raise CheckpointError(f"{path}: no such file{nearest_path(path)}")
     return read_description(path)
 
 

@@ -15,7 +15,8 @@ from trishift.errors import CheckpointError, FrameworkError, RecipeError
 from trishift.export.formats import Format
 from trishift.model.online import check_streamable
 
-OPSET = 18  # the oldest opset that torch's exporter writes without conversion
+OPSET = 18  # written by torch's exporter; older ones are made from it
+OLDEST_OPSET = 13
 
 
 @dataclass(frozen=True)
@@ -77,5 +78,9 @@ def plan(checkpoint: Checkpoint, target: Format, framework: str, options: Export
     if target.lossy != (options.calibration is not None):
         wanted = "is calibrated on clips; give" if target.lossy else "needs no calibration; remove"
         raise FrameworkError(f"{target.title} {wanted} --calibration")
+    if options.opset < OLDEST_OPSET:
+        raise FrameworkError(f"opset {options.opset}: {OLDEST_OPSET} is the oldest supported; use --opset {OPSET}")
+    if options.opset != OPSET and (framework, target.name) != ("pytorch", "onnx"):
+        raise FrameworkError(f"opset {options.opset}: only ONNX files written by pytorch have a choice; remove --opset")
     fixed = 1 if (framework, target.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX has no dynamic sizes
     return ProgramSpec(model, pixels.crop, pixels if options.uint8 else None, options.streaming, fixed)

@@ -14,7 +14,7 @@ from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
 from trishift.export.description import Description, encode, fingerprints, write_description
 from trishift.export.formats import FORMATS, Format
-from trishift.export.planning import ExportOptions, plan
+from trishift.export.planning import OPSET, ExportOptions, plan
 from trishift.export.proof import Trial, agreement, differences, lossy_trial, make_trials
 from trishift.export.quantization import quantize
 from trishift.export.runtimes import check_packages, open_program, runtime_version
@@ -99,8 +99,14 @@ def _write(session: Session, path: Path, description: Description, options: Expo
     target, program = description.format, description.program
     if target.lossy:
         return _write_quantized(session, path, description, options)
-    _write_program(session, target, program, path, {DESCRIPTION_KEY: encode(description)}, options.opset)
-    return _annotated(path, description) if target.name == "onnx" else description
+    _write_program(session, target, program, path, {DESCRIPTION_KEY: encode(description)}, max(options.opset, OPSET))
+    if target.name != "onnx":
+        return description
+    from trishift.export.onnx_opsets import lower_opset, opset_of
+
+    if options.opset < opset_of(path):
+        lower_opset(path, options.opset)
+    return _annotated(path, description)
 
 
 def _write_program(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any
 
 import yaml
 
 MAX_VALUES = 10_000  # per text, with aliases expanded
+_TEMPLATE = re.compile(  # a number in braces as part of a word, outside quotes and comments
+    r"""(?<![^\s,\[{=])(?:(?P<kept>'[^'\n]*'|"[^"\n]*"|\#[^\n]*)|"""
+    r"""(?P<template>(?:[^\s,'"\[\]{}]|\{\})*\{:[0-9]{0,3}d\}[^\s,'"\[\]{}]*))"""
+)
 
 
 class YamlError(Exception):
@@ -28,9 +34,23 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
     A few hundred bytes of YAML can expand to billions of values (nested aliases), so values are counted before any is
     constructed.
 
+    A file name template such as `{:05d}.jpg`, whose braces have another meaning in YAML, needs no quotes.
+
     Raises:
         YamlError: invalid YAML, a value that Python cannot represent, or too many values.
     """
+    try:
+        return _parse(text)
+    except YamlError as error:
+        quoted = _TEMPLATE.sub(lambda match: match["kept"] or f"'{match['template']}'", text)
+        if quoted == text:
+            raise
+        with suppress(YamlError):
+            return _parse(quoted)
+        raise error from None
+
+
+def _parse(text: str) -> tuple[Any, yaml.Node | None]:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -40,8 +40,8 @@ class Layer:
         return line
 
 
-def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
-    """Return the file's bases, most basic first, followed by the file itself.
+def read_layers(path: Path, seen: tuple[Path, ...] = (), *, recorded: bool = False) -> list[Layer]:
+    """Return the file's bases, most basic first, followed by the file itself; `recorded` as in `load_recipe`.
 
     Raises:
         RecipeError: a file is missing, unreadable, not a mapping, or inherits from itself.
@@ -63,7 +63,7 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
         raise RecipeError(f"{path}: a recipe must be a mapping of sections, not a {type(data).__name__}")
     written = [key for key in _BASE_KEYS if key in data]
     bases = [data.pop(key) for key in written]
-    layer = Layer(path, spell_out(with_present_names(data, str(path))), node)
+    layer = Layer(path, spell_out(with_present_names(data, None if recorded else str(path))), node)
     if len(written) > 1:
         raise RecipeError(f"{path}:{layer.line_of(written[:1])}: {written[0]} and {written[1]} mean the same; keep one")
     bases = bases[0] if bases and isinstance(bases[0], list) else bases

@@ -9,7 +9,6 @@ A file may inherit from another through `base:`. Mappings are merged key by key,
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ import yaml
 
 from trishift.errors import RecipeError
 from trishift.io.atomic import write_text
+from trishift.io.wording import nearest
 from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.model.losses import MULTI_LABEL_LOSSES
 from trishift.model.spec import FRAME_CHANNELS, default_input
@@ -31,12 +31,13 @@ from trishift.recipe.renames import ALIASES, present_key, with_present_names
 from trishift.recipe.sections import Recipe
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, recorded: bool = False) -> Recipe:
     """Read, inherit, override and validate a recipe file.
 
     Args:
         path: a YAML file, or the name of a shipped recipe such as `gestures/tsm`.
         overrides: `section.key=value` texts, applied in order.
+        recorded: the file was written by a run, so old names of its keys are no reason for a warning.
 
     Raises:
         RecipeError: any mistake, as one line with file, line and nearest valid key.
@@ -47,7 +48,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         >>> recipe.model.backbone, recipe.train.lr
         ('resnet10', 0.02)
     """
-    layers = read_layers(find_recipe(path))
+    layers = read_layers(find_recipe(path), recorded=recorded)
     data: dict[str, Any] = {}
     for layer in layers:
         data = _merge(data, layer.data)
@@ -58,7 +59,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def sets_key(path: str | Path, overrides: Sequence[str], key: str) -> bool:
     """Whether a recipe file, one of its bases or an override sets a dotted key."""
-    return _Blame(read_layers(find_recipe(path)), list(overrides)).find(key.split(".")) is not None
+    return _Blame(read_layers(find_recipe(path), recorded=True), list(overrides)).find(key.split(".")) is not None
 
 
 def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
@@ -100,7 +101,7 @@ def _parse_override(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise RecipeError(f"override {text!r}: write it as section.key=value, for example train.epochs=10")
     try:
-        result: Any = value if _TEMPLATE.match(value.strip()) else parse_yaml(value)[0]
+        result: Any = parse_yaml(value)[0]
     except YamlError as error:
         raise RecipeError(f"override {text!r}: the value is {error.reason}; quote it") from None
     for part in reversed(key.strip().split(".")):
@@ -109,7 +110,6 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 _NAME = re.compile(r"[^\w.]")  # ends the key at the start of a section's error
-_TEMPLATE = re.compile(r"\{:\d*d\}")  # a file name like {:06d}.jpg, which would be a mapping in YAML
 
 
 @dataclass(frozen=True)
@@ -198,23 +198,23 @@ def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
     keys = [str(part) for part in error["loc"] if isinstance(part, str)][: known.depth + 1]
     dotted = ".".join(keys)
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        close = _close_keys(keys[-1], known.names)
+        close = close_keys(keys[-1], known.names)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known.names)}"
         return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
     return f"{blame.place(keys)}: {dotted}: {error['msg'].lower()}, not {error['input']!r}"
 
 
-def _close_keys(key: str, section: Sequence[str]) -> list[str]:
-    """What an unknown key may mean: a key of the same section, or one of another section."""
+def close_keys(key: str, section: Sequence[str] = ()) -> list[str]:
+    """The entries that an unknown key may mean: a key of the same section, or dotted keys of other sections."""
     key = key.replace("-", "_").lower()
     elsewhere: dict[str, list[str]] = {}
     for dotted in (*_dotted_keys(Recipe), *ALIASES):
         elsewhere.setdefault(dotted.rpartition(".")[2], []).append(dotted)
     if key in elsewhere and key not in section:
         return elsewhere[key]
-    if close := difflib.get_close_matches(key, section, 1, cutoff=0.5):
-        return close
-    return [dotted for name in difflib.get_close_matches(key, elsewhere, 1, cutoff=0.7) for dotted in elsewhere[name]]
+    if close := nearest(key, section, cutoff=0.5):
+        return [close]
+    return elsewhere.get(nearest(key, elsewhere, cutoff=0.7) or "", [])
 
 
 def _dotted_keys(cls: Any, prefix: str = "") -> Iterator[str]:

@@ -45,6 +45,11 @@ def with_present_names(data: Mapping[str, Any], place: str | None = None, sectio
     return present
 
 
+def has_old_names(text: str) -> bool:
+    """Whether the YAML of a recipe contains a key under an old name."""
+    return any(f"{old.rpartition('.')[2]}:" in text for old in RENAMED)
+
+
 def present_key(dotted: str) -> str:
     """Return a dotted key with the current name of its last part."""
     section, dot, _ = dotted.rpartition(".")

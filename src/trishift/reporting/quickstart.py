@@ -97,7 +97,7 @@ def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
             part, [relay[i] for i in part], "o-", color=color, markersize=3, linewidth=1, label=f"relay: {framework}"
         )
     axes.set(xlabel="step", ylabel="training loss")
-    axes.set_title("One run handed from framework to framework, an epoch each", fontsize=11)
+    axes.set_title("One run handed from framework to framework, one epoch each", fontsize=11)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from trishift.errors import RecipeError
 from trishift.evaluation.metrics import to_probabilities
+from trishift.io.wording import counted
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class Smoothing:
         initial = () if self.initial is None else (self.initial,)
         for label in (*self.masked, *self.aliases, *self.aliases.values(), *initial):
             if not 0 <= label < num_classes:
-                raise RecipeError(f"smoothing: class {label} does not exist; the model has {num_classes} classes")
+                raise RecipeError(
+                    f"smoothing: class {label} does not exist; the model has {counted(num_classes, 'class')}"
+                )
         if len(self.masked) == num_classes:
             raise RecipeError("smoothing: all classes are masked; leave at least one")
 

@@ -64,7 +64,7 @@ class Source(ABC):
         """
 
 
-def open_source(text: str, timeout: float = 10.0, live: bool | None = None) -> Source:
+def open_source(text: str, timeout: float = 10.0, live: bool | None = None, template: str | None = None) -> Source:
     """The source that a user means: the number of a camera, a URL, or the path of a video or of a frame folder.
 
     Args:
@@ -72,15 +72,19 @@ def open_source(text: str, timeout: float = 10.0, live: bool | None = None) -> S
         timeout: seconds without an answer after which a camera or a network source counts as dropped.
         live: whether a URL is a live source or a recording; None: a live source if its protocol is, or if what it
             sends has neither a size nor a duration.
+        template: file name of the pictures of a frame folder, see `open_clip`; None: detected.
 
     Raises:
+        DataError: there is a template, but the source is not a frame folder.
         FrameworkError: cameras need OpenCV on this system.
     """
-    if text.isdecimal():
+    if template is not None and not Path(text).is_dir():
+        raise DataError(f"{text}: not a frame folder; remove --template")
+    if text.isdecimal() and template is None:
         return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
     if text.startswith("file://"):
         return Recording(_file_of(text))
-    return NetworkStream(text, timeout, live) if "://" in text else Recording(Path(text))
+    return NetworkStream(text, timeout, live) if "://" in text else Recording(Path(text), template)
 
 
 def _file_of(url: str) -> Path:
@@ -94,8 +98,9 @@ class Recording(Source):
 
     live = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, template: str | None = None) -> None:
         self.path, self.name = path, str(path)
+        self._template = template
 
     def frames(self) -> Iterator[Frame]:
         """Yield all frames; raises DataError if the video cannot be read."""
@@ -105,7 +110,7 @@ class Recording(Source):
         return _numbered(picture for picture, _ in stream_frames(self.path))
 
     def _pictures(self) -> Iterator[Frame]:
-        with open_clip(self.path) as clip:
+        with open_clip(self.path, template=self._template) as clip:
             for number in range(clip.num_frames):
                 yield Frame(clip.read([number])[0], number, number / (clip.fps or _UNKNOWN_FPS))
 

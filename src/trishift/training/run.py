@@ -15,6 +15,7 @@ from trishift.data.checks import check_sample, class_warnings
 from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
+from trishift.io.wording import counted
 from trishift.model.initialization import drawn_offsets
 from trishift.model.losses import LossSpec, balanced, inverse_frequency
 from trishift.model.tensors import tensor_shapes
@@ -23,7 +24,7 @@ from trishift.training.initial_weights import load_initial_weights
 from trishift.training.interruption import how_to_continue
 from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan
-from trishift.training.run_folder import Position, RunFolder, load_run, run_to_resume
+from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
 from trishift.training.trainer import Trainer
 
 
@@ -62,10 +63,12 @@ def train(
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
         finished = resumed is not None and position.epoch >= last_epoch
         if finished and session.rank == 0:
-            done = f"{position.epoch} of {recipe.train.epochs} epochs are done"
+            done = f"{position.epoch} of {counted(recipe.train.epochs, 'epoch is', 'epochs are')} done"
             print(f"{resumed}: nothing left to train: {done}; raise train.epochs (or --until) to continue", flush=True)
         if finished and not in_place:
             return None
+        if resumed is not None and session.rank == 0 and (note := earlier_form(resumed)):
+            print(f"note: {note}")
         with claimed(session, output, in_place=in_place) as path:
             weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
             plans = partial(optimization_plan, session.parameters(), weighted, recipe.input.modality)
@@ -106,7 +109,8 @@ def with_classes(recipe: Recipe, dataset: TrainingSet) -> Recipe:
     found = len(dataset.labels)
     if recipe.model.num_classes not in (0, found):
         raise RecipeError(
-            f"model.num_classes is {recipe.model.num_classes}, but {recipe.data.labels} names {found} classes; "
+            f"model.num_classes is {recipe.model.num_classes}, but {recipe.data.labels} names "
+            f"{counted(found, 'class')}; "
             "set model.num_classes=0 to use the number of labels"
         )
     return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=found))
@@ -123,7 +127,8 @@ def check_data(recipe: Recipe, train_set: TrainingSet, val_set: EvaluationSet) -
     leaked = shared_clips(train_set, val_set)
     if leaked:
         samples.append(
-            f"{len(leaked)} videos are in both lists, so validation results are too good; first: {leaked[0]}"
+            f"{counted(len(leaked), 'video is', 'videos are')} in both lists, so validation results are too "
+            f"good; first: {leaked[0]}"
         )
     return samples + class_warnings(train_set, val_set)
 
@@ -141,7 +146,9 @@ def with_class_weights(recipe: Recipe, dataset: TrainingSet) -> LossSpec:
         rule = {"inverse_frequency": inverse_frequency, "balanced": balanced}[loss.class_weights]
         return dataclasses.replace(loss, class_weights=rule(dataset.class_counts()))
     if loss.class_weights is not None and len(loss.class_weights) != classes:
-        raise RecipeError(f"train.loss.class_weights: {len(loss.class_weights)} weights for {classes} classes")
+        raise RecipeError(
+            f"train.loss.class_weights: {counted(len(loss.class_weights), 'weight')} for {counted(classes, 'class')}"
+        )
     return loss
 
 
@@ -155,7 +162,8 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
         )
     if len(dataset) < batch:
         raise DataError(
-            f"{recipe.data.train_list}: {len(dataset)} clips do not fill one batch of {batch}; lower train.batch_size"
+            f"{recipe.data.train_list}: {counted(len(dataset), 'clip does', 'clips do')} not fill one batch of "
+            f"{batch}; lower train.batch_size"
         )
 
 
@@ -184,14 +192,19 @@ def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_
     train, model = recipe.train, recipe.model
     parameters = sum(math.prod(info.shape) for info in session.parameters())
     print(
-        f"{recipe.name}: {model.backbone}, {model.num_segments} segments, {model.num_classes} classes, "
+        f"{recipe.name}: {model.backbone}, {counted(model.num_segments, 'segment')}, "
+        f"{counted(model.num_classes, 'class')}, "
         f"{parameters / 1e6:.2f} M parameters; {session.framework} on {session.execution.device}, "
-        f"{session.world_size} process(es)"
+        f"{counted(session.world_size, 'process')}"
     )
     print(f"data: {len(train_set)} training and {len(val_set)} validation clips; protocol {recipe.evaluation}")
     if train_set.num_unlabeled and train.loss.compares_classes:
         print(
-            f"note: {train_set.num_unlabeled} training clips have no label; {train.loss.name} learns nothing from them"
+            f"note: {counted(train_set.num_unlabeled, 'training clip has', 'training clips have')} no label; "
+            f"{train.loss.name} learns nothing from them"
         )
     scaling = f" = {train.lr:g} x {train.batch_size} / {train.lr_batch_size}" if train.lr_batch_size else ""
-    print(f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, {train.epochs} epochs")
+    print(
+        f"learning rate {train.scaled_lr:g}{scaling} for batches of {train.batch_size}, "
+        f"{counted(train.epochs, 'epoch')}"
+    )

@@ -22,7 +22,10 @@ from trishift.checkpoints.training_state import TrainingState, load_state, save_
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.thresholds import ENTRY
 from trishift.io.atomic import write_atomically, write_text
+from trishift.io.wording import nearest_path, shown_first
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
+from trishift.recipe.renames import has_old_names
+from trishift.training.sinks import counts_from_zero
 from trishift.version import __version__
 
 _LAST = "last.safetensors"
@@ -33,6 +36,14 @@ _INHERITED = ("metrics.jsonl", "best.safetensors", "skipped.txt")  # by a run re
 def holds_run(path: Path) -> bool:
     """Whether a folder contains files of a run; logs of the launch scripts do not count."""
     return any((path / name).exists() for name in _FILES)
+
+
+def earlier_form(folder: Path) -> str | None:
+    """How the files of a run differ from today's form, in which a resumed run writes them; None if they do not."""
+    recipe = folder / "recipe.yaml"
+    renamed = recipe.is_file() and has_old_names(recipe.read_text(encoding="utf-8"))
+    changes = ["old recipe keys are renamed"] * renamed + ["epochs now count from 1"] * counts_from_zero(folder)
+    return f"{folder}: written by an earlier version; {' and '.join(changes)}" if changes else None
 
 
 @dataclass(frozen=True)
@@ -180,15 +191,14 @@ def run_to_resume(path: Path) -> Path:
         CheckpointError: there is nothing to resume; the message says what there is.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: does not exist; name the folder of the run to resume")
+        raise CheckpointError(f"{path}: does not exist{nearest_path(path) or '; name the folder of the run to resume'}")
     if path.is_file():
         return path.parent
     if (path / _LAST).is_file():
         return path
     inside = sorted(str(each.parent) for each in path.glob(f"*/{_LAST}"))
     if inside:
-        more = f" and {len(inside) - 5} more" if len(inside) > 5 else ""
-        raise CheckpointError(f"{path}: is a folder of runs; name the one to resume: {', '.join(inside[:5])}{more}")
+        raise CheckpointError(f"{path}: is a folder of runs; name the one to resume: {shown_first(inside, 5)}")
     if (path / "best.safetensors").is_file():
         remedy = f"start a new run from its weights with train.initial_weights={path / 'best.safetensors'}"
     elif (path / "recipe.yaml").is_file():

@@ -64,12 +64,26 @@ def read_metrics(folder: Path, kind: str) -> list[dict[str, Any]]:
     return [record for record in _read(folder / "metrics.jsonl") if record["kind"] == kind]
 
 
+def counts_from_zero(folder: Path) -> bool:
+    """Whether an earlier version wrote a run's records, with epochs from 0; they are read as counted from 1."""
+    path = folder / "metrics.jsonl"
+    return path.is_file() and any(record.get("epoch") == 0 for record in _parse(path))
+
+
 def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record) + "\n"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """All intact records of a file; a kill may have truncated the last one. Epochs count from 1."""
+    """All intact records of a file. Epochs count from 1."""
+    records = _parse(path)
+    if any(record.get("epoch") == 0 for record in records):  # written before epochs counted from 1
+        return [{**record, "epoch": record["epoch"] + 1} for record in records]
+    return records
+
+
+def _parse(path: Path) -> list[dict[str, Any]]:
+    """The records as written; a kill may have truncated the last one."""
     records = []
     for line in path.read_bytes().splitlines():
         try:
@@ -78,8 +92,6 @@ def _read(path: Path) -> list[dict[str, Any]]:
             continue
         if isinstance(record, dict) and isinstance(record.get("iteration"), int):
             records.append(record)
-    if any(record.get("epoch") == 0 for record in records):  # written before epochs counted from 1
-        records = [{**record, "epoch": record["epoch"] + 1} for record in records]
     return records
 
 

@@ -88,7 +88,7 @@ def test_numbers_are_class_numbers_even_if_names_are_digits(tmp_path: Path, capl
         ("path,label,sequence,person\na.mp4,1,s,p\n", "ignored columns: sequence, person"),
         ("a.mp4,90,3\nb.mp4,2\n", "line 1 has a frame count (the first of several numbers), line 2 has none"),
         ("a.mp4,0,1\n", ":1: a frame count of 0; if this is a label"),
-        ("a 5 1\nb 5 0\na 5 1\n", "1 lines repeat a clip"),
+        ("a 5 1\nb 5 0\na 5 1\n", "1 line repeats a clip"),
     ],
 )
 def test_ambiguous_lists_cause_a_warning(

@@ -139,7 +139,7 @@ def test_loose_clips_are_reported(tmp_path: Path, write_noise: Writer) -> None:
         write_noise(tmp_path / "clips" / "ab"[number % 2] / f"{number}.mp4", number)
     write_noise(tmp_path / "clips" / "loose.mp4", 9)
     report = prepare_folder(tmp_path / "clips", tmp_path / "out", val_fraction=0.5)
-    assert "1 clips outside class folders; skipped\n  loose.mp4" in str(report)
+    assert "skipped clips outside class folders: 1\n  loose.mp4" in str(report)
 
 
 @pytest.mark.parametrize("target", [".", "..", "b", "a/sub", "/"])

@@ -63,7 +63,7 @@ def test_missing_and_broken_folders_are_reported(root: Path, tmp_path: Path) -> 
     assert (out / "val.txt").read_text() == ""
     assert any("val is empty" in text for text in report.warnings)
     assert json.loads((out / "report.json").read_text())["missing"] == {"train": ["100"]}
-    assert "1 clips are missing" in str(report) and "2 clips are broken" in str(report)
+    assert "1 clip is missing" in str(report) and "2 clips are broken" in str(report)
 
 
 def test_killed_and_finished_runs_can_be_repeated(root: Path, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_scripts_write_the_original_files(root: Path, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in root.iterdir()} == downloads
     shutil.rmtree(target / "20bn-jester-v1" / "100")
     done = run_script("preprocess_jester_dataset.sh", target)
-    assert done.returncode == 0 and "1 clips are missing" in done.stdout
+    assert done.returncode == 0 and "1 clip is missing" in done.stdout
     assert (target / "categories.txt").read_text() == "No gesture\nSwiping Left\nThumb Up\n"
     assert (target / "train_videofolder.txt").read_text() == "34 5 2\n7 4 0\n"
     assert (target / "val_videofolder.txt").read_text() == "9 6 1\n"

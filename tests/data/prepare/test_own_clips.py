@@ -87,7 +87,7 @@ def test_duplicates_across_splits_are_kept_in_evaluation(ready: Path, tmp_path: 
         Conversion("frames", 32, "img_{:05d}.jpg").convert(source, ready / "test" / "run" / "copy")
     report = prepare_folder(ready, tmp_path / "out")
     assert list(report.duplicates) == ["train/run/1.mp4"]
-    assert "1 clips of train are also in test; skipped in train" in report.warnings
+    assert "1 clip of train is also in test; skipped in train" in report.warnings
     assert "train/run/1.mp4" not in _paths(tmp_path / "out" / "train.txt", ready) | _paths(
         tmp_path / "out" / "val.txt", ready
     )

@@ -110,7 +110,7 @@ def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: 
         )
     assert written is not None
     if written.model.opset_imports[""] != opset:  # torch keeps its own opset where it cannot convert
-        raise FrameworkError(f"opset {opset}: torch cannot write it; use the default")
+        raise FrameworkError(f"opset {opset}: torch cannot write it; omit --opset for the default")
     written.save(path, external_data=False)
 
 

@@ -18,7 +18,9 @@ from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, read_a
 from trishift.errors import CheckpointError
 from trishift.io import protobuf
 from trishift.io.atomic import staged
+from trishift.io.wording import counted, shown_first
 
+_MOST_LEVELS = 16
 _DTYPES: dict[int, np.dtype[Any]] = {  # VarType.Type of Paddle's framework.proto
     0: np.dtype("?"),
     1: np.dtype("<i2"),
@@ -41,6 +43,8 @@ def read_folder(path: Path) -> WeightFile:
     tensors, ignored = {}, {}
     with reading(path, "Paddle 1.x folder"):
         files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    if not any(file.name.startswith("__") or _looks_like_variable(file) for file in files):
+        raise CheckpointError(_other_folder(path))
     for file in files:
         if file.name.startswith("__"):
             ignored[file.name] = "a program, not a variable"
@@ -48,15 +52,37 @@ def read_folder(path: Path) -> WeightFile:
             with reading(file, "Paddle 1.x variable"):
                 tensors[file.name] = _open_variable(file)
     if not tensors:
-        raise CheckpointError(f"{path}: a folder without Paddle 1.x variables; pass a weight file")
+        raise CheckpointError(_other_folder(path))
     return WeightFile(path, "Paddle 1.x folder", tensors, {}, ignored)
+
+
+def _looks_like_variable(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            version, levels = struct.unpack("<IQ", file.read(12))
+    except (OSError, struct.error):
+        return False
+    return version == 0 and levels <= _MOST_LEVELS
+
+
+def _other_folder(path: Path) -> str:
+    """The error about a folder that holds no weights: what it holds, and what was expected."""
+    entries = sorted(path.iterdir())
+    folders = sum(entry.is_dir() for entry in entries)
+    counts = [(folders, "folder"), (len(entries) - folders, "file")]
+    held = " and ".join(counted(number, noun) for number, noun in counts if number)
+    names = shown_first([entry.name for entry in entries], 3)
+    return (
+        f"{path}: holds {f'{held} ({names}), none of them weights' if held else 'nothing'}; expected a weight file, "
+        "a run folder (with best.safetensors or last.safetensors), or a Paddle 1.x folder (one file per variable)"
+    )
 
 
 def _open_variable(path: Path) -> StoredTensor:
     size = path.stat().st_size
     with path.open("rb") as file:
         version, levels = struct.unpack("<IQ", file.read(12))
-        if version != 0 or levels > 16:
+        if version != 0 or levels > _MOST_LEVELS:
             raise ValueError("not a variable of Paddle 1.x")
         for _ in range(levels):
             file.seek(struct.unpack("<Q", file.read(8))[0], 1)

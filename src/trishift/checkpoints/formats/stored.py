@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trishift.errors import CheckpointError
+from trishift.io.wording import unreadable
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def reading(path: Path, format: str) -> Iterator[None]:
     except CheckpointError:
         raise
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise CheckpointError(unreadable(path, error)) from error
     except Exception as error:  # damaged files fail in many ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{path}: not a complete {format} file ({reason}); copy or download it again") from error

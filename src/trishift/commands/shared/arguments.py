@@ -12,20 +12,11 @@ from trishift.backends.contract import Execution
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
 from trishift.commands.shared.devices import add_device, device_of
+from trishift.commands.shared.outputs import status
 from trishift.errors import RecipeError
 from trishift.export.formats import RUNTIMES
 
 SCRIPT_MARK = "TRISHIFT_SCRIPT"  # environment variable that scripts/launch.sh sets
-
-
-def make_parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """Make a parser whose help ends with examples."""
-    return argparse.ArgumentParser(
-        prog=f"trishift {name}",
-        description=description,
-        epilog="examples:\n" + examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +62,7 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels-last", action="store_true", help="NHWC memory format, where available")
 
 
-def execution_of(options: argparse.Namespace, say: Callable[[str], object] = print) -> Execution:
+def execution_of(options: argparse.Namespace, say: Callable[[str], object] = status) -> Execution:
     """The execution settings in the arguments; `say` gets a line about an automatic choice of the device."""
     return Execution(
         device=device_of(options, say),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from trishift.backends import find_device
 from trishift.backends.contract import Device
+from trishift.commands.shared.outputs import status
 from trishift.errors import RecipeError
 from trishift.export.opening import describe, is_exported
 from trishift.export.runtimes import find_device as find_runtime_device
@@ -26,7 +27,7 @@ def add_device(
     parser.add_argument("--device", default=AUTO, metavar="DEVICE", help=f"{CHOICES}; default: {default}")
 
 
-def device_of(options: argparse.Namespace, say: Callable[[str], object] = print) -> Device:
+def device_of(options: argparse.Namespace, say: Callable[[str], object] = status) -> Device:
     """The device of `--device` as in `Execution`: `cpu`, `gpu` or `ascend`.
 
     Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trishift.commands.shared.arguments import execution_of, import_options
+from trishift.commands.shared.outputs import status
 from trishift.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-def load_model(options: argparse.Namespace, say: Callable[[str], object] = print) -> Model:
+def load_model(options: argparse.Namespace, say: Callable[[str], object] = status) -> Model:
     """Load the model of `--checkpoint`; `say` gets a line about an automatic choice of the device."""
     from trishift.api import load
 
@@ -59,13 +60,18 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
     """Add `--filelist`, `--root`, `--template` and `VIDEO`."""
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
     parser.add_argument("--root", type=Path, help="folder that the paths in the list are relative to")
+    add_template(parser)
+    parser.add_argument(
+        "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of either"
+    )
+
+
+def add_template(parser: argparse._ActionsContainer) -> None:
+    """Add `--template`."""
     parser.add_argument(
         "--template",
         help="file name of a frame in frame folders (img_{:05d}.jpg), or a pattern whose files are read in order "
         "('img_*.jpg'); default: detected",
-    )
-    parser.add_argument(
-        "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of either"
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks of output paths before any work, and the report of unreadable videos after it."""
+"""Status lines, checks of output paths before any work, and the report of unreadable videos after it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from pathlib import Path
 from trishift.errors import DataError, OutputError
 from trishift.io.atomic import make_folder, scratch
 from trishift.io.terminal import printable
+from trishift.io.wording import counted
+
+
+def status(text: object) -> None:
+    """Print a line about the work, apart from its results, to stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def check_file(path: Path, suffixes: Collection[str]) -> None:
@@ -58,7 +64,7 @@ def report_misses(misses: Sequence[tuple[str, str]], total: int, *, strict: bool
     """
     if not misses:
         return
-    count = f"{len(misses)} of {total} videos could not be read"
+    count = f"{len(misses)} of {counted(total, 'video')} could not be read"
     if strict or len(misses) == total:
         raise DataError(f"{count}: {'; '.join(reason for _, reason in misses)}")
     print(f"warning: {count}; --strict makes this an error", file=sys.stderr)

@@ -17,13 +17,14 @@ from typing import Any
 
 from trishift.data.lists.text import Line, content_lines, read_text, write_lines
 from trishift.errors import DataError
+from trishift.io.wording import counted
 from trishift.io.yaml_text import YamlError, parse_yaml
 
 SHIPPED = Path(__file__).parents[1] / "labels"
 _LOG = logging.getLogger(__name__)
 _INDEX_HEADERS = frozenset({"id", "index", "idx", "number", "label", "label_id", "class_id", "classid", "class_index"})
 _NAME_HEADERS = frozenset(
-    {"name", "names", "class", "classes", "class_name", "classname", "label_name", "labelname", "label", "labels"}
+    {"name", "names", "class", "class_name", "classname", "label_name", "labelname", "label", "labels"}
 )
 _MAPPINGS = ("names", "classes", "labels", "class_names")  # keys under which YAML and JSON files keep their classes
 Pair = tuple[str, str]  # number, name
@@ -175,7 +176,7 @@ def _table_names(path: Path, lines: list[Line], rows: list[list[str]], is_csv: b
     header = [cell.lower() for cell in rows[0]]
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(header):
-            raise DataError(f"{path}:{line.number}: every line needs {len(header)} columns as in the header")
+            raise DataError(f"{path}:{line.number}: every line needs {counted(len(header), 'column')} as in the header")
     columns = list(zip(*rows, strict=True))
     numbered = [c for c, cells in enumerate(columns) if _is_numbering(cells)]
     if numbered:  # no header

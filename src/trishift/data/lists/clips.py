@@ -25,6 +25,7 @@ from pathlib import Path
 from trishift.data.lists.text import Line, content_lines, read_text, write_lines
 from trishift.data.parts import PART_COLUMNS, read_part
 from trishift.errors import DataError
+from trishift.io.wording import counted
 
 _LOG = logging.getLogger(__name__)
 _FRAME_COLUMNS = ("num_frames", "frames")
@@ -131,7 +132,7 @@ def _read_csv(
         raise DataError(f"{list_path}: a quoted cell spans several lines; keep each clip on one line")
     for line, cells in zip(lines[1:], table, strict=True):
         if len(cells) != len(header):
-            raise _malformed(list_path, line, f"{len(header)} columns as in the header")
+            raise _malformed(list_path, line, f"{counted(len(header), 'column')} as in the header")
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         frames = next((row[column] for column in _FRAME_COLUMNS if row.get(column)), None)
         if frames is not None and not (frames.isdecimal() and _NUMBER.fullmatch(frames)):
@@ -210,8 +211,8 @@ def _check(list_path: Path, record: VideoRecord, num_classes: int | None) -> Non
             raise DataError(f"{list_path}:{record.line}: label {label} is negative; classes are numbered from 0")
         if num_classes is not None and label >= num_classes:
             raise DataError(
-                f"{list_path}:{record.line}: label {label} is out of range: there are {num_classes} classes, "
-                "numbered from 0"
+                f"{list_path}:{record.line}: label {label} is out of range: there "
+                f"{'is' if num_classes == 1 else 'are'} {counted(num_classes, 'class')}, numbered from 0"
             )
     if record.num_frames is not None and record.num_frames < 0:
         raise DataError(f"{list_path}:{record.line}: {record.num_frames} frames; the frame count must not be negative")
@@ -232,7 +233,7 @@ def _check_agreement(list_path: Path, records: list[VideoRecord]) -> None:
             )
         repeated += 1
     if repeated:
-        _LOG.warning("%s: %d lines repeat a clip of another line", list_path, repeated)
+        _LOG.warning("%s: %s a clip of another line", list_path, counted(repeated, "line repeats", "lines repeat"))
 
 
 def _listed(record: VideoRecord) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trishift.errors import DataError
 from trishift.io.atomic import make_folder, staged
+from trishift.io.wording import unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def read_text(path: Path, errors: str = "surrogateescape") -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        raise DataError(unreadable(path, error)) from None
     try:
         text = data.decode("utf-8-sig", errors=errors)
     except UnicodeDecodeError as error:

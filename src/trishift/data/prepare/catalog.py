@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
+from trishift.io.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ class ClassNumbers:
     def of(self, name: str, file: Path, line: int | str) -> int:
         """The index of a class; raises DataError with the closest name if it is unknown."""
         if name not in self._numbers:
-            near = difflib.get_close_matches(name, self.labels, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; are both files from the same version of the data set?"
+            hint = did_you_mean(name, self.labels) or "; are both files from the same version of the data set?"
             raise DataError(f"{file}:{line}: label {name!r} is not in {self.source.name}{hint}")
         return self._numbers[name]
 

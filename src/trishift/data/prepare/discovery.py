@@ -17,6 +17,7 @@ from trishift.data.finding import file_kind
 from trishift.data.prepare.files import readable
 from trishift.data.prepare.tree import is_converted, walk
 from trishift.errors import DataError
+from trishift.io.wording import nearest_path
 
 _SPLIT_NAME = re.compile(
     r"(train(ing)?|val(id|idate|idation)?|dev|test(ing)?)([-_ ]?(set|split|data|clips|videos|frames))?", re.IGNORECASE
@@ -78,7 +79,8 @@ def find_clips(directory: Path, output: Path | None = None) -> Found:
             or splits without class folders.
     """
     if not directory.is_dir():
-        raise DataError(f"{directory}: not a folder; give the folder that holds one folder of clips per class")
+        hint = nearest_path(directory) or "; give the folder that holds one folder of clips per class"
+        raise DataError(f"{directory}: not a folder{hint}")
     found = Found()
     videos, pictures, folders = _candidates(directory, output, found)
     paths = sorted([*videos, *pictures])
@@ -139,6 +141,9 @@ def _candidates(directory: Path, output: Path | None, found: Found) -> tuple[lis
     for parent, names in walk(directory, links):
         here = parent.relative_to(directory)
         if output is not None and _is_output(parent, directory, output):
+            if not any(map(is_converted, parent.relative_to(output).parts)):
+                inside = (here / name for name in names if file_kind(directory / here / name) == "video")
+                found.skip("clips inside the output folder", inside)
             continue
         files = [here / name for name in names if not _LINE_BREAKS & set(name) and name == name.strip()]
         unlisted = (here / name for name in names if here / name not in files)

@@ -10,6 +10,7 @@ from typing import Any
 
 from trishift.errors import DataError
 from trishift.io.atomic import make_folder, staged_together, write_text
+from trishift.io.wording import unreadable
 
 REPORT = "report.json"
 
@@ -55,7 +56,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        raise DataError(unreadable(path, error)) from None
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:

@@ -24,6 +24,7 @@ from trishift.data.transforms import resize
 from trishift.errors import DataError
 from trishift.io.atomic import make_folder, staged
 from trishift.io.threads import map_in_threads
+from trishift.io.wording import counted
 
 TEMPLATE = "flow_{}_{:05d}.jpg"
 _JPEG_QUALITY = 95
@@ -81,7 +82,9 @@ def prepare_flow(
     broken = {str(sources[to]): result for to, result in made.items() if isinstance(result, str)}
     report = PreparationReport("flow", str(output), labels="", broken=broken)
     if len(report.broken) == len(sources):
-        raise DataError(f"none of the {len(sources)} clips can be read; first: {next(iter(report.broken.values()))}")
+        raise DataError(
+            f"none of the {counted(len(sources), 'clip')} can be read; first: {next(iter(report.broken.values()))}"
+        )
     with replacing(output, options.force) as fresh:
         for path, of_list in records.items():
             targets = [_target(record.path, clips or path.parent, output) for record in of_list]

@@ -38,4 +38,6 @@ def prepare_folder(directory: str | Path, output: str | Path, **options: Any) ->
     settings = SplitOptions(**options)
     directory, output = Path(directory).absolute(), Path(output).absolute()
     found = find_clips(directory, output)
+    if output == directory:
+        found.notes.append("the lists are written into the folder of the clips; another --output keeps them apart")
     return prepare_clips(found, directory, output, settings, PreparationReport("folder", str(output)))

@@ -17,6 +17,7 @@ from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
+from trishift.io.wording import counted
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _PREFIX = r"(k(inetics)?[-_]?(400|600|700)?([-_]2020)?[-_])?"
@@ -51,7 +52,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     for number, line in lines:
         cells = next(csv.reader([line]))
         if len(cells) != len(columns):
-            raise DataError(f"{path}:{number}: {len(cells)} columns instead of {len(columns)}: {line[:60]!r}")
+            raise DataError(
+                f"{path}:{number}: {counted(len(cells), 'column')} instead of {len(columns)}: {line[:60]!r}"
+            )
         yield number, dict(zip(columns, cells, strict=True))
 
 

@@ -25,8 +25,10 @@ from trishift.data.prepare.report import SHORT, PreparationReport
 from trishift.data.prepare.similarity import identical_clips, similar_clips
 from trishift.data.prepare.splitting import group_clips, split
 from trishift.errors import DataError
+from trishift.io.wording import counted, shown_first
 
 _PRECEDENCE = ("test", "val", "train", None)  # of duplicates, the evaluated one is kept
+_NAMED = 3  # lost clips in an error
 _LARGE = 480  # pixels: from here on, smaller copies are suggested
 
 
@@ -59,7 +61,7 @@ def prepare_clips(
     clips = _usable(directory, found.clips, checked, report, options)
     labels = sorted({clip.label for clip in clips}, key=_class_order)
     if len(labels) < 2:
-        raise DataError(f"{directory}: {_too_few_classes(labels, found.clips)}")
+        raise DataError(f"{directory}: {_too_few_classes(labels, found, report.dataset)}{_lost(report)}")
     report.classes = labels
     _compare_classes(output, labels, report, options.force)
     classes = [labels.index(clip.label) for clip in clips]
@@ -78,12 +80,25 @@ def _class_order(name: str) -> tuple[bool, int, str]:
     return (not is_number, int(name) if is_number else 0, name)
 
 
-def _too_few_classes(labels: Sequence[str], clips: Sequence[FoundClip]) -> str:
-    inner = {clip.path.parts[1] for clip in clips if len(clip.path.parts) > 2}
+def _too_few_classes(labels: Sequence[str], found: Found, source: str) -> str:
+    if source == "list":
+        return f"only {counted(len(labels), 'class')} with readable clips; two or more are needed"
+    inner = {clip.path.parts[1] for clip in found.clips if len(clip.path.parts) > 2}
     hint = ""
     if len(labels) == 1 and len(inner) > 1:
-        hint = f"; if the folders in {clips[0].path.parts[0]} are the classes, give that folder instead"
-    return f"only {len(labels)} class folder with readable clips; two or more are needed{hint}"
+        hint = f"; if the folders in {found.clips[0].path.parts[0]} are the classes, give that folder instead"
+    return f"only {counted(len(labels), 'class folder')} with readable clips; two or more are needed{hint}"
+
+
+def _lost(report: PreparationReport) -> str:
+    """The clips that could not be used, as the end of an error."""
+    missing = [name for names in report.missing.values() for name in names]
+    lost = [
+        *([f"missing: {shown_first(missing, _NAMED)}"] if missing else []),
+        *([f"broken: {shown_first(list(report.broken.values()), _NAMED)}"] if report.broken else []),
+        *([f"duplicates: {shown_first(list(report.duplicates), _NAMED)}"] if report.duplicates else []),
+    ]
+    return f" ({'; '.join(lost)})" if lost else ""
 
 
 def _usable(
@@ -103,7 +118,10 @@ def _usable(
         signatures = {clip.path: by_path[clip.path].signature for clip in readable if clip.path not in duplicates}
         similar = similar_clips({path: known for path, known in signatures.items() if known is not None})
         if similar:
-            report.notes.append(f"{len(similar)} duplicates only look the same; --keep-similar keeps them")
+            report.notes.append(
+                f"{counted(len(similar), 'duplicate only looks', 'duplicates only look')} the same; "
+                f"--keep-similar keeps them"
+            )
         duplicates |= similar
     report.duplicates = {clip.as_posix(): first.as_posix() for clip, first in duplicates.items()}
     clips = [clip for clip in found if by_path[clip.path].problem is None and clip.path not in duplicates]
@@ -111,7 +129,9 @@ def _usable(
         if clip.num_frames < SHORT:
             report.short[clip.path.as_posix()] = clip.num_frames
         if is_truncated(clip.num_frames, clip.announced_frames):
-            report.truncated[clip.path.as_posix()] = f"{clip.num_frames} of {clip.announced_frames} frames"
+            report.truncated[clip.path.as_posix()] = (
+                f"{clip.num_frames} of {counted(clip.announced_frames or 0, 'frame')}"
+            )
     short_side = int(np.median([by_path[clip.path].short_side for clip in clips])) if clips else 0
     if options.convert is None and short_side >= _LARGE:
         report.notes.append(
@@ -132,7 +152,8 @@ def _compare_classes(output: Path, labels: list[str], report: PreparationReport,
     if moved:
         name = moved[0]
         text = (
-            f"class numbers shift: {len(moved)} of {len(old)} classes get another number ({name}: {old.index(name)} "
+            f"class numbers shift: {len(moved)} of {counted(len(old), 'class')} would change ({name}: "
+            f"{old.index(name)} "
             f"becomes {labels.index(name)}), so older lists and models without class names no longer match"
         )
         if not force:
@@ -210,12 +231,16 @@ def _warn(
         if clip.split != first.split:
             across[clip.split, first.split] = across.get((clip.split, first.split), 0) + 1
     for (split_name, kept), clips in across.items():
-        report.warnings.append(f"{clips} clips of {split_name} are also in {kept}; skipped in {split_name}")
+        report.warnings.append(
+            f"{counted(clips, f'clip of {split_name} is', f'clips of {split_name} are')} also in {kept}; "
+            f"skipped in {split_name}"
+        )
     evaluated = set().union(*(np.asarray(groups)[mask] for part, mask in parts.items() if part in ("val", "test")))
     torn = sorted(evaluated & set(np.asarray(groups)[parts["train"]])) if "train" in parts else []
     if torn:
         report.warnings.append(
-            f"{len(torn)} groups are in training and evaluation, first {torn[0]}; scores will be high"
+            f"{counted(len(torn), 'group is', 'groups are')} in training and evaluation, first {torn[0]}; "
+            f"scores will be high"
         )
     if "val" not in parts:
         report.warnings.append("no validation list was requested; training needs one (data.val_list)")

@@ -26,6 +26,7 @@ from trishift.data.sources import open_clip
 from trishift.data.video import probe
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
+from trishift.io.wording import counted, nearest_path
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def prepare(
     options, names = options or Options(), names or ListNames()
     root, output = Path(root).absolute(), Path(output).absolute()
     if not root.is_dir():
-        raise DataError(f"{root}: not a folder; give the folder with the downloaded files")
+        hint = nearest_path(root) or "; give the folder with the downloaded files"
+        raise DataError(f"{root}: not a folder{hint}")
     report = PreparationReport(dataset.name, str(output), names.labels, archives=unpack(root, output, options.workers))
     require_complete(report.archives, options.incomplete)
     tree = Tree([output, root])
@@ -112,7 +114,8 @@ def prepare(
     outcomes = _process(dataset, catalog, tree, output, options)
     _note(report, dataset, catalog, outcomes)
     if all(outcome.path is None for outcome in outcomes.values()):
-        raise DataError(f"{root}: none of the {len(outcomes)} annotated clips can be used; {_first(outcomes)}")
+        clips = counted(len(outcomes), "annotated clip")
+        raise DataError(f"{root}: none of the {clips} can be used; {_first(outcomes)}")
     _write(report, catalog, outcomes, names, options.force)
     return report
 
@@ -171,7 +174,7 @@ def _note(report: PreparationReport, dataset: Dataset, catalog: Catalog, outcome
     report.classes = list(catalog.labels)
     report.broken = {name: o.problem for name, o in outcomes.items() if o.problem is not None}
     report.truncated = {
-        name: f"{o.num_frames} of {o.announced_frames} frames"
+        name: f"{o.num_frames} of {counted(o.announced_frames or 0, 'frame')}"
         for name, o in outcomes.items()
         if is_truncated(o.num_frames, o.announced_frames)
     }
@@ -180,9 +183,9 @@ def _note(report: PreparationReport, dataset: Dataset, catalog: Catalog, outcome
         if missing:
             report.missing[split] = missing
         if all(outcomes[clip.name].path is None for clip in clips):
-            report.warnings.append(f"{split} is empty: none of its {len(clips)} clips can be used")
+            report.warnings.append(f"{split} is empty: none of its {counted(len(clips), 'clip')} can be used")
     if dataset.num_classes not in (None, len(report.classes)):
-        report.warnings.append(f"{len(report.classes)} classes; the complete set has {dataset.num_classes}")
+        report.warnings.append(f"{counted(len(report.classes), 'class')}; the complete set has {dataset.num_classes}")
 
 
 def _first(outcomes: dict[str, _Outcome]) -> str:

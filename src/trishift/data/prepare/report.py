@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from trishift.data.prepare.files import readable
+from trishift.io.wording import counted
 
 SHORT = 8  # frames: shorter clips are listed, because their frames are sampled repeatedly
+_CLIPS = ("clip is", "clips are")
 _SHOWN = 5  # names per heading on the terminal
 
 
@@ -52,24 +54,28 @@ class PreparationReport:
     warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        classes = [f"{len(self.classes)} classes" + (f" in {self.groups} groups" if self.groups else "")]
-        lists = [f"{clips} clips in {name}" for name, clips in self.lists.items()]
+        groups = f" in {counted(self.groups, 'group')}" if self.groups else ""
+        classes = [counted(len(self.classes), "class") + groups]
+        lists = [f"{counted(clips, 'clip')} in {name}" for name, clips in self.lists.items()]
         lines = [f"{self.dataset}: {', '.join((classes if self.classes else []) + lists)}"]
         lines += [f"  {name}: {' + '.join(map(str, clips))}" for name, clips in self.split.items()]
         for split, names in self.missing.items():
-            lines += _shortened(f"{split}: {len(names)} clips are missing", names)
+            lines += _shortened(f"{split}: {counted(len(names), *_CLIPS)} missing", names)
         for reason, names in self.skipped.items():
-            lines += _shortened(f"{len(names)} {reason}; skipped", names)
-        lines += _shortened(f"{len(self.broken)} clips are broken; skipped", self.broken.values())
+            lines += _shortened(f"skipped {reason}: {len(names)}", names)
+        lines += _shortened(f"{counted(len(self.broken), *_CLIPS)} broken; skipped", self.broken.values())
         same = (f"{clip} is the same as {first}" for clip, first in self.duplicates.items())
-        lines += _shortened(f"{len(self.duplicates)} clips are duplicates; skipped", same)
+        lines += _shortened(f"{counted(len(self.duplicates), *_CLIPS)} the same as others; skipped", same)
         cut = (f"{name}: {frames}" for name, frames in self.truncated.items())
-        lines += _shortened(f"{len(self.truncated)} clips are truncated; kept", cut)
+        lines += _shortened(f"{counted(len(self.truncated), *_CLIPS)} truncated; kept", cut)
         shortest = (f"{name}: {self.short[name]}" for name in sorted(self.short, key=lambda name: self.short[name]))
         lines += _shortened(
-            f"{len(self.short)} clips have fewer than {SHORT} frames, which will repeat; kept", shortest
+            f"{counted(len(self.short), 'clip has', 'clips have')} fewer than {SHORT} frames, which will repeat; kept",
+            shortest,
         )
-        lines += _shortened(f"{len(self.archives)} archives are damaged or incomplete", self.archives.values())
+        lines += _shortened(
+            f"{counted(len(self.archives), 'archive is', 'archives are')} damaged or incomplete", self.archives.values()
+        )
         lines += [f"note: {text}" for text in self.notes] + [f"warning: {text}" for text in self.warnings]
         return "\n".join(map(readable, lines))
 
@@ -77,5 +83,7 @@ class PreparationReport:
 def _shortened(title: str, items: Iterable[str]) -> list[str]:
     """A heading and the first few items, or nothing if there are no items."""
     items = list(items)
-    rest = [f"  ... {len(items) - _SHOWN} more are in report.json"] if len(items) > _SHOWN else []
+    rest = (
+        [f"  ... {counted(len(items) - _SHOWN, 'more is', 'more are')} in report.json"] if len(items) > _SHOWN else []
+    )
     return [title, *(f"  {item}" for item in items[:_SHOWN]), *rest] if items else []

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trishift.errors import DataError
+from trishift.io.wording import unreadable
 
 
 def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> list[str]:
@@ -52,7 +53,7 @@ def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path of the groups") from None
+        raise DataError(unreadable(path, error, "check the path of the groups")) from None
     for name in ("path", column):
         if rows and name not in rows[0]:
             raise DataError(f"{path}: no column {name!r}; its columns are {', '.join(map(str, rows[0]))}")

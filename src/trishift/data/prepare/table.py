@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.data.frames import VIDEO_SUFFIXES
+from trishift.data.lists import read_list
 from trishift.data.lists.text import Line, content_lines, read_text
 from trishift.data.parts import PART_COLUMNS, read_part
 from trishift.data.prepare.discovery import Found, FoundClip, split_of
@@ -19,6 +20,7 @@ from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
 from trishift.errors import DataError
+from trishift.io.wording import counted
 
 _PATHS = (
     *("path", "filepath", "file_path", "file", "filename", "file_name", "video_path", "video", "video_name"),
@@ -104,17 +106,28 @@ def _read_table(path: Path, directory: Path) -> _Table:
         if len(rows[0]) > 1:
             break
     else:
-        raise DataError(f"{path}: only one column; give a table of paths and class names, separated by commas")
+        raise DataError(f"{path}: {_one_column(path)}")
     if len(rows) != len(lines):
         raise DataError(f"{path}: a quote is opened in one line and closed in another; keep each clip on one line")
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(rows[0]):
-            raise DataError(f"{path}:{line.number}: {len(row)} columns instead of {len(rows[0])}: {line.text[:60]!r}")
+            raise DataError(
+                f"{path}:{line.number}: {counted(len(row), 'column')} instead of {len(rows[0])}: {line.text[:60]!r}"
+            )
     has_header = not any(_locate(directory, cell) for cell in rows[0])
     header = rows[0] if has_header else [str(number) for number in range(1, len(rows[0]) + 1)]
     if has_header and len(rows) == 1:
         raise DataError(f"{path}: the table has a header but no clips; give one clip per line")
     return _Table(path, header, lines[has_header:], rows[has_header:])
+
+
+def _one_column(path: Path) -> str:
+    """Why a file without delimiters is no table: a list, which needs no preparation, looks like this."""
+    try:
+        read_list(path)
+    except DataError:
+        return "only one column; give a table of paths and class names, separated by commas"
+    return "a finished list of paths and class numbers; use it as is (data.train_list or data.val_list, eval, infer)"
 
 
 def _find(table: _Table, directory: Path, path_column: str | None, label_column: str | None) -> Found:
@@ -136,7 +149,8 @@ def _find(table: _Table, directory: Path, path_column: str | None, label_column:
         found.notes.append(f"labels are numbers but not 0, 1, 2, ...: they become class names ({numbers[0]!r}, ...)")
     if not found.clips:
         raise DataError(
-            f"{table.path}: none of the {len(table.rows)} clips exists in {directory}, first {table.rows[0][paths]!r}; "
+            f"{table.path}: none of the {counted(len(table.rows), 'clip')} exists in {directory}, first "
+            f"{table.rows[0][paths]!r}; "
             "name their folder with --clips, or another column with --path-column"
         )
     return found
@@ -155,7 +169,7 @@ def _add_clips(found: Found, table: _Table, directory: Path, paths: int, labels:
             )
         located = _locate(directory, row[paths])
         if located is None:
-            found.missing.setdefault(table.path.name, []).append(row[paths])
+            found.missing.setdefault(table.path.name, []).append(f"{row[paths]} (line {table.lines[number].number})")
             continue
         part = read_part(dict(zip(names, row, strict=True)), table.place(number))
         split = None if splits is None else split_of(row[splits])

@@ -25,6 +25,7 @@ from trishift.data.prepare.tree import archives_below
 from trishift.errors import DataError
 from trishift.io.atomic import make_folder, scratch, staged
 from trishift.io.threads import map_in_threads
+from trishift.io.wording import counted, shown_first
 
 _NOTES = "unpacked.json"
 _READ_ERRORS = (EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError)
@@ -137,7 +138,8 @@ def _unpack_zip(archive: Archive, folder: Path) -> int:
                 broken.append(f"{member.filename} ({_one_line(error)})")
     if broken:
         raise DamagedArchive(
-            f"{archive.name}: {len(broken)} of {len(members)} files are broken, first {broken[0]}; download it again"
+            f"{archive.name}: {len(broken)} of {counted(len(members), 'file')} damaged, first {broken[0]}; "
+            f"download it again"
         )
     return len(members)
 
@@ -222,4 +224,4 @@ def require_complete(problems: dict[str, str], incomplete: bool) -> None:
 
 
 def _and_others(names: Sequence[str]) -> str:
-    return f" (as well as {', '.join(names[1:4])}{', ...' if len(names) > 4 else ''})" if len(names) > 1 else ""
+    return f" (as well as {shown_first(names[1:], 3)})" if len(names) > 1 else ""
