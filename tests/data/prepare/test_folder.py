@@ -71,7 +71,7 @@ def test_bad_clips_are_reported_and_skipped(clips: Path, tmp_path: Path) -> None
     assert listed == {path.name for path in clips.rglob("p[0-2]_*.mp4")} | {"one_frame.mp4"}
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert PreparationReport(**written) == report
-    for text in ("empty.mp4", "p9_again.mp4 is the same as wave/p0_wave0.mp4", "1 clips have fewer than 8 frames"):
+    for text in ("empty.mp4", "p9_again.mp4 is the same as wave/p0_wave0.mp4", "1 clip has fewer than 8 frames"):
         assert text in str(report)
 
 

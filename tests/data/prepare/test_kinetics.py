@@ -119,7 +119,7 @@ def test_command_line(kinetics: Path, tmp_path: Path, capsys: pytest.CaptureFixt
             main(["prepare", *arguments, *extra])
         assert stop.value.code == status
     output = capsys.readouterr()
-    assert "kinetics: 3 classes, 2 clips in train.txt, 1 clips in val.txt" in output.out
+    assert "kinetics: 3 classes, 2 clips in train.txt, 1 clip in val.txt" in output.out
     assert "written: train.txt, val.txt, labels.txt and report.json in" in output.out
     folder = tmp_path / "out" / "frames-32" / "tai_chi" / "-abcdefghi__000010_000020"
     assert sorted(path.name for path in folder.iterdir())[0] == "img_00001.jpg"
