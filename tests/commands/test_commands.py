@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.command_line import command
+from tests.support.command_line import command, error_line
 from tests.support.tiny import write_recipe
 
 import trishift
@@ -94,10 +94,7 @@ def test_mistake_is_one_line_and_status_1(
     run_folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(*(argument.format(folder=run_folder) for argument in arguments)) == 1
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("error: ")
-    assert message in error
-    assert "\n" not in error
+    assert message in error_line(capsys)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_training_runs_on_the_option_then_the_recipe_then_the_best_device(
     monkeypatch.setattr("trishift.training.run.train", lambda recipe, *_, **__: chosen.append(recipe))
     assert command("train", "--config", "gestures/tsm", *arguments) == 0
     assert chosen[0].execution.device == device
-    assert ("device: gpu (chosen automatically for pytorch" in capsys.readouterr().out) == said
+    assert ("device: gpu (chosen automatically for pytorch" in capsys.readouterr().err) == said
 
 
 def test_exports_are_compared_on_the_cpu_unless_told(
@@ -130,7 +130,7 @@ def test_exports_are_compared_on_the_cpu_unless_told(
     for arguments in ([], ["--device", "cuda"]):
         assert command("export", "--checkpoint", "x.pth", "--format", "onnx", "--output", tmp_path, *arguments) == 0
     assert compared == ["cpu", "gpu"]
-    assert capsys.readouterr().out.count("device: cpu (") == 1
+    assert capsys.readouterr().err.count("device: cpu (") == 1
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_MODEL))

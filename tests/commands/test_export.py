@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.command_line import command
+from tests.support.command_line import command, error_line
 
 import trishift
 from trishift.backends import open_session
@@ -69,12 +69,6 @@ def evaluated(folder: Path, checkpoint: Path, *arguments: object) -> tuple[dict[
     with np.load(result.with_suffix(".scores.npz")) as arrays:
         scores = arrays["scores"]
     return {key: summary[key] for key in ("videos", "top1", "top5", "mean_class_accuracy", "protocol")}, scores
-
-
-def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_export_output(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

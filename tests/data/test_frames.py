@@ -91,7 +91,7 @@ def test_numbers_may_start_anywhere(tmp_path: Path, template: str, first: int, c
 def test_pattern_reads_any_numbering_in_order(tmp_path: Path, names: list[str], pattern: str) -> None:
     for level, name in enumerate(names):
         Image.new("L", (8, 8), level).save(tmp_path / name)
-    with pytest.raises(DataError, match=r"template '.*\(data\.template, --template"):
+    with pytest.raises(DataError, match=r"template '.*\(--template, or data\.template"):
         FrameFolder(tmp_path)
     with open_clip(tmp_path, template=pattern) as clip:
         assert clip.read(range(clip.num_frames))[:, 0, 0, 0].tolist() == list(range(len(names)))

@@ -200,7 +200,7 @@ def test_num_clips_follows_from_the_mode() -> None:
     ("options", "message"),
     [
         ({"window": 0}, "window"),
-        ({"clips": 3}, "mode uniform has 1 clips"),
+        ({"clips": 3}, "mode uniform has 1 clip;"),
         ({"mode": "dense", "legacy_short_clips": True}, "requires mode uniform"),
         ({"legacy_dense_start": True}, "requires mode dense"),
         ({"legacy_paddle_center": True}, "requires mode paddle"),

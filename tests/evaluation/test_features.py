@@ -91,12 +91,12 @@ def test_layout_is_kept_and_complete_files_are_skipped(
     (tmp_path / "b/one.mp4.npz").unlink()
     capsys.readouterr()
     assert run(folder, tmp_path, folder / "videos") == 0
-    output = capsys.readouterr().out
-    assert "5 videos, 3 of them complete" in output
-    assert output.count("written") == 2
+    printed = capsys.readouterr()
+    assert "5 videos, 3 of them complete" in printed.err
+    assert printed.out.count("written") == 2
     assert all(np.array_equal(files(tmp_path)[name]["pooled"], arrays["pooled"]) for name, arrays in written.items())
     assert run(folder, tmp_path, "--level", "clip", "--", folder / "videos") == 0
-    assert "5 videos, 0 of them complete" in capsys.readouterr().out
+    assert "5 videos, 0 of them complete" in capsys.readouterr().err
 
 
 def test_shards_share_the_work(folder: Path, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_bold_moments_layout(folder: Path, tmp_path: Path, capsys: pytest.Captur
     output, videos = tmp_path / "out", (tmp_path / "set", tmp_path / "more")
     arguments = ("--layout", "bold-moments", "--protocol", "m4")
     assert run(folder, output, *arguments, "--shard", "1/2", "--", *videos) == 0
-    assert "belong to other shards" in capsys.readouterr().out
+    assert "left to other shards" in capsys.readouterr().err
     assert run(folder, output, *arguments, "--", *videos) == 0
     layers = ("layer1", "layer2", "layer3", "layer4", "baseout", "fc")
     names = {f"{split}_{layer}.npy" for split in ("train", "test") for layer in layers}

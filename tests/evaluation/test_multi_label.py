@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.command_line import command
+from tests.support.command_line import command, error_line
 from tests.support.tiny import write_recipe
 
 import trishift
@@ -106,7 +106,7 @@ def test_stream_shows_all_labels(folder: Path, capsys: pytest.CaptureFixture[str
 def test_clips_without_labels_are_counted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("train.epochs=1", "train.loss={name: lsep, class_weights: null}")
     assert command("train", "--config", folder / "tiny.yaml", "--output", tmp_path, *options) == 0
-    assert "note: 1 training clips have no label; lsep learns nothing from them" in capsys.readouterr().out
+    assert "note: 1 training clip has no label; lsep learns nothing from them" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,7 @@ def test_mistakes_in_training_are_one_line(
 ) -> None:
     changes = [override.format(folder=folder) for override in overrides]
     assert command("train", "--config", folder / "tiny.yaml", "--output", tmp_path / "bad", *changes) == 1
-    error = capsys.readouterr().err.strip()
-    assert message in error and "\n" not in error
+    assert message in error_line(capsys)
 
 
 def test_loss_needs_more_than_one_class(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ def test_similar_words_are_found_in_any_case() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "found"),
-    [("val.csv", "val.txt"), ("lsits/val.txt", "lists"), ("lists/Val.txt", "lists/val.txt"), ("other", None)],
+    [("val.csv", "val.txt"), ("list/val.txt", "lists"), ("lists/Val.txt", "lists/val.txt"), ("other", None)],
 )
 def test_missing_paths_name_their_neighbor(tmp_path: Path, missing: str, found: str | None) -> None:
     (tmp_path / "lists").mkdir()

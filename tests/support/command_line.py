@@ -17,6 +17,14 @@ def command(*arguments: object) -> int:
     return int(stop.value.code or 0)
 
 
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one error that a command printed, after lines about its work."""
+    *status, line = capsys.readouterr().err.strip().splitlines()
+    assert not any(earlier.startswith(("error", "Traceback", " ")) for earlier in status), status
+    assert line.startswith("error: ")
+    return line
+
+
 class Parsed(Exception):
     """Stops a command after its parser."""
 

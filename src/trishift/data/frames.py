@@ -159,7 +159,8 @@ def _numbers_without_gaps(folder: Path, names: set[str], template: str) -> list[
         count = counted(numbers[-1] - numbers[0] + 1 - len(numbers), "frame is", "frames are")
         raise DataError(
             f"{folder}: {count} missing, first {template.format(missing)}; extract the frames again, or read the "
-            f"{len(numbers)} files in order with template '{prefix}*{suffix}' (data.template, --template)"
+            f"{len(numbers)} files in order with template '{prefix}*{suffix}' (--template, or data.template in a "
+            "recipe)"
         )
     return numbers
 

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from trishift.errors import RecipeError
+from trishift.io.wording import counted
 from trishift.model.spec import FORBID_UNKNOWN_KEYS
 
 _M4_FPS = 30
@@ -183,7 +184,9 @@ class SamplingSpec:
         if self.window < 1 or self.clips < 0:
             raise RecipeError("sampling: window must be positive, clips not negative")
         if self.clips not in (0, self.num_clips):
-            raise RecipeError(f"sampling.clips: mode {self.mode} has {self.num_clips} clips; remove sampling.clips")
+            raise RecipeError(
+                f"sampling.clips: mode {self.mode} has {counted(self.num_clips, 'clip')}; remove sampling.clips"
+            )
         for option, mode in _LEGACY_MODES.items():
             if getattr(self, option) and self.mode != mode:
                 raise RecipeError(f"sampling.{option} requires mode {mode}, not {self.mode}")

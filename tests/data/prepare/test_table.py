@@ -128,7 +128,7 @@ def test_missing_repeated_and_extra_are_reported(clips: Path, tmp_path: Path) ->
     rows = [f"{name},{label},x" for name, label in (*_expected().items(), ("gone.mp4", "clap"), ("0.mp4", "clap"))]
     table = _write(clips / "my.csv", "path,label,person", *rows, "same.mp4,wave,x")
     text = str(report := prepare_list(table, tmp_path / "out"))
-    assert report.missing == {"my.csv": ["gone.mp4 (line 4)"]}
+    assert report.missing == {"my.csv": ["gone.mp4 (line 8)"]}
     assert report.skipped == {"lines that repeat an earlier line": ["0.mp4"]}
     for expected in ("columns that are not read: person", "1 clip is missing", "the same clip in two classes"):
         assert expected in text
