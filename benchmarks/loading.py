@@ -45,7 +45,7 @@ class DecodingOnly:
         """Path of a clip."""
         return str(self.records[index].path)
 
-    def load(self, index: int, epoch: int = 0) -> Sample:
+    def load(self, index: int, epoch: int = 0, use: int = 0) -> Sample:
         """A corner of 8 frames."""
         with open_clip(self.records[index].path) as source:
             frames = source.read(uniform_eval(source.num_frames, FRAMES)[0])

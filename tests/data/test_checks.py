@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from trishift.data.balance import BalanceSpec
 from trishift.data.checks import check_sample, class_warnings
 from trishift.data.classes import class_order
 from trishift.data.clip_reader import ClipReader
@@ -18,15 +20,16 @@ from trishift.model.spec import InputSpec, ModelSpec
 MODEL, PIXELS = ModelSpec("resnet10", 9, 4), InputSpec(resize=32, crop=32)
 
 
-def training_set(records: list[VideoRecord], labels: tuple[str, ...], flip: str = "none") -> TrainingSet:
-    data = DataSpec(augmentation=dataclasses.replace(AugmentationSpec(), flip=flip))  # type: ignore[arg-type]
+def training_set(records: list[VideoRecord], labels: tuple[str, ...], flip: str = "none", **data: Any) -> TrainingSet:
+    reverse = data.pop("reverse", "none")
+    data = DataSpec(augmentation=AugmentationSpec(flip=flip, reverse=reverse), **data)  # type: ignore[arg-type]
     return TrainingSet(records, labels, ClipReader(PIXELS, MODEL), data)
 
 
-def warnings_of(counts: tuple[int, ...], labels: tuple[str, ...], flip: str = "none") -> str:
+def warnings_of(counts: tuple[int, ...], labels: tuple[str, ...], flip: str = "none", **data: Any) -> str:
     records = [VideoRecord(Path(f"{k}-{i}.mp4"), (k,), None, 1) for k, n in enumerate(counts) for i in range(n)]
     val = EvaluationSet([VideoRecord(Path("v"), (0,), None, 1)], labels, ClipReader(PIXELS, MODEL), Protocol())
-    return "\n".join(class_warnings(training_set(records, labels, flip), val))
+    return "\n".join(class_warnings(training_set(records, labels, flip, **data), val))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def warnings_of(counts: tuple[int, ...], labels: tuple[str, ...], flip: str = "n
         ((0, 3, 3), ("0", "1", "2"), "none", "1 of 3 classes ('0'); if the list counts its classes from 1"),
         ((3, 0, 3), ("a", "b", "c"), "none", "no training clips: 1 of 3 classes ('b')"),
         ((0, 3), ("a", "b"), "none", "only in the validation list, so never trained: 1 of 2 classes ('a')"),
-        ((40, 2), ("a", "b"), "none", "imbalanced: 40 clips of 'a', 2 of 'b'; consider train.loss.class_weights"),
+        ((40, 2), ("a", "b"), "none", "imbalanced: 40 clips of 'a', 2 of 'b'; consider data.balance=square_root"),
         ((3, 3), ("Swiping Left", "Swiping Right"), "mirror", "turns 'Swiping Left' into 'Swiping Right'"),
     ],
 )
@@ -50,6 +53,22 @@ def test_sound_classes_give_no_warning(flip: str) -> None:
     assert warnings_of((3, 4), ("run", "walk"), "mirror") == ""
 
 
+def test_reversal_names_the_classes_that_it_swaps_and_leaves_out() -> None:
+    names = ("Swiping Left", "Swiping Right", "push", "wave")
+    found = warnings_of((3, 3, 3, 3), names, reverse="swap_labels")
+    assert "played backward, 'Swiping Left' becomes 'Swiping Right', 'Swiping Right' becomes" in found
+    assert "never played backward, as no class is the opposite: 1 of 4 classes ('push')" in found
+    assert "without class names" in warnings_of((3, 3), ("0", "1"), reverse="same_labels")
+    with pytest.raises(DataError, match="'Swiping Left' becomes 'Swiping Right'"):
+        warnings_of((3, 3), names[:2], reverse="same_labels")
+
+
+def test_balanced_classes_are_not_called_imbalanced() -> None:
+    assert warnings_of((40, 2), ("a", "b"), balance=BalanceSpec("class")) == ""
+    with pytest.raises(DataError, match=r"no clips of 'b'"):
+        warnings_of((4, 0), ("a", "b"), balance=BalanceSpec("class"))
+
+
 def test_a_list_without_readable_clips_is_refused(tmp_path: Path) -> None:
     records = [VideoRecord(tmp_path / f"{i}.mp4", (0,), None, 1) for i in range(40)]
     with pytest.raises(DataError, match=r"val\.txt: none of 16 sampled clips can be read; first: .*0\.mp4"):
@@ -59,8 +78,8 @@ def test_a_list_without_readable_clips_is_refused(tmp_path: Path) -> None:
 def test_unreadable_clips_and_other_frame_counts_are_named(gestures: Path) -> None:
     records = read_list(gestures / "val.txt")[:6]
     assert check_sample(training_set(records, tuple("012345678")), "val.txt") == []
-    records[2] = dataclasses.replace(records[2], num_frames=5)
-    records[4] = dataclasses.replace(records[4], path=Path("gone.mp4"))
+    records[2] = replace(records[2], num_frames=5)
+    records[4] = replace(records[4], path=Path("gone.mp4"))
     first, second = check_sample(training_set(records, tuple("012345678")), "val.txt")
     assert first.startswith("val.txt: 1 of 6 sampled clips cannot be read: gone.mp4")
     assert second.startswith("val.txt: 1 of 6 sampled clips not as in the list: ") and "the list says 5" in second

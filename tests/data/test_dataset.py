@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from trishift.data import transforms
+from trishift.data.balance import BalanceSpec
 from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import (
     ClipDataset,
@@ -132,6 +133,36 @@ def test_flipped_clips_get_the_mirrored_label(records: list[VideoRecord]) -> Non
         np.testing.assert_array_equal(sample.clips, original[..., ::-1] if flipped else original)
         seen.add(CLASSES[int(sample.target)])
     assert seen == {"Swiping Left", "Swiping Right"}
+
+
+def test_reversed_clips_get_the_reversed_label(records: list[VideoRecord]) -> None:
+    names = ("Swiping Left", "Swiping Right", "Waving", "Pushing")  # the last has a direction, but no opposite here
+    labeled = [replace(records[0], labels=(label,)) for label in range(4)]
+    reader = ClipReader(INPUT, replace(MODEL, num_classes=4), cache=True)
+    forward, backward = (
+        TrainingSet(labeled, names, reader, DataSpec(augmentation=replace(NO_FLIP, scales=(1.0,), reverse=reverse)))
+        for reverse in ("none", "swap_labels")
+    )
+    found = set()
+    for label in range(4):
+        for epoch in range(8):
+            sample, plain = backward.load(label, epoch), forward.load(label, epoch).clips
+            turned = not np.array_equal(sample.clips, plain)
+            np.testing.assert_array_equal(sample.clips, plain[:, ::-1] if turned else plain)
+            found.add((label, turned, int(sample.target)))
+    assert found == {(label, False, label) for label in range(4)} | {(0, True, 1), (1, True, 0), (2, True, 2)}
+
+
+def test_a_repeated_clip_gets_another_view(records: list[VideoRecord]) -> None:
+    data = dataset(records, balance=BalanceSpec("class"))
+    views = [data.load(3, 1, use).clips for use in (0, 1, 2, 1)]
+    np.testing.assert_array_equal(views[0], dataset(records).load(3, 1).clips)
+    np.testing.assert_array_equal(views[1], views[3])
+    assert len({view.tobytes() for view in views}) == 3
+    drawn = data.draw_order(np.random.default_rng(0))
+    assert len(drawn) == len(records) and not np.array_equal(
+        drawn, dataset(records).draw_order(np.random.default_rng(0))
+    )
 
 
 def test_multiple_labels_become_multi_hot(records: list[VideoRecord]) -> None:

@@ -34,7 +34,10 @@ class Clips:
     def name(self, index: int) -> str:
         return f"clip{index}.mp4"
 
-    def load(self, index: int, epoch: int) -> Sample:
+    def draw_order(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(np.arange(CLIPS))
+
+    def load(self, index: int, epoch: int, use: int) -> Sample:
         self.loaded.append(index)
         self.threads.add(threading.current_thread())
         if index in self._failing:
@@ -66,6 +69,29 @@ def test_order_depends_only_on_seed_and_epoch() -> None:
     assert indices(loader().batches(1)) != reference
     assert indices(loader(seed=1).batches(0)) != reference
     assert list(chain(*indices(loader(shuffle=False).batches(7)))) == list(range(CLIPS))
+
+
+class Repeating(Clips):
+    """Draws some clips several times; the pixels tell the use."""
+
+    def draw_order(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.integers(4, size=CLIPS)
+
+    def load(self, index: int, epoch: int, use: int) -> Sample:
+        return Sample(np.full(self.clip_shape, use, np.float32), np.int64(index))
+
+
+def test_repeated_clips_count_their_uses() -> None:
+    def uses(start: int = 0, rank: int = 0, world_size: int = 1) -> list[list[tuple[int, int]]]:
+        batches = loader(Repeating(), rank=rank, world_size=world_size, drop_last=True).batches(0, start)
+        return [[(int(i), int(c.max())) for i, c in zip(b.indices, b.clips, strict=True)] for b in batches]
+
+    whole = uses()
+    flat = list(chain(*whole))
+    assert len(set(flat)) == len(flat) == 20 and max(use for _, use in flat) > 2
+    assert all((index, use - 1) in flat[:place] for place, (index, use) in enumerate(flat) if use)
+    assert uses(start=3) == whole[3:]
+    assert uses(rank=1, world_size=2) == [batch[1::2] for batch in whole]
 
 
 @pytest.mark.parametrize("start", [0, 2, 5, 6])

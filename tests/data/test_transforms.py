@@ -154,21 +154,6 @@ def test_tiny_frames_work() -> None:
     assert transforms.train_augmentation(frames, InputSpec(), np.random.default_rng(0))[0].shape == (2, 3, 224, 224)
 
 
-def test_mirrored_labels() -> None:
-    names = (
-        "Swiping Left",
-        "Swiping Right",
-        "Swiping Up",
-        "Turning_Hand_Clockwise",
-        "turning hand counterclockwise",
-        "Pushing [something] from left to right",
-        "Pushing [something] from right to left",
-        "Turning right",
-        "leftover",
-    )
-    assert transforms.mirrored_labels(names) == (1, 0, 2, 4, 3, 6, 5, 7, 8)
-
-
 @pytest.mark.parametrize("options", [{"scales": ()}, {"scales": (1.5,)}, {"max_distort": -1}])
 def test_rejects_impossible_augmentation(options: dict[str, object]) -> None:
     with pytest.raises(RecipeError, match="augmentation"):

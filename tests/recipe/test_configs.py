@@ -17,8 +17,8 @@ from tests.support.recipe_steps import Steps, two_steps
 
 from trishift.backends.pytorch import tensors
 from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.data.directions import mirrored_labels
 from trishift.data.protocol import PROTOCOLS
-from trishift.data.transforms import mirrored_labels
 from trishift.model.tensors import tensor_shapes
 from trishift.recipe import load_recipe, recipe_from_dict, recipe_to_dict
 

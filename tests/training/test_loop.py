@@ -20,10 +20,15 @@ from trishift.recipe import Recipe, load_recipe
 from trishift.training.run import train
 from trishift.training.sinks import MetricsLog
 
-LONG = ["train.epochs=8"]
+LONG = ["train.epochs=8", "data.balance=class"]
 MODEL = {"dropout": 0.3}
-DATA = {"augmentation": {"scales": [1.0, 0.75], "flip": "swap_labels"}}
+AUGMENTATION = {
+    **{"scales": [1.0, 0.75], "flip": "swap_labels", "speed": [0.5, 1], "reverse": "swap_labels"},
+    **{"rand_augment": {"operations": 1}, "color": {"brightness": 0.2}, "erasing": {"probability": 0.2}},
+}
+DATA = {"augmentation": AUGMENTATION}
 TRAIN = {
+    **{"mixing": {"mixup": 0.4, "cutmix": 1, "videomix": 1, "probability": 0.5}},
     **{"epochs": 2, "batch_size": 8, "lr": 0.02, "schedule": "cosine", "accumulate": 2},
     **{"partial_bn": True, "clip_norm": 5},
 }
@@ -176,6 +181,7 @@ def load_best(run: Path) -> dict[str, np.ndarray]:
     ("overrides", "error", "message"),
     [
         (["train.batch_size=64"], DataError, "36 clips do not fill one batch of 64"),
+        (["train.batch_size=9", "train.accumulate=1"], RecipeError, "9 clips cannot be mixed in pairs on 1 process"),
         (["model.num_classes=5"], RecipeError, "names 9 classes"),
         (["data.val_list=missing.txt"], DataError, r"missing\.txt"),
         (["train.initial_weights=missing.pth"], CheckpointError, r"missing\.pth"),

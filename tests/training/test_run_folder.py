@@ -190,17 +190,19 @@ def test_run_resumed_elsewhere_is_complete(config: Path, tmp_path: Path, whole: 
     assert content(tmp_path / "other-2") == content(whole)
 
 
-@pytest.mark.parametrize(("entry", "was"), [("batch_size=6", 12), ("accumulate=2", 1)])
-def test_rejects_another_batch_within_an_epoch(
-    config: Path, tmp_path: Path, entry: str, was: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("entry", "was"), [("train.batch_size=6", 12), ("train.accumulate=2", 1), ("data.balance.by=class", "none")]
+)
+def test_rejects_another_order_within_an_epoch(
+    config: Path, tmp_path: Path, entry: str, was: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     interrupt(load_recipe(config), run, 2, monkeypatch)
     before = content(run)
     name, _, value = entry.partition("=")
-    expected = rf"train\.{name}={was} and stopped within epoch 1, but the recipe has {value}; set train\.{name}={was}"
+    expected = rf"{name}={was} and stopped within epoch 1, but the recipe has {value}; set {name}={was}"
     with pytest.raises(CheckpointError, match=expected):
-        train(load_recipe(config, [f"train.{entry}"]), "pytorch", run, resume=run)
+        train(load_recipe(config, [entry]), "pytorch", run, resume=run)
     assert content(run) == before
 
 

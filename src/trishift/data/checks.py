@@ -8,7 +8,6 @@ import numpy as np
 
 from trishift.data.classes import are_named
 from trishift.data.dataset import ClipDataset, TrainingSet
-from trishift.data.transforms import mirrored_labels
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
 from trishift.io.wording import counted, shown_first
@@ -51,7 +50,7 @@ def check_sample(dataset: ClipDataset, list_name: str) -> list[str]:
 
 
 def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
-    """Warn about a single class, empty or rare classes, and mirroring that exchanges left and right classes."""
+    """Warn about a single class, empty or rare classes, and augmentation that changes classes."""
     labels, counts = train_set.labels, train_set.class_counts()
     warnings = []
     if len(labels) == 1:
@@ -66,19 +65,46 @@ def class_warnings(train_set: TrainingSet, val_set: ClipDataset) -> list[str]:
     if len(unseen):
         warnings.append(f"only in the validation list, so never trained: {_named(labels, unseen)}")
     filled = np.flatnonzero(counts)
-    if len(filled) and counts.max() >= IMBALANCE * counts[filled].min():
+    if len(filled) and counts.max() >= IMBALANCE * counts[filled].min() and train_set.balance.by == "none":
         rare, common = filled[counts[filled].argmin()], counts.argmax()
+        remedy = "train.loss.class_weights=inverse_frequency" if train_set.multi_label else "data.balance=square_root"
         warnings.append(
             f"classes are imbalanced: {counted(counts[common], 'clip')} of {labels[common]!r}, {counts[rare]} of "
-            f"{labels[rare]!r}; consider train.loss.class_weights=inverse_frequency"
+            f"{labels[rare]!r}; consider {remedy}"
         )
-    pair = next((pair for pair in enumerate(mirrored_labels(labels)) if pair[0] != pair[1]), None)
-    if pair is not None and train_set.flip == "mirror":
+    return warnings + _direction_warnings(train_set)
+
+
+def _direction_warnings(train_set: TrainingSet) -> list[str]:
+    """Warn about augmentation that changes classes, and about the classes that reversal swaps or leaves out."""
+    labels, augmentation = train_set.labels, train_set.augmentation
+    warnings = []
+    pair = next((pair for pair in enumerate(train_set.mirrored) if pair[0] != pair[1]), None)
+    if pair is not None and augmentation.flip == "mirror":
         one, other = (labels[place] for place in pair)
         warnings.append(
             f"training mirrors clips, which turns {one!r} into {other!r}; "
             "set data.augmentation.flip=swap_labels (or none)"
         )
+    if augmentation.reverse == "none":
+        return warnings
+    if not are_named(labels) and not augmentation.opposites:
+        warnings.append(
+            "training plays clips backward, but without class names it cannot know which classes have a direction; "
+            "name them (data.labels) or set data.augmentation.opposites"
+        )
+    changes = [
+        f"{labels[label]!r} becomes {labels[other]!r}"
+        for label, other in enumerate(train_set.reversed)
+        if other is not None and other != label
+    ]
+    if changes:
+        warnings.append(
+            f"played backward, {shown_first(changes, 4)}; set data.augmentation.opposites if a pair is wrong"
+        )
+    kept = np.flatnonzero([other is None for other in train_set.reversed])
+    if len(kept):
+        warnings.append(f"never played backward, as no class is the opposite: {_named(labels, kept)}")
     return warnings
 
 

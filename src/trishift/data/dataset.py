@@ -9,75 +9,30 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from trishift.data.augmentation.timing import stretched_clip
+from trishift.data.balance import balanced_order, check_balance
 from trishift.data.classes import are_named, class_order
 from trishift.data.clip_reader import ClipReader
+from trishift.data.directions import check_reversal, mirrored_labels, reversed_labels
 from trishift.data.lists import VideoRecord, find_labels, read_labels, read_list
 from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
-from trishift.data.sampling import SamplingSpec, evaluation_clips, training_clip
-from trishift.data.transforms import (
-    AugmentationSpec,
-    evaluation_views,
-    mirrored_labels,
-    train_augmentation,
-)
+from trishift.data.sampling import evaluation_clips
+from trishift.data.spec import DataSpec
+from trishift.data.transforms import evaluation_views, train_augmentation
 from trishift.errors import DataError, RecipeError
 from trishift.io.wording import counted
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
+from trishift.model.spec import InputSpec, ModelSpec
 
 _LOG = logging.getLogger(__name__)
 Target = np.int64 | np.ndarray
 _REPLACEMENTS = 20  # consecutive unreadable clips before training stops
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """Location of the clips and reading options, in a recipe.
-
-    Attributes:
-        root: folder of the data set, which the next four paths are relative to; default: the current folder.
-        clips: folder that paths inside the lists are relative to; default: `root`, or without a root the folder of
-            each list.
-        train_list, val_list: lists of clips, see `lists.read_list`.
-        labels: file of class names, see `lists.read_labels`; None: classes are named by their numbers.
-        template: file name of a frame in a frame folder (`img_{:05d}.jpg`) or of flow (`flow.picture_templates`); None:
-            detected.
-        sampling: selects the frames of a training clip.
-        augmentation: crops and flips in training.
-        on_error: an unreadable training clip stops the run (`fail`) or is replaced by another one and reported
-            (`skip`). In evaluation, unreadable clips are never replaced; they count as misses.
-        cache: keep decoded frames in memory, for sets of small clips.
-        workers: number of decoding threads.
-    """
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
-
-    root: str | None = None
-    clips: str | None = None
-    train_list: str | None = None
-    val_list: str | None = None
-    labels: str | None = None
-    template: str | None = None
-    sampling: SamplingSpec = field(default_factory=SamplingSpec)
-    augmentation: AugmentationSpec = field(default_factory=AugmentationSpec)
-    on_error: Literal["fail", "skip"] = "fail"
-    cache: bool = False
-    workers: int = 2
-
-    def path(self, name: str) -> Path:
-        """Resolve a path of the recipe relative to `root`."""
-        return Path(self.root or ".") / name
-
-    @property
-    def clips_folder(self) -> Path | None:
-        """Folder that paths inside the lists are relative to; None: the folder of each list."""
-        return None if self.root is None and self.clips is None else self.path(self.clips or ".")
 
 
 @dataclass(frozen=True)
@@ -141,9 +96,18 @@ class ClipDataset(ABC):
         """Keep only some clips, in the given order."""
         self._records = [self._records[index] for index in indices]
 
+    def draw_order(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw the clips of an epoch in random order: (N,) indices."""
+        return rng.permutation(np.arange(len(self)))
+
     @abstractmethod
-    def load(self, index: int, epoch: int = 0) -> Sample:
+    def load(self, index: int, epoch: int = 0, use: int = 0) -> Sample:
         """Read a clip.
+
+        Args:
+            index: number of the clip in the list.
+            epoch: the epoch, from 0.
+            use: number of earlier uses of the clip in this epoch.
 
         Raises:
             DataError: the clip cannot be read, and the dataset does not skip such clips.
@@ -223,6 +187,14 @@ class TrainingSet(ClipDataset):
         reader: reads the clips.
         data: determines sampling, augmentation and the replacement of unreadable clips.
         seed: random seed.
+
+    Attributes:
+        augmentation, balance: of the recipe.
+        mirrored: K labels of mirrored clips, see `mirrored_labels`.
+        reversed: K labels of clips that are played backward, see `reversed_labels`.
+
+    Raises:
+        DataError: clips would be reversed with a label that changes, or balanced although a class has none.
     """
 
     def __init__(
@@ -230,20 +202,28 @@ class TrainingSet(ClipDataset):
     ) -> None:
         super().__init__(records, labels, reader, seed)
         self._data = data
-        self._mirrored = mirrored_labels(labels)
+        self.augmentation, self.balance = data.augmentation, data.balance
+        self.mirrored = mirrored_labels(labels)
+        self.reversed = reversed_labels(labels, data.augmentation.opposites)
+        if self.augmentation.reverse == "same_labels":
+            check_reversal(labels, self.reversed)
+        if self.balance.by != "none":
+            check_balance(labels, self.class_counts(), data.train_list)
+        self._choose = partial(stretched_clip, speed=data.augmentation.speed)
 
-    @property
-    def flip(self) -> str:
-        """Mirroring of clips, see `AugmentationSpec`."""
-        return self._data.augmentation.flip
+    def draw_order(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw the clips of an epoch in random order, balanced if the recipe says so: (N,) indices."""
+        if self.balance.by == "none":
+            return super().draw_order(rng)
+        return balanced_order(np.array([record.labels[0] for record in self._records]), self.balance, rng)
 
-    def load(self, index: int, epoch: int = 0) -> Sample:
+    def load(self, index: int, epoch: int = 0, use: int = 0) -> Sample:
         """Load a random view of a clip, or of a replacement if it cannot be read.
 
         Raises:
             DataError: the clip cannot be read and `on_error` is `fail`, or too many consecutive clips cannot be read.
         """
-        rng = np.random.default_rng((self._seed, epoch, index))
+        rng = np.random.default_rng((self._seed, epoch, index, *([use] if use else [])))
         for _ in range(_REPLACEMENTS):
             try:
                 return self._view(index, rng)
@@ -256,11 +236,15 @@ class TrainingSet(ClipDataset):
 
     def _view(self, index: int, rng: np.random.Generator) -> Sample:
         record, reader = self._records[index], self._reader
-        frames = reader.read(record.path, training_clip, self._data.sampling, rng)
-        clip, flipped = train_augmentation(frames, reader.input, rng, self._data.augmentation)
+        frames = reader.read(record.path, self._choose, self._data.sampling, rng)
         labels = record.labels
-        if flipped and self._data.augmentation.flip == "swap_labels":
-            labels = tuple(self._mirrored[label] for label in labels)
+        if self.augmentation.reverse != "none" and rng.random() < 0.5:
+            backward = [other for label in labels if (other := self.reversed[label]) is not None]
+            if len(backward) == len(labels):
+                frames, labels = frames[::-1], tuple(backward)
+        clip, flipped = train_augmentation(frames, reader.input, rng, self.augmentation)
+        if flipped and self.augmentation.flip == "swap_labels":
+            labels = tuple(self.mirrored[label] for label in labels)
         return Sample(reader.segments(clip)[None], self._encode(labels))
 
 
@@ -288,7 +272,7 @@ class EvaluationSet(ClipDataset):
         self.num_views = protocol.num_views
         self.side = reader.input.resize if protocol.full_resolution else reader.input.crop
 
-    def load(self, index: int, epoch: int = 0) -> Sample:
+    def load(self, index: int, epoch: int = 0, use: int = 0) -> Sample:
         """Load all views of a clip, the same in every epoch; returns an invalid sample if it cannot be read."""
         rng = np.random.default_rng((self._seed, index))
         protocol, reader = self.protocol, self._reader

@@ -43,7 +43,7 @@ class Loader:
     Args:
         dataset: clips to load.
         batch_size: clips per batch over all ranks; a multiple of `world_size`.
-        shuffle: reshuffle in every epoch.
+        shuffle: draw the order of every epoch (`ClipDataset.draw_order`).
         seed: seed of the order.
         rank, world_size: this process gets clips rank, rank + world_size, ... of every batch.
         workers: number of decoding threads.
@@ -82,40 +82,50 @@ class Loader:
         """
         plan = self._plan(epoch)[start:]
         ahead = _BATCHES_AHEAD * -(-self._batch_size // self._world_size) + self._workers
-        places = [index for part in plan for index in part]
+        clips = [clip for part in plan for clip in part.tolist()]
         executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         pending: deque[Future[Sample]] = deque()
         try:
             submitted = 0
             for part in plan:
-                while submitted < len(places) and len(pending) < len(part) + ahead:
-                    pending.append(executor.submit(self._load, places[submitted], epoch))
+                while submitted < len(clips) and len(pending) < len(part) + ahead:
+                    pending.append(executor.submit(self._load, epoch, *clips[submitted]))
                     submitted += 1
-                yield _assemble(part, [pending.popleft().result() for _ in part])
+                yield _assemble(part[:, 0], [pending.popleft().result() for _ in part])
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
-        """This rank's dataset indices for each batch."""
+        """This rank's clips for each batch: (n, 2) dataset indices and earlier uses in the epoch."""
         order = np.arange(len(self._dataset))
         if self._shuffle:
-            order = np.random.default_rng((self._seed, epoch)).permutation(order)
+            order = self._dataset.draw_order(np.random.default_rng((self._seed, epoch)))
+        clips = np.stack([order, _earlier_uses(order)], axis=1)
         plan = []
         for number in range(len(self)):
-            batch = order[number * self._batch_size : (number + 1) * self._batch_size]
-            padding = np.full(-len(batch) % self._world_size, _PADDING)
+            batch = clips[number * self._batch_size : (number + 1) * self._batch_size]
+            padding = np.full((-len(batch) % self._world_size, 2), _PADDING)
             plan.append(np.concatenate([batch, padding])[self._rank :: self._world_size])
         return plan
 
-    def _load(self, index: int, epoch: int) -> Sample:
+    def _load(self, epoch: int, index: int, use: int) -> Sample:
         if index == _PADDING:
             return self._dataset.padding
         try:
-            return self._dataset.load(int(index), epoch)
+            return self._dataset.load(index, epoch, use)
         except TrishiftError:
             raise
         except Exception as error:
             raise RuntimeError(f"{self._dataset.name(index)}: loading failed: {error!r}") from error
+
+
+def _earlier_uses(order: np.ndarray) -> np.ndarray:
+    """How often each entry of `order` appears before it."""
+    by_index = np.argsort(order, kind="stable")
+    grouped = order[by_index]
+    uses = np.empty_like(order)
+    uses[by_index] = np.arange(len(order)) - np.searchsorted(grouped, grouped)
+    return uses
 
 
 def _assemble(indices: np.ndarray, samples: list[Sample]) -> Batch:

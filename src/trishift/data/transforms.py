@@ -8,20 +8,22 @@ which `stack_segments` builds the network's C channels.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from trishift.data.augmentation.bounds import Range, check_range
+from trishift.data.augmentation.colors import ColorSpec, jitter_colors
+from trishift.data.augmentation.rand_augment import RandAugmentSpec, rand_augment
+from trishift.data.augmentation.rectangles import ErasingSpec, ResizedCropSpec, draw_resized_crop, erase
 from trishift.errors import RecipeError
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec
 
 Crops = Literal["center", "three", "five", "ten"]
+MAX_SPEED = 8
 _SNAP = 3  # pixels; crop sizes closer than this to the network's input are set to it
-_MIRRORED_WORDS = {"left": "right", "right": "left", "clockwise": "counterclockwise", "counterclockwise": "clockwise"}
 
 
 class Box(NamedTuple):
@@ -35,13 +37,23 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class AugmentationSpec:
-    """Training augmentation (TSN's multi-scale crop and flip), in a recipe.
+    """Training augmentation, in a recipe. By default it is TSN's: a multi-scale crop and a flip.
 
     Attributes:
         scales: sides of the crop relative to the short side of the frame.
         max_distort: maximum distance of width and height, in steps of `scales`.
         flip: `none`; `mirror`: mirror half of the clips; `swap_labels`: also swap the labels of classes that are mirror
-            images of each other (`mirrored_labels`).
+            images of each other (`directions.mirrored_labels`).
+        resized_crop: a random resized crop in place of the multi-scale crop, or None.
+        rand_augment: RandAugment.
+        color: color jitter.
+        erasing: random erasing.
+        speed: range of playback speeds, see `augmentation.timing`.
+        reverse: `none`; `same_labels`: play half of the clips backward; `swap_labels`: also swap the labels of classes
+            that turn into each other, and never reverse clips of a class that turns into none of the list
+            (`directions.reversed_labels`).
+        opposites: pairs of classes that turn into each other, where their names do not show it; a class paired with
+            itself looks the same backward.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -49,12 +61,27 @@ class AugmentationSpec:
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     max_distort: int = 1
     flip: Literal["none", "mirror", "swap_labels"] = "mirror"
+    resized_crop: ResizedCropSpec | None = None
+    rand_augment: RandAugmentSpec = field(default_factory=RandAugmentSpec)
+    color: ColorSpec = field(default_factory=ColorSpec)
+    erasing: ErasingSpec = field(default_factory=ErasingSpec)
+    speed: Range = (1.0, 1.0)
+    reverse: Literal["none", "same_labels", "swap_labels"] = "none"
+    opposites: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
             raise RecipeError("augmentation.scales: give one or more factors in (0, 1]")
         if self.max_distort < 0:
             raise RecipeError("augmentation.max_distort must not be negative")
+        check_range("augmentation.speed", self.speed, 0, MAX_SPEED)
+        if self.opposites and self.reverse == "none":
+            raise RecipeError("augmentation.opposites: applies to reversed clips; set augmentation.reverse=swap_labels")
+
+    @property
+    def recolors(self) -> str | None:
+        """The first option that is on and needs RGB frames."""
+        return "rand_augment" if self.rand_augment.operations else "color" if self.color.active else None
 
 
 def train_augmentation(
@@ -63,24 +90,29 @@ def train_augmentation(
     rng: np.random.Generator,
     augmentation: AugmentationSpec = AugmentationSpec(),
 ) -> tuple[np.ndarray, bool]:
-    """Randomly crop, resize and mirror a clip, with the same parameters for all frames.
+    """Randomly crop, resize, mirror and change a clip, with the same parameters for all frames.
 
     Args:
         frames: (T, H, W, F) uint8.
         input_spec: input format of the network.
         rng: random generator.
-        augmentation: distribution of crops and flips.
+        augmentation: distribution of crops, flips and changes.
 
     Returns:
         (T, F, crop, crop) float32 and whether the clip was mirrored.
     """
     height, width = frames.shape[1:3]
-    box = draw_crop(height, width, input_spec.crop, augmentation, rng)
+    if augmentation.resized_crop is None:
+        box = draw_crop(height, width, input_spec.crop, augmentation, rng)
+    else:
+        size = input_spec.crop, input_spec.crop
+        box = Box(*draw_resized_crop(height, width, size, augmentation.resized_crop, rng))
     flipped = augmentation.flip != "none" and bool(rng.random() < 0.5)
     pixels = resize(crop(frames, box), input_spec.crop, input_spec.crop)
     if flipped:
         pixels = mirror(pixels, input_spec)
-    return normalize(pixels, input_spec), flipped
+    pixels = jitter_colors(rand_augment(pixels, augmentation.rand_augment, rng), augmentation.color, rng)
+    return erase(normalize(pixels, input_spec), augmentation.erasing, rng), flipped
 
 
 def evaluation_views(
@@ -206,15 +238,3 @@ def crop_boxes(height: int, width: int, side: int, crops: Crops) -> list[Box]:
     else:
         grid = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
     return [Box(i * x, j * y, side, side) for i, j in grid]
-
-
-def mirrored_labels(class_names: Sequence[str]) -> tuple[int, ...]:
-    """Label of each class after mirroring, by swapping left and right, clockwise and counterclockwise in class names.
-
-    Classes without these words, or without a counterpart in the list, keep their label.
-    """
-    names = [name.casefold().replace("_", " ") for name in class_names]
-    labels = {name: label for label, name in enumerate(names)}
-    pattern = re.compile(r"\b(" + "|".join(_MIRRORED_WORDS) + r")\b")
-    mirrored = (pattern.sub(lambda word: _MIRRORED_WORDS[word.group()], name) for name in names)
-    return tuple(labels.get(name, label) for label, name in enumerate(mirrored))

@@ -15,6 +15,12 @@ from trishift.recipe.finding import find_recipe
 from trishift.recipe.renames import present_key, with_present_names
 
 _BASE_KEYS = ("base", "_base_")  # the second is mmengine's
+_SHORTHAND = (  # sections that one word, or one list, can stand for
+    ("train", "loss", "name"),
+    ("train", "optimizer", "name"),
+    ("train", "freeze", "stages"),
+    ("data", "balance", "by"),
+)
 MAX_BYTES = 2**20  # of a recipe file; published recipes have about 1,000
 
 
@@ -77,12 +83,10 @@ def read_layers(path: Path, seen: tuple[Path, ...] = (), *, recorded: bool = Fal
 
 def spell_out(data: dict[str, Any]) -> dict[str, Any]:
     """Expand shorthand: `train: {loss: lsep}` becomes `train: {loss: {name: lsep}}`."""
-    train = data.get("train")
-    if not isinstance(train, dict):
-        return data
-    named: dict[str, Any] = {
-        key: {"name": train[key]} for key in ("loss", "optimizer") if isinstance(train.get(key), str)
-    }
-    if isinstance(train.get("freeze"), str | list):
-        named["freeze"] = {"stages": [train["freeze"]] if isinstance(train["freeze"], str) else train["freeze"]}
-    return {**data, "train": {**train, **named}}
+    for section, key, name in _SHORTHAND:
+        values = data.get(section)
+        short = values.get(key) if isinstance(values, dict) else None
+        if isinstance(values, dict) and isinstance(short, str | list):
+            entry = [short] if name == "stages" and isinstance(short, str) else short
+            data = {**data, section: {**values, key: {name: entry}}}
+    return data

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from trishift.backends.contract import Execution, OptimizerSpec
-from trishift.data.dataset import DataSpec
+from trishift.data.mixing import MixingSpec
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import check_length
+from trishift.data.spec import DataSpec
 from trishift.errors import RecipeError
 from trishift.model.architectures import RESNETS
 from trishift.model.losses import LossSpec
@@ -79,6 +80,7 @@ class TrainSpec:
         multipliers: whether biases, norms and the head have separate factors on learning rate and weight decay, see
             `training.parameter_groups` (intended by MSN's code, which never applies them because of a bug).
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
+        mixing: mixup, CutMix and VideoMix, see `mixing.MixingSpec`.
         loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
         initial_weights: a weight file of any supported family to start from, or None.
         new_head: discard the file's last layers and train new ones (for another set of classes); `auto`: only if
@@ -115,6 +117,7 @@ class TrainSpec:
     frozen_bn: bool = False
     multipliers: bool = True
     head_lr_mult: float = 5.0
+    mixing: MixingSpec = field(default_factory=MixingSpec)
     loss: LossSpec = field(default_factory=LossSpec)
     initial_weights: str | None = None
     new_head: bool | Literal["auto"] = False
@@ -186,6 +189,7 @@ class Recipe:
             name = self.model.backbone
             raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks, only ResNets can; set it to 0")
         self._check_motion()
+        self._check_augmentation()
 
     def _check_motion(self) -> None:
         if self.model.motion and self.input.modality != "rgb":
@@ -193,3 +197,17 @@ class Recipe:
         for option in ("legacy_drawn_offsets", "legacy_frozen_kernels"):
             if getattr(self.train, option) and not self.model.motion:
                 raise RecipeError(f"train.{option}: only applies to models with model.motion (MSN)")
+
+    def _check_augmentation(self) -> None:
+        augmentation = self.data.augmentation
+        unfit = augmentation.recolors or ("reverse" if augmentation.reverse != "none" else None)
+        if self.input.modality == "flow" and unfit:
+            reason = "optical flow has no colors" if augmentation.recolors else "played backward, flow is another flow"
+            raise RecipeError(f"data.augmentation.{unfit}: {reason}; remove it for input.modality=flow")
+        if self.model.multi_label and self.train.mixing.methods:
+            raise RecipeError(
+                f"train.mixing.{self.train.mixing.methods[0]}: clips with several labels cannot be mixed; set it to 0, "
+                "or train.loss=cross_entropy"
+            )
+        if self.model.multi_label and self.data.balance.by != "none":
+            raise RecipeError("data.balance.by: clips with several labels cannot be balanced; set data.balance=none")

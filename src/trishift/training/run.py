@@ -130,6 +130,11 @@ def check_data(recipe: Recipe, train_set: TrainingSet, val_set: EvaluationSet) -
             f"{counted(len(leaked), 'video is', 'videos are')} in both lists, so validation results are too "
             f"good; first: {leaked[0]}"
         )
+    if recipe.data.balance.by != "none" and recipe.train.loss.class_weights is not None:
+        samples.append(
+            "rare classes count twice: data.balance repeats their clips and train.loss.class_weights raises their "
+            "loss; remove one of them"
+        )
     return samples + class_warnings(train_set, val_set)
 
 
@@ -159,6 +164,11 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
         raise RecipeError(
             f"train.batch_size: {batch} clips cannot be split evenly over {session.world_size} processes "
             f"x {recipe.train.accumulate} micro-batches; use a multiple of {parts}"
+        )
+    if recipe.train.mixing.methods and batch % (2 * session.world_size):
+        raise RecipeError(
+            f"train.batch_size: {batch} clips cannot be mixed in pairs on {session.world_size} process(es); "
+            f"use a multiple of {2 * session.world_size}, or set train.mixing.{recipe.train.mixing.methods[0]}=0"
         )
     if len(dataset) < batch:
         raise DataError(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from trishift.version import __version__
 
 _LAST = "last.safetensors"
 _FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", "skipped.txt")
+_WITHIN_EPOCH = ("train.batch_size", "train.accumulate", "data.balance.by", "data.balance.beta")  # order of the clips
 _INHERITED = ("metrics.jsonl", "best.safetensors", "skipped.txt")  # by a run resumed into another folder
 
 
@@ -217,18 +217,24 @@ def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, dict[str
     """
     file = path / _LAST if path.is_dir() else path
     checkpoint, state = load_state(file)
-    train = checkpoint.meta.get("recipe", {}).get("train", {})
-    saved = {"seed": state.seed, "optimizer.name": train.get("optimizer", {}).get("name", "sgd")}
-    if state.batch:
-        saved |= {name: train[name] for name in ("batch_size", "accumulate") if name in train}
-    for name, value in saved.items():
-        wanted = attrgetter(name)(recipe.train)
-        if value != wanted:
-            when = f" and stopped within epoch {state.epoch + 1}" if name in ("batch_size", "accumulate") else ""
+    stored, wanted = checkpoint.meta.get("recipe", {}), recipe_to_dict(recipe)
+    keys = ("train.optimizer.name", *(_WITHIN_EPOCH if state.batch else ()))
+    saved = {"train.seed": state.seed, **{key: _entry(stored, key) for key in keys}}
+    for key, value in saved.items():
+        if value is not None and value != _entry(wanted, key):
+            when = f" and stopped within epoch {state.epoch + 1}" if key in _WITHIN_EPOCH else ""
             raise CheckpointError(
-                f"{path}: was trained with train.{name}={value}{when}, but the recipe has {wanted}; "
-                f"set train.{name}={value} to resume it"
+                f"{path}: was trained with {key}={value}{when}, but the recipe has {_entry(wanted, key)}; "
+                f"set {key}={value} to resume it"
             )
     thresholds = checkpoint.meta.get(ENTRY)
     position = Position(state.epoch, state.batch, state.iteration, state.best or None, thresholds)
     return checkpoint, position, state.optimizer
+
+
+def _entry(recipe: dict[str, Any], key: str) -> Any:
+    """A dotted entry of a recipe in plain types. Older recipes lack some entries: their default, or None."""
+    value: Any = recipe
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return {"train.optimizer.name": "sgd", "data.balance.by": "none"}.get(key) if value is None else value

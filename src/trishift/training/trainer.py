@@ -20,6 +20,7 @@ from trishift.backends.contract import MicroBatch, OptimizationPlan
 from trishift.backends.session import Session
 from trishift.data.dataset import EvaluationSet, TrainingSet
 from trishift.data.loader import Batch, Loader
+from trishift.data.mixing import draw_mixtures, mix
 from trishift.errors import TrainingError
 from trishift.evaluation.evaluator import Evaluation, evaluate
 from trishift.recipe import Recipe
@@ -183,14 +184,22 @@ class Trainer:
         train, session = self._recipe.train, self._session
         draws = draw_step(session.spec, train.batch_size, train.seed, iteration, train.stochastic_depth)
         draws = take(draws, slice(session.rank, None, session.world_size))  # like the loader distributes clips
-        clips = batch.clips[:, 0]  # training has one view: (N, 1, T, C, H, W) -> (N, T, C, H, W)
+        clips, targets = self._mix(batch.clips[:, 0], batch.targets, iteration)  # training has one view
         size = len(clips) // train.accumulate
         parts = [slice(i * size, (i + 1) * size) for i in range(train.accumulate)]
-        weights = self._weights([batch.targets[part] for part in parts])
+        weights = self._weights([targets[part] for part in parts])
         return [
-            MicroBatch(clips[part], batch.targets[part], take(draws, part), weight)
+            MicroBatch(clips[part], targets[part], take(draws, part), weight)
             for part, weight in zip(parts, weights, strict=True)
         ]
+
+    def _mix(self, clips: np.ndarray, targets: np.ndarray, iteration: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mix this rank's clips (N, T, C, H, W) in pairs, if the recipe says so."""
+        train, session = self._recipe.train, self._session
+        if not train.mixing.methods:
+            return clips, targets
+        mixtures = draw_mixtures(train.mixing, (train.batch_size, *clips.shape[1:]), train.seed, iteration)
+        return mix(clips, targets, session.spec.num_classes, mixtures[session.rank :: session.world_size])
 
     def _weights(self, targets: list[np.ndarray]) -> list[float]:
         """Micro-batch weights: the mean loss over micro-batches and ranks must equal the loss of the whole batch."""
