@@ -12,10 +12,10 @@ from trishift.version import __version__
 
 if TYPE_CHECKING:
     from trishift import recipe
-    from trishift.api import Model, convert, load
+    from trishift.api import Model, convert, list_models, load
 
-_HOMES = {"load": "trishift.api", "convert": "trishift.api", "Model": "trishift.api"}
-__all__ = ["Model", "__version__", "convert", "load", "recipe"]
+_HOMES = dict.fromkeys(("Model", "convert", "list_models", "load"), "trishift.api")
+__all__ = ["Model", "__version__", "convert", "list_models", "load", "recipe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,8 +21,9 @@ import numpy as np
 
 from trishift.backends import check_framework, open_session
 from trishift.backends.contract import Execution, Predictor
-from trishift.checkpoints import Checkpoint, import_weights
-from trishift.checkpoints import convert as convert
+from trishift.checkpoints import Checkpoint, Conversion, import_weights
+from trishift.checkpoints import convert as convert_file
+from trishift.checkpoints.conversion import check_destination
 from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
@@ -33,6 +34,8 @@ from trishift.export.opening import is_exported, open_exported
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.stream import Stream
+from trishift.zoo.published import matching
+from trishift.zoo.sources import WeightSource, weight_source
 
 _log = logging.getLogger(__name__)
 
@@ -193,8 +196,52 @@ class Model:
         return Stream(self.session, self.input)
 
 
+def list_models(*patterns: str, data: str | None = None) -> list[str]:
+    """List the names of published weights, which `load`, `convert` and the commands take in place of a file.
+
+    Args:
+        patterns: `tsm*`; default: all names.
+        data: data set, such as `kinetics400`.
+
+    Raises:
+        CheckpointError: the data set, or a pattern without wildcards, is unknown.
+
+    Example:
+        >>> import trishift
+        >>> trishift.list_models("tsm-r50-*f-k400")
+        ['tsm-r50-8f-k400', 'tsm-r50-16f-k400']
+    """
+    return [entry.name for entry in matching(patterns, data)]
+
+
+def convert(source: str | Path | WeightSource, destination: str | Path, **options: Any) -> Conversion:
+    """Convert a weight file. The suffix of `destination` chooses its format; `.safetensors` runs in all frameworks.
+
+    Args:
+        source: a file of any supported family, a published name (see `list_models`), or an address.
+        destination: new file.
+        options: `framework`, `to_dialect`, `verify`, `force` and others, see `checkpoints.convert`.
+
+    Raises:
+        CheckpointError: the source cannot be fetched or imported, the destination exists, or results differ.
+        FrameworkError: a framework needed for verification is missing.
+
+    Example:
+        >>> import trishift
+        >>> conversion = trishift.convert("model.safetensors", "model.pth", framework="pytorch")
+        >>> conversion.checkpoint.spec.num_classes
+        9
+        >>> trishift.load("model.pth").labels[0]
+        'No gesture'
+    """
+    weights = weight_source(source)
+    weights.check()
+    check_destination(Path(destination), options.get("framework"), options.get("force", False))
+    return convert_file(weights.fetch(), destination, **options)
+
+
 def load(
-    path: str | Path,
+    path: str | Path | WeightSource,
     framework: str = "pytorch",
     *,
     execution: Execution | None = None,
@@ -206,7 +253,8 @@ def load(
     Args:
         path: a canonical `.safetensors`, a run folder (for its best weights), or a foreign file, whose family is
             recognized by names and shapes. Or an exported file or folder (`.onnx`, `.mindir`, `.pt2`, `.paddle`,
-            `.openvino-int8`).
+            `.openvino-int8`). Or a published name (see `list_models`) or an address (`https://...`, `hf://owner/repo`),
+            whose file is downloaded once.
         framework: `pytorch`, `mindspore` or `paddle`; ignored for an exported model.
         execution: device, precision and other execution settings.
         runtime: runtime for an exported model (`onnxruntime`, `openvino`, ...); None selects its format's default.
@@ -225,13 +273,15 @@ def load(
         >>> label
         'Swiping Left'
     """
-    path = Path(path)
+    source = weight_source(path)
+    path = Path(source.text)
     if is_exported(path):
         model = _load_exported(path, runtime, execution, options)
     elif runtime is not None:
         raise CheckpointError(f"{path}: not an exported model; choose a framework instead of runtime {runtime}")
     else:
-        model = _load_weights(path, framework, execution, options)
+        check_framework(framework)
+        model = _load_weights(source.fetch(), framework, execution, options)
     _log.info("%s", model.report)
     return model
 
@@ -246,7 +296,6 @@ def _load_exported(path: Path, runtime: str | None, execution: Execution | None,
 
 
 def _load_weights(path: Path, framework: str, execution: Execution | None, options: Mapping[str, Any]) -> Model:
-    check_framework(framework)
     checkpoint, report = import_weights(path, **options)
     spec, _ = _require_model(checkpoint)
     session = open_session(framework, spec, execution)

@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "write a deployment format",
     "convert": "convert weights between frameworks and code bases",
     "inspect": "describe a weight file",
+    "models": "list and download published weights",
     "prepare": "turn data sets into lists and labels",
     "quickstart": "train, evaluate and predict on the built-in gestures",
 }

@@ -34,7 +34,7 @@ OPTIONS = {
     "relations": Option("relations of a TRN used in evaluation", choices=RELATION_MODES),
     "non_local_form": Option("pairwise function of non-local blocks", choices=("embedded_gaussian", "dot_product")),
     "modality": Option("input modality, if the channels do not determine it", choices=tuple(FRAME_CHANNELS)),
-    "labels": Option("class names: a file, `jester`, or `none`"),
+    "labels": Option("class names: a file, a shipped list such as kinetics400 (docs/class_names.md), or none"),
 }
 _RUN_NAME = re.compile(r"^(TSM|TRN|TSN)_")  # the original codebases describe a model in its run's name
 _SEGMENTS = (

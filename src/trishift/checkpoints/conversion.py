@@ -84,7 +84,11 @@ def convert(
         'No gesture'
     """
     source, destination = weight_path(source), _followed(Path(destination))
-    _check_destination(source, destination, framework, force)
+    check_destination(destination, framework, force)
+    if not source.exists():
+        raise CheckpointError(f"{source}: no such file{nearest_path(source)}")
+    if destination.exists() and source.samefile(destination):
+        raise CheckpointError(f"{destination}: is the source itself; choose another name")
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256, source)
         checkpoint, report = import_weights(source, dialect=dialect, allow_partial=allow_partial, **options)
@@ -92,7 +96,7 @@ def convert(
     found = checkpoint.spec.backbone if checkpoint.spec else "no known model"
     if backbone not in (None, found):
         raise CheckpointError(f"{source}: holds {found}, not {backbone}")
-    origin = {"file": source.name, **checkpoint.meta.get("origin", {}), "sha256": hashed.result()}
+    origin = {"file": source.name, "sha256": hashed.result(), **checkpoint.meta.get("origin", {})}
     checkpoint = replace(checkpoint, meta={**checkpoint.meta, "origin": origin})
     if to_dialect:
         write_dialect(destination, checkpoint, to_dialect)
@@ -131,17 +135,21 @@ def _readable(checkpoint: Checkpoint, report: ConversionReport) -> Checkpoint:
     return replace(checkpoint, tensors=tensors, spec=backbone, labels=None)
 
 
-def _check_destination(source: Path, destination: Path, framework: str | None, force: bool) -> None:
+def check_destination(destination: Path, framework: str | None = None, force: bool = False) -> None:
+    """Refuse a destination before any work.
+
+    Raises:
+        CheckpointError: its suffix is unknown or that of another framework, it exists, or its folder does not.
+        FrameworkError: the framework is unknown.
+    """
     if framework is not None and framework not in FRAMEWORKS:
         raise FrameworkError(f"framework {framework!r} is unknown{one_of(framework, FRAMEWORKS)}")
     implied = framework_of(destination)
     if implied is not None and framework not in (None, implied):
         raise CheckpointError(f"{destination}: has the suffix of a {implied} file, but framework is {framework}")
-    if not source.exists():
-        raise CheckpointError(f"{source}: no such file{nearest_path(source)}")
     if destination.exists():
-        if destination.is_dir() or source.samefile(destination):
-            raise CheckpointError(f"{destination}: is the source itself or a folder; choose another name")
+        if destination.is_dir():
+            raise CheckpointError(f"{destination}: is a folder; choose another name")
         if not force:
             raise CheckpointError(f"{destination}: already exists; --force replaces it")
     if not destination.parent.is_dir():

@@ -65,12 +65,8 @@ def _refuse_inflation(file: WeightFile) -> None:
 def _open(path: Path) -> WeightFile:
     if path.is_dir():
         return read_folder(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise CheckpointError(unreadable(path, error)) from error
-    _refuse_other_things(path, head)
+    head = first_bytes(path)
+    refuse_other_things(path, head)
     if looks_like_safetensors(head):  # first: its length field may look like any other format
         tensors, metadata = open_safetensors(path)
         return WeightFile(path, "safetensors", tensors, dict(metadata))
@@ -87,8 +83,35 @@ def _open(path: Path) -> WeightFile:
     )
 
 
-def _refuse_other_things(path: Path, head: bytes) -> None:
-    """Refuse other content saved under a weight file's name by a failed download."""
+def first_bytes(path: Path) -> bytes:
+    """The bytes that identify a format.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError as error:
+        raise CheckpointError(unreadable(path, error)) from error
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether the first bytes of a file (512) are those of a compressed file or a tar."""
+    return head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or head[257:262] == b"ustar"
+
+
+def refuse_other_things(path: Path, head: bytes, *, archives: bool = False) -> None:
+    """Refuse other content saved under a weight file's name by a failed download.
+
+    Args:
+        path: the file, for messages.
+        head: its first bytes.
+        archives: accept archives.
+
+    Raises:
+        CheckpointError: the file is empty, a web page, a Git LFS pointer or an archive.
+    """
     text = head.lstrip().lower()
     if not head:
         problem = "is empty (0 bytes); download it again"
@@ -96,7 +119,7 @@ def _refuse_other_things(path: Path, head: bytes) -> None:
         problem = "is a web page, not weights: the link is dead or requires a login; download it again"
     elif text.startswith(b"version https://git-lfs"):
         problem = "is a Git LFS pointer, not weights; run git lfs pull"
-    elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or head[257:262] == b"ustar":
+    elif is_archive(head) and not archives:
         problem = "is an archive; unpack it and pass the file inside"
     else:
         return

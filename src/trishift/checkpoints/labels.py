@@ -38,7 +38,11 @@ def labels_for(num_classes: int, candidates: tuple[str, ...], answers: Answers) 
 
 
 def _read(wanted: str) -> tuple[str, ...]:
+    path = find_labels(wanted)
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.txt")))
+        raise CheckpointError(f"labels={wanted}: no such file, and no shipped list; known: {known}, none")
     try:
-        return read_labels(find_labels(wanted))
+        return read_labels(path)
     except DataError as error:
         raise CheckpointError(f"labels: {error}") from error

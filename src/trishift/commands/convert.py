@@ -8,6 +8,7 @@ from trishift.backends import FRAMEWORKS
 from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options
 from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.parser import make_parser
+from trishift.zoo.sources import WeightSource
 
 EXAMPLES = """\
   trishift convert tsm_k400_segment8.pth tsm.safetensors            (runs in every framework)
@@ -20,7 +21,9 @@ EXAMPLES = """\
 def main(arguments: list[str], backbone: str | None = None) -> None:
     """Parse, convert and print the report; a source with a backbone other than `backbone` is refused."""
     parser = make_parser("convert", "Convert weights between frameworks and codebases.", EXAMPLES)
-    parser.add_argument("source", type=Path, help="weights of any supported family")
+    parser.add_argument(
+        "source", type=WeightSource, help="weights of any supported family, a published name, or an address"
+    )
     parser.add_argument("destination", type=Path, help=".safetensors, .pth, .ckpt or .pdparams; the suffix decides")
     parser.add_argument("--framework", choices=FRAMEWORKS, help="default: implied by the suffix")
     add_import_options(parser)
@@ -34,7 +37,7 @@ def main(arguments: list[str], backbone: str | None = None) -> None:
     parser.add_argument("--force", action="store_true", help="replace an existing destination")
     options = parser.parse_args(arguments)
 
-    from trishift.checkpoints import convert
+    from trishift.api import convert
 
     conversion = convert(
         options.source,

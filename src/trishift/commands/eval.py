@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
+    add_checkpoint,
     add_execution,
     add_framework,
     add_import_options,
@@ -90,9 +90,7 @@ def _recipe(options: argparse.Namespace, model: Model) -> Recipe:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("eval", "Evaluate weights; key=value overrides entries of the recipe.", EXAMPLES)
-    parser.add_argument(
-        "--checkpoint", type=weight_path, required=True, help="weights of any family, or an exported model"
-    )
+    add_checkpoint(parser, "weights of any family, or an exported model")
     parser.add_argument(
         "--config", type=Path, help="recipe that names the data (file or name); default: the checkpoint's"
     )

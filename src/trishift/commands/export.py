@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints import Checkpoint
-from trishift.checkpoints.files import weight_path
-from trishift.commands.shared.arguments import add_import_options, add_tolerance, import_options
+from trishift.commands.shared.arguments import add_checkpoint, add_import_options, add_tolerance, import_options
 from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.inputs import listed
 from trishift.commands.shared.outputs import check_folder, status
@@ -42,7 +41,7 @@ def main(arguments: list[str]) -> None:
     check_name(name)
     check_folder(folder)
     device = _device(options.device)
-    checkpoint, report = import_weights(options.checkpoint, **import_options(options))
+    checkpoint, report = import_weights(options.checkpoint.fetch(), **import_options(options))
     status(report.summary())
     if options.size:
         checkpoint = with_size(checkpoint, options.size)
@@ -65,7 +64,7 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("export", "Write a deployment format and verify it against the checkpoint.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=weight_path, required=True, help="weights of any supported family")
+    add_checkpoint(parser, "weights of any supported family")
     parser.add_argument("--format", choices=FORMATS, required=True, help="deployment format")
     parser.add_argument(
         "--framework", choices=FRAMEWORKS, help="framework that writes the file; default: the format's own"
@@ -117,7 +116,7 @@ def _target(options: argparse.Namespace) -> tuple[Path, str]:
     """
     output, suffix = options.output, FORMATS[options.format].suffix
     if output is None or output.suffix not in {known.suffix for known in FORMATS.values()}:
-        return output or options.checkpoint.parent, options.name or options.checkpoint.stem
+        return output or options.checkpoint.folder, options.name or options.checkpoint.stem
     if output.suffix != suffix:
         raise OutputError(f"{output}: --format {options.format} writes {suffix} files; use {output.stem}{suffix}")
     if options.name not in (None, output.stem, output.name):

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
+    add_checkpoint,
     add_execution,
     add_framework,
     add_import_options,
@@ -49,10 +49,11 @@ def main(arguments: list[str]) -> None:
         split_videos(videos)  # refuses bad names before the work
     shard = Shard.parse(options.shard)
     protocol = protocol_of(options)
+    path = options.checkpoint.fetch()
     model = load_model(options)
     check_protocol(model, protocol)
     status(model.report.summary())
-    weights = sha256(options.checkpoint) if options.checkpoint.is_file() else options.checkpoint.name
+    weights = sha256(path) if path.is_file() else path.name
     settings = _settings(options, protocol, weights)
     check_layers(model.session, model.input, settings.layers)
     outputs = output_paths(videos, options.output)
@@ -74,7 +75,7 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("features", "Write activations of named layers; complete files are skipped.", EXAMPLES)
-    parser.add_argument("--checkpoint", type=weight_path, required=True, help="weights of any supported family")
+    add_checkpoint(parser, "weights of any supported family")
     add_framework(parser)
     add_execution(parser)
     add_import_options(parser)

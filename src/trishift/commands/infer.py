@@ -6,8 +6,8 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
-from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
+    add_checkpoint,
     add_execution,
     add_framework,
     add_import_options,
@@ -70,9 +70,7 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("infer", "Predict the classes of videos.", EXAMPLES)
-    parser.add_argument(
-        "--checkpoint", type=weight_path, required=True, help="weights of any family, or an exported model"
-    )
+    add_checkpoint(parser, "weights of any family, or an exported model")
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trishift.commands.shared.arguments import add_import_options, import_options
 from trishift.commands.shared.parser import make_parser
 from trishift.io.wording import plain
+from trishift.zoo.sources import WeightSource
 
 if TYPE_CHECKING:
     from trishift.export.description import Description
@@ -25,7 +26,11 @@ def main(arguments: list[str]) -> None:
     """Parse and print."""
     parser = make_parser("inspect", "Identify weight files: format, family, model, and missing options.", EXAMPLES)
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="weight file, run folder, or exported model"
+        "files",
+        type=WeightSource,
+        nargs="+",
+        metavar="FILE",
+        help="weight file, run folder, exported model, published name, or address",
     )
     parser.add_argument("--names", action="store_true", help="also list every tensor's name and its canonical name")
     parser.add_argument("--json", action="store_true", help="print everything, one line of JSON per file")
@@ -36,10 +41,12 @@ def main(arguments: list[str]) -> None:
     from trishift.export.opening import is_exported
 
     for file in options.files:
-        if is_exported(file):
-            _print_export(file, as_json=options.json)
+        path = Path(file.text)
+        if is_exported(path):
+            _print_export(path, as_json=options.json)
             continue
-        inspection = inspect_weights(file, **import_options(options))
+        path, known = file.original()
+        inspection = inspect_weights(path, **{**known, **import_options(options)})
         print(_json_line(inspection.as_json()) if options.json else inspection)
         if options.names and inspection.report and not options.json:
             print(inspection.report.name_table())

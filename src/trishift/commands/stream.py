@@ -9,8 +9,8 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.arguments import (
+    add_checkpoint,
     add_execution,
     add_framework,
     add_import_options,
@@ -74,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source", metavar="SOURCE", help="video file, frame folder, camera number, or URL (rtsp, http, udp)"
     )
-    parser.add_argument(
-        "--checkpoint", type=weight_path, required=True, help="weights or an export of a unidirectional model"
-    )
+    add_checkpoint(parser, "weights or an export of a unidirectional model")
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)

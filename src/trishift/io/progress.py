@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -24,3 +25,21 @@ def track(items: Iterable[_Item], total: int, title: str) -> Iterator[_Item]:
         if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             print(f"{title}: {count} of {total}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def track_bytes(start: int, total: int | None, title: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function that counts bytes; shows a progress bar on a terminal and prints one line elsewhere.
+
+    Args:
+        start: bytes that were there before.
+        total: bytes in the end, None if unknown.
+        title: text beside the bar.
+    """
+    size = "" if total is None else f" ({total / 2**20:,.1f} MB{', resumed' if start else ''})"
+    if not sys.stderr.isatty():
+        print(f"{title}{size}", file=sys.stderr, flush=True)
+    with tqdm(
+        desc=title, initial=start, total=total, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
+    ) as bar:
+        yield lambda count: bar.update(count) and None

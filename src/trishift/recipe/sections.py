@@ -82,7 +82,7 @@ class TrainSpec:
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
         mixing: mixup, CutMix and VideoMix, see `mixing.MixingSpec`.
         loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
-        initial_weights: a weight file of any supported family to start from, or None.
+        initial_weights: weights of any supported family to start from: a file, a published name or an address.
         new_head: discard the file's last layers and train new ones (for another set of classes); `auto`: only if
             its classes are not those of the data set.
         evaluate_every: epochs between evaluations on the validation list; the last epoch is always evaluated.

@@ -26,6 +26,7 @@ from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
 from trishift.training.trainer import Trainer
+from trishift.zoo.sources import WeightSource, weight_source
 
 
 def train(
@@ -52,6 +53,9 @@ def train(
     """
     resumed = None if resume is None else run_to_resume(resume)
     recipe = recipe_from_dict(recipe_to_dict(recipe))  # number types as in a resumed run: 20.0, not 20
+    start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
+    if start is not None:
+        start.check()
     train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
     recipe = with_classes(recipe, train_set)
     warnings = check_data(recipe, train_set, val_set)
@@ -59,7 +63,7 @@ def train(
     in_place = overwrite or (resumed is not None and output.exists() and resumed.samefile(output))
     try:
         check_sizes(recipe, train_set, session)
-        position, state = load_start(recipe, session, resume, train_set.labels)
+        position, state = load_start(recipe, session, resume or start, train_set.labels)
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
         finished = resumed is not None and position.epoch >= last_epoch
         if finished and session.rank == 0:
@@ -178,22 +182,22 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
 
 
 def load_start(
-    recipe: Recipe, session: Session, resume: Path | None, class_names: Sequence[str]
+    recipe: Recipe, session: Session, start: Path | WeightSource | None, class_names: Sequence[str]
 ) -> tuple[Position, dict[str, Any]]:
-    """Load the initial weights; returns the position and optimizer state (of a resumed run) to start from."""
-    if resume is not None:
-        checkpoint, position, state = load_run(resume, recipe)
+    """Load a run to resume (a path) or initial weights; returns position and optimizer state to start from."""
+    if isinstance(start, Path):
+        checkpoint, position, state = load_run(start, recipe)
         if checkpoint.spec != recipe.model:
             raise CheckpointError(
-                f"{resume}: holds another model than the recipe describes; resume with the run's own recipe"
+                f"{start}: holds another model than the recipe describes; resume with the run's own recipe"
             )
         session.load_tensors(checkpoint.tensors)
         return position, state
     if recipe.train.legacy_drawn_offsets:
         offsets = drawn_offsets(recipe.model, recipe.train.seed)
         session.load_tensors({**session.dump_tensors(), **offsets})
-    if recipe.train.initial_weights:
-        load_initial_weights(recipe, session, Path(recipe.train.initial_weights), class_names)
+    if start is not None:
+        load_initial_weights(recipe, session, start.fetch(), class_names)
     return Position(), {}
 
 

@@ -15,8 +15,15 @@ from trishift.commands.shared.devices import add_device, device_of
 from trishift.commands.shared.outputs import status
 from trishift.errors import RecipeError
 from trishift.export.formats import RUNTIMES
+from trishift.zoo.sources import WeightSource
 
 SCRIPT_MARK = "TRISHIFT_SCRIPT"  # environment variable that scripts/launch.sh sets
+
+
+def add_checkpoint(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add `--checkpoint`; `text` says which weights the command takes."""
+    places = "a file, a run folder, a published name (see `trishift models`), or an address (https://, hf://, ms://)"
+    parser.add_argument("--checkpoint", type=WeightSource, required=True, help=f"{text}: {places}")
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

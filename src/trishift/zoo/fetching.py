@@ -1,0 +1,154 @@
+"""From addresses to a verified local file: download what is missing, check its hash, pin what has none."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from hashlib import sha256 as hash_of
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from trishift.checkpoints.files import first_bytes, is_archive, refuse_other_things, sha256
+from trishift.errors import CheckpointError
+from trishift.zoo.archives import unpack, weights_in
+from trishift.zoo.downloading import download
+from trishift.zoo.home import claimed, home, is_offline, key_of, mirror, read_sums, record_sum
+from trishift.zoo.published import Published
+
+_LOG = logging.getLogger(__name__)
+_SHA256_DIGITS = 64
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to have.
+
+    Attributes:
+        name: its name in messages: a published name or an address.
+        target: where it belongs, below the home folder.
+        urls: addresses, tried in order.
+        sha256: its hash, or the first digits of it; empty if unknown.
+    """
+
+    name: str
+    target: Path
+    urls: tuple[str, ...]
+    sha256: str = ""
+
+
+def wanted_published(entry: Published) -> Wanted:
+    """The file of a published name; a mirror comes before its publisher."""
+    start = mirror()
+    mirrored = (f"{start}{entry.name}/{entry.file}",) if start else ()
+    return Wanted(
+        entry.name, home() / "weights" / entry.name / entry.file, (*mirrored, *(entry.urls or ())), entry.sha256
+    )
+
+
+def wanted_address(address: str) -> Wanted:
+    """The file of an `https://` or `http://` address, which may end in `#sha256=HASH`.
+
+    Raises:
+        CheckpointError: the address has no host or no file name, or its hash is none.
+    """
+    url, _, fragment = address.partition("#")
+    digest = fragment.removeprefix("sha256=").lower()
+    if fragment and (digest == fragment.lower() or not is_hash(digest)):
+        raise CheckpointError(f"{address}: the part after # must be sha256= and 8 to 64 hexadecimal digits")
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    if not urlsplit(url).hostname or not name or name in (".", ".."):
+        raise CheckpointError(f"{address}: names no file; give the address of a weight file")
+    return Wanted(address, address_folder(url) / name, (url,), digest)
+
+
+def address_folder(address: str) -> Path:
+    """The folder for the file of an address."""
+    return home() / "addresses" / hash_of(address.encode()).hexdigest()[:16]
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text is a SHA-256 in hexadecimal digits, or its first 8 or more."""
+    return 8 <= len(text) <= _SHA256_DIGITS and not set(text) - set("0123456789abcdef")
+
+
+def obtain(wanted: Wanted) -> Path:
+    """Return the verified file, downloaded if it is missing; of an archive, the weights inside.
+
+    Raises:
+        CheckpointError: no address gives the file, it has another hash, or it is missing and requests are forbidden.
+        OutputError: the home folder cannot be written.
+    """
+    target = wanted.target
+    if not target.is_file():
+        check_available(wanted)
+        with claimed(target.parent):
+            if not target.is_file():  # another process may have been faster
+                _download(wanted)
+    digest = sha256(target)
+    if digest != read_sums().get(key_of(target)):
+        with claimed(target.parent):
+            accept(wanted, target, digest)
+    if not is_archive(first_bytes(target)):
+        return target
+    folder = target.with_name(f"unpacked-{digest[:16]}")
+    if not folder.is_dir():
+        with claimed(target.parent):
+            unpack(target, folder)
+    return weights_in(folder, target)
+
+
+def check_available(wanted: Wanted) -> None:
+    """Refuse a missing file that cannot be downloaded, before any other work.
+
+    Raises:
+        CheckpointError: requests are forbidden, or there is no address. The message says where the file belongs.
+    """
+    if wanted.target.is_file():
+        return
+    if not wanted.urls:
+        reason = "its authors state no address"
+    elif is_offline() and not any(url.startswith("file:") for url in wanted.urls):
+        reason = f"it is not in the cache, and TRISHIFT_OFFLINE forbids to download {wanted.urls[-1]}"
+    else:
+        return
+    raise CheckpointError(
+        f"{wanted.name}: {reason}; put the file at {wanted.target}, or bring it with `trishift models --from-bundle`"
+    )
+
+
+def _download(wanted: Wanted) -> None:
+    def check(path: Path) -> None:
+        refuse_other_things(path, first_bytes(path), archives=True)
+        accept(wanted, path, sha256(path))
+
+    problems = []
+    for url in wanted.urls:
+        if is_offline() and not url.startswith("file:"):
+            continue
+        try:
+            return download(url, wanted.target, check)
+        except CheckpointError as error:
+            problems.append(f"{url}: {error}")
+            _LOG.warning("%s", problems[-1])
+    where = f"put the file at {wanted.target}, or set TRISHIFT_MIRROR"
+    raise CheckpointError(f"{wanted.name}: cannot be downloaded ({'; '.join(problems)}); try again, {where}")
+
+
+def accept(wanted: Wanted, path: Path, digest: str) -> None:
+    """Compare the hash of a file that is or becomes the wanted one with the known ones, and record it.
+
+    Raises:
+        CheckpointError: it differs; the file is set aside.
+    """
+    target = wanted.target
+    pinned = read_sums().get(key_of(target), "")
+    for known, origin in ((wanted.sha256, "the publisher's begins with"), (pinned, "the pinned one is")):
+        if not digest.startswith(known):
+            aside = target.with_name(f"refused-{digest[:8]}-{target.name}")
+            path.replace(aside)
+            raise CheckpointError(f"its sha256 is {digest}, but {origin} {known}; it is not used and lies at {aside}")
+    if not pinned:
+        if len(wanted.sha256) < _SHA256_DIGITS:
+            known = f"only its first {len(wanted.sha256)} digits are" if wanted.sha256 else "none is"
+            _LOG.warning("%s: its sha256 %s is trusted from now on (%s published)", wanted.name, digest, known)
+        record_sum(target, digest)

@@ -1,0 +1,161 @@
+"""Weights on hubs: `hf://owner/repo[/file][@revision]` (Hugging Face) and `ms://...` (ModelScope)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlencode
+
+from trishift.checkpoints.files import RUN_FILES
+from trishift.checkpoints.writing import CANONICAL_SUFFIX, SUFFIXES
+from trishift.errors import CheckpointError, FrameworkError, install_hint
+from trishift.zoo.fetching import Wanted, address_folder, obtain
+from trishift.zoo.home import is_offline
+
+HUBS = ("hf", "ms")
+_WEIGHTS = (CANONICAL_SUFFIX, *SUFFIXES, ".bin")
+_TIMEOUT = 30.0  # seconds
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """The parts of a hub address; `file` and `revision` may be empty."""
+
+    text: str
+    hub: str
+    repository: str
+    file: str = ""
+    revision: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> HubAddress:
+        """Parse `hf://owner/repo[/file][@revision]`.
+
+        Raises:
+            CheckpointError: owner or repository is missing.
+        """
+        hub, _, rest = text.partition("://")
+        place, at, revision = rest.partition("@")
+        parts = place.split("/")
+        if len(parts) < 2 or not all(parts) or {".", ".."} & set(parts) or (at and not revision):
+            raise CheckpointError(f"{text}: write it as {hub}://owner/repo, or {hub}://owner/repo/file@revision")
+        return cls(text, hub, "/".join(parts[:2]), "/".join(parts[2:]), revision)
+
+
+def obtain_from_hub(address: HubAddress) -> Path:
+    """Return the local copy of a hub's file, downloaded if it is missing.
+
+    Raises:
+        CheckpointError: the repository or the file does not exist or may not be read, or requests are forbidden.
+        FrameworkError: `huggingface_hub` is not installed.
+    """
+    return _from_hugging_face(address) if address.hub == "hf" else _from_modelscope(address)
+
+
+def choose_file(names: Sequence[str], address: HubAddress) -> str:
+    """Return the file of weights in a repository: the only one, the only safetensors, or `best.safetensors`.
+
+    Raises:
+        CheckpointError: there is none, or several.
+    """
+    weights = sorted(name for name in names if PurePosixPath(name).suffix.lower() in _WEIGHTS)
+    if not weights:
+        raise CheckpointError(f"{address.text}: the repository has no weight file ({', '.join(_WEIGHTS)})")
+    if named := [name for name in RUN_FILES if name in weights]:
+        return named[0]
+    canonical = [name for name in weights if name.endswith(CANONICAL_SUFFIX)]
+    if len(canonical or weights) > 1:
+        raise CheckpointError(
+            f"{address.text}: the repository has several weight files; add one to the address: {', '.join(weights[:8])}"
+        )
+    return (canonical or weights)[0]
+
+
+def _from_hugging_face(address: HubAddress) -> Path:
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError:
+        raise FrameworkError(f"{address.text}: needs huggingface_hub; {install_hint('hub')}") from None
+    revision, offline = address.revision or None, is_offline() or huggingface_hub.constants.is_offline_mode()
+    try:
+        if address.file:
+            name = address.file
+        elif offline:
+            folder = huggingface_hub.snapshot_download(address.repository, revision=revision, local_files_only=True)
+            cached = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
+            name = choose_file(cached, address)
+        else:
+            listed = huggingface_hub.HfApi().list_repo_files(address.repository, revision=revision)
+            name = choose_file(listed, address)
+        return Path(
+            huggingface_hub.hf_hub_download(address.repository, name, revision=revision, local_files_only=offline)
+        )
+    except errors.GatedRepoError:
+        problem = "the repository is gated; accept its terms on the hub and log in with `hf auth login`"
+    except errors.RepositoryNotFoundError:
+        problem = "no such repository, or a private one; check the name, or set HF_TOKEN (or run `hf auth login`)"
+    except errors.RevisionNotFoundError:
+        problem = f"the repository has no revision {address.revision}; check the part after @"
+    except errors.LocalEntryNotFoundError as error:
+        problem = (
+            "not in the hub's cache, and offline; download it once with a connection"
+            if offline
+            else f"cannot be downloaded ({_one_line(error)}); check the connection, or set HF_ENDPOINT"
+        )
+    except errors.EntryNotFoundError:
+        problem = f"the repository has no file {address.file}; leave it out to get the only weight file"
+    except (OSError, ValueError, errors.HfHubHTTPError) as error:  # connection errors are OSErrors
+        problem = f"cannot be read ({_one_line(error)}); check the address and the connection"
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2", "requests"):
+            raise
+        problem = f"the hub cannot be reached ({_one_line(error)}); check the connection, or set HF_ENDPOINT"
+    raise CheckpointError(f"{address.text}: {problem}")
+
+
+def _from_modelscope(address: HubAddress) -> Path:
+    folder = address_folder(address.text)
+    cached = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith((".", "refused-"))]
+    if len(cached) == 1:
+        return obtain(Wanted(address.text, cached[0], ()))
+    revision = address.revision or "master"
+    start = f"{_modelscope()}/api/v1/models/{address.repository}/repo"
+    files = {} if is_offline() else _modelscope_files(f"{start}/files?Revision={revision}&Recursive=true", address)
+    name = address.file or (choose_file(list(files), address) if files else "")
+    if files and name not in files:
+        raise CheckpointError(
+            f"{address.text}: the repository has no file {name}; its weights: {', '.join(files)[:300]}"
+        )
+    url = f"{start}?{urlencode({'Revision': revision, 'FilePath': name})}"
+    target = folder / (PurePosixPath(name).name or "weights")
+    return obtain(Wanted(address.text, target, (url,), files.get(name, "")))
+
+
+def _modelscope() -> str:
+    domain = os.environ.get("MODELSCOPE_DOMAIN", "www.modelscope.cn")
+    return domain.rstrip("/") if "://" in domain else f"https://{domain}"
+
+
+def _modelscope_files(url: str, address: HubAddress) -> dict[str, str]:
+    """Names and hashes of a repository's files."""
+    import requests
+
+    try:
+        response = requests.get(url, timeout=_TIMEOUT)
+        if response.status_code in (401, 403, 404):
+            raise CheckpointError(f"{address.text}: no such repository or revision, or a private one; check the name")
+        response.raise_for_status()
+        entries: list[dict[str, Any]] = response.json()["Data"]["Files"]
+        return {entry["Path"]: str(entry.get("Sha256") or "") for entry in entries if entry.get("Type") != "tree"}
+    except (requests.exceptions.RequestException, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{address.text}: the hub gives no list of files ({_one_line(error)}); check the connection"
+        ) from None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

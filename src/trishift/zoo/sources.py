@@ -1,0 +1,134 @@
+"""One way in for weights: whatever names them, a local file is found, or downloaded because it was asked for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from trishift.checkpoints.files import weight_path
+from trishift.checkpoints.writing import CANONICAL_SUFFIX, SUFFIXES
+from trishift.errors import CheckpointError
+from trishift.zoo.converted import check_obtainable, obtain_canonical
+from trishift.zoo.fetching import check_available, obtain, wanted_address, wanted_published
+from trishift.zoo.hub import HUBS, HubAddress, obtain_from_hub
+from trishift.zoo.published import Published, entry_named, find_entry, matching, nearest
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE | re.DOTALL)
+_WEB = ("http", "https")
+
+
+class WeightSource:
+    """Weights as a user names them: a path, a published name, or an address. An existing path always wins.
+
+    Creating one reads and downloads nothing.
+
+    Args:
+        text: `weights.pth`, a run folder, `tsm-r50-8f-k400`, `https://...`, `file://...`, `hf://owner/repo/file` or
+            `ms://owner/repo/file`.
+
+    Attributes:
+        text: the same as text.
+
+    Example:
+        >>> from trishift.zoo.sources import WeightSource
+        >>> WeightSource("tsm-r50-8f-k400").stem
+        'tsm-r50-8f-k400'
+        >>> WeightSource("model.safetensors").fetch().name
+        'model.safetensors'
+    """
+
+    def __init__(self, text: str | Path) -> None:
+        self.text = str(text)
+        self._path: Path | None = Path(text)
+        self._scheme = ""
+        self._entry: Published | None = None
+        if _exists(Path(text)):
+            return
+        if found := _ADDRESS.fullmatch(self.text):
+            self._scheme = found[1].lower()
+            self._path = None
+            if self._scheme == "file":
+                self._path = Path(url2pathname(urlsplit(self.text).path))
+        elif entry := find_entry(self.text):
+            self._entry, self._path = entry, None
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def stem(self) -> str:
+        """Name for files made from the weights, without suffix."""
+        if self._entry is not None:
+            return self._entry.name
+        if self._path is not None:
+            return self._path.stem
+        place = unquote(urlsplit(self.text).path if self._scheme in _WEB else self.text.partition("@")[0])
+        return PurePosixPath(place).stem
+
+    @property
+    def folder(self) -> Path:
+        """Folder for files made from the weights: beside a local file, else the current one."""
+        return Path() if self._path is None else self._path.parent
+
+    def check(self) -> None:
+        """Refuse what cannot be fetched as far as that is known without a request, before expensive work.
+
+        Raises:
+            CheckpointError: the file is missing, the name unknown, the address malformed, or a download impossible.
+        """
+        if self._entry is not None:
+            check_obtainable(self._entry)
+        elif self._path is not None:
+            self._require_path(self._path)
+        elif self._scheme in HUBS:
+            HubAddress.parse(self.text)
+        elif self._scheme in _WEB:
+            check_available(wanted_address(self.text))
+        else:
+            raise CheckpointError(
+                f"{self.text}: addresses start with https://, http://, file://, hf:// or ms://, not {self._scheme}://"
+            )
+
+    def fetch(self) -> Path:
+        """Return a local file that can be imported; published names become their canonical conversion.
+
+        Raises:
+            CheckpointError: see `check`; or the download fails.
+            OutputError: the home folder cannot be written.
+        """
+        return self.original()[0] if self._entry is None else obtain_canonical(self._entry)
+
+    def original(self) -> tuple[Path, dict[str, Any]]:
+        """Return the local file as it was published, and the options that import it. Raises like `fetch`."""
+        self.check()
+        if self._entry is not None:
+            options = {"dialect": self._entry.dialect, "labels": self._entry.class_names, **self._entry.options}
+            return obtain(wanted_published(self._entry)), options
+        if self._path is not None:
+            return weight_path(self._path), {}
+        if self._scheme in HUBS:
+            return obtain_from_hub(HubAddress.parse(self.text)), {}
+        return obtain(wanted_address(self.text)), {}
+
+    def _require_path(self, path: Path) -> None:
+        if _exists(path):
+            return
+        if len(path.parts) == 1 and path.suffix.lower() not in (CANONICAL_SUFFIX, *SUFFIXES):
+            entry_named(self.text)
+        published = any(path.name == entry.file for entry in matching())
+        raise CheckpointError(f"{self.text}: no such file; {nearest(path.name) if published else 'check the path'}")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a long address, or one with a NUL byte
+        return False
+
+
+def weight_source(weights: str | Path | WeightSource) -> WeightSource:
+    """Return weights that may still be text as a `WeightSource`."""
+    return weights if isinstance(weights, WeightSource) else WeightSource(weights)

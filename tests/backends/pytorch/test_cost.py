@@ -1,0 +1,54 @@
+"""The cost counted from the tensor table equals PyTorch's own count and the published figures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.model.cost import multiplications, num_parameters
+from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+
+MULTISCALE = HeadSpec("multiscale_relation")
+SPECS = [
+    ModelSpec("resnet18", 7, 4, temporal_pool=True),
+    ModelSpec("resnet50", 400, 8, shift=ShiftSpec()),
+    *(ModelSpec("resnet50", 7, 2, non_local=True, non_local_form=form) for form in ("embedded_gaussian", "gaussian")),
+    *(ModelSpec("resnet50", 7, 2, non_local=True, non_local_form=form) for form in ("dot_product", "concatenation")),
+    ModelSpec("resnet50", 174, 8, in_channels=15, motion=MotionSpec()),
+    ModelSpec("mobilenet_v2", 27, 8),
+    ModelSpec("bn_inception", 174, 8, head=MULTISCALE),
+]
+
+
+def name_of(spec: ModelSpec) -> str:
+    return f"{spec.backbone}-{spec.head.consensus}-{spec.non_local_form if spec.non_local else bool(spec.motion)}"
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=name_of)
+def test_multiplications_equal_pytorchs_count(spec: ModelSpec) -> None:
+    side = 64
+    with torch.device("meta"), torch.no_grad():
+        network = Recognizer(spec).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, spec.num_segments, spec.in_channels, side, side))
+    # PyTorch counts no products with a vector (concatenation) and no learned shift (MSN)
+    assert multiplications(spec, side) == pytest.approx(counter.get_total_flops() / 2, rel=6e-4)
+    assert num_parameters(spec) == sum(tensor.numel() for tensor in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("spec", "billions", "millions"),
+    [  # torchvision's table of ImageNet models, per frame, and temporal-shift-module's counts
+        (ModelSpec("resnet18", 1000, 1), 1.81, 11.69),
+        (ModelSpec("resnet50", 1000, 1), 4.09, 25.56),
+        (ModelSpec("resnet101", 1000, 1), 7.80, 44.55),
+        (ModelSpec("mobilenet_v2", 1000, 1), 0.30, 3.50),
+        (ModelSpec("resnet50", 400, 8, shift=ShiftSpec()), 8 * 4.09, 24.33),
+        (ModelSpec("resnet50", 400, 8, non_local=True), None, 31.69),
+    ],
+)
+def test_cost_equals_published_figures(spec: ModelSpec, billions: float | None, millions: float) -> None:
+    assert num_parameters(spec) / 1e6 == pytest.approx(millions, abs=0.006)
+    assert billions is None or multiplications(spec) / 1e9 == pytest.approx(billions, abs=0.02)
