@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 from trishift.checkpoints.files import weight_path
 from trishift.checkpoints.writing import CANONICAL_SUFFIX, SUFFIXES
 from trishift.errors import CheckpointError
+from trishift.io.wording import nearest_path
 from trishift.zoo.converted import check_obtainable, obtain_canonical
 from trishift.zoo.fetching import check_available, obtain, wanted_address, wanted_published
 from trishift.zoo.hub import HUBS, HubAddress, obtain_from_hub
@@ -119,7 +120,8 @@ class WeightSource:
         if len(path.parts) == 1 and path.suffix.lower() not in (CANONICAL_SUFFIX, *SUFFIXES):
             entry_named(self.text)
         published = any(path.name == entry.file for entry in matching())
-        raise CheckpointError(f"{self.text}: no such file; {nearest(path.name) if published else 'check the path'}")
+        hint = f"; {nearest(path.name)}" if published else nearest_path(path) or "; check the path"
+        raise CheckpointError(f"{self.text}: no such file{hint}")
 
 
 def _exists(path: Path) -> bool:
