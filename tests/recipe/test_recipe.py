@@ -104,6 +104,10 @@ def test_adamw_has_no_nesterov(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "train: {best: {metric: top2}}",
+            r"r\.yaml:1: train\.best\.metric: 'top2' is not reported; choose f",
+        ),
         ("train: {lr_floor: 0.1}", r"r\.yaml:1: train\.lr_floor: is for the cosine schedule"),
         ("train: {warmup_steps: 5, warmup_epochs: 1}", r"r\.yaml:1: train\.warmup_steps: train\.warmup_epochs is set"),
         (
@@ -279,6 +283,11 @@ def test_unknown_keys_hint_at_other_sections(override: str, hint: str, tmp_path:
         ("train.optimizer.epsilon", 0, "must be positive"),
         *((f"train.{name}", -1, "must be 0 or more") for name in ("warmup_steps", "lr_floor", "stochastic_depth")),
         *((f"train.{name}", 1, "must be below 1") for name in ("lr_floor", "stochastic_depth")),
+        ("train.ema", 1, "must be below 1"),
+        ("train.ema", 0, "must be positive"),
+        ("train.precise_bn", -1, "must be 0 or more"),
+        ("train.best.keep", 0, "must be 1 or more"),
+        ("train.best.patience", 0, "must be 1 or more"),
         ("train.layer_decay", 0, "must be positive"),
         ("train.layer_decay", 1.5, "must be 1 or less"),
         ("train.freeze.until", -1, "must be 0 or more"),

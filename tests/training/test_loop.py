@@ -172,9 +172,13 @@ def test_kept_head_follows_class_order(
 
 
 def load_best(run: Path) -> dict[str, np.ndarray]:
+    return load_weights(run / "best.safetensors")
+
+
+def load_weights(path: Path) -> dict[str, np.ndarray]:
     from trishift.checkpoints.canonical import load
 
-    return load(run / "best.safetensors").tensors
+    return load(path).tensors
 
 
 @pytest.mark.parametrize(
@@ -233,3 +237,61 @@ def test_full_disk_on_resume_keeps_the_log(
 def test_rejects_resuming_another_model(config: Path, tmp_path: Path, uninterrupted: Path) -> None:
     with pytest.raises(CheckpointError, match="another model"):
         train(recipe(config, "model.shift=null"), "pytorch", tmp_path / "other", resume=uninterrupted)
+
+
+OPTIONS = [
+    *("train.optimizer=adamw", "train.lr=0.001", "train.epochs=3", "train.ema=0.9", "train.precise_bn=2"),
+    *("train.freeze={stages: [stem, layer1], until: [2, 1]}", "train.stochastic_depth=0.3", "train.warmup_steps=3"),
+    *("train.best={metric: mean_class_accuracy, keep: 2}", "train.layer_decay=0.8", "train.partial_bn=false"),
+]
+
+
+def files(run: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*.safetensors")}
+
+
+def test_run_with_every_option_resumes_exactly(config: Path, tmp_path: Path) -> None:
+    whole, parts, elsewhere = tmp_path / "whole", tmp_path / "parts", tmp_path / "elsewhere"
+    train(recipe(config, *OPTIONS), "pytorch", whole)
+    train(recipe(config, *OPTIONS), "pytorch", parts, until=1)
+    train(recipe(config, *OPTIONS), "pytorch", parts, until=2, resume=parts)
+    train(recipe(config, *OPTIONS), "pytorch", elsewhere, resume=parts)
+    assert files(elsewhere) == files(whole)
+    kept = {name for name in files(whole) if name.startswith("kept")}
+    assert len(kept) == 2 and {"last.safetensors", "best.safetensors", "ema.safetensors"} == files(whole).keys() - kept
+    checkpoint, state = load_state(whole / "last.safetensors")
+    average = load_weights(whole / "ema.safetensors")
+    assert state.average.keys() == average.keys() == checkpoint.tensors.keys() and not checkpoint.meta["metrics"]
+    name = "head.fc.weight"
+    assert np.array_equal(state.average[name], average[name])
+    assert not np.array_equal(average[name], checkpoint.tensors[name])
+    statistics = "backbone.bn1.running_mean"  # measured anew
+    assert not np.array_equal(state.average[statistics], average[statistics])
+    assert {int(count[0]) for entry, count in state.optimizer.items() if entry.startswith("step.")} == {4, 8, 12}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.ema=0.9"], r"without a running mean of the weights, but .* train\.ema=0\.9; set train\.ema=null"),
+        (
+            ["train.optimizer=adamw"],
+            r"train\.optimizer\.name=sgd, but the recipe has adamw; set",
+        ),
+    ],
+)
+def test_rejects_resuming_without_state(
+    config: Path, tmp_path: Path, uninterrupted: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message) as caught:
+        train(recipe(config, *overrides), "pytorch", tmp_path / "other", resume=uninterrupted)
+    assert "\n" not in str(caught.value) and not (tmp_path / "other").exists()
+
+
+def test_stops_early_and_stays_stopped(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["train.epochs=9", "train.lr=1e-9", "train.best.patience=1"]  # the first evaluation stays the best
+    train(recipe(config, *options), "pytorch", tmp_path)
+    assert "stopped early: no better top1 than in epoch 1 for 1 epochs" in capsys.readouterr().out
+    assert len(records(tmp_path, "evaluation")) == 2
+    assert train(recipe(config, *options), "pytorch", tmp_path, resume=tmp_path) is None
+    assert "nothing left to train" in capsys.readouterr().out

@@ -250,8 +250,14 @@ class TensorAccess(Protocol):
     def write(self, tensor: Any, array: np.ndarray) -> None:
         """Copy a canonical array into a network's tensor, or into its buffer, in place."""
 
+    def clone(self, tensor: Any) -> Any:
+        """A copy on the device."""
+
     def assign(self, tensor: Any, value: Any) -> None:
         """Copy a tensor into another, in place."""
+
+    def blend(self, tensor: Any, value: Any, share: float) -> None:
+        """Move a tensor towards another by a share of their difference, in place."""
 
 
 class Ranks(Protocol):

@@ -6,7 +6,7 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from trishift.model.tensors import TensorInfo, Tensors, parameters, tensor_shape
 Tensor = Any  # a tensor of the framework
 Module = Any  # a module (cell, layer) of the framework
 Relations = Sequence[Tensor] | None
+_NORM_MOMENTUM = 0.1  # share of a batch in the running statistics of batch norms, in every framework
 STEP = "step."  # starts the entries of an optimizer's state that count the updates of a tensor
 
 
@@ -47,6 +48,8 @@ class Trainable(ABC):
     _access: TensorAccess
     _ranks: Ranks
     _clip_norm: float | None = None
+    _frozen_norms: frozenset[str] = frozenset()
+    _average: dict[str, Tensor]
     _optimizer: Optimizer | None = None
     _loss_scale = LossScale(enabled=False)
 
@@ -82,7 +85,7 @@ class Trainable(ABC):
 
     def prepare_training(self, plan: OptimizationPlan) -> None:
         """Create the optimizer (zero state) and freeze everything that the plan does not train."""
-        self._clip_norm = plan.clip_norm
+        self._clip_norm, self._frozen_norms = plan.clip_norm, plan.frozen_norms
         self._loss_scale = LossScale(enabled=self.execution.precision == "fp16")
         self._optimizer = self._prepare(plan)
 
@@ -141,6 +144,54 @@ class Trainable(ABC):
             optimizer.step(gradients, clip_factor(norm, self._clip_norm) / scale, lr)
         self._average_statistics()
         return StepResult(float(self._ranks.mean(loss)), norm if self._clip_norm is not None else float("nan"))
+
+    def start_average(self, tensors: Mapping[str, np.ndarray] | None = None) -> None:
+        """Keep a running mean of all tensors, which starts at `tensors`; None: at the weights.
+
+        Raises:
+            CheckpointError: a tensor is missing, unknown or has another shape.
+        """
+        if tensors is not None:
+            check_tensors(tensors, self.tensor_shapes())
+        present = self._access.tensors(self.network)
+        self._average = {name: self._access.clone(tensor) for name, tensor in present.items()}
+        for name, array in (tensors or {}).items():
+            self._access.write(self._average[name], array)
+
+    def update_average(self, decay: float) -> None:
+        """Move the running mean to decay * mean + (1 - decay) * weights."""
+        for name, tensor in self._access.tensors(self.network).items():
+            self._access.blend(self._average[name], tensor, 1 - decay)
+
+    def dump_average(self) -> Tensors:
+        """Copies of the running mean under canonical names and shapes."""
+        return self._copies(self._average)
+
+    def measure_statistics(self, batches: Iterable[MicroBatch]) -> None:
+        """Replace the statistics of the batch norms that learn them by those of some batches of all ranks.
+
+        Running means lag behind the weights. The mean is that of the batches' means, and the variance also contains the
+        variance of these means (Wu and Johnson 2021, arXiv:2105.07576).
+        """
+        table = [info for info in tensor_table(self.spec) if info.layer_name not in self._frozen_norms]
+        tensors = self._access.tensors(self.network)
+        means = {info.layer_name: tensors[info.name] for info in table if info.role == "running_mean"}
+        variances = {info.layer_name: tensors[info.name] for info in table if info.role == "running_var"}
+        measured = [self._batch_statistics(batch, [*means.values(), *variances.values()]) for batch in batches]
+        for index, name in enumerate(means):
+            batch_means = np.stack([arrays[index] for arrays in measured])
+            variance = np.mean([arrays[len(means) + index] for arrays in measured], 0) + batch_means.var(0)
+            self._access.write(means[name], batch_means.mean(0).astype(np.float32))
+            self._access.write(variances[name], variance.astype(np.float32))
+
+    def _batch_statistics(self, batch: MicroBatch, statistics: Sequence[Tensor]) -> list[np.ndarray]:
+        """What a training pass adds to running statistics that are zero, divided by its share."""
+        for tensor in statistics:
+            self._access.write(tensor, np.zeros(tensor.shape, np.float32))
+        self._accumulate([batch], 1.0)
+        self._zero_gradients()
+        arrays = [self._access.read(tensor) for tensor in self._ranks.means(statistics)]
+        return [array.astype(np.float64) / _NORM_MOMENTUM for array in arrays]
 
     def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
         """Loss and unclipped gradients of a training pass on this rank; updates running statistics, not weights."""

@@ -21,6 +21,7 @@ from trishift.checkpoints.formats.stored import reading
 from trishift.errors import CheckpointError
 
 FORMAT_VERSION = 1
+_AVERAGE = f"{TRAINING_PREFIX}ema."
 _ENTRY = f"{DESCRIPTION_KEY}.training"
 
 
@@ -34,7 +35,9 @@ class TrainingState:
         iteration: optimizer steps since the start: the position in the learning-rate schedule.
         seed: seed of the run, from which every random choice derives.
         optimizer: the optimizer's state, by kind and canonical name: `momentum.head.fc.weight`.
+        average: the running mean of the weights, if the run has one.
         best: best metric so far, for example `{"epoch": 3, "top1": 0.71}`.
+        kept: the same of all evaluations whose weights are kept, best first.
     """
 
     epoch: int
@@ -42,7 +45,9 @@ class TrainingState:
     iteration: int
     seed: int
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
+    average: dict[str, np.ndarray] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
+    kept: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -> None:
@@ -52,14 +57,18 @@ def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -
         CheckpointError: `best` is not plain JSON.
         OutputError: the file cannot be written.
     """
-    values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "optimizer"}
+    values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+    del values["optimizer"], values["average"]
+    if not state.kept:
+        del values["kept"]
     try:
         position = json.dumps({"format": FORMAT_VERSION, **values}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"training state: only plain JSON types can be stored ({error})") from error
     optimizer = {TRAINING_PREFIX + entry: array for entry, array in state.optimizer.items()}
+    average = {_AVERAGE + name: array for name, array in state.average.items()}
     metadata = {DESCRIPTION_KEY: encode_description(checkpoint), _ENTRY: position}
-    write_safetensors(path, {**checkpoint.tensors, **optimizer}, metadata)
+    write_safetensors(path, {**checkpoint.tensors, **optimizer, **average}, metadata)
 
 
 def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
@@ -74,9 +83,11 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
             f"weights, set train.initial_weights={path}"
         )
     tensors, metadata = read_safetensors(path)
-    optimizer, weights = {}, {}
+    optimizer, average, weights = {}, {}, {}
     for name, array in tensors.items():
-        if name.startswith(TRAINING_PREFIX):
+        if name.startswith(_AVERAGE):
+            average[name.removeprefix(_AVERAGE)] = array
+        elif name.startswith(TRAINING_PREFIX):
             optimizer[name.removeprefix(TRAINING_PREFIX)] = array
         else:
             weights[name] = array
@@ -89,7 +100,7 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
             raise CheckpointError(f"{path}: its training state was written by a newer Trishift; upgrade to resume it")
         del values["format"]
         values.pop("extra", None)  # in files of earlier versions, always empty
-        return checkpoint, TrainingState(optimizer=optimizer, **values)
+        return checkpoint, TrainingState(optimizer=optimizer, average=average, **values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its training state is damaged ({error!r})") from error
 

@@ -6,7 +6,6 @@ Shape legend: V videos, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -18,8 +17,6 @@ class Metrics:
     top1: float
     top5: float
     mean_class_accuracy: float
-
-    main: ClassVar[str] = "top1"  # selects the best checkpoint
 
     def text(self, num_classes: int) -> str:
         """One line; without top-5 where it means nothing, with at most five classes."""
@@ -41,8 +38,6 @@ class MultiLabelMetrics:
     p_at_5: float
     sample_map: float
     class_map: float
-
-    main: ClassVar[str] = "sample_map"
 
     def text(self, num_classes: int) -> str:
         """One line; without P@5 where it means nothing, with at most five classes."""

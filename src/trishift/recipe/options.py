@@ -51,3 +51,36 @@ class FreezeSpec:
         spans = self.until if isinstance(self.until, tuple) else (self.until,) * len(self.stages)
         pairs = zip(self.stages, spans, strict=True)
         return frozenset(stage for stage, span in pairs if span is None or epoch < span)
+
+
+METRICS = {  # reported by evaluations of clips with a single label and with several, the default first
+    False: ("top1", "top5", "mean_class_accuracy"),
+    True: ("sample_map", "class_map", "p_at_1", "p_at_5"),
+}
+
+
+@dataclass(frozen=True)
+class BestSpec:
+    """The choice of the weights that are kept, by evaluations on the validation list.
+
+    Attributes:
+        metric: the metric to compare, see `METRICS`; None for the default of the task.
+        keep: number of evaluated weights to keep; more than one are also in the folder `kept`.
+        patience: stop when this many epochs have brought nothing better; None trains to the end.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    metric: str | None = None
+    keep: int = 1
+    patience: int | None = None
+
+    def check_metric(self, model: ModelSpec) -> None:
+        """Refuse a metric that evaluations of a model do not report.
+
+        Raises:
+            RecipeError: names the valid ones.
+        """
+        known = METRICS[model.multi_label]
+        if self.metric not in (None, *known):
+            raise RecipeError(f"train.best.metric: {self.metric!r} is not reported; choose from {', '.join(known)}")

@@ -15,17 +15,18 @@ from trishift.errors import RecipeError
 from trishift.model.architectures import RESNETS
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
-from trishift.recipe.options import FreezeSpec
+from trishift.recipe.options import BestSpec, FreezeSpec
 
 _LEAST = {  # smallest values of numbers, where a section does not check its own
     **dict.fromkeys(("train.epochs", "train.batch_size", "train.accumulate", "train.evaluate_every"), 1),
     **dict.fromkeys(("train.save_every", "train.seed", "train.milestones", "train.warmup_epochs"), 0),
-    **dict.fromkeys(("train.warmup_steps", "train.lr_floor", "train.stochastic_depth"), 0),
+    **dict.fromkeys(("train.best.keep", "train.best.patience"), 1),
+    **dict.fromkeys(("train.precise_bn", "train.warmup_steps", "train.lr_floor", "train.stochastic_depth"), 0),
     **dict.fromkeys(("train.momentum", "train.weight_decay", "train.head_lr_mult", "data.workers"), 0),
     **dict.fromkeys(("model.head.relation_width", "model.head.hidden_width", "model.head.relations_per_scale"), 1),
     "train.lr_batch_size": 1,
 }
-_POSITIVE = ("train.lr", "train.gamma", "train.clip_norm", "train.layer_decay", "input.scale")
+_POSITIVE = ("train.lr", "train.gamma", "train.clip_norm", "train.layer_decay", "train.ema", "input.scale")
 
 
 def check_numbers(section: Any, prefix: str = "") -> None:
@@ -85,6 +86,10 @@ class TrainSpec:
         initial_weights: weights of any supported family to start from: a file, a published name or an address.
         new_head: discard the file's last layers and train new ones (for another set of classes); `auto`: only if
             its classes are not those of the data set.
+        ema: decay of a running mean of all tensors over the optimizer steps, which is evaluated and kept instead of the
+            weights; smaller at first, see `training.schedule.average_decay`. None for none.
+        precise_bn: training batches from which batch norms are measured anew before evaluations; 0 for none.
+        best: the weights to keep, see `BestSpec`.
         evaluate_every: epochs between evaluations on the validation list; the last epoch is always evaluated.
         save_every: iterations between saves within an epoch; 0 saves only at the end of each epoch.
         legacy_drawn_offsets: initialize the offsets of MSN's deformable convolutions at random instead of with zeros.
@@ -121,6 +126,9 @@ class TrainSpec:
     loss: LossSpec = field(default_factory=LossSpec)
     initial_weights: str | None = None
     new_head: bool | Literal["auto"] = False
+    ema: float | None = None
+    precise_bn: int = 0
+    best: BestSpec = field(default_factory=BestSpec)
     evaluate_every: int = 1
     save_every: int = 0
     legacy_drawn_offsets: bool = False
@@ -134,6 +142,8 @@ class TrainSpec:
         for name in ("lr_floor", "stochastic_depth"):
             if getattr(self, name) >= 1:
                 raise RecipeError(f"train.{name}: must be below 1, not {getattr(self, name)}")
+        if self.ema is not None and self.ema >= 1:
+            raise RecipeError(f"train.ema: must be below 1, not {self.ema}")
         if self.layer_decay > 1:
             raise RecipeError(f"train.layer_decay: must be 1 or less, not {self.layer_decay}")
         if self.lr_floor and self.schedule != "cosine":
@@ -185,6 +195,7 @@ class Recipe:
                 f"for {labels} per clip; remove model.multi_label, the loss determines it"
             )
         self.train.freeze.check_names(self.model)
+        self.train.best.check_metric(self.model)
         if self.train.stochastic_depth and self.model.backbone not in RESNETS:
             name = self.model.backbone
             raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks, only ResNets can; set it to 0")

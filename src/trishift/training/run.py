@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from trishift.backends import open_session
+from trishift.backends.contract import OptimizationPlan
 from trishift.backends.session import Session
+from trishift.checkpoints.training_state import TrainingState
 from trishift.data.checks import check_sample, class_warnings
 from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
@@ -25,6 +26,7 @@ from trishift.training.interruption import how_to_continue
 from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
+from trishift.training.selection import out_of_patience
 from trishift.training.trainer import Trainer
 from trishift.zoo.sources import WeightSource, weight_source
 
@@ -65,7 +67,7 @@ def train(
         check_sizes(recipe, train_set, session)
         position, state = load_start(recipe, session, resume or start, train_set.labels)
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
-        finished = resumed is not None and position.epoch >= last_epoch
+        finished = resumed is not None and (position.epoch >= last_epoch or out_of_patience(position, recipe))
         if finished and session.rank == 0:
             done = f"{position.epoch} of {counted(recipe.train.epochs, 'epoch is', 'epochs are')} done"
             print(f"{resumed}: nothing left to train: {done}; raise train.epochs (or --until) to continue", flush=True)
@@ -78,8 +80,7 @@ def train(
             plans = partial(optimization_plan, session.parameters(), weighted, recipe.input.modality)
             plan = plans(position.epoch)
             session.prepare_training(plan)
-            trained = {entry: array for entry, array in state.items() if entry.partition(".")[2] in plan.parameters}
-            session.load_optimizer(trained)
+            restore(session, recipe, plan, state)
             folder = RunFolder(path, session, recipe, tuple(train_set.labels))
             on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
             if finished:
@@ -102,7 +103,7 @@ def train(
 def prepare_folder(folder: RunFolder, recipe: Recipe, resumed: Path | None) -> str:
     """Check the disk space for a checkpoint and its training state, then create the run folder; returns its path."""
     numbers = sum(math.prod(shape) for shape in tensor_shapes(recipe.model).values())
-    buffers = {"sgd": 1, "adamw": 2}[recipe.train.optimizer.name]
+    buffers = {"sgd": 1, "adamw": 2}[recipe.train.optimizer.name] + bool(recipe.train.ema)
     check_space(folder.path, (1 + buffers) * 4 * numbers)
     folder.create(resumed)
     return str(folder.path)
@@ -183,8 +184,8 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
 
 def load_start(
     recipe: Recipe, session: Session, start: Path | WeightSource | None, class_names: Sequence[str]
-) -> tuple[Position, dict[str, Any]]:
-    """Load a run to resume (a path) or initial weights; returns position and optimizer state to start from."""
+) -> tuple[Position, TrainingState | None]:
+    """Load a run to resume (a path) or initial weights; returns the position to start from and the run's state."""
     if isinstance(start, Path):
         checkpoint, position, state = load_run(start, recipe)
         if checkpoint.spec != recipe.model:
@@ -198,7 +199,18 @@ def load_start(
         session.load_tensors({**session.dump_tensors(), **offsets})
     if start is not None:
         load_initial_weights(recipe, session, start.fetch(), class_names)
-    return Position(), {}
+    return Position(), None
+
+
+def restore(session: Session, recipe: Recipe, plan: OptimizationPlan, state: TrainingState | None) -> None:
+    """Set what an optimizer and a running mean need beyond the weights: that of a resumed run, or a fresh start."""
+    if state is not None:
+        entries = state.optimizer.items()
+        session.load_optimizer({name: array for name, array in entries if name.partition(".")[2] in plan.parameters})
+        if state.average and not recipe.train.ema and session.rank == 0:
+            print("note: the run has a running mean of the weights, which is dropped: the recipe has no train.ema")
+    if recipe.train.ema:
+        session.start_average(None if state is None else state.average)
 
 
 def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_set: EvaluationSet) -> None:

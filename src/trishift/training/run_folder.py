@@ -3,15 +3,17 @@
 recipe.yaml        the resolved recipe
 metrics.jsonl      records of all steps and evaluations      tensorboard/   the same for TensorBoard
 last.safetensors   the newest weights and the training state (optimizer, position), in one file
-best.safetensors   the weights with the best top-1 accuracy so far (several labels per clip: mAP)
+best.safetensors   the weights with the best metric so far (`train.best.metric`; top-1 accuracy by default)
+kept/              the best few evaluated weights, by epoch (`train.best.keep`)
+ema.safetensors    the running mean of the weights, as last evaluated (`train.ema`)
 skipped.txt        unreadable training clips that were skipped (data.on_error=skip), with the reason
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from trishift.checkpoints.canonical import Checkpoint, encode_description, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.thresholds import ENTRY
-from trishift.io.atomic import write_atomically, write_text
+from trishift.io.atomic import make_folder, write_atomically, write_text
 from trishift.io.wording import nearest_path, shown_first
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
 from trishift.recipe.renames import has_old_names
@@ -28,9 +30,9 @@ from trishift.training.sinks import counts_from_zero
 from trishift.version import __version__
 
 _LAST = "last.safetensors"
-_FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", "skipped.txt")
+_FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", "ema.safetensors", "skipped.txt")
 _WITHIN_EPOCH = ("train.batch_size", "train.accumulate", "data.balance.by", "data.balance.beta")  # order of the clips
-_INHERITED = ("metrics.jsonl", "best.safetensors", "skipped.txt")  # by a run resumed into another folder
+_INHERITED = ("metrics.jsonl", "best.safetensors", "ema.safetensors", "skipped.txt")  # by a run resumed elsewhere
 
 
 def holds_run(path: Path) -> bool:
@@ -55,6 +57,7 @@ class Position:
         batch: completed batches of that epoch.
         iteration: completed optimizer steps since the start.
         best: epoch (from 1) and metrics of the best evaluation.
+        kept: the same of all evaluations whose weights are kept, best first.
         thresholds: thresholds of the last evaluation, see `evaluation/thresholds.py`, if it has any.
     """
 
@@ -62,6 +65,7 @@ class Position:
     batch: int = 0
     iteration: int = 0
     best: dict[str, Any] | None = None
+    kept: list[dict[str, Any]] = field(default_factory=list)
     thresholds: list[float] | None = None
 
 
@@ -102,7 +106,7 @@ class RunFolder:
         self._skipped = _read_skipped(self.path / "skipped.txt")
         save_recipe(self._recipe, self.path / "recipe.yaml")
 
-    def save_last(self, position: Position, metrics: dict[str, Any]) -> None:
+    def save_last(self, position: Position, metrics: Mapping[str, Any]) -> None:
         """Save everything needed to resume the run, in any framework.
 
         Args:
@@ -115,13 +119,31 @@ class RunFolder:
             iteration=position.iteration,
             seed=self._recipe.train.seed,
             optimizer=self._session.dump_optimizer(),
+            average=self._session.dump_average() if self._recipe.train.ema else {},
             best=position.best or {},
+            kept=position.kept,
         )
         save_state(self.path / _LAST, self._checkpoint(position, metrics), state)
 
-    def save_best(self, position: Position) -> None:
-        """Save the weights only, for evaluation, prediction and export."""
-        save(self.path / "best.safetensors", self._checkpoint(position, position.best or {}))
+    def save_evaluated(self, position: Position, metrics: Mapping[str, Any]) -> None:
+        """Save the weights only, for evaluation, prediction and export, in the files that they have earned.
+
+        Args:
+            position: with the evaluation of these weights.
+            metrics: epoch and metrics of these weights.
+        """
+        checkpoint, epoch = self._checkpoint(position, metrics), metrics["epoch"]
+        if self._recipe.train.ema:
+            save(self.path / "ema.safetensors", checkpoint)
+        if position.best is not None and position.best["epoch"] == epoch:
+            save(self.path / "best.safetensors", checkpoint)
+        wanted = {_kept_name(entry["epoch"]) for entry in position.kept}
+        if _kept_name(epoch) in wanted:
+            make_folder(self.path / "kept")
+            save(self.path / "kept" / _kept_name(epoch), checkpoint)
+        for file in (self.path / "kept").glob("epoch-*.safetensors"):
+            if file.name not in wanted:
+                file.unlink()
 
     def record_skipped(self, clips: Iterable[tuple[str, str]]) -> int:
         """List skipped clips (name, reason) in skipped.txt; returns the number of clips in it."""
@@ -136,26 +158,29 @@ class RunFolder:
     def _remove_run(self) -> None:
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+        for name in ("tensorboard", "kept"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _inherit(self, resumed: Path) -> None:
-        for name in _INHERITED:
-            if (resumed / name).is_file():
-                _copy(resumed / name, self.path / name)
+        for source in (*(resumed / name for name in _INHERITED), *(resumed / "kept").glob("epoch-*.safetensors")):
+            if source.is_file():
+                target = self.path / source.relative_to(resumed)
+                make_folder(target.parent)
+                _copy(source, target)
 
-    def _checkpoint(self, position: Position, metrics: dict[str, Any]) -> Checkpoint:
+    def _checkpoint(self, position: Position, metrics: Mapping[str, Any]) -> Checkpoint:
         session = self._session
         return Checkpoint(
             session.dump_tensors(), session.spec, self._recipe.input, self._labels, self._meta(position, metrics)
         )
 
-    def _meta(self, position: Position, metrics: dict[str, Any]) -> dict[str, Any]:
+    def _meta(self, position: Position, metrics: Mapping[str, Any]) -> dict[str, Any]:
         meta = {
             "recipe": recipe_to_dict(self._recipe),
             "framework": self._session.framework,
             "version": __version__,
             "epoch": position.epoch,
-            "metrics": metrics,
+            "metrics": dict(metrics),
         }
         return meta if position.thresholds is None else {**meta, ENTRY: position.thresholds}
 
@@ -164,6 +189,10 @@ class RunFolder:
             _check_text(label, f"class name {label!r}")
         description = encode_description(Checkpoint({}, meta=self._meta(Position(), {})))
         _check_text(description, "a path in the recipe")
+
+
+def _kept_name(epoch: int) -> str:
+    return f"epoch-{epoch:04d}.safetensors"
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -208,8 +237,8 @@ def run_to_resume(path: Path) -> Path:
     raise CheckpointError(f"{path}: has no {_LAST}, so there is nothing to resume; {remedy}")
 
 
-def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, dict[str, Any]]:
-    """Load weights, position and the optimizer's state from a run folder or its `last.safetensors`.
+def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, TrainingState]:
+    """Load weights, position and training state from a run folder or its `last.safetensors`.
 
     Raises:
         CheckpointError: there is no training state, or the recipe has other entries than the run where the clip order,
@@ -227,9 +256,14 @@ def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, dict[str
                 f"{path}: was trained with {key}={value}{when}, but the recipe has {_entry(wanted, key)}; "
                 f"set {key}={value} to resume it"
             )
+    if recipe.train.ema and not state.average:
+        raise CheckpointError(
+            f"{path}: was trained without a running mean of the weights, but the recipe has train.ema="
+            f"{recipe.train.ema:g}; set train.ema=null to resume it"
+        )
     thresholds = checkpoint.meta.get(ENTRY)
-    position = Position(state.epoch, state.batch, state.iteration, state.best or None, thresholds)
-    return checkpoint, position, state.optimizer
+    position = Position(state.epoch, state.batch, state.iteration, state.best or None, state.kept, thresholds)
+    return checkpoint, position, state
 
 
 def _entry(recipe: dict[str, Any], key: str) -> Any:

@@ -29,3 +29,11 @@ def learning_rate(train: TrainSpec, epoch: float, steps_per_epoch: int = 1) -> f
     if epoch < warmup:
         rate *= epoch / warmup
     return rate
+
+
+def average_decay(decay: float, steps: int) -> float:
+    """Decay of the running mean of the weights after a number of optimizer steps: smaller at first.
+
+    With (1 + steps) / (10 + steps), the untrained weights are forgotten soon, also in short runs.
+    """
+    return min(decay, (1 + steps) / (10 + steps))

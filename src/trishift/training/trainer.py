@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from statistics import fmean
 from typing import Any
 
@@ -28,7 +30,8 @@ from trishift.training.draws import draw_step, take
 from trishift.training.interruption import Interrupted, StopSignal, how_to_continue
 from trishift.training.output import gather_texts
 from trishift.training.run_folder import Position, RunFolder
-from trishift.training.schedule import learning_rate
+from trishift.training.schedule import average_decay, learning_rate
+from trishift.training.selection import metric_of, out_of_patience, with_evaluation
 from trishift.training.sinks import MetricsLog, Progress
 
 
@@ -102,11 +105,13 @@ class Trainer:
                 for epoch in range(self._position.epoch, last_epoch):
                     self._unfreeze(epoch)
                     self._train_epoch(epoch, stop)
-                    metrics = {}
+                    metrics: Mapping[str, Any] = {}
                     if self._evaluation_due(epoch):
                         evaluation = self._evaluate(epoch)
-                        metrics = {"epoch": epoch + 1, **asdict(evaluation.metrics)}
+                        metrics = {} if self._evaluates_others else _entry(epoch, evaluation)
                     self._save(self._position, metrics)
+                    if self._out_of_patience():
+                        break
                 self._report_skipped()
         finally:
             if self._log:
@@ -169,6 +174,8 @@ class Trainer:
         steps = self.batches_per_epoch
         lr = learning_rate(self._recipe.train, epoch + index / steps, steps)
         result = self._session.train_step(self._micro_batches(batch, iteration), lr)
+        if self._recipe.train.ema:
+            self._session.update_average(average_decay(self._recipe.train.ema, iteration + 1))
         if not math.isfinite(result.loss):
             raise TrainingError(
                 f"the loss is {result.loss} at epoch {epoch + 1}, step {index + 1} (lr {lr:.3g}): "
@@ -215,26 +222,60 @@ class Trainer:
         return (epoch + 1) % train.evaluate_every == 0 or epoch + 1 == train.epochs
 
     def _evaluate(self, epoch: int) -> Evaluation:
+        with self._evaluated_weights(epoch):
+            return self._measure(epoch)
+
+    @property
+    def _evaluates_others(self) -> bool:
+        """Whether evaluations see other weights or statistics than the next step."""
+        return bool(self._recipe.train.ema or self._recipe.train.precise_bn)
+
+    @contextmanager
+    def _evaluated_weights(self, epoch: int) -> Iterator[None]:
+        """Exchange the weights for their running mean, and measure the statistics of its batch norms, if wanted."""
+        if not self._evaluates_others:
+            yield
+            return
+        session, train = self._session, self._recipe.train
+        own = session.dump_tensors()
+        try:
+            if train.ema:
+                session.load_tensors(session.dump_average())
+            if train.precise_bn:
+                with closing(self._loader.batches(epoch)) as batches:
+                    parts = (self._micro_batches(batch, number) for number, batch in enumerate(batches))
+                    session.measure_statistics(chain.from_iterable(islice(parts, train.precise_bn)))
+            yield
+        finally:
+            session.load_tensors(own)
+
+    def _measure(self, epoch: int) -> Evaluation:
         size = max(1, self._recipe.train.batch_size // self._session.world_size)
         evaluation = evaluate(self._session, self._val_set, batch_size=size, workers=self._recipe.data.workers)
-        best = self._position.best
         metrics = asdict(evaluation.metrics)
-        main = evaluation.metrics.main
-        better = best is None or metrics[main] > best[main]
-        if better:
-            best = {"epoch": epoch + 1, **metrics}
         thresholds = None if evaluation.thresholds is None else evaluation.thresholds.tolist()
-        self._position = replace(self._position, best=best, thresholds=thresholds)
+        position = replace(self._position, thresholds=thresholds)
+        self._position = with_evaluation(position, self._recipe, epoch + 1, metrics)
         if self._leader:
             assert self._log is not None
             record = {**evaluation.summary(), "epoch": epoch + 1}
             self._log.write("evaluation", self._position.iteration - 1, record)
             print(f"epoch {epoch + 1}: {evaluation}", flush=True)
-            if better:
-                self._folder.save_best(self._position)
+            self._folder.save_evaluated(self._position, _entry(epoch, evaluation))
         return evaluation
 
-    def _save(self, position: Position, metrics: dict[str, Any]) -> None:
+    def _out_of_patience(self) -> bool:
+        if not out_of_patience(self._position, self._recipe):
+            return False
+        if self._leader and self._position.best is not None:
+            print(
+                f"stopped early: no better {metric_of(self._recipe)} than in epoch {self._position.best['epoch']} "
+                f"for {self._recipe.train.best.patience} epochs (train.best.patience)",
+                flush=True,
+            )
+        return True
+
+    def _save(self, position: Position, metrics: Mapping[str, Any]) -> None:
         self._position = position
         self._record_skipped()
         if self._leader:
@@ -269,3 +310,8 @@ class Trainer:
             f"data {timing.data:.1f} s, steps {timing.step:.1f} s{note}",
             flush=True,
         )
+
+
+def _entry(epoch: int, evaluation: Evaluation) -> dict[str, Any]:
+    """The epoch, from 1, and metrics of an evaluation."""
+    return {"epoch": epoch + 1, **asdict(evaluation.metrics)}

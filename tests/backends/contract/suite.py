@@ -224,6 +224,41 @@ def test_optimizer_state_defaults_to_zero_and_rejects_unknown_names(rule: str, k
             session.load_optimizer(foreign)
 
 
+def test_average_follows_the_weights() -> None:
+    session = make_session()
+    session.prepare_training(make_plan(session))
+    session.start_average()
+    expected = session.dump_tensors()
+    for _ in range(2):
+        session.train_step(micro_batches(), lr=0.1)
+        session.update_average(0.75)
+        expected = {name: 0.75 * expected[name] + 0.25 * array for name, array in session.dump_tensors().items()}
+    assert_close(session.dump_average(), expected, rtol=1e-5, atol=1e-6)
+    assert list(session.dump_average()) == list(session.tensor_shapes())
+    resumed = make_session(seed=3)
+    resumed.start_average(session.dump_average())
+    assert_close(resumed.dump_average(), session.dump_average(), rtol=0)
+    with pytest.raises(CheckpointError, match="missing"):
+        resumed.start_average({"head.fc.weight": expected["head.fc.weight"]})
+
+
+def test_measured_statistics_are_those_of_the_batches() -> None:
+    session = make_session()
+    frozen = norms(session)[2:3]
+    session.prepare_training(make_plan(session, frozen))
+    session.train_step(micro_batches(), lr=0.1)
+    before = session.dump_tensors()
+    session.measure_statistics(micro_batches(2))
+    after = session.dump_tensors()
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {n for n in before if ".running_" in n and n.rpartition(".")[0] not in frozen}
+    outputs = [np.float64(session.features(batch.clips, ["conv1"])["conv1"]) for batch in micro_batches(2)]
+    everything = np.concatenate(outputs)
+    mean, variance = (after[f"backbone.bn1.running_{kind}"] for kind in ("mean", "var"))
+    np.testing.assert_allclose(mean, everything.mean((0, 1, 3, 4)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(variance, everything.var((0, 1, 3, 4)), rtol=2e-3)
+
+
 @pytest.mark.parametrize("targets", [TARGETS, np.eye(4, dtype=np.float32)[TARGETS]], ids=["indices", "probabilities"])
 def test_training_fits_a_batch(targets: np.ndarray) -> None:
     session = make_session()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from trishift.backends.mindspore.recognizer import Recognizer
@@ -51,6 +51,11 @@ def read(tensor: Tensor) -> np.ndarray:
     return to_numpy(tensor)
 
 
+def clone(tensor: Tensor) -> Tensor:
+    """A copy on the device."""
+    return Parameter(tensor.copy(), requires_grad=False)
+
+
 def write(tensor: Tensor, array: np.ndarray) -> None:
     """Copy a canonical array into a network's tensor, or into its buffer, in place."""
     assign(tensor, Tensor(np.array(array, np.float32, order="C")))
@@ -62,3 +67,8 @@ def assign(tensor: Tensor, value: Tensor) -> None:
     Not `set_data`: it gives the parameter new memory, and graphs compiled before would keep reading the old one.
     """
     ops.assign(tensor, value)
+
+
+def blend(tensor: Tensor, value: Tensor, share: float) -> None:
+    """Move a tensor towards another by a share of their difference, in place."""
+    assign(tensor, tensor + (value - tensor) * share)

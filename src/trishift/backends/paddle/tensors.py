@@ -45,6 +45,11 @@ def read(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(_transposed(to_numpy(tensor)))
 
 
+def clone(tensor: Tensor) -> Tensor:
+    """A copy on the device."""
+    return tensor.detach().clone()
+
+
 def write(tensor: Tensor, array: np.ndarray) -> None:
     """Copy a canonical array into a network's tensor, or into its buffer, in place."""
     assign(tensor, paddle.to_tensor(np.ascontiguousarray(_transposed(np.asarray(array, np.float32)))))
@@ -54,6 +59,12 @@ def write(tensor: Tensor, array: np.ndarray) -> None:
 def assign(tensor: Tensor, value: Tensor) -> None:
     """Copy a tensor into another, in place."""
     paddle.assign(value, tensor)
+
+
+@paddle.no_grad()
+def blend(tensor: Tensor, value: Tensor, share: float) -> None:
+    """Move a tensor towards another by a share of their difference, in place."""
+    tensor.add_((value - tensor) * share)
 
 
 def _transposed(array: np.ndarray) -> np.ndarray:

@@ -40,6 +40,11 @@ def read(tensor: torch.Tensor) -> np.ndarray:
     return to_numpy(tensor)
 
 
+def clone(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy on the device."""
+    return tensor.detach().clone()
+
+
 def write(tensor: torch.Tensor, array: np.ndarray) -> None:
     """Copy a canonical array into a network's tensor, or into its buffer, in place."""
     assign(tensor, torch.from_numpy(np.ascontiguousarray(array)))
@@ -49,3 +54,9 @@ def write(tensor: torch.Tensor, array: np.ndarray) -> None:
 def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
     """Copy a tensor into another, in place."""
     tensor.copy_(value)
+
+
+@torch.no_grad()
+def blend(tensor: torch.Tensor, value: torch.Tensor, share: float) -> None:
+    """Move a tensor towards another by a share of their difference, in place."""
+    tensor.add_(value - tensor, alpha=share)
