@@ -26,6 +26,9 @@ usage() { echo "usage: bash $(basename "$0") $*" >&2; exit 2; }
 
 require_path() { [ -e "$2" ] || fail "$1 $2 does not exist"; }
 
+# A path relative to the caller's folder as an absolute one; published names and addresses of weights as they are.
+weights() { (cd "$start" && if [ -e "$1" ]; then realpath "$1"; else printf '%s\n' "$1"; fi) }
+
 check_device() {
     case "$DEVICE" in
         gpu) nvidia-smi -L >/dev/null 2>&1 || fail "no NVIDIA GPU was found on this machine; set DEVICE=cpu" ;;

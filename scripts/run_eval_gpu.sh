@@ -7,9 +7,8 @@ start=$PWD config=${CONFIG:-}
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
 [ $# -ge 2 ] || usage "DATASET_ROOT CHECKPOINT [eval.py arguments and key=value ...]"
 
-root=$(cd "$start" && realpath -m "$1"); checkpoint=$(cd "$start" && realpath -m "$2"); shift 2
+root=$(cd "$start" && realpath -m "$1"); checkpoint=$(weights "$2"); shift 2
 require_path "dataset root" "$root"
-require_path "checkpoint" "$checkpoint"
 arguments=(--checkpoint "$checkpoint" --framework "$FRAMEWORK" --device "$DEVICE" --output "$OUTPUT/eval/result.json" "data.root=$root")
 [ -n "$config" ] && arguments+=(--config "$config")
 check_device

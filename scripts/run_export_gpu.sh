@@ -15,9 +15,8 @@ start=$PWD output=${OUTPUT:-} format=${FORMAT:-mindir}
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
 [ $# -ge 2 ] || usage "DATASET_ROOT CHECKPOINT [export.py arguments ...]"
 
-root=$(cd "$start" && realpath -m "$1"); checkpoint=$(cd "$start" && realpath -m "$2"); shift 2
+root=$(cd "$start" && realpath -m "$1"); checkpoint=$(weights "$2"); shift 2
 require_path "dataset root" "$root"
-require_path "checkpoint" "$checkpoint"
 arguments=(--checkpoint "$checkpoint" --format "$format")
 [ -n "$output" ] && arguments+=(--output "$(cd "$start" && realpath -m "$output")")
 [ "$format" = openvino-int8 ] && arguments+=(--calibration "$root/${CALIBRATION:-train.txt}" --root "$root")

@@ -12,8 +12,7 @@ require_path "dataset root" "$root"
 choose_output "$@"
 arguments=(--config "$CONFIG" --framework "$FRAMEWORK" --output "$OUTPUT" "data.root=$root" "execution.device=$DEVICE")
 if [ $# -ge 1 ] && [[ $1 != *=* && $1 != --* ]]; then
-    pretrained=$(cd "$start" && realpath -m "$1"); shift
-    require_path "pretrained weights" "$pretrained"
+    pretrained=$(weights "$1"); shift
     arguments+=("train.initial_weights=$pretrained" train.new_head=true)
 fi
 check_device

@@ -52,7 +52,7 @@ def test_the_guides_have_commands() -> None:
 
 def test_security_names_code_and_tests_that_exist() -> None:
     text = (ROOT / "SECURITY.md").read_text("utf-8")
-    modules = re.findall(r"`((?:checkpoints|data|evaluation|io|recipe)/[\w/]+\.py)`", text)
+    modules = re.findall(r"`((?:checkpoints|data|evaluation|io|recipe|zoo)/[\w/]+\.py)`", text)
     tests = re.findall(r"`(tests/[\w/]+\.py)`: ((?:`test_\w+`(?:, )?)+)", text)
     assert len(modules) > 10 and len(tests) > 8
     assert all((ROOT / "src" / "trishift" / module).is_file() for module in modules)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 import pytest
+from scripts.list_recipes import read_header, recipe_files
 from testing.originals import in_file
 from tests.support.command_line import command
 from tests.support.paths import ROOT
@@ -104,6 +105,15 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts[0]["state"] == "-" and facts[0]["spec"]["backbone"] == "resnet50"
     assert command("models", "--data", "kinetics") == 1
     assert "one of imagenet, jester, kinetics400" in capsys.readouterr().err
+
+
+def test_printed_commands_name_weights_that_exist() -> None:
+    headers = [read_header(path) for path in recipe_files()]
+    started = [found[1] for header in headers for found in re.finditer(r"initial_weights=(\S+)", header["Command"])]
+    assert len(started) > 40 and {entry_named(name).name for name in started} == set(started)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    first = re.search(r"^    trishift .*--checkpoint (\S+)", readme, re.MULTILINE)
+    assert first is not None and entry_named(first[1]) and f"[{len(ENTRIES)} published weight files]" in readme
 
 
 VALID = """
