@@ -56,7 +56,7 @@ def test_sound_classes_give_no_warning(flip: str) -> None:
 def test_reversal_names_the_classes_that_it_swaps_and_leaves_out() -> None:
     names = ("Swiping Left", "Swiping Right", "push", "wave")
     found = warnings_of((3, 3, 3, 3), names, reverse="swap_labels")
-    assert "played backward, 'Swiping Left' becomes 'Swiping Right', 'Swiping Right' becomes" in found
+    assert "swap the labels of 1 pair of classes: 'Swiping Left' and 'Swiping Right'; set" in found
     assert "never played backward, as no class is the opposite: 1 of 4 classes ('push')" in found
     assert "without class names" in warnings_of((3, 3), ("0", "1"), reverse="same_labels")
     with pytest.raises(DataError, match="'Swiping Left' becomes 'Swiping Right'"):

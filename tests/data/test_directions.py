@@ -28,7 +28,9 @@ def test_mirrored_labels() -> None:
         (("Rolling Hand Backward", "Rolling Hand Forward"), (1, 0)),
         (("turn_clockwise", "turn_counterclockwise"), (1, 0)),
         (("Pushing [x] from left to right", "Pulling [x] from right to left"), (1, 0)),
-        (("opening door", "shutting door", "closing door"), (2, 0, 0)),
+        (("opening door", "shutting door", "closing door"), (None, None, None)),  # which one?
+        (("Pulling [x] onto [y]", "Pushing [x] onto [y]"), (None, None)),
+        (("picking cup up", "putting cup down", "put on hat", "take off hat"), (1, 0, 3, 2)),
         (("unzip", "zip", "ties", "unties", "sit down", "stand up"), (1, 0, 3, 2, 5, 4)),
         (("Thumb Up", "Thumb Down", "Stop Sign"), (0, 1, 2)),  # poses
         (("push", "Swiping Left", "tearing paper"), (None, None, None)),
@@ -44,6 +46,7 @@ def test_opposites_replace_what_names_show() -> None:
     names = ("push up", "Falten", "Entfalten", "push")
     assert reversed_labels(names) == (None, 1, 2, None)
     assert reversed_labels(names, [("push up", "push up"), ("Falten", "Entfalten")]) == (0, 2, 1, None)
+    assert reversed_labels(("push", "pull", "shove"), [("push", "shove")]) == (2, None, 0)
     with pytest.raises(DataError, match="'pull' is not a class"):
         reversed_labels(names, [("push", "pull")])
     with pytest.raises(DataError, match="two pairs"):

@@ -93,14 +93,15 @@ def _direction_warnings(train_set: TrainingSet) -> list[str]:
             "training plays clips backward, but without class names it cannot know which classes have a direction; "
             "name them (data.labels) or set data.augmentation.opposites"
         )
-    changes = [
-        f"{labels[label]!r} becomes {labels[other]!r}"
-        for label, other in enumerate(train_set.reversed)
-        if other is not None and other != label
+    pairs = [
+        f"{labels[one]!r} and {labels[other]!r}"
+        for one, other in enumerate(train_set.reversed)
+        if other is not None and one < other
     ]
-    if changes:
+    if pairs:
         warnings.append(
-            f"played backward, {shown_first(changes, 4)}; set data.augmentation.opposites if a pair is wrong"
+            f"clips that are played backward swap the labels of {counted(len(pairs), 'pair')} of classes: "
+            f"{shown_first(pairs, 3)}; set data.augmentation.opposites if a pair is wrong"
         )
     kept = np.flatnonzero([other is None for other in train_set.reversed])
     if len(kept):

@@ -16,20 +16,21 @@ _VERBS = """
 push pull, open close, open shut, raise lower, lift lower, lift drop, lift put, enter leave, enter exit,
 approach leave, put take, put remove, place remove, insert remove, add remove, attach detach, connect disconnect,
 fold unfold, lock unlock, wrap unwrap, zip unzip, tie untie, plug unplug, cover uncover, load unload, pack unpack,
-sit stand, throw catch, drop pick, give receive, start stop, inflate deflate, appear disappear, grow shrink
+sit stand, throw catch, drop pick, put pick, give receive, start stop, inflate deflate, appear disappear,
+grow shrink
 """
-_IRREVERSIBLE = (
-    "break tear pour spill fall crash cut explode melt burn"  # played backward, these look like nothing else
-)
+# Verbs whose action looks like no other when played backward.
+_IRREVERSIBLE = "break tear pour spill fall crash cut explode melt burn"
 _WAYS = """
 left right, up down, upward downward, upwards downwards, forward backward, forwards backwards,
 clockwise counterclockwise
 """
-# Not every `in` or `on` is a direction. These change only if that makes the name of another class.
+# Not every `in` or `on` is a direction, so these make none by themselves, and most may stay in the opposite name.
 _PREPOSITIONS = """
 in out, in away, into from, onto from, onto off, on off, away closer, away toward, away towards, forward back,
 inside outside
 """
+_FIRM = {"into", "onto"}  # these must change: pushing onto a table is not the opposite of pulling onto a table
 _STILL = {"thumb", "thumbs", "sign"}  # a pose stays the same played backward, whatever way it points
 
 _MAX_CHOICES = 4096  # names tried per class
@@ -54,7 +55,7 @@ def reversed_labels(class_names: Sequence[str], opposites: Sequence[tuple[str, s
 
     Returns:
         K labels: that of the class with the opposite words (pushing and pulling, up and down), the class's own if its
-        name has no direction, or None if it has one but no class of the list is its opposite.
+        name has no direction, or None if it has one but no class of the list, or more than one, is its opposite.
 
     Raises:
         DataError: `opposites` names an unknown class, or one class twice.
@@ -79,7 +80,8 @@ def reversed_labels(class_names: Sequence[str], opposites: Sequence[tuple[str, s
                 f"data.augmentation.opposites: {pair[0]!r} or {pair[1]!r} is in two pairs; keep one of them"
             )
         given |= {one: other, other: one}
-    return tuple(given.get(label, other) for label, other in enumerate(found))
+    rest = (None if other in given else other for other in found)  # their opposite has been given another one
+    return tuple(given.get(label, other) for label, other in enumerate(rest))
 
 
 def check_reversal(class_names: Sequence[str], labels: Sequence[int | None]) -> None:
@@ -94,14 +96,15 @@ def check_reversal(class_names: Sequence[str], labels: Sequence[int | None]) -> 
 
 
 def _counterparts(class_names: Sequence[str], opposites: Mapping[str, Sequence[str]]) -> list[int | None]:
-    """For each class, the first other class whose name has opposites of its words, if there is one."""
+    """For each class, the only other class whose name has opposites of its words, if each is the other's."""
     names = [_words(name) for name in class_names]
     labels = {tuple(words): label for label, words in enumerate(names)}
-    found = []
+    found: list[int | None] = []
     for label, words in enumerate(names):
         choices = islice(product(*(opposites.get(word, (word,)) for word in words)), _MAX_CHOICES)
-        found.append(next((labels[other] for other in choices if labels.get(other, label) != label), None))
-    return found
+        others = {labels[choice] for choice in choices if choice in labels} - {label}
+        found.append(others.pop() if len(others) == 1 else None)
+    return [other if other is not None and found[other] == label else None for label, other in enumerate(found)]
 
 
 def _words(name: str) -> list[str]:
@@ -119,14 +122,15 @@ def _forms(verb: str) -> tuple[str, ...]:
 
 
 def _table() -> dict[str, tuple[str, ...]]:
-    """The possible words after reversal: the opposites, or the word itself if another word of the name has one."""
+    """The possible words after reversal."""
     pairs = [tuple(pair.split()) for pair in f"{_WAYS},{_PREPOSITIONS}".split(",")]
     pairs += [forms for pair in _VERBS.split(",") for forms in zip(*map(_forms, pair.split()), strict=True)]
     opposites: dict[str, list[str]] = {}
     for one, other in pairs:
         opposites.setdefault(one, []).append(other)
         opposites.setdefault(other, []).append(one)
-    return {word: (*others, word) for word, others in opposites.items()}
+    loose = set(re.findall(r"\w+", _PREPOSITIONS)) - _FIRM
+    return {word: (*others, word) if word in loose else tuple(others) for word, others in opposites.items()}
 
 
 _REVERSED = _table()
