@@ -17,7 +17,7 @@ import numpy as np
 
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.io.wording import counted
-from trishift.model.losses import LossSpec
+from trishift.model.losses import GuideSpec, LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 from trishift.model.tensors import Tensors
 
@@ -96,6 +96,7 @@ class OptimizationPlan:
 
     parameters: Mapping[str, ParameterPlan]
     loss: LossSpec = field(default_factory=LossSpec)
+    guide: GuideSpec = field(default_factory=GuideSpec)
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     momentum: float = 0.9
     nesterov: bool = False
@@ -129,12 +130,14 @@ class MicroBatch:
         clips: (N, T, C, H, W) float32.
         targets: (N,) int64, or (N, K) float32: zeros and ones, or class probabilities for `cross_entropy`.
         draws: random draws of its forward pass.
+        guide: (N, K) float32 class probabilities of teachers, see `GuideSpec`, or None.
         weight: factor on its loss: 1 for equal parts; with a mean over positives, larger for parts with more of them.
     """
 
     clips: np.ndarray
     targets: np.ndarray
     draws: Draws = field(default_factory=Draws)
+    guide: np.ndarray | None = None
     weight: float = 1.0
 
 

@@ -222,12 +222,13 @@ class Trainable(ABC):
             for tensor, mean in zip(statistics, self._ranks.means(statistics), strict=True):
                 self._access.assign(tensor, mean)
 
-    def _inputs(self, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor | None, Relations, Tensor | None]:
-        """Clips, targets, dropout factors, relations and survival factors of a training pass, on the device."""
+    def _inputs(self, batch: MicroBatch) -> tuple[Tensor | Relations, ...]:
+        """Clips, targets, guide, dropout factors, relations and survival factors of a training pass, on the device."""
         draws: Draws = batch.draws
-        dropout, survival = (None if a is None else self._tensor(a) for a in (draws.dropout, draws.survival))
+        optional = (batch.guide, draws.dropout, draws.survival)
+        guide, dropout, survival = (None if array is None else self._tensor(array) for array in optional)
         relations = self._relations(draws.relations)
-        return self._tensor(batch.clips), self._tensor(batch.targets), dropout, relations, survival
+        return self._tensor(batch.clips), self._tensor(batch.targets), guide, dropout, relations, survival
 
     def _relations(self, tables: Sequence[np.ndarray] | None) -> Relations:
         return tuple(self._tensor(table) for table in tables or ()) or None

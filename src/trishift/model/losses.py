@@ -53,6 +53,22 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True)
+class GuideSpec:
+    """How the class probabilities g of teachers enter a loss (Hinton et al. 2015, arXiv:1503.02531).
+
+    With p = softmax(s / temperature), the loss becomes (1 - weight) * loss + weight * temperature^2 * KL, where KL is
+    sum_k g_k log(g_k / p_k), mean over clips. Teachers compute g at the same temperature.
+
+    Attributes:
+        temperature: flattens g and p.
+        weight: share of the teachers.
+    """
+
+    temperature: float = 1.0
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
 class LossSpec:
     """A training loss; see the table in the module docstring.
 

@@ -84,3 +84,24 @@ class BestSpec:
         known = METRICS[model.multi_label]
         if self.metric not in (None, *known):
             raise RecipeError(f"train.best.metric: {self.metric!r} is not reported; choose from {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class DistillationSpec:
+    """Teachers that guide the training, see `losses.GuideSpec`.
+
+    Attributes:
+        teachers: weight files of any family, trained for the same classes; their probabilities are averaged.
+        temperature: flattens the probabilities of teachers and student before they are compared.
+        weight: share of the teachers in the loss; the labels have the rest.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    teachers: tuple[str, ...] = ()
+    temperature: float = 2.0
+    weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= 1:
+            raise RecipeError(f"train.distillation.weight: {self.weight} is not in (0, 1]")

@@ -15,7 +15,7 @@ from trishift.errors import RecipeError
 from trishift.model.architectures import RESNETS
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
-from trishift.recipe.options import BestSpec, FreezeSpec
+from trishift.recipe.options import BestSpec, DistillationSpec, FreezeSpec
 
 _LEAST = {  # smallest values of numbers, where a section does not check its own
     **dict.fromkeys(("train.epochs", "train.batch_size", "train.accumulate", "train.evaluate_every"), 1),
@@ -26,7 +26,15 @@ _LEAST = {  # smallest values of numbers, where a section does not check its own
     **dict.fromkeys(("model.head.relation_width", "model.head.hidden_width", "model.head.relations_per_scale"), 1),
     "train.lr_batch_size": 1,
 }
-_POSITIVE = ("train.lr", "train.gamma", "train.clip_norm", "train.layer_decay", "train.ema", "input.scale")
+_POSITIVE = (
+    "train.lr",
+    "train.gamma",
+    "train.clip_norm",
+    "train.layer_decay",
+    "train.ema",
+    "train.distillation.temperature",
+    "input.scale",
+)
 
 
 def check_numbers(section: Any, prefix: str = "") -> None:
@@ -83,6 +91,7 @@ class TrainSpec:
         head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
         mixing: mixup, CutMix and VideoMix, see `mixing.MixingSpec`.
         loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
+        distillation: teachers, see `DistillationSpec`; none by default.
         initial_weights: weights of any supported family to start from: a file, a published name or an address.
         new_head: discard the file's last layers and train new ones (for another set of classes); `auto`: only if
             its classes are not those of the data set.
@@ -124,6 +133,7 @@ class TrainSpec:
     head_lr_mult: float = 5.0
     mixing: MixingSpec = field(default_factory=MixingSpec)
     loss: LossSpec = field(default_factory=LossSpec)
+    distillation: DistillationSpec = field(default_factory=DistillationSpec)
     initial_weights: str | None = None
     new_head: bool | Literal["auto"] = False
     ema: float | None = None
@@ -199,8 +209,21 @@ class Recipe:
         if self.train.stochastic_depth and self.model.backbone not in RESNETS:
             name = self.model.backbone
             raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks, only ResNets can; set it to 0")
+        self._check_teachers()
         self._check_motion()
         self._check_augmentation()
+
+    def _check_teachers(self) -> None:
+        if self.train.distillation.teachers and self.model.multi_label:
+            raise RecipeError(
+                f"train.distillation: is for a single label per clip, but train.loss {self.train.loss.name} is for "
+                "several; remove train.distillation"
+            )
+        if self.train.distillation.teachers and self.execution.distributed:
+            raise RecipeError(
+                "train.distillation: teachers run in a single process; set execution.distributed=false and start "
+                "without a launcher"
+            )
 
     def _check_motion(self) -> None:
         if self.model.motion and self.input.modality != "rgb":

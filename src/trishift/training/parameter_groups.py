@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from trishift.backends.contract import OptimizationPlan, ParameterPlan
+from trishift.model.losses import GuideSpec
 from trishift.model.spec import Modality
 from trishift.model.stages import BACKBONE, HEAD, distances, stage_of
 from trishift.model.tensors import Group, TensorInfo
@@ -47,6 +48,7 @@ def optimization_plan(
     return OptimizationPlan(
         parameters=trained,
         loss=train.loss,
+        guide=GuideSpec(train.distillation.temperature, train.distillation.weight),
         optimizer=train.optimizer,
         momentum=train.momentum,
         nesterov=train.nesterov,

@@ -21,6 +21,7 @@ from trishift.model.initialization import drawn_offsets
 from trishift.model.losses import LossSpec, balanced, inverse_frequency
 from trishift.model.tensors import tensor_shapes
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from trishift.training.distillation import Teachers
 from trishift.training.initial_weights import load_initial_weights
 from trishift.training.interruption import how_to_continue
 from trishift.training.output import check_space, claimed, on_leader
@@ -66,6 +67,7 @@ def train(
     try:
         check_sizes(recipe, train_set, session)
         position, state = load_start(recipe, session, resume or start, train_set.labels)
+        teachers = Teachers(recipe, session, train_set.labels)
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
         finished = resumed is not None and (position.epoch >= last_epoch or out_of_patience(position, recipe))
         if finished and session.rank == 0:
@@ -90,7 +92,7 @@ def train(
                 for warning in warnings:
                     print(f"warning: {warning}")
                 print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
-            evaluation = Trainer(recipe, session, plans, train_set, val_set, folder, position).fit(until)
+            evaluation = Trainer(recipe, session, plans, teachers, train_set, val_set, folder, position).fit(until)
             if session.rank == 0:
                 unfinished = until is not None and until < recipe.train.epochs
                 hint = f"; {how_to_continue(path, session)}" if unfinished else ""

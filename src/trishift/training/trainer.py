@@ -26,6 +26,7 @@ from trishift.data.mixing import draw_mixtures, mix
 from trishift.errors import TrainingError
 from trishift.evaluation.evaluator import Evaluation, evaluate
 from trishift.recipe import Recipe
+from trishift.training.distillation import Teachers
 from trishift.training.draws import draw_step, take
 from trishift.training.interruption import Interrupted, StopSignal, how_to_continue
 from trishift.training.output import gather_texts
@@ -50,6 +51,7 @@ class Trainer:
         recipe: the resolved recipe (number of classes filled in).
         session: a network with weights and optimizer state loaded, prepared for the first epoch.
         plan: the optimization plan of an epoch, counted from 0.
+        teachers: guide every step, if there are any.
         train_set, val_set: training and validation clips.
         folder: the run folder; only rank 0 writes.
         position: where to start (the beginning, or the saved position of a resumed run).
@@ -60,13 +62,14 @@ class Trainer:
         recipe: Recipe,
         session: Session,
         plan: Callable[[int], OptimizationPlan],
+        teachers: Teachers,
         train_set: TrainingSet,
         val_set: EvaluationSet,
         folder: RunFolder,
         position: Position,
     ) -> None:
         self._recipe, self._session, self._folder = recipe, session, folder
-        self._plan, self._train_set, self._val_set = plan, train_set, val_set
+        self._plan, self._teachers, self._train_set, self._val_set = plan, teachers, train_set, val_set
         self._position = position
         self._num_skipped = 0
         self._leader = session.rank == 0
@@ -186,17 +189,26 @@ class Trainer:
             self._log.write("train", iteration, values)
         return result.loss
 
-    def _micro_batches(self, batch: Batch, iteration: int) -> list[MicroBatch]:
-        """Split this rank's clips for accumulation; dropout follows a clip's index in the global batch."""
+    def _micro_batches(self, batch: Batch, iteration: int, plain: bool = False) -> list[MicroBatch]:
+        """Split this rank's clips for accumulation; dropout follows a clip's index in the global batch.
+
+        Args:
+            batch: this rank's clips.
+            iteration: determines the draws.
+            plain: neither mix the clips nor ask teachers about them.
+        """
         train, session = self._recipe.train, self._session
         draws = draw_step(session.spec, train.batch_size, train.seed, iteration, train.stochastic_depth)
         draws = take(draws, slice(session.rank, None, session.world_size))  # like the loader distributes clips
-        clips, targets = self._mix(batch.clips[:, 0], batch.targets, iteration)  # training has one view
+        clips, targets, guide = batch.clips[:, 0], batch.targets, None  # training has one view
+        if not plain:
+            clips, targets = self._mix(clips, targets, iteration)
+            guide = self._teachers.probabilities(clips)
         size = len(clips) // train.accumulate
         parts = [slice(i * size, (i + 1) * size) for i in range(train.accumulate)]
         weights = self._weights([targets[part] for part in parts])
         return [
-            MicroBatch(clips[part], targets[part], take(draws, part), weight)
+            MicroBatch(clips[part], targets[part], take(draws, part), None if guide is None else guide[part], weight)
             for part, weight in zip(parts, weights, strict=True)
         ]
 
@@ -243,7 +255,7 @@ class Trainer:
                 session.load_tensors(session.dump_average())
             if train.precise_bn:
                 with closing(self._loader.batches(epoch)) as batches:
-                    parts = (self._micro_batches(batch, number) for number, batch in enumerate(batches))
+                    parts = (self._micro_batches(batch, number, plain=True) for number, batch in enumerate(batches))
                     session.measure_statistics(chain.from_iterable(islice(parts, train.precise_bn)))
             yield
         finally:

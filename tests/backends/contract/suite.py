@@ -25,6 +25,7 @@ from trishift.backends.contract import Draws, MicroBatch, OptimizerSpec
 from trishift.backends.limits import UNSUPPORTED, Unsupported
 from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError, TrainingError
 from trishift.model.initialization import initial_tensors
+from trishift.model.losses import GuideSpec
 from trishift.model.relations import all_relations, draw_relations
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
@@ -158,6 +159,22 @@ def test_frozen_norms_use_their_running_statistics() -> None:
     logits = session.predict(CLIPS).astype(np.float64)
     expected = (np.log(np.exp(logits).sum(1)) - logits[np.arange(4), TARGETS]).mean()
     assert session.train_step([MicroBatch(CLIPS, TARGETS)], lr=0.0).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_teachers_guide_the_loss() -> None:
+    session, guide = make_session(), np.random.default_rng(2).dirichlet(np.ones(4), 4).astype(np.float32)
+    guide[1] = (1, 0, 0, 0)
+    session.prepare_training(make_plan(session, norms(session), guide=GuideSpec(temperature=2, weight=0.75)))
+    logits = session.predict(CLIPS).astype(np.float64)
+    p, flat = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (logits, logits / 2))
+    own = -np.log(p[np.arange(4), TARGETS]).mean()
+    surprise = (guide * (np.log(np.maximum(guide, 1e-30)) - np.log(flat))).sum(1).mean()
+    batch = MicroBatch(CLIPS, TARGETS, guide=guide)
+    loss, gradients = session.gradients(batch)
+    assert loss == pytest.approx(0.25 * own + 0.75 * 4 * surprise, rel=1e-4)
+    slope = 0.25 * (p - np.eye(4)[TARGETS]) + 0.75 * 2 * (flat - guide)
+    np.testing.assert_allclose(gradients["head.fc.bias"], slope.mean(0), rtol=1e-3, atol=1e-5)
+    assert session.gradients(replace(batch, guide=None))[0] == pytest.approx(own, rel=1e-4)
 
 
 def test_stochastic_depth_skips_branches_of_clips() -> None:

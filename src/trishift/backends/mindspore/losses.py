@@ -11,10 +11,12 @@ import numpy as np
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
-from trishift.model.losses import LossSpec
+from trishift.model.losses import GuideSpec, LossSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+GuidedLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 _LOG_OF_NOTHING = -1e30  # finite, so that clips without pairs have zero gradients
+_LEAST_SHARE = 1e-30  # of a class, whose logarithm is finite
 _LEAST_DOUBT = 1e-12  # of 1 - p, whose powers below 1 have no gradient at 0
 
 
@@ -26,6 +28,22 @@ def loss(spec: LossSpec) -> Loss:
         return compute(logits.float(), targets)
 
     return of_logits
+
+
+def guided_loss(spec: LossSpec, guide: GuideSpec) -> GuidedLoss:
+    """The loss function of a spec, drawn towards class probabilities (N, K) of teachers if there are any."""
+    own = loss(spec)
+    share = guide.weight * guide.temperature**2
+
+    def compute(logits: Tensor, targets: Tensor, probabilities: Tensor | None) -> Tensor:
+        value = own(logits, targets)
+        if probabilities is None:
+            return value
+        log_softmax = ops.log_softmax(logits.float() / guide.temperature, 1)
+        surplus = ops.log(ops.maximum(probabilities, _LEAST_SHARE)) - log_softmax
+        return (1 - guide.weight) * value + share * (probabilities * surplus).sum(1).mean()
+
+    return compute
 
 
 def cross_entropy(spec: LossSpec) -> Loss:

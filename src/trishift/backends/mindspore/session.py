@@ -19,12 +19,12 @@ from trishift.backends.mindspore.compiled import Pass
 from trishift.backends.mindspore.device import find_device, select_device
 from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.exporting import Program, write_program
-from trishift.backends.mindspore.losses import loss
+from trishift.backends.mindspore.losses import guided_loss
 from trishift.backends.mindspore.optimizer import Optimizer, make_optimizer
 from trishift.backends.mindspore.recognizer import Recognizer
 from trishift.backends.mindspore.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
-from trishift.model.losses import LossSpec
+from trishift.model.losses import GuideSpec, LossSpec
 
 _DTYPES = {"bf16": mstype.bfloat16, "fp16": mstype.float16}
 
@@ -53,7 +53,7 @@ class Session(base.Session):
         self._sums: dict[str, Tensor] = {}
         tensors = naming.tensors(network)
         self._trained = {info.name: tensors[info.name] for info in self.parameters()}
-        self._train = self._training_pass(network, LossSpec())
+        self._train = self._training_pass(network, LossSpec(), GuideSpec())
         self._run = self._evaluation_pass(network)
         self._run_step: Pass | None = None
         self._batch_sizes: dict[tuple[int, ...], int] = {}
@@ -72,22 +72,23 @@ class Session(base.Session):
         self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
         parameters = naming.tensors(self.network)
         self._trained = {name: parameters[name] for name in plan.parameters}
-        self._train = self._training_pass(self.network, plan.loss)
+        self._train = self._training_pass(self.network, plan.loss, plan.guide)
         return make_optimizer(self._trained, plan)
 
-    def _training_pass(self, network: Recognizer, spec: LossSpec) -> Pass:
+    def _training_pass(self, network: Recognizer, spec: LossSpec, guidance: GuideSpec) -> Pass:
         """A function of clips, targets, draws and a factor: the loss times the factor, and its gradients."""
-        criterion = loss(spec)
+        criterion = guided_loss(spec, guidance)
 
         def training_loss(
             clips: Tensor,
             targets: Tensor,
+            guide: Tensor | None,
             dropout: Tensor | None,
             relations: tuple[Tensor, ...] | None,
             survival: Tensor | None,
             factor: Tensor,
         ) -> Tensor:
-            return criterion(network(clips, dropout, relations, survival), targets) * factor
+            return criterion(network(clips, dropout, relations, survival), targets, guide) * factor
 
         gradients = mindspore.value_and_grad(training_loss, None, list(self._trained.values()))
         return Pass(gradients, self.execution.compile)

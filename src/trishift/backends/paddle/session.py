@@ -18,12 +18,12 @@ from trishift.backends.paddle.compiled import Pass
 from trishift.backends.paddle.device import find_device, select_device
 from trishift.backends.paddle.distributed import Ranks
 from trishift.backends.paddle.exporting import Program, write_program
-from trishift.backends.paddle.losses import loss
+from trishift.backends.paddle.losses import guided_loss
 from trishift.backends.paddle.optimizer import Optimizer, make_optimizer
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.streaming import StreamingRecognizer
 from trishift.backends.program import ProgramSpec
-from trishift.model.losses import LossSpec
+from trishift.model.losses import GuideSpec, LossSpec
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
@@ -44,7 +44,7 @@ class Session(base.Session):
         if self.execution.sync_batch_norm:
             batch_norm.synchronize(network)
         self._frozen: list[nn.Layer] = []
-        self._loss = loss(LossSpec())
+        self._loss = guided_loss(LossSpec(), GuideSpec())
         self._run: Pass | None = None  # compiled on demand, dropped when weights change
         self._stepper: StreamingRecognizer | None = None
         return network
@@ -60,7 +60,7 @@ class Session(base.Session):
     def _prepare(self, plan: OptimizationPlan) -> Optimizer:
         layers = {name: module for name, _, module in naming.layers(self.network)}
         self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
-        self._loss = loss(plan.loss)
+        self._loss = guided_loss(plan.loss, plan.guide)
         parameters = self._parameters()
         for name, parameter in parameters.items():
             parameter.stop_gradient = name not in plan.parameters
@@ -73,10 +73,10 @@ class Session(base.Session):
         self.network.clear_gradients(set_to_zero=False)
 
     def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
-        clips, targets, *draws = self._inputs(batch)
+        clips, targets, guide, *draws = self._inputs(batch)
         with self._mixed_precision():
             logits = self.network(clips, *draws)
-        batch_loss = self._loss(logits, targets) * batch.weight
+        batch_loss = self._loss(logits, targets, guide) * batch.weight
         (batch_loss * scale).backward()
         return batch_loss.detach()
 

@@ -19,11 +19,11 @@ from trishift.backends.pytorch.compiled import Pass
 from trishift.backends.pytorch.device import find_device, select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.exporting import Program, write_program
-from trishift.backends.pytorch.losses import loss
+from trishift.backends.pytorch.losses import guided_loss
 from trishift.backends.pytorch.optimizer import Optimizer, make_optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.streaming import StreamingRecognizer
-from trishift.model.losses import LossSpec
+from trishift.model.losses import GuideSpec, LossSpec
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -49,7 +49,7 @@ class Session(base.Session):
                 if isinstance(module, nn.Conv2d):  # the format has no 3-D variant
                     module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self._frozen: list[nn.Module] = []
-        self._loss = loss(LossSpec())
+        self._loss = guided_loss(LossSpec(), GuideSpec())
         self._run = Pass(network, self.execution.compile)
         self._run_step: Pass | None = None
         return network
@@ -65,7 +65,7 @@ class Session(base.Session):
     def _prepare(self, plan: OptimizationPlan) -> Optimizer:
         layers = {name: module for name, _, module in naming.layers(self.network)}
         self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
-        self._loss = loss(plan.loss)
+        self._loss = guided_loss(plan.loss, plan.guide)
         parameters = self._parameters()
         for name, parameter in parameters.items():
             parameter.requires_grad_(name in plan.parameters)
@@ -78,10 +78,10 @@ class Session(base.Session):
         self.network.zero_grad(set_to_none=True)
 
     def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
-        clips, targets, *draws = self._inputs(batch)
+        clips, targets, guide, *draws = self._inputs(batch)
         with self._mixed_precision():
             logits = self._run(clips, *draws)
-        batch_loss = self._loss(logits, targets) * batch.weight
+        batch_loss = self._loss(logits, targets, guide) * batch.weight
         (batch_loss * scale).backward()
         return batch_loss.detach()
 
