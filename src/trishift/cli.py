@@ -24,6 +24,7 @@ from trishift.version import __version__
 
 COMMANDS = {
     "train": "train a recipe",
+    "probe": "measure what a linear classifier reaches on your clips",
     "eval": "evaluate weights on a list of videos",
     "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",

@@ -98,7 +98,8 @@ def test_mistake_is_one_line_and_status_1(
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "eval", "infer", "export", "convert", "inspect", "prepare", "quickstart", "stream", "features"]
+    "name",
+    ["train", "eval", "infer", "export", "convert", "inspect", "prepare", "quickstart", "stream", "features", "probe"],
 )
 def test_help_shows_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(name, "--help") == 0

@@ -268,11 +268,8 @@ def test_unknown_keys_hint_at_other_sections(override: str, hint: str, tmp_path:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        *(
-            (f"train.{name}", 0, "must be 1 or more")
-            for name in ("epochs", "batch_size", "accumulate", "evaluate_every")
-        ),
-        *((f"train.{name}", -1, "must be 0 or more") for name in ("save_every", "seed", "weight_decay", "momentum")),
+        *((f"train.{name}", 0, "must be 1 or more") for name in ("epochs", "batch_size", "accumulate")),
+        *((f"train.{name}", -1, "must be 0 or more") for name in ("evaluate_every", "save_every", "seed", "momentum")),
         *((f"train.{name}", -0.5, "must be 0 or more") for name in ("warmup_epochs", "head_lr_mult")),
         *((f"train.{name}", 0, "must be positive") for name in ("lr", "gamma", "clip_norm")),
         *((f"train.{name}", ".nan", "not a finite number") for name in ("lr", "gamma", "momentum", "weight_decay")),

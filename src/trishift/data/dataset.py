@@ -133,6 +133,11 @@ class ClipDataset(ABC):
         """Path of a clip as text."""
         return str(self._records[index].path)
 
+    def group(self, index: int) -> str:
+        """Group of a clip: that of the list, else the video it is from."""
+        record = self._records[index]
+        return str(split_part(record.path)[0]) if record.group is None else record.group
+
     def target(self, index: int) -> Target:
         """Class of a clip, -1 if unlabeled; (K,) float32 of zeros and ones in multi-label sets."""
         return self._encode(self._records[index].labels)
@@ -287,25 +292,26 @@ class EvaluationSet(ClipDataset):
 
 
 def open_datasets(
-    data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol, seed: int = 0
-) -> tuple[TrainingSet, EvaluationSet]:
-    """Open the training and validation sets of a recipe.
+    data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol, seed: int = 0, *, validate: bool = True
+) -> tuple[TrainingSet, EvaluationSet | None]:
+    """Open the training and validation sets of a recipe; only the training set unless `validate`.
 
     Raises:
         DataError: a list is missing, empty or malformed, a label is out of range (the message names file and line), or
             the model is multi-label and the lists are not, or the reverse.
         RecipeError: the recipe has no list.
     """
-    labels = _labels(data, (data.train_list, data.val_list))
+    labels = _labels(data, (data.train_list, data.val_list if validate else None))
     train = _records(data, "train_list", labels, model)
-    val = _records(data, "val_list", labels, model)
+    val = _records(data, "val_list", labels, model) if validate else []
     if model.multi_label and all(len(record.labels) == 1 for record in (*train, *val)):
         raise DataError(
             f"{data.path(str(data.train_list))}: every clip has exactly one label, but the loss is multi-label; "
             "set train.loss=cross_entropy"
         )
     reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
-    return TrainingSet(train, labels, reader, data, seed), EvaluationSet(val, labels, reader, protocol, seed)
+    val_set = EvaluationSet(val, labels, reader, protocol, seed) if validate else None
+    return TrainingSet(train, labels, reader, data, seed), val_set
 
 
 def open_evaluation_set(

@@ -6,7 +6,7 @@ replaced by others: they are listed by name as misses and excluded from the metr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,7 @@ class Evaluation:
         scores: (V, K) float32 logits, averaged over views.
         targets: (V,) class indices, or (V, K) zeros and ones.
         misses: (name, reason) of the videos that could not be scored.
+        groups: V groups of videos that belong together, in list order; None: unknown.
     """
 
     protocol: str
@@ -42,6 +43,7 @@ class Evaluation:
     scores: np.ndarray
     targets: np.ndarray
     misses: list[tuple[str, str]]
+    groups: list[str] | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -102,6 +104,7 @@ def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, wor
         scores=scores[kept],
         targets=targets,
         misses=_misses(dataset, scored),
+        groups=[dataset.group(i) for i in kept],
     )
 
 
@@ -138,6 +141,31 @@ def iter_scores(
     session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, (K,) float32 logits) of each readable video as soon as it is scored; see `score_videos`."""
+    relations = prediction_relations(session.spec)
+
+    def predict(clips: np.ndarray) -> np.ndarray:
+        return session.predict(clips, relations)
+
+    return iter_videos(session, dataset, predict, batch_size=batch_size, workers=workers)
+
+
+def iter_videos(
+    session: Predictor,
+    dataset: EvaluationSet,
+    compute: Callable[[np.ndarray], np.ndarray],
+    *,
+    batch_size: int,
+    workers: int,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index, result averaged over views) of each readable video; every rank gets all of them.
+
+    Args:
+        session: the network, which knows the ranks.
+        dataset: videos, V views each.
+        compute: results (N, ...) of views (N, T, C, H, W).
+        batch_size: videos per loader batch and views per forward pass, on each rank.
+        workers: decoding threads.
+    """
     loader = Loader(
         dataset,
         batch_size * session.world_size,
@@ -147,19 +175,20 @@ def iter_scores(
         workers=workers,
     )
     for batch in loader.batches(0):
-        indices, logits = _score_batch(session, batch, batch_size)
-        gathered = session.gather(indices), session.gather(logits)
+        indices, results = _compute_batch(compute, batch, batch_size)
+        gathered = session.gather(indices), session.gather(results)
         for index, row in zip(*gathered, strict=True):
             if index >= 0:
                 yield int(index), row
 
 
-def _score_batch(session: Predictor, batch: Batch, views_per_pass: int) -> tuple[np.ndarray, np.ndarray]:
-    """Dataset indices (-1 for padding and misses) and view-averaged logits of one batch."""
+def _compute_batch(
+    compute: Callable[[np.ndarray], np.ndarray], batch: Batch, views_per_pass: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dataset indices (-1 for padding and misses) and view-averaged results of one batch."""
     videos, views = batch.clips.shape[:2]
     clips = batch.clips.reshape(videos * views, *batch.clips.shape[2:])  # (N*V, T, C, H, W)
-    relations = prediction_relations(session.spec)
-    starts = range(0, len(clips), views_per_pass)
-    parts = [session.predict(clips[i : i + views_per_pass], relations) for i in starts]
-    logits = np.concatenate(parts).reshape(videos, views, -1).mean(axis=1)
-    return np.where(batch.valid, batch.indices, -1), logits
+    parts = [compute(clips[i : i + views_per_pass]) for i in range(0, len(clips), views_per_pass)]
+    rows = np.concatenate(parts)
+    results = rows.reshape(videos, views, *rows.shape[1:]).mean(axis=1)
+    return np.where(batch.valid, batch.indices, -1), results

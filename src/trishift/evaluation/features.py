@@ -15,9 +15,11 @@ from typing import Literal
 import numpy as np
 
 from trishift.backends.contract import Predictor
-from trishift.data.dataset import unlabeled_set
+from trishift.data.dataset import EvaluationSet, unlabeled_set
 from trishift.data.loader import Loader
 from trishift.data.protocol import Protocol
+from trishift.errors import DataError
+from trishift.evaluation.evaluator import iter_videos
 from trishift.io.atomic import write_atomically
 from trishift.model.spec import InputSpec
 
@@ -117,6 +119,43 @@ def write_features(
         _save(path, _video_features(session, batch.clips[0], settings, batch_size), settings)
         yield path
     yield from dataset.misses()
+
+
+def pooled_features(
+    session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int, still: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features under the head of every video, averaged over frames and views. Every rank must call this.
+
+    Args:
+        session: the network.
+        dataset: N videos.
+        batch_size: videos and views per forward pass.
+        workers: decoding threads.
+        still: also compute features without motion, of clips that repeat their middle frame.
+
+    Returns:
+        (N, F) float32, or (N, 2, F) if `still`; and (N,) bool: which videos could be read.
+
+    Raises:
+        DataError: no video could be read.
+    """
+
+    def pooled(clips: np.ndarray) -> np.ndarray:
+        moving: np.ndarray = session.features(clips, ("pooled",))["pooled"].mean(axis=1)
+        if not still:
+            return moving
+        middle = clips.shape[1] // 2
+        frozen = np.repeat(clips[:, middle : middle + 1], clips.shape[1], axis=1)
+        return np.stack([moving, session.features(frozen, ("pooled",))["pooled"].mean(axis=1)], axis=1)
+
+    rows: list[np.ndarray | None] = [None] * len(dataset)
+    for index, row in iter_videos(session, dataset, pooled, batch_size=batch_size, workers=workers):
+        rows[index] = row
+    found = next((row for row in rows if row is not None), None)
+    if found is None:
+        raise DataError(f"none of the {len(dataset)} videos could be read; first: {dataset.misses()[0][1]}")
+    readable = np.array([row is not None for row in rows])
+    return np.stack([np.zeros_like(found) if row is None else row for row in rows]), readable
 
 
 def _video_features(

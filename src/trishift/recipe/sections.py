@@ -18,13 +18,13 @@ from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segme
 from trishift.recipe.options import BestSpec, DistillationSpec, FreezeSpec
 
 _LEAST = {  # smallest values of numbers, where a section does not check its own
-    **dict.fromkeys(("train.epochs", "train.batch_size", "train.accumulate", "train.evaluate_every"), 1),
+    **dict.fromkeys(("train.epochs", "train.batch_size", "train.accumulate"), 1),
     **dict.fromkeys(("train.save_every", "train.seed", "train.milestones", "train.warmup_epochs"), 0),
     **dict.fromkeys(("train.best.keep", "train.best.patience"), 1),
     **dict.fromkeys(("train.precise_bn", "train.warmup_steps", "train.lr_floor", "train.stochastic_depth"), 0),
     **dict.fromkeys(("train.momentum", "train.weight_decay", "train.head_lr_mult", "data.workers"), 0),
     **dict.fromkeys(("model.head.relation_width", "model.head.hidden_width", "model.head.relations_per_scale"), 1),
-    "train.lr_batch_size": 1,
+    **{"train.lr_batch_size": 1, "train.evaluate_every": 0},
 }
 _POSITIVE = (
     "train.lr",
@@ -88,7 +88,8 @@ class TrainSpec:
         frozen_bn: freeze every batch norm, for batches too small to estimate statistics.
         multipliers: whether biases, norms and the head have separate factors on learning rate and weight decay, see
             `training.parameter_groups` (intended by MSN's code, which never applies them because of a bug).
-        head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1).
+        head_lr_mult: factor on the learning rate of linear weights, twice that for their biases (TSM: 5; TRN: 1);
+            `stable`: chosen at the start so that the head cannot overshoot, see `training.head_start`.
         mixing: mixup, CutMix and VideoMix, see `mixing.MixingSpec`.
         loss: the loss function, see `losses.LossSpec`; a name alone is short for `{name: ...}`.
         distillation: teachers, see `DistillationSpec`; none by default.
@@ -99,7 +100,10 @@ class TrainSpec:
             weights; smaller at first, see `training.schedule.average_decay`. None for none.
         precise_bn: training batches from which batch norms are measured anew before evaluations; 0 for none.
         best: the weights to keep, see `BestSpec`.
-        evaluate_every: epochs between evaluations on the validation list; the last epoch is always evaluated.
+        head_start: a new head starts from `drawn` weights, or from the `probe`, logistic regression on the frozen
+            features of the training clips.
+        evaluate_every: epochs between evaluations on the validation list; the last epoch is always evaluated. 0: train
+            without a validation list.
         save_every: iterations between saves within an epoch; 0 saves only at the end of each epoch.
         legacy_drawn_offsets: initialize the offsets of MSN's deformable convolutions at random instead of with zeros.
         legacy_frozen_kernels: never update the kernels of MSN's deformable convolutions.
@@ -130,7 +134,7 @@ class TrainSpec:
     partial_bn: bool = False
     frozen_bn: bool = False
     multipliers: bool = True
-    head_lr_mult: float = 5.0
+    head_lr_mult: float | Literal["stable"] = 5.0
     mixing: MixingSpec = field(default_factory=MixingSpec)
     loss: LossSpec = field(default_factory=LossSpec)
     distillation: DistillationSpec = field(default_factory=DistillationSpec)
@@ -139,6 +143,7 @@ class TrainSpec:
     ema: float | None = None
     precise_bn: int = 0
     best: BestSpec = field(default_factory=BestSpec)
+    head_start: Literal["drawn", "probe"] = "drawn"
     evaluate_every: int = 1
     save_every: int = 0
     legacy_drawn_offsets: bool = False
@@ -164,6 +169,8 @@ class TrainSpec:
             raise RecipeError("train.nesterov: needs momentum; set train.momentum or remove train.nesterov")
         if self.nesterov and self.optimizer.name != "sgd":
             raise RecipeError(f"train.nesterov: {self.optimizer.name} has no such option; remove train.nesterov")
+        if self.head_lr_mult == "stable" and not self.multipliers:
+            raise RecipeError("train.head_lr_mult: stable needs train.multipliers=true, which applies it")
         if self.batch_size % self.accumulate:
             raise RecipeError(f"train.accumulate: {self.accumulate} does not divide batch_size {self.batch_size}")
 
@@ -210,6 +217,11 @@ class Recipe:
             name = self.model.backbone
             raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks, only ResNets can; set it to 0")
         self._check_teachers()
+        if self.train.head_start == "probe" and self.model.head.consensus != "average":
+            raise RecipeError(
+                f"train.head_start: probe makes a linear head, not model.head.consensus {self.model.head.consensus}; "
+                "set train.head_start=drawn"
+            )
         self._check_motion()
         self._check_augmentation()
 

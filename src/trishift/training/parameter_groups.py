@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from trishift.backends.contract import OptimizationPlan, ParameterPlan
+from trishift.errors import RecipeError
 from trishift.model.losses import GuideSpec
 from trishift.model.spec import Modality
 from trishift.model.stages import BACKBONE, HEAD, distances, stage_of
@@ -35,6 +36,8 @@ def optimization_plan(
     frozen = frozen_norms(infos, train) | {
         info.layer_name for info in infos if info.layer == "norm" and info.layer_name in asleep
     }
+    if train.head_lr_mult == "stable":
+        raise RecipeError("train.head_lr_mult: stable depends on the features; resolve it with training.head_start")
     factors = _factors(train.head_lr_mult, flow=modality == "flow")
     if not train.multipliers:
         factors = dict.fromkeys(factors, ParameterPlan(1.0, 1.0))

@@ -21,7 +21,9 @@ from trishift.model.initialization import drawn_offsets
 from trishift.model.losses import LossSpec, balanced, inverse_frequency
 from trishift.model.tensors import tensor_shapes
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from trishift.training.closing import closing_report
 from trishift.training.distillation import Teachers
+from trishift.training.head_start import prepare_head
 from trishift.training.initial_weights import load_initial_weights
 from trishift.training.interruption import how_to_continue
 from trishift.training.output import check_space, claimed, on_leader
@@ -59,7 +61,8 @@ def train(
     start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
     if start is not None:
         start.check()
-    train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
+    sections = (recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
+    train_set, val_set = open_datasets(*sections, validate=bool(recipe.train.evaluate_every))
     recipe = with_classes(recipe, train_set)
     warnings = check_data(recipe, train_set, val_set)
     session = open_session(framework, recipe.model, recipe.execution, recipe.train.seed)
@@ -78,6 +81,7 @@ def train(
         if resumed is not None and session.rank == 0 and (note := earlier_form(resumed)):
             print(f"note: {note}")
         with claimed(session, output, in_place=in_place) as path:
+            recipe = prepare_head(recipe, session, resumed)
             weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
             plans = partial(optimization_plan, session.parameters(), weighted, recipe.input.modality)
             plan = plans(position.epoch)
@@ -92,10 +96,13 @@ def train(
                 for warning in warnings:
                     print(f"warning: {warning}")
                 print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
-            evaluation = Trainer(recipe, session, plans, teachers, train_set, val_set, folder, position).fit(until)
+            trainer = Trainer(recipe, session, plans, teachers, train_set, val_set, folder, position)
+            evaluation = trainer.fit(until)
             if session.rank == 0:
                 unfinished = until is not None and until < recipe.train.epochs
                 hint = f"; {how_to_continue(path, session)}" if unfinished else ""
+                if evaluation is not None and trainer.best is not None:
+                    print(closing_report(evaluation, trainer.best, train_set.class_counts(), path))
                 print(f"run folder: {path}{hint}", flush=True)
             return evaluation
     finally:
@@ -123,12 +130,14 @@ def with_classes(recipe: Recipe, dataset: TrainingSet) -> Recipe:
     return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=found))
 
 
-def check_data(recipe: Recipe, train_set: TrainingSet, val_set: EvaluationSet) -> list[str]:
+def check_data(recipe: Recipe, train_set: TrainingSet, val_set: EvaluationSet | None) -> list[str]:
     """Check clips and classes before anything expensive starts; returns warnings.
 
     Raises:
         DataError: no clip of a list can be read.
     """
+    if val_set is None:
+        return check_sample(train_set, str(recipe.data.train_list))
     lists = (str(recipe.data.train_list), train_set), (str(recipe.data.val_list), val_set)
     samples = [warning for name, dataset in lists for warning in check_sample(dataset, name)]
     leaked = shared_clips(train_set, val_set)
@@ -215,7 +224,7 @@ def restore(session: Session, recipe: Recipe, plan: OptimizationPlan, state: Tra
         session.start_average(None if state is None else state.average)
 
 
-def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_set: EvaluationSet) -> None:
+def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_set: EvaluationSet | None) -> None:
     """Print model, data and schedule."""
     train, model = recipe.train, recipe.model
     parameters = sum(math.prod(info.shape) for info in session.parameters())
@@ -225,7 +234,8 @@ def print_summary(recipe: Recipe, session: Session, train_set: TrainingSet, val_
         f"{parameters / 1e6:.2f} M parameters; {session.framework} on {session.execution.device}, "
         f"{counted(session.world_size, 'process')}"
     )
-    print(f"data: {len(train_set)} training and {len(val_set)} validation clips; protocol {recipe.evaluation}")
+    validation = "no validation" if val_set is None else f"{len(val_set)} validation"
+    print(f"data: {len(train_set)} training and {validation} clips; protocol {recipe.evaluation}")
     if train_set.num_unlabeled and train.loss.compares_classes:
         print(
             f"note: {counted(train_set.num_unlabeled, 'training clip has', 'training clips have')} no label; "

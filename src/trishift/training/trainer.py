@@ -52,7 +52,7 @@ class Trainer:
         session: a network with weights and optimizer state loaded, prepared for the first epoch.
         plan: the optimization plan of an epoch, counted from 0.
         teachers: guide every step, if there are any.
-        train_set, val_set: training and validation clips.
+        train_set, val_set: training and validation clips; without the latter, nothing is evaluated.
         folder: the run folder; only rank 0 writes.
         position: where to start (the beginning, or the saved position of a resumed run).
     """
@@ -64,7 +64,7 @@ class Trainer:
         plan: Callable[[int], OptimizationPlan],
         teachers: Teachers,
         train_set: TrainingSet,
-        val_set: EvaluationSet,
+        val_set: EvaluationSet | None,
         folder: RunFolder,
         position: Position,
     ) -> None:
@@ -91,6 +91,11 @@ class Trainer:
         """Optimizer steps per epoch."""
         return len(self._loader)
 
+    @property
+    def best(self) -> Mapping[str, Any] | None:
+        """Epoch and metrics of the best evaluation; epoch 0 is the probe that the run started from."""
+        return self._position.best
+
     def fit(self, until: int | None = None) -> Evaluation | None:
         """Train to the end of the recipe, or to the end of epoch number `until` (1-based).
 
@@ -105,13 +110,15 @@ class Trainer:
         evaluation = None
         try:
             with StopSignal() as stop:
+                if self._recipe.train.head_start == "probe" and self._val_set and not self._position.iteration:
+                    self._measure(self._val_set, 0, "probe")
                 for epoch in range(self._position.epoch, last_epoch):
                     self._unfreeze(epoch)
                     self._train_epoch(epoch, stop)
                     metrics: Mapping[str, Any] = {}
                     if self._evaluation_due(epoch):
                         evaluation = self._evaluate(epoch)
-                        metrics = {} if self._evaluates_others else _entry(epoch, evaluation)
+                        metrics = {} if self._evaluates_others else _entry(epoch + 1, evaluation)
                     self._save(self._position, metrics)
                     if self._out_of_patience():
                         break
@@ -230,12 +237,13 @@ class Trainer:
         return [float(term) / mean if mean else 1.0 for term in terms]
 
     def _evaluation_due(self, epoch: int) -> bool:
-        train = self._recipe.train
-        return (epoch + 1) % train.evaluate_every == 0 or epoch + 1 == train.epochs
+        every, epochs = self._recipe.train.evaluate_every, self._recipe.train.epochs
+        return every > 0 and ((epoch + 1) % every == 0 or epoch + 1 == epochs)
 
     def _evaluate(self, epoch: int) -> Evaluation:
+        assert self._val_set is not None
         with self._evaluated_weights(epoch):
-            return self._measure(epoch)
+            return self._measure(self._val_set, epoch + 1)
 
     @property
     def _evaluates_others(self) -> bool:
@@ -261,18 +269,19 @@ class Trainer:
         finally:
             session.load_tensors(own)
 
-    def _measure(self, epoch: int) -> Evaluation:
+    def _measure(self, val_set: EvaluationSet, epoch: int, kind: str = "evaluation") -> Evaluation:
+        """Evaluate the weights after an epoch, counted from 1; 0 is before the first."""
         size = max(1, self._recipe.train.batch_size // self._session.world_size)
-        evaluation = evaluate(self._session, self._val_set, batch_size=size, workers=self._recipe.data.workers)
+        evaluation = evaluate(self._session, val_set, batch_size=size, workers=self._recipe.data.workers)
         metrics = asdict(evaluation.metrics)
         thresholds = None if evaluation.thresholds is None else evaluation.thresholds.tolist()
         position = replace(self._position, thresholds=thresholds)
-        self._position = with_evaluation(position, self._recipe, epoch + 1, metrics)
+        self._position = with_evaluation(position, self._recipe, epoch, metrics)
         if self._leader:
             assert self._log is not None
-            record = {**evaluation.summary(), "epoch": epoch + 1}
-            self._log.write("evaluation", self._position.iteration - 1, record)
-            print(f"epoch {epoch + 1}: {evaluation}", flush=True)
+            record = {**evaluation.summary(), **({"epoch": epoch} if epoch else {})}
+            self._log.write(kind, max(0, self._position.iteration - 1), record)
+            print(f"{f'epoch {epoch}' if epoch else 'probe, before training'}: {evaluation}", flush=True)
             self._folder.save_evaluated(self._position, _entry(epoch, evaluation))
         return evaluation
 
@@ -326,4 +335,4 @@ class Trainer:
 
 def _entry(epoch: int, evaluation: Evaluation) -> dict[str, Any]:
     """The epoch, from 1, and metrics of an evaluation."""
-    return {"epoch": epoch + 1, **asdict(evaluation.metrics)}
+    return {"epoch": epoch, **asdict(evaluation.metrics)}

@@ -28,6 +28,7 @@ from trishift.model.initialization import initial_tensors
 from trishift.model.losses import GuideSpec
 from trishift.model.relations import all_relations, draw_relations
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
+from trishift.training.probe import fit_probe
 
 FRAMEWORK = os.environ["TRISHIFT_FRAMEWORK"]
 LIMITS = [entry for entry in UNSUPPORTED if entry.framework == FRAMEWORK]
@@ -85,6 +86,14 @@ def test_rejects_weights_of_another_network(change: Callable[[dict[str, np.ndarr
     with pytest.raises(CheckpointError, match=message):
         session.load_tensors(tensors)
     assert_close(session.dump_tensors(), before, rtol=0)
+
+
+def test_probe_head_computes_the_regression() -> None:
+    session = make_session()
+    features = session.features(CLIPS, ["pooled"])["pooled"].mean(axis=1)
+    probe = fit_probe(features, TARGETS, 4, ["a", "b", "c", "d"])
+    session.load_tensors({**session.dump_tensors(), **probe.tensors()})
+    np.testing.assert_allclose(session.predict(CLIPS), probe.logits(features), rtol=0, atol=1e-4)
 
 
 # Training

@@ -4,8 +4,8 @@ A list has one clip per line. Each line is parsed independently of the others:
 
 * `path label`, and `path frames label [label ...]`, separated by white space (TSN, TSM, TRN, MSN, Paddle, mmaction2) or
   by commas (M4): of two or more numbers, the first is the frame count. Paths may contain spaces.
-* A CSV file with a header that names the columns `path` and `label`, and optionally `num_frames` (or `frames`) and
-  columns for parts of videos, such as `start_frame` and `end_frame` (see `trishift.data.parts`). Several labels are
+* A CSV file with a header that names the columns `path` and `label`, and optionally `num_frames` (or `frames`), `group`
+  and columns for parts of videos, such as `start_frame` and `end_frame` (see `trishift.data.parts`). Several labels are
   separated by `;`, and an empty cell means no label. Labels are numbers, or names if there is a label file.
 
 Byte order marks, Windows line endings, blank lines and comments (`#`) are accepted. Paths are read as UTF-8; other
@@ -19,7 +19,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trishift.data.lists.text import Line, content_lines, read_text, write_lines
@@ -44,12 +44,14 @@ class VideoRecord:
         labels: class numbers; any number of them in multi-label sets, empty in lists without labels.
         num_frames: frame count according to the list; None if missing.
         line: line number in the list, from 1.
+        group: clips of one group (a person, a recording) stay together in a split; None: each video is a group.
     """
 
     path: Path
     labels: tuple[int, ...]
     num_frames: int | None
     line: int
+    group: str | None = None
 
 
 def read_list(
@@ -102,7 +104,7 @@ def read_list(
         _check(list_path, record, num_classes)
     if has_labels:
         _check_agreement(list_path, records)
-    return [VideoRecord(root / r.path, r.labels, r.num_frames, r.line) for r in records]
+    return [replace(record, path=root / record.path) for record in records]
 
 
 def _header(line: str) -> list[str] | None:
@@ -122,7 +124,7 @@ def _read_csv(
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise DataError(f"{list_path}:{lines[0].number}: the header has two columns {repeated[0]!r}; rename one")
-    ignored = [name for name in header if name not in ("path", "label", *_FRAME_COLUMNS, *PART_COLUMNS)]
+    ignored = [name for name in header if name not in ("path", "label", "group", *_FRAME_COLUMNS, *PART_COLUMNS)]
     if ignored:
         _LOG.warning("%s: ignored columns: %s", list_path, ", ".join(ignored))
     read_label = _label_reader(list_path, class_names)
@@ -141,7 +143,8 @@ def _read_csv(
         labels = tuple(read_label(line, text.strip()) for text in texts)
         part = read_part(row, f"{list_path}:{line.number}")
         path = Path(f"{row['path']}{part or ''}")
-        records.append(VideoRecord(path, labels, int(frames) if frames else None, line.number))
+        group = row.get("group") or None
+        records.append(VideoRecord(path, labels, int(frames) if frames else None, line.number, group))
     return records
 
 
@@ -246,8 +249,8 @@ def _listed(record: VideoRecord) -> str:
 def write_list(path: str | Path, records: Iterable[VideoRecord], root: str | Path | None = None) -> None:
     """Write a list that `read_list` reads back: `path frames label` lines, or a CSV with header for `*.csv`.
 
-    Frame counts are omitted unless all records have one. Paths under `root` (None: the folder of the list) are written
-    relative to it. The file is written atomically.
+    Frame counts and groups are omitted unless all records have them; a plain list has no groups. Paths under `root`
+    (None: the folder of the list) are written relative to it. The file is written atomically.
 
     Raises:
         DataError: a record does not fit the format (for instance, a plain list requires exactly one label).
@@ -257,10 +260,11 @@ def write_list(path: str | Path, records: Iterable[VideoRecord], root: str | Pat
     root = path.parent if root is None else Path(root)
     relative = [(_relative(record.path, root), record) for record in records]
     has_frames = all(record.num_frames is not None for _, record in relative)
-    write = _csv_line if path.suffix.lower() == ".csv" else _plain_line
-    lines = [write(name, record, has_frames) for name, record in relative]
-    if write is _csv_line:
-        lines.insert(0, "path,num_frames,label" if has_frames else "path,label")
+    if path.suffix.lower() == ".csv":
+        has_groups = bool(relative) and all(record.group is not None for _, record in relative)
+        lines = _csv_lines(relative, has_frames, has_groups)
+    else:
+        lines = [_plain_line(name, record, has_frames) for name, record in relative]
     write_lines(path, lines, lambda temporary: _check_written(temporary, path, root, relative, has_frames))
 
 
@@ -276,9 +280,16 @@ def _plain_line(name: str, record: VideoRecord, has_frames: bool) -> str:
     return f"{name}{frames} {' '.join(map(str, record.labels))}"
 
 
-def _csv_line(name: str, record: VideoRecord, has_frames: bool) -> str:
-    cells = [name, *([str(record.num_frames)] if has_frames else []), ";".join(map(str, record.labels))]
-    return ",".join('"' + cell.replace('"', '""') + '"' if re.search(r'[",#\s]', cell) else cell for cell in cells)
+def _csv_lines(relative: Sequence[tuple[str, VideoRecord]], has_frames: bool, has_groups: bool) -> list[str]:
+    rows = [["path", *(["num_frames"] * has_frames), "label", *(["group"] * has_groups)]]
+    for name, record in relative:
+        frames, group = [str(record.num_frames)] * has_frames, [str(record.group)] * has_groups
+        rows.append([name, *frames, ";".join(map(str, record.labels)), *group])
+    return [",".join(map(_quoted, row)) for row in rows]
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",#\s]', cell) else cell
 
 
 def _check_written(

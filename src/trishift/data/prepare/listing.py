@@ -23,6 +23,8 @@ from trishift.io.threads import map_in_threads
 
 _TEMPLATE = "img_{:05d}.jpg"
 _LIST_NAMES = ("train", "val", "test")
+GROUPS = "groups.csv"
+"""List of all clips with their groups, if groups were requested."""
 
 
 def clip_records(
@@ -119,11 +121,14 @@ def write_results(
             report.notes.append("the lists are CSV files, because a path does not fit a plain list: train.csv, ...")
         report.lists = {f"{name}{suffix}": len(listed) for name, listed in lists.items()}
         write_labels(fresh / report.labels, report.classes)
+        grouped = [record for record in records if record is not None and record.group is not None]
+        if grouped:
+            write_list(fresh / GROUPS, grouped, root=output)
         stale = sorted(
             path.name
             for path in output.glob("*")
             if path.stem in _LIST_NAMES and path.suffix in (".txt", ".csv") and path.name not in report.lists
-        )
+        ) + [GROUPS] * ((output / GROUPS).exists() and not grouped)
         if stale:
             report.warnings.append(f"from an earlier run, not replaced: {', '.join(stale)}")
         write_json(fresh / REPORT, asdict(report))

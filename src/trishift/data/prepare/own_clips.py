@@ -4,6 +4,7 @@ OUT/labels.txt                  class names in index order
 OUT/train.txt, val.txt          `path frames label` per line; CSV files where a path does not fit such a line
 OUT/test.txt                    if the clips come with a test split
 OUT/train_0.txt, val_0.txt ...  with folds: the lists of every fold
+OUT/groups.csv                  with groups: all clips with the group of each, also a list
 OUT/report.json                 findings
 OUT/frames-256/, videos-256/    converted clips, if requested
 """
@@ -11,6 +12,7 @@ OUT/frames-256/, videos-256/    converted clips, if requested
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,8 @@ def prepare_clips(
     _count(report, parts, classes, groups)
     _warn(report, found.clips, parts, groups)
     records = clip_records(directory, output, clips, checked, classes, options, report)
+    if options.groups is not None:
+        records = [record and replace(record, group=group) for record, group in zip(records, groups, strict=True)]
     write_results(output, parts, records, report, options.force)
     return report
 

@@ -1,0 +1,57 @@
+"""Arguments of the commands that adapt weights to your own clips."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trishift.checkpoints.files import weight_path
+from trishift.commands.shared.devices import AUTO, add_device, device_of
+from trishift.commands.shared.outputs import check_folder
+
+if TYPE_CHECKING:
+    from trishift.data.prepare.folds import Folds
+    from trishift.recipe import Recipe
+
+CONFIG = Path("custom/finetune")
+
+
+def add_own_clips(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add `CLIPS`, `--from`, `--folds`, `--groups`, `--config`, `--output`, `--device` and `key=value`."""
+    parser.add_argument("clips", type=Path, metavar="CLIPS", help="folder with one folder of clips per class, or lists")
+    parser.add_argument(
+        "--from", dest="weights", type=weight_path, required=True, help="weights of any family, of images or videos"
+    )
+    parser.add_argument("--folds", type=int, help="folds of the cross-validation; default: those of the lists, else 5")
+    parser.add_argument(
+        "--groups",
+        help="clips that must stay together: FILE.csv:COLUMN (with a column path), or a regular expression "
+        "whose first capture group in a clip's path is the group",
+    )
+    parser.add_argument("--config", type=Path, default=CONFIG, help=f"recipe; default: {CONFIG}")
+    parser.add_argument("--output", type=Path, help=f"output folder; default: runs/CLIPS-{command}")
+    add_device(parser)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a recipe entry")
+    parser.set_defaults(command=command)
+
+
+def open_clips(options: argparse.Namespace) -> tuple[Path, Folds]:
+    """Make the output folder and divide the clips, whose lists go below it if they have none."""
+    from trishift.data.prepare.folds import open_folds
+
+    output: Path = options.output or Path("runs") / f"{options.clips.absolute().name}-{options.command}"
+    check_folder(output)
+    return output, open_folds(options.clips, output / "data", folds=options.folds, groups=options.groups)
+
+
+def recipe_of(options: argparse.Namespace, folds: Folds) -> Recipe:
+    """The recipe for the weights of `--from` and the clips."""
+    from trishift.recipe import load_recipe, sets_key
+    from trishift.recipe.finding import find_recipe
+    from trishift.training.transfer import recipe_for
+
+    overrides, config = list(options.overrides), find_recipe(options.config)
+    if options.device != AUTO or not sets_key(config, overrides, "execution.device"):
+        overrides.append(f"execution.device={device_of(options)}")
+    return recipe_for(load_recipe(config), options.weights, folds, overrides)
