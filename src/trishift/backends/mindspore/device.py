@@ -48,4 +48,7 @@ def select_device(execution: Execution, local_rank: int = 0) -> str:
             raise ExecutionError(problem + _REMEDIES[execution.device], ("device", "cpu")) from None
     finally:
         logging.disable(logging.NOTSET)
+    if execution.device == "cpu":
+        # The threads that queue eager operators spin while they wait and take time from those that compute.
+        mindspore.runtime.launch_blocking()
     return _TARGETS[execution.device]
