@@ -16,7 +16,7 @@ from trishift.backends.session import Session
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 SPEC = ModelSpec("resnet10", 4, 4, width=4, shift=ShiftSpec(div=4), head=HeadSpec("multiscale_relation", 8))
-STEPS, MICRO_BATCHES, SIZE = 3, 2, 8  # SIZE clips per step, over all ranks and micro-batches
+STEPS, MICRO_BATCHES, SIZE = 2, 2, 8  # SIZE clips per step, over all ranks and micro-batches
 
 
 def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:

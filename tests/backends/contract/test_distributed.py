@@ -29,7 +29,7 @@ TRAIN = {"batch_size": 8, "lr": 0.02, "frozen_bn": True, "clip_norm": 5, "loss":
 def folder(two_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("distributed")
     shutil.copytree(two_hands, path / "data")
-    for name, clips in (("train", 40), ("val", 17)):  # five steps of eight clips
+    for name, clips in (("train", 24), ("val", 17)):  # three steps of eight clips
         header, *records = (path / f"data/{name}.csv").read_text().splitlines(keepends=True)
         (path / f"data/{name}.csv").write_text("".join([header, *records[:: len(records) // clips][:clips]]))
     write_recipe(path / "tiny.yaml", path / "data", model={"dropout": 0.3}, data=DATA, train=TRAIN)
@@ -69,7 +69,7 @@ def test_two_processes_train_like_one(folder: Path, framework: str) -> None:
 
 def assert_close(one: Path, two: Path) -> None:
     (alone, state), (together, other) = (load_state(path / "last.safetensors") for path in (one, two))
-    assert state.iteration == other.iteration == 5
+    assert state.iteration == other.iteration == 3
     for name, value in alone.tensors.items():
         difference = np.abs(value - together.tensors[name]).max() / max(np.abs(value).max(), 1e-12)
         assert difference < 1e-4, f"{name} differs by {difference:.1e}"
