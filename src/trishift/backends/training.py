@@ -216,13 +216,13 @@ class Trainable(ABC):
         return sum(losses[1:], losses[0]), self._gradients()
 
     def _average_statistics(self) -> None:
-        if self.world_size > 1:
+        if self._ranks.world_size > 1:
             tensors = self._access.tensors(self.network)
             statistics = [tensors[info.name] for info in tensor_table(self.spec) if not info.trainable]
             for tensor, mean in zip(statistics, self._ranks.means(statistics), strict=True):
                 self._access.assign(tensor, mean)
 
-    def _inputs(self, batch: MicroBatch) -> tuple[Tensor | Relations, ...]:
+    def _inputs(self, batch: MicroBatch) -> tuple[Tensor, ...]:
         """Clips, targets, guide, dropout factors, relations and survival factors of a training pass, on the device."""
         draws: Draws = batch.draws
         optional = (batch.guide, draws.dropout, draws.survival)

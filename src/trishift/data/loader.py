@@ -7,7 +7,7 @@ The order of clips depends only on seed and epoch, not on the number of workers 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ class Loader:
         whole, rest = divmod(len(self._dataset), self._batch_size)
         return whole + (rest > 0 and not self._drop_last)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches of an epoch, starting with number `start`; earlier ones are not decoded.
 
         Raises:
