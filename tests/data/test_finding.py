@@ -112,3 +112,10 @@ def test_template_belongs_to_the_settings_of_features() -> None:
     plain = FeatureSettings(weights="w")
     assert "template" not in json.loads(plain.description())
     assert json.loads(replace(plain, template="*").description())["template"] == "*"
+
+
+@pytest.mark.parametrize("name", ["val.txt", "clips.CSV", "table.tsv"])
+def test_lists_point_to_their_option(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("a.mp4 9 0\n")
+    with pytest.raises(DataError, match=r"a list or table, not a video; name it with --filelist"):
+        find_clips(tmp_path / name)

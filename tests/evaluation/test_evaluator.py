@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +250,11 @@ def test_misses_of_other_processes_are_listed(tmp_path: Path) -> None:
     assert [Path(name).name for name in evaluation.names] == ["clip_0", "clip_2"]
     assert [Path(name).name for name, _ in evaluation.misses] == ["clip_1", "clip_3"]
     assert "another process" in evaluation.misses[0][1]
+
+
+def test_one_class_has_no_warnings_of_libraries() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert single_label_metrics(np.ones((4, 1)), np.zeros(4, int)).top1 == 1
+        assert multi_label_metrics(np.ones((4, 1)), np.ones((4, 1), int)).p_at_1 == 1
+    assert confusion(np.eye(3)[[0, 1, 1]], np.array([0, 1, 2])).tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]

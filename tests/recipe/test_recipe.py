@@ -376,3 +376,33 @@ def test_hostile_overrides_are_refused_in_one_line(value: str, tmp_path: Path) -
     with pytest.raises(RecipeError, match="override") as error:
         load_recipe(write(tmp_path, "base.yaml", BASE), [f"name={value}"])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data:\n  template: {:05d}.jpg  # as unpacked\n  root: 'a {:05d}'\n",
+        "data:\n  template: {:05d}.jpg\n",
+        "data: {template: {:05d}.jpg, root: x}\n",
+        "data:\n  template: '{:05d}.jpg'\n  root: a {:05d} b\n",
+        'data: {root: "it\'s", template: {:05d}.jpg}\n',
+    ],
+)
+def test_templates_in_files_need_no_quotes(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert load_recipe(tmp_path / "a.yaml").data.template == "{:05d}.jpg"
+    assert load_recipe(tmp_path / "a.yaml", ["data.template={}_{:06d}.png"]).data.template == "{}_{:06d}.png"
+
+
+def test_broken_yaml_beside_a_template_keeps_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("data:\n  template: {:05d}.jpg\n  root: [a\n")
+    with pytest.raises(RecipeError, match=r"a\.yaml:4: not valid YAML"):
+        load_recipe(tmp_path / "a.yaml")
+
+
+def test_recipe_of_a_run_is_read_without_advice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "recipe.yaml").write_text("data: {sampling: {legacy_random_test: true}}")
+    load_recipe(tmp_path / "recipe.yaml", recorded=True)
+    assert not caplog.messages
+    load_recipe(tmp_path / "recipe.yaml")
+    assert len(caplog.messages) == 1

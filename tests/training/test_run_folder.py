@@ -24,7 +24,7 @@ from trishift.training import output as output_module
 from trishift.training import trainer
 from trishift.training.interruption import Interrupted, StopSignal
 from trishift.training.run import train
-from trishift.training.run_folder import run_to_resume
+from trishift.training.run_folder import earlier_form, run_to_resume
 from trishift.training.sinks import read_metrics
 
 COMPARED = ("recipe.yaml", "metrics.jsonl", "last.safetensors", "best.safetensors")
@@ -355,3 +355,13 @@ def test_folders_that_cannot_be_resumed_are_described(files: list[str], message:
         run_to_resume(tmp_path)
     with pytest.raises(CheckpointError, match="does not exist; name the folder"):
         run_to_resume(tmp_path / "gone")
+
+
+def test_files_of_earlier_versions_are_said_once(tmp_path: Path) -> None:
+    assert earlier_form(tmp_path) is None
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "iteration": 0, "epoch": 1}\n')
+    assert earlier_form(tmp_path) is None
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "iteration": 0, "epoch": 0}\n')
+    assert earlier_form(tmp_path) == f"{tmp_path}: written by an earlier version; epochs now count from 1"
+    (tmp_path / "recipe.yaml").write_text("evaluation: {sampling: {legacy_random_test: false}}")
+    assert str(earlier_form(tmp_path)).endswith("; old recipe keys are renamed and epochs now count from 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -40,14 +41,27 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
         YamlError: invalid YAML, a value that Python cannot represent, or too many values.
     """
     try:
-        return _parse(text)
+        return _parse(_quoted(text, _is_value))
     except YamlError as error:
-        quoted = _TEMPLATE.sub(lambda match: match["kept"] or f"'{match['template']}'", text)
+        quoted = _quoted(text, lambda match: True)
         if quoted == text:
             raise
         with suppress(YamlError):
             return _parse(quoted)
         raise error from None
+
+
+def _quoted(text: str, chosen: Callable[[re.Match[str]], bool]) -> str:
+    """The text with the chosen templates in quotes."""
+    return _TEMPLATE.sub(
+        lambda match: match[0] if match["kept"] or not chosen(match) else f"'{match['template']}'", text
+    )
+
+
+def _is_value(match: re.Match[str]) -> bool:
+    """Whether a template starts a value with a brace, which is never meant as a mapping."""
+    before = match.string[: match.start()].rstrip(" ")
+    return match["template"].startswith("{:") and (not before or before[-1] in ":,[{\n")
 
 
 def _parse(text: str) -> tuple[Any, yaml.Node | None]:

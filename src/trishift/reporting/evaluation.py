@@ -21,6 +21,7 @@ from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import class_precisions, confusion, to_probabilities
 from trishift.evaluation.thresholds import ENTRY
 from trishift.io.atomic import write_atomically, write_text
+from trishift.reporting.fonts import label_fonts
 
 
 def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
@@ -63,7 +64,8 @@ def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> N
     writer.writerow(["true \\ predicted", *evaluation.labels])
     writer.writerows([label, *row.tolist()] for label, row in zip(evaluation.labels, matrix, strict=True))
     write_text(csv_path, buffer.getvalue())
-    write_atomically(png_path, lambda file: _draw_confusion(matrix, evaluation.labels, file))
+    with label_fonts(evaluation.labels):
+        write_atomically(png_path, lambda file: _draw_confusion(matrix, evaluation.labels, file))
 
 
 def write_classes(evaluation: Evaluation, path: Path) -> None:

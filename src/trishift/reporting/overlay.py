@@ -6,6 +6,7 @@ import numpy as np
 
 from trishift.data.opencv import import_opencv
 from trishift.errors import FrameworkError
+from trishift.reporting.fonts import font_files
 from trishift.streaming.watching import Observation
 
 _TITLE = "trishift"
@@ -19,11 +20,27 @@ def annotate(image: np.ndarray, observation: Observation) -> np.ndarray:
     height, width = image.shape[:2]
     bar = np.zeros((max(24, round(_BAR * height)), width, 3), np.uint8)
     text = observation.caption
+    if not text.isascii():  # which OpenCV cannot draw
+        return np.concatenate([image, _lettered(bar, text)])
     scale = len(bar) / 40
     (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     scale *= min(1.0, 0.95 * width / text_width)
     cv2.putText(bar, text, (4, round(0.7 * len(bar))), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
     return np.concatenate([image, bar])
+
+
+def _lettered(bar: np.ndarray, text: str) -> np.ndarray:
+    """Draw text in any script on a bar (H, W, 3) uint8."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.fromarray(bar)
+    file = font_files([text])[-1]
+    font = ImageFont.truetype(file, round(0.6 * len(bar)))
+    room = 0.95 * bar.shape[1]
+    if font.getlength(text) > room:
+        font = ImageFont.truetype(file, max(1, int(font.size * room / font.getlength(text))))
+    ImageDraw.Draw(picture).text((4, len(bar) // 2), text, (255, 255, 255), font, anchor="lm")
+    return np.array(picture)
 
 
 class WindowClosedError(Exception):

@@ -229,3 +229,11 @@ def test_wrapped_class_folders_are_explained(tmp_path: Path, write_noise: Writer
         write_noise(tmp_path / "dataset" / "ab"[number] / "1.mp4", number)
     with pytest.raises(DataError, match="if the folders in dataset are the classes, give that folder instead"):
         prepare_folder(tmp_path, tmp_path / "out")
+
+
+def test_output_among_the_clips_is_said(tmp_path: Path) -> None:
+    for name in ("a/1.mp4", "b/2.mp4", "b/3.mp4", "c/frames-256/4/img_00001.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = find_clips(tmp_path, tmp_path / "b")
+    assert found.skipped["clips inside the output folder"] == ["b/2.mp4", "b/3.mp4"]

@@ -182,3 +182,16 @@ def test_command_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     output = capsys.readouterr()
     assert "--label-column" in output.err and output.err.count("\n") == 1
     assert "list: 2 classes in 6 groups" in output.out and "written: train.txt, val.txt, labels.txt" in output.out
+
+
+def test_finished_list_needs_no_preparation(tmp_path: Path) -> None:
+    (tmp_path / "val.txt").write_text("wave/a.mp4 9 0\nclap/b.mp4 12 1\n")
+    with pytest.raises(DataError, match=r"val\.txt: a finished list of paths and class numbers; use it as is"):
+        prepare_list(tmp_path / "val.txt", tmp_path / "out")
+
+
+def test_too_few_clips_name_the_lost_ones(clips: Path, tmp_path: Path) -> None:
+    (clips / "text.mp4").write_text("not a video")
+    table = _write(clips / "my.csv", "path,label", "0.mp4,wave", "text.mp4,clap", "gone.mp4,clap")
+    with pytest.raises(DataError, match=r"only 1 class with .* \(missing: gone\.mp4 \(line 4\); broken: .*text\.mp4"):
+        prepare_list(table, tmp_path / "out")
