@@ -18,12 +18,13 @@ from trishift.commands.shared.devices import device_of
 from trishift.errors import RecipeError
 from trishift.export.formats import FORMATS
 from trishift.recipe import Recipe
+from trishift.zoo.sources import WeightSource
 
-WITHOUT_MODEL = {"fuse", "inspect", "prepare"}
+WITHOUT_MODEL = {"fuse", "inspect", "models", "prepare"}
 
 
 def options(device: str, checkpoint: str = "model.safetensors", runtime: str | None = None) -> Namespace:
-    return Namespace(device=device, framework="pytorch", checkpoint=Path(checkpoint), runtime=runtime)
+    return Namespace(device=device, framework="pytorch", checkpoint=WeightSource(checkpoint), runtime=runtime)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +72,14 @@ def test_rejects_other_devices(name: str, message: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("found", ["cpu", "gpu", "ascend"])
-def test_automatic_choice_is_announced_in_one_line(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_automatic_choice_is_announced_in_one_line(found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "find_device", lambda framework: found)
     monkeypatch.setattr(devices, "find_runtime_device", lambda runtime: f"{found} of {runtime}")
     targets = {known.suffix: known for known in FORMATS.values()}
     monkeypatch.setattr(devices, "describe", lambda path: Namespace(format=targets[path.suffix]))
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.safetensors", "m.onnx", "m.openvino-int8"):
+        Path(name).touch()
     said: list[str] = []
     assert device_of(options("auto"), said.append) == found
     assert device_of(options("auto", "m.onnx"), said.append) == f"{found} of onnxruntime"
@@ -122,6 +126,8 @@ def test_exports_are_compared_on_the_cpu_unless_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compared: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    Path("x.pth").touch()
     monkeypatch.setattr("trishift.checkpoints.import_weights", lambda path: (None, ConversionReport("x", "x")))
     monkeypatch.setattr(
         "trishift.export.writing.export_checkpoint",

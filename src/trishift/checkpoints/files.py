@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from functools import lru_cache
 from pathlib import Path
 
 from trishift.checkpoints.formats.mindspore import looks_like_ckpt, read_ckpt
@@ -31,12 +32,18 @@ def weight_path(path: str | Path) -> Path:
     path = Path(path)
     for name in RUN_FILES:
         if (path / name).is_file():
-            _log.warning("%s: a run folder; its %s is used", path, name)
+            _announce(path, name)
             return path / name
     runs = sorted({file.parent.name for name in RUN_FILES for file in path.glob(f"*/{name}")}) if path.is_dir() else []
     if runs:
         raise CheckpointError(f"{path}: contains run folders ({', '.join(runs[:5])}); name one of them")
     return path
+
+
+@lru_cache(maxsize=64)
+def _announce(folder: Path, name: str) -> None:
+    """Name the file that stands for a run folder, once per process."""
+    _log.warning("%s: a run folder; its %s is used", folder, name)
 
 
 def open_weights(path: str | Path) -> WeightFile:

@@ -49,8 +49,8 @@ def main(arguments: list[str]) -> None:
         split_videos(videos)  # refuses bad names before the work
     shard = Shard.parse(options.shard)
     protocol = protocol_of(options)
-    path = options.checkpoint.fetch()
     model = load_model(options)
+    path = options.checkpoint.fetch()
     check_protocol(model, protocol)
     status(model.report.summary())
     weights = sha256(path) if path.is_file() else path.name

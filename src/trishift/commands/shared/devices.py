@@ -13,6 +13,7 @@ from trishift.commands.shared.outputs import status
 from trishift.errors import RecipeError
 from trishift.export.opening import describe, is_exported
 from trishift.export.runtimes import find_device as find_runtime_device
+from trishift.zoo.sources import weight_source
 
 _NAMES: dict[str, Device] = {"cpu": "cpu", "cuda": "gpu", "gpu": "gpu", "npu": "ascend", "ascend": "ascend"}
 AUTO = "auto"
@@ -64,9 +65,10 @@ def named_device(text: str) -> Device:
 
 def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     """The framework or runtime that runs the model, and its best device."""
-    if "checkpoint" not in options or not is_exported(options.checkpoint):
+    path = weight_source(options.checkpoint).fetch() if "checkpoint" in options else None
+    if path is None or not is_exported(path):
         return options.framework, find_device(options.framework)
-    target = describe(options.checkpoint).format  # refuses damaged exports before a framework is imported
+    target = describe(path).format  # refuses damaged exports before a framework is imported
     runtime = target.choose_runtime(getattr(options, "runtime", None))
     return runtime, find_runtime_device(runtime)
 
