@@ -201,7 +201,18 @@ def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
         close = close_keys(keys[-1], known.names)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known.names)}"
         return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
-    return f"{blame.place(keys)}: {dotted}: {error['msg'].lower()}, not {error['input']!r}"
+    return f"{blame.place(keys)}: {dotted}: {_reason(error, known)}, not {error['input']!r}"
+
+
+def _reason(error: Mapping[str, Any], known: _KnownKeys) -> str:
+    """Pydantic's reason, without its words for Python's types."""
+    reasons = {
+        "dataclass_type": f"must be a section with entries such as {known.names[0]}",
+        "tuple_type": "must be a list",
+        "missing": "must be a longer list",  # only fixed-size lists require entries
+        "too_long": f"must be a list of {error.get('ctx', {}).get('max_length')} entries",
+    }
+    return reasons.get(error["type"], error["msg"].lower())
 
 
 def close_keys(key: str, section: Sequence[str] = ()) -> list[str]:
