@@ -1,4 +1,4 @@
-"""A run that moves from framework to framework is one run: weights, AdamW's state and the running mean."""
+"""A run that moves from framework to framework is one run: pixels, weights, AdamW's state and the running mean."""
 
 from __future__ import annotations
 
@@ -16,15 +16,22 @@ from trishift.training.run import train
 
 TRAIN = {
     **{"epochs": 3, "batch_size": 12, "lr": 1e-4, "optimizer": "adamw", "ema": 0.9, "schedule": "cosine"},
+    **{"mixing": {"mixup": 0.4, "cutmix": 1, "videomix": 1, "probability": 0.8}},
     **{"stochastic_depth": 0.2, "freeze": {"stages": ["stem"], "until": 2}, "evaluate_every": 3, "precise_bn": 1},
 }
+
+AUGMENTATION = {
+    **{"flip": "swap_labels", "speed": [0.5, 1], "reverse": "swap_labels", "resized_crop": {}},
+    **{"rand_augment": {"operations": 2}, "color": {"hue": 0.1}, "erasing": {"probability": 0.3}},
+}
+DATA = {"augmentation": AUGMENTATION, "balance": "square_root"}
 
 
 def test_relay_equals_one_run(gestures: Path, tmp_path: Path) -> None:
     others = [name for name in INSTALLED if name != "pytorch"]
     if not others:
         pytest.skip("PyTorch is the only framework here")
-    config = write_recipe(tmp_path / "tiny.yaml", gestures, train=TRAIN)
+    config = write_recipe(tmp_path / "tiny.yaml", gestures, data=DATA, train=TRAIN)
     whole, relay = tmp_path / "whole", tmp_path / "relay"
     train(load_recipe(config), "pytorch", whole)
     train(load_recipe(config), "pytorch", relay, until=1)
