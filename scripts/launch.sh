@@ -4,7 +4,7 @@
 #   CONFIG        recipe                               (default: configs/jester/trn_bn_inception.yaml)
 #   DEVICE        gpu (default), cpu or ascend
 #   OUTPUT        run folder                           (default: runs/<name of the recipe's file>)
-#   NPROC         processes on this machine            (default: all GPUs; 2 on cpu)
+#   NPROC         processes on this machine            (default: all GPUs; on cpu 2 to train, 1 to evaluate)
 #   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT        several machines
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -43,6 +43,9 @@ count_processes() {
     else echo 2
     fi
 }
+
+# Evaluation and prediction need no launcher: `--devices` starts processes that do not talk to each other.
+count_independent() { if [ "$DEVICE" = cpu ]; then echo "${NPROC:-1}"; else count_processes; fi; }
 
 # One machine: any free port, unless MASTER_PORT is set. Several machines: MASTER_PORT, on which all must agree.
 choose_port() {

@@ -163,10 +163,31 @@ class Model:
             The prediction of each readable video, in order, as soon as it is known; at the end, (name, reason) per
             unreadable video.
         """
+        for _, result in self.numbered_predictions(
+            paths, top_k, protocol, batch_size=batch_size, workers=workers, template=template
+        ):
+            yield result
+
+    def numbered_predictions(
+        self,
+        paths: Sequence[Path],
+        top_k: int = 5,
+        protocol: Protocol | None = None,
+        *,
+        batch_size: int = 4,
+        workers: int = 2,
+        template: str | None = None,
+        only: Sequence[int] | None = None,
+    ) -> Iterator[tuple[int, Prediction | tuple[str, str]]]:
+        """Like `iter_predictions`, with the index of each video in `paths`; `only` selects videos by index."""
         dataset = unlabeled_set(paths, self.input, self.spec, protocol or Protocol(), template)
-        for index, logits in iter_scores(self.session, dataset, batch_size=batch_size, workers=workers):
-            yield from top_predictions([str(paths[index])], logits[None], self.labels, top_k, self.thresholds)
-        yield from dataset.misses()
+        scores = iter_scores(self.session, dataset, batch_size=batch_size, workers=workers, only=only)
+        for index, logits in scores:
+            name = [str(paths[index])]
+            [prediction] = top_predictions(name, logits[None], self.labels, top_k, self.thresholds)
+            yield index, prediction
+        for index, reason in dataset.numbered_misses():
+            yield index, (dataset.name(index), reason)
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Return activations of named layers (`layer1`, ..., `pooled`, `logits`), with a frame axis: (N, T, ...).

@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train a recipe",
     "probe": "measure what a linear classifier reaches on your clips",
     "eval": "evaluate weights on a list of videos",
+    "merge": "join the results of shards of a list",
     "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",
     "stream": "classify a camera, a network stream or a file frame by frame",

@@ -20,7 +20,7 @@ from trishift.export.formats import FORMATS
 from trishift.recipe import Recipe
 from trishift.zoo.sources import WeightSource
 
-WITHOUT_MODEL = {"fuse", "inspect", "models", "prepare"}
+WITHOUT_MODEL = {"fuse", "inspect", "merge", "models", "prepare"}
 
 
 def options(device: str, checkpoint: str = "model.safetensors", runtime: str | None = None) -> Namespace:
@@ -133,8 +133,12 @@ def test_exports_are_compared_on_the_cpu_unless_told(
         "trishift.export.writing.export_checkpoint",
         lambda checkpoint, options, *_: compared.append(options.device) or Namespace(path="x.onnx"),
     )
+    (tmp_path / "x.pth").touch()
     for arguments in ([], ["--device", "cuda"]):
-        assert command("export", "--checkpoint", "x.pth", "--format", "onnx", "--output", tmp_path, *arguments) == 0
+        assert (
+            command("export", "--checkpoint", tmp_path / "x.pth", "--format", "onnx", "--output", tmp_path, *arguments)
+            == 0
+        )
     assert compared == ["cpu", "gpu"]
     assert capsys.readouterr().err.count("device: cpu (") == 1
 
@@ -144,8 +148,10 @@ def test_every_command_refuses_a_device_before_the_work(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").touch()
     arguments = {
         "train": ["--config", "gestures/tsm"],
+        "probe": ["--config", "gestures/tsm", "--weights", "x"],
         "stream": ["0", "--checkpoint", "x"],
         "export": ["--checkpoint", "x", "--format", "onnx"],
         "convert": ["x.pth", "x.safetensors"],

@@ -153,7 +153,7 @@ def test_file_names_cannot_add_lines(folder: Path, tmp_path: Path, capsys: pytes
 
 def stop_after(number: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise an error after some predictions."""
-    original = Model.iter_predictions
+    original = Model.numbered_predictions
 
     def interrupted(self: Model, *arguments: object, **options: object) -> Iterator[object]:
         for count, result in enumerate(original(self, *arguments, **options), 1):  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ def stop_after(number: int, error: BaseException, monkeypatch: pytest.MonkeyPatc
             if count == number:
                 raise error
 
-    monkeypatch.setattr(Model, "iter_predictions", interrupted)
+    monkeypatch.setattr(Model, "numbered_predictions", interrupted)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".pkl"])
@@ -223,7 +223,7 @@ def test_shards_of_infer_share_the_list(folder: Path, tmp_path: Path) -> None:
         arguments = ("--shard", f"{index}/2", "--output", output, "--batch-size", 1, "--workers", 1)
         assert command("infer", "--checkpoint", folder / "model.safetensors", *arguments, "--", folder / "videos") == 0
         names.append([Path(json.loads(line)["video"]).name for line in output.read_text().splitlines()])
-    assert names == [["1.mp4", "3.mp4"], ["2.mp4"]]
+    assert names == [["1.mp4"], ["2.mp4", "3.mp4"]]
 
 
 def test_iteration_agrees_with_predict(folder: Path) -> None:

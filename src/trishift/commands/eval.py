@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trishift.commands.shared.arguments import (
     add_checkpoint,
@@ -19,7 +21,9 @@ from trishift.commands.shared.arguments import (
 from trishift.commands.shared.inputs import check_protocol, load_model
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
+from trishift.commands.shared.parts import add_devices, parts
 from trishift.errors import RecipeError
+from trishift.evaluation.shards import Shard
 from trishift.io.wording import counted
 
 if TYPE_CHECKING:
@@ -37,20 +41,49 @@ EXAMPLES = """\
 def main(arguments: list[str]) -> None:
     """Parse, evaluate, print and write."""
     options = _parser().parse_intermixed_args(arguments)
-    check_positive(options, "batch_size", "workers")
+    check_positive(options, "batch_size", "workers", "devices")
 
-    from trishift.data.dataset import open_evaluation_set
     from trishift.data.protocol import named_protocol
-    from trishift.evaluation.evaluator import evaluate
-    from trishift.evaluation.shards import Shard
+    from trishift.evaluation.evaluator import joined
+    from trishift.evaluation.merging import SHARD
     from trishift.reporting.evaluation import write_evaluation
 
     if options.output:
         check_file(options.output, [".json"])
     shard = Shard.parse(options.shard)
-    asked = named_protocol(options.protocol) if options.protocol else None
+    if options.protocol:
+        named_protocol(options.protocol)  # refuses unknown names before the work
+    with parts(options, _evaluate) as streams:
+        opened = [next(stream) for stream in streams]
+        status(opened[0].report)
+        evaluation = joined([next(stream) for stream in streams])
+    if shard.count == 1:
+        evaluation.check()
+    print(evaluation)
+    if options.output:
+        context = {"checkpoint": str(options.checkpoint), "framework": opened[0].framework}
+        part = {SHARD: str(shard)} if shard.count > 1 else {}
+        status(f"written: {write_evaluation(evaluation, options.output, **context, **part)}")
+    report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """The model of a process: its report and its framework."""
+
+    report: str
+    framework: str
+
+
+def _evaluate(options: argparse.Namespace, part: Shard) -> Iterator[Any]:
+    """Yield the opened model, then the evaluation of a part of the list."""
+    from trishift.data.dataset import open_evaluation_set
+    from trishift.data.protocol import named_protocol
+    from trishift.evaluation.evaluator import evaluate_part
+
     model = load_model(options)
-    status(model.report)
+    yield _Opened(str(model.report), model.session.framework)
+    asked = named_protocol(options.protocol) if options.protocol else None
     recipe = _recipe(options, model)
     protocol = asked or recipe.evaluation
     check_protocol(model, protocol)
@@ -60,16 +93,10 @@ def main(arguments: list[str]) -> None:
             f"{recipe.data.labels}: {counted(dataset.num_classes, 'class')}, but the checkpoint has "
             f"{model.spec.num_classes}"
         )
-    dataset.keep(shard.of(range(len(dataset))))
-    evaluation = evaluate(
-        model.session, dataset, batch_size=options.batch_size, workers=options.workers or recipe.data.workers
-    )
-    if model.session.rank == 0:
-        print(evaluation)
-        if options.output:
-            context = {"checkpoint": str(options.checkpoint), "framework": model.session.framework}
-            status(f"written: {write_evaluation(evaluation, options.output, **context)}")
-        report_misses(evaluation.misses, len(dataset), strict=options.strict)
+    listed = Shard.parse(options.shard).of(range(len(dataset)), options.batch_size)
+    mine = part.of(listed, options.batch_size)
+    workers = options.workers or recipe.data.workers
+    yield evaluate_part(model.session, dataset, mine, batch_size=options.batch_size, workers=workers)
     model.session.close()
 
 
@@ -101,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     add_protocol(parser, "the recipe's")
     parser.add_argument("--output", type=Path, help="result.json; scores and per-class results are written beside it")
     add_reading(parser)
+    add_devices(parser)
     parser.set_defaults(workers=None)
     add_strict(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from trishift.checkpoints.files import sha256
 from trishift.commands.shared.arguments import (
     add_checkpoint,
     add_execution,
@@ -18,11 +21,12 @@ from trishift.commands.shared.arguments import (
 from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
 from trishift.commands.shared.outputs import add_strict, check_folder, report_misses, status
 from trishift.commands.shared.parser import make_parser
+from trishift.commands.shared.parts import add_devices, in_order, parts
 from trishift.errors import RecipeError
+from trishift.evaluation.shards import Shard
 from trishift.io.wording import counted
 
 if TYPE_CHECKING:
-    from trishift.data.protocol import Protocol
     from trishift.evaluation.features import FeatureSettings
 
 EXAMPLES = """\
@@ -36,41 +40,51 @@ EXAMPLES = """\
 def main(arguments: list[str]) -> None:
     """Parse, skip complete files, write the rest."""
     options = _parser().parse_intermixed_args(arguments)
-    check_positive(options, "batch_size", "workers")
+    check_positive(options, "batch_size", "workers", "devices")
 
-    from trishift.checkpoints.files import sha256
     from trishift.evaluation.bold_moments import split_videos
-    from trishift.evaluation.features import check_layers, output_paths, pending, write_features
-    from trishift.evaluation.shards import Shard
+    from trishift.evaluation.features import output_paths, pending
 
     check_folder(options.output)
     videos = videos_of(options)
     if options.layout == "bold-moments":
         split_videos(videos)  # refuses bad names before the work
-    shard = Shard.parse(options.shard)
-    protocol = protocol_of(options)
-    model = load_model(options)
-    path = options.checkpoint.fetch()
-    check_protocol(model, protocol)
-    status(model.report.summary())
-    weights = sha256(path) if path.is_file() else path.name
-    settings = _settings(options, protocol, weights)
-    check_layers(model.session, model.input, settings.layers)
     outputs = output_paths(videos, options.output)
-    mine = {video: outputs[video] for video in shard.of(list(outputs))}
-    todo = pending(mine, settings)
-    status(f"{counted(len(mine), 'video')}, {len(mine) - len(todo)} of them complete")
+    shard, settings = Shard.parse(options.shard), _settings(options)
+    mine = dict(shard.of(list(outputs.items())))
+    todo = set(pending(mine, settings))
+    numbers = [number for number, video in enumerate(outputs) if video in todo]
     misses = []
-    for result in write_features(
-        model.session, model.input, todo, settings, batch_size=options.batch_size, workers=options.workers
-    ):
-        if isinstance(result, Path):
-            print(f"written: {result}")
-        else:
-            misses.append(result)
+    with parts(options, partial(_write, outputs, settings, numbers)) as streams:
+        for report in [next(stream) for stream in streams][:1]:
+            status(report)
+        status(f"{counted(len(mine), 'video')}, {len(mine) - len(todo)} of them complete")
+        for result in in_order(streams):
+            if isinstance(result, Path):
+                print(f"written: {result}")
+            else:
+                misses.append(result)
     report_misses(misses, len(mine), strict=options.strict or options.layout == "bold-moments")
     if options.layout == "bold-moments":
         _join(outputs, settings, options.output)
+
+
+def _write(
+    outputs: dict[Path, Path],
+    settings: FeatureSettings,
+    numbers: Sequence[int],
+    options: argparse.Namespace,
+    part: Shard,
+) -> Iterator[Any]:
+    """Yield the model's report, then numbered files and misses of a part of the videos."""
+    from trishift.evaluation.features import check_layers, write_features
+
+    model = load_model(options)
+    check_protocol(model, settings.protocol)
+    check_layers(model.session, model.input, settings.layers)
+    yield model.report.summary()
+    sizes = {"batch_size": options.batch_size, "workers": options.workers}
+    yield from write_features(model.session, model.input, outputs, settings, **sizes, only=part.turns(numbers))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,12 +111,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_protocol(parser, "one clip, center crop")
     add_reading(parser)
+    add_devices(parser)
     add_strict(parser)
     add_videos(parser)
     return parser
 
 
-def _settings(options: argparse.Namespace, protocol: Protocol, weights: str) -> FeatureSettings:
+def _settings(options: argparse.Namespace) -> FeatureSettings:
     """The feature settings that the arguments ask for.
 
     Raises:
@@ -111,6 +126,9 @@ def _settings(options: argparse.Namespace, protocol: Protocol, weights: str) -> 
     from trishift.evaluation.bold_moments import LAYERS
     from trishift.evaluation.features import FeatureSettings
 
+    protocol = protocol_of(options)
+    path = options.checkpoint.fetch()
+    weights = sha256(path) if path.is_file() else path.name
     if options.layout == "npz":
         layers = tuple(options.layers or ("pooled",))
         return FeatureSettings(layers, options.level or "video", options.maps, protocol, weights, options.template)

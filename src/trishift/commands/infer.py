@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trishift.commands.shared.arguments import (
     add_checkpoint,
@@ -19,6 +22,8 @@ from trishift.commands.shared.arguments import (
 from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
+from trishift.commands.shared.parts import add_devices, in_order, parts
+from trishift.evaluation.shards import Shard
 
 EXAMPLES = """\
   trishift infer --checkpoint runs/gestures-tsm/best.safetensors clip.mp4
@@ -33,30 +38,23 @@ EXAMPLES = """\
 def main(arguments: list[str]) -> None:
     """Parse, predict, print and write each prediction as soon as it is known."""
     options = _parser().parse_intermixed_args(arguments)
-    check_positive(options, "top_k", "batch_size", "workers")
+    check_positive(options, "top_k", "batch_size", "workers", "devices")
 
     from trishift.evaluation.prediction import FORMATS, Prediction, PredictionFile
-    from trishift.evaluation.shards import Shard
 
     if options.output:
         check_file(options.output, FORMATS)
-    paths = list(Shard.parse(options.shard).of(videos_of(options)))
-    protocol = protocol_of(options)
-    model = load_model(options)
-    check_protocol(model, protocol)
-    status(model.report.summary())
-    if options.thresholds is not None:
-        model.set_thresholds(options.thresholds)
+    options.videos = videos_of(options)
+    listed = Shard.parse(options.shard).of(range(len(options.videos)), options.batch_size)
+    protocol_of(options)  # refuses unknown names before the work
     misses = []
-    with PredictionFile(options.output) if options.output else nullcontext() as file:
-        for result in model.iter_predictions(
-            paths,
-            options.top_k,
-            protocol,
-            batch_size=options.batch_size,
-            workers=options.workers,
-            template=options.template,
-        ):
+    with (
+        PredictionFile(options.output) if options.output else nullcontext() as file,
+        parts(options, partial(_predict, listed)) as streams,
+    ):
+        for report in [next(stream) for stream in streams][:1]:
+            status(report)
+        for result in in_order(streams):
             if not isinstance(result, Prediction):
                 misses.append(result)
                 continue
@@ -65,7 +63,26 @@ def main(arguments: list[str]) -> None:
                 file.add(result)
     if options.output:
         status(f"written: {options.output}")
-    report_misses(misses, len(paths), strict=options.strict)
+    report_misses(misses, len(listed), strict=options.strict)
+
+
+def _predict(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> Iterator[Any]:
+    """Yield the model's report, then numbered predictions and misses of a part of the videos."""
+    protocol = protocol_of(options)
+    model = load_model(options)
+    check_protocol(model, protocol)
+    if options.thresholds is not None:
+        model.set_thresholds(options.thresholds)
+    yield model.report.summary()
+    yield from model.numbered_predictions(
+        options.videos,
+        options.top_k,
+        protocol,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        template=options.template,
+        only=part.turns(listed, options.batch_size),
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, help="predictions as .json, .jsonl (a line per video), .csv or .pkl (Paddle's format)"
     )
     add_reading(parser)
+    add_devices(parser)
     add_strict(parser)
     add_videos(parser)
     return parser

@@ -161,8 +161,12 @@ class ClipDataset(ABC):
 
     def misses(self) -> list[tuple[str, str]]:
         """(name, reason) of the clips that could not be read so far, in list order."""
+        return [(self.name(index), reason) for index, reason in self.numbered_misses()]
+
+    def numbered_misses(self) -> list[tuple[int, str]]:
+        """(index, reason) of the clips that could not be read so far, in list order."""
         with self._lock:
-            return [(self.name(index), self._misses[index]) for index in sorted(self._misses)]
+            return sorted(self._misses.items())
 
     def examine(self, index: int) -> Problem | None:
         """Open a clip and compare its frame count with the list's, without reading frames."""

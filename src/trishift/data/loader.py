@@ -7,7 +7,7 @@ The order of clips depends only on seed and epoch, not on the number of workers 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -47,6 +47,7 @@ class Loader:
         seed: seed of the order.
         rank, world_size: this process gets clips rank, rank + world_size, ... of every batch.
         workers: number of decoding threads.
+        only: dataset indices to load, in this order, without `shuffle`; None: all.
         drop_last: drop an incomplete last batch; otherwise it is padded to a multiple of `world_size`.
     """
 
@@ -60,6 +61,7 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
         workers: int = 2,
+        only: Sequence[int] | None = None,
         drop_last: bool = False,
     ) -> None:
         if batch_size % world_size:
@@ -68,9 +70,10 @@ class Loader:
         self._shuffle, self._seed = shuffle, seed
         self._rank, self._world_size = rank, world_size
         self._workers, self._drop_last = max(1, workers), drop_last
+        self._order = np.arange(len(dataset)) if only is None else np.array(only, np.int64)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self._dataset), self._batch_size)
+        whole, rest = divmod(len(self._order), self._batch_size)
         return whole + (rest > 0 and not self._drop_last)
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
@@ -97,7 +100,7 @@ class Loader:
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
         """This rank's clips for each batch: (n, 2) dataset indices and earlier uses in the epoch."""
-        order = np.arange(len(self._dataset))
+        order = self._order
         if self._shuffle:
             order = self._dataset.draw_order(np.random.default_rng((self._seed, epoch)))
         clips = np.stack([order, _earlier_uses(order)], axis=1)

@@ -6,8 +6,8 @@ replaced by others: they are listed by name as misses and excluded from the metr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,7 +58,26 @@ class Evaluation:
     @cached_property
     def thresholds(self) -> np.ndarray | None:
         """(K,) probabilities that separate these videos best, see `thresholds.py`; None for single-label tasks."""
-        return choose_thresholds(self.scores, self.targets) if self.multi_label else None
+        return choose_thresholds(self.scores, self.targets) if self.multi_label and self.measurable else None
+
+    @property
+    def measurable(self) -> bool:
+        """Whether there are metrics; parts of a list can lack videos or labels."""
+        return bool(self.names) and (not self.multi_label or bool(self.targets.any()))
+
+    def check(self) -> None:
+        """Refuse to measure nothing.
+
+        Raises:
+            DataError: no video could be read, or none has a label.
+        """
+        if not self.names:
+            raise DataError(
+                f"none of the {counted(len(self.misses), 'video')} could be read; first: {self.misses[0][1]}"
+            )
+        if self.multi_label and not self.targets.any():
+            count = counted(len(self.names), "video")
+            raise DataError(f"none of the {count} has a label; there is nothing to measure, check the list")
 
     def summary(self) -> dict[str, Any]:
         """Everything except scores and thresholds, as JSON types."""
@@ -69,13 +88,13 @@ class Evaluation:
             "missed": len(self.misses),
             **unlabeled,
             "misses": [{"name": name, "reason": reason} for name, reason in self.misses],
-            **asdict(self.metrics),
+            **(asdict(self.metrics) if self.measurable else {}),
         }
 
     @property
     def figures(self) -> str:
         """The metrics in one line."""
-        return self.metrics.text(self.scores.shape[1])
+        return self.metrics.text(self.scores.shape[1]) if self.measurable else "nothing to measure"
 
     def __str__(self) -> str:
         missed = f", {len(self.misses)} missed" if self.misses else ""
@@ -88,36 +107,57 @@ def evaluate(session: Predictor, dataset: EvaluationSet, *, batch_size: int, wor
     Raises:
         DataError: no video could be read, or none has a label.
     """
-    scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers)
-    if not scored.any():
-        raise DataError(f"none of the {counted(len(dataset), 'video')} could be read; first: {dataset.misses()[0][1]}")
-    kept = np.flatnonzero(scored)
-    targets = np.array([dataset.target(i) for i in kept])
-    if dataset.multi_label and not targets.any():
-        raise DataError(
-            f"none of the {counted(len(kept), 'video')} has a label; there is nothing to measure, check the list"
-        )
+    evaluation = evaluate_part(session, dataset, range(len(dataset)), batch_size=batch_size, workers=workers)
+    evaluation.check()
+    return evaluation
+
+
+def evaluate_part(
+    session: Predictor, dataset: EvaluationSet, indices: Sequence[int], *, batch_size: int, workers: int
+) -> Evaluation:
+    """Score some videos of a labeled dataset, perhaps none; see `score_videos` and `joined`."""
+    scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers, only=indices)
+    kept = [index for index in indices if scored[index]]
+    targets = np.array([dataset.target(index) for index in kept])
+    empty = np.zeros((0, dataset.num_classes), np.float32) if dataset.multi_label else np.zeros(0, np.int64)
     return Evaluation(
         protocol=str(dataset.protocol),
         labels=tuple(dataset.labels),
         names=[dataset.name(i) for i in kept],
         scores=scores[kept],
-        targets=targets,
-        misses=_misses(dataset, scored),
-        groups=[dataset.group(i) for i in kept],
+        targets=targets if kept else empty,
+        misses=_misses(dataset, [index for index in indices if not scored[index]]),
+        groups=[dataset.group(index) for index in kept],
     )
 
 
-def _misses(dataset: EvaluationSet, scored: np.ndarray) -> list[tuple[str, str]]:
-    """(name, reason) of every video without scores; each process knows only the reasons for its own videos."""
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation of a list from the evaluations of all its parts, in order."""
+    return replace(
+        parts[0],
+        names=[name for part in parts for name in part.names],
+        scores=np.concatenate([part.scores for part in parts]),
+        targets=np.concatenate([part.targets for part in parts]),
+        misses=[miss for part in parts for miss in part.misses],
+        groups=[group for part in parts for group in part.groups or ()] or None,
+    )
+
+
+def _misses(dataset: EvaluationSet, indices: Sequence[int]) -> list[tuple[str, str]]:
+    """(name, reason) of videos without scores; each rank knows only the reasons for its own videos."""
     reasons = dict(dataset.misses())
     elsewhere = "could not be read by another process; evaluate in one process to see why"
-    names = [dataset.name(index) for index in np.flatnonzero(~scored)]
+    names = [dataset.name(index) for index in indices]
     return [(name, reasons.get(name, f"{name}: {elsewhere}")) for name in names]
 
 
 def score_videos(
-    session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int
+    session: Predictor,
+    dataset: EvaluationSet,
+    *,
+    batch_size: int,
+    workers: int,
+    only: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits of every video of a dataset; every rank must call this and gets the full result.
 
@@ -126,19 +166,25 @@ def score_videos(
         dataset: videos, V views each.
         batch_size: videos per loader batch and views per forward pass, on each rank.
         workers: decoding threads.
+        only: indices of the videos to score; None: all.
 
     Returns:
         (V, K) float32 logits averaged over views, and (V,) bool: which videos could be read.
     """
     scores = np.zeros((len(dataset), session.spec.num_classes), np.float32)
     scored = np.zeros(len(dataset), bool)
-    for index, row in iter_scores(session, dataset, batch_size=batch_size, workers=workers):
+    for index, row in iter_scores(session, dataset, batch_size=batch_size, workers=workers, only=only):
         scores[index], scored[index] = row, True
     return scores, scored
 
 
 def iter_scores(
-    session: Predictor, dataset: EvaluationSet, *, batch_size: int, workers: int
+    session: Predictor,
+    dataset: EvaluationSet,
+    *,
+    batch_size: int,
+    workers: int,
+    only: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, (K,) float32 logits) of each readable video as soon as it is scored; see `score_videos`."""
     relations = prediction_relations(session.spec)
@@ -146,7 +192,7 @@ def iter_scores(
     def predict(clips: np.ndarray) -> np.ndarray:
         return session.predict(clips, relations)
 
-    return iter_videos(session, dataset, predict, batch_size=batch_size, workers=workers)
+    return iter_videos(session, dataset, predict, batch_size=batch_size, workers=workers, only=only)
 
 
 def iter_videos(
@@ -156,6 +202,7 @@ def iter_videos(
     *,
     batch_size: int,
     workers: int,
+    only: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, result averaged over views) of each readable video; every rank gets all of them.
 
@@ -165,6 +212,7 @@ def iter_videos(
         compute: results (N, ...) of views (N, T, C, H, W).
         batch_size: videos per loader batch and views per forward pass, on each rank.
         workers: decoding threads.
+        only: indices of the videos to read; None: all.
     """
     loader = Loader(
         dataset,
@@ -173,6 +221,7 @@ def iter_videos(
         rank=session.rank,
         world_size=session.world_size,
         workers=workers,
+        only=only,
     )
     for batch in loader.batches(0):
         indices, results = _compute_batch(compute, batch, batch_size)

@@ -93,7 +93,8 @@ def write_features(
     *,
     batch_size: int = 8,
     workers: int = 2,
-) -> Iterator[Path | tuple[str, str]]:
+    only: Sequence[int] | None = None,
+) -> Iterator[tuple[int, Path | tuple[str, str]]]:
     """Write one file per video, each atomically.
 
     Args:
@@ -103,22 +104,25 @@ def write_features(
         settings: layers, level and protocol.
         batch_size: views per forward pass.
         workers: decoding threads.
+        only: indices of the videos to read; None: all.
 
     Yields:
-        Each file as soon as it is written; at the end, (name, reason) per unreadable video.
+        The index of a video and its file, as soon as it is written; at the end, the index and (name, reason) of each
+        unreadable video.
 
     Raises:
         RecipeError: the network has no such layer.
     """
     videos = list(outputs)
     dataset = unlabeled_set(videos, input_spec, session.spec, settings.protocol, settings.template)
-    for batch in Loader(dataset, 1, shuffle=False, workers=workers).batches(0):
+    for batch in Loader(dataset, 1, shuffle=False, workers=workers, only=only).batches(0):
         if not batch.valid[0]:
             continue
-        path = outputs[videos[batch.indices[0]]]
-        _save(path, _video_features(session, batch.clips[0], settings, batch_size), settings)
-        yield path
-    yield from dataset.misses()
+        index = int(batch.indices[0])
+        _save(outputs[videos[index]], _video_features(session, batch.clips[0], settings, batch_size), settings)
+        yield index, outputs[videos[index]]
+    for index, reason in dataset.numbered_misses():
+        yield index, (dataset.name(index), reason)
 
 
 def pooled_features(

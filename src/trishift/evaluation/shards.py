@@ -1,4 +1,8 @@
-"""Parts of a list, to divide work between processes or machines."""
+"""Parts of a list, to divide work between machines and processes.
+
+Parts consist of whole batches, so that every video is computed in the same company as without parts: rounding in a
+framework can depend on the size of a batch.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` (from 1) of `count` equal parts of a list: every `count`-th item."""
+    """Part `index` (from 1) of `count` parts of a list."""
 
     index: int = 1
     count: int = 1
@@ -26,6 +30,27 @@ class Shard:
             raise RecipeError(f"shard {text!r}: write i/n with i from 1 to n, for instance 2/8")
         return cls(int(index), int(count))
 
-    def of(self, items: Sequence[_Item]) -> Sequence[_Item]:
-        """The items of this part."""
-        return items[self.index - 1 :: self.count]
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def of(self, items: Sequence[_Item], batch: int = 1) -> Sequence[_Item]:
+        """Consecutive items of this part, in whole batches; all parts in order are the whole list.
+
+        Example:
+            >>> from trishift.evaluation.shards import Shard
+            >>> Shard(1, 2).of("abcdefg", batch=2), Shard(2, 2).of("abcdefg", batch=2)
+            ('abcd', 'efg')
+        """
+        batches = -(-len(items) // batch)
+        start, end = (batches * each // self.count * batch for each in (self.index - 1, self.index))
+        return items[start:end]
+
+    def turns(self, items: Sequence[_Item], batch: int = 1) -> list[_Item]:
+        """Every `count`-th batch, so that the results of all parts arrive in the order of the list.
+
+        Example:
+            >>> from trishift.evaluation.shards import Shard
+            >>> Shard(1, 2).turns("abcdefg", batch=2), Shard(2, 2).turns("abcdefg", batch=2)
+            (['a', 'b', 'e', 'f'], ['c', 'd', 'g'])
+        """
+        return [item for place, item in enumerate(items) if place // batch % self.count == self.index - 1]

@@ -1,0 +1,141 @@
+"""Results of the shards of a list, merged into the result of the whole list.
+
+Evaluations are merged from their result.json and the scores beside it; predictions from files of one format.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trishift.errors import CheckpointError, DataError
+from trishift.evaluation.evaluator import Evaluation, joined
+from trishift.evaluation.prediction import FORMATS, LINES
+from trishift.evaluation.scores import PICKLES, read_scores
+from trishift.evaluation.shards import Shard
+from trishift.io.pickles import NUMPY, unpickle
+
+SHARD = "shard"  # entry of a shard's result.json
+_CONTEXT = ("checkpoint", "framework", "protocol")  # entries that must be equal in all shards
+
+
+def is_evaluation(path: Path) -> bool:
+    """Whether a file is the result.json of an evaluation."""
+    return path.suffix == ".json" and isinstance(_read_json(path), dict)
+
+
+def merge_evaluations(paths: Sequence[Path]) -> tuple[Evaluation, dict[str, str]]:
+    """Merge the results of all shards of an evaluation, given in any order.
+
+    Returns:
+        The evaluation of the whole list, and the entries `checkpoint` and `framework` of result.json.
+
+    Raises:
+        DataError: a file is damaged or not a shard, shards are missing or given twice, or they are of different
+            evaluations.
+    """
+    results = sorted(((_shard(path), path) for path in paths), key=lambda result: result[0].index)
+    count = results[0][0].count
+    found = [shard.index for shard, _ in results]
+    if found != list(range(1, count + 1)) or any(shard.count != count for shard, _ in results):
+        given = ", ".join(str(shard) for shard, _ in results)
+        raise DataError(f"shards {given}: give every shard once, 1/{count} to {count}/{count}")
+    context = [{name: _read_json(path).get(name) for name in _CONTEXT} for _, path in results]
+    evaluations = [_evaluation(path) for _, path in results]
+    for (_, path), described, evaluation in zip(results, context, evaluations, strict=True):
+        for name, value in described.items():
+            if value != context[0][name]:
+                raise DataError(f"{path}: {name} is {value}, but {context[0][name]} in {results[0][1]}; evaluate again")
+        if evaluation.labels != evaluations[0].labels:
+            raise DataError(f"{path}: has other classes than {results[0][1]}; evaluate again")
+    merged = joined(evaluations)
+    merged.check()
+    return merged, {name: str(context[0][name]) for name in ("checkpoint", "framework")}
+
+
+def _shard(path: Path) -> Shard:
+    result = _read_json(path)
+    text = result.get(SHARD) if isinstance(result, dict) else None
+    if not isinstance(text, str):
+        raise DataError(f"{path}: is not the result of `trishift eval --shard I/N`; there is nothing to merge")
+    return Shard.parse(text)
+
+
+def _evaluation(path: Path) -> Evaluation:
+    result, scores = _read_json(path), read_scores(path)
+    try:
+        misses = [(str(miss["name"]), str(miss["reason"])) for miss in result["misses"]]
+        protocol = str(result["protocol"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: is damaged ({error!r}); evaluate again") from None
+    return Evaluation(protocol, scores.labels or (), list(scores.names or ()), scores.logits, scores.targets, misses)
+
+
+def merge_predictions(paths: Sequence[Path]) -> bytes:
+    """The content of prediction files of one format, in the given order, as a file of that format.
+
+    Raises:
+        DataError: a file is damaged, or the files have different formats.
+    """
+    suffix = paths[0].suffix
+    for path in paths:
+        if path.suffix not in FORMATS:
+            raise DataError(f"{path}: unknown format {path.suffix!r}; use {', '.join(FORMATS)}")
+        if path.suffix != suffix:
+            raise DataError(f"{path}: is not a {suffix} file like {paths[0]}; merge files of one format")
+    if suffix == LINES:
+        return b"".join(_read(path) for path in paths)
+    if suffix == ".csv":
+        return _merge_tables(paths)
+    if suffix in PICKLES:
+        return pickle.dumps([row for path in paths for row in _read_pickle(path)], protocol=2)
+    rows = [row for path in paths for row in _read_rows(path)]
+    return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+
+
+def _merge_tables(paths: Sequence[Path]) -> bytes:
+    texts = [_read(path).decode("utf-8", "surrogateescape") for path in paths]
+    headers = [next(csv.reader(io.StringIO(text, newline="")), None) for text in texts]
+    for path, header in zip(paths, headers, strict=True):
+        if header is None or header != headers[0]:
+            raise DataError(f"{path}: its columns are not those of {paths[0]}; merge the files of one `trishift infer`")
+    bodies = [texts[0], *(text.partition("\r\n")[2] for text in texts[1:])]
+    return "".join(bodies).encode("utf-8", "surrogateescape")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read(path).decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON ({error})") from None
+
+
+def _read_rows(path: Path) -> list[Any]:
+    rows = _read_json(path)
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: is not a list of predictions; merge files of `trishift infer` or of `trishift eval`")
+    return rows
+
+
+def _read_pickle(path: Path) -> list[Any]:
+    try:
+        rows = unpickle(io.BytesIO(_read(path)), NUMPY)
+    except CheckpointError as error:
+        raise DataError(f"{path}: {error}") from None
+    except Exception as error:  # damaged pickles raise arbitrary errors
+        raise DataError(f"{path}: is not a file of `trishift infer` ({error})") from None
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: is not a file of `trishift infer`")
+    return rows
