@@ -183,7 +183,7 @@ def check_sizes(recipe: Recipe, dataset: TrainingSet, session: Session) -> None:
         )
     if recipe.train.mixing.methods and batch % (2 * session.world_size):
         raise RecipeError(
-            f"train.batch_size: {batch} clips cannot be mixed in pairs on {session.world_size} process(es); "
+            f"train.batch_size: {batch} clips cannot be mixed in pairs on {counted(session.world_size, 'process')}; "
             f"use a multiple of {2 * session.world_size}, or set train.mixing.{recipe.train.mixing.methods[0]}=0"
         )
     if len(dataset) < batch:
