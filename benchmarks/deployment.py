@@ -121,8 +121,8 @@ def time_model(path: Path, runtime: str, precision: str, rounds: int, accuracy: 
     exported = path.suffix != ".safetensors"
     execution = Execution(precision=precision)  # type: ignore[arg-type]
     model = trishift.load(path, runtime=runtime if exported else None, execution=execution)
-    spec, side = model.spec, model.input.crop
-    shape = (1, spec.num_segments, spec.in_channels, side, side)
+    spec = model.spec
+    shape = (1, spec.num_segments, spec.in_channels, *model.input.crop_size)
     clip = np.random.default_rng(0).standard_normal(shape, np.float32)
     logits = model(clip)
     times = []

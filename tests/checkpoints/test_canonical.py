@@ -45,9 +45,12 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
     assert (a.spec, a.input, a.labels, a.meta) == (b.spec, b.input, b.labels, b.meta)
 
 
-def test_round_trip(tmp_path: Path) -> None:
-    canonical.save(tmp_path / "w.safetensors", checkpoint())
-    assert_same(canonical.load(tmp_path / "w.safetensors"), checkpoint())
+@pytest.mark.parametrize(("crop", "written"), [(112, '"crop": 112,'), ((96, 128), '"crop": [96, 128],')])
+def test_round_trip(tmp_path: Path, crop: int | tuple[int, int], written: str) -> None:
+    saved = checkpoint(input=InputSpec(crop=crop, resize=128))
+    canonical.save(tmp_path / "w.safetensors", saved)
+    assert_same(canonical.load(tmp_path / "w.safetensors"), saved)
+    assert written in canonical.encode_description(saved)
 
 
 def test_compatible_with_the_safetensors_package(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import Recipe, recipe_to_dict
 
 UNI = ModelSpec("resnet10", 9, num_segments=4, width=8, shift=ShiftSpec(div=4, direction="unidirectional"))
-PIXELS = InputSpec(resize=36, crop=32, channel_order="bgr")
+PIXELS = InputSpec(resize=36, crop=(32, 36), channel_order="bgr")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_export_output(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"written: {tmp_path / 'new' / 'model.pt2'}" in output
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["model.pt2", "model.pt2.trishift.json"]
     content = json.loads((tmp_path / "new" / "model.pt2.trishift.json").read_text())
-    assert content["program"]["inputs"] == [{"name": "clips", "shape": [None, 4, 3, 32, 32], "dtype": "float32"}]
+    assert content["program"]["inputs"] == [{"name": "clips", "shape": [None, 4, 3, 32, 36], "dtype": "float32"}]
     assert content["checkpoint"]["labels"][0] == (folder / "data/labels.txt").read_text().splitlines()[0]
     assert content["measured"]["relative"].keys() == {"1", "3"}
 
@@ -94,7 +94,7 @@ def test_export_evaluates_like_its_checkpoint(folder: Path, name: str) -> None:
 
 
 def test_openvino_runs_onnx_in_float32_and_bfloat16(folder: Path) -> None:
-    clips = np.random.default_rng(0).standard_normal((3, 4, 3, 32, 32), np.float32)
+    clips = np.random.default_rng(0).standard_normal((3, 4, 3, 32, 36), np.float32)
     logits = trishift.load(folder / "model.safetensors")(clips)
     single, _ = open_exported(folder / "model.onnx", "openvino")
     assert np.abs(single.predict(clips) - logits).max() < 1e-4 * np.abs(logits).max()
@@ -113,7 +113,7 @@ def test_infer_agrees_with_the_checkpoint(folder: Path, tmp_path: Path) -> None:
 
 
 def test_exported_step_streams_like_its_checkpoint(folder: Path) -> None:
-    frames = np.random.default_rng(0).standard_normal((6, 2, 3, 32, 32), np.float32)
+    frames = np.random.default_rng(0).standard_normal((6, 2, 3, 32, 36), np.float32)
     steps = []
     for name in ("model.safetensors", "online.onnx"):
         stream = trishift.load(folder / name).stream()
@@ -206,12 +206,12 @@ def test_missing_runtime_names_the_extra(
 def test_wrong_segments_and_sizes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("eval", "--checkpoint", folder / "model.onnx", "--protocol", "three") == 1
     line = error_line(capsys)
-    assert "takes clips of 4 x 3 x 32 x 32, not 4 x 3 x 36 x 36" in line
+    assert "takes clips of 4 x 3 x 32 x 36, not 4 x 3 x 36 x 36" in line
     assert "--size" in line
     with pytest.raises(DataError, match="sample as many frames"):
-        trishift.load(folder / "model.onnx")(np.zeros((1, 5, 3, 32, 32), np.float32))
+        trishift.load(folder / "model.onnx")(np.zeros((1, 5, 3, 32, 36), np.float32))
     with pytest.raises(RecipeError, match="--streaming"):
-        trishift.load(folder / "model.onnx").stream().step(np.zeros((1, 3, 32, 32), np.float32))
+        trishift.load(folder / "model.onnx").stream().step(np.zeros((1, 3, 32, 36), np.float32))
     with pytest.raises(CheckpointError, match="num_segments is fixed"):
         trishift.load(folder / "model.onnx", num_segments=8)
 

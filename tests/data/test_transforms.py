@@ -66,7 +66,7 @@ def test_resize_matches_pil() -> None:
     [(240, 320, (256, 341)), (320, 240, (341, 256)), (256, 256, (256, 256)), (1, 3, (256, 768))],
 )
 def test_resized_size(height: int, width: int, expected: tuple[int, int]) -> None:
-    assert transforms.resized_size(height, width, 256) == expected
+    assert transforms.resized_size(height, width, (256, 256)) == expected
 
 
 @pytest.mark.parametrize("channel_order", ["rgb", "bgr"])
@@ -105,9 +105,46 @@ def test_three_crops_lie_along_the_long_side() -> None:
     np.testing.assert_array_equal(upright, views.swapaxes(-1, -2))
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((20, 60), (10, 30)), ((20, 20), (20, 20)), ((60, 20), (60, 20)), ((10, 21), (10, 21)), ((1, 3), (10, 30))],
+)
+def test_resizing_covers_a_flat_size(shape: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert transforms.resized_size(*shape, (10, 20)) == expected
+
+
+def test_flat_views_are_height_by_width() -> None:
+    flat = replace(PLAIN, resize=(10, 20), crop=(8, 12))
+    wide, tall = noise(1, 10, 30), noise(1, 24, 20)
+    center = transforms.evaluation_views(wide, flat)
+    np.testing.assert_array_equal(as_pixels(center[0]), wide[:, 1:9, 9:21])
+    five = transforms.evaluation_views(wide, flat, "five")
+    corners = [(0, 0), (0, 16), (0, 0), (0, 16)]  # a spare height of 2 has no quarter: upper and lower are the same
+    for view, (top, left) in zip(five, corners, strict=False):
+        np.testing.assert_array_equal(as_pixels(view), wide[:, top : top + 8, left : left + 12])
+    full = transforms.evaluation_views(wide, flat, "three", full_resolution=True)
+    for view, left in zip(full, (0, 8, 4), strict=True):
+        np.testing.assert_array_equal(as_pixels(view), wide[:, :, left : left + 20])
+    full = transforms.evaluation_views(tall, flat, "three", full_resolution=True)
+    for view, top in zip(full, (0, 12, 6), strict=True):  # narrower than the view, though wider than high
+        np.testing.assert_array_equal(as_pixels(view), tall[:, top : top + 10])
+
+
+def test_training_crops_have_the_shape_of_the_input() -> None:
+    rng, augmentation = np.random.default_rng(0), AugmentationSpec(scales=(1.0, 0.5), max_distort=0)
+    boxes = [transforms.draw_crop(100, 300, (64, 128), augmentation, rng) for _ in range(200)]
+    assert {(box.height, box.width) for box in boxes} == {(100, 200), (50, 100)}
+    assert {box.left for box in boxes if box.width == 200} == {0, 25, 50, 75, 100}
+    clip, _ = transforms.train_augmentation(noise(2, 30, 50), replace(PLAIN, crop=(9, 16)), rng)
+    assert clip.shape == (2, 3, 9, 16)
+    for shape in [(1, 500), (500, 1), (1, 1)]:
+        box = transforms.draw_crop(*shape, (200, 2), AugmentationSpec(), rng)
+        assert box.height >= 1 <= box.width
+
+
 def test_training_crop_positions_and_sizes() -> None:
     rng = np.random.default_rng(0)
-    boxes = {transforms.draw_crop(256, 340, 224, AugmentationSpec(), rng) for _ in range(8000)}
+    boxes = {transforms.draw_crop(256, 340, (224, 224), AugmentationSpec(), rng) for _ in range(8000)}
     sizes = {(box.width, box.height) for box in boxes}
     lengths = [256, 224, 192, 168]  # int(256 * scale); 224 is the network's input
     assert sizes == {(lengths[j], lengths[i]) for i in range(4) for j in range(4) if abs(i - j) <= 1}
@@ -119,7 +156,7 @@ def test_training_crop_positions_and_sizes() -> None:
 @pytest.mark.parametrize(("short_side", "length"), [(226, 224), (227, 227), (223, 223), (258, 258)])
 def test_sizes_near_the_input_snap_to_it(short_side: int, length: int) -> None:
     augmentation = AugmentationSpec(scales=(1.0,))
-    box = transforms.draw_crop(short_side, 400, 224, augmentation, np.random.default_rng(0))
+    box = transforms.draw_crop(short_side, 400, (224, 224), augmentation, np.random.default_rng(0))
     assert (box.width, box.height) == (length, length)
 
 

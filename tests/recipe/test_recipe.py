@@ -221,6 +221,21 @@ def test_pretrained_means_initial_weights(tmp_path: Path, caplog: pytest.LogCapt
         load_recipe(write(tmp_path, "both.yaml", "train: {pretrained: a.pth, initial_weights: b.pth}\n"))
 
 
+def test_size_is_one_number_or_height_and_width(tmp_path: Path) -> None:
+    base = write(tmp_path, "base.yaml", BASE + "input: {resize: 64, crop: [32, 48]}\n")
+    recipe = load_recipe(base)
+    assert (recipe.input.resize, recipe.input.crop) == (64, (32, 48))
+    assert recipe_from_dict(recipe_to_dict(recipe)) == recipe
+    assert load_recipe(base, ["input.size=[40, 64]"]).input.crop == (40, 64)
+    assert recipe_to_dict(load_recipe(base, ["input.crop=[32,32]"]))["input"]["crop"] == 32
+    for value in ("64x48", "[1, 2, 3]", "[32.5, 8]", "{height: 3}"):
+        with pytest.raises(RecipeError, match=r"input\.crop: write a number of pixels, or \[height, width\], not"):
+            load_recipe(base, [f"input.crop={value}"])
+    flat = ["model.backbone=bn_inception", "input.crop=[32, 48]", "model.shift=none", "model.width=64"]
+    with pytest.raises(RecipeError, match=r"input\.crop: 32 x 48 pixels do not suit bn_inception.* multiples of 32"):
+        load_recipe(base, flat)
+
+
 @pytest.mark.parametrize("word", ["none", "None", "null", "~"])
 @pytest.mark.parametrize("key", ["model.shift", "train.clip_norm", "train.initial_weights", "data.template"])
 def test_none_means_null(key: str, word: str, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from trishift.export.planning import ExportOptions
 from trishift.export.writing import export_checkpoint
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec, default_input, segment_length
 
-SIZE = 32
+SIZE = (32, 36)  # height x width
 STREAM_FRAMES = 64
 
 
@@ -68,7 +68,7 @@ def cases() -> tuple[Case, ...]:
 def frames(case: Case, batch: int) -> np.ndarray:
     """Random uint8 frames (N, T * length, H, W, 3); streams have more of them."""
     count = STREAM_FRAMES if case.streaming else case.spec.num_segments * length(case)
-    return np.random.default_rng(batch).integers(0, 256, (batch, count, SIZE, SIZE, 3), np.uint8)
+    return np.random.default_rng(batch).integers(0, 256, (batch, count, *SIZE, 3), np.uint8)
 
 
 def length(case: Case) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.io.wording import counted
+from trishift.model.feature_maps import check_size
 from trishift.model.losses import GuideSpec, LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 from trishift.model.tensors import Tensors
@@ -172,10 +173,11 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
 
 
 def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
-    """Reject clips (N, T, C, H, W) whose segments or channels differ from those of the model.
+    """Reject clips (N, T, C, H, W) that do not fit a model.
 
     Raises:
-        DataError: they differ; the message names both.
+        DataError: segments or channels differ; the message names both.
+        RecipeError: height and width do not suit the model.
     """
     segments, channels = shape[1:3]
     if (segments, channels) != (spec.num_segments, spec.in_channels):
@@ -183,6 +185,7 @@ def check_clips(shape: tuple[int, ...], spec: ModelSpec) -> None:
             f"clips of {segments} segments and {channels} channels do not fit a model of "
             f"{counted(spec.num_segments, 'segment')} and {counted(spec.in_channels, 'channel')}"
         )
+    check_size(spec, shape[3:], "clips")  # type: ignore[arg-type]
 
 
 class Predictor(Protocol):

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from trishift.model.online import state_shapes
+from trishift.model.sizes import Size
 from trishift.model.spec import InputSpec, ModelSpec
 
 
@@ -44,7 +45,7 @@ class ProgramSpec:
     """
 
     model: ModelSpec
-    size: int
+    size: Size
     pixels: InputSpec | None = None
     streaming: bool = False
     batch: int | None = None
@@ -52,13 +53,13 @@ class ProgramSpec:
     @property
     def inputs(self) -> tuple[Port, ...]:
         """Clips or frames, then the state."""
-        model, size = self.model, self.size
+        model = self.model
         segments = () if self.streaming else (model.num_segments,)
         if self.pixels:
-            first = Port("frames", (self.batch, *segments, size, size, 3), "uint8")
+            first = Port("frames", (self.batch, *segments, *self.size, 3), "uint8")
         else:
             name = "frames" if self.streaming else "clips"
-            first = Port(name, (self.batch, *segments, model.in_channels, size, size))
+            first = Port(name, (self.batch, *segments, model.in_channels, *self.size))
         return first, *self._state("state")
 
     @property
@@ -70,7 +71,7 @@ class ProgramSpec:
     def _state(self, prefix: str) -> tuple[Port, ...]:
         if not self.streaming:
             return ()
-        buffers = state_shapes(self.model, self.size, self.size)
+        buffers = state_shapes(self.model, *self.size)
         return tuple(
             Port(f"{prefix}_{block.replace('.', '_')}", (self.batch, *shape)) for block, shape in buffers.items()
         )

@@ -25,6 +25,7 @@ from trishift.backends.contract import (
 from trishift.backends.program import ProgramSpec
 from trishift.backends.training import Module, Relations, Tensor, Trainable
 from trishift.errors import RecipeError
+from trishift.model.feature_maps import check_size
 from trishift.model.initialization import initial_tensors
 from trishift.model.online import state_shapes, zero_state
 from trishift.model.spec import ModelSpec
@@ -133,9 +134,10 @@ class Session(Trainable):
             (N, K) float32 logits of the frames, and the new state.
 
         Raises:
-            RecipeError: the model cannot run frame by frame.
+            RecipeError: the model cannot run frame by frame, or not on frames of this size.
         """
         if state is None:
+            check_size(self.spec, frames.shape[2:], "frames")  # type: ignore[arg-type]
             state = tuple(self._tensor(buffer) for buffer in zero_state(self.spec, frames.shape))
         with self._evaluation():
             logits, *present = self._next(self._tensor(frames), state)

@@ -7,12 +7,13 @@ is an error that names the option.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trishift.errors import CheckpointError
+from trishift.model.sizes import parse_size
 from trishift.model.spec import FRAME_CHANNELS, RELATION_MODES, ModelSpec
 
 
@@ -21,7 +22,7 @@ class Option:
     """An import option: a keyword of `trishift.load` and an option of the commands."""
 
     help: str
-    type: type[int] | type[str] = str
+    type: Callable[[str], Any] = str
     choices: tuple[str, ...] | None = None
 
 
@@ -34,6 +35,7 @@ OPTIONS = {
     "relations": Option("relations of a TRN used in evaluation", choices=RELATION_MODES),
     "non_local_form": Option("pairwise function of non-local blocks", choices=("embedded_gaussian", "dot_product")),
     "modality": Option("input modality, if the channels do not determine it", choices=tuple(FRAME_CHANNELS)),
+    "size": Option("input size in pixels: one number, or HEIGHT,WIDTH; default: the model's", parse_size),
     "labels": Option("class names: a file, a shipped list such as kinetics400 (docs/class_names.md), or none"),
 }
 _RUN_NAME = re.compile(r"^(TSM|TRN|TSN)_")  # the original codebases describe a model in its run's name

@@ -17,6 +17,8 @@ from trishift.checkpoints.recognition import recognize
 from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError
 from trishift.io.wording import counted, plain, shown_first
+from trishift.model.sizes import size_text
+from trishift.model.spec import InputSpec
 
 _LONGEST = 100  # characters of a container's entry that are printed
 
@@ -91,7 +93,7 @@ def inspect_weights(path: str | Path, **options: Any) -> Inspection:
     checkpoint, report, problem, details = None, None, None, []
     try:
         checkpoint, report = import_weights(path, allow_partial=True, **options)
-        details += label_line(checkpoint.labels)
+        details += _input_line(checkpoint.input) + label_line(checkpoint.labels)
         details += [f"{key}: {_short(value)}" for key, value in checkpoint.meta.items() if value is not None]
         if len(tensors) < len(file.tensors):
             details.append(f"training state of {len(file.tensors) - len(tensors)} tensors: the run can be resumed")
@@ -120,6 +122,14 @@ def label_line(labels: Sequence[str] | None) -> list[str]:
     if not labels:
         return []
     return [f"labels: {shown_first(labels, 3)}"]
+
+
+def _input_line(pixels: InputSpec | None) -> list[str]:
+    """A line with the pixels that the model expects, if they are known."""
+    if pixels is None:
+        return []
+    sizes = f"{size_text(pixels.crop_size)} pixels, after resizing to cover {size_text(pixels.resize_size)}"
+    return [f"input: {pixels.modality} frames of {sizes}"]
 
 
 def _family(file: WeightFile) -> str:

@@ -27,7 +27,7 @@ from trishift.checkpoints.recognition import model_from_shapes, recognize, visib
 from trishift.checkpoints.report import ConversionReport
 from trishift.errors import CheckpointError, RecipeError
 from trishift.io.wording import counted
-from trishift.model.spec import RELATION_MODES, ModelSpec
+from trishift.model.spec import RELATION_MODES, InputSpec, ModelSpec
 from trishift.model.tensors import TensorInfo, tensor_table
 
 _METRICS = ("best_prec1", "best_mAP", "best_acc1")  # in the containers of the original codebases
@@ -108,7 +108,7 @@ def _read_foreign(
     checkpoint = Checkpoint(
         tensors=tensors,
         spec=spec,
-        input=family.input(spec, answers),
+        input=_with_size(family.input(spec, answers), answers),
         labels=labels_for(spec.num_classes, family.label_lists, answers),
         meta={"origin": {"file": file.path.name, "format": file.format, "dialect": family.name}, **_meta(file)},
     )
@@ -133,7 +133,8 @@ def _read_described(
     if not allow_partial:
         report.require_complete()
     labels = described.labels if answers.given("labels") is None else labels_for(spec.num_classes, (), answers)
-    return replace(described, tensors=arrays, spec=spec, labels=labels), report
+    pixels = described.input and _with_size(described.input, answers)
+    return replace(described, tensors=arrays, spec=spec, input=pixels, labels=labels), report
 
 
 def _native_dialect(file: WeightFile) -> Dialect:
@@ -175,6 +176,12 @@ def _with_relations(spec: ModelSpec, answers: Answers) -> ModelSpec:
     if mode not in RELATION_MODES:
         raise CheckpointError(f"relations={mode!r} is unknown; one of {', '.join(RELATION_MODES)}")
     return replace(spec, head=replace(spec.head, relations=mode))
+
+
+def _with_size(pixels: InputSpec, answers: Answers) -> InputSpec:
+    """Apply the user's input size, which no weights determine."""
+    size = answers.given("size")
+    return pixels if size is None else pixels.with_crop(size)
 
 
 def _take_tensors(

@@ -23,9 +23,9 @@ _SEED = 0
 def predict(framework: str, weights: Path, device: Device) -> np.ndarray:
     """Return a canonical file's (1, K) logits for one clip of Gaussian noise of the model's input size."""
     checkpoint = canonical.load(weights)
-    spec, side = checkpoint.spec, (checkpoint.input or InputSpec()).crop
+    spec, size = checkpoint.spec, (checkpoint.input or InputSpec()).crop_size
     assert spec is not None
-    shape = (1, spec.num_segments, spec.in_channels, side, side)
+    shape = (1, spec.num_segments, spec.in_channels, *size)
     clip = np.random.default_rng(_SEED).standard_normal(shape).astype(np.float32)
     session = open_session(framework, spec, Execution(device=device))
     session.load_tensors(checkpoint.tensors)

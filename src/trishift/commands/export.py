@@ -15,7 +15,7 @@ from trishift.commands.shared.outputs import check_folder, status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import OutputError
 from trishift.export.formats import FORMATS
-from trishift.export.planning import OLDEST_OPSET, OPSET, ExportOptions, with_size
+from trishift.export.planning import OLDEST_OPSET, OPSET, ExportOptions
 
 if TYPE_CHECKING:
     from trishift.backends.contract import Device
@@ -43,8 +43,6 @@ def main(arguments: list[str]) -> None:
     device = _device(options.device)
     checkpoint, report = import_weights(options.checkpoint.fetch(), **import_options(options))
     status(report.summary())
-    if options.size:
-        checkpoint = with_size(checkpoint, options.size)
     calibration, judges = _clips(checkpoint, options) if options.calibration else (None, None)
     export = ExportOptions(
         format=options.format,
@@ -79,7 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     add_device(parser, "auto, the CPU; the device on which the export is compared with its checkpoint")
     add_import_options(parser)
     program = parser.add_argument_group("program")
-    program.add_argument("--size", type=int, help="frame height and width in pixels; default: the model's crop")
     program.add_argument("--uint8", action="store_true", help="uint8 RGB frames in, probabilities out")
     program.add_argument("--streaming", action="store_true", help="export one step of a unidirectional model")
     program.add_argument(

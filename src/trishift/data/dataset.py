@@ -25,7 +25,7 @@ from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import evaluation_clips
 from trishift.data.spec import DataSpec
-from trishift.data.transforms import evaluation_views, train_augmentation
+from trishift.data.transforms import evaluation_views, train_augmentation, view_size
 from trishift.errors import DataError, RecipeError
 from trishift.io.wording import counted
 from trishift.model.spec import InputSpec, ModelSpec
@@ -76,7 +76,7 @@ class ClipDataset(ABC):
         labels: K class names.
         multi_label: whether clips can have several labels.
         num_views: V.
-        side: H and W.
+        size: H and W.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ClipDataset(ABC):
     ) -> None:
         self.labels = tuple(labels)
         self.multi_label = reader.model.multi_label
-        self.num_views, self.side = 1, reader.input.crop
+        self.num_views, self.size = 1, reader.input.crop_size
         self._records, self._reader, self._seed = list(records), reader, seed
         self._misses: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ class ClipDataset(ABC):
     def clip_shape(self) -> tuple[int, ...]:
         """(V, T, C, H, W) of every sample."""
         model = self._reader.model
-        return (self.num_views, model.num_segments, model.in_channels, self.side, self.side)
+        return (self.num_views, model.num_segments, model.in_channels, *self.size)
 
     @property
     def padding(self) -> Sample:
@@ -279,7 +279,7 @@ class EvaluationSet(ClipDataset):
         super().__init__(records, labels, reader, seed)
         self.protocol = protocol
         self.num_views = protocol.num_views
-        self.side = reader.input.resize if protocol.full_resolution else reader.input.crop
+        self.size = view_size(reader.input, protocol.full_resolution)
 
     def load(self, index: int, epoch: int = 0, use: int = 0) -> Sample:
         """Load all views of a clip, the same in every epoch; returns an invalid sample if it cannot be read."""

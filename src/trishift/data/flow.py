@@ -221,4 +221,8 @@ def as_picture(flow: np.ndarray) -> np.ndarray:
 
 def _small(frames: np.ndarray) -> np.ndarray:
     height, width = frames.shape[1:3]
-    return frames if min(height, width) <= SHORT_SIDE else resize(frames, *resized_size(height, width, SHORT_SIDE))
+    return (
+        frames
+        if min(height, width) <= SHORT_SIDE
+        else resize(frames, *resized_size(height, width, (SHORT_SIDE, SHORT_SIDE)))
+    )

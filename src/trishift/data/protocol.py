@@ -21,7 +21,7 @@ class Protocol:
     Attributes:
         sampling: selects the frames of the clips.
         crops: crops per clip.
-        full_resolution: crop to the resized short side (256) instead of the training size (224).
+        full_resolution: crop to `input.resize` (256) instead of the training size, `input.crop` (224).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS

@@ -19,6 +19,7 @@ from trishift.data.augmentation.colors import ColorSpec, jitter_colors
 from trishift.data.augmentation.rand_augment import RandAugmentSpec, rand_augment
 from trishift.data.augmentation.rectangles import ErasingSpec, ResizedCropSpec, draw_resized_crop, erase
 from trishift.errors import RecipeError
+from trishift.model.sizes import Size
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec
 
 Crops = Literal["center", "three", "five", "ten"]
@@ -40,8 +41,8 @@ class AugmentationSpec:
     """Training augmentation, in a recipe. By default it is TSN's: a multi-scale crop and a flip.
 
     Attributes:
-        scales: sides of the crop relative to the short side of the frame.
-        max_distort: maximum distance of width and height, in steps of `scales`.
+        scales: sides of the crop relative to the largest box in the frame that has the shape of `input.crop`.
+        max_distort: maximum distance between the scales of width and height, in steps of `scales`.
         flip: `none`; `mirror`: mirror half of the clips; `swap_labels`: also swap the labels of classes that are mirror
             images of each other (`directions.mirrored_labels`).
         resized_crop: a random resized crop in place of the multi-scale crop, or None.
@@ -99,16 +100,16 @@ def train_augmentation(
         augmentation: distribution of crops, flips and changes.
 
     Returns:
-        (T, F, crop, crop) float32 and whether the clip was mirrored.
+        (T, F, *crop_size) float32 and whether the clip was mirrored.
     """
     height, width = frames.shape[1:3]
+    size = input_spec.crop_size
     if augmentation.resized_crop is None:
-        box = draw_crop(height, width, input_spec.crop, augmentation, rng)
+        box = draw_crop(height, width, size, augmentation, rng)
     else:
-        size = input_spec.crop, input_spec.crop
         box = Box(*draw_resized_crop(height, width, size, augmentation.resized_crop, rng))
     flipped = augmentation.flip != "none" and bool(rng.random() < 0.5)
-    pixels = resize(crop(frames, box), input_spec.crop, input_spec.crop)
+    pixels = resize(crop(frames, box), *input_spec.crop_size)
     if flipped:
         pixels = mirror(pixels, input_spec)
     pixels = jitter_colors(rand_augment(pixels, augmentation.rand_augment, rng), augmentation.color, rng)
@@ -120,28 +121,32 @@ def evaluation_views(
 ) -> np.ndarray:
     """Create the views of a clip whose logits are averaged in evaluation.
 
-    The short side is resized to `input_spec.resize`, and crops are squares of `input_spec.crop` (`resize` if
-    full_resolution). View order, as in the originals: `three`: left, right, center (top, bottom, center for portrait
-    clips); `five`: upper left, upper right, lower left, lower right, center; `ten`: the same, each followed by its
-    mirror image.
+    Clips are resized to cover `input_spec.resize`, then cropped to `view_size`. View order, as in the originals:
+    `three`: left, right, center (top, bottom, center for clips narrower than the view); `five`: upper left, upper
+    right, lower left, lower right, center; `ten`: the same, each followed by its mirror image.
 
     Returns:
-        (V, T, F, side, side) float32 with V = 1, 3, 5 or 10.
+        (V, T, F, *view_size) float32 with V = 1, 3, 5 or 10.
     """
-    side = input_spec.resize if full_resolution else input_spec.crop
-    height, width = resized_size(frames.shape[1], frames.shape[2], input_spec.resize)
+    size = view_size(input_spec, full_resolution)
+    height, width = resized_size(frames.shape[1], frames.shape[2], input_spec.resize_size)
     resized = resize(frames, height, width)
-    views = [crop(resized, box) for box in crop_boxes(height, width, side, crops)]
+    views = [crop(resized, box) for box in crop_boxes(height, width, size, crops)]
     if crops == "ten":
         views = [mirrored for view in views for mirrored in (view, mirror(view, input_spec))]
     return np.stack([normalize(view, input_spec) for view in views])
 
 
-def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) after resizing the short side to `short_side`, with the long side rounded down."""
-    if height <= width:
-        return short_side, int(short_side * width / height)
-    return int(short_side * height / width), short_side
+def view_size(input_spec: InputSpec, full_resolution: bool) -> Size:
+    """Size of the views in evaluation: the network's input, or all that resizing is sure to leave."""
+    return input_spec.resize_size if full_resolution else input_spec.crop_size
+
+
+def resized_size(height: int, width: int, covered: Size) -> Size:
+    """Size after resizing to just cover another size, with the side that exceeds it rounded down."""
+    if height * covered[1] <= width * covered[0]:
+        return covered[0], int(covered[0] * width / height)
+    return int(covered[1] * height / width), covered[1]
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -194,24 +199,32 @@ def stack_segments(frames: np.ndarray, input_spec: InputSpec, length: int) -> np
     return segments.reshape(*views, count // length, -1, height, width)
 
 
-def draw_crop(height: int, width: int, side: int, augmentation: AugmentationSpec, rng: np.random.Generator) -> Box:
-    """Draw TSN's multi-scale crop: a size and one of 13 positions, all equally likely."""
-    box_width, box_height = _draw_choice(_crop_sizes(height, width, side, augmentation), rng)
+def draw_crop(height: int, width: int, size: Size, augmentation: AugmentationSpec, rng: np.random.Generator) -> Box:
+    """Draw TSN's multi-scale crop for a network's input size: a size and one of 13 positions, all equally likely."""
+    box_width, box_height = _draw_choice(_crop_sizes(height, width, size, augmentation), rng)
     left, top = _draw_choice(_thirteen_positions(height - box_height, width - box_width), rng)
     return Box(left, top, box_width, box_height)
 
 
-def _crop_sizes(height: int, width: int, side: int, augmentation: AugmentationSpec) -> list[tuple[int, int]]:
-    """(width, height) pairs: scaled short sides, snapped to the network's input, not too far from square."""
-    base = min(height, width)
-    lengths = [max(1, int(base * scale)) for scale in augmentation.scales]
-    lengths = [min(side, base) if abs(length - side) < _SNAP else length for length in lengths]
+def _crop_sizes(height: int, width: int, size: Size, augmentation: AugmentationSpec) -> list[tuple[int, int]]:
+    """(width, height) pairs: scales of the largest box of the input's shape, not too distorted."""
+    largest = min(height, width * size[0] // size[1]), min(width, height * size[1] // size[0])
+    heights, widths = (
+        [_scaled(max(1, base), side, scale) for scale in augmentation.scales]
+        for base, side in zip(largest, size, strict=True)
+    )
     return [
-        (lengths[j], lengths[i])
-        for i in range(len(lengths))
-        for j in range(len(lengths))
+        (widths[j], heights[i])
+        for i in range(len(heights))
+        for j in range(len(widths))
         if abs(i - j) <= augmentation.max_distort
     ]
+
+
+def _scaled(base: int, side: int, scale: float) -> int:
+    """A side of a crop, snapped to the network's input."""
+    length = max(1, int(base * scale))
+    return min(side, base) if abs(length - side) < _SNAP else length
 
 
 def _thirteen_positions(spare_height: int, spare_width: int) -> list[tuple[int, int]]:
@@ -227,14 +240,16 @@ def _draw_choice(choices: list[tuple[int, int]], rng: np.random.Generator) -> tu
     return choices[int(rng.integers(len(choices)))]
 
 
-def crop_boxes(height: int, width: int, side: int, crops: Crops) -> list[Box]:
-    """Square evaluation crops of a frame; for `ten` the same as `five`, without the mirror images."""
-    spare_height, spare_width = height - side, width - side
+def crop_boxes(height: int, width: int, size: Size, crops: Crops) -> list[Box]:
+    """Evaluation crops of a frame; for `ten` the same as `five`, without the mirror images."""
+    box_height, box_width = size
+    spare_height, spare_width = height - box_height, width - box_width
     if crops == "center":
-        return [Box(round(spare_width / 2), round(spare_height / 2), side, side)]
+        return [Box(round(spare_width / 2), round(spare_height / 2), box_width, box_height)]
     x, y = spare_width // 4, spare_height // 4
     if crops == "three":
-        grid = [(0, 2), (4, 2), (2, 2)] if width >= height else [(2, 0), (2, 4), (2, 2)]
+        is_wide = width * box_height >= height * box_width
+        grid = [(0, 2), (4, 2), (2, 2)] if is_wide else [(2, 0), (2, 4), (2, 2)]
     else:
         grid = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
-    return [Box(i * x, j * y, side, side) for i, j in grid]
+    return [Box(i * x, j * y, box_width, box_height) for i, j in grid]

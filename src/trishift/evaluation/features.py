@@ -81,8 +81,9 @@ def check_layers(session: Predictor, input_spec: InputSpec, layers: Sequence[str
     Raises:
         RecipeError: names a missing layer.
     """
-    spec, side = session.spec, input_spec.crop
-    session.features(np.zeros((1, spec.num_segments, spec.in_channels, side, side), np.float32), layers)
+    spec = session.spec
+    shape = (1, spec.num_segments, spec.in_channels, *input_spec.crop_size)
+    session.features(np.zeros(shape, np.float32), layers)
 
 
 def write_features(

@@ -25,6 +25,7 @@ from trishift.export.formats import FORMATS, Format
 from trishift.io.atomic import write_text
 from trishift.io.protobuf import fields
 from trishift.io.wording import counted
+from trishift.model.sizes import size_of, size_text, written_size
 from trishift.model.spec import InputSpec
 
 FILE = "trishift.json"
@@ -67,7 +68,7 @@ class Description:
         kind = "streaming step" if program.streaming else counted(model.num_segments, "frame")
         pixels = "uint8 frames to probabilities" if program.pixels else "normalized frames to logits"
         writers = ", ".join(f"{name} {version}" for name, version in self.written_by.items())
-        size = f"{program.size} x {program.size}"
+        size = size_text(program.size)
         return f"{self.format.title}: {model.backbone}, {kind} of {size}, {pixels}; written by {writers}"
 
     def __str__(self) -> str:
@@ -87,7 +88,7 @@ def encode(description: Description) -> str:
         "format": description.format.name,
         "checkpoint": json.loads(encode_description(description.checkpoint)),
         "program": {
-            "size": program.size,
+            "size": written_size(program.size),
             "uint8": program.pixels is not None,
             "streaming": program.streaming,
             "batch": program.batch,
@@ -143,7 +144,7 @@ def decode(text: str, path: Path) -> Description:
             checkpoint=checkpoint,
             program=ProgramSpec(
                 checkpoint.spec,
-                program["size"],
+                size_of(program["size"]),
                 checkpoint.input if program["uint8"] else None,
                 program["streaming"],
                 program["batch"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from trishift.checkpoints.canonical import Checkpoint
 from trishift.checkpoints.verification import TOLERANCE
 from trishift.errors import CheckpointError, FrameworkError, RecipeError
 from trishift.export.formats import Format
+from trishift.model.feature_maps import check_size
 from trishift.model.online import check_streamable
 
 OPSET = 18  # written by torch's exporter; older ones are made from it
@@ -47,13 +48,6 @@ class ExportOptions:
     judges: Sequence[np.ndarray] | None = None
 
 
-def with_size(checkpoint: Checkpoint, size: int) -> Checkpoint:
-    """The checkpoint with another crop size in pixels."""
-    if checkpoint.input is None:
-        return checkpoint
-    return replace(checkpoint, input=replace(checkpoint.input, crop=size, resize=max(size, checkpoint.input.resize)))
-
-
 def plan(checkpoint: Checkpoint, target: Format, framework: str, options: ExportOptions) -> ProgramSpec:
     """Determine the inputs and outputs of the program.
 
@@ -69,6 +63,7 @@ def plan(checkpoint: Checkpoint, target: Format, framework: str, options: Export
         raise RecipeError("head.relations: random draws cannot be exported; choose --relations expected, all or first")
     if options.uint8 and (pixels.modality != "rgb" or model.in_channels != 3):
         raise RecipeError(f"--uint8: the model takes {pixels.modality}; only RGB frames can be normalized inside")
+    check_size(model, pixels.crop_size)
     if options.streaming:
         check_streamable(model)
     if model.motion and (framework, target.name) == ("mindspore", "onnx"):
@@ -83,4 +78,4 @@ def plan(checkpoint: Checkpoint, target: Format, framework: str, options: Export
     if options.opset != OPSET and (framework, target.name) != ("pytorch", "onnx"):
         raise FrameworkError(f"opset {options.opset}: only ONNX files written by pytorch have a choice; remove --opset")
     fixed = 1 if (framework, target.name) == ("mindspore", "onnx") else None  # MindSpore's ONNX has no dynamic sizes
-    return ProgramSpec(model, pixels.crop, pixels if options.uint8 else None, options.streaming, fixed)
+    return ProgramSpec(model, pixels.crop_size, pixels if options.uint8 else None, options.streaming, fixed)

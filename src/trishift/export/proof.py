@@ -97,7 +97,7 @@ def _random_clips(rng: np.random.Generator, batch: int, program: ProgramSpec) ->
     """Normal noise, or integers 0..255 for a program that takes pixels."""
     model = program.model
     segments = _STEPS if program.streaming else model.num_segments
-    shape = (batch, segments, model.in_channels, program.size, program.size)
+    shape = (batch, segments, model.in_channels, *program.size)
     if program.pixels:
         return rng.integers(0, 256, shape).astype(np.float32)
     return rng.standard_normal(shape, np.float32)

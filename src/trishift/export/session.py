@@ -69,8 +69,7 @@ class RuntimeSession:
         """
         if not self._program_spec.streaming:
             raise RecipeError(f"{self._name}: takes whole clips; export with --streaming to run it frame by frame")
-        size = self._program_spec.size
-        self._check(frames.shape, (self.spec.in_channels, size, size), "frames")
+        self._check(frames.shape, (self.spec.in_channels, *self._program_spec.size), "frames")
         if state is None:
             state = tuple(port.example(len(frames)) for port in self._program_spec.inputs[1:])
         scores, *present = self._run((self._pixels(frames), *state))
@@ -101,8 +100,8 @@ class RuntimeSession:
         Raises:
             DataError: names both shapes.
         """
-        model, size = self.spec, self._program_spec.size
-        self._check(shape, (model.num_segments, model.in_channels, size, size), "clips")
+        model = self.spec
+        self._check(shape, (model.num_segments, model.in_channels, *self._program_spec.size), "clips")
 
     def _check(self, shape: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
         if shape[1:] != expected:

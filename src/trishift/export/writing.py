@@ -44,8 +44,7 @@ class Exported:
 def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Path, name: str) -> Exported:
     """Write `folder/name.<suffix>` and its description, after verifying the reopened program against the checkpoint.
 
-    The program takes frames of the checkpoint's crop size (change it with `with_size`). An existing export is replaced
-    only on success.
+    The program takes frames of the checkpoint's crop size. An existing export is replaced only on success.
 
     Raises:
         RecipeError, FrameworkError: model, format and options are incompatible, or a package is missing.

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.model.architectures import RESNETS, shift_sites
+from trishift.model.architectures import shift_sites
+from trishift.model.feature_maps import input_sizes
 from trishift.model.spec import ModelSpec
-
-Size = tuple[int, int]
 
 
 def check_streamable(spec: ModelSpec) -> None:
@@ -53,30 +52,9 @@ def state_shapes(spec: ModelSpec, height: int, width: int) -> dict[str, tuple[in
     check_streamable(spec)
     if spec.shift is None:
         return {}
-    shifted, div, size, shapes = set(spec.shifted_blocks), spec.shift.div, _after_stem(spec, (height, width)), {}
-    for site in shift_sites(spec.backbone, spec.width):
-        if site.block in shifted and site.channels >= div:
-            shapes[site.block] = (site.channels // div, *size)
-        if site.stride == 2:
-            size = _pooled(size) if spec.backbone == "bn_inception" else _halved(size)
-    return shapes
-
-
-def _after_stem(spec: ModelSpec, image: Size) -> Size:
-    """Size of the first block's input."""
-    if spec.backbone in RESNETS:
-        return _halved(_halved(image))
-    return _halved(image) if spec.backbone == "mobilenet_v2" else _pooled(_halved(image))
-
-
-def _halved(size: Size) -> Size:
-    """Size after a padded layer of stride 2."""
-    return (size[0] + 1) // 2, (size[1] + 1) // 2
-
-
-def _pooled(size: Size) -> Size:
-    """Size after Caffe's pooling: 3x3, stride 2, no padding, rounded up."""
-    return max(size[0] // 2, 1), max(size[1] // 2, 1)
+    div, sizes = spec.shift.div, input_sizes(spec, (height, width))
+    channels = {site.block: site.channels for site in shift_sites(spec.backbone, spec.width)}
+    return {name: (channels[name] // div, *sizes[name]) for name in spec.shifted_blocks if channels[name] >= div}
 
 
 def zero_state(spec: ModelSpec, frames_shape: tuple[int, ...]) -> list[np.ndarray]:

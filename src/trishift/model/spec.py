@@ -19,6 +19,7 @@ from trishift.model.architectures import (
     feature_width,
     residual_shift_blocks,
 )
+from trishift.model.sizes import SIZE_FORM, Size, WrittenSize, covers, size_of, size_text, written_size
 
 Backbone = Literal[
     "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "bn_inception"
@@ -281,8 +282,8 @@ class InputSpec:
 
     Attributes:
         modality: `rgb`, optical `flow`, or `rgbdiff` (differences of consecutive frames, in normalized pixels).
-        resize: short side in pixels after the first resize.
-        crop: side in pixels of the square network input.
+        resize: frames are resized, keeping their shape, until they just cover this size (a number: the short side).
+        crop: size of the network input, no larger than `resize` in height and width.
         channel_order: color order of the network input.
         scale: factor on 0..255 pixels, applied before the mean is subtracted (1/255, or 1 for Caffe networks).
         mean, std: per channel of a frame (flow: x and y), in network order, after `scale`.
@@ -291,21 +292,40 @@ class InputSpec:
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     modality: Modality = "rgb"
-    resize: int = 256
-    crop: int = 224
+    resize: WrittenSize = field(default=256, metadata={"form": SIZE_FORM})
+    crop: WrittenSize = field(default=224, metadata={"form": SIZE_FORM})
     channel_order: Literal["rgb", "bgr"] = "rgb"
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        if self.crop < 1 or self.resize < self.crop:
-            raise RecipeError(f"input: resize ({self.resize}) must be at least crop ({self.crop})")
+        for name in ("resize", "crop"):  # equal sizes are written in the same way
+            object.__setattr__(self, name, written_size(size_of(getattr(self, name))))
+        if min(self.crop_size) < 1 or not covers(self.resize_size, self.crop_size):
+            texts = [str(size) if isinstance(size, int) else size_text(size) for size in (self.resize, self.crop)]
+            raise RecipeError(f"input: resize ({texts[0]}) must be at least crop ({texts[1]}), and crop positive")
         channels = FRAME_CHANNELS[self.modality]
         if {len(self.mean), len(self.std)} != {channels} or min(self.std) <= 0:
             raise RecipeError(
                 f"input: {self.modality} needs {channels} means and {channels} positive standard deviations"
             )
+
+    @property
+    def resize_size(self) -> Size:
+        """`resize` as (height, width)."""
+        return size_of(self.resize)
+
+    @property
+    def crop_size(self) -> Size:
+        """`crop` as (height, width)."""
+        return size_of(self.crop)
+
+    def with_crop(self, crop: WrittenSize) -> InputSpec:
+        """The same pixels with another crop; `resize` grows where it would be smaller."""
+        (height, width), resize = size_of(crop), self.resize_size
+        covered = max(height, resize[0]), max(width, resize[1])
+        return dataclasses.replace(self, crop=(height, width), resize=covered)
 
 
 CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))

@@ -201,7 +201,9 @@ def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
         close = close_keys(keys[-1], known.names)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known.names)}"
         return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
-    return f"{blame.place(keys)}: {dotted}: {_reason(error, known)}, not {error['input']!r}"
+    form = known.forms.get(keys[-1])
+    expected = f"write {form}" if form else _reason(error, known)
+    return f"{blame.place(keys)}: {dotted}: {expected}, not {error['input']!r}"
 
 
 def _reason(error: Mapping[str, Any], known: _KnownKeys) -> str:
@@ -240,6 +242,7 @@ def _dotted_keys(cls: Any, prefix: str = "") -> Iterator[str]:
 class _KnownKeys:
     names: list[str]
     depth: int
+    forms: dict[str, str]  # key to how its value is written, where types alone do not say it
 
 
 def _known_keys(location: Sequence[Any]) -> _KnownKeys:
@@ -251,7 +254,9 @@ def _known_keys(location: Sequence[Any]) -> _KnownKeys:
         if part not in types:
             break
         cls, depth = types[part], depth + 1
-    return _KnownKeys([f.name for f in dataclasses.fields(cls)], depth)
+    entries = dataclasses.fields(cls)
+    forms = {f.name: f.metadata["form"] for f in entries if "form" in f.metadata}
+    return _KnownKeys([f.name for f in entries], depth, forms)
 
 
 def _section_types(cls: Any) -> dict[str, Any]:

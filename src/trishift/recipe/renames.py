@@ -16,7 +16,7 @@ RENAMED = {  # dotted old key to its present name; remove in release 0.2
         "legacy_paddle_centre": "legacy_paddle_center",
     }.items()
 }
-ALIASES = {"train.pretrained": "initial_weights"}  # names that users of other codebases expect
+ALIASES = {"train.pretrained": "initial_weights", "input.size": "crop"}  # names that users of other codebases expect
 _NAMES = {**RENAMED, **ALIASES}
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from trishift.data.sampling import check_length
 from trishift.data.spec import DataSpec
 from trishift.errors import RecipeError
 from trishift.model.architectures import RESNETS
+from trishift.model.feature_maps import check_size
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
 from trishift.recipe.options import BestSpec, DistillationSpec, FreezeSpec
@@ -205,6 +206,9 @@ class Recipe:
         length = segment_length(self.input.modality, self.model.in_channels)
         for sampling in (self.data.sampling, self.evaluation.sampling):
             check_length(sampling, length)
+        check_size(self.model, self.input.crop_size, "input.crop")
+        if self.evaluation.full_resolution:
+            check_size(self.model, self.input.resize_size, "input.resize")
         if self.train.loss.multi_label != self.model.multi_label:
             labels = "several labels" if self.train.loss.multi_label else "a single label"
             raise RecipeError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from trishift.backends.contract import MicroBatch, OptimizerSpec
 from trishift.model.losses import LossSpec
+from trishift.model.sizes import Size
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
 from trishift.recipe import TrainSpec
 from trishift.recipe.options import FreezeSpec
@@ -30,6 +31,7 @@ KIT = TrainSpec(
     stochastic_depth=0.5,
     loss=LossSpec(label_smoothing=0.1, focal_gamma=1.5, class_weights=(1.0, 0.5, 2.0, 1.0, 0.25)),
 )
+SMALL, FLAT = (32, 32), (32, 48)  # height x width
 
 TINY_STEPS = TrainSpec(lr=1e-7, momentum=0.1, partial_bn=True, clip_norm=1.0)
 """For unbounded similarities: their softmax is almost a maximum, and rounding after larger steps would switch it."""
@@ -45,7 +47,7 @@ class Case:
     name: str
     spec: ModelSpec
     train: TrainSpec = PARTIAL_BN
-    size: int = 64
+    size: Size = (64, 64)
     compiled: bool = False
     clips: int = 4
     draw: int = 0
@@ -71,21 +73,21 @@ def cases() -> tuple[Case, ...]:
         Case("tsm resnet18 past first", _resnet(18, shift=ShiftSpec(order="past_first", div=4))),
         Case("tsm resnet50", _resnet(50, shift=ShiftSpec())),
         Case("tsm resnet50 temporal pool", _resnet(50, shift=ShiftSpec(), temporal_pool=True), FULL_BN, compiled=True),
-        Case("tsm resnet50 non-local", _resnet(50, shift=ShiftSpec(), non_local=True), size=32, compiled=True),
-        Case("tsn resnet34 dot product", _resnet(34, non_local=True, non_local_form="dot_product"), size=32),
-        Case("tsn resnet34 concatenation", _resnet(34, non_local=True, non_local_form="concatenation"), size=32),
-        Case("tsn resnet34 gaussian", gaussian, TINY_STEPS, size=32),
+        Case("tsm resnet50 non-local", _resnet(50, shift=ShiftSpec(), non_local=True), size=SMALL, compiled=True),
+        Case("tsn resnet34 dot product", _resnet(34, non_local=True, non_local_form="dot_product"), size=FLAT),
+        Case("tsn resnet34 concatenation", _resnet(34, non_local=True, non_local_form="concatenation"), size=SMALL),
+        Case("tsn resnet34 gaussian", gaussian, TINY_STEPS, size=SMALL),
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale, multi_label=True), MULTI_LABEL, compiled=True),
         Case("trn resnet50", _resnet(50, head=HeadSpec("relation", relation_width=32, hidden_width=64)), FULL_BN),
-        Case("msn resnet14", _msn(14, 2, MotionSpec(window=2)), UNIFORM, size=32, clips=2),
-        Case("msn resnet50", _msn(50, 8, MotionSpec()), UNIFORM, size=32, clips=2),
-        Case("msn resnet50 16 segments", _msn(50, 16, MotionSpec(stem_share=0.25)), FULL_BN, size=32, clips=2),
+        Case("msn resnet14", _msn(14, 2, MotionSpec(window=2)), UNIFORM, size=FLAT, clips=2),
+        Case("msn resnet50", _msn(50, 8, MotionSpec()), UNIFORM, size=SMALL, clips=2),
+        Case("msn resnet50 16 segments", _msn(50, 16, MotionSpec(stem_share=0.25)), FULL_BN, size=SMALL, clips=2),
         Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),
         Case("tsm mobilenet_v2 online", ModelSpec("mobilenet_v2", 5, 4, shift=uni), compiled=True, clips=2),
         Case("trn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4, head=HeadSpec("relation"))),
-        Case("tsn bn_inception", ModelSpec("bn_inception", 5, num_segments=4), size=32),
-        Case("tsm bn_inception", ModelSpec("bn_inception", 5, num_segments=4, shift=block), compiled=True, size=32),
-        Case("trn bn_inception multi-scale", ModelSpec("bn_inception", 5, num_segments=4, head=multiscale), size=32),
+        Case("tsn bn_inception", ModelSpec("bn_inception", 5, num_segments=4), size=SMALL),
+        Case("tsm bn_inception", ModelSpec("bn_inception", 5, num_segments=4, shift=block), compiled=True, size=SMALL),
+        Case("trn bn_inception multi-scale", ModelSpec("bn_inception", 5, num_segments=4, head=multiscale), size=SMALL),
     )
 
 
@@ -98,7 +100,7 @@ def batch(case: Case, step: int) -> MicroBatch:
     """Clips of a case, the same in every step, with targets and draws of the step."""
     spec = case.spec
     seed = (case.draw, zlib.crc32(case.name.encode()))
-    clips = _clips(np.random.default_rng(seed), (case.clips, spec.num_segments, spec.in_channels, case.size, case.size))
+    clips = _clips(np.random.default_rng(seed), (case.clips, spec.num_segments, spec.in_channels, *case.size))
     targets = np.random.default_rng((step, *seed)).integers(0, spec.num_classes, case.clips)
     if spec.multi_label:  # two neighboring classes per clip
         targets = np.eye(spec.num_classes, dtype=np.float32)[[targets, targets - 1]].sum(0)

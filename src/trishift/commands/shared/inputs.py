@@ -44,16 +44,20 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
 
     Raises:
         DataError: the views have another size than an exported program takes.
-        RecipeError: the sampling takes single frames, the model several per segment.
+        RecipeError: the size of the views does not suit the model, or the sampling takes single frames, the model
+            several per segment.
     """
     from trishift.data.sampling import check_length
+    from trishift.data.transforms import view_size
     from trishift.export.session import RuntimeSession
+    from trishift.model.feature_maps import check_size
     from trishift.model.spec import segment_length
 
     check_length(protocol.sampling, segment_length(model.input.modality, model.spec.in_channels))
+    spec, size = model.spec, view_size(model.input, protocol.full_resolution)
+    check_size(spec, size, f"protocol {protocol}")
     if isinstance(model.session, RuntimeSession):
-        spec, side = model.spec, model.input.resize if protocol.full_resolution else model.input.crop
-        model.session.check_clips((1, spec.num_segments, spec.in_channels, side, side))
+        model.session.check_clips((1, spec.num_segments, spec.in_channels, *size))
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,66 @@
+"""Sizes of the feature maps inside a network, and the picture sizes that do not suit it."""
+
+from __future__ import annotations
+
+from trishift.errors import RecipeError
+from trishift.model.architectures import RESNETS, shift_sites
+from trishift.model.sizes import Size, size_text
+from trishift.model.spec import ModelSpec
+
+
+def input_sizes(spec: ModelSpec, picture: Size) -> dict[str, Size]:
+    """Size of each block's input, by name and in network order."""
+    size, sizes = _after_stem(spec, picture), {}
+    for site in shift_sites(spec.backbone, spec.width):
+        sizes[site.block] = size
+        if site.stride == 2:
+            size = _pooled(size) if spec.backbone == "bn_inception" else _halved(size)
+    return sizes
+
+
+def check_size(spec: ModelSpec, picture: Size, name: str = "size") -> None:
+    """Refuse pictures that leave nothing to pool, or maps of different sizes to concatenate.
+
+    The frameworks disagree here: some fail inside the network, others return wrong numbers.
+
+    Args:
+        spec: describes the network.
+        picture: height and width in pixels.
+        name: where the size comes from, for the error.
+
+    Raises:
+        RecipeError: the size does not suit the network.
+    """
+    if min(picture) < 1:
+        raise RecipeError(f"{name}: {size_text(picture)} pixels are too small; use 32 x 32 or more")
+    sizes = input_sizes(spec, picture)
+    if spec.backbone == "bn_inception" and any(side % 4 for side in sizes["inception_3a"]):
+        raise RecipeError(  # of an odd side, two-pixel steps of a convolution make one more than Caffe's pooling
+            f"{name}: {size_text(picture)} pixels do not suit bn_inception, the branches of a block would differ in "
+            "size; use multiples of 32"
+        )
+    strides = {site.block: site.stride for site in shift_sites(spec.backbone, spec.width)}
+    for block in spec.non_local_blocks:
+        output = _halved(sizes[block]) if strides[block] == 2 else sizes[block]
+        if min(output) < 2:
+            raise RecipeError(
+                f"{name}: {size_text(picture)} pixels are too small, the non-local block after {block} pools "
+                f"{size_text(output)} positions in pairs; use 32 x 32 or more"
+            )
+
+
+def _after_stem(spec: ModelSpec, picture: Size) -> Size:
+    """Size of the first block's input."""
+    if spec.backbone in RESNETS:
+        return _halved(_halved(picture))
+    return _halved(picture) if spec.backbone == "mobilenet_v2" else _pooled(_halved(picture))
+
+
+def _halved(size: Size) -> Size:
+    """Size after a padded layer of stride 2."""
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def _pooled(size: Size) -> Size:
+    """Size after Caffe's pooling: 3x3, stride 2, no padding, rounded up."""
+    return max(size[0] // 2, 1), max(size[1] // 2, 1)
