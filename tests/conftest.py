@@ -15,11 +15,10 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 LONGEST = (  # files that take minutes start first, so that parallel processes end together
-    "backends/mindspore/test_parity.py",
+    "backends/test_parity.py",
     "checkpoints/test_golden.py",
     "export/test_parity.py",
     "backends/mindspore/test_session.py",
-    "backends/paddle/test_parity.py",
     "training/test_learning.py",
     "backends/contract/test_distributed.py",
     "streaming/test_step.py",

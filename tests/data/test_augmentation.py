@@ -57,7 +57,7 @@ def changes(frames: np.ndarray, other: np.ndarray) -> bool:
 def test_options_that_are_off_draw_nothing(still: np.ndarray) -> None:
     clip, flipped = transforms.train_augmentation(still, PIXELS, rng(3))
     draws = rng(3)
-    box = transforms.draw_crop(40, 48, 32, AugmentationSpec(), draws)
+    box = transforms.draw_crop(40, 48, (32, 32), AugmentationSpec(), draws)
     assert flipped == (draws.random() < 0.5)
     expected = transforms.resize(transforms.crop(still, box), 32, 32)
     expected = expected[:, :, ::-1] if flipped else expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import typing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +14,8 @@ import yaml
 from trishift.backends.contract import OptimizerSpec
 from trishift.errors import RecipeError
 from trishift.model.losses import LossSpec
-from trishift.model.spec import ShiftSpec
-from trishift.recipe import TrainSpec, load_recipe, recipe_from_dict, recipe_to_dict, save_recipe
+from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.recipe import Recipe, TrainSpec, load_recipe, recipe_from_dict, recipe_to_dict, save_recipe
 from trishift.recipe.renames import RENAMED
 
 BASE = """\
@@ -219,6 +220,18 @@ def test_pretrained_means_initial_weights(tmp_path: Path, caplog: pytest.LogCapt
     assert not caplog.records
     with pytest.raises(RecipeError, match=r"train\.pretrained is another name of initial_weights; remove one of them"):
         load_recipe(write(tmp_path, "both.yaml", "train: {pretrained: a.pth, initial_weights: b.pth}\n"))
+
+
+def test_numbers_have_one_type_however_a_recipe_is_made(tmp_path: Path) -> None:
+    pixels = InputSpec(scale=1, mean=(0, 0, 0), std=(1, 1, 1))
+    loss, model = LossSpec("bce", class_weights=(1, 2)), ModelSpec(multi_label=True)
+    made = Recipe(model=model, input=pixels, train=TrainSpec(lr=1, clip_norm=20, milestones=(20, 22.5), loss=loss))
+    read = recipe_from_dict(json.loads(json.dumps(recipe_to_dict(made))))
+    again = replace(made, train=replace(made.train, gamma=1, lr=2))
+    assert repr(made) == repr(read)
+    assert (repr(again.train.lr), repr(again.train.gamma), repr(made.train.epochs)) == ("2.0", "1.0", "50")
+    assert repr(made.train.milestones) == "(20, 22.5)"
+    assert repr(made.input.mean) == "(0.0, 0.0, 0.0)" and repr(made.train.loss.class_weights) == "(1.0, 2.0)"
 
 
 def test_size_is_one_number_or_height_and_width(tmp_path: Path) -> None:

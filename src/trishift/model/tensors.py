@@ -31,7 +31,7 @@ Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]
 Initializer = Literal["he_normal", "fan_in_uniform", "classifier", "zeros", "ones", "shift", "offset"]
 Group = Literal["first_conv_weight", "first_conv_bias", "weight", "bias", "norm", "head_weight", "head_bias"]
-Part = Literal["backbone", "non_local", "motion", "deformable", "head"]
+ModelPart = Literal["backbone", "non_local", "motion", "deformable", "head"]
 Tensors = dict[str, np.ndarray]  # by canonical name
 Rows = Iterator["TensorInfo"]
 
@@ -62,7 +62,7 @@ class TensorInfo:
     layer: Layer
     initializer: Initializer
     group: Group | None
-    part: Part
+    part: ModelPart
     module: str
     image_tensor: str | None = None
     per_class: bool = False
@@ -135,7 +135,7 @@ def _linear(name: str, inputs: int, outputs: int, start: Initializer, bias: Init
     yield _row(name, "bias", (outputs,), "linear", bias, "head_bias")
 
 
-def _in_part(part: Part, rows: Rows) -> Rows:
+def _in_part(part: ModelPart, rows: Rows) -> Rows:
     """Assign rows to a part, except those already assigned to a nested part."""
     return (replace(row, part=part) if row.part == "backbone" else row for row in rows)
 

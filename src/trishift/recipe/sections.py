@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, get_args, get_type_hints
 
 from trishift.backends.contract import Execution, OptimizerSpec
 from trishift.data.mixing import MixingSpec
@@ -59,6 +61,36 @@ def check_numbers(section: Any, prefix: str = "") -> None:
                 raise RecipeError(f"{key}: must be {_LEAST[key]} or more, not {number}")
             if isinstance(number, int | float) and key in _POSITIVE and number <= 0:
                 raise RecipeError(f"{key}: must be positive, not {number}")
+
+
+def settle_numbers(section: Any) -> None:
+    """Turn whole numbers into floats where floats are meant, as YAML, JSON and Python write 20 for 20.0.
+
+    Otherwise the files of a run would depend on how its recipe was made.
+    """
+    for name, types in _number_types(type(section)).items():
+        value = getattr(section, name)
+        if is_dataclass(value):
+            settle_numbers(value)
+        elif float in types and int not in types:
+            settled = tuple(map(_as_float, value)) if isinstance(value, tuple) else _as_float(value)
+            object.__setattr__(section, name, settled)
+
+
+@cache
+def _number_types(cls: Any) -> dict[str, set[Any]]:
+    """The types in the annotation of every entry of a section, however nested."""
+    return {name: set(_inner_types(hint)) for name, hint in get_type_hints(cls).items()}
+
+
+def _inner_types(hint: Any) -> Iterator[Any]:
+    yield hint
+    for argument in get_args(hint):
+        yield from _inner_types(argument)
+
+
+def _as_float(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)
@@ -196,6 +228,7 @@ class Recipe:
     execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
+        settle_numbers(self)
         check_numbers(self)
         caffe = self.input.channel_order == "bgr" and self.input.scale == 1
         if self.model.backbone == "bn_inception" and not caffe:

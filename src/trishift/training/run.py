@@ -20,7 +20,7 @@ from trishift.io.wording import counted
 from trishift.model.initialization import drawn_offsets
 from trishift.model.losses import LossSpec, balanced, inverse_frequency
 from trishift.model.tensors import tensor_shapes
-from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
+from trishift.recipe import Recipe
 from trishift.training.closing import closing_report
 from trishift.training.distillation import Teachers
 from trishift.training.head_start import prepare_head
@@ -57,7 +57,6 @@ def train(
         The last evaluation.
     """
     resumed = None if resume is None else run_to_resume(resume)
-    recipe = recipe_from_dict(recipe_to_dict(recipe))  # number types as in a resumed run: 20.0, not 20
     start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
     if start is not None:
         start.check()

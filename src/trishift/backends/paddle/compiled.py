@@ -47,5 +47,5 @@ def _compile(network: Any, clips: Tensor) -> Callable[[Tensor], Tensor]:
         return paddle.jit.to_static(network.forward, input_spec=spec, full_graph=True)
     with tempfile.TemporaryDirectory() as folder:
         paddle.jit.save(network, str(Path(folder) / PREFIX), input_spec=spec)
-        program = Program(Path(folder), ProgramSpec(network.spec, clips.shape[-1]), Execution())
+        program = Program(Path(folder), ProgramSpec(network.spec, tuple(clips.shape[-2:])), Execution())
     return lambda clips: paddle.to_tensor(program.run((clips.numpy(),))[0])

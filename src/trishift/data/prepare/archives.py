@@ -35,7 +35,7 @@ class DamagedArchive(DataError):
 
 
 @dataclass(frozen=True)
-class Part:
+class ArchivePart:
     """A file, or a member of a zip, that holds an archive or one part of it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Archive:
 
     name: str
     kind: Literal["zip", "tar", "tar.gz", "rar"]
-    parts: tuple[Part, ...]
+    parts: tuple[ArchivePart, ...]
 
     @property
     def folder(self) -> PurePosixPath:
@@ -86,7 +86,7 @@ class Archive:
 class JoinedParts(io.RawIOBase):
     """The parts of an archive as one stream; each part's MD5 sum is verified at its end."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[ArchivePart]) -> None:
         self._waiting = list(parts)
         self._stream: IO[bytes] | None = None
         self.part = parts[0]
@@ -131,13 +131,13 @@ def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], d
         (archives sorted by name, {name of an incomplete archive: problem}).
     """
     archives, problems = [], {}
-    pieces: defaultdict[str, dict[int, Part]] = defaultdict(dict)
+    pieces: defaultdict[str, dict[int, ArchivePart]] = defaultdict(dict)
     for path in sorted(files):
         name = path.relative_to(folder).as_posix()
         kind = _kind(path)
         numbered = _PART.fullmatch(path.name.removesuffix(".zip"))
         if numbered and (kind is None or not _begins_like_zip(path)):
-            pieces[_joined_name(name, numbered)][int(numbered["number"])] = Part(path, None, _md5_beside(path))
+            pieces[_joined_name(name, numbered)][int(numbered["number"])] = ArchivePart(path, None, _md5_beside(path))
         elif kind == "zip":
             try:
                 inside = _parts_inside(path)
@@ -147,9 +147,9 @@ def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], d
             for match, part in inside:
                 pieces[_joined_name(name, match)][int(match["number"])] = part
             if not inside:
-                archives.append(Archive(name, kind, (Part(path),)))
+                archives.append(Archive(name, kind, (ArchivePart(path),)))
         elif kind is not None:
-            archives.append(Archive(name, kind, (Part(path),)))
+            archives.append(Archive(name, kind, (ArchivePart(path),)))
     for name, by_number in pieces.items():
         missing = sorted(set(range(max(by_number) + 1)) - set(by_number))
         if missing:
@@ -179,7 +179,7 @@ def _begins_like_zip(path: Path) -> bool:
         return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
 
 
-def _parts_inside(path: Path) -> list[tuple[re.Match[str], Part]]:
+def _parts_inside(path: Path) -> list[tuple[re.Match[str], ArchivePart]]:
     """The parts inside a zip; empty for an ordinary zip."""
     found = []
     with zipfile.ZipFile(path) as file:
@@ -187,7 +187,7 @@ def _parts_inside(path: Path) -> list[tuple[re.Match[str], Part]]:
         for name in sorted(names):
             if match := _PART.fullmatch(PurePosixPath(name).name):
                 md5 = _md5_of(file.read(f"{name}.md5")) if f"{name}.md5" in names else None
-                found.append((match, Part(path, name, md5)))
+                found.append((match, ArchivePart(path, name, md5)))
     return found
 
 
