@@ -68,7 +68,7 @@ def settle_numbers(section: Any) -> None:
 
     Otherwise the files of a run would depend on how its recipe was made.
     """
-    for name, types in _number_types(type(section)).items():
+    for name, types in _number_types(section.__class__).items():
         value = getattr(section, name)
         if is_dataclass(value):
             settle_numbers(value)
