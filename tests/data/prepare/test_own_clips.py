@@ -16,8 +16,9 @@ from trishift.cli import main
 from trishift.data.lists import read_labels, read_list
 from trishift.data.prepare import PreparationReport, prepare_folder
 from trishift.data.prepare.conversion import Conversion
-from trishift.data.prepare.similarity import similar_clips
+from trishift.data.prepare.similarity import FRAMES, similar_clips
 from trishift.data.sources import open_clip
+from trishift.data.video import VideoFile
 from trishift.errors import DataError
 
 Writer = Callable[..., Path]
@@ -198,5 +199,21 @@ def test_clips_keep_their_place_in_the_split_of_a_seed(folder: Path, tmp_path: P
 def test_undecodable_clips_are_not_converted(folder: Path, tmp_path: Path) -> None:
     encode(folder / "a" / "whole.mp4", "libx264", num_frames=8)
     (folder / "a" / "text.mp4").write_text("text")
+    with (folder / "a" / "whole.mp4").open("r+b") as file:
+        file.truncate((folder / "a" / "whole.mp4").stat().st_size // 2)
     report = prepare_folder(folder, tmp_path / "out", convert="frames", short_side=24)
-    assert list(report.broken) == ["a/text.mp4"] and sum(report.lists.values()) == 7
+    assert sorted(report.broken) == ["a/text.mp4", "a/whole.mp4"] and sum(report.lists.values()) == 6
+
+
+def test_converted_clips_are_decoded_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_noise: Writer
+) -> None:
+    write_noise(folder / "a" / "long.mp4", 50, frames=40)
+    read: list[int] = []
+    original = VideoFile.read
+    monkeypatch.setattr(VideoFile, "read", lambda self, wanted: read.append(len(wanted)) or original(self, wanted))
+    report = prepare_folder(folder, tmp_path / "out", convert="videos", short_side=24)
+    assert set(read) == {FRAMES} and sum(report.lists.values()) == 7  # only the frames that find duplicates
+    read.clear()
+    prepare_folder(folder, tmp_path / "lists")
+    assert sum(read) == 6 * 8 + 40

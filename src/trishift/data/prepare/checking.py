@@ -1,9 +1,10 @@
-"""Check clips by decoding them completely."""
+"""Check clips by decoding them, completely unless a conversion does so later."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,16 @@ _DECODED_BYTES = 32 * 2**20  # decoded per read
 
 @dataclass(frozen=True)
 class CheckedClip:
-    """Result of decoding a clip completely.
+    """Result of decoding a clip.
 
     Attributes:
         path: path relative to the checked folder.
-        num_frames: number of decodable frames, 0 if none.
+        num_frames: number of decodable frames, 0 if none; where frames were only sampled, all are counted.
         announced_frames: frame count in the header, None if it has none.
         problem: reason why the clip cannot be used, or None.
         short_side: pixels, 0 if unknown.
         signature: thumbnails of a few frames, see `similarity`; None if the clip cannot be used.
+        converted: the converted form; None for the clip itself.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class CheckedClip:
     problem: str | None = None
     short_side: int = 0
     signature: np.ndarray | None = field(default=None, compare=False, repr=False)
+    converted: Path | None = None
 
 
 def is_truncated(num_frames: int | None, announced_frames: int | None) -> bool:
@@ -44,17 +47,24 @@ def is_truncated(num_frames: int | None, announced_frames: int | None) -> bool:
     return bool(num_frames and announced_frames and num_frames < _TRUNCATED * announced_frames - 1)
 
 
-def check_clips(directory: Path, paths: Sequence[Path], workers: int | None = None) -> list[CheckedClip]:
-    """Decode every clip completely, in threads and with a progress bar."""
-    return map_in_threads(lambda path: check_clip(directory, path), paths, workers, "checking clips")
+def check_clips(
+    directory: Path, paths: Sequence[Path], workers: int | None = None, sampled: bool = False
+) -> dict[Path, CheckedClip]:
+    """Decode every clip, in threads and with a progress bar; `sampled`: only a few frames of videos."""
+    check = partial(check_clip, directory, sampled=sampled)
+    return dict(zip(paths, map_in_threads(check, paths, workers, "checking clips"), strict=True))
 
 
-def check_clip(directory: Path, path: Path) -> CheckedClip:
-    """Decode one clip completely."""
+def check_clip(directory: Path, path: Path, sampled: bool = False) -> CheckedClip:
+    """Decode one clip completely, or only the frames of its signature if it is a `sampled` video."""
     try:
         with open_clip(directory / path) as source:
             announced = source.announced_frames if isinstance(source, VideoFile) else None
             wanted = signature_frames(source.num_frames)
+            if sampled and isinstance(source, VideoFile):
+                frames = source.read(wanted)
+                signature = np.stack([thumbnail(frame) for frame in frames])
+                return CheckedClip(path, source.num_frames, announced, None, min(frames.shape[1:3]), signature)
             thumbnails: list[np.ndarray] = []
             position, step, short_side = 0, 1, 0
             while position < source.num_frames:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,35 +27,23 @@ GROUPS = "groups.csv"
 """List of all clips with their groups, if groups were requested."""
 
 
-def clip_records(
+def convert_clips(
     directory: Path,
     output: Path,
     clips: Sequence[FoundClip],
-    checked: Sequence[CheckedClip],
-    classes: Sequence[int],
+    checked: Mapping[Path, CheckedClip],
     options: SplitOptions,
-    report: PreparationReport,
-) -> list[VideoRecord | None]:
-    """A record per clip, of its converted form if requested; None for clips that cannot be converted."""
-    frames = {clip.path: clip.num_frames for clip in checked}
-    paths: list[tuple[Path, int] | str] = [(directory / clip.path, frames[clip.path]) for clip in clips]
-    if options.convert is not None:
-        conversion = Conversion(options.convert, options.short_side, _TEMPLATE)
-        names = target_names(directory, clips)
-        paths = map_in_threads(
-            lambda clip: _convert(conversion, directory / clip.path, conversion.target(output, names[clip.path])),
-            clips,
-            options.workers,
-            f"making {options.convert}",
-        )
-    records: list[VideoRecord | None] = []
-    for line, (clip, result, label) in enumerate(zip(clips, paths, classes, strict=True), 1):
-        if isinstance(result, str):
-            report.broken[clip.path.as_posix()] = result
-            records.append(None)
-        else:
-            records.append(VideoRecord(result[0], (label,), result[1], line))
-    return records
+) -> dict[Path, CheckedClip]:
+    """Convert clips below `output`, in threads and with a progress bar; those that fail have a problem."""
+    conversion = Conversion(options.convert or "frames", options.short_side, _TEMPLATE)
+    names = target_names(directory, clips)
+    converted = map_in_threads(
+        lambda clip: _convert(conversion, directory, checked[clip.path], conversion.target(output, names[clip.path])),
+        clips,
+        options.workers,
+        f"making {options.convert}",
+    )
+    return {clip.path: clip for clip in converted}
 
 
 def target_names(directory: Path, clips: Sequence[FoundClip]) -> dict[Path, str]:
@@ -76,22 +64,24 @@ def target_names(directory: Path, clips: Sequence[FoundClip]) -> dict[Path, str]
     }
 
 
-def _convert(conversion: Conversion, source: Path, target: Path) -> tuple[Path, int] | str:
-    """(converted clip, frames), or the reason why there is none; frame folders stay as is."""
+def _convert(conversion: Conversion, directory: Path, clip: CheckedClip, target: Path) -> CheckedClip:
+    """The clip with its converted form and that form's frames, or with a problem; frame folders stay as is."""
+    source = directory / clip.path
+    if source.is_dir():
+        return clip
     try:
-        if source.is_dir():
-            return source, Conversion("frames", 0, _TEMPLATE).finished_frames(source) or 0
         if target.exists() and target.stat().st_mtime < source.stat().st_mtime:  # the clip was replaced
             shutil.rmtree(target) if target.is_dir() else target.unlink()
-        return target, conversion.finished_frames(target) or conversion.convert(source, target)
+        num_frames = conversion.finished_frames(target) or conversion.convert(source, target)
+        return replace(clip, num_frames=num_frames, converted=target)
     except DataError as error:
-        return str(error)
+        return replace(clip, num_frames=0, problem=str(error))
 
 
 def write_results(
     output: Path,
     parts: dict[str, np.ndarray],
-    records: Sequence[VideoRecord | None],
+    records: Sequence[VideoRecord],
     report: PreparationReport,
     force: bool,
 ) -> None:
@@ -100,7 +90,7 @@ def write_results(
     Args:
         output: folder; created if missing.
         parts: list name to an (N,) mask of its clips.
-        records: N records; None for clips that are not listed.
+        records: N records.
         report: receives the names of the lists.
         force: replace files that differ.
 
@@ -109,8 +99,7 @@ def write_results(
         OutputError: `output` cannot be written.
     """
     lists = {
-        name: [record for record, chosen in zip(records, mask, strict=True) if chosen and record is not None]
-        for name, mask in parts.items()
+        name: [record for record, chosen in zip(records, mask, strict=True) if chosen] for name, mask in parts.items()
     }
     empty = next((name for name, listed in lists.items() if not listed), None)
     if empty is not None:

@@ -11,17 +11,17 @@ OUT/frames-256/, videos-256/    converted clips, if requested
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from trishift.data.lists import read_labels
+from trishift.data.lists import VideoRecord, read_labels
 from trishift.data.parts import split_part
 from trishift.data.prepare.checking import CheckedClip, check_clips, is_truncated
 from trishift.data.prepare.discovery import Found, FoundClip, check_class_names
-from trishift.data.prepare.listing import clip_records, target_names, write_results
+from trishift.data.prepare.listing import convert_clips, target_names, write_results
 from trishift.data.prepare.options import SHORT_SIDE, SplitOptions
 from trishift.data.prepare.report import SHORT, PreparationReport
 from trishift.data.prepare.similarity import identical_clips, similar_clips
@@ -59,21 +59,32 @@ def prepare_clips(
         target_names(directory, found.clips)  # refuses clips that cannot be converted
     report.skipped, report.missing = dict(found.skipped), found.missing
     report.notes, report.warnings = list(found.notes), list(found.warnings)
-    checked = check_clips(directory, [clip.path for clip in found.clips], options.workers)
-    clips = _usable(directory, found.clips, checked, report, options)
-    labels = sorted({clip.label for clip in clips}, key=_class_order)
-    if len(labels) < 2:
-        raise DataError(f"{directory}: {_too_few_classes(labels, found, report.dataset)}{_lost(report)}")
+    is_converted = options.convert is not None
+    checked = check_clips(directory, [clip.path for clip in found.clips], options.workers, sampled=is_converted)
+    clips = _distinct(directory, found.clips, checked, report, options.keep_similar)
+    labels = _class_names(directory, found, clips, report)
+    shifts = _compare_classes(output / report.labels, labels, options.force)
+    if is_converted:
+        checked |= convert_clips(directory, output, clips, checked, options)
+        clips = [clip for clip in clips if checked[clip.path].problem is None]
+        report.broken = _broken(checked)
+        labels = _class_names(directory, found, clips, report)
+        shifts = _compare_classes(output / report.labels, labels, options.force)
     report.classes = labels
-    _compare_classes(output, labels, report, options.force)
+    report.warnings += shifts
+    _describe(clips, checked, report, is_converted)
     classes = [labels.index(clip.label) for clip in clips]
     groups = _groups(directory, clips, options.groups)
     parts = _ready_parts(clips, classes, groups, options, report) if is_ready else _parts(classes, groups, options)
     _count(report, parts, classes, groups)
     _warn(report, found.clips, parts, groups)
-    records = clip_records(directory, output, clips, checked, classes, options, report)
+    stored = [checked[clip.path].converted or directory / clip.path for clip in clips]
+    records = [
+        VideoRecord(path, (label,), checked[clip.path].num_frames, line)
+        for line, (clip, path, label) in enumerate(zip(clips, stored, classes, strict=True), 1)
+    ]
     if options.groups is not None:
-        records = [record and replace(record, group=group) for record, group in zip(records, groups, strict=True)]
+        records = [replace(record, group=group) for record, group in zip(records, groups, strict=True)]
     write_results(output, parts, records, report, options.force)
     return report
 
@@ -105,21 +116,30 @@ def _lost(report: PreparationReport) -> str:
     return f" ({'; '.join(lost)})" if lost else ""
 
 
-def _usable(
+def _class_names(
+    directory: Path, found: Found, clips: Sequence[FoundClip], report: PreparationReport
+) -> list[str]:
+    """The classes of the clips, in order; raises DataError for fewer than two."""
+    labels = sorted({clip.label for clip in clips}, key=_class_order)
+    if len(labels) < 2:
+        raise DataError(f"{directory}: {_too_few_classes(labels, found, report.dataset)}{_lost(report)}")
+    return labels
+
+
+def _distinct(
     directory: Path,
     found: Sequence[FoundClip],
-    checked: Sequence[CheckedClip],
+    checked: Mapping[Path, CheckedClip],
     report: PreparationReport,
-    options: SplitOptions,
+    keep_similar: bool,
 ) -> list[FoundClip]:
-    """The clips to list; records all others, and the doubtful ones, in the report."""
-    by_path = {clip.path: clip for clip in checked}
-    report.broken = {clip.path.as_posix(): clip.problem for clip in checked if clip.problem is not None}
-    readable = [clip for clip in found if by_path[clip.path].problem is None]
+    """The readable clips without duplicates; records all others in the report."""
+    report.broken = _broken(checked)
+    readable = [clip for clip in found if checked[clip.path].problem is None]
     readable.sort(key=lambda clip: _PRECEDENCE.index(clip.split))
     duplicates = identical_clips(directory, [clip.path for clip in readable])
-    if not options.keep_similar:
-        signatures = {clip.path: by_path[clip.path].signature for clip in readable if clip.path not in duplicates}
+    if not keep_similar:
+        signatures = {clip.path: checked[clip.path].signature for clip in readable if clip.path not in duplicates}
         similar = similar_clips({path: known for path, known in signatures.items() if known is not None})
         if similar:
             report.notes.append(
@@ -128,30 +148,36 @@ def _usable(
             )
         duplicates |= similar
     report.duplicates = {clip.as_posix(): first.as_posix() for clip, first in duplicates.items()}
-    clips = [clip for clip in found if by_path[clip.path].problem is None and clip.path not in duplicates]
-    for clip in (by_path[clip.path] for clip in clips):
+    return [clip for clip in found if checked[clip.path].problem is None and clip.path not in duplicates]
+
+
+def _broken(checked: Mapping[Path, CheckedClip]) -> dict[str, str]:
+    return {path.as_posix(): clip.problem for path, clip in checked.items() if clip.problem is not None}
+
+
+def _describe(
+    clips: Sequence[FoundClip], checked: Mapping[Path, CheckedClip], report: PreparationReport, is_converted: bool
+) -> None:
+    """Record doubtful clips in the report."""
+    for clip in (checked[clip.path] for clip in clips):
         if clip.num_frames < SHORT:
             report.short[clip.path.as_posix()] = clip.num_frames
         if is_truncated(clip.num_frames, clip.announced_frames):
-            report.truncated[clip.path.as_posix()] = (
-                f"{clip.num_frames} of {counted(clip.announced_frames or 0, 'frame')}"
-            )
-    short_side = int(np.median([by_path[clip.path].short_side for clip in clips])) if clips else 0
-    if options.convert is None and short_side >= _LARGE:
+            report.truncated[clip.path.as_posix()] = f"{clip.num_frames} of {clip.announced_frames} frames"
+    short_side = int(np.median([checked[clip.path].short_side for clip in clips]))
+    if not is_converted and short_side >= _LARGE:
         report.notes.append(
             f"the short side of the clips is {short_side} pixels (median), training uses {SHORT_SIDE} at most: "
             "--reencode or --frames stores smaller copies, which load faster"
         )
-    return clips
 
 
-def _compare_classes(output: Path, labels: list[str], report: PreparationReport, force: bool) -> None:
-    """Warn of class numbers that shift against the lists in `output`; raises DataError unless `force`."""
-    path = output / report.labels
+def _compare_classes(path: Path, labels: list[str], force: bool) -> list[str]:
+    """Warnings of class numbers that shift against a label file; raises DataError unless `force`."""
     try:
         old = read_labels(path) if path.is_file() else ()
     except DataError:
-        return
+        return []
     moved = [name for name in old if name in labels and labels.index(name) != old.index(name)]
     if moved:
         name = moved[0]
@@ -162,7 +188,8 @@ def _compare_classes(output: Path, labels: list[str], report: PreparationReport,
         )
         if not force:
             raise DataError(f"{path}: {text}; choose another output folder, or use --force to replace the lists")
-        report.warnings.append(text)
+        return [text]
+    return []
 
 
 def _groups(directory: Path, clips: Sequence[FoundClip], groups: str | None) -> list[str]:
