@@ -116,9 +116,7 @@ def _lost(report: PreparationReport) -> str:
     return f" ({'; '.join(lost)})" if lost else ""
 
 
-def _class_names(
-    directory: Path, found: Found, clips: Sequence[FoundClip], report: PreparationReport
-) -> list[str]:
+def _class_names(directory: Path, found: Found, clips: Sequence[FoundClip], report: PreparationReport) -> list[str]:
     """The classes of the clips, in order; raises DataError for fewer than two."""
     labels = sorted({clip.label for clip in clips}, key=_class_order)
     if len(labels) < 2:
