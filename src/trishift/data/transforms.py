@@ -109,7 +109,7 @@ def train_augmentation(
     else:
         box = Box(*draw_resized_crop(height, width, size, augmentation.resized_crop, rng))
     flipped = augmentation.flip != "none" and bool(rng.random() < 0.5)
-    pixels = resize(crop(frames, box), *input_spec.crop_size)
+    pixels = resize(crop(frames, box), *size)
     if flipped:
         pixels = mirror(pixels, input_spec)
     pixels = jitter_colors(rand_augment(pixels, augmentation.rand_augment, rng), augmentation.color, rng)

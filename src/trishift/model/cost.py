@@ -11,6 +11,7 @@ from trishift.model.architectures import (
     inverted_residuals,
     residual_blocks,
 )
+from trishift.model.sizes import Size, WrittenSize, size_of
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, parameters, tensor_table
 
@@ -26,27 +27,27 @@ def num_parameters(spec: ModelSpec) -> int:
     return sum(math.prod(info.shape) for info in parameters(spec))
 
 
-def multiplications(spec: ModelSpec, side: int = 224) -> int:
+def multiplications(spec: ModelSpec, size: WrittenSize = 224) -> int:
     """Multiplications (multiply-adds) of convolutions and matrix products for one view.
 
     Publications usually call this number FLOPs. Norms, activations, pooling and resampling are not counted.
 
     Args:
         spec: the model.
-        side: height and width of the frames in pixels.
+        size: size of the frames in pixels, one number for a square.
 
     Example:
         >>> from trishift.model.cost import multiplications
         >>> round(multiplications(ModelSpec("resnet50", num_classes=400)) / 1e9, 1)  # 8 frames
         32.9
     """
-    strides = _strides(spec)
+    strides, frame = _strides(spec), size_of(size)
     kernels = [info for info in tensor_table(spec) if info.role == "weight" and info.layer in ("conv", "linear")]
-    total = sum(math.prod(info.shape) * _uses(info, spec, strides, side) for info in kernels)
-    return total + sum(_pairwise(block, spec, strides, side) for block in spec.non_local_blocks)
+    total = sum(math.prod(info.shape) * _uses(info, spec, strides, frame) for info in kernels)
+    return total + sum(_pairwise(block, spec, strides, frame) for block in spec.non_local_blocks)
 
 
-def _uses(info: TensorInfo, spec: ModelSpec, strides: dict[str, int], side: int) -> int:
+def _uses(info: TensorInfo, spec: ModelSpec, strides: dict[str, int], frame: Size) -> int:
     """How often each number of a kernel is multiplied: positions of the output times frames."""
     name = info.layer_name
     if info.part == "head":
@@ -58,7 +59,7 @@ def _uses(info: TensorInfo, spec: ModelSpec, strides: dict[str, int], side: int)
         frames = frames // spec.motion_window * (spec.motion_window - 1)
     if name == "backbone.pyramid.conv1":
         frames *= 2  # two differences per segment
-    return frames * _positions(strides[name.removeprefix("backbone.")], side)
+    return frames * math.prod(_map_size(strides[name.removeprefix("backbone.")], frame))
 
 
 def _frames(name: str, spec: ModelSpec) -> int:
@@ -67,16 +68,16 @@ def _frames(name: str, spec: ModelSpec) -> int:
     return spec.num_segments if early else spec.output_segments
 
 
-def _positions(stride: int, side: int) -> int:
-    return math.ceil(side / stride) ** 2
+def _map_size(stride: int, frame: Size) -> Size:
+    return math.ceil(frame[0] / stride), math.ceil(frame[1] / stride)
 
 
-def _pairwise(block: str, spec: ModelSpec, strides: dict[str, int], side: int) -> int:
+def _pairwise(block: str, spec: ModelSpec, strides: dict[str, int], frame: Size) -> int:
     """Multiplications between the positions of a clip in the non-local block after a residual block."""
     output = next(b for b in residual_blocks(spec.backbone, spec.width) if b.name == block).channels
-    inner, size = output // 2, math.ceil(side / strides[f"{block}.non_local.g"])
+    inner, (height, width) = output // 2, _map_size(strides[f"{block}.non_local.g"], frame)
     frames = _frames(f"backbone.{block}.", spec)
-    queries, keys = frames * size**2, frames * (size // 2) ** 2
+    queries, keys = frames * height * width, frames * (height // 2) * (width // 2)
     if spec.non_local_form == "dot_product":  # in the cheaper order of products
         return (queries + keys) * inner**2
     if spec.non_local_form == "concatenation":
