@@ -75,9 +75,9 @@ class FileServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[FileServer]:
+def serving(server: FileServer | None = None) -> Iterator[FileServer]:
     """Run a server."""
-    with FileServer() as server:
+    with server or FileServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         yield server

@@ -30,7 +30,7 @@ weights:
   urls: ["URL/dead/TSM_jester_tiny_segment2.pth", "URL/TSM_jester_tiny_segment2.pth"]
   dialect: tsm
   data: jester
-  model: {backbone: resnet18, width: 4, num_segments: 2, shift: {}, dropout: 0.8}
+  model: {backbone: resnet18, width: 8, num_segments: 2, shift: {}, dropout: 0.8}
   options: {num_segments: 2}
 - name: tsm-tiny-k400
   publisher: site
@@ -60,7 +60,9 @@ def serve(server: FileServer, monkeypatch: pytest.MonkeyPatch, hashes: dict[str,
 
 def write(folder: Path) -> dict[str, bytes]:
     """Draw the weights; returns the published files, in their code bases' formats, by address path."""
-    write_pytorch(folder / FILES[TSM], filled(tsm_resnet(18, shift="blockres", classes=27)), {"epoch": 3}, "state_dict")
+    write_pytorch(
+        folder / FILES[TSM], filled(tsm_resnet(18, shift="blockres", width=8, classes=27)), {"epoch": 3}, "state_dict"
+    )
     write_pdparams(folder / FILES[VIDEO], filled(paddle_resnet(50, fluid=False, width=16, classes=400)))
     write_folder(folder / "tsm_hmdb51", filled(paddle_resnet(50, fluid=True, classes=51)))
     packed = io.BytesIO()

@@ -75,12 +75,14 @@ def choose_file(names: Sequence[str], address: HubAddress) -> str:
 
 
 def _from_hugging_face(address: HubAddress) -> Path:
+    if is_offline():
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read on import; local_files_only alone would allow other requests
     try:
         import huggingface_hub
-        from huggingface_hub import errors
+        from huggingface_hub import constants, errors
     except ImportError:
         raise FrameworkError(f"{address.text}: needs huggingface_hub; {install_hint('hub')}") from None
-    revision, offline = address.revision or None, is_offline() or huggingface_hub.constants.is_offline_mode()
+    revision, offline = address.revision or None, is_offline() or constants.HF_HUB_OFFLINE
     try:
         if address.file:
             name = address.file

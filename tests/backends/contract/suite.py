@@ -6,9 +6,13 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support import small_zoo
+from tests.support.command_line import command
+from tests.support.file_server import serving
 from tests.support.sessions import (
     CLIPS,
     DROPOUT,
@@ -20,6 +24,7 @@ from tests.support.sessions import (
     norms,
     trained,
 )
+from tests.support.tiny import write_recipe
 
 from trishift.backends.contract import Draws, MicroBatch, OptimizerSpec
 from trishift.backends.limits import UNSUPPORTED, Unsupported
@@ -31,6 +36,7 @@ from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 from trishift.training.probe import fit_probe
 
 FRAMEWORK = os.environ["TRISHIFT_FRAMEWORK"]
+SMALL = {"backbone": "resnet18", "width": 8, "num_segments": 2, "shift": {}}  # the model of small_zoo.TSM
 LIMITS = [entry for entry in UNSUPPORTED if entry.framework == FRAMEWORK]
 NO_CUDA = [("gpu", "finds no CUDA device")]
 ABSENT = {
@@ -410,3 +416,28 @@ def test_missing_device_names_a_remedy(device: str, reason: str) -> None:
         assert re.search(rf"{reason}.* set Execution\(device='cpu'\)$", str(error))
     else:
         pytest.skip(f"there is a device {device}")
+
+
+# Published weights
+
+
+def test_published_names_replace_files(gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an empty home folder, infer downloads; train, convert and export make no request."""
+    recipe = write_recipe(tmp_path / "recipe.yaml", gestures, model=SMALL, train={"new_head": "auto"})
+    name, suffix = ("--checkpoint", small_zoo.TSM), {"pytorch": "pth", "mindspore": "ckpt", "paddle": "pdparams"}
+    form = {"pytorch": "torch", "mindspore": "mindir", "paddle": "paddle"}[FRAMEWORK]
+    monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path / "home"))
+    start, run = f"train.initial_weights={small_zoo.TSM}", tmp_path / "run"
+    with serving() as server:
+        server.files |= small_zoo.write(tmp_path)
+        small_zoo.serve(server, monkeypatch)
+        clip = next(path for path in gestures.rglob("*.*") if path.suffix in (".mp4", ".avi"))
+        assert command("infer", *name, "--framework", FRAMEWORK, "--device", "cpu", clip) == 0
+        assert len(server.requests) == 2  # a dead address, and the file
+        monkeypatch.setenv("TRISHIFT_OFFLINE", "1")
+        assert command("train", "--config", recipe, "--framework", FRAMEWORK, "--output", run, start) == 0
+        target = tmp_path / f"tsm.{suffix[FRAMEWORK]}"
+        assert command("convert", small_zoo.TSM, target) == 0 and target.is_file()
+        assert command("export", *name, "--format", form, "--output", tmp_path / "out") == 0
+        assert len(server.requests) == 2
+    assert (run / "best.safetensors").is_file()

@@ -1,0 +1,69 @@
+"""A loopback stand-in for the Hugging Face hub and for ModelScope: the requests that reading a repository makes."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import parse_qs, urlsplit
+
+from tests.support.file_server import FileServer, Handler, tag
+
+COMMIT = "c0ffee" + "0" * 34
+_TREE = re.compile(r"/api/models/(\w+/\w+)/tree/\w+")
+_FILE = re.compile(r"/(\w+/\w+)/resolve/([\w.]+)/(.+)")
+_MODELSCOPE = re.compile(r"/api/v1/models/(\w+/\w+)/repo(/files)?")
+
+
+class HubHandler(Handler):
+    """`FileServer.files` maps `owner/repo/file` to content; the repository `me/private` needs the token `secret`."""
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+        if found := _TREE.match(path):
+            entries = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in self._of(found[1])]
+            return self._json(found[1], entries)
+        if found := _MODELSCOPE.match(path):
+            files = dict(self._of(found[1]))
+            if found[2]:
+                listed = [{"Path": name, "Type": "blob", "Sha256": ""} for name in files]
+                return self._json(found[1], {"Data": {"Files": listed}})
+            return self.reply(200, files[query["FilePath"][0]], ETag='"v1"')
+        if found := _FILE.match(path):
+            return self._file(*found.groups())
+        self.reply(404)
+
+    do_HEAD = do_GET
+
+    def _of(self, repository: str) -> list[tuple[str, bytes]]:
+        start = f"{repository}/"
+        return [(key[len(start) :], content) for key, content in self.server.files.items() if key.startswith(start)]
+
+    def _allowed(self, repository: str) -> bool:
+        if not self._of(repository) or (
+            repository == "me/private" and self.headers.get("Authorization") != "Bearer secret"
+        ):
+            self.reply(401, b"", X_Error_Code="RepoNotFound")
+            return False
+        return True
+
+    def _json(self, repository: str, content: object) -> None:
+        if self._allowed(repository):
+            self.reply(200, json.dumps(content).encode(), Content_Type="application/json")
+
+    def _file(self, repository: str, revision: str, name: str) -> None:
+        if not self._allowed(repository):
+            return
+        if revision not in ("main", COMMIT):
+            return self.reply(404, b"", X_Error_Code="RevisionNotFound")
+        content = dict(self._of(repository)).get(name)
+        if content is None:
+            return self.reply(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
+        self.reply(200, content, ETag=tag(content), X_Repo_Commit=COMMIT)
+
+
+def hub_server() -> FileServer:
+    """Make a server, to be run by `file_server.serving`."""
+    server = FileServer()
+    server.RequestHandlerClass = HubHandler
+    return server

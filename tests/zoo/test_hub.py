@@ -1,0 +1,96 @@
+"""Weights on hubs, against a loopback stand-in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from tests.support import isolated
+from tests.support.file_server import serving
+from tests.support.hub_stand_in import COMMIT, hub_server
+from tests.support.paths import SUPPORT
+
+from trishift.errors import CheckpointError
+from trishift.zoo.hub import HubAddress, choose_file
+
+WEIGHTS = b"weights that nobody opens here"
+FILES = ["me/one/README.md", "me/one/model.safetensors", "me/none/README.md", "me/private/w.pth"]
+FILES += ["me/two/a.pth", "me/two/sub/b.pth"]
+
+
+def test_addresses_have_parts() -> None:
+    address = HubAddress.parse("hf://me/one/sub/w.pth@v1.0")
+    assert (address.repository, address.file, address.revision) == ("me/one", "sub/w.pth", "v1.0")
+    for text in ("hf://me", "hf:///one", "hf://me/one@", "ms://me/one/../w.pth"):
+        with pytest.raises(CheckpointError, match="write it as"):
+            HubAddress.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["README.md", "w.pth"], "w.pth"),
+        (["a.pth", "b.pth", "model.safetensors"], "model.safetensors"),
+        (["last.safetensors", "best.safetensors", "x.safetensors"], "best.safetensors"),
+        (["README.md"], None),
+        (["a.pth", "b.ckpt"], None),
+        (["a.safetensors", "b.safetensors"], None),
+    ],
+)
+def test_only_an_unambiguous_file_is_chosen(names: list[str], chosen: str | None) -> None:
+    address = HubAddress.parse("hf://me/one")
+    if chosen is not None:
+        assert choose_file(names, address) == chosen
+        return
+    with pytest.raises(CheckpointError, match=r"has no weight file|has several weight files; add one to the address"):
+        choose_file(names, address)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("huggingface_hub"), reason="huggingface_hub is not installed")
+def test_hubs_are_read_and_their_errors_explained(tmp_path: Path) -> None:
+    online = {
+        "hf://me/one": "model.safetensors",
+        "hf://me/two/sub/b.pth": "b.pth",
+        f"hf://me/one/model.safetensors@{COMMIT}": "model.safetensors",
+        "ms://me/one": "model.safetensors",
+        "ms://me/two/a.pth@master": "a.pth",
+        "hf://me/none": "the repository has no weight file",
+        "hf://me/two": "add one to the address: a.pth, sub/b.pth",
+        "hf://me/missing": "no such repository, or a private one",
+        "hf://me/private": "set HF_TOKEN",
+        "hf://me/one/w.pth": "the repository has no file w.pth",
+        "hf://me/one/model.safetensors@v9": "has no revision v9",
+        "ms://me/missing": "no such repository or revision",
+        "ms://me/two/c.pth": "the repository has no file c.pth; its weights: a.pth",
+    }
+    offline = {key: online[key] for key in ("hf://me/one", "hf://me/two/sub/b.pth", "ms://me/one")} | {
+        "hf://me/two/a.pth": "not in the hub's cache, and offline",
+        "ms://me/two": "TRISHIFT_OFFLINE forbids",
+    }
+    with serving(hub_server()) as server:
+        server.files |= dict.fromkeys(FILES, WEIGHTS)
+        variables = {
+            "HF_ENDPOINT": server.url,
+            "MODELSCOPE_DOMAIN": server.url,
+            "HF_HOME": str(tmp_path / "hub"),
+            "TRISHIFT_HOME": str(tmp_path / "home"),
+            "HF_TOKEN": "",
+        }
+        check(online, variables)
+        requests = len(server.requests)
+        check(offline, variables | {"TRISHIFT_OFFLINE": "1"})
+        assert len(server.requests) == requests
+        check({"hf://me/private": "w.pth"}, variables | {"HF_TOKEN": "secret"})
+    check({"hf://me/three/w.pth": "check the connection"}, variables)
+
+
+def check(expected: dict[str, str], variables: dict[str, str]) -> None:
+    """Compare the file name, or a part of the error, of every address."""
+    lines = isolated.python(SUPPORT / "hub_addresses.py", *expected, **variables).splitlines()
+    for (address, wanted), line in zip(expected.items(), lines, strict=True):
+        kind, text = json.loads(line)
+        assert wanted in text and (kind == "path") == (wanted == Path(text).name), f"{address}: {line}"
+        assert kind == "error" or Path(text).read_bytes() == WEIGHTS
+        assert kind == "path" or text.startswith(address)
