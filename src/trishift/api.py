@@ -295,9 +295,8 @@ def load(
         'Swiping Left'
     """
     source = weight_source(path)
-    path = Path(source.text)
-    if is_exported(path):
-        model = _load_exported(path, runtime, execution, options)
+    if source.local is not None and is_exported(source.local):
+        model = _load_exported(source.local, runtime, execution, options)
     elif runtime is not None:
         raise CheckpointError(f"{path}: not an exported model; choose a framework instead of runtime {runtime}")
     else:

@@ -83,7 +83,7 @@ def test_hubs_are_read_and_their_errors_explained(tmp_path: Path) -> None:
         check(offline, variables | {"TRISHIFT_OFFLINE": "1"})
         assert len(server.requests) == requests
         check({"hf://me/private": "w.pth"}, variables | {"HF_TOKEN": "secret"})
-    check({"hf://me/three/w.pth": "check the connection"}, variables)
+    check({"hf://me/three/w.pth": "check the connection", "hf://me/three": "check the connection"}, variables)
 
 
 def check(expected: dict[str, str], variables: dict[str, str]) -> None:

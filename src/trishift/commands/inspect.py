@@ -41,9 +41,8 @@ def main(arguments: list[str]) -> None:
     from trishift.export.opening import is_exported
 
     for file in options.files:
-        path = Path(file.text)
-        if is_exported(path):
-            _print_export(path, as_json=options.json)
+        if file.local is not None and is_exported(file.local):
+            _print_export(file.local, as_json=options.json)
             continue
         path, known = file.original()
         inspection = inspect_weights(path, **{**known, **import_options(options)})

@@ -28,7 +28,7 @@ def track(items: Iterable[_Item], total: int, title: str) -> Iterator[_Item]:
 
 
 @contextmanager
-def track_bytes(start: int, total: int | None, title: str) -> Iterator[Callable[[int], None]]:
+def track_bytes(start: int, total: int | None, title: str) -> Iterator[Callable[[int], object]]:
     """Yield a function that counts bytes; shows a progress bar on a terminal and prints one line elsewhere.
 
     Args:
@@ -42,4 +42,4 @@ def track_bytes(start: int, total: int | None, title: str) -> Iterator[Callable[
     with tqdm(
         desc=title, initial=start, total=total, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
     ) as bar:
-        yield lambda count: bar.update(count) and None
+        yield bar.update

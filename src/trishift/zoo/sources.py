@@ -31,7 +31,11 @@ class WeightSource:
             `ms://owner/repo/file`.
 
     Attributes:
-        text: the same as text.
+        text: the text.
+        local: the file or folder, if it exists; of a run folder, its best weights.
+
+    Raises:
+        CheckpointError: a folder contains several run folders.
 
     Example:
         >>> from trishift.zoo.sources import WeightSource
@@ -46,15 +50,13 @@ class WeightSource:
         self._path: Path | None = Path(text)
         self._scheme = ""
         self._entry: Published | None = None
-        if _exists(Path(text)):
-            return
-        if found := _ADDRESS.fullmatch(self.text):
-            self._scheme = found[1].lower()
-            self._path = None
-            if self._scheme == "file":
-                self._path = Path(url2pathname(urlsplit(self.text).path))
-        elif entry := find_entry(self.text):
-            self._entry, self._path = entry, None
+        if not _exists(Path(text)):
+            if found := _ADDRESS.fullmatch(self.text):
+                self._scheme = found[1].lower()
+                self._path = Path(url2pathname(urlsplit(self.text).path)) if self._scheme == "file" else None
+            elif entry := find_entry(self.text):
+                self._entry, self._path = entry, None
+        self.local = weight_path(self._path) if self._path is not None and _exists(self._path) else None
 
     def __str__(self) -> str:
         return self.text
@@ -65,14 +67,14 @@ class WeightSource:
         if self._entry is not None:
             return self._entry.name
         if self._path is not None:
-            return self._path.stem
+            return (self.local or self._path).stem
         place = unquote(urlsplit(self.text).path if self._scheme in _WEB else self.text.partition("@")[0])
         return PurePosixPath(place).stem
 
     @property
     def folder(self) -> Path:
         """Folder for files made from the weights: beside a local file, else the current one."""
-        return Path() if self._path is None else self._path.parent
+        return Path() if self._path is None else (self.local or self._path).parent
 
     def check(self) -> None:
         """Refuse what cannot be fetched as far as that is known without a request, before expensive work.
@@ -83,7 +85,7 @@ class WeightSource:
         if self._entry is not None:
             check_obtainable(self._entry)
         elif self._path is not None:
-            self._require_path(self._path)
+            self._require_path()
         elif self._scheme in HUBS:
             HubAddress.parse(self.text)
         elif self._scheme in _WEB:
@@ -108,14 +110,15 @@ class WeightSource:
         if self._entry is not None:
             options = {"dialect": self._entry.dialect, "labels": self._entry.class_names, **self._entry.options}
             return obtain(wanted_published(self._entry)), options
-        if self._path is not None:
-            return weight_path(self._path), {}
+        if self.local is not None:
+            return self.local, {}
         if self._scheme in HUBS:
             return obtain_from_hub(HubAddress.parse(self.text)), {}
         return obtain(wanted_address(self.text)), {}
 
-    def _require_path(self, path: Path) -> None:
-        if _exists(path):
+    def _require_path(self) -> None:
+        path = self._path
+        if self.local is not None or path is None:
             return
         if len(path.parts) == 1 and path.suffix.lower() not in (CANONICAL_SUFFIX, *SUFFIXES):
             entry_named(self.text)

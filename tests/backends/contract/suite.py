@@ -432,7 +432,7 @@ def test_published_names_replace_files(gestures: Path, tmp_path: Path, monkeypat
         server.files |= small_zoo.write(tmp_path)
         small_zoo.serve(server, monkeypatch)
         clip = next(path for path in gestures.rglob("*.*") if path.suffix in (".mp4", ".avi"))
-        assert command("infer", *name, "--framework", FRAMEWORK, "--device", "cpu", clip) == 0
+        assert command("infer", *name, "--framework", FRAMEWORK, clip) == 0
         assert len(server.requests) == 2  # a dead address, and the file
         monkeypatch.setenv("TRISHIFT_OFFLINE", "1")
         assert command("train", "--config", recipe, "--framework", FRAMEWORK, "--output", run, start) == 0

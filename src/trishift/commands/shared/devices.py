@@ -65,10 +65,12 @@ def named_device(text: str) -> Device:
 
 def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     """The framework or runtime that runs the model, and its best device."""
-    path = weight_source(options.checkpoint).fetch() if "checkpoint" in options else None
-    if path is None or not is_exported(path):
+    weights = weight_source(options.checkpoint) if "checkpoint" in options else None
+    if weights is not None:
+        weights.check()  # before a framework is imported
+    if weights is None or weights.local is None or not is_exported(weights.local):
         return options.framework, find_device(options.framework)
-    target = describe(path).format  # refuses damaged exports before a framework is imported
+    target = describe(weights.local).format  # refuses damaged exports, too
     runtime = target.choose_runtime(getattr(options, "runtime", None))
     return runtime, find_runtime_device(runtime)
 
