@@ -25,6 +25,7 @@ from trishift.version import __version__
 COMMANDS = {
     "train": "train a recipe",
     "probe": "measure what a linear classifier reaches on your clips",
+    "finetune": "adapt weights to your clips, never below the probe",
     "eval": "evaluate weights on a list of videos",
     "merge": "join the results of shards of a list",
     "fuse": "fuse the scores of several models",

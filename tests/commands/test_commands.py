@@ -99,7 +99,20 @@ def test_mistake_is_one_line_and_status_1(
 
 @pytest.mark.parametrize(
     "name",
-    ["train", "eval", "infer", "export", "convert", "inspect", "prepare", "quickstart", "stream", "features", "probe"],
+    [
+        "train",
+        "eval",
+        "infer",
+        "export",
+        "convert",
+        "inspect",
+        "prepare",
+        "quickstart",
+        "stream",
+        "features",
+        "probe",
+        "finetune",
+    ],
 )
 def test_help_shows_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(name, "--help") == 0

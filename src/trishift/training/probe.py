@@ -161,4 +161,4 @@ def _fitted(features: np.ndarray, targets: np.ndarray, strength: float) -> Any:
 
     with warnings.catch_warnings():  # weak penalties converge slowly, and are then not chosen
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(C=strength, max_iter=1000).fit(features, targets)
+        return LogisticRegression(C=strength, max_iter=300).fit(features, targets)

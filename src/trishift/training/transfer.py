@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from trishift.backends import open_session
 from trishift.backends.session import Session
@@ -14,9 +13,10 @@ from trishift.errors import CheckpointError
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, to_json
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.training.initial_weights import load_initial_weights
+from trishift.zoo.sources import WeightSource, weight_source
 
 
-def recipe_for(recipe: Recipe, weights: Path, folds: Folds, overrides: Sequence[str] = ()) -> Recipe:
+def recipe_for(recipe: Recipe, weights: WeightSource, folds: Folds, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe with the network and the pixels of a weight file, a linear head and the classes of the clips.
 
     A file of images (one frame, no shift) only determines the backbone and its colors; the rest is the recipe's. With
@@ -24,7 +24,7 @@ def recipe_for(recipe: Recipe, weights: Path, folds: Folds, overrides: Sequence[
 
     Args:
         recipe: determines everything else.
-        weights: a weight file of any supported family.
+        weights: a weight file of any supported family, a published name or an address.
         folds: the clips.
         overrides: `section.key=value` texts, applied last.
 
@@ -32,13 +32,13 @@ def recipe_for(recipe: Recipe, weights: Path, folds: Folds, overrides: Sequence[
         CheckpointError: the file is unreadable or describes no network.
         RecipeError: the result or an override is invalid.
     """
-    checkpoint, _ = import_weights(weights, fallback=recipe.model)
+    checkpoint, _ = import_weights(weights.fetch(), fallback=recipe.model)
     if checkpoint.spec is None or checkpoint.input is None:
         raise CheckpointError(f"{weights}: does not describe its network; convert it with trishift convert")
     model, pixels = _network(recipe, checkpoint.spec, checkpoint.input)
     model = replace(model, num_classes=len(folds.labels), head=HeadSpec(), multi_label=folds.multi_label)
     data = recipe_to_dict(recipe)
-    train = {**data["train"], "initial_weights": str(weights), "new_head": True}
+    train = {**data["train"], "initial_weights": weights.text, "new_head": True}
     if folds.multi_label and not recipe.train.loss.multi_label:
         train["loss"] = {"name": "bce"}
     changed = {**data, "model": to_json(model), "input": to_json(pixels), "train": train}
@@ -55,5 +55,5 @@ def _network(recipe: Recipe, spec: ModelSpec, pixels: InputSpec) -> tuple[ModelS
 def open_transfer(recipe: Recipe, framework: str, labels: Sequence[str]) -> Session:
     """The recipe's network with its initial weights and a new head."""
     session = open_session(framework, recipe.model, recipe.execution, recipe.train.seed)
-    load_initial_weights(recipe, session, Path(str(recipe.train.initial_weights)), labels)
+    load_initial_weights(recipe, session, weight_source(str(recipe.train.initial_weights)).fetch(), labels)
     return session

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.checkpoints.files import weight_path
 from trishift.commands.shared.devices import AUTO, add_device, device_of
 from trishift.commands.shared.outputs import check_folder
+from trishift.zoo.sources import WeightSource
 
 if TYPE_CHECKING:
     from trishift.data.prepare.folds import Folds
@@ -21,7 +21,11 @@ def add_own_clips(parser: argparse.ArgumentParser, command: str) -> None:
     """Add `CLIPS`, `--from`, `--folds`, `--groups`, `--config`, `--output`, `--device` and `key=value`."""
     parser.add_argument("clips", type=Path, metavar="CLIPS", help="folder with one folder of clips per class, or lists")
     parser.add_argument(
-        "--from", dest="weights", type=weight_path, required=True, help="weights of any family, of images or videos"
+        "--from",
+        dest="weights",
+        type=WeightSource,
+        required=True,
+        help="weights of images or videos: a file of any family, a published name, or an address",
     )
     parser.add_argument("--folds", type=int, help="folds of the cross-validation; default: those of the lists, else 5")
     parser.add_argument(
@@ -40,6 +44,7 @@ def open_clips(options: argparse.Namespace) -> tuple[Path, Folds]:
     """Make the output folder and divide the clips, whose lists go below it if they have none."""
     from trishift.data.prepare.folds import open_folds
 
+    options.weights.check()
     output: Path = options.output or Path("runs") / f"{options.clips.absolute().name}-{options.command}"
     check_folder(output)
     return output, open_folds(options.clips, output / "data", folds=options.folds, groups=options.groups)

@@ -1,0 +1,57 @@
+"""`trishift finetune`: from your own clips to a model, through the probe, folds and seeds."""
+
+from __future__ import annotations
+
+import shlex
+
+from trishift.commands.shared.arguments import add_framework
+from trishift.commands.shared.own_clips import add_own_clips, open_clips, recipe_of
+from trishift.commands.shared.parser import make_parser
+from trishift.errors import RecipeError
+
+EXAMPLES = """\
+  trishift finetune my_clips --from mobilenet_v2.safetensors
+  trishift finetune my_clips --from tsm-r50-8f-k400 --time 2h --groups 'labels.csv:person'
+  trishift finetune data/custom --from runs/gestures-tsm --folds 5 --seeds 1,2,3 --framework paddle
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, prepare, check, probe, fine-tune in every fold, and write the better model."""
+    parser = make_parser("finetune", "Adapt weights to your clips; never worse than the probe.", EXAMPLES)
+    add_own_clips(parser, "finetune")
+    add_framework(parser)
+    parser.add_argument("--time", help="time for all runs, such as 30m or 2h; default: the recipe's epochs")
+    parser.add_argument(
+        "--seeds", default="1", help="seeds, separated by commas, each trained in every fold; default: 1"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace another fine-tuning in the output folder")
+    options = parser.parse_intermixed_args(arguments)
+
+    from trishift.training.budget import read_time
+    from trishift.training.finetune import MODEL, FineTuning, finetune
+
+    seeds = _seeds(options.seeds)
+    limit = read_time(options.time) if options.time else None
+    output, folds = open_clips(options)
+    tuning = FineTuning(recipe_of(options, folds), options.framework, folds, seeds, output.absolute())
+    comparison = finetune(tuning, limit=limit, overwrite=options.overwrite)
+    print(f"\n{comparison.table()}\n\nprobe:      {comparison.study.result}\nfine-tuned: {comparison.result}")
+    print(comparison.verdict())
+    print(f"written: {output / MODEL}, summary.json and one folder per run")
+    print(f"next: trishift infer --checkpoint {shlex.quote(str(output / MODEL))} VIDEO")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """The seeds of `1,2,3`.
+
+    Raises:
+        RecipeError: they are not whole numbers, or one is repeated.
+    """
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise RecipeError(f"--seeds {text}: write whole numbers separated by commas, such as 1,2,3") from None
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise RecipeError(f"--seeds {text}: each seed must be 0 or more and named once")
+    return seeds

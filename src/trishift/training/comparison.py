@@ -1,0 +1,91 @@
+"""Fine-tuning against the probe on the same clips: a table, intervals and a choice."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from trishift.evaluation.intervals import Interval, gain, interval
+from trishift.evaluation.thresholds import ENTRY, choose_thresholds
+from trishift.training.probe_study import ProbeStudy
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Fine-tuning against the probe on the same clips.
+
+    Attributes:
+        study: results of the probe.
+        logits: seed to (N, K) logits of fine-tuning, each row from the fold that validates the clip.
+    """
+
+    study: ProbeStudy
+    logits: dict[int, np.ndarray]
+
+    @property
+    def values(self) -> np.ndarray:
+        """The contribution of each validated clip to the main metric, averaged over seeds."""
+        mean: np.ndarray = np.mean([self.study.values(logits) for logits in self.logits.values()], axis=0)
+        return mean
+
+    @property
+    def result(self) -> Interval:
+        """The main metric of fine-tuning."""
+        return interval(self.values, self.study.groups)
+
+    @property
+    def gained(self) -> Interval:
+        """The difference to the probe."""
+        return gain(self.values, self.study.values(self.study.logits), self.study.groups)
+
+    @property
+    def beats_probe(self) -> bool:
+        """Whether fine-tuning is better than the probe on these clips."""
+        return self.gained.mean > 0
+
+    def table(self) -> str:
+        """One row per seed and one for the probe, one column per fold."""
+        folds = range(len(self.study.folds))
+        rows = [("seed", *(f"fold {fold}" for fold in folds), "mean")]
+        for name, logits in (
+            *((str(seed), scores) for seed, scores in self.logits.items()),
+            ("probe", self.study.logits),
+        ):
+            each = [f"{self.study.of_fold(fold, logits):.1%}" for fold in folds]
+            rows.append((name, *each, f"{self.study.values(logits).mean():.1%}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+    def verdict(self) -> str:
+        """What was reached, and which model is shipped."""
+        points = f"{100 * self.gained.mean:+.1f} points ({100 * self.gained.low:+.1f} to {100 * self.gained.high:+.1f})"
+        if not self.beats_probe:
+            return f"fine-tuning does not beat the probe ({points}): the probe is shipped"
+        sure = (
+            ""
+            if self.gained.low > 0
+            else "; the interval includes zero, so more clips, folds or seeds may decide otherwise"
+        )
+        return f"fine-tuning beats the probe by {points}{sure}: the network trained on all clips is shipped"
+
+    def summary(self) -> dict[str, Any]:
+        """Everything that is printed, as JSON types."""
+        folds = range(len(self.study.folds))
+        return {
+            "probe": self.study.summary(),
+            "finetuned": {k: v for k, v in asdict(self.result).items() if k != "method"},
+            "gain": {k: v for k, v in asdict(self.gained).items() if k != "method"},
+            "each_run": {
+                seed: [self.study.of_fold(fold, logits) for fold in folds] for seed, logits in self.logits.items()
+            },
+            "shipped": "finetuned" if self.beats_probe else "probe",
+        }
+
+    def thresholds(self) -> dict[str, list[float]]:
+        """Thresholds from the clips of all folds, for models with several labels."""
+        if not self.study.folds.multi_label:
+            return {}
+        logits = np.mean(list(self.logits.values()), axis=0)[self.study.validated]
+        return {ENTRY: choose_thresholds(logits, self.study.folds.targets[self.study.validated]).tolist()}

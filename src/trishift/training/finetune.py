@@ -1,0 +1,211 @@
+"""Fine-tuning over folds and seeds: from the probe to a final model that is never below it.
+
+OUT/data/                  lists of class folders
+OUT/lists/                 the lists of all runs: train_0.csv, val_0.csv, ..., all.csv
+OUT/probe.safetensors      the network with the probe of all clips as its head
+OUT/fold-0-seed-1/ ...     one run folder per fold and seed, with scores.npz, the last epoch's logits
+OUT/all-clips/             the run on all clips, unless the probe is shipped
+OUT/model.safetensors      the final model
+OUT/summary.json           the plan, all results and the choice
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from trishift.checkpoints import Checkpoint
+from trishift.checkpoints.canonical import load, save
+from trishift.checkpoints.files import RUN_FILES
+from trishift.data.prepare.folds import ALL, LABELS, Folds
+from trishift.errors import OutputError, TrainingError
+from trishift.evaluation.evaluator import Evaluation
+from trishift.io.atomic import write_atomically, write_text
+from trishift.io.wording import counted
+from trishift.recipe import Recipe, recipe_to_dict
+from trishift.training.budget import Workload, seconds_per_clip, spell_time
+from trishift.training.comparison import Comparison
+from trishift.training.probe_study import save_probe, study_probe
+from trishift.training.run import train
+from trishift.training.transfer import open_transfer
+
+LISTS, PLAN, SUMMARY, SCORES = "lists", "plan.json", "summary.json", "scores.npz"
+PROBE, MODEL = "probe.safetensors", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """A fine-tuning: the same recipe in every fold, once per seed.
+
+    Attributes:
+        recipe: of the first run; its lists and its seed are replaced.
+        framework: trains everything.
+        folds: the clips.
+        seeds: one run per seed and fold.
+        output: see the module.
+    """
+
+    recipe: Recipe
+    framework: str
+    folds: Folds
+    seeds: Sequence[int]
+    output: Path
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """(seed, fold) of every run, in order."""
+        return [(seed, fold) for seed in self.seeds for fold in range(len(self.folds))]
+
+    def write_lists(self) -> None:
+        """Write the lists of all runs."""
+        (self.output / LISTS).mkdir(parents=True, exist_ok=True)
+        self.folds.write(self.output / LISTS)
+
+    def planned_epochs(self) -> int | None:
+        """The epochs of the fine-tuning that the folder holds, if it is this one apart from its epochs.
+
+        Raises:
+            OutputError: the folder holds another fine-tuning.
+        """
+        path = self.output / PLAN
+        if not path.is_file():
+            return None
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        epochs = int(plan["recipe"]["train"]["epochs"])
+        if plan != json.loads(self.with_epochs(epochs).plan()):
+            raise OutputError(
+                f"{self.output}: holds another fine-tuning (other clips, weights or settings); "
+                "choose another --output, or replace it with --overwrite"
+            )
+        return epochs
+
+    def plan(self) -> str:
+        """Everything that determines the runs, as JSON."""
+        return json.dumps(
+            {
+                "recipe": recipe_to_dict(self.recipe),
+                "framework": self.framework,
+                "seeds": list(self.seeds),
+                "clips": [str(record.path) for record in self.folds.records],
+                "validated": [np.flatnonzero(mask).tolist() for mask in self.folds.validated],
+            }
+        )
+
+    def with_epochs(self, epochs: int) -> FineTuning:
+        """The same with another number of epochs per run."""
+        train = replace(self.recipe.train, epochs=epochs)
+        return replace(self, recipe=replace(self.recipe, train=train))
+
+    def clear(self) -> None:
+        """Forget the results of earlier runs."""
+        for path in (self.output / PLAN, *self.output.glob(f"*/{SCORES}"), *self.output.glob(f"*/{RUN_FILES[1]}")):
+            path.unlink(missing_ok=True)
+
+    @property
+    def workload(self) -> Workload:
+        """The clips of all runs, with the one on all clips."""
+        validated, seeds = self.folds.validated, len(self.seeds)
+        training = seeds * int((~validated).sum()) + len(self.folds.records)
+        return Workload(training, seeds * int(validated.sum()), len(self.runs) + 1)
+
+    def folder(self, seed: int, fold: int) -> Path:
+        """The run folder of a fold and seed."""
+        return self.output / f"fold-{fold}-seed-{seed}"
+
+    def recipe_of(self, seed: int, fold: int | None) -> Recipe:
+        """The recipe of a fold and seed; None for the run on all clips, without validation."""
+        names = (ALL, None) if fold is None else (f"train_{fold}.csv", f"val_{fold}.csv")
+        lists = self.output / LISTS
+        data = replace(self.recipe.data, root=str(lists), clips=None, labels=LABELS, train_list=names[0])
+        settings = replace(
+            self.recipe.train, seed=seed, evaluate_every=self.recipe.train.evaluate_every if names[1] else 0
+        )
+        return replace(self.recipe, data=replace(data, val_list=names[1]), train=settings)
+
+    def score(self, seed: int) -> np.ndarray:
+        """(N, K) logits of the last epochs, each row from the fold that validates the clip; NaN if none does."""
+        logits = np.full((len(self.folds.records), len(self.folds.labels)), np.nan)
+        place = {str(record.path): row for row, record in enumerate(self.folds.records)}
+        for fold in range(len(self.folds)):
+            for name, scores in self._scores(seed, fold).items():
+                if name in place:
+                    logits[place[name]] = scores
+        return logits
+
+    def _scores(self, seed: int, fold: int) -> dict[str, np.ndarray]:
+        """Clip to logits. An interrupted run continues, a finished one is not repeated."""
+        folder = self.folder(seed, fold)
+        if not (folder / SCORES).is_file():
+            evaluation = self._train(folder, self.recipe_of(seed, fold))
+            if evaluation is None:
+                raise TrainingError(f"{folder}: the run is finished but has no scores; remove the folder to repeat it")
+            _save_scores(folder / SCORES, evaluation)
+        with np.load(folder / SCORES) as file:
+            return dict(zip(file["names"].tolist(), file["scores"], strict=True))
+
+    def _train(self, folder: Path, recipe: Recipe) -> Evaluation | None:
+        resume = folder if (folder / RUN_FILES[1]).is_file() else None
+        print(f"\n{folder.name}", flush=True)
+        return train(recipe, self.framework, folder, resume=resume, overwrite=resume is None)
+
+    def train_on_all(self) -> Checkpoint:
+        """The weights after training on all clips with the first seed."""
+        folder = self.output / "all-clips"
+        self._train(folder, self.recipe_of(self.seeds[0], None))
+        return load(folder / RUN_FILES[1])
+
+
+def _save_scores(path: Path, evaluation: Evaluation) -> None:
+    arrays = {"names": np.array(evaluation.names), "scores": evaluation.scores}
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def finetune(tuning: FineTuning, *, limit: float | None = None, overwrite: bool = False) -> Comparison:
+    """Probe, fine-tune in every fold, compare, and write the final model. Finished runs are not repeated.
+
+    Args:
+        tuning: the runs.
+        limit: seconds for all of them, which lowers the epochs; None: those of the recipe.
+        overwrite: replace another fine-tuning in the folder.
+
+    Raises:
+        RecipeError: the time is too short.
+        OutputError: the folder holds another fine-tuning.
+    """
+    if overwrite:
+        tuning.clear()
+    epochs = tuning.planned_epochs()
+    tuning.write_lists()
+    recipe, labels = tuning.recipe, tuning.folds.labels
+    session = open_transfer(recipe, tuning.framework, labels)
+    if epochs is None:
+        per_clip = seconds_per_clip(tuning.recipe_of(tuning.seeds[0], 0), session)
+        wanted = recipe.train.epochs
+        epochs = wanted if limit is None else tuning.workload.affordable_epochs(limit, per_clip, wanted)
+        estimate = spell_time(tuning.workload.seconds(epochs, per_clip))
+        print(f"{tuning.workload.runs} runs of {counted(epochs, 'epoch', 'epochs')}, about {estimate}", flush=True)
+    tuning = tuning.with_epochs(epochs)
+    write_text(tuning.output / PLAN, tuning.plan() + "\n")
+    study = study_probe(recipe, session, tuning.folds)
+    save_probe(tuning.output / PROBE, recipe, session, study)
+    session.close()
+    print(study.report(), flush=True)
+    tuning = replace(tuning, folds=study.folds)
+    comparison = Comparison(study, {seed: tuning.score(seed) for seed in tuning.seeds})
+    ship(tuning, comparison)
+    return comparison
+
+
+def ship(tuning: FineTuning, comparison: Comparison) -> None:
+    """Write the final model, the better of fine-tuning and the probe, and the summary."""
+    checkpoint = load(tuning.output / PROBE)
+    if comparison.beats_probe:
+        checkpoint = tuning.train_on_all()
+        result = {comparison.study.metric[0]: comparison.result.mean}
+        checkpoint = replace(checkpoint, meta={**checkpoint.meta, "metrics": result, **comparison.thresholds()})
+    save(tuning.output / MODEL, checkpoint)
+    write_text(tuning.output / SUMMARY, json.dumps(comparison.summary(), indent=2) + "\n")

@@ -1,0 +1,113 @@
+"""`trishift probe` and `trishift finetune` on a few gestures, from drawn weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trishift
+from trishift.checkpoints import Checkpoint
+from trishift.checkpoints.canonical import load, save
+from trishift.cli import main
+from trishift.data.lists import read_list, write_list
+from trishift.model.initialization import initial_tensors
+from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.training.budget import Workload, read_time, spell_time
+from trishift.training.sinks import read_metrics
+
+SMALL = ["train.batch_size=3", "data.augmentation.flip=none", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = ModelSpec("resnet10", 3, 4, width=8, shift=ShiftSpec(div=4))
+    path = tmp_path_factory.mktemp("weights") / "drawn.safetensors"
+    save(path, Checkpoint(initial_tensors(spec, 0), spec, InputSpec(resize=32, crop=32), ("a", "b", "c")))
+    return path
+
+
+@pytest.fixture(scope="module")
+def clips(gestures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lists of two clips for each of the nine gestures."""
+    folder = tmp_path_factory.mktemp("lists")
+    (folder / "labels.txt").write_bytes((gestures / "labels.txt").read_bytes())
+    write_list(folder / "train.txt", read_list(gestures / "val.txt"))
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    output = capsys.readouterr()
+    return int(stop.value.code or 0), output.out, output.err
+
+
+def test_probe(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(path.name for path in clips.iterdir())
+    status, out, _ = run(
+        capsys, "probe", str(clips), "--from", str(weights), "--folds", "2", "--output", str(tmp_path / "p"), *SMALL
+    )
+    assert status == 0 and sorted(path.name for path in clips.iterdir()) == before
+    for text in ("probe: top-1", "95% interval", "most frequent class", "one frame per clip", "half of the", "next: "):
+        assert text in out
+    found = json.loads((tmp_path / "p" / "probe.json").read_text(encoding="utf-8"))
+    assert found["clips"] == 18 and len(found["each_fold"]) == 2
+    assert np.mean(found["each_fold"]) == pytest.approx(found["probe"]["mean"])
+    model = trishift.load(tmp_path / "p" / "probe.safetensors")
+    assert len(model.labels) == 9 and model.spec.shift == ShiftSpec(div=4) and model.input.crop == 32
+
+
+def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "f"
+    command = ["finetune", str(clips), "--from", str(weights), "--folds", "2", "--output", str(output), *SMALL]
+    status, out, err = run(capsys, *command, "train.epochs=1")
+    assert status == 0, err
+    for text in (
+        "3 runs of 1 epoch, about",
+        "fold-1-seed-1",
+        "seed  fold 0  fold 1",
+        "fine-tuned: ",
+        "next: trishift",
+    ):
+        assert text in out
+    summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    kept = "all-clips" if summary["shipped"] == "finetuned" else None
+    assert (output / "all-clips").is_dir() == (kept is not None)
+    assert load(output / "model.safetensors").labels == load(output / "probe.safetensors").labels
+    last = read_metrics(output / "fold-0-seed-1", "evaluation")[-1]["top1"]
+    assert summary["each_run"]["1"][0] == pytest.approx(last)
+    status, again, _ = run(capsys, *command, "train.epochs=1")
+    assert status == 0 and "epoch 1/1: loss" not in again.partition("all-clips")[0]
+    status, _, err = run(capsys, *command, "train.epochs=1", "--seeds", "2")
+    assert status == 1 and "holds another fine-tuning" in err
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--time", "soon"], "--time soon: write it as 90s, 30m or 2h"),
+        (["--time", "0.001s"], "3 runs of 2 epochs take about"),
+        (["--seeds", "1,1"], "--seeds 1,1: each seed"),
+        (["--seeds", "x"], "--seeds x: write whole numbers"),
+        (["--groups", "nowhere.csv:person"], "nowhere.csv"),
+        (["train.head_strat=probe"], "train.head_strat"),
+    ],
+)
+def test_refusals(
+    extra: list[str], message: str, clips: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["finetune", str(clips), "--from", str(weights), "--folds", "2", "--output", str(tmp_path / "f")]
+    status, _, err = run(capsys, *command, *SMALL, *extra)
+    assert status == 1 and message in err and not list((tmp_path / "f").glob("fold*"))
+
+
+def test_times() -> None:
+    assert [read_time(text) for text in ("90s", "30m", "1.5h", "5")] == [90, 1800, 5400, 300]
+    assert [spell_time(seconds) for seconds in (30.2, 89, 100, 7200)] == ["31s", "89s", "2m", "2h"]
+    work = Workload(training=100, validation=20, runs=2)
+    assert work.seconds(3, 1.0) == pytest.approx(300 + (100 + 80) / 3)
+    assert work.affordable_epochs(work.seconds(5, 1.0), 1.0, wanted=20) == 5
+    assert work.affordable_epochs(1e9, 1.0, wanted=20) == 20
