@@ -109,6 +109,10 @@ def test_adamw_has_no_nesterov(tmp_path: Path) -> None:
             "train: {best: {metric: top2}}",
             r"r\.yaml:1: train\.best\.metric: 'top2' is not reported; choose f",
         ),
+        (
+            "train: {precise_bn: 2, frozen_bn: true}",
+            r"r\.yaml:1: train\.precise_bn: train\.frozen_bn leaves",
+        ),
         ("train: {lr_floor: 0.1}", r"r\.yaml:1: train\.lr_floor: is for the cosine schedule"),
         ("train: {warmup_steps: 5, warmup_epochs: 1}", r"r\.yaml:1: train\.warmup_steps: train\.warmup_epochs is set"),
         (

@@ -294,4 +294,4 @@ def test_stops_early_and_stays_stopped(config: Path, tmp_path: Path, capsys: pyt
     assert "stopped early: no better top1 than in epoch 1 for 1 epochs" in capsys.readouterr().out
     assert len(records(tmp_path, "evaluation")) == 2
     assert train(recipe(config, *options), "pytorch", tmp_path, resume=tmp_path) is None
-    assert "nothing left to train" in capsys.readouterr().out
+    assert "nothing left to train: it stopped early, in epoch 2; raise train.best.pat" in capsys.readouterr().out

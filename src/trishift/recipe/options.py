@@ -91,7 +91,8 @@ class DistillationSpec:
     """Teachers that guide the training, see `losses.GuideSpec`.
 
     Attributes:
-        teachers: weight files of any family, trained for the same classes; their probabilities are averaged.
+        teachers: weights of any family, trained for the same classes: files, published names or addresses. Their
+            probabilities are averaged.
         temperature: flattens the probabilities of teachers and student before they are compared.
         weight: share of the teachers in the loss; the labels have the rest.
     """

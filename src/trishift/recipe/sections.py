@@ -194,6 +194,8 @@ class TrainSpec:
             raise RecipeError(f"train.ema: must be below 1, not {self.ema}")
         if self.layer_decay > 1:
             raise RecipeError(f"train.layer_decay: must be 1 or less, not {self.layer_decay}")
+        if self.precise_bn and self.frozen_bn:
+            raise RecipeError("train.precise_bn: train.frozen_bn leaves no batch norm to measure; remove one of them")
         if self.lr_floor and self.schedule != "cosine":
             raise RecipeError("train.lr_floor: is for the cosine schedule; set train.schedule=cosine or remove it")
         if self.warmup_steps and self.warmup_epochs:

@@ -20,6 +20,7 @@ from trishift.evaluation.metrics import softmax
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import FRAME_CHANNELS, InputSpec, ModelSpec
 from trishift.recipe import Recipe
+from trishift.zoo.sources import WeightSource, weight_source
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class _Teacher:
     order: tuple[int, ...]
 
 
+def teacher_sources(recipe: Recipe) -> list[WeightSource]:
+    """The weights of a recipe's teachers: files, published names or addresses."""
+    return [weight_source(text) for text in recipe.train.distillation.teachers]
+
+
 class Teachers:
     """The mean class probabilities of all teachers of a recipe.
 
@@ -52,9 +58,7 @@ class Teachers:
 
     def __init__(self, recipe: Recipe, session: Session, class_names: Sequence[str]) -> None:
         self._temperature = recipe.train.distillation.temperature
-        self._teachers = [
-            _open(Path(path), recipe, session, class_names) for path in recipe.train.distillation.teachers
-        ]
+        self._teachers = [_open(source.fetch(), recipe, session, class_names) for source in teacher_sources(recipe)]
 
     def probabilities(self, clips: np.ndarray) -> np.ndarray | None:
         """(N, K) float32 for the student's clips (N, T, C, H, W); None without teachers."""

@@ -22,7 +22,7 @@ from trishift.model.losses import LossSpec, balanced, inverse_frequency
 from trishift.model.tensors import tensor_shapes
 from trishift.recipe import Recipe
 from trishift.training.closing import closing_report
-from trishift.training.distillation import Teachers
+from trishift.training.distillation import Teachers, teacher_sources
 from trishift.training.head_start import prepare_head
 from trishift.training.initial_weights import load_initial_weights
 from trishift.training.interruption import how_to_continue
@@ -58,8 +58,8 @@ def train(
     """
     resumed = None if resume is None else run_to_resume(resume)
     start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
-    if start is not None:
-        start.check()
+    for source in (*([] if start is None else [start]), *teacher_sources(recipe)):
+        source.check()
     sections = (recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
     train_set, val_set = open_datasets(*sections, validate=bool(recipe.train.evaluate_every))
     recipe = with_classes(recipe, train_set)
@@ -69,14 +69,13 @@ def train(
     try:
         check_sizes(recipe, train_set, session)
         position, state = load_start(recipe, session, resume or start, train_set.labels)
-        teachers = Teachers(recipe, session, train_set.labels)
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
         finished = resumed is not None and (position.epoch >= last_epoch or out_of_patience(position, recipe))
         if finished and session.rank == 0:
-            done = f"{position.epoch} of {counted(recipe.train.epochs, 'epoch is', 'epochs are')} done"
-            print(f"{resumed}: nothing left to train: {done}; raise train.epochs (or --until) to continue", flush=True)
+            print(f"{resumed}: nothing left to train: {why_finished(position, recipe)}", flush=True)
         if finished and not in_place:
             return None
+        teachers = Teachers(recipe, session, train_set.labels)
         if resumed is not None and session.rank == 0 and (note := earlier_form(resumed)):
             print(f"note: {note}")
         with claimed(session, output, in_place=in_place) as path:
@@ -106,6 +105,14 @@ def train(
             return evaluation
     finally:
         session.close()
+
+
+def why_finished(position: Position, recipe: Recipe) -> str:
+    """Why a run that is resumed has nothing left to train, and how to continue anyway."""
+    if position.epoch < recipe.train.epochs and out_of_patience(position, recipe):
+        return f"it stopped early, in epoch {position.epoch}; raise train.best.patience to continue"
+    done = f"{position.epoch} of {counted(recipe.train.epochs, 'epoch is', 'epochs are')} done"
+    return f"{done}; raise train.epochs (or --until) to continue"
 
 
 def prepare_folder(folder: RunFolder, recipe: Recipe, resumed: Path | None) -> str:
