@@ -18,9 +18,16 @@ class Optimizer:
         steps: completed updates by name, if the rule depends on them.
     """
 
+    _counts = False  # whether the rule depends on the number of updates
+
     def __init__(self, parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> None:
-        self.steps: dict[str, int] = {}
-        self._parameters = parameters
+        self.steps: dict[str, int] = dict.fromkeys(parameters, 0) if self._counts else {}
+        self._parameters, self._plan = parameters, plan
+        self._buffers = self._build()
+
+    def _build(self) -> dict[str, dict[str, Tensor]]:
+        """Create the rule; returns its buffers, which are zero."""
+        raise NotImplementedError
 
     def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
         """The L2 norm of all gradients together."""
@@ -28,18 +35,23 @@ class Optimizer:
 
     def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
         """Update the weights with gradients by name, each multiplied by `factor`."""
+        values = (gradients[name] for name in self._parameters)
+        self._update(tuple(values) if factor == 1 else tuple(gradient * factor for gradient in values), lr)
+
+    def _update(self, gradients: tuple[Tensor, ...], lr: float) -> None:
+        """Update the weights with gradients in the order of the parameters."""
         raise NotImplementedError
 
     def buffers(self) -> dict[str, dict[str, Tensor]]:
         """The state of the rule by kind and name, not copies."""
-        raise NotImplementedError
+        return self._buffers
 
 
 class SGD(Optimizer):
     """The originals' SGD: `nn.SGD` with one group per pair of multipliers."""
 
-    def __init__(self, parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> None:
-        super().__init__(parameters, plan)
+    def _build(self) -> dict[str, dict[str, Tensor]]:
+        parameters, plan = self._parameters, self._plan
         groups: dict[ParameterPlan, list[Parameter]] = {}
         for name, parameter in parameters.items():
             groups.setdefault(plan.parameters[name], []).append(parameter)
@@ -57,17 +69,12 @@ class SGD(Optimizer):
             assign(buffer, ops.zeros_like(buffer))
         for flag in self._sgd.stat:  # ones would make the first step overwrite the momentum
             assign(flag, ops.zeros_like(flag))
+        return {"momentum": dict(zip(parameters, self._sgd.accum, strict=True))}
 
-    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each multiplied by `factor`."""
+    def _update(self, gradients: tuple[Tensor, ...], lr: float) -> None:
         for group, rate in self._rates.items():
             assign(rate, Tensor(np.float32(lr * group.lr_mult)))
-        values = (gradients[name] for name in self._parameters)
-        self._sgd(tuple(values) if factor == 1 else tuple(gradient * factor for gradient in values))
-
-    def buffers(self) -> dict[str, dict[str, Tensor]]:
-        """The state of the rule by kind and name, not copies."""
-        return {"momentum": dict(zip(self._parameters, self._sgd.accum, strict=True))}
+        self._sgd(gradients)
 
 
 class AdamW(Optimizer):
@@ -77,38 +84,32 @@ class AdamW(Optimizer):
     epsilon and the decay that it gets, which is the same update.
     """
 
-    def __init__(self, parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> None:
-        super().__init__(parameters, plan)
-        self.steps = dict.fromkeys(parameters, 0)
-        self._plan = plan
-        self._update = ops.AdamWeightDecay()
-        self._means = {
-            kind: {name: Parameter(ops.zeros_like(p), name=f"{kind}.{name}") for name, p in parameters.items()}
+    _counts = True
+
+    def _build(self) -> dict[str, dict[str, Tensor]]:
+        self._adam = ops.AdamWeightDecay()
+        return {
+            kind: {n: Parameter(ops.zeros_like(p), name=f"{kind}.{n}") for n, p in self._parameters.items()}
             for kind in ("exp_avg", "exp_avg_sq")
         }
 
-    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each multiplied by `factor`."""
+    def _update(self, gradients: tuple[Tensor, ...], lr: float) -> None:
         (first, second), epsilon = self._plan.optimizer.betas, self._plan.optimizer.epsilon
-        for name, parameter in self._parameters.items():
+        for (name, parameter), gradient in zip(self._parameters.items(), gradients, strict=True):
             self.steps[name] += 1
             factors = self._plan.parameters[name]
             steepness, spread = 1 - first ** self.steps[name], (1 - second ** self.steps[name]) ** 0.5
-            self._update(
+            self._adam(
                 parameter,
-                self._means["exp_avg"][name],
-                self._means["exp_avg_sq"][name],
+                self._buffers["exp_avg"][name],
+                self._buffers["exp_avg_sq"][name],
                 lr * factors.lr_mult * spread / steepness,
                 first,
                 second,
                 epsilon * spread,
                 self._plan.weight_decay * factors.decay_mult * steepness / spread,
-                gradients[name] if factor == 1 else gradients[name] * factor,
+                gradient,
             )
-
-    def buffers(self) -> dict[str, dict[str, Tensor]]:
-        """The state of the rule by kind and name, not copies."""
-        return self._means
 
 
 def make_optimizer(parameters: Mapping[str, Parameter], plan: OptimizationPlan) -> Optimizer:

@@ -21,10 +21,11 @@ class Optimizer:
         steps: completed updates by name, if the rule depends on them.
     """
 
+    _counts = False  # whether the rule depends on the number of updates
     _slots: tuple[str, ...] = ()
 
     def __init__(self, parameters: Mapping[str, Tensor], plan: OptimizationPlan) -> None:
-        self.steps: dict[str, int] = {}
+        self.steps: dict[str, int] = dict.fromkeys(parameters, 0) if self._counts else {}
         self._parameters = parameters
         self._plan = plan
         self._buffers = {
@@ -69,11 +70,8 @@ class SGD(Optimizer):
 class AdamW(Optimizer):
     """The update of torch.optim.AdamW with learning-rate and decay multipliers per tensor."""
 
+    _counts = True
     _slots = ("exp_avg", "exp_avg_sq")
-
-    def __init__(self, parameters: Mapping[str, Tensor], plan: OptimizationPlan) -> None:
-        super().__init__(parameters, plan)
-        self.steps = dict.fromkeys(parameters, 0)
 
     def _update(self, name: str, gradient: Tensor, lr: float) -> None:
         (first, second), epsilon = self._plan.optimizer.betas, self._plan.optimizer.epsilon

@@ -18,12 +18,20 @@ class Optimizer:
         steps: completed updates by name, if the rule depends on them.
     """
 
-    _rule: torch.optim.Optimizer
+    _counts = False  # whether the rule depends on the number of updates
     _slots: ClassVar[Mapping[str, str]] = {}  # kinds of buffers and PyTorch's names of them
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> None:
-        self.steps: dict[str, int] = {}
+        self.steps: dict[str, int] = dict.fromkeys(parameters, 0) if self._counts else {}
         self._parameters = parameters
+        self._rule = self._build(plan)
+        for parameter in parameters.values():
+            for name in self._slots.values():
+                self._rule.state[parameter][name] = torch.zeros_like(parameter)
+
+    def _build(self, plan: OptimizationPlan) -> torch.optim.Optimizer:
+        """PyTorch's optimizer."""
+        raise NotImplementedError
 
     def _groups(self, plan: OptimizationPlan) -> list[dict[str, Any]]:
         groups: dict[ParameterPlan, list[nn.Parameter]] = {}
@@ -33,11 +41,6 @@ class Optimizer:
             {"params": members, "lr_mult": group.lr_mult, "weight_decay": plan.weight_decay * group.decay_mult}
             for group, members in groups.items()
         ]
-
-    def _clear(self) -> None:
-        for parameter in self._parameters.values():
-            for name in self._slots.values():
-                self._rule.state[parameter][name] = torch.zeros_like(parameter)
 
     def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
         """The L2 norm of all gradients together."""
@@ -51,6 +54,9 @@ class Optimizer:
             self._parameters[name].grad = gradient
         for group in self._rule.param_groups:
             group["lr"] = lr * group["lr_mult"]
+        for name, steps in self.steps.items():
+            self._rule.state[self._parameters[name]]["step"] = torch.tensor(float(steps))
+            self.steps[name] = steps + 1
         self._rule.step()
 
     def buffers(self) -> dict[str, dict[str, Tensor]]:
@@ -64,30 +70,19 @@ class SGD(Optimizer):
 
     _slots: ClassVar[Mapping[str, str]] = {"momentum": "momentum_buffer"}
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> None:
-        super().__init__(parameters, plan)
-        self._rule = torch.optim.SGD(self._groups(plan), lr=0.0, momentum=plan.momentum, nesterov=plan.nesterov)
-        self._clear()
+    def _build(self, plan: OptimizationPlan) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self._groups(plan), lr=0.0, momentum=plan.momentum, nesterov=plan.nesterov)
 
 
 class AdamW(Optimizer):
     """`torch.optim.AdamW`."""
 
+    _counts = True
     _slots: ClassVar[Mapping[str, str]] = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> None:
-        super().__init__(parameters, plan)
+    def _build(self, plan: OptimizationPlan) -> torch.optim.Optimizer:
         rule = plan.optimizer
-        self.steps = dict.fromkeys(parameters, 0)
-        self._rule = torch.optim.AdamW(self._groups(plan), lr=0.0, betas=rule.betas, eps=rule.epsilon)
-        self._clear()
-
-    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each multiplied by `factor`."""
-        for name, parameter in self._parameters.items():
-            self._rule.state[parameter]["step"] = torch.tensor(float(self.steps[name]))
-            self.steps[name] += 1
-        super().step(gradients, factor, lr)
+        return torch.optim.AdamW(self._groups(plan), lr=0.0, betas=rule.betas, eps=rule.epsilon)
 
 
 def make_optimizer(parameters: Mapping[str, nn.Parameter], plan: OptimizationPlan) -> Optimizer:
