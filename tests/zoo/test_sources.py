@@ -279,3 +279,33 @@ def test_killed_and_simultaneous_downloads_never_leave_a_wrong_file(server: File
     asked = [wanted for path, wanted in server.requests if path == "/w.pth"]
     assert int(kills) >= 20 and len(asked) > int(downloads) and len(set(asked)) > 2
     assert [path for path, _ in server.requests].count("/w.pth?twice") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["infer", "clip.mp4", "--checkpoint", "tsm-tiny"],
+        ["features", "clip.mp4", "--output", "out", "--checkpoint", "tsm-tiny"],
+        ["eval", "--config", "gestures/tsm", "--checkpoint", "tsm-tiny"],
+        ["export", "--format", "onnx", "--checkpoint", "tsm-tiny"],
+        ["inspect", "tsm-tiny"],
+        ["probe", "clips", "--from", "tsm-tiny"],
+        ["finetune", "clips", "--from", "tsm-tiny"],
+        ["convert", "tsm-tiny", "out.ckpt"],
+        ["train", "--config", "gestures/tsm", "train.initial_weights=tsm-tiny"],
+        ["train", "--config", "gestures/tsm", "train.distillation.teachers=[tsm-tiny]"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_takes_names(
+    words: list[str],
+    zoo: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").touch()
+    assert command(*words) == 1
+    assert "tsm-tiny: no such file, and no published weights of that name; several are" in capsys.readouterr().err
+    assert not zoo.requests
