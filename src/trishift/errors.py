@@ -49,6 +49,17 @@ class TrainingError(TrishiftError):
     """Training cannot continue, for example because the loss is not finite."""
 
 
+def brief(error: BaseException, length: int = 200) -> str:
+    """The text of an error about untrusted content in one short line; its type if it has none."""
+    return shortened(" ".join(str(error).split()), length) or type(error).__name__
+
+
+def shortened(text: object, length: int = 200) -> str:
+    """The beginning of a text from outside, for a message."""
+    whole = str(text)
+    return whole if len(whole) <= length else whole[:length] + "..."
+
+
 def install_hint(extra: str) -> str:
     """Tell the user how to install an optional dependency group, in the README's form."""
     return f"in the Trishift repository, run: pip install '.[{extra}]'"

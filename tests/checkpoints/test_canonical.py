@@ -15,7 +15,7 @@ from trishift.checkpoints import canonical
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
-from trishift.errors import CheckpointError, OutputError
+from trishift.errors import CheckpointError, OutputError, RecipeError
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 
 SPEC = ModelSpec(
@@ -128,6 +128,41 @@ def test_rejects_newer_versions_and_foreign_files(tmp_path: Path) -> None:
     write_safetensors(path, {}, {"trishift": json.dumps(description)})
     with pytest.raises(CheckpointError, match="vgg"):
         canonical.load(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        *((None, "labels", value) for value in ("walk", [1, 2], [None])),
+        *((None, key, []) for key in ("meta", "spec", "input")),
+        *(("spec", key, value) for key in ("num_segments", "width", "dropout") for value in ("x", None, 2**70, [])),
+        *(("meta", key, "x") for key in ("recipe", "epoch", "metrics", "thresholds")),
+        ("input", "mean", "x"),
+    ],
+)
+def test_rejects_descriptions_of_wrong_types(tmp_path: Path, section: str | None, key: str, value: object) -> None:
+    content = json.loads(canonical.encode_description(checkpoint()))
+    (content if section is None else content[section])[key] = value
+    write_safetensors(tmp_path / "w.safetensors", {}, {"trishift": json.dumps(content)})
+    with pytest.raises(CheckpointError, match="its description is damaged"):
+        canonical.load(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("key", ["epoch", "batch", "iteration", "seed", "best"])
+@pytest.mark.parametrize("value", [None, "x", -1, 1.5, True])
+def test_rejects_positions_of_wrong_types(tmp_path: Path, key: str, value: object) -> None:
+    state = {"format": 1, "epoch": 0, "batch": 0, "iteration": 0, "seed": 0, "best": {}, key: value}
+    metadata = {"trishift": canonical.encode_description(checkpoint()), "trishift.training": json.dumps(state)}
+    write_safetensors(tmp_path / "w.safetensors", {}, metadata)
+    with pytest.raises(CheckpointError, match="its training state is damaged"):
+        load_state(tmp_path / "w.safetensors")
+
+
+def test_rejects_endless_networks() -> None:
+    with pytest.raises(RecipeError, match="num_segments: must be 4,096 or less"):
+        ModelSpec(num_segments=10**9)
+    with pytest.raises(RecipeError, match="use 20 segments or less"):
+        ModelSpec(num_segments=32, head=HeadSpec("multiscale_relation"))
 
 
 def test_rejects_inconsistent_content() -> None:

@@ -14,6 +14,7 @@ import torch
 
 from trishift.checkpoints.files import open_weights
 from trishift.errors import CheckpointError
+from trishift.io.protobuf import bytes_field, varint_field
 
 
 class Evil:
@@ -62,6 +63,8 @@ def test_malicious_pickle_is_not_executed(kind: str, evil: type[Evil], tmp_path:
         b"\x80\x02r\xff\xff\xff\xff.",  # a memo of 16 GiB
         b"\x80\x02B\xff\xff\xff\xff.",  # a string of 4 GiB
         b"\x80\x04\x96\xff\xff\xff\xff\x10\x00\x00\x00.",  # a bytearray of 68 GiB
+        b"\x80\x02\x8b\x00\x00\x10\x00" + b"\x7f" * 2**20 + b".",  # an integer of a million bytes
+        b"\x80\x02ctorch\nFloatStorage\n}X\x04\x00\x00\x00nameX\x0c\x00\x00\x00HalfStorage0sb.",  # renames a type
     ],
 )
 def test_hostile_programs_have_no_effect(program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,3 +114,65 @@ def test_rejects_one_array_under_a_thousand_names(tmp_path: Path) -> None:
     (tmp_path / "weights.pdparams").write_bytes(pickle.dumps({f"a{i}": array for i in range(1000)}, 4))
     with pytest.raises(CheckpointError, match="far more than"):
         open_weights(tmp_path / "weights.pdparams")
+
+
+def tensor_program(shape: bytes, strides: bytes, key: bytes = b"X\x01\x00\x00\x000") -> bytes:
+    """A pickle of `{"a": tensor}`, whose storage has one number."""
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + key + b"X\x03\x00\x00\x00cpuK\x01tQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00" + shape + strides + b"\x89NtR"
+    return b"\x80\x02}X\x01\x00\x00\x00a" + tensor + b"s."
+
+
+def integer(value: int) -> bytes:
+    data = value.to_bytes(value.bit_length() // 8 + 1, "little")
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        tensor_program(integer(2**2000) + b"\x85", b"K\x00\x85"),  # a stride of 0: inside its storage
+        tensor_program(b"(" + integer(2**60) * 20_000 + b"t", b"(" + b"K\x00" * 20_000 + b"t"),
+        tensor_program(integer(2**62) + b"K\x00\x86", b"K\x01K\x01\x86"),  # empty
+        tensor_program(b"K\x01\x85", b"K\x01\x85", SHARED_60_LEVELS),  # the storage's name
+    ],
+    ids=["huge", "many dimensions", "empty", "shared key"],
+)
+def test_rejects_impossible_tensors(program: bytes, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/data/0", b"\0" * 4)
+    with pytest.raises(CheckpointError, match=r"impossible shape|without a name"):
+        open_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("function", [b"cbuiltins\nlist\n", b"cbuiltins\ntuple\n", b"ccollections\nOrderedDict\n"])
+def test_rejects_many_copies_of_a_shared_object(function: bytes, tmp_path: Path) -> None:
+    items = b"](" + b"".join(b"K%cN\x86" % i for i in range(200)) * 10 + b"e"
+    program = b"\x80\x02" + function + b"q\x00" + items + b"q\x01](" + b"h\x00h\x01\x85R" * 2000 + b"e."
+    (tmp_path / "w.pdparams").write_bytes(program)
+    with pytest.raises(CheckpointError, match="far more than its size"):
+        open_weights(tmp_path / "w.pdparams")
+
+
+def test_rejects_nested_types_and_compression_bombs(tmp_path: Path) -> None:
+    (tmp_path / "w.pdparams").write_bytes(b"\x80\x02cnumpy\ndtype\n]" + SHARED_60_LEVELS + b"a\x85R.")
+    with pytest.raises(CheckpointError, match="unknown type"):
+        open_weights(tmp_path / "w.pdparams")
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_BZIP2) as archive:  # its declared size is not enforced
+        archive.writestr("archive/data.pkl", b"")
+    with pytest.raises(CheckpointError, match="compressed in a way"):
+        open_weights(tmp_path / "w.pth")
+
+
+def test_refuses_devices() -> None:
+    with pytest.raises(CheckpointError, match="a pipe or device, not a file"):
+        open_weights("/dev/zero")
+
+
+def test_mindspore_dimensions_take_linear_time(tmp_path: Path) -> None:
+    dims = varint_field(1, 2**63) * 20_000
+    value = bytes_field(1, b"a") + bytes_field(2, dims + bytes_field(2, b"Float32") + bytes_field(3, b""))
+    (tmp_path / "w.ckpt").write_bytes(bytes_field(1, value))
+    with pytest.raises(CheckpointError, match="impossible shape"):
+        open_weights(tmp_path / "w.ckpt")

@@ -76,7 +76,7 @@ def test_a_list_without_readable_clips_is_refused(tmp_path: Path) -> None:
 
 
 def test_unreadable_clips_and_other_frame_counts_are_named(gestures: Path) -> None:
-    records = read_list(gestures / "val.txt")[:6]
+    records = list(read_list(gestures / "val.txt")[:6])
     assert check_sample(training_set(records, tuple("012345678")), "val.txt") == []
     records[2] = replace(records[2], num_frames=5)
     records[4] = replace(records[4], path=Path("gone.mp4"))

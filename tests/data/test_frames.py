@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +164,28 @@ def test_rejects_frame_out_of_range(tmp_path: Path) -> None:
         pytest.raises(DataError, match="2 frames"),
     ):
         clip.read([2])
+
+
+def write_png(path: Path, width: int, height: int) -> None:
+    """A PNG file whose header declares a size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+@pytest.mark.parametrize(("width", "height"), [(9000, 9000), (30_000, 30_000), (2**31 - 1, 1), (0, 0)])
+def test_rejects_pictures_of_impossible_size(tmp_path: Path, width: int, height: int) -> None:
+    write_png(tmp_path / "img_00001.png", width, height)
+    with pytest.raises(DataError, match=r"img_00001\.png: the frame cannot be decoded"):
+        FrameFolder(tmp_path).read([0])
+
+
+def test_rejects_devices_and_programs_as_pictures(tmp_path: Path) -> None:
+    (tmp_path / "img_00001.jpg").symlink_to("/dev/zero")
+    (tmp_path / "img_00002.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    for index, reason in ((0, "a pipe or device"), (1, "cannot identify")):
+        with pytest.raises(DataError, match=reason):
+            FrameFolder(tmp_path).read([index])

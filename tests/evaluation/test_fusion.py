@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from trishift.cli import main
+from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.fusion import evaluation_of, fuse, video_keys
 from trishift.evaluation.metrics import MultiLabelMetrics, sigmoid, softmax
@@ -231,3 +232,41 @@ def test_rejects_invalid_views_and_weights(tmp_path: Path, capsys: pytest.Captur
         errors, ("contains no .pkl files", "contains other videos than", "must be positive"), strict=True
     ):
         assert message in line
+
+
+def shared_lists(levels: int) -> object:
+    value: object = 0.0
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[shared_lists(60), 0]],  # 2**60 numbers
+        [[[1.0, 2.0], 10**30]],
+        [[np.zeros((1, 2000), np.float32), 0]] * 5000,  # one array
+        [[["a", "b"], 0]],
+    ],
+    ids=["nested", "label", "repeated", "text"],
+)
+def test_rejects_pickles_that_are_not_scores(rows: object, tmp_path: Path) -> None:
+    (tmp_path / "s.pkl").write_bytes(pickle.dumps(rows, 2))
+    with pytest.raises(DataError, match=r"not a list of|has labels outside"):
+        read_scores(tmp_path / "s.pkl")
+
+
+@pytest.mark.parametrize("name", ["names", "scores", "targets", "labels"])
+@pytest.mark.parametrize("value", [np.array(5), np.zeros(40, "V8"), np.array(["a"] * 40), np.zeros(10**7, np.int8)])
+def test_rejects_other_arrays(name: str, value: np.ndarray, tmp_path: Path) -> None:
+    good = evaluation(1)
+    arrays = {
+        **{"names": np.array(good.names), "scores": good.scores, "targets": good.targets},
+        **{"labels": np.array(good.labels), name: value},
+    }
+    if name == "names" and value.dtype.kind == "U":
+        arrays["names"] = value[:3]
+    np.savez_compressed(tmp_path / "s.npz", **arrays)
+    with pytest.raises(DataError, match=r"not a score file|wrong type|differ in length|outside its"):
+        read_scores(tmp_path / "s.npz")

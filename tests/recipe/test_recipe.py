@@ -393,14 +393,41 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("name: x\nbase: 5\n", r"r\.yaml:2: base: must be the path or name of a recipe, or a list of them"),
         ("base: [1]\n", r"r\.yaml:1: base: must be the path or name of a recipe, or a list of them"),
         ('base: "a\\0b"\n', "no such recipe file"),
+        ("base: /dev/zero\n", r"/dev/zero: cannot be read \(a pipe or device, not a file\)"),
+        ("name: 0x" + "f" * 9000, "not a usable value: an integer of too many digits"),
+        ("name: [" + "x, " * 100_000 + "x]", r"r\.yaml: more than 10,000 values"),  # before all of them are parsed
+        ("name: [" + "x, " * 2000 + "x]", r"name: input should be a valid string, not .{200}\.\.\.$"),
         ("name: " + "x" * 2**20, r"1\.0 MB is too large for a recipe"),
     ],
-    ids=["aliases", "circle", "date", "digits", "nesting", "NUL", "base", "bases", "NUL in base", "size"],
+    ids=[
+        "aliases",
+        "circle",
+        "date",
+        "digits",
+        "nesting",
+        "NUL",
+        "base",
+        "bases",
+        "NUL in base",
+        "device",
+        "hex",
+        "values",
+        "long",
+        "size",
+    ],
 )
 def test_hostile_yaml_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=message) as error:
         load_recipe(write(tmp_path, "r.yaml", text))
     assert "\n" not in str(error.value)
+
+
+def test_rejects_bases_that_multiply(tmp_path: Path) -> None:
+    for number in range(30):
+        write(tmp_path, f"r{number}.yaml", f"base: [r{number + 1}.yaml, r{number + 1}.yaml]\n")
+    write(tmp_path, "r30.yaml", "name: x\n")
+    with pytest.raises(RecipeError, match="consists of more than 100 files"):
+        load_recipe(tmp_path / "r0.yaml")
 
 
 @pytest.mark.parametrize("value", ["2001-99-99", "9" * 5000, "[" * 3000 + "]" * 3000, "a\x00b"])

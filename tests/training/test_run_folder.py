@@ -317,6 +317,15 @@ def test_records_of_earlier_versions_are_read(tmp_path: Path) -> None:
     assert [record["epoch"] for record in read_metrics(tmp_path, "train")] == [1, 1, 2, 2]
 
 
+def test_records_of_other_types_are_dropped(tmp_path: Path) -> None:
+    lines = ('{"iteration": true}', '{"iteration": 1}', '{"kind": "train", "iteration": 1, "epoch": 0}',
+             '{"kind": "train", "iteration": 2, "epoch": "x"}', '{"kind": "train", "iteration": 3}')  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    assert [record.get("epoch") for record in read_metrics(tmp_path, "train")] == [1, "x", None]
+    with pytest.raises(DataError, match="cannot be read"):
+        read_metrics(tmp_path / "none", "train")
+
+
 def test_concurrent_commands_use_their_own_folders(config: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trishift", "train", "--config", str(config), "--output", str(tmp_path / "run")]
     jobs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
-from trishift.errors import CheckpointError, RecipeError
+from trishift.errors import CheckpointError, RecipeError, brief
 from trishift.io.wording import counted
 from trishift.model.spec import InputSpec, ModelSpec, from_json, to_json
 
@@ -107,7 +107,7 @@ def decode_description(path: str | Path, tensors: dict[str, np.ndarray], descrip
     """Invert `encode_description`."""
     try:
         content = json.loads(description)
-        version = content["format"]
+        version = int(content["format"])
         if version > FORMAT_VERSION:
             raise CheckpointError(
                 f"{path}: written in format {version} by a newer Trishift (this one reads up to {FORMAT_VERSION}); "
@@ -120,8 +120,28 @@ def decode_description(path: str | Path, tensors: dict[str, np.ndarray], descrip
             tensors=tensors,
             spec=None if content["spec"] is None else from_json(ModelSpec, content["spec"]),
             input=None if content["input"] is None else from_json(InputSpec, content["input"]),
-            labels=None if content["labels"] is None else tuple(content["labels"]),
-            meta=content["meta"],
+            labels=None if content["labels"] is None else _class_names(content["labels"]),
+            meta=_checked_meta(content["meta"]),
         )
-    except (RecipeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its description is damaged ({error!r})") from error
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: its description is damaged (nested too deeply)") from error
+    except (RecipeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise CheckpointError(f"{path}: its description is damaged ({brief(error)})") from error
+
+
+def _class_names(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("labels must be a list of class names")
+    return tuple(names)
+
+
+def _checked_meta(meta: Any) -> dict[str, Any]:
+    """Check the entries of `meta` that programs rely on."""
+    kinds = {"recipe": dict, "origin": dict, "metrics": dict, "epoch": int}
+    for key, kind in kinds.items():
+        if not isinstance(meta.get(key), kind | None):
+            raise ValueError(f"meta.{key} has the wrong type")
+    thresholds = meta.get("thresholds")
+    if thresholds is not None and not all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds):
+        raise ValueError("meta.thresholds must be probabilities")
+    return dict(meta)

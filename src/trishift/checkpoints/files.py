@@ -13,8 +13,9 @@ from trishift.checkpoints.formats.paddle import read_pdparams
 from trishift.checkpoints.formats.paddle_legacy import read_folder
 from trishift.checkpoints.formats.pytorch import LEGACY_MAGIC, read_legacy, read_zip
 from trishift.checkpoints.formats.safetensors import looks_like_safetensors, open_safetensors
-from trishift.checkpoints.formats.stored import WeightFile
+from trishift.checkpoints.formats.stored import WeightFile, guarded
 from trishift.errors import CheckpointError
+from trishift.io.regular import check_regular
 from trishift.io.wording import unreadable
 
 RUN_FILES = ("best.safetensors", "last.safetensors")  # the weights in a run folder, best first
@@ -54,7 +55,7 @@ def open_weights(path: str | Path) -> WeightFile:
     """
     file = _open(weight_path(path))
     _refuse_inflation(file)
-    return file
+    return guarded(file)
 
 
 def _refuse_inflation(file: WeightFile) -> None:
@@ -97,6 +98,7 @@ def first_bytes(path: Path) -> bytes:
         CheckpointError: the file cannot be read.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return file.read(_HEAD)
     except OSError as error:

@@ -18,7 +18,7 @@ import numpy as np
 from trishift.checkpoints.canonical import DESCRIPTION_KEY, TRAINING_PREFIX, Checkpoint, decode, encode_description
 from trishift.checkpoints.formats.safetensors import looks_like_safetensors, read_safetensors, write_safetensors
 from trishift.checkpoints.formats.stored import reading
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, brief
 
 FORMAT_VERSION = 1
 _AVERAGE = f"{TRAINING_PREFIX}ema."
@@ -100,9 +100,15 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
             raise CheckpointError(f"{path}: its training state was written by a newer Trishift; upgrade to resume it")
         del values["format"]
         values.pop("extra", None)  # in files of earlier versions, always empty
-        return checkpoint, TrainingState(optimizer=optimizer, average=average, **values)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its training state is damaged ({error!r})") from error
+        state = TrainingState(optimizer=optimizer, average=average, **values)
+        position = (state.epoch, state.batch, state.iteration, state.seed)
+        if not all(type(number) is int and number >= 0 for number in position) or not isinstance(state.best, dict):
+            raise ValueError("a position has the wrong type")
+        return checkpoint, state
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: its training state is damaged (nested too deeply)") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its training state is damaged ({brief(error)})") from error
 
 
 def _starts_like_safetensors(path: Path) -> bool:

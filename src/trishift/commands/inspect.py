@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
 
     for file in options.files:
         if file.local is not None and is_exported(file.local):
-            _print_export(file.local, as_json=options.json)
+            describe_export(file.local, as_json=options.json)
             continue
         path, known = file.original()
         inspection = inspect_weights(path, **{**known, **import_options(options)})
@@ -51,8 +51,12 @@ def main(arguments: list[str]) -> None:
             print(inspection.report.name_table())
 
 
-def _print_export(path: Path, *, as_json: bool) -> None:
-    """Describe an exported model, after checking its files."""
+def describe_export(path: Path, *, as_json: bool = False) -> None:
+    """Print the description of an exported model, after checking its files.
+
+    Raises:
+        CheckpointError: the export is damaged.
+    """
     from trishift.export.description import check_files, encode, read_description
 
     description = read_description(path)

@@ -39,7 +39,8 @@ def class_order(names: Sequence[str], reference: Sequence[str], source: str, ref
         return tuple(range(len(names)))
     places = {name: place for place, name in enumerate(reference)}
     unknown = [name for name in names if name not in places]
-    lacking = [name for name in reference if name not in set(names)]
+    known = set(names)
+    lacking = [name for name in reference if name not in known]
     if unknown or lacking:
         details = [
             f"{len(found)} only in {where} ({shown_first([*map(repr, found)], 3)})"

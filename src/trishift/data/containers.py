@@ -26,7 +26,11 @@ DEMUXERS = (
     "wav", "w64", "mp3", "aac", "flac", "aiff", "au", "caf", "amr", "ac3", "ape", "tta", "wv", "voc",
 )  # fmt: skip
 
-OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS)}
+MAX_PIXELS = 2**26
+"""Pixels per frame: twice 8K. Larger frames are refused before they are decoded, because a file of a few kilobytes can
+declare frames of gigabytes."""
+
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(DEMUXERS), "max_pixels": str(MAX_PIXELS)}
 """FFmpeg options that enforce the restriction."""
 
 REFUSAL = "not a video file, but text, a playlist or another format that may name other files"

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from trishift.data.balance import balanced_order, check_balance
 from trishift.data.classes import are_named, class_order
 from trishift.data.clip_reader import ClipReader
 from trishift.data.directions import check_reversal, mirrored_labels, reversed_labels
-from trishift.data.lists import VideoRecord, find_labels, read_labels, read_list
+from trishift.data.lists import ClipList, VideoRecord, find_labels, read_labels, read_list
 from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import evaluation_clips
@@ -85,7 +86,8 @@ class ClipDataset(ABC):
         self.labels = tuple(labels)
         self.multi_label = reader.model.multi_label
         self.num_views, self.size = 1, reader.input.crop_size
-        self._records, self._reader, self._seed = list(records), reader, seed
+        self._records = records if isinstance(records, ClipList) else ClipList(records=records)
+        self._reader, self._seed = reader, seed
         self._misses: dict[int, str] = {}
         self._lock = threading.Lock()
 
@@ -94,7 +96,7 @@ class ClipDataset(ABC):
 
     def keep(self, indices: Iterable[int]) -> None:
         """Keep only some clips, in the given order."""
-        self._records = [self._records[index] for index in indices]
+        self._records = self._records.select(indices)
 
     def draw_order(self, rng: np.random.Generator) -> np.ndarray:
         """Draw the clips of an epoch in random order: (N,) indices."""
@@ -131,16 +133,20 @@ class ClipDataset(ABC):
 
     def name(self, index: int) -> str:
         """Path of a clip as text."""
-        return str(self._records[index].path)
+        return str(self._records.path(index))
+
+    def videos(self) -> set[str]:
+        """Paths of all videos that appear in whole or in part."""
+        return {str(split_part(path)[0]) if "#" in path else path for path in self._records.paths()}
 
     def group(self, index: int) -> str:
         """Group of a clip: that of the list, else the video it is from."""
-        record = self._records[index]
-        return str(split_part(record.path)[0]) if record.group is None else record.group
+        group = self._records.group(index)
+        return str(split_part(self._records.path(index))[0]) if group is None else group
 
     def target(self, index: int) -> Target:
         """Class of a clip, -1 if unlabeled; (K,) float32 of zeros and ones in multi-label sets."""
-        return self._encode(self._records[index].labels)
+        return self._encode(self._records.labels[index])
 
     def _encode(self, labels: Sequence[int]) -> Target:
         if not self.multi_label:
@@ -151,13 +157,15 @@ class ClipDataset(ABC):
 
     def class_counts(self) -> np.ndarray:
         """(K,) int64, number of clips per class."""
-        labels = [label for record in self._records for label in record.labels]
-        return np.bincount(np.array(labels, np.int64), minlength=self.num_classes)
+        counts = np.zeros(self.num_classes, np.int64)
+        for labels, count in self._records.label_counts().items():
+            np.add.at(counts, list(labels), count)
+        return counts
 
     @property
     def num_unlabeled(self) -> int:
         """Number of clips without a label."""
-        return sum(not record.labels for record in self._records)
+        return self._records.label_counts()[()]
 
     def misses(self) -> list[tuple[str, str]]:
         """(name, reason) of the clips that could not be read so far, in list order."""
@@ -286,7 +294,7 @@ class EvaluationSet(ClipDataset):
         rng = np.random.default_rng((self._seed, index))
         protocol, reader = self.protocol, self._reader
         try:
-            frames = reader.read(self._records[index].path, evaluation_clips, protocol.sampling, rng)
+            frames = reader.read(self._records.path(index), evaluation_clips, protocol.sampling, rng)
         except DataError as error:
             self._record_miss(index, error)
             return replace(self.padding, target=self.target(index))
@@ -307,8 +315,8 @@ def open_datasets(
     """
     labels = _labels(data, (data.train_list, data.val_list if validate else None))
     train = _records(data, "train_list", labels, model)
-    val = _records(data, "val_list", labels, model) if validate else []
-    if model.multi_label and all(len(record.labels) == 1 for record in (*train, *val)):
+    val = _records(data, "val_list", labels, model) if validate else ClipList()
+    if model.multi_label and all(len(labels) == 1 for labels in chain(train.labels, val.labels)):
         raise DataError(
             f"{data.path(str(data.train_list))}: every clip has exactly one label, but the loss is multi-label; "
             "set train.loss=cross_entropy"
@@ -349,7 +357,7 @@ def open_evaluation_set(
     records = _records(data, "val_list", labels, model)
     if order != tuple(range(len(order))):
         _LOG.warning("%s: the class order differs from %s; classes are mapped by name", data.labels, source)
-        records = [replace(record, labels=tuple(order[label] for label in record.labels)) for record in records]
+        records = records.relabeled(order)
     labels = tuple(names) if are_named(names) else labels
     reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
     return EvaluationSet(records, labels, reader, protocol)
@@ -365,27 +373,26 @@ def unlabeled_set(
 
 def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
     """List videos that appear in both sets, whole or in part: leakage between training and evaluation."""
-    videos = [{str(split_part(each.name(i))[0]) for i in range(len(each))} for each in (first, second)]
-    return sorted(videos[0] & videos[1])
+    return sorted(first.videos() & second.videos())
 
 
 def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> tuple[str, ...]:
     if data.labels is not None:
         return read_labels(find_labels(data.labels, data.path(data.labels)))
-    records = [record for name in lists if name for record in read_list(data.path(name), data.clips_folder)]
-    highest = max((label for record in records for label in record.labels), default=-1)
+    found = {labels for name in lists if name for labels in set(read_list(data.path(name), data.clips_folder).labels)}
+    highest = max(chain.from_iterable(found), default=-1)
     return tuple(str(number) for number in range(max(highest + 1, at_least)))
 
 
-def _records(data: DataSpec, key: str, labels: tuple[str, ...], model: ModelSpec) -> list[VideoRecord]:
+def _records(data: DataSpec, key: str, labels: tuple[str, ...], model: ModelSpec) -> ClipList:
     list_path = getattr(data, key)
     if list_path is None:
         raise RecipeError(f"data.{key} is not set; name a list of clips, for instance data.{key}=val.txt")
     records = read_list(data.path(list_path), data.clips_folder, num_classes=len(labels), class_names=labels)
-    for record in records:
-        if not model.multi_label and len(record.labels) != 1:
-            raise DataError(
-                f"{data.path(list_path)}:{record.line}: {len(record.labels) or 'no'} labels, but the model is "
-                "single-label; train with a multi-label loss, for instance train.loss=lsep"
-            )
+    several = next((i for i, each in enumerate(records.labels) if len(each) != 1), None)
+    if several is not None and not model.multi_label:
+        raise DataError(
+            f"{data.path(list_path)}:{records.line(several)}: {len(records.labels[several]) or 'no'} labels, but the "
+            "model is single-label; train with a multi-label loss, for instance train.loss=lsep"
+        )
     return records

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from trishift.data.containers import MAX_PIXELS
 from trishift.data.picture_names import (
     PICTURE_SUFFIXES,
     Series,
@@ -20,9 +23,11 @@ from trishift.data.picture_names import (
     natural_order,
 )
 from trishift.data.sources import FrameSource
-from trishift.errors import DataError
+from trishift.errors import DataError, brief
+from trishift.io.regular import check_regular
 from trishift.io.wording import counted, unreadable
 
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # others may start programs (EPS)
 _WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv", ".gif"}
@@ -66,7 +71,7 @@ class FrameFolder(FrameSource):
 
     def is_gray(self) -> bool:
         """Whether the pictures have a single channel, judged by the first one."""
-        with Image.open(self.path / self.files[0]) as picture:
+        with open_picture(self.path / self.files[0]) as picture:
             return picture.mode in ("1", "L", "I", "I;16", "F")
 
     def _read(self, wanted: list[int]) -> np.ndarray:
@@ -77,12 +82,30 @@ class FrameFolder(FrameSource):
         return np.stack([pictures[index] for index in wanted]) if wanted else np.empty((0, 0, 0, 3), np.uint8)
 
     def _picture(self, index: int) -> np.ndarray:
-        file = self.path / self.files[index]
-        try:
-            with Image.open(file) as picture:
-                return _rgb(picture)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{file}: the frame cannot be decoded ({error}); extract the frames again") from None
+        with open_picture(self.path / self.files[index]) as picture:
+            return _rgb(picture)
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture in one of the formats of frames; it is closed afterwards.
+
+    Raises:
+        DataError: it cannot be opened, is too large, or its decoding inside the block fails.
+    """
+    try:
+        check_regular(path)
+        with Image.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
+            yield picture
+    except DataError:
+        raise
+    except OSError as error:
+        reason = error.strerror or brief(error)
+        raise DataError(f"{path}: the frame cannot be decoded ({reason}); extract the frames again") from None
+    except Exception as error:  # decoders fail in many ways
+        raise DataError(f"{path}: the frame cannot be decoded ({brief(error)}); extract the frames again") from None
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:

@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from trishift.data.containers import OPTIONS, REFUSAL
+from trishift.data.containers import MAX_PIXELS, OPTIONS, REFUSAL
 from trishift.data.orientation import Orientation, orientation
 from trishift.data.packets import PacketIndex, Run, index_packets
 from trishift.data.picture_names import PICTURE_SUFFIXES
@@ -263,7 +263,12 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
         kinds = sorted({"pictures" if s.type == "video" else s.type for s in container.streams})
         container.close()
         raise DataError(f"{path}: has no video stream (only {', '.join(kinds) or 'nothing'}); remove it")
-    stream.codec_context.thread_count = threads
+    codec = stream.codec_context
+    if codec.width * codec.height > MAX_PIXELS:
+        container.close()
+        raise DataError(f"{path}: frames of {codec.width} x {codec.height} pixels are too large; re-encode the video")
+    codec.options = {"max_pixels": str(MAX_PIXELS)}
+    codec.thread_count = threads
     stream.thread_type = "NONE" if threads == 1 else "AUTO"
     return container, stream
 

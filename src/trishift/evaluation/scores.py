@@ -8,22 +8,25 @@ folder of .pkl         the views of one model
 
 from __future__ import annotations
 
+import math
 import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from trishift.errors import CheckpointError, DataError
+from trishift.errors import CheckpointError, DataError, brief
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import softmax, to_logits
 from trishift.io.atomic import write_atomically
 from trishift.io.pickles import NUMPY, PickledArray, unpickle
+from trishift.io.regular import check_regular
 from trishift.io.wording import nearest_path
 
 PICKLES = frozenset({".pkl", ".pickle"})
+_INFLATION = 50  # of arrays in memory over bytes on disk
 _ARRAYS = ("names", "scores", "targets", "labels")
 
 
@@ -65,34 +68,88 @@ def read_scores(path: Path) -> Scores:
 
 def _read_arrays(path: Path) -> Scores:
     try:
+        _refuse_bombs(path)
         with np.load(path, allow_pickle=False) as file:
             names, scores, targets, labels = (file[name] for name in _ARRAYS)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a score file of an evaluation ({error}); evaluate again") from None
-    if scores.ndim != 2 or scores.shape != (len(names), len(labels)) or len(targets) != len(names):
+    except Exception as error:  # damaged files fail in many ways
+        raise DataError(f"{path}: not a score file of an evaluation ({brief(error)}); evaluate again") from None
+    kinds = [names.dtype.kind, labels.dtype.kind, scores.dtype.kind]
+    if kinds != ["U", "U", "f"] or targets.dtype.kind not in "iuf" or targets.ndim not in (1, 2):
+        raise DataError(f"{path}: names, scores, targets or labels have the wrong type; evaluate again")
+    if [names.ndim, labels.ndim] != [1, 1] or scores.shape != (len(names), len(labels)) or len(targets) != len(names):
         raise DataError(f"{path}: names, scores, targets and labels differ in length; evaluate again")
+    _check_targets(path, scores, targets)
     return Scores(path, scores, targets, tuple(names.tolist()), tuple(labels.tolist()))
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Compare the declared sizes of the arrays with the size of the file."""
+    size = check_regular(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+            raise ValueError("compressed in a way that numpy does not write")
+        if sum(entry.file_size for entry in entries) > _INFLATION * size:
+            raise ValueError("it unpacks to far more than its size")
+        for entry in entries:  # numpy would set the memory aside that a header asks for
+            with archive.open(entry) as file:
+                declared = _declared_bytes(file)
+            if declared > entry.file_size:
+                raise ValueError(f"{entry.filename} is truncated")
+
+
+def _declared_bytes(file: IO[bytes]) -> int:
+    """Size of an array according to its header."""
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an unknown version of numpy's format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return math.prod(shape) * dtype.itemsize
+
+
+def _check_targets(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:
+    """Labels must be classes, or -1 for unknown ones; (V, K) in multi-label sets."""
+    if targets.ndim == 2:
+        valid = targets.shape == scores.shape and bool(np.isin(targets, (0, 1)).all())
+    else:
+        valid = targets.dtype.kind in "iu" and bool(((targets >= -1) & (targets < scores.shape[1])).all())
+    if not valid or not scores.size:
+        raise DataError(f"{path}: has labels outside its {scores.shape[1]} classes; it may be truncated")
 
 
 def _read_pickle(path: Path) -> Scores:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             rows = unpickle(file, NUMPY)
-        pairs = [(_logits(row[0]), int(row[1])) for row in rows]
+        size = path.stat().st_size
+        pairs = []
+        for row in rows:
+            pairs.append((_logits(row[0]), int(row[1])))
+            size -= pairs[-1][0].nbytes // _INFLATION
+            if size < 0:
+                raise ValueError("it expands to far more than its size")
         logits, targets = np.concatenate([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
     except CheckpointError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # damaged pickles raise arbitrary errors
-        raise DataError(f"{path}: not a list of [scores, label] as MSN's test scripts write it ({error})") from None
-    if not (targets.min() >= 0 and targets.max() < logits.shape[1]):
+        raise DataError(
+            f"{path}: not a list of [scores, label] as MSN's test scripts write it ({brief(error)})"
+        ) from None
+    if targets.dtype.kind != "i" or targets.min() < 0:
         raise DataError(f"{path}: has labels outside its {logits.shape[1]} classes; it may be truncated")
+    _check_targets(path, logits, targets)
     return Scores(path, logits, targets)
 
 
 def _logits(entry: Any) -> np.ndarray:
-    """(1, K) float32 of an array or a list of numbers."""
-    array = entry.array if isinstance(entry, PickledArray) else np.asarray(entry, np.float32)
-    return array.astype(np.float32).reshape(1, -1)
+    """(1, K) float32 of an array, or of a list of numbers, which may be inside another list."""
+    if isinstance(entry, PickledArray):
+        return entry.array.astype(np.float32).reshape(1, -1)
+    if isinstance(entry, list) and len(entry) == 1 and isinstance(entry[0], list):
+        entry = entry[0]
+    if not isinstance(entry, list | tuple) or not all(isinstance(value, int | float) for value in entry):
+        raise ValueError("the scores of a video are not numbers")
+    return np.array(entry, np.float32).reshape(1, -1)
 
 
 def _read_views(folder: Path, files: list[Path]) -> Scores:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from trishift.errors import DataError
+from trishift.errors import DataError, brief, shortened
 from trishift.evaluation.metrics import sigmoid
+from trishift.io.regular import check_regular
 
 DEFAULT = 0.5  # for classes without positive videos
 ENTRY = "thresholds"  # in a checkpoint's meta and in result.json
@@ -51,22 +52,27 @@ def read_thresholds(text: str, num_classes: int) -> np.ndarray:
     """
     try:
         values = np.full(num_classes, float(text))
-    except ValueError:
+    except (ValueError, OverflowError):
         values = _read_file(Path(text))
     if values.shape != (num_classes,):
-        raise DataError(f"thresholds {text}: {values.size} classes, but the model has {num_classes}")
+        raise DataError(f"thresholds {shortened(text)}: {values.size} classes, but the model has {num_classes}")
     if not ((values >= 0) & (values <= 1)).all():
-        raise DataError(f"thresholds {text}: must be between 0 and 1")
+        raise DataError(f"thresholds {shortened(text)}: must be between 0 and 1")
     return values
 
 
 def _read_file(path: Path) -> np.ndarray:
     try:
+        check_regular(path)
         return np.array(json.loads(path.read_text(encoding="utf-8"))[ENTRY], np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"thresholds {path}: neither a number nor the result.json of a multi-label model ({error!r})"
-        ) from None
+    except OSError as error:
+        reason = str(error.strerror)
+    except RecursionError:
+        reason = "nested too deeply"
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        reason = brief(error)
+    name = shortened(path)
+    raise DataError(f"thresholds {name}: neither a number nor the result.json of a multi-label model ({reason})")
 
 
 def stored_thresholds(meta: Mapping[str, Any], num_classes: int) -> np.ndarray:

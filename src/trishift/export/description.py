@@ -20,16 +20,19 @@ from typing import Any
 from trishift.backends.program import Port, ProgramSpec
 from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint, decode_description, encode_description
 from trishift.checkpoints.files import sha256
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, brief
 from trishift.export.formats import FORMATS, Format
 from trishift.io.atomic import write_text
-from trishift.io.protobuf import fields
+from trishift.io.protobuf import BYTES, fields
+from trishift.io.regular import check_regular
 from trishift.io.wording import counted
 from trishift.model.sizes import size_of, size_text, written_size
 from trishift.model.spec import InputSpec
 
 FILE = "trishift.json"
 FORMAT_VERSION = 1
+_INFLATION = 50  # of the description inside a zip archive, over the bytes of the archive
+_MOST_PIXELS = 2**16  # per side
 _ONNX_METADATA = 14  # field of a ModelProto that holds key-value pairs
 
 
@@ -120,8 +123,8 @@ def read_description(path: Path) -> Description:
     beside = description_path(path)
     try:
         text = beside.read_text(encoding="utf-8") if beside.is_file() else _inside(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: damaged or not an exported model ({error}); export it again") from error
+    except Exception as error:  # damaged files fail in many ways
+        raise CheckpointError(f"{path}: damaged or not an exported model ({brief(error)}); export it again") from error
     if text is None:
         raise CheckpointError(
             f"{path}: its description {beside.name} is missing; put it back or export the model again"
@@ -139,6 +142,7 @@ def decode(text: str, path: Path) -> Description:
         program = content["program"]
         if checkpoint.spec is None or checkpoint.input is None:
             raise ValueError("contains no model")
+        _check_types(content)
         return Description(
             format=FORMATS[content["format"]],
             checkpoint=checkpoint,
@@ -153,27 +157,59 @@ def decode(text: str, path: Path) -> Description:
             measured=content.get("measured", {}),
             files=content.get("files", {}),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged or not an exported model's description ({error!r})") from error
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: damaged, nested too deeply; export it again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        reason = brief(error)
+        raise CheckpointError(f"{path}: damaged or not an exported model's description ({reason})") from error
+
+
+def _check_types(content: dict[str, Any]) -> None:
+    """Check the entries that programs rely on, and that every file name stays inside the exported folder."""
+    program, measured, files = content["program"], content.get("measured", {}), content.get("files", {})
+    numbers = [program["size"], *([] if program["batch"] is None else [program["batch"]])]
+    if not all(type(number) is int and 0 < number < _MOST_PIXELS for number in numbers):
+        raise ValueError("size or batch has the wrong type")
+    if not isinstance(program["uint8"], bool) or not isinstance(program["streaming"], bool):
+        raise ValueError("uint8 or streaming has the wrong type")
+    if not all(isinstance(entry, dict) for entry in (content["written_by"], measured, files)):
+        raise ValueError("written_by, measured or files is not a mapping")
+    for name, entry in files.items():
+        if name in ("", ".", "..") or not {*"/\\\0"}.isdisjoint(name):
+            raise ValueError(f"{name[:60]!r} is not the name of one of its files")
+        if not isinstance(entry["bytes"], int) or not isinstance(entry["sha256"], str):
+            raise ValueError("bytes or sha256 has the wrong type")
 
 
 def _inside(path: Path) -> str | None:
-    """The copy of the description inside the file."""
+    """The copy of the description inside the file; None if there is none."""
+    if path.is_dir():
+        return None
+    size = check_regular(path)
     if path.suffix == FORMATS["onnx"].suffix:
         return _onnx_metadata(path)
     if path.suffix == FORMATS["torch"].suffix:
         with zipfile.ZipFile(path) as archive:
             name = next((name for name in archive.namelist() if name.endswith(f"/extra/{DESCRIPTION_KEY}")), None)
-            return archive.read(name).decode() if name else None
+            if name is None:
+                return None
+            info = archive.getinfo(name)
+            if (
+                info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+                or info.file_size > _INFLATION * size
+            ):
+                raise ValueError("its description unpacks to far more than its size")
+            return archive.read(info).decode()
     return None
 
 
 def _onnx_metadata(path: Path) -> str | None:
     """The value of Trishift's key in the metadata of an ONNX file."""
     with path.open("rb") as file:
-        for number, _, length in fields(file, path.stat().st_size):
-            if number == _ONNX_METADATA:
-                pair = {key: file.read(size) for key, _, size in fields(file, file.tell() + length)}
+        for number, wire, length in fields(file, path.stat().st_size):
+            if (number, wire) == (_ONNX_METADATA, BYTES):
+                entries = fields(file, file.tell() + length)
+                pair = {key: file.read(size) for key, inner, size in entries if inner == BYTES}
                 if pair.get(1) == DESCRIPTION_KEY.encode():
                     return pair[2].decode()
     return None

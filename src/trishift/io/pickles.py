@@ -18,6 +18,9 @@ import numpy as np
 
 from trishift.errors import CheckpointError
 
+_LONGEST_CODE = 8  # characters of a data type
+_LONGEST_INTEGER = 256  # bytes
+_COPIES = 4  # bytes that calls may copy, over bytes in the file; published files: below 2
 _INERT_MODULES = ("argparse", "datetime", "mmaction", "mmcv", "mmengine", "pathlib", "torch.optim", "yacs")
 
 
@@ -44,6 +47,8 @@ class PickledDtype:
     """Stand-in for numpy's dtype: a type code, and a byte order that is set afterwards."""
 
     def __init__(self, code: str, *_: Any) -> None:
+        if not isinstance(code, str) or len(code) > _LONGEST_CODE:  # numpy also takes nested lists of fields
+            raise ValueError("an array of an unknown type")
         self.dtype = np.dtype(code)
         if self.dtype.kind not in "biuf":
             raise ValueError(f"arrays of type {code!r} are not weights")
@@ -145,7 +150,7 @@ class _Bounded(io.RawIOBase):
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         position = file.tell()
-        self._left = file.seek(0, io.SEEK_END) - position
+        self._left = self.size = file.seek(0, io.SEEK_END) - position
         file.seek(position)
 
     def read(self, size: int = -1) -> bytes:
@@ -169,25 +174,53 @@ class _Unpickler(pickle._Unpickler):
     """The pure Python unpickler; the C version allocates memory for damaged memo indices."""
 
     def __init__(self, file: BinaryIO, table: Table, persistent_load: Callable[[Any], Any] | None) -> None:
-        super().__init__(_Bounded(file), encoding="latin1")  # type: ignore[arg-type]
+        bounded = _Bounded(file)
+        super().__init__(bounded, encoding="latin1")  # type: ignore[arg-type]
         self._table = {**_PYTHON, **table}
         self._persistent_load = persistent_load
+        self._left = _COPIES * bounded.size
+
+    def _charge(self, value: Any) -> None:
+        """Limit copies in total: a few bytes can request another copy of a large shared object."""
+        if isinstance(value, PickledArray):
+            self._left -= value.array.nbytes
+        elif isinstance(value, str | bytes | list | tuple | dict | set):
+            self._left -= len(value)
+        if self._left < 0:
+            raise ValueError("it expands to far more than its size")
 
     def find_class(self, module: str, name: str) -> Any:
         known = self._table.get((module, name))
         if known is not None:
             return known
         if any(module == inert or module.startswith(inert + ".") for inert in _INERT_MODULES):
-            return type(name, (Inert,), {})
+            return Inert
         raise CheckpointError(
             f"the file refers to {module}.{name}, which weights do not need; it was refused and no code was run "
             "(if you trust it, load it in its own framework and save only the state_dict)"
         )
 
     def load_build(self) -> None:
-        if callable(self.stack[-2]):  # type: ignore[attr-defined] # would set attributes of our stand-ins
-            raise ValueError("state is set on something that is not an object")
+        """Set the state of a stand-in; that of an OrderedDict (`_metadata`) is not needed."""
+        if type(self.stack[-2]) is OrderedDict:  # type: ignore[attr-defined]
+            self.stack.pop()  # type: ignore[attr-defined]
+            return
+        if not isinstance(self.stack[-2], Inert | PickledArray | PickledDtype):  # type: ignore[attr-defined]
+            raise ValueError("state is set on something that has none")
         super().load_build()  # type: ignore[misc]
+        self._charge(self.stack[-1])  # type: ignore[attr-defined]
+
+    def load_call(self, load: Callable[[pickle._Unpickler], None]) -> None:
+        """Handle opcodes that call a function."""
+        load(self)
+        self._charge(self.stack[-1])  # type: ignore[attr-defined]
+
+    def load_long4(self) -> None:
+        """Read an integer; larger ones than hashes and counters only waste time."""
+        size = int.from_bytes(self.read(4), "little", signed=True)  # type: ignore[attr-defined]
+        if not 0 <= size <= _LONGEST_INTEGER:
+            raise ValueError("an integer of too many digits")
+        self.append(pickle.decode_long(self.read(size)))  # type: ignore[attr-defined]
 
     def load_setitem(self) -> None:
         _check_keys(self.stack[-2:-1])  # type: ignore[attr-defined]
@@ -203,9 +236,20 @@ class _Unpickler(pickle._Unpickler):
         _check_keys(self.stack)  # type: ignore[attr-defined]
         load(self)
 
+    def load_bytearray8(self) -> None:
+        """Read a byte array; the original sets its memory aside before it reads."""
+        size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
+        self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
+
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
         pickle.BUILD[0]: load_build,
+        pickle.LONG4[0]: load_long4,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        **{
+            code: lambda self, load=pickle._Unpickler.dispatch[code]: self.load_call(load)
+            for code in (pickle.REDUCE[0], pickle.NEWOBJ[0], pickle.NEWOBJ_EX[0], pickle.OBJ[0], pickle.INST[0])
+        },
         pickle.SETITEM[0]: load_setitem,
         **{
             code: lambda self, load=pickle._Unpickler.dispatch[code]: self.load_pairs(load)

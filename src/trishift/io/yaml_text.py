@@ -14,6 +14,7 @@ _TEMPLATE = re.compile(  # a number in braces as part of a word, outside quotes 
     r"""(?<![^\s,\[{=])(?:(?P<kept>'[^'\n]*'|"[^"\n]*"|\#[^\n]*)|"""
     r"""(?P<template>(?:[^\s,'"\[\]{}]|\{\})*\{:[0-9]{0,3}d\}[^\s,'"\[\]{}]*))"""
 )
+_MAX_DIGITS = 4300  # Python refuses to print longer integers
 
 
 class YamlError(Exception):
@@ -32,8 +33,8 @@ class YamlError(Exception):
 def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
     """Parse YAML into plain values and the root node, whose marks hold the line numbers.
 
-    A few hundred bytes of YAML can expand to billions of values (nested aliases), so values are counted before any is
-    constructed.
+    A few hundred bytes of YAML can expand to billions of values (nested aliases), so values are counted while they are
+    parsed, and with their aliases before any is constructed.
 
     A file name template such as `{:05d}.jpg`, whose braces have another meaning in YAML, needs no quotes.
 
@@ -66,7 +67,7 @@ def _is_value(match: re.Match[str]) -> bool:
 
 def _parse(text: str) -> tuple[Any, yaml.Node | None]:
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None, None
@@ -77,10 +78,32 @@ def _parse(text: str) -> tuple[Any, yaml.Node | None]:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
         raise YamlError(f"not valid YAML: {reason}", mark.line + 1 if mark else None) from None
-    except RecursionError:
+    except (RecursionError, MemoryError):
         raise YamlError("nested too deeply") from None
     except ValueError as error:  # dates that do not exist, numbers of thousands of digits
         raise YamlError(f"not a usable value: {error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that stops at the limits instead of after them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise YamlError(f"more than {MAX_VALUES:,} values")
+        return super().compose_node(parent, index)  # type: ignore[no-any-return]
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > _MAX_DIGITS:
+            raise ValueError("an integer of too many digits")
+        return int(super().construct_yaml_int(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _count_values(node: yaml.Node, known: dict[int, int]) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from trishift.errors import RecipeError
 from trishift.model.architectures import (
@@ -134,6 +135,12 @@ class HeadSpec:
         return self.hidden_width or (512 if self.consensus == "relation" else 256)
 
 
+_LIMITS = {  # of numbers, so that no description of a few bytes stands for an endless network
+    "num_segments": (1, 4096), "in_channels": (1, 4096), "width": (1, 4096), "num_classes": (0, 1_000_000)
+}  # fmt: skip
+_MOST_RELATED = 20  # frames
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A video recognizer: (N, T, C, H, W) clips in, (N, K) logits out.
@@ -182,9 +189,11 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise RecipeError(f"backbone: {self.backbone!r} is unknown; one of {', '.join(BACKBONES)}")
-        for name, least in (("num_segments", 1), ("in_channels", 1), ("width", 1), ("num_classes", 0)):
+        for name, (least, most) in _LIMITS.items():
             if getattr(self, name) < least:
                 raise RecipeError(f"{name}: must be {least} or more, not {getattr(self, name)}")
+            if getattr(self, name) > most:
+                raise RecipeError(f"{name}: must be {most:,} or less, not {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise RecipeError(f"dropout: {self.dropout} is not in [0, 1)")
         self._check_shift()
@@ -192,6 +201,11 @@ class ModelSpec:
         self._check_motion()
         if self.head.consensus != "average" and self.num_segments < 2:
             raise RecipeError("head: relations need num_segments of 2 or more")
+        if self.head.consensus == "multiscale_relation" and self.output_segments > _MOST_RELATED:
+            raise RecipeError(
+                f"head: multiscale_relation lists all tuples of frames, 2 to the power of num_segments; use "
+                f"{_MOST_RELATED} segments or less"
+            )
 
     def _check_shift(self) -> None:
         if self.shift is None:
@@ -377,20 +391,29 @@ def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
     """Inverse of `to_json`.
 
     Raises:
-        RecipeError: a key is unknown (for instance, from a newer version) or the values are inconsistent.
+        RecipeError: a key is unknown (for instance, from a newer version), or a value has the wrong type or is
+            inconsistent with others.
     """
+    from pydantic import ValidationError
+
     known = {f.name for f in dataclasses.fields(cls)}
     unknown = sorted(set(data) - known)
     if unknown:
         raise RecipeError(f"{cls.__name__}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
-    if cls is ModelSpec:
-        values["head"] = from_json(HeadSpec, values.get("head", {}))
-        if values.get("shift") is not None:
-            values["shift"] = from_json(ShiftSpec, values["shift"])
-        if values.get("motion") is not None:
-            values["motion"] = from_json(MotionSpec, values["motion"])
-    return cls(**values)
+    try:
+        spec: _Spec = _adapter(cast(Any, cls)).validate_python(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place, found = ".".join(map(str, problem["loc"])), repr(problem["input"])[:60]
+        raise RecipeError(f"{cls.__name__}: {place}: {problem['msg'].lower()}, not {found}") from None
+    return spec
+
+
+@lru_cache
+def _adapter(cls: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
 
 
 assert set(get_args(Backbone)) == set(BACKBONES)

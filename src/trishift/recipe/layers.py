@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from trishift.errors import RecipeError
+from trishift.errors import RecipeError, brief, shortened
+from trishift.io.regular import check_regular
 from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.recipe.finding import find_recipe
 from trishift.recipe.renames import present_key, with_present_names
@@ -22,6 +23,7 @@ _SHORTHAND = (  # sections that one word, or one list, can stand for
     ("data", "balance", "by"),
 )
 MAX_BYTES = 2**20  # of a recipe file; published recipes have about 1,000
+_MAX_FILES = 100  # per recipe, each counted as often as it is inherited
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,36 @@ class Layer:
         return line
 
 
-def read_layers(path: Path, seen: tuple[Path, ...] = (), *, recorded: bool = False) -> list[Layer]:
+def read_layers(path: Path, *, recorded: bool = False) -> list[Layer]:
     """Return the file's bases, most basic first, followed by the file itself; `recorded` as in `load_recipe`.
 
     Raises:
-        RecipeError: a file is missing, unreadable, not a mapping, or inherits from itself.
+        RecipeError: a file is missing, unreadable, not a mapping, or inherits from itself or from too many files.
     """
+    layers: list[Layer] = []
+    _read_into(layers, path, (), recorded=recorded)
+    return layers
+
+
+def _read_into(layers: list[Layer], path: Path, seen: tuple[Path, ...], *, recorded: bool = False) -> None:
+    """Append a file's bases and the file; `seen` are the files that inherit from it."""
+    if len(layers) + len(seen) >= _MAX_FILES:
+        raise RecipeError(
+            f"{path}: base: the recipe consists of more than {_MAX_FILES} files; remove some base entries"
+        )
     try:
         resolved = path.resolve()
         if resolved in seen:
             raise RecipeError(f"{path}: base: the recipe inherits from itself; remove one of the base entries")
-        if path.stat().st_size > MAX_BYTES:
-            raise RecipeError(f"{path}: {path.stat().st_size / 2**20:.1f} MB is too large for a recipe; check the path")
+        size = check_regular(path)
+        if size > MAX_BYTES:
+            raise RecipeError(f"{path}: {size / 2**20:.1f} MB is too large for a recipe; check the path")
         data, node = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        name = shortened(path)
+        raise RecipeError(f"{name}: cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, RuntimeError) as error:  # not UTF-8, NUL in a path, a loop of links
+        raise RecipeError(f"{shortened(path)}: cannot be read ({brief(error)}); check the file") from None
     except YamlError as error:
         where = f":{error.line}" if error.line else ""
         raise RecipeError(f"{path}{where}: {error.reason}") from None
@@ -77,8 +94,9 @@ def read_layers(path: Path, seen: tuple[Path, ...] = (), *, recorded: bool = Fal
         raise RecipeError(
             f"{path}:{layer.line_of(written)}: {written[0]}: must be the path or name of a recipe, or a list of them"
         )
-    inherited = [found for base in bases for found in read_layers(find_recipe(base, path.parent), (*seen, resolved))]
-    return [*inherited, layer]
+    for base in bases:
+        _read_into(layers, find_recipe(base, path.parent), (*seen, resolved))
+    layers.append(layer)
 
 
 def spell_out(data: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from trishift.errors import RecipeError
+from trishift.errors import RecipeError, shortened
 from trishift.io.atomic import write_text
 from trishift.io.wording import nearest
 from trishift.io.yaml_text import YamlError, parse_yaml
@@ -99,16 +99,24 @@ def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
 def _parse_override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise RecipeError(f"override {text!r}: write it as section.key=value, for example train.epochs=10")
+        raise RecipeError(
+            f"override {shortened(repr(text))}: write it as section.key=value, for example train.epochs=10"
+        )
     try:
         result: Any = parse_yaml(value)[0]
     except YamlError as error:
-        raise RecipeError(f"override {text!r}: the value is {error.reason}; quote it") from None
-    for part in reversed(key.strip().split(".")):
+        raise RecipeError(
+            f"override {shortened(repr(text))}: the value is {shortened(error.reason)}; quote it"
+        ) from None
+    parts = key.strip().split(".")
+    if len(parts) > _DEEPEST:
+        raise RecipeError(f"override {shortened(repr(text))}: no key is nested that deeply")
+    for part in reversed(parts):
         result = {part: result}
-    return spell_out(with_present_names(result, f"override {text!r}"))
+    return spell_out(with_present_names(result, f"override {shortened(repr(text))}"))
 
 
+_DEEPEST = 10  # parts of a key
 _NAME = re.compile(r"[^\w.]")  # ends the key at the start of a section's error
 
 
@@ -129,7 +137,7 @@ class _Blame:
         for text in reversed(self.overrides):
             written = present_key(text.partition("=")[0].strip())
             if dotted == written or dotted.startswith(written + ".") or written.startswith(dotted + "."):
-                return f"override {text!r}"
+                return f"override {shortened(repr(text))}"
         for layer in reversed(self.layers):
             line = layer.line_of(keys)
             if line is not None:
@@ -203,7 +211,7 @@ def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
         return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
     form = known.forms.get(keys[-1])
     expected = f"write {form}" if form else _reason(error, known)
-    return f"{blame.place(keys)}: {dotted}: {expected}, not {error['input']!r}"
+    return f"{blame.place(keys)}: {dotted}: {expected}, not {shortened(repr(error['input']))}"
 
 
 def _reason(error: Mapping[str, Any], known: _KnownKeys) -> str:

@@ -103,7 +103,7 @@ class RunFolder:
             self._remove_run()
             if resumed is not None:
                 self._inherit(resumed)
-        self._skipped = _read_skipped(self.path / "skipped.txt")
+        self._skipped = read_skipped(self.path / "skipped.txt")
         save_recipe(self._recipe, self.path / "recipe.yaml")
 
     def save_last(self, position: Position, metrics: Mapping[str, Any]) -> None:
@@ -206,8 +206,9 @@ def _check_text(text: str, name: str) -> None:
         raise DataError(f"{name} has bytes that are not UTF-8, which no checkpoint can hold; rename it") from None
 
 
-def _read_skipped(path: Path) -> dict[str, str]:
-    if not path.is_file():
+def read_skipped(path: Path) -> dict[str, str]:
+    """Read `skipped.txt`: clip to reason; empty if there is no such file."""
+    if not path.is_file():  # neither a device
         return {}
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     return {name: reason for name, _, reason in (line.partition("\t") for line in lines)}

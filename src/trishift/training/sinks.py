@@ -12,8 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from trishift.errors import OutputError
+from trishift.errors import DataError, OutputError
 from trishift.io.atomic import write_text
+from trishift.io.regular import check_regular
 
 
 class MetricsLog:
@@ -61,7 +62,7 @@ class MetricsLog:
 
 def read_metrics(folder: Path, kind: str) -> list[dict[str, Any]]:
     """A run's records of a kind (`train` or `evaluation`), in order."""
-    return [record for record in _read(folder / "metrics.jsonl") if record["kind"] == kind]
+    return [record for record in _read(folder / "metrics.jsonl") if record.get("kind") == kind]
 
 
 def counts_from_zero(folder: Path) -> bool:
@@ -78,21 +79,31 @@ def _read(path: Path) -> list[dict[str, Any]]:
     """All intact records of a file. Epochs count from 1."""
     records = _parse(path)
     if any(record.get("epoch") == 0 for record in records):  # written before epochs counted from 1
-        return [{**record, "epoch": record["epoch"] + 1} for record in records]
+        return [_with_epoch_from_1(record) for record in records]
     return records
 
 
 def _parse(path: Path) -> list[dict[str, Any]]:
     """The records as written; a kill may have truncated the last one."""
     records = []
-    for line in path.read_bytes().splitlines():
+    try:
+        check_regular(path)
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the run folder") from None
+    for line in lines:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and isinstance(record.get("iteration"), int):
+        if isinstance(record, dict) and type(record.get("iteration")) is int:
             records.append(record)
     return records
+
+
+def _with_epoch_from_1(record: dict[str, Any]) -> dict[str, Any]:
+    epoch = record.get("epoch")
+    return {**record, "epoch": epoch + 1} if isinstance(epoch, int) else record
 
 
 class Progress:

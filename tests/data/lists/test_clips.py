@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -169,7 +171,7 @@ def test_reads_lists_without_labels(tmp_path: Path) -> None:
         ("path,label\na,push\n", "list.txt:2: label 'push' is not a number"),
         ("path,label,frames\na,1,many\n", "list.txt:2: expected a whole number"),
         ("path,label,label\na,1,2\n", "list.txt:1: the header has two columns 'label'"),
-        ('path,label\n"a,1\nb",2\n', "list.txt: a quoted cell spans several lines"),
+        ('path,label\n"a,1\nb",2\n', "list.txt:2: a quoted cell spans several lines"),
         ("a 5 1\na 5 2\n", "list.txt:2: a has label 2, but 1 in line 1"),
         ("path,label\na,1;2\nb,1\na,1\n", "list.txt:4: a has label 1, but 1;2 in line 2"),
         ("a 5 " + "9" * 5000 + "\n", "list.txt:1: expected"),
@@ -180,7 +182,9 @@ def test_reads_lists_without_labels(tmp_path: Path) -> None:
         ("path,label,start_time,end_time\na,1,0,soon\n", "list.txt:2: 'soon' is not a time"),
         ("path,label,start,end\na,1,0,9\n", "list.txt:2: start, end could be frames or seconds"),
         ("path,class\na,1\n", "list.txt:1: the header has no column 'label'"),
-        (b"a\0b 1\n", "list.txt: is not a text file"),
+        (b"a\0b 1\n", "list.txt:1: is not a text file"),
+        ("path,label\n,1\n", "list.txt:2: expected a path"),
+        ("a" + " 1" * 30_000 + " x\n", "list.txt:1: expected"),  # in linear time,
     ],
 )
 def test_rejects_bad_lists_in_one_line(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -188,6 +192,31 @@ def test_rejects_bad_lists_in_one_line(tmp_path: Path, text: str | bytes, messag
         read_list(saved(tmp_path, text), num_classes=5)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_million_clips_take_little_memory(tmp_path: Path) -> None:
+    path = saved(tmp_path, "".join(f"videos/class {i % 9}/clip_{i:07d}.mp4 90 {i % 9}\n" for i in range(20_000)))
+    tracemalloc.start()
+    clips = read_list(path)
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert size / len(clips) < 200
+    assert (
+        clips[12_345]
+        == clips[12_000:][345]
+        == VideoRecord(tmp_path / "videos/class 6/clip_0012345.mp4", (6,), 90, 12_346)
+    )
+
+
+def test_equal_paths_are_one_clip(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a/b has label 2, but 1 in line 1"):
+        read_list(saved(tmp_path, "a/b 1\n./a//b 2\n"))
+
+
+@pytest.mark.parametrize("read", [read_list, read_labels])
+def test_refuses_devices(read: Callable[[Path], object]) -> None:
+    with pytest.raises(DataError, match="a pipe or device, not a file"):
+        read(Path("/dev/zero"))
 
 
 def test_rejects_missing_list(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ than 512 MiB is split into several values with the same tag; dims [0] means a sc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, raw_bytes, read_array, reading, widen_bfloat16
+from trishift.checkpoints.formats.stored import (
+    StoredTensor,
+    WeightFile,
+    num_elements,
+    raw_bytes,
+    read_array,
+    reading,
+    widen_bfloat16,
+)
 from trishift.errors import CheckpointError
 from trishift.io import protobuf
 from trishift.io.atomic import write_atomically
@@ -109,7 +116,7 @@ def _scan_tensor(file: BinaryIO, end: int, entry: _Entry) -> None:
 
 def _stored(path: Path, entry: _Entry) -> StoredTensor:
     dtype = _DTYPES[entry.type]
-    if sum(length for _, length in entry.pieces) != math.prod(entry.shape) * dtype.itemsize:
+    if sum(length for _, length in entry.pieces) != num_elements(entry.shape) * dtype.itemsize:
         raise ValueError("a tensor's data does not match its shape")
 
     def read() -> np.ndarray:

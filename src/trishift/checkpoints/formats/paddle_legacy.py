@@ -6,7 +6,6 @@ a protocol buffer `TensorDesc {type = 1; repeated int64 dims = 2}`; the raw numb
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, read_array, reading
+from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, num_elements, read_array, reading
 from trishift.errors import CheckpointError
 from trishift.io import protobuf
 from trishift.io.atomic import staged
@@ -98,12 +97,12 @@ def _open_variable(path: Path) -> StoredTensor:
                 shape.append(value)
     if dtype is None:
         raise ValueError("its type is not supported")
-    if start + math.prod(shape) * dtype.itemsize != size:
+    if start + num_elements(shape) * dtype.itemsize != size:
         raise ValueError("its data does not match its shape")
 
     def read() -> np.ndarray:
         with reading(path, "Paddle 1.x variable"):
-            return read_array(path, start, dtype, math.prod(shape)).reshape(shape)
+            return read_array(path, start, dtype, num_elements(shape)).reshape(shape)
 
     return StoredTensor(tuple(shape), str(dtype), read)
 

@@ -23,6 +23,7 @@ from trishift.checkpoints.formats.stored import (
     StoredTensor,
     WeightFile,
     in_memory,
+    num_elements,
     raw_bytes,
     read_array,
     reading,
@@ -72,10 +73,11 @@ class _Storage:
 def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> StoredTensor:
     """Build a view of a storage, which must lie inside it."""
     shape, strides, kind = tuple(shape), tuple(strides), storage.kind
-    if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in (offset, *shape, *strides)):
+    if len(shape) != len(strides) or type(offset) is not int or offset < 0:
         raise ValueError("a tensor with an impossible shape")
+    num_elements(strides)  # as large as a shape at most
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    if math.prod(shape) and last >= storage.count:
+    if num_elements(shape) and last >= storage.count:
         raise ValueError("a tensor reaches beyond its storage")
 
     def read() -> np.ndarray:
@@ -141,9 +143,11 @@ def _declare_storage(pid: Any, storages: dict[str, _Storage]) -> _Storage:
     label, kind, key, _, count, *view = pid
     if label != "storage" or not isinstance(kind, _StorageKind) or type(count) is not int or count < 0:
         raise ValueError("an unknown kind of storage")
+    if not isinstance(key, str):  # text of other objects could be endless
+        raise ValueError("a storage without a name")
     if view and view[0] is not None:
         raise ValueError("views of storages (PyTorch before 0.4) are not supported; save it again with a newer one")
-    known = storages.setdefault(str(key), _Storage(kind, count))
+    known = storages.setdefault(key, _Storage(kind, count))
     if (known.kind, known.count) != (kind, count):
         raise ValueError("two sizes for one storage")
     return known
@@ -157,6 +161,8 @@ def read_zip(path: Path) -> WeightFile:
     """
     with reading(path, "PyTorch zip"), zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
+        if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in entries.values()):
+            raise CheckpointError(f"{path}: compressed in a way that PyTorch does not read; save it again")
         if sum(info.file_size for info in entries.values()) > _INFLATION * path.stat().st_size:
             raise CheckpointError(f"{path}: unpacks to far more than its size; this is not a weight file")
         pickled = next((name for name in entries if name.rpartition("/")[2] == "data.pkl"), None)
@@ -209,7 +215,7 @@ def read_legacy(path: Path) -> WeightFile:
         keys = unpickle(file, {})
         end = path.stat().st_size
         for key in keys:
-            storage = storages[str(key)]
+            storage = storages[key]
             count = struct.unpack("<q", file.read(8))[0]
             place = file.tell()
             if count != storage.count or place + count * storage.kind.dtype.itemsize > end:

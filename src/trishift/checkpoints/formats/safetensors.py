@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 from safetensors import safe_open
 
-from trishift.checkpoints.formats.stored import StoredTensor, reading
+from trishift.checkpoints.formats.stored import StoredTensor, num_elements, reading
 from trishift.errors import CheckpointError
 from trishift.io.atomic import write_atomically
 
@@ -65,6 +65,7 @@ def _stored(path: Path, file: Any, name: str) -> StoredTensor:
             array: np.ndarray = file.get_tensor(name)
         return array.astype(np.float32) if kind == "BF16" else array
 
+    num_elements(view.get_shape())
     dtype = {"BF16": "bfloat16", "BOOL": "bool"}.get(kind, _DTYPES.get(kind[0], kind[0]) + kind[1:])
     return StoredTensor(tuple(view.get_shape()), dtype, read)
 

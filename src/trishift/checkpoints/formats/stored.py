@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, brief
 from trishift.io.wording import unreadable
+
+_MAX_DIMENSIONS = 32
+_MAX_ELEMENTS = 2**48
+
+
+def num_elements(shape: Sequence[int]) -> int:
+    """Number of elements of a tensor.
+
+    Raises:
+        ValueError: no tensor has such a shape.
+    """
+    if len(shape) > _MAX_DIMENSIONS or not all(type(n) is int and 0 <= n <= _MAX_ELEMENTS for n in shape):
+        raise ValueError("a tensor with an impossible shape")
+    return math.prod(shape)
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,17 @@ def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
     return (bits.astype("<u4") << np.uint32(16)).view("<f4")
 
 
+def guarded(file: WeightFile) -> WeightFile:
+    """The same file, with tensors whose `read` raises nothing but CheckpointErrors."""
+
+    def read(tensor: StoredTensor) -> np.ndarray:
+        with reading(file.path, file.format):
+            return tensor.read()
+
+    tensors = {name: replace(tensor, read=partial(read, tensor)) for name, tensor in file.tensors.items()}
+    return replace(file, tensors=tensors)
+
+
 def read_array(path: Path, offset: int, dtype: np.dtype[Any], count: int) -> np.ndarray:
     """Read `count` numbers at an offset of a file."""
     with path.open("rb") as file:
@@ -76,6 +103,9 @@ def reading(path: Path, format: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise CheckpointError(unreadable(path, error)) from error
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: not a complete {format} file (nested too deeply)") from error
     except Exception as error:  # damaged files fail in many ways
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"{path}: not a complete {format} file ({reason}); copy or download it again") from error
+        raise CheckpointError(
+            f"{path}: not a complete {format} file ({brief(error)}); copy or download it again"
+        ) from error

@@ -1,6 +1,7 @@
 """Text files of a data set: lists of clips and the names of its classes."""
 
 from trishift.data.lists.class_names import find_labels, read_labels, write_labels
-from trishift.data.lists.clips import VideoRecord, read_list, write_list
+from trishift.data.lists.clips import read_list, write_list
+from trishift.data.lists.records import ClipList, VideoRecord
 
-__all__ = ["VideoRecord", "find_labels", "read_labels", "read_list", "write_labels", "write_list"]
+__all__ = ["ClipList", "VideoRecord", "find_labels", "read_labels", "read_list", "write_labels", "write_list"]

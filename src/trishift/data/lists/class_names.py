@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
         ('sit down', 'walk')
     """
     path = Path(path)
-    return _parse(path, read_text(path, errors="strict"))
+    return _parse(path, read_text(path))
 
 
 def find_labels(name: str | Path, path: Path | None = None) -> Path:
@@ -100,12 +101,12 @@ def _parse(path: Path, text: str) -> tuple[str, ...]:
     elif suffix in (".yaml", ".yml"):
         names = _structured_names(path, _parse_yaml(path, text))
     else:
-        names = _text_names(path, content_lines(text))
+        names = _text_names(path, list(content_lines(path, text.split("\n"))))
     if not names:
         raise DataError(f"{path}: there are no class names; give one per line")
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{path}: class {min(twice)!r} appears more than once; class names must differ")
+        raise DataError(f"{path}: class {min(twice)[:60]!r} appears more than once; class names must differ")
     return tuple(names)
 
 

@@ -16,42 +16,24 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
-from trishift.data.lists.text import Line, content_lines, read_text, write_lines
+from trishift.data.lists.records import ClipList, VideoRecord
+from trishift.data.lists.text import Line, stream_lines, write_lines
 from trishift.data.parts import PART_COLUMNS, read_part
 from trishift.errors import DataError
 from trishift.io.wording import counted
 
 _LOG = logging.getLogger(__name__)
 _FRAME_COLUMNS = ("num_frames", "frames")
-_COMMA_LINE = re.compile(r"(?P<path>.*?[^,\s])\s*(?P<numbers>(?:,\s*-?\d+\s*)+)")
-_SPACE_LINE = re.compile(r"(?P<path>.*?\S)(?P<numbers>(?:\s+-?\d+)+)")
-_MAX_LINE = 2**16  # characters; paths are limited to 4,096
-_NUMBER = re.compile(r"-?\d{1,9}")
-
-
-@dataclass(frozen=True, slots=True)
-class VideoRecord:
-    """One clip of a list.
-
-    Attributes:
-        path: video file or frame folder, including the list's root; may name a part of it, see `parts`.
-        labels: class numbers; any number of them in multi-label sets, empty in lists without labels.
-        num_frames: frame count according to the list; None if missing.
-        line: line number in the list, from 1.
-        group: clips of one group (a person, a recording) stay together in a split; None: each video is a group.
-    """
-
-    path: Path
-    labels: tuple[int, ...]
-    num_frames: int | None
-    line: int
-    group: str | None = None
+_DIGITS = 9  # of a number
+_NUMBER = re.compile(rf"-?\d{{1,{_DIGITS}}}")
+_SHOWN = 20  # columns in a warning
 
 
 def read_list(
@@ -61,7 +43,7 @@ def read_list(
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     has_labels: bool = True,
-) -> list[VideoRecord]:
+) -> ClipList:
     """Read a list of clips.
 
     Args:
@@ -83,28 +65,24 @@ def read_list(
         [('jump/a.mp4', (0,), 120), ('run/b.mp4', (1,), 95)]
     """
     list_path = Path(list_path)
-    root = list_path.parent if root is None else Path(root)
-    lines = content_lines(read_text(list_path))
-    if not lines:
+    lines = stream_lines(list_path)
+    first = next(lines, None)
+    if first is None:
         raise DataError(f"{list_path}: the list is empty; give one clip per line")
-    for line in lines:
-        if len(line.text) > _MAX_LINE:
-            raise DataError(f"{list_path}:{line.number}: {len(line.text):,} characters in one line; is this a list?")
-    if num_classes is None and class_names is not None:
-        num_classes = len(class_names)
-    if header := _header(lines[0].text):
-        records = _read_csv(list_path, header, lines, class_names, has_labels)
+    clips = ClipList(list_path.parent if root is None else Path(root))
+    labels = _LabelReader(list_path, class_names, num_classes)
+    if header := _header(first.text):
+        _read_csv(_Columns(list_path, first, header, has_labels), lines, labels, clips)
     elif has_labels:
-        records = _read_lines(list_path, lines)
+        _read_lines(list_path, chain([first], lines), labels, clips)
     else:
-        records = [VideoRecord(Path(line.text), (), None, line.number) for line in lines]
-    if not records:
+        for number, text in chain([first], lines):
+            clips.append(_normal(text), (), None, number)
+    if not clips:
         raise DataError(f"{list_path}: the list has a header but no clips; give one clip per line")
-    for record in records:
-        _check(list_path, record, num_classes)
     if has_labels:
-        _check_agreement(list_path, records)
-    return [replace(record, path=root / record.path) for record in records]
+        _check_agreement(list_path, clips)
+    return clips
 
 
 def _header(line: str) -> list[str] | None:
@@ -113,91 +91,206 @@ def _header(line: str) -> list[str] | None:
     return columns if "path" in columns else None
 
 
+def _normal(name: str) -> str:
+    """A path as `Path` spells it, so that equal paths are equal texts."""
+    if "//" in name or "./" in name or name[-1:] in ("/", ".") or os.name == "nt":
+        return str(Path(name))
+    return name
+
+
+class _LabelReader:
+    """Reads and checks labels; each distinct text only once.
+
+    Args:
+        list_path: the list, for errors.
+        class_names: names that may be used instead of numbers.
+        num_classes: upper limit of the labels (exclusive); None: number of names, or not checked.
+    """
+
+    def __init__(self, list_path: Path, class_names: Sequence[str] | None, num_classes: int | None) -> None:
+        self.list_path = list_path
+        self._numbers = {name: number for number, name in enumerate(class_names or ())}
+        self._num_classes = len(class_names) if num_classes is None and class_names is not None else num_classes
+        self._known: dict[Hashable, tuple[int, ...]] = {}
+
+    @property
+    def names_are_numbers(self) -> bool:
+        """Whether some class names look like class numbers."""
+        return any(_NUMBER.fullmatch(name) for name in self._numbers)
+
+    def numbers(self, line: int, texts: list[str]) -> tuple[int, ...]:
+        """Labels given as numbers."""
+        key = texts[0] if len(texts) == 1 else tuple(texts)
+        labels = self._known.get(key)
+        if labels is None:
+            labels = self._known[key] = tuple(self._checked(line, int(text)) for text in texts)
+        return labels
+
+    def cell(self, line: int, text: str) -> tuple[int, ...]:
+        """Labels in a CSV cell, separated by `;`: class numbers, everything else is a class name."""
+        labels = self._known.get(text)
+        if labels is None:
+            parts = [part.strip() for part in text.split(";")] if text else []
+            labels = self._known[text] = tuple(self._checked(line, self._number(line, part)) for part in parts)
+        return labels
+
+    def _number(self, line: int, text: str) -> int:
+        if _NUMBER.fullmatch(text):
+            return int(text)
+        if text in self._numbers:
+            return self._numbers[text]
+        remedy = "is not in the label file" if self._numbers else "needs a label file that lists the class names"
+        raise DataError(f"{self.list_path}:{line}: label {text[:60]!r} is not a number and {remedy}")
+
+    def _checked(self, line: int, label: int) -> int:
+        if label < 0:
+            raise DataError(f"{self.list_path}:{line}: label {label} is negative; classes are numbered from 0")
+        if self._num_classes is not None and label >= self._num_classes:
+            raise DataError(
+                f"{self.list_path}:{line}: label {label} is out of range: there "
+                f"{'is' if self._num_classes == 1 else 'are'} {counted(self._num_classes, 'class')}, numbered from 0"
+            )
+        return label
+
+
 # CSV with a header
 
 
-def _read_csv(
-    list_path: Path, header: list[str], lines: list[Line], class_names: Sequence[str] | None, has_labels: bool
-) -> list[VideoRecord]:
-    if has_labels and "label" not in header:
-        raise DataError(f"{list_path}:{lines[0].number}: the header has no column 'label'; add it")
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        raise DataError(f"{list_path}:{lines[0].number}: the header has two columns {repeated[0]!r}; rename one")
-    ignored = [name for name in header if name not in ("path", "label", "group", *_FRAME_COLUMNS, *PART_COLUMNS)]
-    if ignored:
-        _LOG.warning("%s: ignored columns: %s", list_path, ", ".join(ignored))
-    read_label = _label_reader(list_path, class_names)
-    records = []
-    table = list(csv.reader(line.text for line in lines[1:]))
-    if len(table) != len(lines) - 1:
-        raise DataError(f"{list_path}: a quoted cell spans several lines; keep each clip on one line")
-    for line, cells in zip(lines[1:], table, strict=True):
-        if len(cells) != len(header):
-            raise _malformed(list_path, line, f"{counted(len(header), 'column')} as in the header")
-        row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-        frames = next((row[column] for column in _FRAME_COLUMNS if row.get(column)), None)
-        if frames is not None and not (frames.isdecimal() and _NUMBER.fullmatch(frames)):
-            raise _malformed(list_path, line, "a whole number of frames")
-        texts = row["label"].split(";") if has_labels and row["label"] else []
-        labels = tuple(read_label(line, text.strip()) for text in texts)
-        part = read_part(row, f"{list_path}:{line.number}")
-        path = Path(f"{row['path']}{part or ''}")
-        group = row.get("group") or None
-        records.append(VideoRecord(path, labels, int(frames) if frames else None, line.number, group))
-    return records
+class _Columns:
+    """The columns of a CSV list."""
+
+    def __init__(self, list_path: Path, line: Line, header: list[str], has_labels: bool) -> None:
+        if has_labels and "label" not in header:
+            raise DataError(f"{list_path}:{line.number}: the header has no column 'label'; add it")
+        repeated = [name for name, count in Counter(header).items() if count > 1]
+        if repeated:
+            raise DataError(f"{list_path}:{line.number}: the header has two columns {repeated[0][:60]!r}; rename one")
+        ignored = [name for name in header if name not in ("path", "label", "group", *_FRAME_COLUMNS, *PART_COLUMNS)]
+        if ignored:
+            more = ", ..." if len(ignored) > _SHOWN else ""
+            _LOG.warning("%s: ignored columns: %s%s", list_path, ", ".join(ignored[:_SHOWN]), more)
+        self.list_path, self.header = list_path, header
+        self.path = header.index("path")
+        self.label = header.index("label") if has_labels else None
+        self.frames = [header.index(name) for name in _FRAME_COLUMNS if name in header]
+        self.group = header.index("group") if "group" in header else None
+        self.has_parts = not PART_COLUMNS.isdisjoint(header)
+
+    def name(self, line: Line, cells: list[str]) -> str:
+        """The path of a row, with the part of the video that other columns define."""
+        name = cells[self.path].strip()
+        if not name:
+            raise _malformed(self.list_path, line, "a path")
+        name = _normal(name)
+        if not self.has_parts:
+            return name
+        row = {column: cell.strip() for column, cell in zip(self.header, cells, strict=True)}
+        return f"{name}{read_part(row, f'{self.list_path}:{line.number}') or ''}"
+
+    def num_frames(self, line: Line, cells: list[str]) -> int | None:
+        """The frame count of a row, None if it has none."""
+        for column in self.frames:
+            text = cells[column].strip()
+            if text:
+                if not (text.isdecimal() and len(text) < _DIGITS + 1):
+                    raise _malformed(self.list_path, line, "a whole number of frames")
+                return int(text)
+        return None
 
 
-def _label_reader(list_path: Path, class_names: Sequence[str] | None) -> Callable[[Line, str], int]:
-    """Create a reader of CSV labels: numbers are class numbers, everything else is a class name."""
-    numbers = {name: number for number, name in enumerate(class_names or ())}
-    if any(_NUMBER.fullmatch(name) for name in numbers):
-        _LOG.warning("%s: labels are read as class numbers from 0, although some class names are numbers", list_path)
+def _read_csv(columns: _Columns, lines: Iterator[Line], labels: _LabelReader, clips: ClipList) -> None:
+    if columns.label is not None and labels.names_are_numbers:
+        _LOG.warning(
+            "%s: labels are read as class numbers from 0, although some class names are numbers", columns.list_path
+        )
+    line, start = Line(0, ""), 0  # start: the first line of a row
 
-    def read(line: Line, text: str) -> int:
-        if _NUMBER.fullmatch(text):
-            return int(text)
-        if text in numbers:
-            return numbers[text]
-        remedy = "is not in the label file" if numbers else "needs a label file that lists the class names"
-        raise DataError(f"{list_path}:{line.number}: label {text[:60]!r} is not a number and {remedy}")
+    def texts() -> Iterator[str]:
+        nonlocal line, start
+        for line in lines:
+            start = start or line.number
+            yield line.text
 
-    return read
+    reader = csv.reader(texts())
+    try:
+        for count, cells in enumerate(reader, 1):
+            if reader.line_num != count:
+                raise csv.Error
+            if len(cells) != len(columns.header):
+                raise _malformed(columns.list_path, line, f"{counted(len(columns.header), 'column')} as in the header")
+            found = () if columns.label is None else labels.cell(line.number, cells[columns.label].strip())
+            group = "" if columns.group is None else cells[columns.group].strip()
+            name, num_frames = columns.name(line, cells), columns.num_frames(line, cells)
+            clips.append(name, found, num_frames, line.number, group or None)
+            start = 0
+    except csv.Error:
+        raise DataError(
+            f"{columns.list_path}:{start}: a quoted cell spans several lines; keep each clip on one line"
+        ) from None
 
 
 # Lines without a header
 
 
-def _read_lines(list_path: Path, lines: list[Line]) -> list[VideoRecord]:
-    records, counted, uncounted = [], None, None
+def _read_lines(list_path: Path, lines: Iterable[Line], labels: _LabelReader, clips: ClipList) -> None:
+    first: dict[str, int] = {}  # lines of the first frame count, the first line without one, the first count of 0
     for line in lines:
-        match = _COMMA_LINE.fullmatch(line.text) or _SPACE_LINE.fullmatch(line.text)
-        numbers = match["numbers"].replace(",", " ").split() if match else []
-        if match is None or not all(_NUMBER.fullmatch(number) for number in numbers):
+        name, numbers = _split(line.text)
+        if not numbers or (max(map(len, numbers)) > _DIGITS and not all(map(_NUMBER.fullmatch, numbers))):
             raise _malformed(list_path, line, "'path frames label', 'path label' or the same with commas")
-        *frames, first = numbers[:2] if len(numbers) > 1 else numbers
-        labels = (first, *numbers[2:])
-        counted, uncounted = (counted or line, uncounted) if frames else (counted, uncounted or line)
-        count = int(frames[0]) if frames else None
-        records.append(VideoRecord(Path(match["path"]), tuple(map(int, labels)), count, line.number))
-    _warn_of_doubtful_counts(list_path, records, counted, uncounted)
-    return records
+        count = None
+        if len(numbers) > 1:
+            count = int(numbers.pop(0))
+            if count < 1:
+                _check_count(list_path, line.number, count)
+                first.setdefault("empty", line.number)
+            first.setdefault("counted", line.number)
+        else:
+            first.setdefault("uncounted", line.number)
+        clips.append(_normal(name), labels.numbers(line.number, numbers), count, line.number)
+    _warn_of_doubtful_counts(list_path, first)
 
 
-def _warn_of_doubtful_counts(
-    list_path: Path, records: list[VideoRecord], counted: Line | None, uncounted: Line | None
-) -> None:
+def _split(text: str) -> tuple[str, list[str]]:
+    """Split a line into a path and the numbers after it, separated by commas or else by white space."""
+    if "," in text:
+        cells = text.split(",")
+        start = _first_number([cell.strip() for cell in cells])
+        name = ",".join(cells[:start]).strip()
+        if start < len(cells) and name and not name.endswith(","):
+            return name, [cell.strip() for cell in cells[start:]]
+    words = text.split()
+    start = _first_number(words)
+    if start == 1:
+        return words[0], words[1:]
+    return text.rsplit(None, len(words) - start)[0], words[start:]
+
+
+def _first_number(words: list[str]) -> int:
+    """Index of the first of the numbers at the end, but at least 1."""
+    start = len(words)
+    while start > 1 and (words[start - 1].isdecimal() or words[start - 1].removeprefix("-").isdecimal()):
+        start -= 1
+    return start
+
+
+def _check_count(list_path: Path, line: int, count: int) -> None:
+    if count < 0:
+        raise DataError(f"{list_path}:{line}: {count} frames; the frame count must not be negative")
+
+
+def _warn_of_doubtful_counts(list_path: Path, first: Mapping[str, int]) -> None:
     """Warn about frame counts that may have been meant as labels."""
-    if counted and uncounted:
+    if "counted" in first and "uncounted" in first:
         _LOG.warning(
             "%s: line %d has a frame count (the first of several numbers), line %d has none; if these are labels, "
             "use a CSV with the header path,label and separate labels by ;",
-            *(list_path, counted.number, uncounted.number),
+            *(list_path, first["counted"], first["uncounted"]),
         )
-    empty = next((record for record in records if record.num_frames == 0), None)
-    if empty:
+    if "empty" in first:
         _LOG.warning(
-            "%s:%d: a frame count of 0; if this is a label, use a CSV with the header path,label", list_path, empty.line
+            "%s:%d: a frame count of 0; if this is a label, use a CSV with the header path,label",
+            *(list_path, first["empty"]),
         )
 
 
@@ -205,42 +298,25 @@ def _malformed(list_path: Path, line: Line, expected: str) -> DataError:
     return DataError(f"{list_path}:{line.number}: expected {expected}, found {line.text[:80]!r}")
 
 
-# Checks
-
-
-def _check(list_path: Path, record: VideoRecord, num_classes: int | None) -> None:
-    for label in record.labels:
-        if label < 0:
-            raise DataError(f"{list_path}:{record.line}: label {label} is negative; classes are numbered from 0")
-        if num_classes is not None and label >= num_classes:
-            raise DataError(
-                f"{list_path}:{record.line}: label {label} is out of range: there "
-                f"{'is' if num_classes == 1 else 'are'} {counted(num_classes, 'class')}, numbered from 0"
-            )
-    if record.num_frames is not None and record.num_frames < 0:
-        raise DataError(f"{list_path}:{record.line}: {record.num_frames} frames; the frame count must not be negative")
-
-
-def _check_agreement(list_path: Path, records: list[VideoRecord]) -> None:
+def _check_agreement(list_path: Path, clips: ClipList) -> None:
     """Reject clips with contradicting labels; warn about repeated lines."""
-    seen: dict[Path, VideoRecord] = {}
-    repeated = 0
-    for record in records:
-        earlier = seen.setdefault(record.path, record)
-        if earlier is record:
-            continue
-        if set(earlier.labels) != set(record.labels):
+    if len(set(clips.names)) == len(clips):
+        return
+    seen: dict[str, int] = {}
+    for index, (name, labels) in enumerate(zip(clips.names, clips.labels, strict=True)):
+        earlier = seen.setdefault(name, index)
+        if labels is not clips.labels[earlier] and set(labels) != set(clips.labels[earlier]):
             raise DataError(
-                f"{list_path}:{record.line}: {record.path} has label {_listed(record)}, but {_listed(earlier)} in line "
-                f"{earlier.line}; keep one (put several labels of a clip on one line)"
+                f"{list_path}:{clips.line(index)}: {name} has label {_listed(labels)}, but "
+                f"{_listed(clips.labels[earlier])} in line {clips.line(earlier)}; keep one (put several labels of a "
+                "clip on one line)"
             )
-        repeated += 1
-    if repeated:
-        _LOG.warning("%s: %s a clip of another line", list_path, counted(repeated, "line repeats", "lines repeat"))
+    count = counted(len(clips) - len(seen), "line repeats", "lines repeat")
+    _LOG.warning("%s: %s a clip of another line", list_path, count)
 
 
-def _listed(record: VideoRecord) -> str:
-    return ";".join(map(str, record.labels)) or "none"
+def _listed(labels: tuple[int, ...]) -> str:
+    return ";".join(map(str, labels)) or "none"
 
 
 # Writing

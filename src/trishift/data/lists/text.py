@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from trishift.errors import DataError
 from trishift.io.atomic import make_folder, staged
+from trishift.io.regular import check_regular
 from trishift.io.wording import unreadable
 
+MAX_LINE = 2**16  # characters; paths are limited to 4,096
 
-@dataclass(frozen=True, slots=True)
-class Line:
+
+class Line(NamedTuple):
     """A non-empty line, stripped.
 
     Attributes:
@@ -24,36 +27,63 @@ class Line:
     text: str
 
 
-def read_text(path: Path, errors: str = "surrogateescape") -> str:
+def read_text(path: Path) -> str:
     """Read a UTF-8 file, with line endings normalized and without a byte order mark.
 
-    Args:
-        path: the file.
-        errors: `surrogateescape` keeps other bytes, as in file names; `strict` rejects them.
-
     Raises:
-        DataError: the file cannot be read, is not text, or (`strict`) is not UTF-8.
+        DataError: the file cannot be read, is not text, or is not UTF-8.
     """
-    try:
+    with _readable(path):
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(unreadable(path, error)) from None
     try:
-        text = data.decode("utf-8-sig", errors=errors)
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}:{line}: not UTF-8; convert the file, for instance with iconv -f latin1 -t utf-8"
         ) from None
-    if "\0" in text:
-        raise DataError(f"{path}: is not a text file; give a file with one entry per line")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def content_lines(text: str) -> list[Line]:
-    """Split a text into lines, without empty ones and comments (`#`)."""
-    stripped = (Line(number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
-    return [line for line in stripped if line.text and not line.text.startswith("#")]
+def stream_lines(path: Path) -> Iterator[Line]:
+    """Read the content lines of a file one at a time; bytes that are not UTF-8, as in file names, are kept.
+
+    Raises:
+        DataError: the file cannot be read, or as in `content_lines`.
+    """
+    with _readable(path), path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        yield from content_lines(path, file)
+
+
+def content_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
+    """Number and strip lines; empty ones and comments (`#`) are left out.
+
+    Args:
+        path: their file, for errors.
+        lines: the lines of the file.
+
+    Raises:
+        DataError: a line contains a NUL byte, or has more than `MAX_LINE` characters.
+    """
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if len(text) > MAX_LINE:
+            raise DataError(f"{path}:{number}: {len(text):,} characters in one line; is this a text file?")
+        if "\0" in text:
+            raise DataError(f"{path}:{number}: is not a text file; give a file with one entry per line")
+        yield Line(number, text)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Refuse pipes and devices, and turn errors of the operating system into DataErrors."""
+    try:
+        check_regular(path)
+        yield
+    except OSError as error:
+        raise DataError(unreadable(path, error)) from None
 
 
 def write_lines(path: Path, lines: Sequence[str], check: Callable[[Path], None]) -> None:

@@ -66,6 +66,9 @@ class Dataset:
     short_side: int = 256
 
 
+_COMPARED = 1000  # characters and classes: the search for similar names takes quadratic time
+
+
 @dataclass(frozen=True)
 class ClassNumbers:
     """Class indices by name, with errors that name the line."""
@@ -80,8 +83,9 @@ class ClassNumbers:
     def of(self, name: str, file: Path, line: int | str) -> int:
         """The index of a class; raises DataError with the closest name if it is unknown."""
         if name not in self._numbers:
-            hint = did_you_mean(name, self.labels) or "; are both files from the same version of the data set?"
-            raise DataError(f"{file}:{line}: label {name!r} is not in {self.source.name}{hint}")
+            near = did_you_mean(name[:_COMPARED], self.labels[:_COMPARED])
+            hint = near or "; are both files from the same version of the data set?"
+            raise DataError(f"{file}:{line}: label {name[:60]!r} is not in {self.source.name}{hint}")
         return self._numbers[name]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trishift.errors import DataError
+from trishift.data.lists.text import MAX_LINE
+from trishift.errors import DataError, shortened
 from trishift.io.atomic import make_folder, staged_together, write_text
+from trishift.io.regular import check_regular
 from trishift.io.wording import unreadable
 
 REPORT = "report.json"
@@ -54,6 +56,7 @@ def readable(text: str) -> str:
 def read_text(path: Path) -> str:
     """Read a UTF-8 file, with or without a byte order mark; undecodable bytes of file names are preserved."""
     try:
+        check_regular(path)
         return path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise DataError(unreadable(path, error)) from None
@@ -68,4 +71,15 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     lines = [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
     if not lines:
         raise DataError(f"{path}: the file is empty; download it again")
+    for number, text in lines:
+        if len(text) > MAX_LINE or "\0" in text:
+            raise DataError(f"{path}:{number}: is not a line of annotations; download the file again")
     return lines
+
+
+def clip_name(text: str, place: str) -> PurePosixPath:
+    """The path of a clip without its suffix; raises DataError if it has no file name."""
+    path = PurePosixPath(text)
+    if path.name in ("", ".", ".."):
+        raise DataError(f"{place}: {shortened(repr(text))} is not the name of a clip; download the annotations again")
+    return path.with_suffix("")

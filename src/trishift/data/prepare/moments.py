@@ -7,14 +7,16 @@ video is followed by its class name (and votes), or in Multi-Moments by its clas
 from __future__ import annotations
 
 import csv
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
-from trishift.data.prepare.files import read_lines
+from trishift.data.prepare.files import clip_name, read_lines
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
+
+_LONGEST_NUMBER = 9  # digits
 
 
 def prepare_moments(root: str | Path, output: str | Path, options: Options | None = None) -> PreparationReport:
@@ -36,7 +38,7 @@ def _read_categories(path: Path) -> tuple[str, ...]:
     by_number: dict[int, str] = {}
     for line, text in read_lines(path):
         name, _, number = text.rpartition(",")
-        if not name or not number.strip().isdecimal():
+        if not name or not number.strip().isdecimal() or len(number) > _LONGEST_NUMBER:
             raise DataError(f"{path}:{line}: expected `name,number`, found {text[:60]!r}")
         by_number[int(number)] = name.strip()
     if sorted(by_number) != list(range(len(by_number))):
@@ -54,7 +56,7 @@ def _read_set(path: Path, numbers: ClassNumbers) -> list[Clip]:
             labels = tuple(dict.fromkeys(_number(cell, path, line, numbers) for cell in cells if cell))
         else:
             labels = (numbers.of(cells[0], path, line),)
-        name = PurePosixPath(file).with_suffix("")
+        name = clip_name(file, f"{path}:{line}")
         aliases = (
             (str(name), name.name) if cells[0].isdecimal() else (str(name),)
         )  # Multi-Moments also comes in one flat folder
@@ -63,9 +65,9 @@ def _read_set(path: Path, numbers: ClassNumbers) -> list[Clip]:
 
 
 def _number(cell: str, path: Path, line: int, numbers: ClassNumbers) -> int:
-    if not cell.isdecimal() or int(cell) >= len(numbers.labels):
+    if not cell.isdecimal() or len(cell) > _LONGEST_NUMBER or int(cell) >= len(numbers.labels):
         raise DataError(
-            f"{path}:{line}: class {cell!r} is out of range: there are {len(numbers.labels)}, numbered from 0"
+            f"{path}:{line}: class {cell[:60]!r} is out of range: there are {len(numbers.labels)}, numbered from 0"
         )
     return int(cell)
 

@@ -18,7 +18,7 @@ from trishift.data.prepare.jester import read_csv_annotations
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
-from trishift.errors import DataError
+from trishift.errors import DataError, brief
 
 
 def prepare_somethingv1(root: str | Path, output: str | Path, options: Options | None = None) -> PreparationReport:
@@ -46,10 +46,10 @@ def _read_entries(path: Path, numbers: ClassNumbers) -> list[Clip]:
     try:
         entries: Any = json.loads(read_text(path))
         pairs = [(str(entry["id"]), str(entry["template"])) for entry in entries]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
-            f"{path}: expected a JSON list of objects with `id` and `template` ({type(error).__name__}: {error}); "
-            "is this the original file?"
+            f"{path}: expected a JSON list of objects with `id` and `template` ({brief(error)}); is this the original "
+            "file?"
         ) from None
     return [
         Clip(name, (numbers.of(template.replace("[", "").replace("]", ""), path, f"id {name}"),))

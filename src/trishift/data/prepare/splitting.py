@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trishift.errors import DataError
-from trishift.io.wording import unreadable
+from trishift.data.lists.text import stream_lines
+from trishift.errors import DataError, shortened
+
+_SHOWN = 20  # columns in a message
 
 
 def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> list[str]:
@@ -49,15 +51,19 @@ def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> l
 
 def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
     path = Path(file) if Path(file).is_file() else directory / file
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise DataError(unreadable(path, error, "check the path of the groups")) from None
+    lines = list(stream_lines(path))
+    rows = [next(csv.reader([line.text])) for line in lines]
+    if not rows:
+        return {}
     for name in ("path", column):
-        if rows and name not in rows[0]:
-            raise DataError(f"{path}: no column {name!r}; its columns are {', '.join(map(str, rows[0]))}")
-    return {row["path"]: row[column] for row in rows}
+        if name not in rows[0]:
+            shown = ", ".join(rows[0][:_SHOWN]) + (", ..." if len(rows[0]) > _SHOWN else "")
+            raise DataError(f"{path}: no column {name!r}; its columns are {shortened(shown)}")
+    place, of_group = rows[0].index("path"), rows[0].index(column)
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(rows[0]):
+            raise DataError(f"{path}:{line.number}: {len(row)} columns instead of {len(rows[0])}; complete the line")
+    return {row[place].strip(): row[of_group].strip() for row in rows[1:]}
 
 
 def split(classes: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:

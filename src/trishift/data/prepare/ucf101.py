@@ -5,11 +5,11 @@ Download: UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip. Classes are 
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from trishift.data.lists import read_labels
 from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
-from trishift.data.prepare.files import read_lines
+from trishift.data.prepare.files import clip_name, read_lines
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.tree import Tree
@@ -41,7 +41,7 @@ def _read_split(path: Path, numbers: ClassNumbers) -> list[Clip]:
     clips = []
     for line, text in read_lines(path):
         file, *number = text.split()
-        name = PurePosixPath(file)
+        name = clip_name(file, f"{path}:{line}")
         if len(name.parts) != 2 or len(number) > 1:
             raise DataError(
                 f"{path}:{line}: expected `Class/video.avi` or `Class/video.avi number`, found {text[:60]!r}"
@@ -49,5 +49,5 @@ def _read_split(path: Path, numbers: ClassNumbers) -> list[Clip]:
         label = numbers.of(name.parts[0], path, line)
         if number and number[0] != str(label + 1):
             raise DataError(f"{path}:{line}: {name.parts[0]} is class {label + 1} in classInd.txt, not {number[0]}")
-        clips.append(Clip(str(name.with_suffix("")), (label,), (name.stem,)))
+        clips.append(Clip(str(name), (label,), (name.name,)))
     return clips

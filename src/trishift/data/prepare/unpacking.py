@@ -28,6 +28,7 @@ from trishift.io.threads import map_in_threads
 from trishift.io.wording import counted, shown_first
 
 _NOTES = "unpacked.json"
+_BLOCK = 2**13  # bytes per read: bzip2 and LZMA expand each block in memory, up to 20,000 times
 _READ_ERRORS = (EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError)
 _RAR_TOOLS = {
     "unrar": ("x", "-idq", "-o+", "-y", "{archive}", "{folder}/"),
@@ -72,10 +73,12 @@ class _Notes:
     def __init__(self, output: Path) -> None:
         self._path = output / _NOTES
         self._lock = threading.Lock()
+        self._notes: dict[str, dict[str, int]] = {}
         try:
-            self._notes = dict(json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            self._notes = {}
+            notes = json.loads(self._path.read_text(encoding="utf-8"))
+            self._notes |= {name: dict(entry) for name, entry in notes.items()}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):  # a damaged file: unpack again
+            self._notes.clear()
 
     def is_unpacked(self, archive: Archive) -> bool:
         return self._notes.get(archive.name, {}).get("bytes") == archive.num_bytes
@@ -178,7 +181,7 @@ def _place(archive: Archive, folder: Path, name: str, size: int, open_member: Ca
     make_folder(path.parent)
     with staged(path, sync=False) as new:
         with open_member() as source, new.open("xb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
+            shutil.copyfileobj(source, file, _BLOCK)
         if new.stat().st_size != size:
             raise EOFError(f"{name} is cut off")
 
