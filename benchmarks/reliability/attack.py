@@ -68,6 +68,7 @@ def attack(name: str, folder: Path, tally: Tally, until: int, deadline: float) -
 
 
 def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: float) -> None:
+    """Run one worker until it is done, hangs or crashes; the inputs of the last two stay in `folder/faults`."""
     command = [sys.executable, "-m", "benchmarks.reliability.worker", name, str(folder), str(tally.done), str(until)]
     with subprocess.Popen(
         command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=(folder / "stderr.txt").open("a")
@@ -83,8 +84,10 @@ def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: flo
                 hangs = _processor_time(process.pid) - used > _SILENCE or time.monotonic() - last > _WALL
                 if hangs:
                     process.kill()
-                    if ready:
-                        _count(folder, tally, {"outcome": "fault", "fault": "hangs", "number": tally.done})
+                    if not ready:
+                        raise RuntimeError(f"the worker of {name} does not start; see {folder / 'stderr.txt'}")
+                    keep_input(folder, tally.done)
+                    _count(tally, {"outcome": "fault", "fault": "hangs", "number": tally.done})
                     return
                 continue
             data = os.read(process.stdout.fileno(), 1 << 16)
@@ -96,24 +99,29 @@ def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: flo
                 entry = json.loads(line)
                 ready = True
                 if "outcome" in entry:
-                    _count(folder, tally, entry)
+                    _count(tally, entry)
         status = process.wait()
     if tally.done < until:
         if not ready:
             raise RuntimeError(f"the worker of {name} cannot start; see {folder / 'stderr.txt'}")
-        _count(folder, tally, {"outcome": "fault", "fault": f"crashed with status {status}", "number": tally.done})
+        keep_input(folder, tally.done)
+        _count(tally, {"outcome": "fault", "fault": f"crashed with status {status}", "number": tally.done})
 
 
-def _count(folder: Path, tally: Tally, entry: dict[str, Any]) -> None:
+def keep_input(folder: Path, number: int) -> None:
+    """Keep a copy of the present input, for repeating it."""
+    kept = folder / "faults" / str(number)
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(folder / "case", kept, symlinks=True)
+
+
+def _count(tally: Tally, entry: dict[str, Any]) -> None:
     tally.done += 1
     tally.outcomes = dict(Counter(tally.outcomes) + Counter([entry["outcome"]]))
     tally.seconds = max(tally.seconds, entry.get("seconds", 0.0))
     tally.megabytes = max(tally.megabytes, entry.get("megabytes", 0.0))
     if entry["outcome"] == "fault" and len(tally.faults) < _KEPT:
         tally.faults.append(entry)
-        kept = folder / "faults" / str(entry["number"])
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(folder / "case", kept, symlinks=True)
 
 
 def _processor_time(pid: int) -> float:

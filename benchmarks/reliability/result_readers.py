@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -9,6 +10,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ def _export_seeds(folder: Path) -> None:
     from trishift.io.protobuf import bytes_field, varint_field
 
     checkpoint = small_model()
-    program = ProgramSpec(checkpoint.spec, 32)
+    program = ProgramSpec(checkpoint.spec, (32, 32))
     for name in ("onnx", "torch", "mindir", "paddle"):
         inner = description.Description(FORMATS[name], checkpoint, program, {"pytorch": "2", "opset": 17})
         alone, beside = folder / f"alone-{name}", folder / f"beside-{name}"
@@ -346,7 +348,9 @@ def read_export(path: Path, out: Path) -> None:
     model = next(
         (each for each in sorted(path.iterdir()) if each.name.startswith("model.") and each.suffix != ".json"), path
     )
-    list(describe_export(model))
+    with redirect_stdout(io.StringIO()):
+        describe_export(model)
+        describe_export(model, as_json=True)
 
 
 def read_scores(path: Path, out: Path) -> None:

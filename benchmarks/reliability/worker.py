@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reliability.attack import keep_input
 from benchmarks.reliability.mutations import write_mutated
 from benchmarks.reliability.readers import Reader, readers
 
@@ -127,7 +128,10 @@ def main() -> None:
             target, label = case / seed.name, f"mutation of {seed.name}"
             write_mutated(seed, target, rng, files)
         print(json.dumps({"start": number}), flush=True)
-        print(json.dumps({"number": number, "input": label, **observe(reader, spy, target, case)}), flush=True)
+        entry = {"number": number, "input": label, **observe(reader, spy, target, case)}
+        if entry["fault"]:
+            keep_input(folder, number)
+        print(json.dumps(entry), flush=True)
 
 
 def read_once(reader: Reader, seed: Path, folder: Path) -> None:

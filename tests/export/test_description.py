@@ -24,7 +24,7 @@ MODEL = ModelSpec("resnet10", num_classes=2, num_segments=4, width=8)
 def content(tmp_path: Path) -> dict[str, Any]:
     """The description of an ONNX file, which exists."""
     (tmp_path / "m.onnx").write_bytes(b"onnx")
-    checkpoint, program = Checkpoint({}, MODEL, InputSpec(resize=32, crop=32)), ProgramSpec(MODEL, 32)
+    checkpoint, program = Checkpoint({}, MODEL, InputSpec(resize=32, crop=32)), ProgramSpec(MODEL, (32, 32))
     files = fingerprints(tmp_path / "m.onnx")
     return json.loads(
         encode(Description(FORMATS["onnx"], checkpoint, program, {"pytorch": "2"}, {"largest": 0}, files))
@@ -39,7 +39,7 @@ def checked(folder: Path, content: dict[str, Any]) -> Description:
 
 
 def test_reads_what_it_wrote(tmp_path: Path, content: dict[str, Any]) -> None:
-    assert checked(tmp_path, content).program == ProgramSpec(MODEL, 32)
+    assert checked(tmp_path, content).program == ProgramSpec(MODEL, (32, 32))
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,9 @@ def decode(text: str, path: Path) -> Description:
 def _check_types(content: dict[str, Any]) -> None:
     """Check the entries that programs rely on, and that every file name stays inside the exported folder."""
     program, measured, files = content["program"], content.get("measured", {}), content.get("files", {})
-    numbers = [program["size"], *([] if program["batch"] is None else [program["batch"]])]
-    if not all(type(number) is int and 0 < number < _MOST_PIXELS for number in numbers):
+    sides = program["size"] if isinstance(program["size"], list) else [program["size"]]
+    numbers = [*sides, *([] if program["batch"] is None else [program["batch"]])]
+    if len(sides) > 2 or not all(type(number) is int and 0 < number < _MOST_PIXELS for number in numbers):
         raise ValueError("size or batch has the wrong type")
     if not isinstance(program["uint8"], bool) or not isinstance(program["streaming"], bool):
         raise ValueError("uint8 or streaming has the wrong type")
