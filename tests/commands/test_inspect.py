@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from tests.support.command_line import command, error_line
 
 from trishift.checkpoints.canonical import Checkpoint, save
+from trishift.checkpoints.files import foreign_calls
+from trishift.checkpoints.formats.paddle import write_pdparams
 
 META = {"recipe": {"name": "tiny", "input": {"mean": [0.5, 0.25]}}, "metrics": {"top1": 0.75, "epoch": 2}}
 
@@ -56,3 +61,51 @@ def test_other_folders_say_what_they_hold(
         (tmp_path / entry).write_bytes(b"\x00\x00\x00\x1cftypisom")
     assert command(*words, tmp_path) == 1
     assert held in error_line(capsys)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "zip"])
+def test_hostile_files_are_described_and_never_run(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, program = tmp_path / "w.pth", pickle.dumps({"weight": np.ones(2), "x": Evil()}, 2)
+    path.write_bytes(program)
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps({"x": Evil()}, 2))
+            archive.writestr("archive/version", "3")
+    assert command("inspect", path) == 3
+    assert f"{path}: not read; its pickle would run posix.system('touch ran')" in capsys.readouterr().out
+    assert command("inspect", "--json", path) == 3
+    assert json.loads(capsys.readouterr().out)["would_run"] == ["posix.system('touch ran')"]
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "calls"),
+    [
+        (
+            b"\x80\x02cbuiltins\ngetattr\n(cos\nsystem\nX\x01\x00\x00\x00atR.",
+            ["os.system", "builtins.getattr(os.system, 'a')"],
+        ),
+        (b"\x80\x02(S'touch ran'\nios\nsystem\n.", ["os.system('touch ran')"]),
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x09touch ran\x85R.", ["os.system('touch ran')"]),
+        (b"\x80\x02ctorch.hub\nload\n.", ["torch.hub.load"]),
+        (b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00a\x85RX", ["os.system('a')"]),
+        (b"\x80\x02}q\x00.", []),
+    ],
+)
+def test_every_way_to_call_is_seen(program: bytes, calls: list[str], tmp_path: Path) -> None:
+    (tmp_path / "w.pdparams").write_bytes(program)
+    assert foreign_calls(tmp_path / "w.pdparams") == calls
+
+
+def test_unrecognized_weights_have_their_own_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pdparams(tmp_path / "w.pdparams", {"some.weight": np.ones(2, np.float32)}, {})
+    assert command("inspect", tmp_path / "w.pdparams") == 4
+    assert "unknown family" in capsys.readouterr().out

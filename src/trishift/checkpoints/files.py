@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from trishift.checkpoints.formats.pytorch import LEGACY_MAGIC, read_legacy, read
 from trishift.checkpoints.formats.safetensors import looks_like_safetensors, open_safetensors
 from trishift.checkpoints.formats.stored import WeightFile, guarded
 from trishift.errors import CheckpointError
+from trishift.io.pickles import recorded_calls
 from trishift.io.regular import check_regular
 from trishift.io.wording import unreadable
 
@@ -56,6 +58,16 @@ def open_weights(path: str | Path) -> WeightFile:
     file = _open(weight_path(path))
     _refuse_inflation(file)
     return guarded(file)
+
+
+def foreign_calls(path: str | Path) -> list[str]:
+    """What the pickles of a file would import and call if they were executed, apart from what weights need.
+
+    Nothing is executed here. The list is empty for files that are no pickles, and ends where a file is damaged.
+    """
+    with recorded_calls() as calls, suppress(CheckpointError):
+        open_weights(path)
+    return [call for call in calls if not any(other.startswith(f"{call}(") for other in calls)]
 
 
 def _refuse_inflation(file: WeightFile) -> None:

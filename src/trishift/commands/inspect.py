@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from trishift.zoo.sources import WeightSource
 if TYPE_CHECKING:
     from trishift.export.description import Description
 
+HOSTILE, UNRECOGNIZED = 3, 4  # exit status; the worst file decides, and 1 means an unreadable one
 EXAMPLES = """\
   trishift inspect TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth
   trishift inspect --names runs/gestures-tsm/last.safetensors
+  trishift inspect https://example.com/weights.pth      (status 3: would run code, 4: not recognized)
   trishift inspect --json best.safetensors | python -m json.tool
 """
 
@@ -38,17 +41,34 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     from trishift.checkpoints import inspect_weights
+    from trishift.checkpoints.files import foreign_calls, sha256
     from trishift.export.opening import is_exported
+    from trishift.zoo.fetching import published_name
 
+    worst = 0
     for file in options.files:
         if file.local is not None and is_exported(file.local):
             describe_export(file.local, as_json=options.json)
             continue
         path, known = file.original()
+        if calls := foreign_calls(path):
+            worst = max(worst, HOSTILE)
+            facts = {"path": str(path), "sha256": sha256(path), "would_run": calls}
+            print(_json_line(facts) if options.json else f"{path}: not read; its pickle would run {', '.join(calls)}")
+            continue
         inspection = inspect_weights(path, **{**known, **import_options(options)})
-        print(_json_line(inspection.as_json()) if options.json else inspection)
-        if options.names and inspection.report and not options.json:
+        worst = max(worst, UNRECOGNIZED if inspection.report is None else 0)
+        name = published_name(inspection.sha256)
+        if options.json:
+            print(_json_line({**inspection.as_json(), "published": name, "would_run": []}))
+            continue
+        print(inspection)
+        if name is not None:
+            print(f"  published as {name}")
+        if options.names and inspection.report:
             print(inspection.report.name_table())
+    if worst:
+        sys.exit(worst)
 
 
 def describe_export(path: Path, *, as_json: bool = False) -> None:

@@ -13,7 +13,7 @@ from trishift.errors import CheckpointError
 from trishift.zoo.archives import unpack, weights_in
 from trishift.zoo.downloading import download
 from trishift.zoo.home import claimed, home, is_offline, key_of, mirror, read_sums, record_sum
-from trishift.zoo.published import Published
+from trishift.zoo.published import Published, matching
 
 _LOG = logging.getLogger(__name__)
 _SHA256_DIGITS = 64
@@ -95,6 +95,17 @@ def obtain(wanted: Wanted) -> Path:
         with claimed(target.parent):
             unpack(target, folder)
     return weights_in(folder, target)
+
+
+def published_name(digest: str) -> str | None:
+    """The published name of a file with this sha256: by the table's digits, else by a recorded download."""
+    for entry in matching():
+        if entry.sha256 and digest.startswith(entry.sha256):
+            return entry.name
+    recorded = (
+        key.split("/")[1] for key, known in read_sums().items() if known == digest and key.startswith("weights/")
+    )
+    return next(recorded, None)
 
 
 def check_available(wanted: Wanted) -> None:
