@@ -180,12 +180,17 @@ def test_rejects_unwritable_destination(tmp_path: Path) -> None:
 def test_training_state_round_trip_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
     momentum = {"momentum.backbone.b": np.full((2, 3), 0.25, np.float32)}
-    state = TrainingState(2, 7, 51, 1, momentum, {"top1": 0.4, "epoch": 1})
+    best = {"top1": 0.4, "epoch": 1}
+    average, peer = {"backbone.b": np.ones(2, np.float32)}, {"weights.backbone.b": np.zeros(2, np.float32)}
+    state = TrainingState(2, 7, 51, 1, momentum, best, [best], average, peer)
     save_state(path, checkpoint(), state)
     weights, loaded = load_state(path)
     assert_same(weights, checkpoint())
-    np.testing.assert_array_equal(loaded.optimizer.pop("momentum.backbone.b"), momentum["momentum.backbone.b"])
-    assert loaded == TrainingState(2, 7, 51, 1, {}, state.best)
+    for saved, arrays in ((momentum, loaded.optimizer), (average, loaded.average), (peer, loaded.peer)):
+        assert saved.keys() == arrays.keys()
+        name = next(iter(saved))
+        np.testing.assert_array_equal(arrays.pop(name), saved[name])
+    assert loaded == TrainingState(2, 7, 51, 1, {}, best, [best])
     assert_same(canonical.load(path), checkpoint())  # the same file, without the training state
 
 

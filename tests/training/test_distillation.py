@@ -100,7 +100,7 @@ def test_files_that_cannot_teach_are_refused(changes: dict[str, object], message
     ("override", "message"),
     [
         ("train.loss=bce", r"train\.distillation: is for a single label per clip, but train\.loss bce is for several"),
-        ("execution.distributed=true", r"train\.distillation: teachers run in a single process"),
+        ("execution.distributed=true", r"train\.distillation: teachers and peers run in a single process"),
         ("train.distillation.weight=0", r"train\.distillation\.weight: 0\.0 is not in \(0, 1\]"),
         ("train.distillation.temperature=0", r"train\.distillation\.temperature: must be positive"),
     ],

@@ -21,7 +21,8 @@ from trishift.checkpoints.formats.stored import reading
 from trishift.errors import CheckpointError, brief
 
 FORMAT_VERSION = 1
-_AVERAGE = f"{TRAINING_PREFIX}ema."
+_GROUPS = {"average": f"{TRAINING_PREFIX}ema.", "peer": f"{TRAINING_PREFIX}peer.", "optimizer": TRAINING_PREFIX}
+"""Fields of arrays, and what their names start with in the file; the first match counts."""
 _ENTRY = f"{DESCRIPTION_KEY}.training"
 
 
@@ -35,9 +36,10 @@ class TrainingState:
         iteration: optimizer steps since the start: the position in the learning-rate schedule.
         seed: seed of the run, from which every random choice derives.
         optimizer: the optimizer's state, by kind and canonical name: `momentum.head.fc.weight`.
-        average: the running mean of the weights, if the run has one.
         best: best metric so far, for example `{"epoch": 3, "top1": 0.71}`.
         kept: the same of all evaluations whose weights are kept, best first.
+        average: the running mean of the weights, if the run has one.
+        peer: weights and optimizer state of the second student of mutual learning, if there is one.
     """
 
     epoch: int
@@ -45,9 +47,10 @@ class TrainingState:
     iteration: int
     seed: int
     optimizer: dict[str, np.ndarray] = field(default_factory=dict)
-    average: dict[str, np.ndarray] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
     kept: list[dict[str, Any]] = field(default_factory=list)
+    average: dict[str, np.ndarray] = field(default_factory=dict)
+    peer: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -> None:
@@ -58,17 +61,15 @@ def save_state(path: str | Path, checkpoint: Checkpoint, state: TrainingState) -
         OutputError: the file cannot be written.
     """
     values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-    del values["optimizer"], values["average"]
+    arrays = {prefix + name: array for field, prefix in _GROUPS.items() for name, array in values.pop(field).items()}
     if not state.kept:
         del values["kept"]
     try:
         position = json.dumps({"format": FORMAT_VERSION, **values}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"training state: only plain JSON types can be stored ({error})") from error
-    optimizer = {TRAINING_PREFIX + entry: array for entry, array in state.optimizer.items()}
-    average = {_AVERAGE + name: array for name, array in state.average.items()}
     metadata = {DESCRIPTION_KEY: encode_description(checkpoint), _ENTRY: position}
-    write_safetensors(path, {**checkpoint.tensors, **optimizer, **average}, metadata)
+    write_safetensors(path, {**checkpoint.tensors, **arrays}, metadata)
 
 
 def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
@@ -83,14 +84,14 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
             f"weights, set train.initial_weights={path}"
         )
     tensors, metadata = read_safetensors(path)
-    optimizer, average, weights = {}, {}, {}
+    weights: dict[str, np.ndarray] = {}
+    groups: dict[str, dict[str, np.ndarray]] = {field: {} for field in _GROUPS}
     for name, array in tensors.items():
-        if name.startswith(_AVERAGE):
-            average[name.removeprefix(_AVERAGE)] = array
-        elif name.startswith(TRAINING_PREFIX):
-            optimizer[name.removeprefix(TRAINING_PREFIX)] = array
-        else:
+        group = next((field for field, prefix in _GROUPS.items() if name.startswith(prefix)), None)
+        if group is None:
             weights[name] = array
+        else:
+            groups[group][name.removeprefix(_GROUPS[group])] = array
     checkpoint = decode(path, weights, metadata)
     if _ENTRY not in metadata:
         raise CheckpointError(f"{path}: contains weights but no training state; resume from last.safetensors instead")
@@ -100,9 +101,10 @@ def load_state(path: str | Path) -> tuple[Checkpoint, TrainingState]:
             raise CheckpointError(f"{path}: its training state was written by a newer Trishift; upgrade to resume it")
         del values["format"]
         values.pop("extra", None)  # in files of earlier versions, always empty
-        state = TrainingState(optimizer=optimizer, average=average, **values)
+        state = TrainingState(**{**values, **groups})
         position = (state.epoch, state.batch, state.iteration, state.seed)
-        if not all(type(number) is int and number >= 0 for number in position) or not isinstance(state.best, dict):
+        counted = all(type(number) is int and number >= 0 for number in position)
+        if not counted or not all(isinstance(each, dict) for each in (state.best, *state.kept)):
             raise ValueError("a position has the wrong type")
         return checkpoint, state
     except RecursionError as error:

@@ -93,6 +93,7 @@ class DistillationSpec:
     Attributes:
         teachers: weights of any family, trained for the same classes: files, published names or addresses. Their
             probabilities are averaged.
+        mutual: whether a second student learns beside the first, each from the other, see `training/mutual.py`.
         temperature: flattens the probabilities of teachers and student before they are compared.
         weight: share of the teachers in the loss; the labels have the rest.
     """
@@ -100,9 +101,15 @@ class DistillationSpec:
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     teachers: tuple[str, ...] = ()
+    mutual: bool = False
     temperature: float = 2.0
     weight: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
             raise RecipeError(f"train.distillation.weight: {self.weight} is not in (0, 1]")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything guides the training."""
+        return bool(self.teachers) or self.mutual

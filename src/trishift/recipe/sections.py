@@ -265,15 +265,15 @@ class Recipe:
         self._check_augmentation()
 
     def _check_teachers(self) -> None:
-        if self.train.distillation.teachers and self.model.multi_label:
+        if self.train.distillation.is_on and self.model.multi_label:
             raise RecipeError(
                 f"train.distillation: is for a single label per clip, but train.loss {self.train.loss.name} is for "
                 "several; remove train.distillation"
             )
-        if self.train.distillation.teachers and self.execution.distributed:
+        if self.train.distillation.is_on and self.execution.distributed:
             raise RecipeError(
-                "train.distillation: teachers run in a single process; set execution.distributed=false and start "
-                "without a launcher"
+                "train.distillation: teachers and peers run in a single process; set execution.distributed=false "
+                "and start without a launcher"
             )
 
     def _check_motion(self) -> None:

@@ -50,15 +50,21 @@ class Teachers:
         recipe: the resolved recipe.
         session: the student, whose framework and device they use.
         class_names: names of the data set's K classes.
+        peer: a network like the student that teaches as well, if any.
 
     Raises:
         CheckpointError: a file cannot be read or has no head, or its model needs other clips than the student.
         DataError: a teacher knows other classes.
     """
 
-    def __init__(self, recipe: Recipe, session: Session, class_names: Sequence[str]) -> None:
+    def __init__(
+        self, recipe: Recipe, session: Session, class_names: Sequence[str], peer: Session | None = None
+    ) -> None:
         self._temperature = recipe.train.distillation.temperature
         self._teachers = [_open(source.fetch(), recipe, session, class_names) for source in teacher_sources(recipe)]
+        if peer is not None:
+            pixels = PixelMap(recipe.input, recipe.input, recipe.model.in_channels)
+            self._teachers.append(_Teacher(peer, pixels, tuple(range(recipe.model.num_classes))))
 
     def probabilities(self, clips: np.ndarray) -> np.ndarray | None:
         """(N, K) float32 for the student's clips (N, T, C, H, W); None without teachers."""

@@ -16,9 +16,12 @@ never trains the kernels of its deformable convolutions (a bug); `train.legacy_f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import numpy as np
 
 from trishift.backends.contract import OptimizationPlan, ParameterPlan
+from trishift.backends.session import Session
 from trishift.errors import RecipeError
 from trishift.model.losses import GuideSpec
 from trishift.model.spec import Modality
@@ -59,6 +62,13 @@ def optimization_plan(
         frozen_norms=frozen,
         clip_norm=train.clip_norm,
     )
+
+
+def prepare_optimizer(session: Session, plan: OptimizationPlan, state: Mapping[str, np.ndarray]) -> None:
+    """Create an optimizer with the entries of a state that belong to what the plan trains; others start at zero."""
+    session.prepare_training(plan)
+    trained = {entry: array for entry, array in state.items() if entry.partition(".")[2] in plan.parameters}
+    session.load_optimizer(trained)
 
 
 def frozen_norms(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:

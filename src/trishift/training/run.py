@@ -26,8 +26,9 @@ from trishift.training.distillation import Teachers, teacher_sources
 from trishift.training.head_start import prepare_head
 from trishift.training.initial_weights import load_initial_weights
 from trishift.training.interruption import how_to_continue
+from trishift.training.mutual import Peer
 from trishift.training.output import check_space, claimed, on_leader
-from trishift.training.parameter_groups import describe_groups, optimization_plan
+from trishift.training.parameter_groups import describe_groups, optimization_plan, prepare_optimizer
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
 from trishift.training.selection import out_of_patience
 from trishift.training.trainer import Trainer
@@ -75,7 +76,8 @@ def train(
             print(f"{resumed}: nothing left to train: {why_finished(position, recipe)}", flush=True)
         if finished and not in_place:
             return None
-        teachers = Teachers(recipe, session, train_set.labels)
+        peer = Peer(recipe, session) if recipe.train.distillation.mutual else None
+        teachers = Teachers(recipe, session, train_set.labels, peer.session if peer else None)
         if resumed is not None and session.rank == 0 and (note := earlier_form(resumed)):
             print(f"note: {note}")
         with claimed(session, output, in_place=in_place) as path:
@@ -83,8 +85,9 @@ def train(
             weighted = dataclasses.replace(recipe.train, loss=with_class_weights(recipe, train_set))
             plans = partial(optimization_plan, session.parameters(), weighted, recipe.input.modality)
             plan = plans(position.epoch)
-            session.prepare_training(plan)
             restore(session, recipe, plan, state)
+            if peer is not None:
+                peer.restore(plan, {} if state is None else state.peer)
             folder = RunFolder(path, session, recipe, tuple(train_set.labels))
             on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
             if finished:
@@ -94,7 +97,7 @@ def train(
                 for warning in warnings:
                     print(f"warning: {warning}")
                 print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
-            trainer = Trainer(recipe, session, plans, teachers, train_set, val_set, folder, position)
+            trainer = Trainer(recipe, session, plans, teachers, peer, train_set, val_set, folder, position)
             evaluation = trainer.fit(until)
             if session.rank == 0:
                 unfinished = until is not None and until < recipe.train.epochs
@@ -119,7 +122,8 @@ def prepare_folder(folder: RunFolder, recipe: Recipe, resumed: Path | None) -> s
     """Check the disk space for a checkpoint and its training state, then create the run folder; returns its path."""
     numbers = sum(math.prod(shape) for shape in tensor_shapes(recipe.model).values())
     buffers = {"sgd": 1, "adamw": 2}[recipe.train.optimizer.name] + bool(recipe.train.ema)
-    check_space(folder.path, (1 + buffers) * 4 * numbers)
+    copies = (1 + buffers) * (2 if recipe.train.distillation.mutual else 1)
+    check_space(folder.path, copies * 4 * numbers)
     folder.create(resumed)
     return str(folder.path)
 
@@ -220,12 +224,13 @@ def load_start(
 
 
 def restore(session: Session, recipe: Recipe, plan: OptimizationPlan, state: TrainingState | None) -> None:
-    """Set what an optimizer and a running mean need beyond the weights: that of a resumed run, or a fresh start."""
-    if state is not None:
-        entries = state.optimizer.items()
-        session.load_optimizer({name: array for name, array in entries if name.partition(".")[2] in plan.parameters})
-        if state.average and not recipe.train.ema and session.rank == 0:
+    """Prepare the optimizer and the running mean: those of a resumed run, or a fresh start."""
+    prepare_optimizer(session, plan, {} if state is None else state.optimizer)
+    if state is not None and session.rank == 0:
+        if state.average and not recipe.train.ema:
             print("note: the run has a running mean of the weights, which is dropped: the recipe has no train.ema")
+        if state.peer and not recipe.train.distillation.mutual:
+            print("note: the run has a second student, which is dropped: train.distillation.mutual is off")
     if recipe.train.ema:
         session.start_average(None if state is None else state.average)
 

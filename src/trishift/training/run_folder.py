@@ -24,6 +24,7 @@ from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.thresholds import ENTRY
 from trishift.io.atomic import make_folder, write_atomically, write_text
 from trishift.io.wording import nearest_path, shown_first
+from trishift.model.tensors import Tensors
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
 from trishift.recipe.renames import has_old_names
 from trishift.training.sinks import counts_from_zero
@@ -106,12 +107,13 @@ class RunFolder:
         self._skipped = read_skipped(self.path / "skipped.txt")
         save_recipe(self._recipe, self.path / "recipe.yaml")
 
-    def save_last(self, position: Position, metrics: Mapping[str, Any]) -> None:
+    def save_last(self, position: Position, metrics: Mapping[str, Any], peer: Tensors) -> None:
         """Save everything needed to resume the run, in any framework.
 
         Args:
             position: where to resume.
             metrics: epoch and metrics of these weights, empty if they were not evaluated.
+            peer: state of the second student, if there is one.
         """
         state = TrainingState(
             epoch=position.epoch,
@@ -120,6 +122,7 @@ class RunFolder:
             seed=self._recipe.train.seed,
             optimizer=self._session.dump_optimizer(),
             average=self._session.dump_average() if self._recipe.train.ema else {},
+            peer=peer,
             best=position.best or {},
             kept=position.kept,
         )
@@ -261,6 +264,11 @@ def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, Training
         raise CheckpointError(
             f"{path}: was trained without a running mean of the weights, but the recipe has train.ema="
             f"{recipe.train.ema:g}; set train.ema=null to resume it"
+        )
+    if recipe.train.distillation.mutual and not state.peer:
+        raise CheckpointError(
+            f"{path}: was trained without a second student, but the recipe has train.distillation.mutual; "
+            "set train.distillation.mutual=false to resume it"
         )
     thresholds = checkpoint.meta.get(ENTRY)
     position = Position(state.epoch, state.batch, state.iteration, state.best or None, state.kept, thresholds)

@@ -29,7 +29,9 @@ from trishift.recipe import Recipe
 from trishift.training.distillation import Teachers
 from trishift.training.draws import draw_step, take
 from trishift.training.interruption import Interrupted, StopSignal, how_to_continue
+from trishift.training.mutual import Peer
 from trishift.training.output import gather_texts
+from trishift.training.parameter_groups import prepare_optimizer
 from trishift.training.run_folder import Position, RunFolder
 from trishift.training.schedule import average_decay, learning_rate
 from trishift.training.selection import metric_of, out_of_patience, with_evaluation
@@ -52,6 +54,7 @@ class Trainer:
         session: a network with weights and optimizer state loaded, prepared for the first epoch.
         plan: the optimization plan of an epoch, counted from 0.
         teachers: guide every step, if there are any.
+        peer: a second student that learns beside the first, if wanted.
         train_set, val_set: training and validation clips; without the latter, nothing is evaluated.
         folder: the run folder; only rank 0 writes.
         position: where to start (the beginning, or the saved position of a resumed run).
@@ -63,13 +66,15 @@ class Trainer:
         session: Session,
         plan: Callable[[int], OptimizationPlan],
         teachers: Teachers,
+        peer: Peer | None,
         train_set: TrainingSet,
         val_set: EvaluationSet | None,
         folder: RunFolder,
         position: Position,
     ) -> None:
         self._recipe, self._session, self._folder = recipe, session, folder
-        self._plan, self._teachers, self._train_set, self._val_set = plan, teachers, train_set, val_set
+        self._plan, self._teachers, self._peer = plan, teachers, peer
+        self._train_set, self._val_set = train_set, val_set
         self._position = position
         self._num_skipped = 0
         self._leader = session.rank == 0
@@ -133,9 +138,8 @@ class Trainer:
         freeze, start = self._recipe.train.freeze, self._position
         if start.batch or not epoch or freeze.frozen(epoch) == freeze.frozen(epoch - 1):
             return
-        state = self._session.dump_optimizer()
-        self._session.prepare_training(self._plan(epoch))
-        self._session.load_optimizer(state)
+        for session in (self._session, *([] if self._peer is None else [self._peer.session])):
+            prepare_optimizer(session, self._plan(epoch), session.dump_optimizer())
         if self._leader:
             frozen = ", ".join(sorted(freeze.frozen(epoch))) or "nothing"
             print(f"epoch {epoch + 1}: frozen from here on: {frozen}", flush=True)
@@ -183,7 +187,10 @@ class Trainer:
     def _step(self, epoch: int, index: int, iteration: int, batch: Batch) -> float:
         steps = self.batches_per_epoch
         lr = learning_rate(self._recipe.train, epoch + index / steps, steps)
-        result = self._session.train_step(self._micro_batches(batch, iteration), lr)
+        batches = self._micro_batches(batch, iteration)
+        if self._peer is not None:
+            self._peer.learn(batches, lr)
+        result = self._session.train_step(batches, lr)
         if self._recipe.train.ema:
             self._session.update_average(average_decay(self._recipe.train.ema, iteration + 1))
         if not math.isfinite(result.loss):
@@ -300,7 +307,7 @@ class Trainer:
         self._position = position
         self._record_skipped()
         if self._leader:
-            self._folder.save_last(position, metrics)
+            self._folder.save_last(position, metrics, {} if self._peer is None else self._peer.state())
         self._session.barrier()
 
     def _last_checkpoint(self) -> str:
