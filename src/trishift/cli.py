@@ -35,6 +35,8 @@ COMMANDS = {
     "export": "write a deployment format",
     "convert": "convert weights between frameworks and code bases",
     "inspect": "describe a weight file",
+    "publish": "write a model folder with a model card",
+    "push": "upload a model to a hub",
     "models": "list and download published weights",
     "prepare": "turn data sets into lists and labels",
     "quickstart": "train, evaluate and predict on the built-in gestures",

@@ -112,6 +112,9 @@ def test_mistake_is_one_line_and_status_1(
         "features",
         "probe",
         "finetune",
+        "models",
+        "publish",
+        "push",
     ],
 )
 def test_help_shows_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:

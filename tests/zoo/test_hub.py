@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from testing.originals import model_of
 from tests.support import isolated
 from tests.support.file_server import serving
 from tests.support.hub_stand_in import COMMIT, hub_server
 from tests.support.paths import SUPPORT
 
+from trishift.checkpoints.canonical import load, save
 from trishift.errors import CheckpointError
+from trishift.model.spec import ModelSpec
 from trishift.zoo.hub import HubAddress, choose_file
 
 WEIGHTS = b"weights that nobody opens here"
@@ -94,3 +98,28 @@ def check(expected: dict[str, str], variables: dict[str, str]) -> None:
         assert wanted in text and (kind == "path") == (wanted == Path(text).name), f"{address}: {line}"
         assert kind == "error" or Path(text).read_bytes() == WEIGHTS
         assert kind == "path" or text.startswith(address)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("huggingface_hub"), reason="huggingface_hub is not installed")
+def test_pushed_model_is_loaded_back(tmp_path: Path) -> None:
+    spec = ModelSpec("resnet10", 2, 2, width=8)
+    meta = {"recipe": {"name": "tiny", "data": {"root": "/home/me/clips"}}, "metrics": {"top1": 0.75}}
+    save(tmp_path / "w.safetensors", replace(model_of(spec), labels=("wave", "point"), meta=meta))
+    with serving(hub_server()) as server:
+        variables = {
+            "HF_ENDPOINT": server.url,
+            "HF_HOME": str(tmp_path / "hub"),
+            "TRISHIFT_HOME": str(tmp_path / "home"),
+        }
+        words = ["-m", "trishift", "push", tmp_path / "w.safetensors", "hf://me/model", "--license", "mit"]
+        with pytest.raises(RuntimeError, match=r"hf://me/model: .*HF_TOKEN"):
+            isolated.python(*words, **variables, HF_TOKEN="wrong")
+        variables["HF_TOKEN"] = "secret"
+        assert "pushed: " in isolated.python(*words, **variables)
+        assert sorted(server.files) == [
+            f"me/model/{name}" for name in ("README.md", "config.json", "model.safetensors")
+        ]
+        line = isolated.python(SUPPORT / "hub_addresses.py", "hf://me/model", **variables)
+    checkpoint = load(json.loads(line)[1])
+    assert checkpoint.spec == spec and checkpoint.labels == ("wave", "point")
+    assert checkpoint.meta["recipe"]["data"] == {"root": "clips"}  # no path of this machine

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -74,28 +75,59 @@ def choose_file(names: Sequence[str], address: HubAddress) -> str:
     return (canonical or weights)[0]
 
 
-def _from_hugging_face(address: HubAddress) -> Path:
+def check_upload(text: str) -> HubAddress:
+    """Parse the address of a repository to upload to, before any work.
+
+    Raises:
+        CheckpointError: it is no repository of the Hugging Face hub, or requests are forbidden.
+        FrameworkError: `huggingface_hub` is not installed.
+    """
+    address = HubAddress.parse(text)
+    if address.hub != "hf" or address.file:
+        raise CheckpointError(f"{text}: models are pushed to repositories; write hf://owner/repo")
+    if is_offline():
+        raise CheckpointError(f"{text}: TRISHIFT_OFFLINE forbids uploads; unset it, or use `trishift publish`")
+    _hugging_face(address)
+    return address
+
+
+def upload(folder: Path, address: HubAddress, *, private: bool = False) -> str:
+    """Upload a folder to a repository, which is created if missing; returns the address of the commit.
+
+    Raises:
+        CheckpointError: the hub cannot be reached, or refuses.
+    """
+    hub, message = _hugging_face(address), "Upload a model with Trishift"
+    with _explained(address, offline=False):
+        hub.create_repo(address.repository, private=private, exist_ok=True)
+        commit = hub.upload_folder(
+            repo_id=address.repository,
+            folder_path=folder,
+            revision=address.revision or None,
+            commit_message=message,
+        )
+    return str(commit.commit_url)
+
+
+def _hugging_face(address: HubAddress) -> Any:
+    """The package `huggingface_hub`."""
     if is_offline():
         os.environ["HF_HUB_OFFLINE"] = "1"  # read on import; local_files_only alone would allow other requests
     try:
         import huggingface_hub
-        from huggingface_hub import constants, errors
     except ImportError:
         raise FrameworkError(f"{address.text}: needs huggingface_hub; {install_hint('hub')}") from None
-    revision, offline = address.revision or None, is_offline() or constants.HF_HUB_OFFLINE
+    return huggingface_hub
+
+
+@contextmanager
+def _explained(address: HubAddress, *, offline: bool) -> Iterator[None]:
+    """Turn the hub's errors into one line with a remedy."""
+    from huggingface_hub import errors
+
     try:
-        if address.file:
-            name = address.file
-        elif offline:
-            folder = huggingface_hub.snapshot_download(address.repository, revision=revision, local_files_only=True)
-            cached = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
-            name = choose_file(cached, address)
-        else:
-            listed = huggingface_hub.HfApi().list_repo_files(address.repository, revision=revision)
-            name = choose_file(listed, address)
-        return Path(
-            huggingface_hub.hf_hub_download(address.repository, name, revision=revision, local_files_only=offline)
-        )
+        yield
+        return
     except errors.GatedRepoError:
         problem = "the repository is gated; accept its terms on the hub and log in with `hf auth login`"
     except errors.RepositoryNotFoundError:
@@ -110,13 +142,33 @@ def _from_hugging_face(address: HubAddress) -> Path:
         )
     except errors.EntryNotFoundError:
         problem = f"the repository has no file {address.file}; leave it out to get the only weight file"
-    except (OSError, ValueError, errors.HfHubHTTPError) as error:  # connection errors are OSErrors
-        problem = f"cannot be read ({_one_line(error)}); check the address and the connection"
+    except errors.LocalTokenNotFoundError:
+        problem = "needs a token; set HF_TOKEN, or run `hf auth login`"
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "an error"
+        problem = f"the hub answers {status} ({_one_line(error)}); check the address and your token (HF_TOKEN)"
+    except (OSError, ValueError) as error:  # many connection errors are OSErrors
+        problem = f"failed ({_one_line(error)}); check the address and the connection"
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2", "requests"):
             raise
         problem = f"the hub cannot be reached ({_one_line(error)}); check the connection, or set HF_ENDPOINT"
     raise CheckpointError(f"{address.text}: {problem}")
+
+
+def _from_hugging_face(address: HubAddress) -> Path:
+    hub = _hugging_face(address)
+    revision, offline = address.revision or None, is_offline() or hub.is_offline_mode()
+    name = address.file
+    with _explained(address, offline=offline):
+        if not name and offline:
+            folder = hub.snapshot_download(address.repository, revision=revision, local_files_only=True)
+            cached = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
+            name = choose_file(cached, address)
+        elif not name:
+            name = choose_file(hub.HfApi().list_repo_files(address.repository, revision=revision), address)
+        path = hub.hf_hub_download(address.repository, name, revision=revision, local_files_only=offline)
+    return Path(path)
 
 
 def _from_modelscope(address: HubAddress) -> Path:
