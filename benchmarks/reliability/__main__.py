@@ -1,16 +1,18 @@
 """Attack every reader of outside files, and kill commands at random moments; writes docs/reliability.md.
 
     python -m benchmarks.reliability                          everything: 10,000 inputs per reader and 200 kills
-    python -m benchmarks.reliability --quick                  300 inputs per reader and 10 kills, no page
+    python -m benchmarks.reliability --quick                  200 inputs per reader and 2 kills per job, no page
     python -m benchmarks.reliability --only list csv kills    some readers; `kills` is the other half
     python -m benchmarks.reliability --minutes 20             stop after 20 minutes; the next call continues
 
-Counts, and the inputs at fault, are in WORK (default: runs/reliability). `--restart` forgets the counts.
+The time is shared equally among the readers that are not done; kills get half of it. Counts are in WORK (default:
+runs/reliability), and the inputs at fault in SCRATCH/READER/faults. `--restart` forgets the counts of the chosen ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -19,9 +21,13 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.reliability.attack import ROOT, Tally, attack, read_tallies, write_tallies
+from benchmarks.reliability.kills import QUICK_KILLS, jobs, kill_job
+from benchmarks.reliability.page import write_page
 from benchmarks.reliability.readers import readers
 
-INPUTS, QUICK_INPUTS = 10_000, 300
+SCRATCH = Path("/dev/shm/trishift-reliability")
+INPUTS, QUICK_INPUTS = 10_000, 200
+_NO_KILLS = {"kills": 0, "aimed": 0, "faults": 0}
 
 
 def main() -> None:
@@ -31,38 +37,67 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[*readers(), "kills"])
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "reliability")
-    parser.add_argument(
-        "--scratch", type=Path, default=Path("/dev/shm/trishift-reliability"), help="in memory if possible"
-    )
+    parser.add_argument("--scratch", type=Path, default=SCRATCH, help="in memory if possible")
     parser.add_argument("--restart", action="store_true")
     options = parser.parse_args()
-    chosen = options.only or [*readers(), "kills"]
+    options.work = options.work.absolute() / ("quick" if options.quick else "full")
     options.work.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + 60 * options.minutes
-    file = options.work / ("quick.json" if options.quick else "tallies.json")
+    chosen = options.only or [*readers(), "kills"]
+    faults = attack_readers(options, [name for name in chosen if name != "kills"], deadline, "kills" in chosen)
+    if "kills" in chosen:
+        faults += kill_jobs(options, deadline)
+    if not options.quick:
+        tallies, kills = read_tallies(options.work / "inputs.json"), read_kills(options.work)
+        write_page(ROOT / "docs" / "reliability.md", tallies, kills)
+    sys.exit(faults > 0)
+
+
+def attack_readers(options: argparse.Namespace, chosen: list[str], deadline: float, half: bool) -> int:
+    """Attack readers and store their counts after each; returns the number of faults."""
+    file = options.work / "inputs.json"
     tallies = read_tallies(file)
-    for name in [name for name in chosen if name in readers()]:
+    for place, name in enumerate(chosen):
         if options.restart:
             tallies.pop(name, None)
             shutil.rmtree(options.scratch / name, ignore_errors=True)
         tally = tallies.setdefault(name, Tally(version=commit(), date=str(date.today())))
-        attack(name, options.scratch / name, tally, QUICK_INPUTS if options.quick else INPUTS, deadline)
+        share = (deadline - time.monotonic()) / (len(chosen) - place) / (2 if half else 1)
+        until = QUICK_INPUTS if options.quick else INPUTS
+        attack(name, options.scratch / name, tally, until, time.monotonic() + share)
         write_tallies(file, tallies)
-        print(
-            f"{name:14} {tally.done:6} inputs {tally.outcomes} max {tally.seconds:.2f} s {tally.megabytes:.0f} MB",
-            flush=True,
-        )
+        worst = f"{tally.seconds:.2f} s {tally.megabytes:.0f} MB"
+        print(f"{name:14} {tally.done:6} inputs {tally.outcomes} worst {worst}", flush=True)
         for fault in tally.faults:
             what = f"{fault['fault']}: {fault.get('message', '')[:100]!r}"
             print(f"    {fault['number']:5} {fault.get('input', ''):30} {what}", flush=True)
-    sys.exit(any(tally.outcomes.get("fault") for name, tally in tallies.items() if name in chosen))
+    return sum(tallies[name].outcomes.get("fault", 0) for name in chosen)
+
+
+def kill_jobs(options: argparse.Namespace, deadline: float) -> int:
+    """Kill every job and store the counts after each; returns the number of faults."""
+    work = options.scratch / "kills"
+    counts = {} if options.restart else read_kills(options.work)
+    for place, (name, job) in enumerate(every := list(jobs(work).items())):
+        share = (deadline - time.monotonic()) / (len(every) - place)
+        count = counts.setdefault(name, {**_NO_KILLS})
+        number = QUICK_KILLS if options.quick else job.kills
+        problems = kill_job(name, job, work, count, number, time.monotonic() + share)
+        (options.work / "kills.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+        print(f"{name:18} {count['kills']} kills, {count['faults']} faults", *problems, sep="\n    ", flush=True)
+    return sum(count["faults"] for count in counts.values())
+
+
+def read_kills(work: Path) -> dict[str, dict[str, int]]:
+    """Counts of kills by job."""
+    file = work / "kills.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def commit() -> str:
     """The abbreviated commit of the working tree."""
-    return subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +136,12 @@ def main() -> None:
 
 def read_once(reader: Reader, seed: Path, folder: Path) -> None:
     """Read a valid input, so that modules are imported before anything is measured."""
+    from trishift.errors import TrishiftError
+
     out = folder / "warm"
     out.mkdir(exist_ok=True)
-    reader.read(seed, out)
+    with suppress(TrishiftError):  # some readers read an input in several ways, of which one fits
+        reader.read(seed, out)
     shutil.rmtree(out)
 
 
