@@ -165,6 +165,13 @@ def test_rejects_nested_types_and_compression_bombs(tmp_path: Path) -> None:
         open_weights(tmp_path / "w.pth")
 
 
+def test_names_in_messages_are_short(tmp_path: Path) -> None:
+    (tmp_path / "w.pdparams").write_bytes(b"\x80\x02c" + b"os" * 4000 + b"\nsystem\n.")
+    with pytest.raises(CheckpointError, match="refused") as error:
+        open_weights(tmp_path / "w.pdparams")
+    assert len(str(error.value)) < 600
+
+
 def test_refuses_devices() -> None:
     with pytest.raises(CheckpointError, match="a pipe or device, not a file"):
         open_weights("/dev/zero")

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, shortened
 
 _LONGEST_CODE = 8  # characters of a data type
 _LONGEST_INTEGER = 256  # bytes
@@ -261,7 +261,7 @@ class _Unpickler(pickle._Unpickler):
             _record(path)
             return _foreign(path)
         raise CheckpointError(
-            f"the file refers to {module}.{name}, which weights do not need; it was refused and no code was run "
+            f"the file refers to {shortened(f'{module}.{name}')}, which weights do not need; it was refused and no code was run "
             "(if you trust it, load it in its own framework and save only the state_dict)"
         )
 
