@@ -75,13 +75,13 @@ def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: flo
     ) as process:
         assert process.stdout is not None
         ready, buffer = False, b""
-        last, used = time.monotonic(), _processor_time(process.pid)
+        last, used = time.monotonic(), processor_time(process.pid)
         while True:
             if time.monotonic() > deadline:
                 process.kill()
                 return
             if not select.select([process.stdout], [], [], 1.0)[0]:
-                hangs = _processor_time(process.pid) - used > _SILENCE or time.monotonic() - last > _WALL
+                hangs = processor_time(process.pid) - used > _SILENCE or time.monotonic() - last > _WALL
                 if hangs:
                     process.kill()
                     if not ready:
@@ -94,7 +94,7 @@ def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: flo
             if not data:
                 break
             *lines, buffer = (buffer + data).split(b"\n")
-            last, used = time.monotonic(), _processor_time(process.pid)
+            last, used = time.monotonic(), processor_time(process.pid)
             for line in lines:
                 entry = json.loads(line)
                 ready = True
@@ -124,7 +124,13 @@ def _count(tally: Tally, entry: dict[str, Any]) -> None:
         tally.faults.append(entry)
 
 
-def _processor_time(pid: int) -> float:
+def is_alive(pid: int) -> bool:
+    """Whether a process exists."""
+    return Path(f"/proc/{pid}").is_dir()
+
+
+def processor_time(pid: int) -> float:
+    """Processor time of a process so far, in seconds; 0 if it does not exist."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

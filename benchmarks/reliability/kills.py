@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.reliability.attack import ROOT, environment
+from benchmarks.reliability.attack import ROOT, environment, is_alive, processor_time
 
 QUICK_KILLS = 2
 _TEMPORARY = (".unfinished-", ".replacing-", ".export-")
@@ -59,20 +59,22 @@ class Server:
         self._process.stdin.flush()
         return int(self._line())
 
-    def wait(self) -> int:
-        """Wait for the command; returns its status as from `os.waitpid`."""
-        return int(self._line())
+    def wait(self) -> tuple[int, float]:
+        """Wait for the command; returns its status as from `os.waitpid`, and its processor time in seconds."""
+        status, seconds = self._line().split()
+        return int(status), float(seconds)
 
-    def run(self, arguments: list[str]) -> None:
-        """Run a command to its end.
+    def run(self, arguments: list[str]) -> float:
+        """Run a command to its end; returns its processor time in seconds.
 
         Raises:
             RuntimeError: it failed.
         """
         self.start(arguments)
-        status = self.wait()
+        status, seconds = self.wait()
         if status:
             raise RuntimeError(f"status {status} of {' '.join(arguments)}; see {self._log}")
+        return seconds
 
     def close(self) -> None:
         """End the process."""
@@ -207,18 +209,16 @@ def kill_job(name: str, job: Job, work: Path, counts: dict[str, int], kills: int
         reference = folder / "reference"
         shutil.rmtree(reference, ignore_errors=True)
         reference.mkdir()
-        began = time.monotonic()
-        server.run(job.start(reference))
-        seconds = time.monotonic() - began
+        seconds = server.run(job.start(reference))
         while counts["kills"] < kills and time.monotonic() < deadline:
             out = folder / "out"
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir()
             process = server.start(job.start(out))
-            aimed = _wait(out, rng, seconds, aim=counts["kills"] % 2 == 1)
+            aimed = _wait(process, out, rng, seconds, aim=counts["kills"] % 2 == 1)
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-            if server.wait() != signal.SIGKILL:
+            if server.wait()[0] != signal.SIGKILL:
                 continue  # it had ended
             counts["kills"] += 1
             counts["aimed"] += aimed
@@ -234,12 +234,15 @@ def kill_job(name: str, job: Job, work: Path, counts: dict[str, int], kills: int
     return faults
 
 
-def _wait(out: Path, rng: random.Random, seconds: float, *, aim: bool) -> bool:
-    """Wait for a random moment, or for a temporary file and a moment more; returns whether one exists."""
-    end = time.monotonic() + seconds * (1 if aim else rng.random())
+def _wait(process: int, out: Path, rng: random.Random, seconds: float, *, aim: bool) -> bool:
+    """Wait for a random moment, or for a temporary file and a moment more; returns whether one exists.
+
+    Moments are measured in processor time of the command, because other programs may slow it down.
+    """
+    end = seconds * (1 if aim else rng.random())
     skipped = rng.randrange(4)  # temporary files that are left alone
     seen: set[tuple[str, int]] = set()
-    while time.monotonic() < end:
+    while is_alive(process) and processor_time(process) < end:
         if aim:
             with suppress(FileNotFoundError):
                 seen |= {(path.name, path.stat().st_ino) for path in _existing(out)}

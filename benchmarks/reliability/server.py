@@ -2,7 +2,8 @@
 
     python -m benchmarks.reliability.server FRAMEWORK
 
-Reads one JSON line per command, `{"arguments": [...], "log": PATH}`, and prints its process number, then its status.
+Reads one JSON line per command, `{"arguments": [...], "log": PATH}`, and prints its process number, then its status
+and its processor time in seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def main() -> None:
         if process == 0:
             _run(request["arguments"], request["log"])
         print(process, flush=True)
-        print(os.waitpid(process, 0)[1], flush=True)
+        _, status, usage = os.wait4(process, 0)
+        print(status, usage.ru_utime + usage.ru_stime, flush=True)
 
 
 def _run(arguments: list[str], log: str) -> None:

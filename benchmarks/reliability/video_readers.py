@@ -185,7 +185,7 @@ def _large_video(path: Path, codec: str, side: int) -> bytes | None:
             container.mux(stream.encode(None))
     except (av.FFmpegError, ValueError, MemoryError):
         return None
-    return path.read_bytes()
+    return path.read_bytes() if path.is_file() else None
 
 
 def read_video(path: Path, out: Path) -> None:

@@ -260,8 +260,9 @@ class _Unpickler(pickle._Unpickler):
             path = f"{module[:_LONGEST_VALUE]}.{name[:_LONGEST_VALUE]}"
             _record(path)
             return _foreign(path)
+        full_name = shortened(f"{module}.{name}")
         raise CheckpointError(
-            f"the file refers to {shortened(f'{module}.{name}')}, which weights do not need; it was refused and no code was run "
+            f"the file refers to {full_name}, which weights do not need; it was refused and no code was run "
             "(if you trust it, load it in its own framework and save only the state_dict)"
         )
 
