@@ -249,7 +249,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_scripts_report_and_set_exit_status(original: Path, tmp_path: Path) -> None:
     done = command("convert/checkpoint.py", original, tmp_path / "w.ckpt", "--framework", "mindspore")
     assert done.returncode == 0, done.stderr
-    assert "102 matched, 102 renamed" in done.stdout and "written:" in done.stdout
+    assert "102 tensors matched, 102 renamed" in done.stdout and "written:" in done.stdout
     again = command("convert/checkpoint.py", original, tmp_path / "w.ckpt")
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
     assert "--force" in again.stderr

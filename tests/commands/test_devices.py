@@ -143,7 +143,7 @@ def test_exports_are_compared_on_the_cpu_unless_told(
     assert capsys.readouterr().err.count("device: cpu (") == 1
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_MODEL - {"probe"}))
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_MODEL - {"probe", "finetune"}))
 def test_every_command_refuses_a_device_before_the_work(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

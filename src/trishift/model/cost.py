@@ -21,6 +21,7 @@ def num_parameters(spec: ModelSpec) -> int:
 
     Example:
         >>> from trishift.model.cost import num_parameters
+        >>> from trishift.model.spec import ModelSpec
         >>> num_parameters(ModelSpec("resnet50", num_classes=400))
         24327632
     """
@@ -38,6 +39,7 @@ def multiplications(spec: ModelSpec, size: WrittenSize = 224) -> int:
 
     Example:
         >>> from trishift.model.cost import multiplications
+        >>> from trishift.model.spec import ModelSpec
         >>> round(multiplications(ModelSpec("resnet50", num_classes=400)) / 1e9, 1)  # 8 frames
         32.9
     """
