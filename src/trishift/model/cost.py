@@ -41,7 +41,7 @@ def multiplications(spec: ModelSpec, size: WrittenSize = 224) -> int:
         >>> from trishift.model.cost import multiplications
         >>> from trishift.model.spec import ModelSpec
         >>> round(multiplications(ModelSpec("resnet50", num_classes=400)) / 1e9, 1)  # 8 frames
-        32.9
+        32.7
     """
     strides, frame = _strides(spec), size_of(size)
     kernels = [info for info in tensor_table(spec) if info.role == "weight" and info.layer in ("conv", "linear")]
