@@ -18,6 +18,7 @@ from trishift.checkpoints.training_state import load_state
 from trishift.errors import CheckpointError, DataError, OutputError, RecipeError, TrainingError, TrishiftError
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.run import train
+from trishift.training.run_folder import final_weights
 from trishift.training.sinks import MetricsLog
 
 LONG = ["train.epochs=8", "data.balance=class"]
@@ -258,9 +259,12 @@ def test_run_with_every_option_resumes_exactly(config: Path, tmp_path: Path) -> 
     train(recipe(config, *OPTIONS), "pytorch", elsewhere, resume=parts)
     assert files(elsewhere) == files(whole)
     kept = {name for name in files(whole) if name.startswith("kept")}
-    assert len(kept) == 2 and {"last.safetensors", "best.safetensors", "ema.safetensors"} == files(whole).keys() - kept
+    assert (
+        len(kept) == 2
+        and {"last.safetensors", "best.safetensors", "evaluated.safetensors"} == files(whole).keys() - kept
+    )
     checkpoint, state = load_state(whole / "last.safetensors")
-    average = load_weights(whole / "ema.safetensors")
+    average = load_weights(whole / "evaluated.safetensors")
     assert state.average.keys() == average.keys() == checkpoint.tensors.keys() and not checkpoint.meta["metrics"]
     name = "head.fc.weight"
     assert np.array_equal(state.average[name], average[name])
@@ -268,6 +272,15 @@ def test_run_with_every_option_resumes_exactly(config: Path, tmp_path: Path) -> 
     statistics = "backbone.bn1.running_mean"  # measured anew
     assert not np.array_equal(state.average[statistics], average[statistics])
     assert {int(count[0]) for entry, count in state.optimizer.items() if entry.startswith("step.")} == {4, 8, 12}
+
+
+def test_run_without_evaluations_ends_with_their_weights(config: Path, tmp_path: Path) -> None:
+    options = ["train.ema=0.9", "train.epochs=1", "train.evaluate_every=0"]
+    train(recipe(config, *options), "pytorch", tmp_path, until=1)
+    _, state = load_state(tmp_path / "last.safetensors")
+    final = load_weights(final_weights(tmp_path))
+    assert all(np.array_equal(final[name], array) for name, array in state.average.items())
+    assert not (tmp_path / "best.safetensors").exists()
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,11 @@ class TrainSpec:
             raise RecipeError(f"train.accumulate: {self.accumulate} does not divide batch_size {self.batch_size}")
 
     @property
+    def evaluates_others(self) -> bool:
+        """Whether evaluations see other weights or statistics than the next optimizer step."""
+        return self.ema is not None or self.precise_bn > 0
+
+    @property
     def scaled_lr(self) -> float:
         """The learning rate after linear scaling with the batch size."""
         return self.lr * self.batch_size / (self.lr_batch_size or self.batch_size)

@@ -31,6 +31,7 @@ from trishift.training.budget import Workload, seconds_per_clip, spell_time
 from trishift.training.comparison import Comparison
 from trishift.training.probe_study import save_probe, study_probe
 from trishift.training.run import train
+from trishift.training.run_folder import final_weights
 from trishift.training.transfer import open_transfer
 
 LISTS, PLAN, SUMMARY, SCORES = "lists", "plan.json", "summary.json", "scores.npz"
@@ -156,7 +157,7 @@ class FineTuning:
         """The weights after training on all clips with the first seed."""
         folder = self.output / "all-clips"
         self._train(folder, self.recipe_of(self.seeds[0], None))
-        return load(folder / RUN_FILES[1])
+        return load(final_weights(folder))
 
 
 def _save_scores(path: Path, evaluation: Evaluation) -> None:

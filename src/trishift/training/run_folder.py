@@ -5,7 +5,8 @@ metrics.jsonl      records of all steps and evaluations      tensorboard/   the 
 last.safetensors   the newest weights and the training state (optimizer, position), in one file
 best.safetensors   the weights with the best metric so far (`train.best.metric`; top-1 accuracy by default)
 kept/              the best few evaluated weights, by epoch (`train.best.keep`)
-ema.safetensors    the running mean of the weights, as last evaluated (`train.ema`)
+evaluated.safetensors   the weights as last evaluated, if they differ from the trained ones: their running mean
+                   (`train.ema`), with norms measured anew (`train.precise_bn`)
 skipped.txt        unreadable training clips that were skipped (data.on_error=skip), with the reason
 """
 
@@ -30,10 +31,15 @@ from trishift.recipe.renames import has_old_names
 from trishift.training.sinks import counts_from_zero
 from trishift.version import __version__
 
-_LAST = "last.safetensors"
-_FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", "ema.safetensors", "skipped.txt")
+_LAST, EVALUATED = "last.safetensors", "evaluated.safetensors"
+_FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", EVALUATED, "skipped.txt")
 _WITHIN_EPOCH = ("train.batch_size", "train.accumulate", "data.balance.by", "data.balance.beta")  # order of the clips
-_INHERITED = ("metrics.jsonl", "best.safetensors", "ema.safetensors", "skipped.txt")  # by a run resumed elsewhere
+_INHERITED = ("metrics.jsonl", "best.safetensors", EVALUATED, "skipped.txt")  # by a run resumed elsewhere
+
+
+def final_weights(path: Path) -> Path:
+    """The file in a run folder with the weights after the last epoch, as evaluations see them."""
+    return path / EVALUATED if (path / EVALUATED).is_file() else path / _LAST
 
 
 def holds_run(path: Path) -> bool:
@@ -136,8 +142,8 @@ class RunFolder:
             metrics: epoch and metrics of these weights.
         """
         checkpoint, epoch = self._checkpoint(position, metrics), metrics["epoch"]
-        if self._recipe.train.ema:
-            save(self.path / "ema.safetensors", checkpoint)
+        if self._recipe.train.evaluates_others:
+            save(self.path / EVALUATED, checkpoint)
         if position.best is not None and position.best["epoch"] == epoch:
             save(self.path / "best.safetensors", checkpoint)
         wanted = {_kept_name(entry["epoch"]) for entry in position.kept}
@@ -147,6 +153,10 @@ class RunFolder:
         for file in (self.path / "kept").glob("epoch-*.safetensors"):
             if file.name not in wanted:
                 file.unlink()
+
+    def save_final(self, position: Position) -> None:
+        """Save the weights at the end of a run without evaluations as these would see them."""
+        save(self.path / EVALUATED, self._checkpoint(position, {}))
 
     def record_skipped(self, clips: Iterable[tuple[str, str]]) -> int:
         """List skipped clips (name, reason) in skipped.txt; returns the number of clips in it."""

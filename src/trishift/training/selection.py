@@ -35,7 +35,7 @@ def with_evaluation(position: Position, recipe: Recipe, epoch: int, metrics: Map
 def out_of_patience(position: Position, recipe: Recipe) -> bool:
     """Whether the evaluations so far end the run early."""
     train = recipe.train
-    if train.best.patience is None or position.best is None:
+    if train.best.patience is None or position.best is None or not train.evaluate_every:
         return False
     evaluated = position.epoch - position.epoch % train.evaluate_every
     return bool(evaluated - position.best["epoch"] >= train.best.patience)

@@ -123,10 +123,12 @@ class Trainer:
                     metrics: Mapping[str, Any] = {}
                     if self._evaluation_due(epoch):
                         evaluation = self._evaluate(epoch)
-                        metrics = {} if self._evaluates_others else _entry(epoch + 1, evaluation)
+                        metrics = {} if self._recipe.train.evaluates_others else _entry(epoch + 1, evaluation)
                     self._save(self._position, metrics)
                     if self._out_of_patience():
                         break
+                    if not self._recipe.train.evaluate_every and epoch + 1 == self._recipe.train.epochs:
+                        self._save_final(epoch)
                 self._report_skipped()
         finally:
             if self._log:
@@ -252,15 +254,17 @@ class Trainer:
         with self._evaluated_weights(epoch):
             return self._measure(self._val_set, epoch + 1)
 
-    @property
-    def _evaluates_others(self) -> bool:
-        """Whether evaluations see other weights or statistics than the next step."""
-        return bool(self._recipe.train.ema or self._recipe.train.precise_bn)
+    def _save_final(self, epoch: int) -> None:
+        """Save what evaluations would see after the last epoch of a run that has none."""
+        if self._recipe.train.evaluates_others:
+            with self._evaluated_weights(epoch):
+                if self._leader:
+                    self._folder.save_final(self._position)
 
     @contextmanager
     def _evaluated_weights(self, epoch: int) -> Iterator[None]:
         """Exchange the weights for their running mean, and measure the statistics of its batch norms, if wanted."""
-        if not self._evaluates_others:
+        if not self._recipe.train.evaluates_others:
             yield
             return
         session, train = self._session, self._recipe.train
