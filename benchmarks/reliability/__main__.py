@@ -22,11 +22,11 @@ from pathlib import Path
 
 from benchmarks.reliability.attack import ROOT, Tally, attack, read_tallies, write_tallies
 from benchmarks.reliability.kills import QUICK_KILLS, jobs, kill_job
-from benchmarks.reliability.page import write_page
+from benchmarks.reliability.page import INPUTS, write_page
 from benchmarks.reliability.readers import readers
 
 SCRATCH = Path("/dev/shm/trishift-reliability")
-INPUTS, QUICK_INPUTS = 10_000, 200
+QUICK_INPUTS = 200
 _NO_KILLS = {"kills": 0, "aimed": 0, "faults": 0}
 
 

@@ -16,6 +16,7 @@ from benchmarks.reliability.readers import readers
 
 from trishift.version import __version__
 
+INPUTS, KILLS = 10_000, 200
 _HEAD = """\
 # Reliability
 
@@ -71,6 +72,7 @@ def write_page(path: Path, tallies: Mapping[str, Tally], kills: Mapping[str, Map
         "",
         _BOUNDS.format(bounds=" or ".join(f"{seconds:.0f} s and {megabytes} MB" for seconds, megabytes in bounds)),
         *_faults(tallies),
+        *_missing(tallies, kills),
         _KILLS,
         "| job | kills | while a temporary file existed | faults |",
         "|---|---|---|---|",
@@ -81,6 +83,19 @@ def write_page(path: Path, tallies: Mapping[str, Tally], kills: Mapping[str, Map
         f"Pillow {PIL.__version__}, PyYAML {yaml.__version__}, safetensors {safetensors.__version__}.",
     ]
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def _missing(tallies: Mapping[str, Tally], kills: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How far the attacks are from complete."""
+    short = [name for name in readers() if name not in tallies or tallies[name].done < INPUTS]
+    made = _sum(kills, "kills")
+    if not short and made >= KILLS:
+        return []
+    return [
+        f"**Not complete:** {len(short)} of {len(readers())} readers have seen fewer than {INPUTS:,} inputs (those not "
+        f"listed: none), and {made} of {KILLS} kills were made. Run the command again: it continues where it stopped.",
+        "",
+    ]
 
 
 def _sum(kills: Mapping[str, Mapping[str, int]], key: str) -> int:

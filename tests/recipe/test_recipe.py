@@ -430,6 +430,13 @@ def test_rejects_bases_that_multiply(tmp_path: Path) -> None:
         load_recipe(tmp_path / "r0.yaml")
 
 
+@pytest.mark.parametrize("key", ["\udcff", "a" * 70_000, "train." + "[" * 3000])
+def test_hostile_keys_are_refused_in_one_short_line(key: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        load_recipe(write(tmp_path, "r.yaml", "name: x"), [f"{key}=1"])
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+
+
 @pytest.mark.parametrize("value", ["2001-99-99", "9" * 5000, "[" * 3000 + "]" * 3000, "a\x00b"])
 def test_hostile_overrides_are_refused_in_one_line(value: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="override") as error:

@@ -205,10 +205,12 @@ def _explain(error: Mapping[str, Any], blame: _Blame) -> str:
     known = _known_keys(error["loc"])
     keys = [str(part) for part in error["loc"] if isinstance(part, str)][: known.depth + 1]
     dotted = ".".join(keys)
+    if not keys:  # a key of bytes that are not UTF-8
+        return f"{blame.place([])}: {error['msg'].lower()}; check the names of the entries"
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         close = close_keys(keys[-1], known.names)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known.names)}"
-        return f"{blame.place(keys)}: unknown key {dotted!r}; {hint}"
+        return f"{blame.place(keys)}: unknown key {shortened(repr(dotted))}; {hint}"
     form = known.forms.get(keys[-1])
     expected = f"write {form}" if form else _reason(error, known)
     return f"{blame.place(keys)}: {dotted}: {expected}, not {shortened(repr(error['input']))}"
