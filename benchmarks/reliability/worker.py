@@ -27,7 +27,7 @@ from benchmarks.reliability.mutations import write_mutated
 from benchmarks.reliability.readers import Reader, readers
 
 ADDRESS_SPACE = 5 * 2**30  # more is refused by the system, so that a fault cannot take the machine down
-LONGEST_MESSAGE = 2000  # characters
+LONGEST_MESSAGE = 5000  # characters: a path has up to 4,096
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "ctypes.dlopen", "pty.spawn")
 _CHANGES = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate"}

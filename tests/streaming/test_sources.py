@@ -187,3 +187,10 @@ def test_recordings_by_url_lose_no_frame(tmp_path: Path) -> None:
         server.shutdown()
     assert not open_source("rtsp://host/recording", live=False).live
     assert open_source("udp://host:1").live
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "x" * 5000, "file://%00", "a/" + "x" * 300, "file://" + "x" * 300])
+def test_rejects_impossible_paths_in_one_line(text: str) -> None:
+    with pytest.raises(DataError) as error:
+        next(iter(open_source(text).frames()))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -20,10 +21,11 @@ from trishift.data.opencv import import_opencv
 from trishift.data.orientation import orientation
 from trishift.data.sources import open_clip
 from trishift.data.video import stream_frames
-from trishift.errors import DataError
+from trishift.errors import DataError, shortened
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
 _FILE_PROTOCOLS = frozenset({"http", "https", "ftp", "sftp"})  # of recordings as well as live sources
+_LONGEST = 4096  # characters of a path or an address
 _UNKNOWN_FPS = 30.0  # assumed for pictures without timestamps
 
 
@@ -78,6 +80,8 @@ def open_source(text: str, timeout: float = 10.0, live: bool | None = None, temp
         DataError: there is a template, but the source is not a frame folder.
         FrameworkError: cameras need OpenCV on this system.
     """
+    if len(text) > _LONGEST or "\0" in unquote(text):
+        raise DataError(f"{shortened(text)}: neither a path nor an address; give a camera's number, a URL or a file")
     if template is not None and not Path(text).is_dir():
         raise DataError(f"{text}: not a frame folder; remove --template")
     if text.isdecimal() and template is None:
@@ -90,7 +94,7 @@ def open_source(text: str, timeout: float = 10.0, live: bool | None = None, temp
 def _file_of(url: str) -> Path:
     """The path of a file URL, with or without percent encoding."""
     path = Path(url.removeprefix("file://"))
-    return path if path.exists() else Path(unquote(str(path)))
+    return path if os.path.lexists(path) else Path(unquote(str(path)))
 
 
 class Recording(Source):
@@ -104,7 +108,7 @@ class Recording(Source):
 
     def frames(self) -> Iterator[Frame]:
         """Yield all frames; raises DataError if the video cannot be read."""
-        return self._pictures() if self.path.is_dir() else self._video()
+        return self._pictures() if os.path.isdir(self.path) else self._video()  # noqa: PTH112 (never raises)
 
     def _video(self) -> Iterator[Frame]:
         return _numbered(picture for picture, _ in stream_frames(self.path))
