@@ -154,6 +154,8 @@ def _continued(out: Path, framework: str) -> list[str]:
 def _differing(out: Path, reference: Path) -> str | None:
     """A file whose bytes differ from the unbroken run's."""
     for path in _files(out):
+        if path.name == "gestures.json" and b'"complete": false' in path.read_bytes():
+            continue  # says that the set is unfinished, which the next run completes
         other = reference / path.relative_to(out)
         if not other.is_file() or other.read_bytes() != path.read_bytes():
             return f"{path.relative_to(out)} differs from the unbroken run"

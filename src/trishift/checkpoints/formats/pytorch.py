@@ -280,11 +280,11 @@ def write_pytorch(
         pickled, storages = BytesIO(), _Storages()
         dump(pickled, content, 2, storages.add)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr("archive/data.pkl", pickled.getvalue())
-            archive.writestr("archive/byteorder", "little")
+            archive.writestr(zipfile.ZipInfo("archive/data.pkl"), pickled.getvalue())
+            archive.writestr(zipfile.ZipInfo("archive/byteorder"), "little")
             for key, array in storages.items():
                 with archive.open(f"archive/data/{key}", "w", force_zip64=array.nbytes > 2**31) as entry:
                     entry.write(raw_bytes(array))
-            archive.writestr("archive/version", "3\n")
+            archive.writestr(zipfile.ZipInfo("archive/version"), "3\n")
 
     write_atomically(path, write)
