@@ -138,6 +138,7 @@ def test_stable_step_does_not_overshoot() -> None:
     [
         ({"head_lr_mult": "stable", "multipliers": False}, "needs train.multipliers"),
         ({"head_start": "probe"}, "makes a linear head"),
+        ({"head_start": "probe", "initial_weights": "w.pth", "new_head": "auto"}, "set train.new_head=true"),
     ],
 )
 def test_rejects_heads_that_cannot_be(train_options: dict[str, object], message: str) -> None:

@@ -204,6 +204,8 @@ class TrainSpec:
             raise RecipeError("train.nesterov: needs momentum; set train.momentum or remove train.nesterov")
         if self.nesterov and self.optimizer.name != "sgd":
             raise RecipeError(f"train.nesterov: {self.optimizer.name} has no such option; remove train.nesterov")
+        if self.head_start == "probe" and self.initial_weights and self.new_head is not True:
+            raise RecipeError("train.head_start: probe replaces the head of initial_weights; set train.new_head=true")
         if self.head_lr_mult == "stable" and not self.multipliers:
             raise RecipeError("train.head_lr_mult: stable needs train.multipliers=true, which applies it")
         if self.batch_size % self.accumulate:
