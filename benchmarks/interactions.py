@@ -7,8 +7,9 @@
 
 CLIPS contains one folder per class and `labels.csv` (columns path, label, sequence). WEIGHTS is a MobileNetV2 file.
 RUNS is the output of the quickstart, whose gesture models are the starting point of `reversed`. The benchmark runs
-`trishift prepare` and `trishift train` with configs/custom/finetune.yaml or the gestures' recipes. Accuracies are those
-of the last epoch, never of the best one. Finished runs are not repeated; `key=value` overrides the recipe.
+`trishift prepare` and `trishift train` with the recipes of the gestures or custom/finetune, the latter from a drawn
+head and with SGD. Accuracies are those of the last epoch, never of the best one. Finished runs are not repeated;
+`key=value` overrides the recipe.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
+from benchmarks.finetuning import DRAWN, PIXELS
 
 from trishift.data.lists import read_list, write_list
 from trishift.training.sinks import read_metrics
@@ -30,7 +32,6 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 CONFIG = CONFIGS / "custom" / "finetune.yaml"
 FOLDS = 5
 SHORT_SIDE = 128
-PIXELS = ["input.mean=[0.5,0.5,0.5]", "input.std=[0.5,0.5,0.5]"]  # of the MobileNetV2 that TensorFlow published
 MODELS = {
     "tsn": ["model.shift=null"],
     "tsm": [],
@@ -66,7 +67,7 @@ class Start:
 
 def fine_tuning(options: argparse.Namespace, *overrides: str) -> Start:
     """Fine-tuning from ImageNet weights."""
-    return Start(CONFIG, options.weights, [*PIXELS, "data.cache=true", *overrides])
+    return Start(CONFIG, options.weights, [*PIXELS, *DRAWN, "data.cache=true", *overrides])
 
 
 def train(run: Path, lists: Path, clips: Path, fold: int, options: argparse.Namespace, start: Start) -> float:

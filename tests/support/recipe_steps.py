@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,8 @@ def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
     train_set, val_set = open_datasets(recipe.data, recipe.input, recipe.model, recipe.evaluation)
     recipe = with_classes(recipe, train_set)
     session = open_session(framework, recipe.model, recipe.execution)
-    plan = optimization_plan(session.parameters(), recipe.train, recipe.input.modality)
+    factor = 5.0 if recipe.train.head_lr_mult == "stable" else recipe.train.head_lr_mult
+    plan = optimization_plan(session.parameters(), replace(recipe.train, head_lr_mult=factor), recipe.input.modality)
     session.prepare_training(plan)
     before = session.dump_tensors()
     losses = []
