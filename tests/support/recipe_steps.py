@@ -76,13 +76,14 @@ def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
         draws = draw_step(recipe.model, BATCH, 0, step)
         result = session.train_step([MicroBatch(batch.clips[:, 0], batch.targets, draws)], recipe.train.lr)
         losses.append(result.loss)
-    after, momentum = session.dump_tensors(), session.dump_optimizer()
+    after, state = session.dump_tensors(), session.dump_optimizer()
+    moved = {entry.partition(".")[2] for entry, array in state.items() if array.any() and not entry.startswith("step.")}
     frozen = frozen_norms(session.parameters(), recipe.train)
     names = [info.name for info in session.parameters()]
     session.close()
     return Steps(
         losses,
-        trained=[name for name in names if momentum.get(f"momentum.{name}", np.zeros(1)).any()],
+        trained=[name for name in names if name in moved],
         expected=[name for name in names if name.rpartition(".")[0] not in frozen],
         disturbed=[n for n in before if n.rpartition(".")[0] in frozen and not np.array_equal(before[n], after[n])],
         views_shape=list(val_set.load(0).clips.shape),
