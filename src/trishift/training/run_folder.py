@@ -110,6 +110,8 @@ class RunFolder:
             self._remove_run()
             if resumed is not None:
                 self._inherit(resumed)
+        if not self._recipe.train.evaluates_others:  # of a run that is resumed without these options
+            (self.path / EVALUATED).unlink(missing_ok=True)
         self._skipped = read_skipped(self.path / "skipped.txt")
         save_recipe(self._recipe, self.path / "recipe.yaml")
 
