@@ -10,6 +10,7 @@ import pytest
 from tests.support.paths import ROOT
 
 from trishift.cli import run
+from trishift.commands import train
 from trishift.commands.shared.arguments import spelled
 from trishift.errors import ExecutionError
 
@@ -57,3 +58,21 @@ def test_scripts_are_recognized() -> None:
     text = "set -- x; . scripts/launch.sh; python -c \"import os; print(os.environ['TRISHIFT_SCRIPT'])\""
     result = subprocess.run(["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("framework", "launcher"),
+    [
+        ("pytorch", "torchrun --nproc_per_node 2"),
+        ("mindspore", "msrun --worker_num 2 --local_worker_num 2 --join=True"),
+        ("paddle", "python -m paddle.distributed.launch --nproc_per_node 2"),
+    ],
+)
+def test_training_in_processes_is_a_launchers(
+    framework: str, launcher: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--config", "gestures/tsm", "--devices", "2", f"--framework={framework}", "data.root=a b"]
+    assert run("train", train.main, arguments) == 1
+    rest = f"train --config gestures/tsm --framework={framework} 'data.root=a b' execution.distributed=true"
+    assert capsys.readouterr().err.endswith(f'; run {launcher} "$(command -v trishift)" {rest}\n')
+    assert launcher.split()[0] in (ROOT / "scripts" / "launch.sh").read_text()

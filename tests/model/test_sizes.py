@@ -26,10 +26,16 @@ def test_size_is_height_then_width(written: int | Size, size: Size) -> None:
     assert from_json(InputSpec, {**to_json(spec), "crop": written}) == spec
 
 
-@pytest.mark.parametrize("written", ["224x128", "224", (128,), (1, 2, 3), (1.5, 2), None, [[1, 2]]])
+@pytest.mark.parametrize("written", ["224x128", "224", (128,), (1, 2, 3), (1.5, 2), None, [[1, 2]], True, (True, 2)])
 def test_refuses_other_forms(written: object) -> None:
     with pytest.raises(RecipeError, match=r"is no size; write a number of pixels, or \[height, width\]"):
         InputSpec(crop=written)  # type: ignore[arg-type]
+
+
+def test_checkpoints_have_no_booleans_for_numbers() -> None:
+    for cls, key in ((ModelSpec, "num_segments"), (InputSpec, "mean")):
+        with pytest.raises(RecipeError, match=f"^{cls.__name__}: {key}: input should be a number, not a boolean$"):
+            from_json(cls, {**to_json(cls()), key: [True, 0, 0] if key == "mean" else True})
 
 
 def test_command_line_form() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -352,6 +354,27 @@ def test_numbers_that_cannot_be_meant_are_refused(key: str, value: object, probl
     message = str(error.value)
     assert message.startswith(f"override {override!r}: ") and problem in message, message
     assert key.rpartition(".")[2] in message
+
+
+def test_booleans_are_no_numbers() -> None:
+    """YAML's `true` and `yes` would be read as 1 wherever a number is meant."""
+    numbers = [key for key, types in entries(Recipe) if types & {int, float} and bool not in types]
+    assert len(numbers) > 50
+    for key in numbers:
+        for value in ("true", "[no, 1]"):
+            with pytest.raises(RecipeError, match=f"^override '{key}=.*: {key}: .*(True|False)"):
+                recipe_from_dict({}, overrides=[f"{key}={value}"])
+
+
+def entries(section: Any, prefix: str = "") -> Iterator[tuple[str, set[Any]]]:
+    for name, hint in typing.get_type_hints(section).items():
+        inner = [each for each in flat(hint) if dataclasses.is_dataclass(each)]
+        yield from entries(inner[0], f"{prefix}{name}.") if inner else [(f"{prefix}{name}", flat(hint))]
+
+
+def test_keys_appear_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"twice\.yaml:3: key 'train' appears twice"):
+        load_recipe(write(tmp_path, "twice.yaml", "train: {epochs: 3}\ndata: {}\ntrain: {lr: 0.5}\n"))
 
 
 def test_every_number_of_a_recipe_has_a_least_value() -> None:

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "--opset", type=int, default=OPSET, help=f"ONNX opset, {OLDEST_OPSET} or newer, with PyTorch; default: {OPSET}"
     )
     add_tolerance(program)
-    quantization = parser.add_argument_group("INT8")
+    quantization = parser.add_argument_group("INT8", "The list is read one video at a time, in this process.")
     quantization.add_argument(
         "--calibration", type=Path, metavar="LIST", help="list of videos representative of production input"
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
-from trishift.commands.shared.arguments import add_framework
+from trishift.commands.shared.arguments import add_framework, check_positive
 from trishift.commands.shared.devices import AUTO, add_device, device_of
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
@@ -14,6 +15,11 @@ EXAMPLES = """\
   trishift train --config configs/gestures/tsm.yaml --framework mindspore train.epochs=4 train.lr=0.01
   trishift train --framework paddle --resume runs/gestures-tsm
 """
+_LAUNCHERS = {  # as in scripts/launch.sh
+    "pytorch": "torchrun --nproc_per_node {0}",
+    "mindspore": "msrun --worker_num {0} --local_worker_num {0} --join=True",
+    "paddle": "python -m paddle.distributed.launch --nproc_per_node {0}",
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -36,8 +42,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--until", type=int, metavar="EPOCH", help="stop after this epoch (counted from 1); --resume continues"
     )
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="show the command that trains in N processes; default: 1"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a recipe entry")
     options = parser.parse_intermixed_args(arguments)
+    check_positive(options, "devices")
+    if options.devices > 1:
+        raise RecipeError(_launched(options.framework, options.devices, arguments))
 
     from trishift.recipe import load_recipe, sets_key
     from trishift.training.run import train
@@ -54,3 +66,17 @@ def main(arguments: list[str]) -> None:
     recipe = load_recipe(config, overrides, recorded=options.config is None)
     output = options.output or folder or Path("runs") / recipe.name
     train(recipe, options.framework, output, resume=options.resume, until=options.until, overwrite=options.overwrite)
+
+
+def _launched(framework: str, count: int, arguments: list[str]) -> str:
+    """The message for `--devices`: training processes exchange gradients, so the framework's launcher starts them."""
+    kept = [
+        word
+        for previous, word in zip(["", *arguments], arguments, strict=False)
+        if previous != "--devices" and word.partition("=")[0] != "--devices"
+    ]
+    words = shlex.join([*kept, "execution.distributed=true"])
+    return (
+        f"--devices {count}: training in several processes is started by a launcher; run "
+        f'{_LAUNCHERS[framework].format(count)} "$(command -v trishift)" train {words}'
+    )

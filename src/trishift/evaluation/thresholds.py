@@ -15,6 +15,7 @@ import numpy as np
 from trishift.errors import DataError, brief, shortened
 from trishift.evaluation.metrics import sigmoid
 from trishift.io.regular import check_regular
+from trishift.io.typed import misplaced_boolean
 
 DEFAULT = 0.5  # for classes without positive videos
 ENTRY = "thresholds"  # in a checkpoint's meta and in result.json
@@ -64,7 +65,10 @@ def read_thresholds(text: str, num_classes: int) -> np.ndarray:
 def _read_file(path: Path) -> np.ndarray:
     try:
         check_regular(path)
-        return np.array(json.loads(path.read_text(encoding="utf-8"))[ENTRY], np.float64)
+        values = json.loads(path.read_text(encoding="utf-8"))[ENTRY]
+        if misplaced_boolean(float, values) is not None:
+            raise ValueError("a boolean among the thresholds")
+        return np.array(values, np.float64)
     except OSError as error:
         reason = str(error.strerror)
     except RecursionError:

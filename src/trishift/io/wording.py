@@ -47,9 +47,20 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word most similar to a word, whatever the case; None if none is."""
+    return next(iter(nearest_few(word, known, 1, cutoff)), None)
+
+
+def nearest_few(word: str, known: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
+    """The known words most similar to a word, whatever the case, the most similar one first.
+
+    Args:
+        word: a word that is not known.
+        known: the known words.
+        most: the maximum number of words to return.
+        cutoff: the least similarity, between 0 and 1.
+    """
     by_key = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_key, 1, cutoff)
-    return by_key[close[0]] if close else None
+    return [by_key[key] for key in difflib.get_close_matches(word.lower(), by_key, most, cutoff)]
 
 
 def one_of(word: str, known: Iterable[str]) -> str:

@@ -52,6 +52,22 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
         raise error from None
 
 
+def parse_yaml_texts(text: str) -> Any:
+    """Parse YAML into lists, maps and texts as written: `no`, `010` and `1e3` stay what they are.
+
+    Raises:
+        YamlError: as in `parse_yaml`.
+    """
+    node = parse_yaml(text)[1]
+    return None if node is None else _as_written(node)
+
+
+def _as_written(node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return {str(_as_written(key)): _as_written(value) for key, value in node.value}
+    return [_as_written(child) for child in node.value] if isinstance(node, yaml.SequenceNode) else node.value
+
+
 def _quoted(text: str, chosen: Callable[[re.Match[str]], bool]) -> str:
     """The text with the chosen templates in quotes."""
     return _TEMPLATE.sub(
@@ -96,6 +112,15 @@ class _Loader(yaml.SafeLoader):
         if self._values > MAX_VALUES:
             raise YamlError(f"more than {MAX_VALUES:,} values")
         return super().compose_node(parent, index)  # type: ignore[no-any-return]
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:  # YAML would keep the last one and lose the others
+                raise YamlError(f"key {key.value!r} appears twice; keep one of them", key.start_mark.line + 1)
+            seen.add(key.value)
+        return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if len(node.value) > _MAX_DIGITS:

@@ -22,7 +22,7 @@ def size_of(written: WrittenSize | Sequence[int]) -> Size:
         RecipeError: `written` is neither a number nor two numbers.
     """
     sides = (written, written) if isinstance(written, int) else written
-    if isinstance(sides, list | tuple) and len(sides) == 2 and all(isinstance(side, int) for side in sides):
+    if isinstance(sides, list | tuple) and len(sides) == 2 and all(type(side) is int for side in sides):  # no booleans
         return sides[0], sides[1]
     raise RecipeError(f"size: {written!r} is no size; write {SIZE_FORM}")
 

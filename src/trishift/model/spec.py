@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from trishift.errors import RecipeError
+from trishift.io.typed import NO_NUMBER, misplaced_boolean
 from trishift.model.architectures import (
     BACKBONES,
     NON_LOCAL_BLOCKS,
@@ -400,6 +401,9 @@ def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
     unknown = sorted(set(data) - known)
     if unknown:
         raise RecipeError(f"{cls.__name__}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    keys = misplaced_boolean(cls, data)
+    if keys is not None:
+        raise RecipeError(f"{cls.__name__}: {'.'.join(keys)}: {NO_NUMBER}, not a boolean")
     try:
         spec: _Spec = _adapter(cast(Any, cls)).validate_python(data)
     except ValidationError as error:

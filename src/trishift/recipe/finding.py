@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trishift.errors import RecipeError
+from trishift.io.wording import nearest_few
 
 SHIPPED = Path(__file__).parents[1] / "configs"  # in the repository, a link to the folder of that name
 _FOLDER, _SUFFIX = "configs", ".yaml"
@@ -63,7 +63,7 @@ def _short(name: Path) -> Path:
 def _hint(path: Path, name: Path) -> str:
     """A similar file in the folder of a path, else similar names of shipped recipes."""
     siblings = {file.name: str(file) for file in path.parent.glob(f"*{_SUFFIX}")}
-    close = [siblings[each] for each in difflib.get_close_matches(_with_suffix(path).name, siblings, 1)]
+    close = [siblings[each] for each in nearest_few(_with_suffix(path).name, siblings, 1)]
     close = close or _similar(str(_short(name).with_suffix("")), shipped_recipes())
     if close:
         return f"; did you mean {' or '.join(close)}?"
@@ -73,5 +73,5 @@ def _hint(path: Path, name: Path) -> str:
 def _similar(wanted: str, names: Sequence[str]) -> list[str]:
     """Up to three names that are spelled similarly, or that are the same in another folder."""
     same = [name for name in names if name.rpartition("/")[2] == wanted.rpartition("/")[2]]
-    close = difflib.get_close_matches(wanted, names, 3)
+    close = nearest_few(wanted, names)
     return list(dict.fromkeys([*close, *same]))[:3]

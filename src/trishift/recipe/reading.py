@@ -13,7 +13,8 @@ import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import yaml
 
 from trishift.errors import RecipeError, shortened
 from trishift.io.atomic import write_text
+from trishift.io.typed import NO_NUMBER, misplaced_boolean
 from trishift.io.wording import nearest
 from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.model.losses import MULTI_LABEL_LOSSES
@@ -160,6 +162,10 @@ def _adapter() -> Any:
 def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
     from pydantic import ValidationError
 
+    keys = misplaced_boolean(Recipe, data)
+    if keys is not None:
+        found = reduce(getitem, keys, data)
+        raise RecipeError(_explain({"type": "number_type", "loc": keys, "msg": NO_NUMBER, "input": found}, blame))
     try:
         recipe: Recipe = _adapter().validate_python(_filled_in(_with_nulls(data, Recipe)))
     except ValidationError as error:
@@ -190,7 +196,7 @@ def _filled_in(data: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(section, dict) for section in sections):
         return dict(data)  # rejected by validation
     model, pixels, train = sections
-    modality = pixels.get("modality", "rgb")
+    modality = str(pixels.get("modality", "rgb"))
     default = default_input(str(model.get("backbone")), modality if modality in FRAME_CHANNELS else "rgb")
     loss = train.get("loss")
     multi_label = isinstance(loss, dict) and loss.get("name") in MULTI_LABEL_LOSSES

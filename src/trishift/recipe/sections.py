@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from trishift.backends.contract import Execution, OptimizerSpec
 from trishift.data.mixing import MixingSpec
@@ -14,6 +13,7 @@ from trishift.data.protocol import Protocol
 from trishift.data.sampling import check_length
 from trishift.data.spec import DataSpec
 from trishift.errors import RecipeError
+from trishift.io.typed import inner_types
 from trishift.model.architectures import RESNETS
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import LossSpec
@@ -80,13 +80,7 @@ def settle_numbers(section: Any) -> None:
 @cache
 def _number_types(cls: Any) -> dict[str, set[Any]]:
     """The types in the annotation of every entry of a section, however nested."""
-    return {name: set(_inner_types(hint)) for name, hint in get_type_hints(cls).items()}
-
-
-def _inner_types(hint: Any) -> Iterator[Any]:
-    yield hint
-    for argument in get_args(hint):
-        yield from _inner_types(argument)
+    return {name: set(inner_types(hint)) for name, hint in get_type_hints(cls).items()}
 
 
 def _as_float(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from trishift.data.lists import read_labels
 from trishift.data.lists.class_names import SHIPPED
 from trishift.data.protocol import named_protocol
 from trishift.errors import CheckpointError
+from trishift.io.wording import nearest_few
 from trishift.io.yaml_text import parse_yaml
 from trishift.model.cost import multiplications, num_parameters
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec, default_input
@@ -208,5 +208,5 @@ def nearest(name: str) -> str:
         return f"this published file has the name {files[0]} here, which downloads it"
     if longer := [known for known in table if known.startswith(f"{name}-")]:
         return f"several are called like that: {', '.join(longer)}" if longer[1:] else f"did you mean {longer[0]}?"
-    close = difflib.get_close_matches(name.lower(), table, 3)
+    close = nearest_few(name, table)
     return f"did you mean {' or '.join(close)}?" if close else "`trishift models` lists the names"

@@ -65,6 +65,12 @@ def test_names_with_numbers_and_commas_are_not_split(tmp_path: Path, names: tupl
     assert read_labels(saved(tmp_path, "\n".join(names), "labels.txt")) == names
 
 
+def test_yaml_names_are_read_as_written(tmp_path: Path) -> None:
+    names = ("yes", "no", "on", "Off", "null", "010", "0x10", "1e3", "2001-01-01")
+    for text in ("".join(f"- {name}\n" for name in names), "".join(f"{name}: {i}\n" for i, name in enumerate(names))):
+        assert read_labels(saved(tmp_path, text, "labels.yaml")) == names
+
+
 def test_warning_names_the_chosen_column(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read_labels(saved(tmp_path, "ClassId,TR,EN\n0,abla,sister\n1,acele,hurry\n", "l.csv")) == ("abla", "acele")
     assert "class names are those of column TR; ignored: EN" in caplog.text
@@ -88,6 +94,9 @@ def test_warning_names_the_chosen_column(tmp_path: Path, caplog: pytest.LogCaptu
         ("l.json", "3", "expected a list of class names"),
         ("l.json", '{"a": "b"}', "non-negative integers"),
         ("l.json", "[" * 100_000, "not valid JSON"),
+        ("l.json", '["a", true]', "expected a list of class names"),
+        ("l.json", '{"0": "a", "0": "b", "1": "c"}', "key '0' appears twice"),
+        ("l.yaml", "0: a\n0: b\n1: c\n", "l.yaml:2: key '0' appears twice"),
         ("l.yaml", "a: [b", "l.yaml:1: not valid YAML"),
         ("l.yaml", "{0: 1, 1: 0}", "both keys and values could be class numbers"),
         ("l.yaml", "a: &a [*a]", "more than 10,000 values"),

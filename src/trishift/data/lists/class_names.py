@@ -19,7 +19,7 @@ from typing import Any
 from trishift.data.lists.text import Line, content_lines, read_text, write_lines
 from trishift.errors import DataError
 from trishift.io.wording import counted
-from trishift.io.yaml_text import YamlError, parse_yaml
+from trishift.io.yaml_text import YamlError, parse_yaml_texts
 
 SHIPPED = Path(__file__).parents[1] / "labels"
 _LOG = logging.getLogger(__name__)
@@ -112,14 +112,23 @@ def _parse(path: Path, text: str) -> tuple[str, ...]:
 
 def _parse_json(path: Path, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not valid JSON ({error}); check the file") from None
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A map of JSON, which would keep the last of equal keys and lose the others."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"key {twice!r} appears twice")
+    return result
+
+
 def _parse_yaml(path: Path, text: str) -> Any:
     try:
-        return parse_yaml(text)[0]
+        return parse_yaml_texts(text)
     except YamlError as error:
         where = f":{error.line}" if error.line else ""
         raise DataError(f"{path}{where}: {error.reason}; check the file") from None
@@ -129,9 +138,9 @@ def _structured_names(path: Path, data: Any) -> list[str]:
     """Names in a list or a map, possibly nested under a key such as `names`."""
     if isinstance(data, dict):
         data = next((data[key] for key in _MAPPINGS if isinstance(data.get(key), dict | list)), data)
-    if isinstance(data, list) and all(isinstance(name, str | int) for name in data):
+    if isinstance(data, list) and all(map(_is_name, data)):
         return [str(name) for name in data]
-    if not isinstance(data, dict) or not all(isinstance(value, str | int) for value in data.values()):
+    if not isinstance(data, dict) or not all(map(_is_name, data.values())):
         raise DataError(f"{path}: expected a list of class names, or a map of names and numbers")
     pairs = [(str(key), str(value)) for key, value in data.items()]
     by_key, by_value = (_is_numbering([pair[place] for pair in pairs]) for place in (0, 1))
@@ -140,6 +149,11 @@ def _structured_names(path: Path, data: Any) -> list[str]:
     if not by_key and all(value.isdecimal() for _, value in pairs):
         pairs = [(value, key) for key, value in pairs]
     return _numbered_names(path, pairs)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether a value of JSON is a class name or a number."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _text_names(path: Path, lines: list[Line]) -> list[str]:
