@@ -81,7 +81,9 @@ def test_the_wheel_contains_recipes_and_labels(tmp_path: Path) -> None:
     wheel = tmp_path / done.stdout.split()[-1].decode()
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
-        shipped = {name.removeprefix("trishift/configs/") for name in archive.namelist() if name.endswith(".yaml")}
+        folder = "trishift/configs/"
+        yaml = [name for name in archive.namelist() if name.startswith(folder) and name.endswith(".yaml")]
+        shipped = {name.removeprefix(folder) for name in yaml}
         archive.extractall(site)
     assert shipped == {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
     script = (

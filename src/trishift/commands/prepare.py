@@ -192,6 +192,9 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-similar", action="store_true", help="skip only identical files, not clips that look the same"
     )
+    parser.add_argument(
+        "--template", help="file name of a frame in frame folders; img_*.jpg reads files with gaps in order"
+    )
     _add_conversion(parser, "256")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
     _add_force(parser)

@@ -44,8 +44,10 @@ def misplaced_boolean(hint: Any, value: Any) -> tuple[str, ...] | None:
 
 def _entries(types: set[Any]) -> dict[str, Any]:
     """The entries of the section among some types, each with its own type."""
-    section = next((each for each in types if is_dataclass(each)), None)
+    section: Any = next((each for each in types if is_dataclass(each)), None)
     return {} if section is None else _hints(section)
 
 
-_hints = cache(get_type_hints)
+@cache
+def _hints(section: Any) -> dict[str, Any]:
+    return get_type_hints(section)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from testing.encoded_clips import encode
 from tests.support.lists import listed
 
@@ -217,3 +218,21 @@ def test_converted_clips_are_decoded_once(
     read.clear()
     prepare_folder(folder, tmp_path / "lists")
     assert sum(read) == 6 * 8 + 40
+
+
+def test_frames_with_gaps_are_read_by_a_template(tmp_path: Path) -> None:
+    for number, clip in enumerate(("walk/a", "walk/b", "run/a", "run/b")):
+        (tmp_path / "clips" / clip).mkdir(parents=True)
+        for frame in range(3):
+            picture = np.random.default_rng([number, frame]).integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(picture).save(tmp_path / "clips" / clip / f"{1650000000 + 40 * frame}.png")
+    with pytest.raises(DataError, match=r"frames are missing.*template '\*\.png' \(--template"):
+        prepare_folder(tmp_path / "clips", tmp_path / "lists")
+    report = prepare_folder(tmp_path / "clips", tmp_path / "lists", template="*.png", val_fraction=0.5)
+    assert report.lists == {"train.txt": 2, "val.txt": 2}
+    assert any("data.template='*.png'" in note for note in report.notes)
+
+
+def test_a_list_without_clips_is_named_with_the_size_of_the_set(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"prepare: val\.txt would be empty: \d+ clips in 1 group cannot fill it"):
+        prepare_folder(folder, tmp_path / "lists", groups="(?=())")

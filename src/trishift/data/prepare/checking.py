@@ -48,17 +48,21 @@ def is_truncated(num_frames: int | None, announced_frames: int | None) -> bool:
 
 
 def check_clips(
-    directory: Path, paths: Sequence[Path], workers: int | None = None, sampled: bool = False
+    directory: Path,
+    paths: Sequence[Path],
+    workers: int | None = None,
+    sampled: bool = False,
+    template: str | None = None,
 ) -> dict[Path, CheckedClip]:
     """Decode every clip, in threads and with a progress bar; `sampled`: only a few frames of videos."""
-    check = partial(check_clip, directory, sampled=sampled)
+    check = partial(check_clip, directory, sampled=sampled, template=template)
     return dict(zip(paths, map_in_threads(check, paths, workers, "checking clips"), strict=True))
 
 
-def check_clip(directory: Path, path: Path, sampled: bool = False) -> CheckedClip:
+def check_clip(directory: Path, path: Path, sampled: bool = False, template: str | None = None) -> CheckedClip:
     """Decode one clip completely, or only the frames of its signature if it is a `sampled` video."""
     try:
-        with open_clip(directory / path) as source:
+        with open_clip(directory / path, template=template) as source:
             announced = source.announced_frames if isinstance(source, VideoFile) else None
             wanted = signature_frames(source.num_frames)
             if sampled and isinstance(source, VideoFile):

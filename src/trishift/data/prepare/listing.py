@@ -20,6 +20,7 @@ from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.report import PreparationReport
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
+from trishift.io.wording import counted
 
 _TEMPLATE = "img_{:05d}.jpg"
 _LIST_NAMES = ("train", "val", "test")
@@ -78,6 +79,13 @@ def _convert(conversion: Conversion, directory: Path, clip: CheckedClip, target:
         return replace(clip, num_frames=0, problem=str(error))
 
 
+def _size(records: Sequence[VideoRecord | None]) -> str:
+    """The number of clips and, if they are grouped, of groups."""
+    clips = [record for record in records if record is not None]
+    groups = {clip.group for clip in clips} - {None}
+    return counted(len(clips), "clip") + (f" in {counted(len(groups), 'group')}" if groups else "")
+
+
 def write_results(
     output: Path,
     parts: dict[str, np.ndarray],
@@ -103,7 +111,8 @@ def write_results(
     }
     empty = next((name for name, listed in lists.items() if not listed), None)
     if empty is not None:
-        raise DataError(f"prepare: {empty}.txt would be empty; there are too few clips or groups for this split")
+        size = _size(records)
+        raise DataError(f"prepare: {empty}.txt would be empty: {size} cannot fill it; add some, or split otherwise")
     with replacing(output, force) as fresh:
         suffix = _write_lists(fresh, lists, output)
         if suffix == ".csv":

@@ -24,6 +24,7 @@ class SplitOptions:
         convert: extract `frames`, re-encode `videos`, or keep the clips as is (None).
         short_side: short side of converted clips in pixels.
         keep_similar: skip only identical files, not clips that look the same in another encoding.
+        template: file name of a frame in frame folders (`img_*.jpg` reads files with gaps in order); None: detected.
         workers: threads; None for one per core.
         force: replace lists that differ.
 
@@ -39,6 +40,7 @@ class SplitOptions:
     convert: Literal["frames", "videos"] | None = None
     short_side: int = SHORT_SIDE
     keep_similar: bool = False
+    template: str | None = None
     workers: int | None = None
     force: bool = False
 

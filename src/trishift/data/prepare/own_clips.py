@@ -60,7 +60,8 @@ def prepare_clips(
     report.skipped, report.missing = dict(found.skipped), found.missing
     report.notes, report.warnings = list(found.notes), list(found.warnings)
     is_converted = options.convert is not None
-    checked = check_clips(directory, [clip.path for clip in found.clips], options.workers, sampled=is_converted)
+    paths = [clip.path for clip in found.clips]
+    checked = check_clips(directory, paths, options.workers, sampled=is_converted, template=options.template)
     clips = _distinct(directory, found.clips, checked, report, options.keep_similar)
     labels = _class_names(directory, found, clips, report)
     shifts = _compare_classes(output / report.labels, labels, options.force)
@@ -78,6 +79,8 @@ def prepare_clips(
     parts = _ready_parts(clips, classes, groups, options, report) if is_ready else _parts(classes, groups, options)
     _count(report, parts, classes, groups)
     _warn(report, found.clips, parts, groups)
+    if options.template is not None and any((directory / clip.path).is_dir() for clip in clips):
+        report.notes.append(f"later, these frames need data.template='{options.template}', or --template in infer")
     stored = [checked[clip.path].converted or directory / clip.path for clip in clips]
     records = [
         VideoRecord(path, (label,), checked[clip.path].num_frames, line)
