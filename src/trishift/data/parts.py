@@ -7,7 +7,7 @@ with a fragment is accepted wherever a clip is: in lists, commands and the Pytho
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,15 @@ _SECONDS = (
     ("t_start", "t_end"), ("start_timestamp", "end_timestamp"), ("start_timestamp", "stop_timestamp"),
 )  # fmt: skip
 _EITHER = (("start", "end"), ("start", "stop"), ("begin", "end"))
-PART_COLUMNS = frozenset(name for pairs in (_FRAMES, _SECONDS, _EITHER) for pair in pairs for name in pair)
+_MILLISECONDS = ("start_ms", "end_ms")
+PART_COLUMNS = frozenset(
+    name for pairs in (_FRAMES, _SECONDS, (_MILLISECONDS,), _EITHER) for pair in pairs for name in pair
+)
+_SPELLING = re.compile(  # letters and digits of a header
+    r"(?:clip|segment|seg|video|action|event)?(?P<before>t|time|frames?|secs?|seconds?)?"
+    r"(?:(?P<start>start|begin|from|onset)|end|stop|to|offset)"
+    r"(?P<after>time|timestamp|s|secs?|seconds?|ms|msecs?|milliseconds?|frames?|frameidx|frameindex)?"
+)
 _FRAGMENT = re.compile(r"(?P<file>.+)#(?P<unit>t|frames)=(?P<start>[\d.:]*),(?P<end>[\d.:]+)", re.DOTALL)
 _CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
 
@@ -83,12 +91,47 @@ def split_part(path: str | Path) -> tuple[Path, Part | None]:
     return Path(match["file"]), part
 
 
+def part_names(header: Sequence[str]) -> list[str]:
+    """The names of columns in lowercase, with other spellings of part columns replaced by the usual ones.
+
+    A spelling counts only if the header has both its start and its end: `to` alone may be anything.
+
+    Example:
+        >>> from trishift.data.parts import part_names
+        >>> part_names(["path", "clipStart", "clipEnd"]), part_names(["Path", "from (s)", "to (s)"])
+        (['path', 'start', 'end'], ['path', 'start_time', 'end_time'])
+    """
+    names = [name.strip().lower() for name in header]
+    usual = [None if name in PART_COLUMNS else _usual_name(name) for name in names]
+    taken = {*names}
+    return [
+        new if new and usual.count(new) == 1 and new not in taken and _counterpart(new) in usual else name
+        for name, new in zip(names, usual, strict=True)
+    ]
+
+
+def _usual_name(name: str) -> str | None:
+    """`start_frame` for `Frame (from)`; None if the name is no spelling of a part column."""
+    match = _SPELLING.fullmatch(re.sub(r"[^a-z0-9]", "", name))
+    if match is None:
+        return None
+    unit, edge = match["before"] or match["after"] or "", "start" if match["start"] else "end"
+    if not unit:
+        return edge
+    return f"{edge}_{'frame' if unit.startswith('frame') else 'ms' if unit.startswith('m') else 'time'}"
+
+
+def _counterpart(name: str) -> str:
+    edge, *unit = name.split("_")
+    return "_".join(["end" if edge == "start" else "start", *unit])
+
+
 def read_part(row: Mapping[str, str], place: str) -> Part | None:
     """Read the part described by a row of a CSV list; None for the whole video.
 
     Columns `start_frame, end_frame` count frames from 0, excluding the end; `start_time, end_time` are seconds or
-    `h:mm:ss`. Common spellings of both are recognized; if a row has both, frames take precedence. Plain `start, end`
-    are seconds if written with a decimal point or colon, and refused otherwise.
+    `h:mm:ss`, and `start_ms, end_ms` milliseconds. If a row has several, frames take precedence. Plain `start, end` are
+    seconds if written with a decimal point or colon, and refused otherwise. `part_names` reads other spellings.
 
     Args:
         row: maps column names to cells.
@@ -97,12 +140,14 @@ def read_part(row: Mapping[str, str], place: str) -> Part | None:
     Raises:
         DataError: a number is malformed, one end is missing, the part is empty, or its unit is ambiguous.
     """
-    for pairs, seconds in ((_FRAMES, False), (_SECONDS, True), (_EITHER, None)):
+    for pairs, seconds in ((_FRAMES, False), (_SECONDS, True), ((_MILLISECONDS,), True), (_EITHER, None)):
         for names in pairs:
             if all(name in row for name in names):
                 texts = [row[name] for name in names]
                 if not any(texts):
                     continue  # an empty pair of cells: the whole video
+                if names == _MILLISECONDS:
+                    texts = [f"{int(text) / 1000:.3f}" if _frame(text) is not None else text for text in texts]
                 return _part(names, texts, seconds, place)
     alone = sorted(name for name in PART_COLUMNS & row.keys() if row[name])
     if alone:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from trishift.data.lists.records import ClipList, VideoRecord
 from trishift.data.lists.text import Line, stream_lines, write_lines
-from trishift.data.parts import PART_COLUMNS, read_part
+from trishift.data.parts import PART_COLUMNS, part_names, read_part
 from trishift.errors import DataError
 from trishift.io.wording import counted
 
@@ -87,7 +87,7 @@ def read_list(
 
 def _header(line: str) -> list[str] | None:
     """The column names if the line is a CSV header, else None."""
-    columns = [column.strip().lower() for column in next(csv.reader([line]))]
+    columns = part_names(next(csv.reader([line])))
     return columns if "path" in columns else None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.data.lists import read_list
 from trishift.data.lists.text import Line, content_lines, read_text
-from trishift.data.parts import PART_COLUMNS, read_part
+from trishift.data.parts import PART_COLUMNS, part_names, read_part
 from trishift.data.prepare.discovery import Found, FoundClip, split_of
 from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
@@ -135,8 +135,10 @@ def _find(table: _Table, directory: Path, path_column: str | None, label_column:
     found.notes.append(f"{table.path}: {columns}")
     if splits is not None:
         found.notes.append(f"{table.path}: column {table.header[splits]!r} is read as a ready split")
-    unread = [name for n, name in enumerate(table.header) if n not in (paths, labels, splits)]
-    unread = [name for name in unread if name.lower() not in PART_COLUMNS]
+    names = part_names(table.header)
+    unread = [
+        table.header[n] for n, name in enumerate(names) if n not in (paths, labels, splits) and name not in PART_COLUMNS
+    ]
     if unread:
         found.notes.append(f"{table.path}: columns that are not read: {', '.join(unread)}")
     _add_clips(found, table, directory, paths, labels, splits)
@@ -154,7 +156,7 @@ def _find(table: _Table, directory: Path, path_column: str | None, label_column:
 
 def _add_clips(found: Found, table: _Table, directory: Path, paths: int, labels: int, splits: int | None) -> None:
     seen: dict[Path, tuple[int, FoundClip]] = {}
-    names = [name.lower() for name in table.header]
+    names = part_names(table.header)
     for number, row in enumerate(table.rows):
         if not row[paths] or not row[labels]:
             raise DataError(f"{table.place(number)}: the path or label is empty; fill it in or remove the line")
@@ -219,7 +221,7 @@ def _path_column(table: _Table, directory: Path) -> int:
 
 def _label_column(table: _Table, paths: int) -> int:
     """The column named like labels, or the only one left."""
-    others = [n for n in range(len(table.header)) if n != paths and table.header[n].lower() not in PART_COLUMNS]
+    others = [n for n, name in enumerate(part_names(table.header)) if n != paths and name not in PART_COLUMNS]
     named = _named(table, _LABELS, others)
     if named is not None:
         return named
