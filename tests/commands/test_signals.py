@@ -7,7 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.support import isolated
 from tests.support.command_line import command
+from tests.support.installed import MISSING
 
 from trishift.cli import run
 from trishift.io.atomic import write_atomically
@@ -37,3 +39,19 @@ def test_sigterm_of_others_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--version") == 0
     assert capsys.readouterr().out == f"trishift {__version__}\n"
+
+
+HANDLED = """
+import os, signal
+signal.signal(signal.SIGTERM, lambda number, _: print("handled"))
+from trishift.backends import open_session
+from trishift.model.spec import ModelSpec
+open_session("paddle", ModelSpec("resnet10", 3, 2, width=4))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_paddle_leaves_handlers_of_sigterm_alone() -> None:
+    if "paddle" in MISSING:
+        pytest.skip("paddle is not installed")
+    assert isolated.python("-c", HANDLED) == "handled\n"
