@@ -186,6 +186,8 @@ def test_reads_lists_without_labels(tmp_path: Path) -> None:
         ("path,label,start_frame,end_frame\na,1,5,5\n", "list.txt:2: the part from 5 to 5 is empty"),
         ("path,label,start_frame,end_frame\na,1,x,9\n", "list.txt:2: 'x' is not a frame number"),
         ("path,label,start_time,end_time\na,1,0,soon\n", "list.txt:2: 'soon' is not a time"),
+        ("path;label\na;1\n", "list.txt:1: separate the columns of a list by commas, or make lists from any table"),
+        ("Label\tPath\n1\ta\n", "list.txt:1: separate the columns of a list by commas"),
         ("path,label,from,to\na,1,0,9\n", "list.txt:2: start, end could be frames or seconds"),
         ("path,label,start,end\na,1,0,9\n", "list.txt:2: start, end could be frames or seconds"),
         ("path,class\na,1\n", "list.txt:1: the header has no column 'label'"),

@@ -27,13 +27,14 @@ from trishift.data.lists.records import ClipList, VideoRecord
 from trishift.data.lists.text import Line, stream_lines, write_lines
 from trishift.data.parts import PART_COLUMNS, part_names, read_part
 from trishift.errors import DataError
-from trishift.io.wording import counted
+from trishift.io.wording import counted, did_you_mean
 
 _LOG = logging.getLogger(__name__)
 _FRAME_COLUMNS = ("num_frames", "frames")
 _DIGITS = 9  # of a number
 _NUMBER = re.compile(rf"-?\d{{1,{_DIGITS}}}")
 _SHOWN = 20  # columns in a warning
+_OTHER_TABLES = ", or make lists from any table with `trishift prepare list`"
 
 
 def read_list(
@@ -74,6 +75,8 @@ def read_list(
     if header := _header(first.text):
         _read_csv(_Columns(list_path, first, header, has_labels), lines, labels, clips)
     elif has_labels:
+        if "path" in re.split(r"[;\t]", first.text.lower())[:_SHOWN]:
+            raise DataError(f"{list_path}:{first.number}: separate the columns of a list by commas{_OTHER_TABLES}")
         _read_lines(list_path, chain([first], lines), labels, clips)
     else:
         for number, text in chain([first], lines):
@@ -140,7 +143,8 @@ class _LabelReader:
         if text in self._numbers:
             return self._numbers[text]
         remedy = "is not in the label file" if self._numbers else "needs a label file that lists the class names"
-        raise DataError(f"{self.list_path}:{line}: label {text[:60]!r} is not a number and {remedy}")
+        hint = did_you_mean(text[:60], self._numbers)
+        raise DataError(f"{self.list_path}:{line}: label {text[:60]!r} is not a number and {remedy}{hint}")
 
     def _checked(self, line: int, label: int) -> int:
         if label < 0:
@@ -161,7 +165,7 @@ class _Columns:
 
     def __init__(self, list_path: Path, line: Line, header: list[str], has_labels: bool) -> None:
         if has_labels and "label" not in header:
-            raise DataError(f"{list_path}:{line.number}: the header has no column 'label'; add it")
+            raise DataError(f"{list_path}:{line.number}: the header has no column 'label'; add it{_OTHER_TABLES}")
         repeated = [name for name, count in Counter(header).items() if count > 1]
         if repeated:
             raise DataError(f"{list_path}:{line.number}: the header has two columns {repeated[0][:60]!r}; rename one")
