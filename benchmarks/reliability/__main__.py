@@ -64,7 +64,7 @@ def attack_readers(options: argparse.Namespace, chosen: list[str], deadline: flo
         tally = tallies.setdefault(name, Tally(version=commit(), date=str(date.today())))
         share = (deadline - time.monotonic()) / (len(chosen) - place) / (2 if half else 1)
         until = QUICK_INPUTS if options.quick else INPUTS
-        attack(name, options.scratch / name, tally, until, time.monotonic() + share)
+        attack(name, options.scratch / name, tally, until, share)
         write_tallies(file, tallies)
         worst = f"{tally.seconds:.2f} s {tally.megabytes:.0f} MB"
         print(f"{name:14} {tally.done:6} inputs {tally.outcomes} worst {worst}", flush=True)

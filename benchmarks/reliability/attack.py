@@ -60,9 +60,10 @@ def make_inputs(name: str, folder: Path) -> int:
     return sum(1 for _ in (folder / "hostile").iterdir())
 
 
-def attack(name: str, folder: Path, tally: Tally, until: int, deadline: float) -> None:
-    """Feed a reader with its inputs up to number `until`, or until the deadline (`time.monotonic`)."""
+def attack(name: str, folder: Path, tally: Tally, until: int, seconds: float) -> None:
+    """Feed a reader with its inputs up to number `until`, for some seconds; writing the seeds does not count."""
     tally.deliberate = make_inputs(name, folder)
+    deadline = time.monotonic() + seconds
     while tally.done < until and time.monotonic() < deadline:
         _run_worker(name, folder, tally, until, deadline)
 

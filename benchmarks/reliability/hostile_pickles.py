@@ -119,7 +119,8 @@ def _copies(function: bytes, value: bytes, count: int) -> bytes:
 
 def hostile_arrays() -> Iterator[bytes]:
     """Pickled numpy arrays with shapes that do not fit their data."""
-    for shape in ((2**62,), (0, 2**62), (-1,), (2**2000, 0), (1,) * 70, (True,), ("a",), (1.5,), (2**40, 2**40), ()):
+    shapes = ((2**62,), (0, 2**62), (-1,), (2**2000, 0), (1,) * 70, (True,), ("a",), (1.5,), (2**40, 2**40), ())
+    for shape in (*shapes, ("a", 10**9), (2**1900,) * 20_000):
         array = np.zeros(1, np.float32)
         function, arguments, state = array.__reduce__()
         yield pickle.dumps({"a": _State(function, arguments, (state[0], shape, *state[2:]))}, 2)

@@ -81,10 +81,10 @@ def _mindspore_seeds(folder: Path) -> None:
 
 
 def _safetensors_seeds(folder: Path) -> None:
-    from trishift.checkpoints.formats.safetensors import write_safetensors
+    from trishift.checkpoints.formats import safetensors
 
     write_safetensors(folder / "model.safetensors")
-    write_safetensors(folder / "plain.safetensors", PLAIN, {"a": "b"})
+    safetensors.write_safetensors(folder / "plain.safetensors", PLAIN, {"a": "b"})
 
 
 def _hostile_zips(folder: Path) -> None:

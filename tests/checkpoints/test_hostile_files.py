@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from trishift.checkpoints import inspect_weights
 from trishift.checkpoints.files import open_weights
+from trishift.checkpoints.formats.paddle_legacy import write_folder
+from trishift.checkpoints.formats.pytorch import LEGACY_MAGIC
 from trishift.errors import CheckpointError
 from trishift.io.protobuf import bytes_field, varint_field
 
@@ -144,6 +148,32 @@ def test_rejects_impossible_tensors(program: bytes, tmp_path: Path) -> None:
         archive.writestr("archive/data/0", b"\0" * 4)
     with pytest.raises(CheckpointError, match=r"impossible shape|without a name"):
         open_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("shape", [("a", 10**9), (2**1900,) * 20_000, (-4,)], ids=["text", "long", "negative"])
+def test_rejects_impossible_shapes_of_arrays(shape: tuple[Any, ...], tmp_path: Path) -> None:
+    class Array:
+        def __reduce__(self) -> tuple[Any, ...]:
+            function, arguments, (version, _, *rest) = np.ones(4, np.float32).__reduce__()
+            return function, arguments, (version, shape, *rest)
+
+    (tmp_path / "w.pdparams").write_bytes(pickle.dumps({"a": Array()}, 2))
+    with pytest.raises(CheckpointError, match="impossible shape"):
+        open_weights(tmp_path / "w.pdparams")
+
+
+@pytest.mark.parametrize("keys", [SHARED_60_LEVELS, b"](" + SHARED_60_LEVELS + b"e"], ids=["keys", "key"])
+def test_rejects_storage_keys_with_exponential_hash_time(keys: bytes, tmp_path: Path) -> None:
+    head = LEGACY_MAGIC + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
+    program = tensor_program(b"K\x01\x85", b"K\x01\x85")
+    (tmp_path / "w.pth").write_bytes(head + program + b"\x80\x02" + keys + b"." + struct.pack("<q", 1) + b"\0" * 4)
+    with pytest.raises(CheckpointError, match="list of storages is damaged"):
+        open_weights(tmp_path / "w.pth")
+
+
+def test_inspects_variables_whose_names_are_not_text(tmp_path: Path) -> None:
+    write_folder(tmp_path / "w", {"a\udcff": np.ones(2, np.float32)})
+    assert inspect_weights(tmp_path / "w").numbers == 2
 
 
 @pytest.mark.parametrize("function", [b"cbuiltins\nlist\n", b"cbuiltins\ntuple\n", b"ccollections\nOrderedDict\n"])

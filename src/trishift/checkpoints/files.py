@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -153,7 +154,7 @@ def sha256(path: str | Path) -> str:
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(entry for entry in path.iterdir() if entry.is_file()):
         if file != path:
-            digest.update(file.name.encode() + b"\0")
+            digest.update(os.fsencode(file.name) + b"\0")
         with file.open("rb") as content:
             while block := content.read(2**20):
                 digest.update(block)

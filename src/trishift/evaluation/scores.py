@@ -8,7 +8,6 @@ folder of .pkl         the views of one model
 
 from __future__ import annotations
 
-import math
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from trishift.evaluation.metrics import softmax, to_logits
 from trishift.io.atomic import write_atomically
 from trishift.io.pickles import NUMPY, PickledArray, unpickle
 from trishift.io.regular import check_regular
+from trishift.io.shapes import num_elements
 from trishift.io.wording import nearest_path
 
 PICKLES = frozenset({".pkl", ".pickle"})
@@ -103,7 +103,7 @@ def _declared_bytes(file: IO[bytes]) -> int:
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("an unknown version of numpy's format")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    return math.prod(shape) * dtype.itemsize
+    return num_elements(shape) * dtype.itemsize
 
 
 def _check_targets(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:

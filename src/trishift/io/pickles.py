@@ -8,7 +8,6 @@ placeholders; any other name is an error.
 from __future__ import annotations
 
 import io
-import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from trishift.errors import CheckpointError, shortened
+from trishift.io.shapes import num_elements
 
 _LONGEST_CODE = 8  # characters of a data type
 _LONGEST_INTEGER = 256  # bytes
@@ -133,7 +133,7 @@ class PickledArray:
 
 
 def _array(data: Any, kind: PickledDtype, shape: tuple[int, ...], order: str) -> np.ndarray:
-    if len(data) != math.prod(shape) * kind.dtype.itemsize:
+    if len(data) != num_elements(shape) * kind.dtype.itemsize:
         raise ValueError("an array's data does not match its shape")
     return np.frombuffer(data, kind.dtype).reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
 

@@ -17,7 +17,6 @@ import numpy as np
 from trishift.checkpoints.formats.stored import (
     StoredTensor,
     WeightFile,
-    num_elements,
     raw_bytes,
     read_array,
     reading,
@@ -26,6 +25,7 @@ from trishift.checkpoints.formats.stored import (
 from trishift.errors import CheckpointError
 from trishift.io import protobuf
 from trishift.io.atomic import write_atomically
+from trishift.io.shapes import num_elements
 
 _SLICE = 512 * 2**20  # bytes of a tensor in one value
 _CHECKSUM = b"crc_num"  # trailer of files saved with crc_check=True

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, num_elements, read_array, reading
+from trishift.checkpoints.formats.stored import StoredTensor, WeightFile, read_array, reading
 from trishift.errors import CheckpointError
 from trishift.io import protobuf
 from trishift.io.atomic import staged
+from trishift.io.shapes import num_elements
 from trishift.io.wording import counted, shown_first
 
 _MOST_LEVELS = 16

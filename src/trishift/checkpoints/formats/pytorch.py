@@ -23,7 +23,6 @@ from trishift.checkpoints.formats.stored import (
     StoredTensor,
     WeightFile,
     in_memory,
-    num_elements,
     raw_bytes,
     read_array,
     reading,
@@ -33,6 +32,7 @@ from trishift.errors import CheckpointError
 from trishift.io.atomic import write_atomically
 from trishift.io.pickle_writer import Call, Global, Persistent, dump
 from trishift.io.pickles import NUMPY, Inert, PickledArray, unpickle
+from trishift.io.shapes import num_elements
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
 _INFLATION = 50  # PyTorch does not compress; zip bombs do
@@ -213,6 +213,8 @@ def read_legacy(path: Path) -> WeightFile:
             unpickle(file, {})
         content = unpickle(file, _TABLE, lambda pid: _declare_storage(pid, storages))
         keys = unpickle(file, {})
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise ValueError("its list of storages is damaged")  # hashing a shared tuple would never finish
         end = path.stat().st_size
         for key in keys:
             storage = storages[key]

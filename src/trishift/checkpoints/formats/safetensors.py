@@ -15,9 +15,10 @@ import ml_dtypes
 import numpy as np
 from safetensors import safe_open
 
-from trishift.checkpoints.formats.stored import StoredTensor, num_elements, reading
+from trishift.checkpoints.formats.stored import StoredTensor, reading
 from trishift.errors import CheckpointError
 from trishift.io.atomic import write_atomically
+from trishift.io.shapes import num_elements
 
 _MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 _DTYPES = {"F": "float", "I": "int", "U": "uint"}
