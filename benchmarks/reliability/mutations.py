@@ -104,10 +104,11 @@ def _mutate_zip(data: bytes, rng: random.Random, other: bytes) -> bytes | None:
         entries[rng.choice(["../out", "/abs", "a" * 300, "", chosen + "/x", "data.pkl"])] = entries.pop(chosen)
     else:
         entries[chosen] = mutate(entries[chosen], rng, other)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", rng.choice((0, 0, 8, 12, 14))) as archive:
+    packed, usual, rare = io.BytesIO(), rng.choice((0, 0, 8)), rng.choice((0, 8, 12, 14))
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, content in entries.items():
-            archive.writestr(name, content)
+            info = zipfile.ZipInfo(name)  # accepts an empty name
+            archive.writestr(info, content, rare if name == chosen else usual)
     return packed.getvalue()
 
 

@@ -107,6 +107,8 @@ def main() -> None:
     files = [
         path for seed in seeds for path in ([seed] if seed.is_file() else sorted(seed.rglob("*"))) if path.is_file()
     ]
+    sizes = [sum(path.stat().st_size for path in files if path.is_relative_to(seed)) for seed in seeds]
+    weights = [(1 + size) ** -0.5 for size in sizes]  # small files: more of their bytes are structure
     case = folder / "case"
     read_once(reader, seeds[0], folder)  # late imports
     spy = Spy()
@@ -124,7 +126,7 @@ def main() -> None:
             target, label = case / source.name, source.name
         else:
             rng = random.Random(f"{name} {number}")
-            seed = rng.choice(seeds)
+            seed = rng.choices(seeds, weights)[0]
             target, label = case / seed.name, f"mutation of {seed.name}"
             write_mutated(seed, target, rng, files)
         print(json.dumps({"start": number}), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,23 @@ def test_rejects_nested_types_and_compression_bombs(tmp_path: Path) -> None:
         archive.writestr("archive/data.pkl", b"")
     with pytest.raises(CheckpointError, match="compressed in a way"):
         open_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("bomb", ["data.pkl", "data/0"])
+def test_entries_longer_than_declared_take_no_memory(bomb: str, tmp_path: Path) -> None:
+    entries = {"data.pkl": tensor_program(b"K\x01\x85", b"K\x01\x85"), "data/0": b"\0" * 4}
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**entries, bomb: bytes(64 * 2**20)}.items():
+            archive.writestr(f"archive/{name}", content)
+    data = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(data.replace(struct.pack("<I", 64 * 2**20), struct.pack("<I", 4)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"Bad CRC|checksum|damaged|complete"):
+            open_weights(tmp_path / "w.pth").tensors["a"].read()
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_names_in_messages_are_short(tmp_path: Path) -> None:

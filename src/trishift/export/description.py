@@ -26,6 +26,7 @@ from trishift.io.atomic import write_text
 from trishift.io.protobuf import BYTES, fields
 from trishift.io.regular import check_regular
 from trishift.io.wording import counted
+from trishift.io.zips import read_entry
 from trishift.model.sizes import size_of, size_text, written_size
 from trishift.model.spec import InputSpec
 
@@ -200,7 +201,7 @@ def _inside(path: Path) -> str | None:
                 or info.file_size > _INFLATION * size
             ):
                 raise ValueError("its description unpacks to far more than its size")
-            return archive.read(info).decode()
+            return read_entry(archive, info).decode()
     return None
 
 

@@ -33,6 +33,7 @@ from trishift.io.atomic import write_atomically
 from trishift.io.pickle_writer import Call, Global, Persistent, dump
 from trishift.io.pickles import NUMPY, Inert, PickledArray, unpickle
 from trishift.io.shapes import num_elements
+from trishift.io.zips import read_entry
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
 _INFLATION = 50  # PyTorch does not compress; zip bombs do
@@ -171,10 +172,12 @@ def read_zip(path: Path) -> WeightFile:
         root = pickled.removesuffix("data.pkl")
         if f"{root}constants.pkl" in entries:
             raise CheckpointError(f"{path}: a TorchScript program; save the state_dict of its model instead")
-        if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big":
+        if f"{root}byteorder" in entries and read_entry(archive, entries[f"{root}byteorder"]) == b"big":
             raise CheckpointError(f"{path}: written on a big-endian machine, which is not supported")
         storages: dict[str, _Storage] = {}
-        content = unpickle(BytesIO(archive.read(pickled)), _TABLE, lambda pid: _declare_storage(pid, storages))
+        content = unpickle(
+            BytesIO(read_entry(archive, entries[pickled])), _TABLE, lambda pid: _declare_storage(pid, storages)
+        )
         for key, storage in storages.items():
             info = entries[f"{root}data/{key}"]
             if info.file_size < storage.count * storage.kind.dtype.itemsize:
@@ -198,7 +201,7 @@ def _entry_bytes(path: Path, info: zipfile.ZipInfo) -> np.ndarray:
     """Read the content of a zip entry; an uncompressed one (like PyTorch's) is read directly."""
     if info.compress_type != zipfile.ZIP_STORED:
         with zipfile.ZipFile(path) as archive:
-            return np.frombuffer(archive.read(info), np.uint8)
+            return np.frombuffer(read_entry(archive, info), np.uint8)
     with path.open("rb") as file:
         file.seek(info.header_offset + 26)  # lengths of the name and the extra field after the header
         name, extra = struct.unpack("<HH", file.read(4))
