@@ -110,7 +110,8 @@ def main() -> None:
     sizes = [sum(path.stat().st_size for path in files if path.is_relative_to(seed)) for seed in seeds]
     weights = [(1 + size) ** -0.5 for size in sizes]  # small files: more of their bytes are structure
     case = folder / "case"
-    read_once(reader, seeds[0], folder)  # late imports
+    for seed in seeds:
+        read_once(reader, seed, folder)  # late imports
     spy = Spy()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

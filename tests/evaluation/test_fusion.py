@@ -91,6 +91,10 @@ def test_videos_match_across_formats() -> None:
     assert video_keys(["one/clip.mp4"]) == ["clip"]
 
 
+def test_names_that_are_folders_have_keys() -> None:
+    assert video_keys([".", "..", ""]) == [".", "..", "."]
+
+
 def test_command_prints_metrics_and_writes_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rgb, flow = (written(evaluation(seed), tmp_path / f"{seed}.json") for seed in (1, 2))
     assert run(rgb, f"{flow}:1.5", "--output", tmp_path / "out/both.json") == 0
@@ -269,4 +273,17 @@ def test_rejects_other_arrays(name: str, value: np.ndarray, tmp_path: Path) -> N
         arrays["names"] = value[:3]
     np.savez_compressed(tmp_path / "s.npz", **arrays)
     with pytest.raises(DataError, match=r"not a score file|wrong type|differ in length|outside its"):
+        read_scores(tmp_path / "s.npz")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("name", ["names", "labels"])
+def test_rejects_characters_that_do_not_exist(name: str, order: str, tmp_path: Path) -> None:
+    good = evaluation(1)
+    texts = {"names": np.array(good.names), "labels": np.array(good.labels)}
+    codes = np.frombuffer(texts[name].tobytes(), np.uint32).copy()
+    codes[0] = 2**31
+    texts[name] = codes.view(texts[name].dtype).astype(texts[name].dtype.newbyteorder(order))
+    np.savez(tmp_path / "s.npz", **texts, scores=good.scores, targets=good.targets)
+    with pytest.raises(DataError, match="characters that do not exist"):
         read_scores(tmp_path / "s.npz")

@@ -80,8 +80,9 @@ def video_keys(names: Sequence[str]) -> list[str]:
 def _key(path: Path) -> str:
     if path.suffix.lower() in VIDEO_SUFFIXES:
         path = path.with_suffix("")
-    name = path.name.lstrip("0") or "0"
-    return path.with_name(name if path.name.isdecimal() else path.name).as_posix()
+    if path.name.isdecimal():
+        path = path.with_name(path.name.lstrip("0") or "0")
+    return path.as_posix()
 
 
 def _order(first: Scores, part: Scores) -> np.ndarray:

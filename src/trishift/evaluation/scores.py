@@ -9,6 +9,7 @@ folder of .pkl         the views of one model
 from __future__ import annotations
 
 import pickle
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,7 @@ def _read_arrays(path: Path) -> Scores:
         _refuse_bombs(path)
         with np.load(path, allow_pickle=False) as file:
             names, scores, targets, labels = (file[name] for name in _ARRAYS)
+        _check_characters(names), _check_characters(labels)
     except Exception as error:  # damaged files fail in many ways
         raise DataError(f"{path}: not a score file of an evaluation ({brief(error)}); evaluate again") from None
     kinds = [names.dtype.kind, labels.dtype.kind, scores.dtype.kind]
@@ -80,6 +82,14 @@ def _read_arrays(path: Path) -> Scores:
         raise DataError(f"{path}: names, scores, targets and labels differ in length; evaluate again")
     _check_targets(path, scores, targets)
     return Scores(path, scores, targets, tuple(names.tolist()), tuple(labels.tolist()))
+
+
+def _check_characters(text: np.ndarray) -> None:
+    """Refuse numbers beyond Unicode, of which numpy makes invalid strings that fail wherever they are used."""
+    if text.dtype.kind == "U" and text.nbytes:
+        codes = np.frombuffer(text.astype(text.dtype.newbyteorder("=")).tobytes(), np.uint32)
+        if codes.max() > sys.maxunicode:
+            raise ValueError("its text has characters that do not exist")
 
 
 def _refuse_bombs(path: Path) -> None:
