@@ -72,7 +72,8 @@ def _read_arrays(path: Path) -> Scores:
         _refuse_bombs(path)
         with np.load(path, allow_pickle=False) as file:
             names, scores, targets, labels = (file[name] for name in _ARRAYS)
-        _check_characters(names), _check_characters(labels)
+        _check_characters(names)
+        _check_characters(labels)
     except Exception as error:  # damaged files fail in many ways
         raise DataError(f"{path}: not a score file of an evaluation ({brief(error)}); evaluate again") from None
     kinds = [names.dtype.kind, labels.dtype.kind, scores.dtype.kind]
