@@ -192,7 +192,7 @@ def test_rejects_files_that_are_not_weights(content: bytes, message: str, tmp_pa
 def test_rejects_missing_files_and_other_folders(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="No such file"):
         open_weights(tmp_path / "missing.pth")
-    with pytest.raises(CheckpointError, match="a folder without"):
+    with pytest.raises(CheckpointError, match="holds nothing; expected a weight file"):
         open_weights(tmp_path)
     (tmp_path / "notes").write_text("no variable")
     with pytest.raises(CheckpointError, match="notes"):

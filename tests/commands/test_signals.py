@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -11,29 +9,34 @@ from tests.support import isolated
 from tests.support.command_line import command
 from tests.support.installed import MISSING
 
-from trishift.cli import run
-from trishift.io.atomic import write_atomically
 from trishift.version import __version__
 
+WORK = """
+import os, signal, sys
+from pathlib import Path
+from trishift.cli import run
+from trishift.io.atomic import write_atomically
 
-def test_sigterm_ends_in_one_line_and_cleans_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def work(arguments: list[str]) -> None:
-        write_atomically(tmp_path / "result.json", lambda file: os.kill(os.getpid(), signal.SIGTERM))
+def work(arguments):
+    write_atomically(Path(arguments[0]), lambda file: os.kill(os.getpid(), signal.SIGTERM))
 
-    assert run("eval", work, []) == 143
-    assert capsys.readouterr().err == "terminated\n"
+{before}
+status = run("eval", work, sys.argv[1:])
+print(status, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+"""
+
+
+def test_sigterm_ends_in_one_line_and_cleans_up(tmp_path: Path) -> None:
+    assert isolated.python("-c", WORK.format(before="sys.stderr = sys.stdout"), tmp_path / "result.json") == (
+        "terminated\n143 True\n"
+    )
     assert not list(tmp_path.iterdir())
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_sigterm_of_others_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    try:
-        assert run("eval", lambda _: os.kill(os.getpid(), signal.SIGTERM), []) == 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert stopped == [signal.SIGTERM]
+def test_sigterm_of_others_is_left_alone(tmp_path: Path) -> None:
+    before = "signal.signal(signal.SIGTERM, lambda number, _: print('handled'))"
+    assert isolated.python("-c", WORK.format(before=before), tmp_path / "result.json") == "handled\n0 False\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

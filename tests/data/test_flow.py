@@ -92,7 +92,7 @@ def test_reads_the_original_file_layouts(tmp_path: Path, clip: str, name: str, t
     [
         (["flow_y_00006.png"], "flow pictures without counterparts: 6 named .* and 5 named flow_y"),
         ([f"flow_y_{step:05d}.png" for step in range(1, 7)], "flow_x.* shows one direction .* the other are missing"),
-        (["flow_x_00003.png"], "flow_x_00003.png and 0 more frames are missing"),
+        (["flow_x_00003.png"], "1 frame is missing, first flow_x_00003.png"),
     ],
 )
 def test_rejects_incomplete_flow(tmp_path: Path, removed: list[str], message: str) -> None:

@@ -61,6 +61,13 @@ def test_fused_score_is_the_weighted_mean(tmp_path: Path) -> None:
     np.testing.assert_allclose(logits.scores, 0.75 * rgb.scores + 0.25 * flow.scores, rtol=1e-5, atol=1e-6)
 
 
+def test_file_without_scores_is_refused(tmp_path: Path) -> None:
+    nothing = evaluation(1, names=[], scores=np.zeros((0, CLASSES), np.float32), targets=np.zeros(0, int))
+    part = read_scores(written(nothing, tmp_path / "nothing.json"))
+    with pytest.raises(DataError, match=r"nothing\.scores\.npz: has no scores to fuse"):
+        fuse([part, part], [1, 1])
+
+
 def test_multi_label_probabilities_fuse_per_class(tmp_path: Path) -> None:
     targets = np.eye(CLASSES, dtype=np.float32)[TARGETS] + np.eye(CLASSES, dtype=np.float32)[TARGETS - 1]
     rgb, flow = evaluation(1, targets=targets), evaluation(2, targets=targets)

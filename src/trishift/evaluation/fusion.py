@@ -43,6 +43,9 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], space: Space = "prob
     """
     if min(weights) < 0 or sum(weights) == 0:
         raise DataError(f"fuse: weights {', '.join(map(str, weights))}: must be positive")
+    empty = next((part for part in parts if not len(part.logits)), None)
+    if empty is not None:
+        raise DataError(f"{empty.source}: has no scores to fuse; none of its videos could be read")
     multi_label = parts[0].targets.ndim == 2
     first = next((part for part in parts if part.names is not None), parts[0])
     total = np.zeros(first.logits.shape, np.float64)

@@ -123,7 +123,7 @@ def _check_targets(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:
         valid = targets.shape == scores.shape and bool(np.isin(targets, (0, 1)).all())
     else:
         valid = targets.dtype.kind in "iu" and bool(((targets >= -1) & (targets < scores.shape[1])).all())
-    if not valid or not scores.size:
+    if not valid or not scores.shape[1]:
         raise DataError(f"{path}: has labels outside its {scores.shape[1]} classes; it may be truncated")
 
 

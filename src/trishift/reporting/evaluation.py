@@ -51,10 +51,10 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
     """Write per-video scores; see the module docstring for the arrays."""
 
     arrays = {
-        "names": np.array(evaluation.names),
+        "names": np.array(evaluation.names, np.str_),
         "scores": evaluation.scores,
         "targets": evaluation.targets,
-        "labels": np.array(evaluation.labels),
+        "labels": np.array(evaluation.labels, np.str_),
     }
     write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
