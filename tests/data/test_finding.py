@@ -14,7 +14,8 @@ from testing.encoded_clips import encode, encode_audio
 
 from trishift.commands.shared.inputs import add_videos, videos_of
 from trishift.data.finding import find_clips
-from trishift.data.sources import open_clip
+from trishift.data.parts import split_part
+from trishift.data.sources import open_clip, open_flow
 from trishift.errors import DataError
 from trishift.evaluation.features import FeatureSettings
 
@@ -119,3 +120,12 @@ def test_lists_point_to_their_option(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("a.mp4 9 0\n")
     with pytest.raises(DataError, match=r"a list or table, not a video; name it with --filelist"):
         find_clips(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".mp4", "x" * 300 + ".mp4#t=1,2", "x" * 300])
+def test_names_too_long_for_a_file_are_missing_files(name: str) -> None:
+    split_part(name)
+    assert find_clips(name).clips == [Path(name)]
+    for read in (open_clip, open_flow):
+        with pytest.raises(DataError, match="cannot be read"):
+            read(name)

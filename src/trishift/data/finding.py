@@ -18,6 +18,7 @@ from trishift.data.parts import split_part
 from trishift.data.picture_names import PICTURE_SUFFIXES, find_series, flow_folders, is_mask_folder
 from trishift.data.video import probe
 from trishift.errors import DataError
+from trishift.io.regular import exists, is_dir, is_file
 from trishift.io.wording import shown_first
 
 _NOT_CLIPS = frozenset(
@@ -58,16 +59,16 @@ def find_clips(path: str | Path) -> FoundClips:
         [PosixPath('clip.mp4')]
     """
     path = Path(path)
-    if _URL.fullmatch(str(path)) and not path.exists():
+    if _URL.fullmatch(str(path)) and not exists(path):
         address = re.sub(":/+", "://", str(path), count=1)  # a path keeps one slash
         raise DataError(
             f"{address}: a URL; download the video first, or classify it frame by frame with trishift stream"
         )
     found = FoundClips()
     file, part = split_part(path)
-    if file.is_file() and file.suffix.lower() in _LISTS:
+    if is_file(file) and file.suffix.lower() in _LISTS:
         raise DataError(f"{path}: a list or table, not a video; name it with --filelist to read the videos in it")
-    if part is not None or not file.is_dir():
+    if part is not None or not is_dir(file):
         found.clips.append(path)
         return found
     _search(path, found)
@@ -81,7 +82,7 @@ def find_clips(path: str | Path) -> FoundClips:
 def file_kind(path: Path) -> Literal["video", "picture", "special", "other"]:
     """Kind of a file, by its suffix or, if that is unknown, by opening it; pipes and devices are special."""
     suffix = path.suffix.lower()
-    if path.exists() and not path.is_file():
+    if exists(path) and not is_file(path):
         return "special"
     if suffix in _NOT_CLIPS:
         return "other"

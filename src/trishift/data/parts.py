@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trishift.errors import DataError
+from trishift.io.regular import exists
 from trishift.io.wording import counted
 
 _FRAMES = (("start_frame", "end_frame"), ("start_frame", "stop_frame"), ("frame_start", "frame_end"))
@@ -84,7 +85,7 @@ def split_part(path: str | Path) -> tuple[Path, Part | None]:
         (PosixPath('long.mp4'), Part(start=60.0, end=62.5, seconds=True))
     """
     match = _FRAGMENT.fullmatch(str(path))
-    if match is None or Path(path).exists():  # a file may have such a name
+    if match is None or exists(path):  # a file may have such a name
         return Path(path), None
     names = ("start", "end")
     part = _part(names, [match["start"] or "0", match["end"]], match["unit"] == "t", str(path))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trishift.io.regular import is_dir
+
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 DIRECTIONS = (("x", "y"), ("u", "v"), ("dx", "dy"), ("h", "v"), ("horizontal", "vertical"))
 _MASK_WORDS = frozenset(
@@ -94,7 +96,7 @@ def lone_directions(series: Iterable[Series]) -> list[Series]:
 def flow_folders(folder: Path) -> tuple[Path, Path] | None:
     """The folders of horizontal and vertical flow inside a folder (`x` and `y`, `flow_u` and `flow_v`, ...)."""
     for x, y in _FOLDER_PAIRS:
-        if (folder / x).is_dir() and (folder / y).is_dir():
+        if is_dir(folder / x) and is_dir(folder / y):
             return folder / x, folder / y
     return None
 
@@ -112,7 +114,7 @@ def flow_trees(clip: Path) -> tuple[Path, Path] | None:
             inside = tree.name in (x, y)
             root = tree.parent if inside else tree
             rest = clip.relative_to(tree)
-            if (inside or rest.parts) and (root / x / rest).is_dir() and (root / y / rest).is_dir():
+            if (inside or rest.parts) and is_dir(root / x / rest) and is_dir(root / y / rest):
                 return root / x / rest, root / y / rest
     return None
 

@@ -13,6 +13,7 @@ import numpy as np
 from trishift.data.parts import Part, split_part
 from trishift.data.picture_names import flow_trees
 from trishift.errors import DataError
+from trishift.io.regular import exists, is_dir
 from trishift.io.wording import counted
 
 _Source = TypeVar("_Source", bound="FrameSource")
@@ -114,7 +115,7 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
     from trishift.data.video import VideoFile
 
     path, part = split_part(path)
-    source = FrameFolder(path, template) if path.is_dir() else VideoFile(path, threads=threads)
+    source = FrameFolder(path, template) if is_dir(path) else VideoFile(path, threads=threads)
     return _part_of(source, part)
 
 
@@ -139,7 +140,7 @@ def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
     from trishift.data.flow import FlowFolder, VideoFlow  # here as in `open_clip`
 
     path, part = split_part(path)
-    if not path.exists() and path.name.isdecimal():
+    if not exists(path) and path.name.isdecimal():
         path = path.with_name(path.name.zfill(6))
-    is_folder = path.is_dir() or flow_trees(path) is not None
+    is_folder = is_dir(path) or flow_trees(path) is not None
     return _part_of(FlowFolder(path, template) if is_folder else VideoFlow(path), part)

@@ -1,4 +1,4 @@
-"""Refusal of pipes and devices, whose content may never end."""
+"""What a path from outside is; refusal of pipes and devices, whose content may never end."""
 
 from __future__ import annotations
 
@@ -20,3 +20,18 @@ def check_regular(path: str | Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "a pipe or device, not a file", str(path))
     return status.st_size
+
+
+def exists(path: str | Path) -> bool:
+    """Whether a path exists; unlike `Path.exists`, False if no file can have such a name (it may be too long)."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a path is a file; like `exists`, never raises."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_dir(path: str | Path) -> bool:
+    """Whether a path is a folder; like `exists`, never raises."""
+    return os.path.isdir(path)  # noqa: PTH112

@@ -22,6 +22,7 @@ from trishift.data.orientation import orientation
 from trishift.data.sources import open_clip
 from trishift.data.video import stream_frames
 from trishift.errors import DataError, shortened
+from trishift.io.regular import is_dir
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
 _FILE_PROTOCOLS = frozenset({"http", "https", "ftp", "sftp"})  # of recordings as well as live sources
@@ -82,7 +83,7 @@ def open_source(text: str, timeout: float = 10.0, live: bool | None = None, temp
     """
     if len(text) > _LONGEST or "\0" in unquote(text):
         raise DataError(f"{shortened(text)}: neither a path nor an address; give a camera's number, a URL or a file")
-    if template is not None and not Path(text).is_dir():
+    if template is not None and not is_dir(text):
         raise DataError(f"{text}: not a frame folder; remove --template")
     if text.isdecimal() and template is None:
         return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
@@ -108,7 +109,7 @@ class Recording(Source):
 
     def frames(self) -> Iterator[Frame]:
         """Yield all frames; raises DataError if the video cannot be read."""
-        return self._pictures() if os.path.isdir(self.path) else self._video()  # noqa: PTH112 (never raises)
+        return self._pictures() if is_dir(self.path) else self._video()
 
     def _video(self) -> Iterator[Frame]:
         return _numbered(picture for picture, _ in stream_frames(self.path))

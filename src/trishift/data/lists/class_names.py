@@ -18,6 +18,7 @@ from typing import Any
 
 from trishift.data.lists.text import Line, content_lines, read_text, write_lines
 from trishift.errors import DataError
+from trishift.io.regular import exists
 from trishift.io.wording import counted
 from trishift.io.yaml_text import YamlError, parse_yaml_texts
 
@@ -58,7 +59,7 @@ def find_labels(name: str | Path, path: Path | None = None) -> Path:
     """
     path = Path(name) if path is None else path
     shipped = {file.stem: file for file in SHIPPED.glob("*.txt")}.get(str(name).removesuffix(".txt"))
-    if shipped is None or path.exists():
+    if shipped is None or exists(path):
         return path
     _LOG.warning("labels %s: %s", name, shipped)
     return shipped

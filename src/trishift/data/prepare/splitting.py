@@ -11,6 +11,7 @@ import numpy as np
 
 from trishift.data.lists.text import stream_lines
 from trishift.errors import DataError, shortened
+from trishift.io.regular import is_file
 
 _SHOWN = 20  # columns in a message
 
@@ -50,7 +51,7 @@ def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> l
 
 
 def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
-    path = Path(file) if Path(file).is_file() else directory / file
+    path = Path(file) if is_file(file) else directory / file
     lines = list(stream_lines(path))
     rows = [next(csv.reader([line.text])) for line in lines]
     if not rows:

@@ -20,6 +20,7 @@ from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
 from trishift.errors import DataError
+from trishift.io.regular import is_dir, is_file
 from trishift.io.wording import counted
 
 _PATHS = (
@@ -190,11 +191,8 @@ def _locate(directory: Path, text: str) -> Path | None:
     if not text or len(text) > 4096 or "\0" in text:
         return None
     for name in (text, *(f"{text}{suffix}" for suffix in sorted(VIDEO_SUFFIXES))):
-        try:
-            if (directory / name).is_file() or ((directory / name).is_dir() and Path(name).name not in ("", "..")):
-                return Path(name)
-        except OSError:  # no file can be named like this
-            return None
+        if is_file(directory / name) or (is_dir(directory / name) and Path(name).name not in ("", "..")):
+            return Path(name)
     return None
 
 
