@@ -58,7 +58,8 @@ def write_page(path: Path, tallies: Mapping[str, Tally], kills: Mapping[str, Map
         f"| {known[name].title} | {tally.done:,} | {tally.deliberate} | {tally.outcomes.get('read', 0):,} | "
         f"{tally.outcomes.get('refused', 0):,} | {tally.outcomes.get('fault', 0)} | {tally.seconds:.1f} s, "
         f"{tally.megabytes:.0f} MB | {tally.version}, {tally.date} |"
-        for name, tally in tallies.items()
+        for name in known
+        if (tally := tallies.get(name))
     ]
     total = sum(tally.done for tally in tallies.values())
     faults = sum(tally.outcomes.get("fault", 0) for tally in tallies.values())
@@ -87,15 +88,20 @@ def write_page(path: Path, tallies: Mapping[str, Tally], kills: Mapping[str, Map
 
 def _missing(tallies: Mapping[str, Tally], kills: Mapping[str, Mapping[str, int]]) -> list[str]:
     """How far the attacks are from complete."""
-    short = [name for name in readers() if name not in tallies or tallies[name].done < INPUTS]
+    known = readers()
+    short = sum(name not in tallies or tallies[name].done < INPUTS for name in known)
     made = _sum(kills, "kills")
-    if not short and made >= KILLS:
-        return []
-    return [
-        f"**Not complete:** {len(short)} of {len(readers())} readers have seen fewer than {INPUTS:,} inputs (those not "
-        f"listed: none), and {made} of {KILLS} kills were made. Run the command again: it continues where it stopped.",
-        "",
-    ]
+    lines = []
+    if short:
+        lines.append(
+            f"**Not complete:** {short} of {len(known)} readers have seen fewer than {INPUTS:,} inputs, because "
+            "the time that the command was given ran out."
+        )
+    if made < KILLS:
+        lines.append(f"**Not complete:** {made} of {KILLS} kills were made.")
+    if lines:
+        lines.append("Run the command again: it continues where it stopped.")
+    return [*lines, ""] if lines else []
 
 
 def _sum(kills: Mapping[str, Mapping[str, int]], key: str) -> int:

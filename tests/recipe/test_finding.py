@@ -66,8 +66,9 @@ def test_unknown_names_get_the_nearest(name: str, nearest: str) -> None:
 
 
 def test_a_name_too_long_for_a_file_is_refused() -> None:
-    with pytest.raises(RecipeError, match="cannot be read: File name too long"):
-        find_recipe("x" * 1000)
+    with pytest.raises(RecipeError, match="cannot be read: File name too long") as caught:
+        find_recipe("x" * 5000)
+    assert len(str(caught.value)) < 1100
 
 
 def test_the_wheel_contains_recipes_and_labels(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trishift.errors import RecipeError
+from trishift.errors import RecipeError, shortened
 from trishift.io.wording import nearest_few
 
 SHIPPED = Path(__file__).parents[1] / "configs"  # in the repository, a link to the folder of that name
@@ -32,7 +32,7 @@ def find_recipe(name: str | Path, folder: Path | None = None) -> Path:
             return path
         found = next((place for place in _other_places(path, Path(name)) if place.is_file()), None)
     except OSError as error:  # a name that is too long, or a folder without permission
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+        raise RecipeError(f"{shortened(path, 1000)}: cannot be read: {error.strerror}") from None
     if found is not None:
         _LOG.warning("recipe %s: %s", name, found)
         return found

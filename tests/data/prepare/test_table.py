@@ -195,3 +195,15 @@ def test_too_few_clips_name_the_lost_ones(clips: Path, tmp_path: Path) -> None:
     table = _write(clips / "my.csv", "path,label", "0.mp4,wave", "text.mp4,clap", "gone.mp4,clap")
     with pytest.raises(DataError, match=r"only 1 class with .* \(missing: gone\.mp4 \(line 4\); broken: .*text\.mp4"):
         prepare_list(table, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("a" + ",1" * 50_000, "50,001 columns, more than 1,000"), ("a" * 9000 + ",1", r"first '(a+)\.\.\.'; name")],
+    ids=["columns", "cell"],
+)
+def test_endless_rows_are_refused_briefly(row: str, message: str, tmp_path: Path) -> None:
+    table = _write(tmp_path / "my.csv", "path,label" if "columns" not in message else row, row)
+    with pytest.raises(DataError, match=message) as caught:
+        prepare_list(table, tmp_path / "out")
+    assert len(str(caught.value)) < 500

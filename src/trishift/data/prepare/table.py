@@ -19,7 +19,7 @@ from trishift.data.prepare.discovery import Found, FoundClip, split_of
 from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
-from trishift.errors import DataError
+from trishift.errors import DataError, shortened
 from trishift.io.regular import is_dir, is_file
 from trishift.io.wording import counted
 
@@ -34,6 +34,7 @@ _LABELS = (
 _SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage")
 _TRIED = 50  # rows whose paths are looked for
 _SHOWN = 20  # columns in a message
+_MOST_COLUMNS = 1000
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def _read_table(path: Path, directory: Path) -> _Table:
             break
     else:
         raise DataError(f"{path}: {_one_column(path)}")
+    if len(rows[0]) > _MOST_COLUMNS:  # each cell is looked up on disk
+        raise DataError(f"{path}: has {len(rows[0]):,} columns, more than {_MOST_COLUMNS:,}; keep paths and labels")
     if len(rows) != len(lines):
         raise DataError(f"{path}: a quote is opened in one line and closed in another; keep each clip on one line")
     for line, row in zip(lines, rows, strict=True):
@@ -149,7 +152,7 @@ def _find(table: _Table, directory: Path, path_column: str | None, label_column:
     if not found.clips:
         raise DataError(
             f"{table.path}: none of the {counted(len(table.rows), 'clip')} exists in {directory}, first "
-            f"{table.rows[0][paths]!r}; "
+            f"{shortened(table.rows[0][paths])!r}; "
             "name their folder with --clips, or another column with --path-column"
         )
     return found
@@ -201,7 +204,8 @@ def _chosen(table: _Table, name: str, option: str) -> int:
         return table.header.index(name)
     if name.isdecimal() and 1 <= int(name) <= len(table.header):
         return int(name) - 1
-    raise DataError(f"{table.path}: no column {name!r} for {option}; its columns are {', '.join(table.header)}")
+    columns = shortened(", ".join(table.header), 1000)
+    raise DataError(f"{table.path}: no column {name!r} for {option}; its columns are {columns}")
 
 
 def _path_column(table: _Table, directory: Path) -> int:
