@@ -199,7 +199,7 @@ def test_too_few_clips_name_the_lost_ones(clips: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("row", "message"),
-    [("a" + ",1" * 50_000, "50,001 columns, more than 1,000"), ("a" * 9000 + ",1", r"first '(a+)\.\.\.'; name")],
+    [("a" + ",1" * 5000, "5,001 columns, more than 1,000"), ("a" * 9000 + ",1", r"first '(a+)\.\.\.'; name")],
     ids=["columns", "cell"],
 )
 def test_endless_rows_are_refused_briefly(row: str, message: str, tmp_path: Path) -> None:
