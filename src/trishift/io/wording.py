@@ -20,10 +20,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
     Example:
         >>> from trishift.io.wording import counted
-        >>> counted(1, "clip"), counted(2, "class"), counted(0, "clip is", "clips are")
-        ('1 clip', '2 classes', '0 clips are')
+        >>> counted(1, "clip"), counted(2, "class"), counted(8, "epoch"), counted(0, "clip is", "clips are")
+        ('1 clip', '2 classes', '8 epochs', '0 clips are')
     """
-    plural = many or one + ("es" if one.endswith(("s", "x", "ch", "sh")) else "s")
+    hissing = one.endswith(("s", "x", "tch", "sh"))  # but epochs
+    plural = many or one + ("es" if hissing else "s")
     return f"{number} {one if number == 1 else plural}"
 
 
