@@ -8,7 +8,7 @@ import pytest
 from tests.support.paths import ROOT
 
 from trishift.checkpoints.labels import shipped_labels
-from trishift.data.transforms import mirrored_labels
+from trishift.data.directions import mirrored_labels
 
 COUNTS = {
     **{"hmdb51": 51, "jester": 27, "kinetics400": 400, "kinetics600": 600, "kinetics700": 700, "moments": 339},
