@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+LONGEST_MESSAGE = 4_000  # characters; messages quote untrusted files
+_END = 1_000  # characters of a longer message's end, where the remedy is
+
 
 class TrishiftError(Exception):
-    """Base of every error that Trishift raises on purpose; the command line prints it without a traceback."""
+    """Base of every error that Trishift raises on purpose; the command line prints it without a traceback.
+
+    The middle of a text longer than `LONGEST_MESSAGE` is left out.
+    """
+
+    def __init__(self, text: object = "") -> None:
+        """`text` is the message."""
+        whole = str(text)
+        if len(whole) > LONGEST_MESSAGE:
+            whole = shortened(whole, LONGEST_MESSAGE - _END - 4) + " " + whole[-_END:]
+        super().__init__(whole)
 
 
 class RecipeError(TrishiftError):

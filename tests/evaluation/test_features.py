@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from trishift.cli import main
 from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import named_protocol
 from trishift.errors import RecipeError
-from trishift.evaluation.features import output_paths
+from trishift.evaluation.features import FeatureSettings, is_complete, output_paths
 from trishift.evaluation.shards import Shard
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
@@ -97,6 +98,18 @@ def test_layout_is_kept_and_complete_files_are_skipped(
     assert all(np.array_equal(files(tmp_path)[name]["pooled"], arrays["pooled"]) for name, arrays in written.items())
     assert run(folder, tmp_path, "--level", "clip", "--", folder / "videos") == 0
     assert "5 videos, 0 of them complete" in capsys.readouterr().err
+
+
+def test_damaged_files_are_incomplete(tmp_path: Path) -> None:
+    settings = FeatureSettings()
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, description=np.array(settings.description()))
+    good = path.read_bytes()
+    assert is_complete(path, settings) and not is_complete(path, replace(settings, level="clip"))
+    for damaged in (b"", b"x", good[:-9], good[:100] + b"\xff" * 20 + good[120:], good[:200] + bytes(4)):
+        path.write_bytes(damaged)
+        assert not is_complete(path, settings)
+    assert not is_complete(tmp_path / "none.npz", settings)
 
 
 def test_shards_share_the_work(folder: Path, tmp_path: Path) -> None:

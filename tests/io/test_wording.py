@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from trishift.errors import LONGEST_MESSAGE, DataError
 from trishift.io.wording import counted, nearest, nearest_path, one_of, plain, shown_first, unreadable
 
 
 def test_numbers_agree_with_their_words() -> None:
     assert [counted(n, "clip is", "clips are") for n in (0, 1, 2)] == ["0 clips are", "1 clip is", "2 clips are"]
+
+
+def test_messages_are_bounded_and_keep_their_remedy() -> None:
+    text = str(DataError(f"list.txt:3: {'a' * 10**6} is no class; use another"))
+    assert len(text) == LONGEST_MESSAGE and text.startswith("list.txt:3: aaa") and text.endswith("; use another")
+    assert "... aaa" in text
 
 
 def test_nothing_more_is_not_announced() -> None:

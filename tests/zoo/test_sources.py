@@ -169,6 +169,12 @@ def test_address_is_downloaded_once_and_pinned(zoo: FileServer, home: Path) -> N
     assert WeightSource(url).stem == Path(FILES[TSM]).stem and WeightSource(url).folder == Path()
 
 
+def test_refused_download_states_its_cause_once(zoo: FileServer, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        WeightSource(f"{zoo.url}/gone.pth").fetch()
+    assert str(caught.value).count(zoo.url) == str(caught.value).count("404") == 1 and not caplog.records
+
+
 def test_existing_path_wins(zoo: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(TSM).write_bytes(b"a file of that name")

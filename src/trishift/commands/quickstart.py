@@ -147,10 +147,11 @@ def largest_difference(output: Path, frameworks: dict[str, float]) -> float:
     """Largest difference of TSM's logits between frameworks, relative to the largest logit."""
     import numpy as np
 
+    from trishift.io.npz import read_npz
+
     scores = []
     for name in frameworks:
-        with np.load(result_file(output, "tsm", name).with_suffix(".scores.npz")) as file:
-            scores.append(file["scores"])
+        scores += read_npz(result_file(output, "tsm", name).with_suffix(".scores.npz"), ["scores"])
     differences = [float(np.abs(other - scores[0]).max() / np.abs(scores[0]).max()) for other in scores]
     return max(differences)
 

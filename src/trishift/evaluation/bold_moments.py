@@ -18,6 +18,7 @@ import numpy as np
 
 from trishift.errors import DataError
 from trishift.io.atomic import write_atomically, write_text
+from trishift.io.npz import read_npz
 
 LAYERS = {**{f"layer{n}": f"layer{n}" for n in range(1, 5)}, "baseout": "pooled", "fc": "logits"}
 """Published layer name to the network's layer name."""
@@ -86,6 +87,8 @@ def _write_matrix(files: list[Path], layer: str, path: Path) -> None:
 
 
 def _row(file: Path, layer: str) -> np.ndarray:
-    with np.load(file) as arrays:
-        values: np.ndarray = arrays[layer].reshape(-1)
-    return values
+    try:
+        (values,) = read_npz(file, [layer])
+    except ValueError as error:
+        raise DataError(f"{file}: not a file of features ({error}); remove it and try again") from None
+    return values.reshape(-1)

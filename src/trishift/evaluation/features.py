@@ -6,7 +6,6 @@ Shape legend: V views (clips x crops), T' segments at the layer, C channels, H x
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from trishift.data.protocol import Protocol
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import iter_videos
 from trishift.io.atomic import write_atomically
+from trishift.io.npz import read_npz
 from trishift.model.spec import InputSpec
 
 _DESCRIPTION = "description"  # name of the array with the settings as JSON
@@ -69,9 +69,8 @@ def _common_folder(paths: list[Path]) -> Path:
 def is_complete(path: Path, settings: FeatureSettings) -> bool:
     """Whether a file contains features with these settings; False if it is damaged."""
     try:
-        with np.load(path) as file:
-            return str(file[_DESCRIPTION]) == settings.description()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return str(*read_npz(path, [_DESCRIPTION])) == settings.description()
+    except ValueError:
         return False
 
 

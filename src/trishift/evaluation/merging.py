@@ -5,7 +5,6 @@ Evaluations are merged from their result.json and the scores beside it; predicti
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import pickle
@@ -100,9 +99,9 @@ def merge_predictions(paths: Sequence[Path]) -> bytes:
 
 def _merge_tables(paths: Sequence[Path]) -> bytes:
     texts = [_read(path).decode("utf-8", "surrogateescape") for path in paths]
-    headers = [next(csv.reader(io.StringIO(text, newline="")), None) for text in texts]
+    headers = [text.partition("\r\n")[0] for text in texts]
     for path, header in zip(paths, headers, strict=True):
-        if header is None or header != headers[0]:
+        if not header or header != headers[0]:
             raise DataError(f"{path}: its columns are not those of {paths[0]}; merge the files of one `trishift infer`")
     bodies = [texts[0], *(text.partition("\r\n")[2] for text in texts[1:])]
     return "".join(bodies).encode("utf-8", "surrogateescape")

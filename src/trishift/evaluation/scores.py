@@ -9,11 +9,9 @@ folder of .pkl         the views of one model
 from __future__ import annotations
 
 import pickle
-import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +19,13 @@ from trishift.errors import CheckpointError, DataError, brief
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import softmax, to_logits
 from trishift.io.atomic import write_atomically
+from trishift.io.npz import read_npz
 from trishift.io.pickles import NUMPY, PickledArray, unpickle
 from trishift.io.regular import check_regular
-from trishift.io.shapes import num_elements
 from trishift.io.wording import nearest_path
 
 PICKLES = frozenset({".pkl", ".pickle"})
-_INFLATION = 50  # of arrays in memory over bytes on disk
+_INFLATION = 50  # of a pickle's arrays in memory over bytes on disk
 _ARRAYS = ("names", "scores", "targets", "labels")
 
 
@@ -69,13 +67,9 @@ def read_scores(path: Path) -> Scores:
 
 def _read_arrays(path: Path) -> Scores:
     try:
-        _refuse_bombs(path)
-        with np.load(path, allow_pickle=False) as file:
-            names, scores, targets, labels = (file[name] for name in _ARRAYS)
-        _check_characters(names)
-        _check_characters(labels)
-    except Exception as error:  # damaged files fail in many ways
-        raise DataError(f"{path}: not a score file of an evaluation ({brief(error)}); evaluate again") from None
+        names, scores, targets, labels = read_npz(path, _ARRAYS)
+    except ValueError as error:
+        raise DataError(f"{path}: not a score file of an evaluation ({error}); evaluate again") from None
     kinds = [names.dtype.kind, labels.dtype.kind, scores.dtype.kind]
     if kinds != ["U", "U", "f"] or targets.dtype.kind not in "iuf" or targets.ndim not in (1, 2):
         raise DataError(f"{path}: names, scores, targets or labels have the wrong type; evaluate again")
@@ -83,38 +77,6 @@ def _read_arrays(path: Path) -> Scores:
         raise DataError(f"{path}: names, scores, targets and labels differ in length; evaluate again")
     _check_targets(path, scores, targets)
     return Scores(path, scores, targets, tuple(names.tolist()), tuple(labels.tolist()))
-
-
-def _check_characters(text: np.ndarray) -> None:
-    """Refuse numbers beyond Unicode, of which numpy makes invalid strings that fail wherever they are used."""
-    if text.dtype.kind == "U" and text.nbytes:
-        codes = np.frombuffer(text.astype(text.dtype.newbyteorder("=")).tobytes(), np.uint32)
-        if codes.max() > sys.maxunicode:
-            raise ValueError("its text has characters that do not exist")
-
-
-def _refuse_bombs(path: Path) -> None:
-    """Compare the declared sizes of the arrays with the size of the file."""
-    size = check_regular(path)
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
-            raise ValueError("compressed in a way that numpy does not write")
-        if sum(entry.file_size for entry in entries) > _INFLATION * size:
-            raise ValueError("it unpacks to far more than its size")
-        for entry in entries:  # numpy would set the memory aside that a header asks for
-            with archive.open(entry) as file:
-                declared = _declared_bytes(file)
-            if declared > entry.file_size:
-                raise ValueError(f"{entry.filename} is truncated")
-
-
-def _declared_bytes(file: IO[bytes]) -> int:
-    """Size of an array according to its header."""
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("an unknown version of numpy's format")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    return num_elements(shape) * dtype.itemsize
 
 
 def _check_targets(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:

@@ -22,11 +22,11 @@ from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint, decode_d
 from trishift.checkpoints.files import sha256
 from trishift.errors import CheckpointError, brief
 from trishift.export.formats import FORMATS, Format
+from trishift.io.archives import read_entry
 from trishift.io.atomic import write_text
 from trishift.io.protobuf import BYTES, fields
 from trishift.io.regular import check_regular
 from trishift.io.wording import counted
-from trishift.io.zips import read_entry
 from trishift.model.sizes import size_of, size_text, written_size
 from trishift.model.spec import InputSpec
 

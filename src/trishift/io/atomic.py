@@ -38,9 +38,16 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its missing parents; raises OutputError if the operating system refuses."""
-    with _refusals(path):
-        path.mkdir(parents=True, exist_ok=True)
+    """Create a folder and its missing parents.
+
+    Raises:
+        OutputError: the operating system refuses, or it is nested too deeply.
+    """
+    try:
+        with _refusals(path):
+            path.mkdir(parents=True, exist_ok=True)
+    except RecursionError:
+        raise OutputError(f"{path}: has too many parent folders; choose a shorter path") from None
 
 
 @contextmanager
@@ -109,7 +116,7 @@ def _refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # raised by a library about its input (for instance gzip.BadGzipFile)
+        if error.errno is None:  # raised by a library about its input (see `reading_archive`)
             raise
         reason = error.strerror or os.strerror(error.errno)
         raise OutputError(f"{path}: cannot be written ({reason}); nothing was changed, choose another place") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trishift.io.atomic import staged
+from trishift.io.npz import read_npz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,8 +68,8 @@ def _draw_curves(axes: Axes, output: Path) -> None:
 def _draw_confusion(axes: Axes, run: Path) -> None:
     from trishift.evaluation.metrics import confusion
 
-    with np.load(next(run.glob("result-*.scores.npz"))) as file:
-        counts, labels = confusion(file["scores"], file["targets"]), file["labels"].tolist()
+    scores, targets, labels = read_npz(next(run.glob("result-*.scores.npz")), ("scores", "targets", "labels"))
+    counts = confusion(scores, targets)
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count:
@@ -82,7 +83,7 @@ def _draw_confusion(axes: Axes, run: Path) -> None:
                 color="white" if row == column else "black",
             )
     axes.set_xticks([])  # same order as the rows
-    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_yticks(range(len(labels)), labels.tolist(), fontsize=8)
     axes.set_title("TSM: true class (rows) against prediction (columns, same order)", fontsize=11)
 
 

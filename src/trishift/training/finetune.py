@@ -25,6 +25,7 @@ from trishift.data.prepare.folds import ALL, LABELS, Folds
 from trishift.errors import OutputError, TrainingError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.io.atomic import write_atomically, write_text
+from trishift.io.npz import read_npz
 from trishift.io.wording import counted
 from trishift.recipe import Recipe, recipe_to_dict
 from trishift.training.budget import Workload, seconds_per_clip, spell_time
@@ -145,8 +146,13 @@ class FineTuning:
             if evaluation is None:
                 raise TrainingError(f"{folder}: the run is finished but has no scores; remove the folder to repeat it")
             _save_scores(folder / SCORES, evaluation)
-        with np.load(folder / SCORES) as file:
-            return dict(zip(file["names"].tolist(), file["scores"], strict=True))
+        try:
+            names, scores = read_npz(folder / SCORES, ("names", "scores"))
+            return dict(zip(names.tolist(), scores, strict=True))
+        except ValueError as error:
+            raise TrainingError(
+                f"{folder / SCORES}: is damaged ({error}); remove the folder to repeat its run"
+            ) from None
 
     def _train(self, folder: Path, recipe: Recipe) -> Evaluation | None:
         resume = folder if (folder / RUN_FILES[1]).is_file() else None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import shutil
 import tarfile
-import zlib
 from pathlib import Path
 
 from trishift.errors import CheckpointError
-from trishift.io.atomic import staged
+from trishift.io.archives import DamagedContent, reading_archive
+from trishift.io.atomic import make_folder, staged
 
 _MAX_MEMBERS = 10_000
 _MAX_INFLATION = 50  # of unpacked over packed bytes; weights hardly compress
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, gzip.BadGzipFile)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -33,7 +30,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def _unpack(archive: Path, folder: Path) -> None:
     left = _MAX_INFLATION * archive.stat().st_size
     try:
-        with tarfile.open(archive, "r:*") as tar:
+        with reading_archive(), tarfile.open(archive, "r:*") as tar:
             for count, member in enumerate(tar, 1):
                 if member.isdir():
                     continue
@@ -42,16 +39,21 @@ def _unpack(archive: Path, folder: Path) -> None:
                     raise CheckpointError(f"{archive}: unpacks to far more than weights would; it is not used")
                 if not member.isreg():
                     raise CheckpointError(f"{archive}: {member.name} is a link or device; the archive is not used")
-                _place(tar, tarfile.data_filter(member, str(folder)), folder)
+                _place(tar, _inside(member, archive, folder), folder)
+    except DamagedContent as error:
+        raise CheckpointError(f"{archive}: is damaged ({error}); delete it and try again") from None
+
+
+def _inside(member: tarfile.TarInfo, archive: Path, folder: Path) -> tarfile.TarInfo:
+    try:
+        return tarfile.data_filter(member, str(folder))
     except tarfile.FilterError as error:
         raise CheckpointError(f"{archive}: {error}; the archive is not used") from None
-    except _DAMAGED as error:
-        raise CheckpointError(f"{archive}: is damaged ({error}); delete it and try again") from None
 
 
 def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     path = folder / member.name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     source = tar.extractfile(member)
     assert source is not None  # a regular file
     with source, path.open("xb") as file:

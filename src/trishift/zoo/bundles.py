@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trishift.checkpoints.files import sha256
 from trishift.errors import CheckpointError
+from trishift.io.archives import DamagedContent, reading_archive
 from trishift.io.atomic import scratch, staged
 from trishift.zoo.fetching import accept, obtain, wanted_published
 from trishift.zoo.home import claimed, format_sums, key_of, parse_sums, read_sums
@@ -53,7 +54,7 @@ def read_bundle(path: Path) -> list[str]:
     known = {f"weights/{entry.name}/{entry.file}": entry for entry in matching()}
     names = []
     try:
-        with tarfile.open(path, "r:") as tar:
+        with reading_archive(), tarfile.open(path, "r:") as tar:
             sums = _read_sums(path, tar)
             members = [member for member in tar.getmembers() if member.name != _SUMS]
             for member in members:
@@ -64,7 +65,7 @@ def read_bundle(path: Path) -> list[str]:
                 names.append(known[member.name].name)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except tarfile.TarError as error:
+    except DamagedContent as error:
         raise CheckpointError(f"{path}: is not a bundle, or damaged ({error}); copy it again") from None
     return names
 

@@ -132,15 +132,18 @@ def _download(wanted: Wanted) -> None:
         refuse_other_things(path, first_bytes(path), archives=True)
         accept(wanted, path, sha256(path))
 
-    problems = []
+    problems: list[str] = []
     for url in wanted.urls:
         if is_offline() and not url.startswith("file:"):
             continue
         try:
-            return download(url, wanted.target, check)
+            download(url, wanted.target, check)
         except CheckpointError as error:
-            problems.append(f"{url}: {error}")
-            _LOG.warning("%s", problems[-1])
+            problems.append(str(error) if url == wanted.name else f"{url}: {error}")
+            continue
+        for problem in problems:
+            _LOG.warning("%s: %s; downloaded from %s", wanted.name, problem, url)
+        return
     where = f"put the file at {wanted.target}, or set TRISHIFT_MIRROR"
     raise CheckpointError(f"{wanted.name}: cannot be downloaded ({'; '.join(problems)}); try again, {where}")
 

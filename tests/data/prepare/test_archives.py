@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,35 @@ def test_rejects_paths_outside_the_folder(tmp_path: Path, form: str, name: str) 
     with pytest.raises(DataError, match="outside"):
         unpack(tmp_path / "in", tmp_path / "out" / "deep")
     assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+@pytest.mark.parametrize(("name", "message"), [("", "outside"), ("a/" * 2000 + "x", "nested too deeply")])
+def test_rejects_impossible_names(tmp_path: Path, form: str, name: str, message: str) -> None:
+    path = tmp_path / "in" / f"bad.{form}"
+    path.parent.mkdir()
+    if form == "tar":
+        path.write_bytes(tar_bytes({name: b"x"}, "w"))
+    else:
+        with zipfile.ZipFile(path, "w") as archive, archive.open(zipfile.ZipInfo(name), "w") as file:
+            file.write(b"x")
+    with pytest.raises(DataError, match=message) as caught:
+        unpack(tmp_path / "in", tmp_path / "out")
+    assert len(str(caught.value)) < 500 and not list((tmp_path / "out").rglob("*x"))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_compression_can_be_damaged(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "in" / "a.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.txt", bytes(range(256)))
+        archive.writestr("20bn-x-00.md5", b"")
+    good = path.read_bytes()
+    for place in (35, 40, 60, 90):  # in the packed bytes of the first member
+        path.write_bytes(good[:place] + b"\xff\xff" + good[place + 2 :])
+        problems = unpack(tmp_path / "in", tmp_path / "out")
+        assert "\n" not in problems.get("a.zip", "") and not list((tmp_path / "out").rglob(".*"))
 
 
 def test_rejects_links_in_tars(tmp_path: Path) -> None:

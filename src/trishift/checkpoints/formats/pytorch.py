@@ -29,11 +29,11 @@ from trishift.checkpoints.formats.stored import (
     widen_bfloat16,
 )
 from trishift.errors import CheckpointError
+from trishift.io.archives import read_entry
 from trishift.io.atomic import write_atomically
 from trishift.io.pickle_writer import Call, Global, Persistent, dump
 from trishift.io.pickles import NUMPY, Inert, PickledArray, unpickle
 from trishift.io.shapes import num_elements
-from trishift.io.zips import read_entry
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a file before 1.6
 _INFLATION = 50  # PyTorch does not compress; zip bombs do

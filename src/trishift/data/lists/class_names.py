@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trishift.data.lists.text import Line, content_lines, read_text, write_lines
+from trishift.data.lists.text import Line, content_lines, csv_rows, read_text, write_lines
 from trishift.errors import DataError
 from trishift.io.regular import exists
 from trishift.io.wording import counted
@@ -163,10 +163,11 @@ def _text_names(path: Path, lines: list[Line]) -> list[str]:
         return []
     is_csv = path.suffix.lower() in (".csv", ".tsv")
     for delimiter in "\t,;":
-        rows = [
-            [cell.strip() for cell in row] for row in csv.reader((line.text for line in lines), delimiter=delimiter)
-        ]
-        if len(rows) == len(lines) and _is_table(rows):
+        try:
+            rows = [[cell.strip() for cell in row] for _, row in csv_rows(path, lines, delimiter)]
+        except DataError:
+            continue  # names with quotes
+        if _is_table(rows):
             names = _table_names(path, lines, rows, is_csv)
             if names is not None:
                 return names

@@ -14,7 +14,6 @@ bytes are kept unchanged.
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import re
@@ -24,7 +23,7 @@ from itertools import chain
 from pathlib import Path
 
 from trishift.data.lists.records import ClipList, VideoRecord
-from trishift.data.lists.text import Line, stream_lines, write_lines
+from trishift.data.lists.text import Line, csv_rows, stream_lines, write_lines
 from trishift.data.parts import PART_COLUMNS, part_names, read_part
 from trishift.errors import DataError
 from trishift.io.wording import counted, did_you_mean
@@ -72,7 +71,7 @@ def read_list(
         raise DataError(f"{list_path}: the list is empty; give one clip per line")
     clips = ClipList(list_path.parent if root is None else Path(root))
     labels = _LabelReader(list_path, class_names, num_classes)
-    if header := _header(first.text):
+    if header := _header(list_path, first):
         _read_csv(_Columns(list_path, first, header, has_labels), lines, labels, clips)
     elif has_labels:
         if "path" in re.split(r"[;\t]", first.text.lower())[:_SHOWN]:
@@ -88,9 +87,10 @@ def read_list(
     return clips
 
 
-def _header(line: str) -> list[str] | None:
+def _header(list_path: Path, line: Line) -> list[str] | None:
     """The column names if the line is a CSV header, else None."""
-    columns = part_names(next(csv.reader([line])))
+    ((_, cells),) = csv_rows(list_path, [line])
+    columns = part_names(cells)
     return columns if "path" in columns else None
 
 
@@ -207,30 +207,13 @@ def _read_csv(columns: _Columns, lines: Iterator[Line], labels: _LabelReader, cl
         _LOG.warning(
             "%s: labels are read as class numbers from 0, although some class names are numbers", columns.list_path
         )
-    line, start = Line(0, ""), 0  # start: the first line of a row
-
-    def texts() -> Iterator[str]:
-        nonlocal line, start
-        for line in lines:
-            start = start or line.number
-            yield line.text
-
-    reader = csv.reader(texts())
-    try:
-        for count, cells in enumerate(reader, 1):
-            if reader.line_num != count:
-                raise csv.Error
-            if len(cells) != len(columns.header):
-                raise _malformed(columns.list_path, line, f"{counted(len(columns.header), 'column')} as in the header")
-            found = () if columns.label is None else labels.cell(line.number, cells[columns.label].strip())
-            group = "" if columns.group is None else cells[columns.group].strip()
-            name, num_frames = columns.name(line, cells), columns.num_frames(line, cells)
-            clips.append(name, found, num_frames, line.number, group or None)
-            start = 0
-    except csv.Error:
-        raise DataError(
-            f"{columns.list_path}:{start}: a quoted cell spans several lines; keep each clip on one line"
-        ) from None
+    for line, cells in csv_rows(columns.list_path, lines):
+        if len(cells) != len(columns.header):
+            raise _malformed(columns.list_path, line, f"{counted(len(columns.header), 'column')} as in the header")
+        found = () if columns.label is None else labels.cell(line.number, cells[columns.label].strip())
+        group = "" if columns.group is None else cells[columns.group].strip()
+        name, num_frames = columns.name(line, cells), columns.num_frames(line, cells)
+        clips.append(name, found, num_frames, line.number, group or None)
 
 
 # Lines without a header

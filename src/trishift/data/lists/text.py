@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +28,12 @@ class Line(NamedTuple):
     text: str
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """Read a UTF-8 file, with line endings normalized and without a byte order mark.
+
+    Args:
+        path: the file.
+        errors: treatment of other bytes, as in `bytes.decode`.
 
     Raises:
         DataError: the file cannot be read, is not text, or is not UTF-8.
@@ -36,7 +41,7 @@ def read_text(path: Path) -> str:
     with _readable(path):
         data = path.read_bytes()
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -74,6 +79,36 @@ def content_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
         if "\0" in text:
             raise DataError(f"{path}:{number}: is not a text file; give a file with one entry per line")
         yield Line(number, text)
+
+
+def csv_rows(path: Path, lines: Iterable[Line], delimiter: str = ",") -> Iterator[tuple[Line, list[str]]]:
+    """Split lines into cells.
+
+    Args:
+        path: their file, for errors.
+        lines: lines as from `content_lines`.
+        delimiter: the character between cells.
+
+    Raises:
+        DataError: a quoted cell spans several lines.
+    """
+    line, start = Line(0, ""), 0  # the last line; the first line of a row
+
+    def texts() -> Iterator[str]:
+        nonlocal line, start
+        for line in lines:
+            start = start or line.number
+            yield line.text
+
+    rows = csv.reader(texts(), delimiter=delimiter)
+    try:
+        for count, cells in enumerate(rows, 1):
+            if rows.line_num != count:
+                raise csv.Error
+            yield line, cells
+            start = 0
+    except csv.Error:  # also of a cell that is too long, which only happens over several lines
+        raise DataError(f"{path}:{start}: a quoted cell spans several lines; keep each row on one line") from None
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
-from trishift.errors import DataError
+from trishift.errors import DataError, brief
+from trishift.io.archives import DamagedContent, reading_archive
 
 _PART = re.compile(r"(?P<name>20bn-.+)-(?P<number>\d\d)")
 _SUFFIXES: dict[str, Literal["zip", "tar", "tar.gz", "rar"]] = {
@@ -27,6 +28,7 @@ _SUFFIXES: dict[str, Literal["zip", "tar", "tar.gz", "rar"]] = {
     ".tgz": "tar.gz",
     ".rar": "rar",
 }
+_LONGEST_SUM = 2**12  # bytes of md5sum's output for one file
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -141,8 +143,8 @@ def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], d
         elif kind == "zip":
             try:
                 inside = _parts_inside(path)
-            except (zipfile.BadZipFile, OSError):
-                problems[name] = f"{name}: not a complete zip file; download it again"
+            except (DamagedContent, OSError) as error:
+                problems[name] = f"{name}: not a complete zip file ({brief(error)}); download it again"
                 continue
             for match, part in inside:
                 pieces[_joined_name(name, match)][int(match["number"])] = part
@@ -182,18 +184,27 @@ def _begins_like_zip(path: Path) -> bool:
 def _parts_inside(path: Path) -> list[tuple[re.Match[str], ArchivePart]]:
     """The parts inside a zip; empty for an ordinary zip."""
     found = []
-    with zipfile.ZipFile(path) as file:
+    with reading_archive(), zipfile.ZipFile(path) as file:
         names = set(file.namelist())
         for name in sorted(names):
             if match := _PART.fullmatch(PurePosixPath(name).name):
-                md5 = _md5_of(file.read(f"{name}.md5")) if f"{name}.md5" in names else None
-                found.append((match, ArchivePart(path, name, md5)))
+                found.append((match, ArchivePart(path, name, _md5_inside(file, f"{name}.md5", names))))
     return found
+
+
+def _md5_inside(file: zipfile.ZipFile, name: str, names: set[str]) -> str | None:
+    if name not in names:
+        return None
+    with file.open(name) as sums:
+        return _md5_of(sums.read(_LONGEST_SUM))
 
 
 def _md5_beside(path: Path) -> str | None:
     sums = path.with_name(f"{path.name}.md5")
-    return _md5_of(sums.read_bytes()) if sums.is_file() else None
+    if not sums.is_file():
+        return None
+    with sums.open("rb") as file:
+        return _md5_of(file.read(_LONGEST_SUM))
 
 
 def _md5_of(text: bytes) -> str | None:

@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trishift.data.lists.text import MAX_LINE
+from trishift.data.lists.text import MAX_LINE, Line, read_text
 from trishift.errors import DataError, shortened
 from trishift.io.atomic import make_folder, staged_together, write_text
-from trishift.io.regular import check_regular
-from trishift.io.wording import unreadable
 
 REPORT = "report.json"
 
@@ -53,22 +51,19 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def read_text(path: Path) -> str:
+def read_annotations(path: Path) -> str:
     """Read a UTF-8 file, with or without a byte order mark; undecodable bytes of file names are preserved."""
-    try:
-        check_regular(path)
-        return path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(unreadable(path, error)) from None
+    return read_text(path, "surrogateescape")
 
 
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """(line number from 1, text) of all non-blank lines.
+def read_lines(path: Path) -> list[Line]:
+    """All non-blank lines.
 
     Raises:
         DataError: the file cannot be read or is blank.
     """
-    lines = [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    texts = enumerate(read_annotations(path).split("\n"), 1)
+    lines = [Line(number, text.strip()) for number, text in texts if text.strip()]
     if not lines:
         raise DataError(f"{path}: the file is empty; download it again")
     for number, text in lines:

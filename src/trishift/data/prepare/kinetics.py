@@ -6,11 +6,11 @@ and the clips, as archives or in folders, named `<youtube_id>_<start>_<end>.mp4`
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from trishift.data.lists.text import csv_rows
 from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import read_lines
 from trishift.data.prepare.pipeline import Options, prepare
@@ -19,6 +19,7 @@ from trishift.data.prepare.tree import Tree
 from trishift.errors import DataError
 from trishift.io.wording import counted
 
+_SECONDS = re.compile(r"-?\d{1,9}(\.\d{0,9})?", re.ASCII)
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _PREFIX = r"(k(inetics)?[-_]?(400|600|700)?([-_]2020)?[-_])?"
 
@@ -42,27 +43,25 @@ def _read(tree: Tree) -> Catalog:
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, cells by column) of a CSV file."""
-    (_, header), *lines = read_lines(path)
-    columns = next(csv.reader([header]))
+    (header, columns), *rows = csv_rows(path, read_lines(path))
     lacking = [name for name in _COLUMNS if name not in columns]
     if lacking:
         raise DataError(
-            f"{path}:1: the header lacks {', '.join(lacking)} (found {header[:80]!r}); use the original CSV files"
+            f"{path}:1: the header lacks {', '.join(lacking)} (found {header.text[:80]!r}); use the original CSV files"
         )
-    for number, line in lines:
-        cells = next(csv.reader([line]))
+    for (number, text), cells in rows:
         if len(cells) != len(columns):
             raise DataError(
-                f"{path}:{number}: {counted(len(cells), 'column')} instead of {len(columns)}: {line[:60]!r}"
+                f"{path}:{number}: {counted(len(cells), 'column')} instead of {len(columns)}: {text[:60]!r}"
             )
         yield number, dict(zip(columns, cells, strict=True))
 
 
 def _clip(path: Path, line: int, row: dict[str, str], numbers: ClassNumbers) -> Clip:
-    try:
-        start, end = (round(float(row[name])) for name in ("time_start", "time_end"))
-    except ValueError:
-        raise DataError(f"{path}:{line}: time_start and time_end must be seconds") from None
+    times = [row[name].strip() for name in ("time_start", "time_end")]
+    if not all(map(_SECONDS.fullmatch, times)):
+        raise DataError(f"{path}:{line}: time_start and time_end must be seconds; use the original CSV files")
+    start, end = (round(float(time)) for time in times)
     video = row["youtube_id"]
     names = (
         f"{video}_{start:06d}_{end:06d}",

@@ -6,9 +6,9 @@ video is followed by its class name (and votes), or in Multi-Moments by its clas
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from trishift.data.lists.text import csv_rows
 from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
 from trishift.data.prepare.files import clip_name, read_lines
 from trishift.data.prepare.pipeline import Options, prepare
@@ -48,8 +48,8 @@ def _read_categories(path: Path) -> tuple[str, ...]:
 
 def _read_set(path: Path, numbers: ClassNumbers) -> list[Clip]:
     clips = []
-    for line, text in read_lines(path):
-        file, *cells = (cell.strip() for cell in next(csv.reader([text])))
+    for (line, text), row in csv_rows(path, read_lines(path)):
+        file, *cells = (cell.strip() for cell in row)
         if not file or not cells or not cells[0]:
             raise DataError(f"{path}:{line}: expected a video and its class or classes, found {text[:60]!r}")
         if cells[0].isdecimal():

@@ -13,7 +13,7 @@ from typing import Any
 
 from trishift.data.lists import read_labels
 from trishift.data.prepare.catalog import Catalog, ClassNumbers, Clip, Dataset
-from trishift.data.prepare.files import read_text
+from trishift.data.prepare.files import read_annotations
 from trishift.data.prepare.jester import read_csv_annotations
 from trishift.data.prepare.pipeline import Options, prepare
 from trishift.data.prepare.report import PreparationReport
@@ -44,7 +44,7 @@ def _read_v2(tree: Tree) -> Catalog:
 def _read_entries(path: Path, numbers: ClassNumbers) -> list[Clip]:
     """Read clips from a JSON list with `id` and `template`; class names omit the template's brackets."""
     try:
-        entries: Any = json.loads(read_text(path))
+        entries: Any = json.loads(read_annotations(path))
         pairs = [(str(entry["id"]), str(entry["template"])) for entry in entries]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from trishift.data.lists.text import stream_lines
+from trishift.data.lists.text import csv_rows, stream_lines
 from trishift.errors import DataError, shortened
 from trishift.io.regular import is_file
 
@@ -52,19 +51,21 @@ def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> l
 
 def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
     path = Path(file) if is_file(file) else directory / file
-    lines = list(stream_lines(path))
-    rows = [next(csv.reader([line.text])) for line in lines]
-    if not rows:
+    rows = csv_rows(path, stream_lines(path))
+    header = next(rows, (None, []))[1]
+    if not header:
         return {}
     for name in ("path", column):
-        if name not in rows[0]:
-            shown = ", ".join(rows[0][:_SHOWN]) + (", ..." if len(rows[0]) > _SHOWN else "")
+        if name not in header:
+            shown = ", ".join(header[:_SHOWN]) + (", ..." if len(header) > _SHOWN else "")
             raise DataError(f"{path}: no column {name!r}; its columns are {shortened(shown)}")
-    place, of_group = rows[0].index("path"), rows[0].index(column)
-    for line, row in zip(lines, rows, strict=True):
-        if len(row) != len(rows[0]):
-            raise DataError(f"{path}:{line.number}: {len(row)} columns instead of {len(rows[0])}; complete the line")
-    return {row[place].strip(): row[of_group].strip() for row in rows[1:]}
+    place, of_group = header.index("path"), header.index(column)
+    table = {}
+    for line, row in rows:
+        if len(row) != len(header):
+            raise DataError(f"{path}:{line.number}: {len(row)} columns instead of {len(header)}; complete the line")
+        table[row[place].strip()] = row[of_group].strip()
+    return table
 
 
 def split(classes: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:

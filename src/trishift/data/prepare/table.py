@@ -5,7 +5,6 @@ Any delimiter, header and order of columns: the columns of paths and labels are 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.data.lists import read_list
-from trishift.data.lists.text import Line, content_lines, read_text
+from trishift.data.lists.text import Line, content_lines, csv_rows, read_text
 from trishift.data.parts import PART_COLUMNS, part_names, read_part
 from trishift.data.prepare.discovery import Found, FoundClip, split_of
 from trishift.data.prepare.options import SplitOptions
@@ -99,16 +98,13 @@ def _read_table(path: Path, directory: Path) -> _Table:
     lines = list(content_lines(path, read_text(path).split("\n")))
     if not lines:
         raise DataError(f"{path}: the table is empty; give one clip per line")
-    for delimiter in "\t;,|":
-        rows = [[cell.strip() for cell in row] for row in csv.reader((li.text for li in lines), delimiter=delimiter)]
-        if len(rows[0]) > 1:
-            break
-    else:
+    header_of = {delimiter: next(csv_rows(path, lines[:1], delimiter))[1] for delimiter in "\t;,|"}
+    delimiter = next((delimiter for delimiter, cells in header_of.items() if len(cells) > 1), None)
+    if delimiter is None:
         raise DataError(f"{path}: {_one_column(path)}")
+    rows = [[cell.strip() for cell in row] for _, row in csv_rows(path, lines, delimiter)]
     if len(rows[0]) > _MOST_COLUMNS:  # each cell is looked up on disk
         raise DataError(f"{path}: has {len(rows[0]):,} columns, more than {_MOST_COLUMNS:,}; keep paths and labels")
-    if len(rows) != len(lines):
-        raise DataError(f"{path}: a quote is opened in one line and closed in another; keep each clip on one line")
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(rows[0]):
             raise DataError(

@@ -48,6 +48,8 @@ def _read_split(path: Path, numbers: ClassNumbers) -> list[Clip]:
             )
         label = numbers.of(name.parts[0], path, line)
         if number and number[0] != str(label + 1):
-            raise DataError(f"{path}:{line}: {name.parts[0]} is class {label + 1} in classInd.txt, not {number[0]}")
+            raise DataError(
+                f"{path}:{line}: {name.parts[0]} is class {label + 1} in classInd.txt, not {number[0][:60]}"
+            )
         clips.append(Clip(str(name), (label,), (name.name,)))
     return clips

@@ -14,22 +14,22 @@ import subprocess
 import tarfile
 import threading
 import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from trishift.data.prepare.archives import Archive, DamagedArchive, JoinedParts, find_archives
 from trishift.data.prepare.files import write_json
 from trishift.data.prepare.tree import archives_below
-from trishift.errors import DataError
+from trishift.errors import DataError, shortened
+from trishift.io.archives import DamagedContent, reading_archive
 from trishift.io.atomic import make_folder, scratch, staged
 from trishift.io.threads import map_in_threads
 from trishift.io.wording import counted, shown_first
 
 _NOTES = "unpacked.json"
 _BLOCK = 2**13  # bytes per read: bzip2 and LZMA expand each block in memory, up to 20,000 times
-_READ_ERRORS = (EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError)
+_DEEPEST = 100  # folders in a member's path
 _RAR_TOOLS = {
     "unrar": ("x", "-idq", "-o+", "-y", "{archive}", "{folder}/"),
     "7z": ("x", "-bd", "-y", "-o{folder}", "{archive}"),
@@ -94,25 +94,31 @@ def _unpack_tar(archive: Archive, folder: Path) -> int:
     files = 0
     with JoinedParts(archive.parts) as joined:
         try:
-            stream: IO[bytes] = gzip.GzipFile(fileobj=joined) if archive.kind == "tar.gz" else joined  # type: ignore
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for member in tar:
-                    if member.isdir():
-                        continue
-                    if not member.isreg():
-                        raise DataError(f"{archive.name}: {member.name} is a link or device; such archives are refused")
-                    _place(archive, folder, member.name, member.size, lambda m=member: tar.extractfile(m))  # type: ignore
-                    files += 1
-            _read_to_end(stream)
-            if archive.kind == "tar":
-                _require_end(archive.parts[0].path)
-        except _READ_ERRORS as error:
+            with reading_archive():
+                stream: IO[bytes] = gzip.GzipFile(fileobj=joined) if archive.kind == "tar.gz" else joined  # type: ignore
+                with tarfile.open(fileobj=stream, mode="r|") as tar:
+                    for member in _regular_members(archive, tar):
+                        _place(archive, folder, member.name, member.size, lambda m=member: tar.extractfile(m))  # type: ignore
+                        files += 1
+                _read_to_end(stream)
+                if archive.kind == "tar":
+                    _require_end(archive.parts[0].path)
+        except DamagedContent as error:
             after = f" in {joined.part.name} or before" if len(archive.parts) > 1 else ""
             raise DamagedArchive(
-                f"{archive.name}: is damaged or incomplete{after} ({files} files could be read: {_one_line(error)}); "
+                f"{archive.name}: is damaged or incomplete{after} ({files} files could be read: {error}); "
                 "download it again"
             ) from None
     return files
+
+
+def _regular_members(archive: Archive, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files of a tar; raises DataError if it has anything else than these and folders."""
+    for member in tar:
+        if member.isreg():
+            yield member
+        elif not member.isdir():
+            raise DataError(f"{archive.name}: {member.name} is a link or device; such archives are refused")
 
 
 def _read_to_end(stream: IO[bytes]) -> None:
@@ -133,12 +139,13 @@ def _unpack_zip(archive: Archive, folder: Path) -> int:
     """Unpack a zip, skipping broken members and naming them in the error; returns the number of files."""
     broken: list[str] = []
     with zipfile.ZipFile(archive.parts[0].path) as file:
-        members = [member for member in file.infolist() if not member.is_dir()]
+        members = [member for member in file.infolist() if not member.filename.endswith("/")]
         for member in members:
             try:
-                _place(archive, folder, member.filename, member.file_size, lambda m=member: file.open(m))  # type: ignore
-            except (*_READ_ERRORS, RuntimeError) as error:  # RuntimeError: a password is needed
-                broken.append(f"{member.filename} ({_one_line(error)})")
+                with reading_archive():
+                    _place(archive, folder, member.filename, member.file_size, lambda m=member: file.open(m))  # type: ignore
+            except DamagedContent as error:
+                broken.append(f"{member.filename} ({error})")
     if broken:
         raise DamagedArchive(
             f"{archive.name}: {len(broken)} of {counted(len(members), 'file')} damaged, first {broken[0]}; "
@@ -191,11 +198,9 @@ def _safe(archive: Archive, name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).anchor or not path.parts:
         raise DataError(f"{archive.name}: {name!r} would be written outside the folder; the archive is refused")
+    if len(path.parts) > _DEEPEST:
+        raise DataError(f"{archive.name}: {shortened(repr(name))} is nested too deeply; the archive is refused")
     return path
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 _UNPACKERS: dict[str, Callable[[Archive, Path], int]] = {

@@ -1,0 +1,45 @@
+"""Entries of untrusted archives, and the errors of damaged ones."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trishift.errors import brief
+
+_DAMAGE = (  # whatever the standard library raises; RuntimeError also for encrypted entries and deep nesting
+    *(EOFError, OverflowError, RuntimeError, ValueError),
+    *(lzma.LZMAError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error),
+)
+
+
+class DamagedContent(Exception):
+    """An archive is damaged, or packed in an unknown way; the text is the reason in one short line."""
+
+
+@contextmanager
+def reading_archive() -> Iterator[None]:
+    """Turn every error of a zip, tar or compressed stream that is damaged into `DamagedContent`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise DamagedContent(brief(error)) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DamagedContent(brief(error)) from None  # of gzip and bzip2, not of the operating system
+
+
+def read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return an entry's content; `ZipFile.read` inflates all of it, however small its declared size.
+
+    Raises:
+        zipfile.BadZipFile: the content has another checksum, as it does if it is longer than declared.
+    """
+    with archive.open(info) as file:
+        return file.read(info.file_size)
