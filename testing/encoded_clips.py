@@ -79,16 +79,30 @@ def encode(
     return path
 
 
-def hide_frames(source: Path, path: Path) -> Path:
-    """Clear `show_frame` in some packets of a VP8 file; they keep their timestamps but show nothing."""
+def hide_frames(source: Path, path: Path, hide: Callable[[bytes], bytes]) -> Path:
+    """Change some packets so that they show nothing; they keep their timestamps."""
 
     def hidden(number: int, packet: av.Packet) -> list[av.Packet]:
-        data = bytearray(bytes(packet))
+        data = bytes(packet)
         if number % 7 == 4 and not packet.is_keyframe:
-            data[0] &= ~0x10
-        return [_packet(bytes(data), packet.pts, packet.time_base, packet.is_keyframe)]
+            data = hide(data)
+        return [_packet(data, packet.pts, packet.time_base, packet.is_keyframe)]
 
     return _remux(source, path, hidden)
+
+
+def hide_vp8(data: bytes) -> bytes:
+    """Clear `show_frame` (RFC 6386, 9.1)."""
+    return bytes([data[0] & ~0x10]) + data[1:]
+
+
+def empty_mpeg4(data: bytes) -> bytes:
+    """Clear `vop_coded` and drop the picture behind it (ISO/IEC 14496-2, 6.2.5), at 25 frames per second."""
+    start = data.index(b"\0\0\1\xb6") + 4
+    bits = "".join(f"{byte:08b}" for byte in data[start : start + 6])
+    coded = bits.index("0", 2) + 7  # after the type, full seconds, marker, 5 bits of time, marker
+    kept = f"{bits[:coded]}00".ljust(8 * (coded // 8 + 1), "1")
+    return data[:start] + int(kept, 2).to_bytes(len(kept) // 8, "big")
 
 
 def split_superframes(source: Path, path: Path) -> Path:
@@ -192,7 +206,7 @@ VIDEOS: dict[str, Callable[[Path], Path]] = {
     "vp9.webm": lambda p: encode(p, "libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
     "vp8_alt_ref.webm": lambda p: encode(p, "libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "16"}),
     "vp8_hidden.webm": lambda p: hide_frames(
-        encode(p.with_name("shown.webm"), "libvpx", options={"auto-alt-ref": "0"}), p
+        encode(p.with_name("shown.webm"), "libvpx", options={"auto-alt-ref": "0"}), p, hide_vp8
     ),
     "vp9_alt_ref.webm": lambda p: encode(p, "libvpx-vp9", options={"auto-alt-ref": "1", "lag-in-frames": "25"}),
     "vp9_split.webm": lambda p: split_superframes(VIDEOS["vp9_alt_ref.webm"](p.with_name("whole.webm")), p),

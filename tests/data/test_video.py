@@ -51,6 +51,14 @@ def test_random_access_matches_full_decoding(name: str, tmp_path: Path, rng: np.
     assert compare(path, rng) is None
 
 
+def test_pictures_without_content_are_not_counted(tmp_path: Path, rng: np.random.Generator) -> None:
+    shown = encoded_clips.encode(tmp_path / "shown.mp4", "mpeg4")
+    path = encoded_clips.hide_frames(shown, tmp_path / "empty.mp4", encoded_clips.empty_mpeg4)
+    with open_clip(path) as clip:
+        assert clip.num_frames == NUM_FRAMES - 5
+    assert compare(path, rng, everything=False) is None
+
+
 def test_frames_follow_the_requested_order(h264: Path) -> None:
     with open_clip(h264) as clip:
         frames = clip.read([31, 2, 2, 17, 31])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -187,6 +188,13 @@ def test_recordings_by_url_lose_no_frame(tmp_path: Path) -> None:
         server.shutdown()
     assert not open_source("rtsp://host/recording", live=False).live
     assert open_source("udp://host:1").live
+
+
+def test_a_source_without_a_frame_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NetworkStream, "_open", lambda self: nullcontext())
+    monkeypatch.setattr("trishift.streaming.sources._decode", lambda container: iter(()))
+    with pytest.raises(DataError, match=r"ended without a frame; .* or --recording if it is one"):
+        list(open_source("http://host/short.mp4", live=True).frames())
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "x" * 5000, "file://%00", "a/" + "x" * 300, "file://" + "x" * 300])

@@ -18,6 +18,7 @@ from trishift.data.frames import FrameFolder
 from trishift.data.opencv import import_opencv
 from trishift.data.picture_names import find_series, flow_folders, flow_pairs, flow_trees, lone_directions
 from trishift.data.sources import FrameSource
+from trishift.data.sources import open_flow as open_flow  # importable from here as well
 from trishift.data.transforms import resize, resized_size
 from trishift.data.video import VideoFile
 from trishift.errors import DataError, FrameworkError

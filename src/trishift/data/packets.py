@@ -98,10 +98,10 @@ def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex
             if packet.is_keyframe and in_order and _starts_sequence(codec.name, packet, length_size):
                 starts.append(len(stamps))
             shown = shown_frames(codec.name, packet)
+            if shown is None or shown > 1:
+                return None
             if shown == 0:
                 hidden.append(len(stamps))
-            elif shown > 1:
-                return None
             stamps.append(packet.pts)
             latest = packet.pts if latest is None else max(latest, packet.pts)
     except av.FFmpegError:

@@ -152,7 +152,7 @@ def read_part(row: Mapping[str, str], place: str) -> Part | None:
                 return _part(names, texts, seconds, place)
     alone = sorted(name for name in PART_COLUMNS & row.keys() if row[name])
     if alone:
-        raise DataError(f"{place}: column {alone[0]!r} needs its counterpart: name both start_frame and end_frame")
+        raise DataError(f"{place}: column {alone[0]!r} is one end of a part; name the column of its other end like it")
     return None
 
 

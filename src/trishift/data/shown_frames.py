@@ -1,7 +1,8 @@
 """Number of displayed pictures per packet, read from the headers of codecs with hidden frames.
 
-VP8, VP9 and AV1 have frames that are decoded for reference but never shown. Such frames may have separate packets and
-timestamps, so counting packets would misnumber the frames.
+VP8, VP9 and AV1 have frames that are decoded for reference but never shown. MPEG-4 has pictures without content, which
+the decoder leaves out, and packets with several pictures. Such frames may have separate packets and timestamps, so
+counting packets would misnumber the frames.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ from collections.abc import Callable, Iterator
 import av
 
 _AV1_FRAME_HEADER, _AV1_FRAME = 3, 6  # types of OBUs
+_EMPTY = 4  # bytes of a start code or length without a picture behind it
+_MPEG4_PICTURE = b"\0\0\1\xb6"
+_MPEG4_HEADER = 8  # bytes that the header of a picture rarely exceeds
 
 
-def shown_frames(codec: str, packet: av.Packet) -> int:
-    """Count the pictures that the decoder outputs for a packet; 1 for codecs without hidden frames.
+def shown_frames(codec: str, packet: av.Packet) -> int | None:
+    """Count the pictures that the decoder outputs for a packet; 1 for codecs without hidden frames, None if unknown.
 
     Args:
         codec: FFmpeg's name of the codec.
         packet: the packet; its content is copied only for codecs with hidden frames.
     """
     count = _COUNTERS.get(codec)
-    return 1 if count is None else count(bytes(packet))
+    if count is None:
+        return 1 if packet.size > _EMPTY else None
+    return count(bytes(packet))
 
 
 def _vp8(data: bytes) -> int:
@@ -88,4 +94,13 @@ def _av1_units(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-_COUNTERS: dict[str, Callable[[bytes], int]] = {"vp8": _vp8, "vp9": _vp9, "av1": _av1, "libdav1d": _av1}
+def _mpeg4(data: bytes) -> int | None:
+    """Count the pictures; None if the last one may have no content (ISO/IEC 14496-2, 6.2.5: vop_coded)."""
+    if len(data) - data.rfind(_MPEG4_PICTURE) <= len(_MPEG4_PICTURE) + _MPEG4_HEADER:
+        return None
+    return data.count(_MPEG4_PICTURE)
+
+
+_COUNTERS: dict[str, Callable[[bytes], int | None]] = {
+    "vp8": _vp8, "vp9": _vp9, "av1": _av1, "libdav1d": _av1, "mpeg4": _mpeg4,
+}  # fmt: skip

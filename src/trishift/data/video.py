@@ -26,6 +26,7 @@ from trishift.data.orientation import Orientation, orientation
 from trishift.data.packets import PacketIndex, Run, index_packets
 from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
+from trishift.data.sources import open_clip as open_clip  # importable from here as well
 from trishift.errors import DataError
 from trishift.io.wording import unreadable
 

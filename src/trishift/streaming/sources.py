@@ -129,11 +129,16 @@ class LibavSource(Source):
 
     def frames(self) -> Iterator[Frame]:
         """Yield all frames; raises DataError if the source is absent, drops or times out."""
+        is_empty = True
         with self._open() as container:
             try:
-                yield from _numbered(_decode(container))
+                for frame in _numbered(_decode(container)):
+                    is_empty = False
+                    yield frame
             except (av.FFmpegError, OSError) as error:
                 raise DataError(f"{self.name}: dropped ({self._reason(error)}); {self._remedy()}") from None
+        if is_empty:
+            raise DataError(f"{self.name}: ended without a frame; {self._remedy()}")
 
     def _open(self) -> InputContainer:
         try:
@@ -178,7 +183,8 @@ class NetworkStream(LibavSource):
         return _LOW_DELAY if self._is_live else {"rtsp_transport": "tcp"}
 
     def _remedy(self) -> str:
-        return "check the address and the sender, or try --reconnect"
+        recording = ", or --recording if it is one" if self._is_live else ""
+        return f"check the address and the sender, or try --reconnect{recording}"
 
 
 class Camera(LibavSource):

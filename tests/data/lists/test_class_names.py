@@ -46,6 +46,19 @@ def saved(folder: Path, data: str | bytes, name: str) -> Path:
         ("labels.yaml", "names:\n  0: pull\n  1: turn left\n  2: push\n"),
         ("labels.yml", "path: x\nnames: [pull, turn left, push]\n"),
         ("labels.yaml", "pull: 0\nturn left: 1\npush: 2\n"),
+        ("labels.txt", "0: pull\n1: turn left\n2: push\n"),
+        ("labels.txt", "1. pull\n2. turn left\n3. push\n"),
+        ("labels.txt", "1) pull\n2) turn left\n3) push\n"),
+        ("labels.txt", "pull = 0\nturn left = 1\npush = 2\n"),
+        ("labels.txt", "pull|0\npush|2\nturn left|1\n"),
+        ("labels.txt", "id name\n0 pull\n1 turn left\n2 push\n"),
+        ("labels.txt", "gesture name\npull\nturn left\npush\n"),
+        ("labels.json", '[{"id": 2, "name": "push"}, {"id": 0, "name": "pull"}, {"id": 1, "name": "turn left"}]'),
+        (
+            "labels.json",
+            '{"categories": [{"name": "pull", "id": 1}, {"name": "turn left", "id": 2}, {"name": "push", "id": 3}]}',
+        ),
+        ("config.json", '{"id2label": {"0": "pull", "1": "turn left", "2": "push"}, "label2id": {"pull": 0}}'),
     ],
 )
 def test_reads_every_format(tmp_path: Path, name: str, text: str) -> None:
@@ -71,6 +84,13 @@ def test_yaml_names_are_read_as_written(tmp_path: Path) -> None:
         assert read_labels(saved(tmp_path, text, "labels.yaml")) == names
 
 
+def test_warning_names_the_first_class_of_a_table_without_a_known_header(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_labels(saved(tmp_path, "Geste\nziehen\n", "l.csv")) == ("Geste", "ziehen")
+    assert "the first line, Geste, is a class" in caplog.text
+
+
 def test_warning_names_the_chosen_column(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read_labels(saved(tmp_path, "ClassId,TR,EN\n0,abla,sister\n1,acele,hurry\n", "l.csv")) == ("abla", "acele")
     assert "class names are those of column TR; ignored: EN" in caplog.text
@@ -90,6 +110,13 @@ def test_warning_names_the_chosen_column(tmp_path: Path, caplog: pytest.LogCaptu
         ("l.csv", "a,b\nwalk\n", "l.csv:1: 'a,b' has neither a class number nor a header"),
         ("l.csv", "id,index,name\n0,1,a\n1,0,b\n", "columns id and index could both be class numbers"),
         ("l.csv", "0,1\n1,0\n", "both columns could be class numbers"),
+        ("l.txt", "0 a\n2 b\n", "l.txt:1: '0 a' has a number, but the numbers of all lines are not 0, 1, ..."),
+        ("l.txt", "-1 a\n0 b\n", "l.txt:1: '-1 a' has a number"),
+        ("l.txt", "Klasse Nummer\na 0\nb 1\n", "l.txt:1: 'Klasse Nummer' has neither a class number nor a header"),
+        ("l.txt", "a\tx\nb\ty\n", "l.txt:1: 'a\\tx' has neither"),
+        ("l.pbtxt", 'item {\n id: 1\n name: "a"\n}\n', "l.pbtxt:1: 'item {' has neither"),
+        ("l.txt", '["a", "b"]', "has neither"),
+        ("l.toml", 'names = ["a", "b"]', "has neither"),
         ("l.json", "{", "not valid JSON"),
         ("l.json", "3", "expected a list of class names"),
         ("l.json", '{"a": "b"}', "non-negative integers"),

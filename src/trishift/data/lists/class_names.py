@@ -1,8 +1,8 @@
 """Label files: class names in label order, in every format of the originals.
 
-Formats: one name per line; `number name` or `name number`, also separated by comma or tab; a table with a header in any
-order and language, whose numeric column is the index; JSON or YAML lists and maps. Numbers start at 0 or 1. A header
-never becomes a class, and ambiguous files are refused.
+Formats: one name per line; `number name` or `name number`, also separated by a comma, a tab, or punctuation as in
+`0: name`; a table with a header in any order and language, whose numeric column is the index; JSON or YAML lists and
+maps. Numbers start at 0 or 1. A header never becomes a class, and ambiguous files are refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +26,19 @@ from trishift.io.yaml_text import YamlError, parse_yaml_texts
 SHIPPED = Path(__file__).parents[1] / "labels"
 _LOG = logging.getLogger(__name__)
 _INDEX_HEADERS = frozenset({"id", "index", "idx", "number", "label", "label_id", "class_id", "classid", "class_index"})
-_NAME_HEADERS = frozenset(
-    {"name", "names", "class", "class_name", "classname", "label_name", "labelname", "label", "labels"}
-)
-_MAPPINGS = ("names", "classes", "labels", "class_names")  # keys under which YAML and JSON files keep their classes
+_NAME_HEADERS = frozenset({"name", "names", "class", "classes", "label", "labels"}) | {
+    f"{kind}{space}name"
+    for kind in ("class", "label", "action", "gesture", "activity", "category")
+    for space in ("", " ", "_")
+}
+_MAPPINGS = (  # keys under which YAML and JSON files keep their classes
+    "names", "classes", "labels", "class_names", "categories", "id2label", "label2id", "class_to_idx",
+)  # fmt: skip
+_LEADING = re.compile(r"(?P<number>-?\d+)(?:\s*[,:=|)]\s*|\.\s+|\s+)(?P<name>\S.*)")
+_TRAILING = re.compile(r"(?P<name>.*?[^\s,:=|])(?:\s*[,:=|]\s*|\s+)(?P<number>-?\d+)")
+_STRUCTURED = re.compile(
+    r"[\[{\]}].*|- .*|\w+\s*[:=]\s*[\[{].*|.*[\[{:=]|.*\t.*"
+)  # a line of JSON, YAML or a table, not a name
 Pair = tuple[str, str]  # number, name
 
 
@@ -141,6 +151,11 @@ def _structured_names(path: Path, data: Any) -> list[str]:
         data = next((data[key] for key in _MAPPINGS if isinstance(data.get(key), dict | list)), data)
     if isinstance(data, list) and all(map(_is_name, data)):
         return [str(name) for name in data]
+    if isinstance(data, list) and all(isinstance(entry, dict) and entry.keys() == data[0].keys() for entry in data):
+        rows = [list(map(str, row)) for row in (data[0], *(entry.values() for entry in data))]
+        table = [Line(1, " ".join(row)) for row in rows]
+        if len(rows[0]) > 1 and (names := _table_names(path, table, rows, is_csv=True)):
+            return names
     if not isinstance(data, dict) or not all(map(_is_name, data.values())):
         raise DataError(f"{path}: expected a list of class names, or a map of names and numbers")
     pairs = [(str(key), str(value)) for key, value in data.items()]
@@ -171,14 +186,26 @@ def _text_names(path: Path, lines: list[Line]) -> list[str]:
             names = _table_names(path, lines, rows, is_csv)
             if names is not None:
                 return names
-    for separator in (",", None):
-        names = _numbered_lines(path, lines, separator)
-        if names is not None:
-            return names
+    names = _numbered_lines(path, lines)
+    if names is not None:
+        return names
     if is_csv and any("," in line.text for line in lines):
         raise _unreadable(path, lines[0])
-    plain = [line.text.strip('"') if is_csv else line.text for line in lines]
-    return plain[1:] if len(plain) > 1 and plain[0].lower() in _NAME_HEADERS else plain
+    plain = [line._replace(text=line.text.strip('"')) if is_csv else line for line in lines]
+    return _plain_names(path, plain, is_csv)
+
+
+def _plain_names(path: Path, lines: list[Line], is_csv: bool) -> list[str]:
+    """One name per line."""
+    structured = next((line for line in lines if _STRUCTURED.fullmatch(line.text)), None)
+    if structured:
+        raise _unreadable(path, structured)
+    names = [line.text for line in lines]
+    if len(names) > 1 and names[0].lower() in _NAME_HEADERS:
+        return names[1:]
+    if is_csv:
+        _LOG.warning("%s: has no header that is known, so the first line, %s, is a class", path, names[0])
+    return names
 
 
 def _is_table(rows: list[list[str]]) -> bool:
@@ -233,22 +260,45 @@ def _index_column(path: Path, header: list[str], columns: list[tuple[str, ...]])
     return candidates[0] if candidates else None
 
 
-def _numbered_lines(path: Path, lines: list[Line], separator: str | None) -> list[str] | None:
-    """Names of lines that all start, or all end, with a number; None otherwise."""
-    leading = [line.text.split(separator, 1) for line in lines]
-    trailing = [line.text.rsplit(separator, 1) for line in lines]
-    first = all(len(cut) == 2 for cut in leading) and _is_numbering([cut[0].strip() for cut in leading])
-    last = all(len(cut) == 2 for cut in trailing) and _is_numbering([cut[-1].strip() for cut in trailing])
+def _numbered_lines(path: Path, lines: list[Line]) -> list[str] | None:
+    """Names of lines that all start, or all end, with a number; None otherwise.
+
+    Raises:
+        DataError: both ends could be the numbers, the numbers have gaps, or the first line alone has no number.
+    """
+    leading, trailing = _cut(lines, _LEADING), _cut(lines, _TRAILING)
+    first, last = (cut is not None and _is_numbering([number for number, _ in cut]) for cut in (leading, trailing))
     if first and last:
         raise DataError(
             f"{path}:{lines[0].number}: {lines[0].text[:60]!r} starts and ends with a possible class number; "
             "write a CSV with the header index,name"
         )
-    if not first and not last:
+    pairs = (leading if first else trailing if last else None) or []
+    if pairs and len({name for _, name in pairs}) == len(pairs):
+        return _numbered_names(path, pairs)
+    for cut in (leading, trailing):  # `take 1`, `take 3`: the names are the whole lines
+        if cut and len(cut) > 1 and len({name for _, name in cut}) == len({number for number, _ in cut}) == len(cut):
+            raise DataError(
+                f"{path}:{lines[0].number}: {lines[0].text[:60]!r} has a number, but the numbers of all lines are not "
+                "0, 1, ... or 1, 2, ...; if they are part of the names, write a CSV with the header index,name"
+            )
+    return _names_under_header(path, lines)
+
+
+def _cut(lines: list[Line], pattern: re.Pattern[str]) -> list[Pair] | None:
+    """Number and name of every line; None if a line has no number in this place."""
+    found = [pattern.fullmatch(line.text) for line in lines]
+    return [(each["number"], each["name"].strip()) for each in found if each] if all(found) else None
+
+
+def _names_under_header(path: Path, lines: list[Line]) -> list[str] | None:
+    """Names of numbered lines below a header that is separated by spaces; None if there is no such header."""
+    below = [_cut(lines[1:], pattern) for pattern in (_LEADING, _TRAILING)] if len(lines) > 2 else []
+    if not any(cut and _is_numbering([number for number, _ in cut]) for cut in below):
         return None
-    pairs = [(cut[0], cut[1]) for cut in leading] if first else [(cut[1], cut[0]) for cut in trailing]
-    names = _numbered_names(path, [(number.strip(), name.strip()) for number, name in pairs])
-    return None if separator is None and len(set(names)) < len(names) else names  # `take 1`, `take 2` are whole names
+    if not {*lines[0].text.lower().split()} <= _INDEX_HEADERS | _NAME_HEADERS:
+        raise _unreadable(path, lines[0])
+    return _numbered_lines(path, lines[1:])
 
 
 def _is_numbering(cells: Sequence[str]) -> bool:

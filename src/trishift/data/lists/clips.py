@@ -29,10 +29,11 @@ from trishift.errors import DataError
 from trishift.io.wording import counted, did_you_mean
 
 _LOG = logging.getLogger(__name__)
-_FRAME_COLUMNS = ("num_frames", "frames")
+_FRAME_COLUMNS = ("num_frames", "frames", "n_frames", "nframes", "frame_count", "total_frames")
 _DIGITS = 9  # of a number
 _NUMBER = re.compile(rf"-?\d{{1,{_DIGITS}}}")
 _SHOWN = 20  # columns in a warning
+_FORMS = "'path frames label', 'path label' or the same with commas (class names need a CSV with the header path,label)"
 _OTHER_TABLES = ", or make lists from any table with `trishift prepare list`"
 
 
@@ -76,6 +77,8 @@ def read_list(
     elif has_labels:
         if "path" in re.split(r"[;\t]", first.text.lower())[:_SHOWN]:
             raise DataError(f"{list_path}:{first.number}: separate the columns of a list by commas{_OTHER_TABLES}")
+        if list_path.suffix.lower() == ".csv" and not any(map(str.isdecimal, re.split(r"[,\s]", first.text)[-1:])):
+            raise DataError(f"{list_path}:{first.number}: the header has no column 'path'; rename one{_OTHER_TABLES}")
         _read_lines(list_path, chain([first], lines), labels, clips)
     else:
         for number, text in chain([first], lines):
@@ -224,7 +227,7 @@ def _read_lines(list_path: Path, lines: Iterable[Line], labels: _LabelReader, cl
     for line in lines:
         name, numbers = _split(line.text)
         if not numbers or (max(map(len, numbers)) > _DIGITS and not all(map(_NUMBER.fullmatch, numbers))):
-            raise _malformed(list_path, line, "'path frames label', 'path label' or the same with commas")
+            raise _malformed(list_path, line, _FORMS)
         count = None
         if len(numbers) > 1:
             count = int(numbers.pop(0))
@@ -287,14 +290,17 @@ def _malformed(list_path: Path, line: Line, expected: str) -> DataError:
 
 def _check_agreement(list_path: Path, clips: ClipList) -> None:
     """Reject clips with contradicting labels; warn about repeated lines."""
-    if len(set(clips.names)) == len(clips):
+    names = clips.names
+    if any(".." in name or name[:1] == "/" for name in names):  # other spellings of the same path
+        names = [os.path.normpath(path) for path in clips.paths()]
+    if len(set(names)) == len(clips):
         return
     seen: dict[str, int] = {}
-    for index, (name, labels) in enumerate(zip(clips.names, clips.labels, strict=True)):
+    for index, (name, labels) in enumerate(zip(names, clips.labels, strict=True)):
         earlier = seen.setdefault(name, index)
         if labels is not clips.labels[earlier] and set(labels) != set(clips.labels[earlier]):
             raise DataError(
-                f"{list_path}:{clips.line(index)}: {name} has label {_listed(labels)}, but "
+                f"{list_path}:{clips.line(index)}: {clips.names[index]} has label {_listed(labels)}, but "
                 f"{_listed(clips.labels[earlier])} in line {clips.line(earlier)}; keep one (put several labels of a "
                 "clip on one line)"
             )
