@@ -39,5 +39,8 @@ def test_clips_are_read_on_access(tmp_path: Path) -> None:
     for part in split_clips(paths, CHECKPOINT, 1):
         assert part[0].shape == (2, 3, 32, 32) and part[0].dtype == np.float32
     paths[0].unlink()
+    unreadable = split_clips(paths, CHECKPOINT, 1)[0]
     with pytest.raises(DataError, match=r"0\.mp4"):
-        split_clips(paths, CHECKPOINT, 1)[0][0]
+        unreadable[0]
+    with pytest.raises(DataError, match=r"calibration: 1 of 1 video cannot be read; first: .*0\.mp4"):
+        unreadable.check()

@@ -11,6 +11,8 @@ from trishift.checkpoints.canonical import Checkpoint
 from trishift.data.dataset import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
+from trishift.io.threads import map_in_threads
+from trishift.io.wording import counted
 
 _JUDGES = 64  # clips that judge a quantized model, at most
 
@@ -59,6 +61,19 @@ class CalibrationClips(Sequence[np.ndarray]):
             raise DataError("calibration: give a list of at least one video")
         videos = [paths[index] for index in _spread(len(paths), min(limit, len(paths)))]
         self._dataset = unlabeled_set(videos, checkpoint.input, checkpoint.spec, Protocol())
+
+    def check(self) -> None:
+        """Read every video once, because quantization would stop halfway at one that cannot be read.
+
+        Raises:
+            DataError: videos cannot be read; names the first.
+        """
+        map_in_threads(self._dataset.load, range(len(self)), description="clips")
+        misses = self._dataset.misses()
+        if misses:
+            raise DataError(
+                f"calibration: {len(misses)} of {counted(len(self), 'video')} cannot be read; first: {misses[0][1]}"
+            )
 
     def __len__(self) -> int:
         return len(self._dataset)
