@@ -18,7 +18,8 @@ from tests.support import golden_worker, isolated
 import trishift
 from trishift.backends import FRAMEWORKS, MODULES
 from trishift.backends.contract import Execution
-from trishift.model.spec import HeadSpec, ModelSpec, to_json
+from trishift.model.serialization import to_json
+from trishift.model.spec import HeadSpec, ModelSpec
 
 MINDSPORE_TRN = ModelSpec("bn_inception", 27, head=HeadSpec("multiscale_relation", relations="first"))
 

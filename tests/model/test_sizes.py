@@ -8,8 +8,9 @@ import pytest
 from trishift.backends import open_session
 from trishift.errors import RecipeError
 from trishift.model.feature_maps import check_size
+from trishift.model.serialization import from_json, to_json
 from trishift.model.sizes import Size, parse_size, size_of
-from trishift.model.spec import InputSpec, ModelSpec, from_json, to_json
+from trishift.model.spec import InputSpec, ModelSpec
 
 NON_LOCAL = ModelSpec("resnet34", 3, 1, width=2, non_local=True)
 BN_INCEPTION = ModelSpec("bn_inception", 3, 1)

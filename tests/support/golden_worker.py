@@ -19,7 +19,7 @@ from testing import golden_records, originals
 
 import trishift
 from trishift.checkpoints import import_weights
-from trishift.model.spec import to_json
+from trishift.model.serialization import to_json
 
 # Options that cannot be inferred from the file; everything else must be detected.
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -1,6 +1,6 @@
 """Separate processes: MindSpore crashes in a process that imported another framework first.
 
-`python` runs a module or a script; `suite` runs the tests of a file and reports each of them in another file.
+`python` runs a module or a script; `suite` runs the tests of files and reports each of them in another file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +47,19 @@ def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
     return done.stdout
 
 
-def suite(file: Path, **variables: str) -> tuple[Any, Any]:
+def suite(*files: Path, **variables: str) -> tuple[Any, Any]:
     """Create a fixture and a test; bind them to `outcomes` and to any test name in a module.
 
     Args:
-        file: tests, which are listed without importing the file, and run once in a separate process.
+        files: tests, which are listed without importing the files, and run once in a separate process.
         variables: additional environment variables of that process.
     """
 
     @pytest.fixture(scope="module")
     def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-        return _outcomes(file, tmp_path_factory.mktemp(file.stem), variables)
+        return _outcomes(files, tmp_path_factory.mktemp(files[0].stem), variables)
 
-    body = ast.parse(file.read_text(encoding="utf-8")).body
+    body = [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]
     names = [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
 
     @pytest.mark.parametrize("name", names)
@@ -68,15 +69,15 @@ def suite(file: Path, **variables: str) -> tuple[Any, Any]:
     return outcomes, test
 
 
-def _outcomes(file: Path, folder: Path, variables: dict[str, str]) -> dict[str, str]:
+def _outcomes(files: Sequence[Path], folder: Path, variables: dict[str, str]) -> dict[str, str]:
     """Failures by test function, empty if all of its cases passed."""
-    report = folder / f"{file.stem}.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", str(file)]
+    report = folder / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *map(str, files)]
     run = subprocess.run(
         command, env={**environment(), **variables}, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT
     )
     if not report.is_file():
-        raise RuntimeError(f"{file.name} did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+        raise RuntimeError(f"{files[0].name} did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     found: dict[str, str] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = case.attrib["name"].partition("[")[0]

@@ -17,7 +17,8 @@ import numpy as np
 from trishift.checkpoints.formats.safetensors import read_safetensors, write_safetensors
 from trishift.errors import CheckpointError, RecipeError, brief
 from trishift.io.wording import counted
-from trishift.model.spec import InputSpec, ModelSpec, from_json, to_json
+from trishift.model.serialization import from_json, to_json
+from trishift.model.spec import InputSpec, ModelSpec
 
 FORMAT_VERSION = 1
 DESCRIPTION_KEY = "trishift"  # metadata entry of the JSON, in every file with a description

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
 def _facts(entry: Published) -> dict[str, Any]:
     import dataclasses
 
-    from trishift.model.spec import to_json
+    from trishift.model.serialization import to_json
     from trishift.zoo.converted import state
 
     return {

@@ -1,18 +1,15 @@
 """Frozen, framework-free model descriptions, shared by recipes, builders, converters and exporters.
 
-A `ModelSpec` defines the network, an `InputSpec` the pixels it expects. Checkpoints store both as JSON (`to_json`,
-`from_json`).
+A `ModelSpec` defines the network, an `InputSpec` the pixels it expects. Checkpoints store both as JSON, see
+`serialization`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal, TypeVar, cast, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from trishift.errors import RecipeError
-from trishift.io.typed import NO_NUMBER, misplaced_boolean
 from trishift.model.architectures import (
     BACKBONES,
     NON_LOCAL_BLOCKS,
@@ -340,7 +337,7 @@ class InputSpec:
         """The same pixels with another crop; `resize` grows where it would be smaller."""
         (height, width), resize = size_of(crop), self.resize_size
         covered = max(height, resize[0]), max(width, resize[1])
-        return dataclasses.replace(self, crop=(height, width), resize=covered)
+        return replace(self, crop=(height, width), resize=covered)
 
 
 CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
@@ -356,9 +353,9 @@ def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
     base = CAFFE_INPUT if backbone == "bn_inception" else InputSpec()
     if modality == "flow":
         still = 128.0 if base.scale == 1 else 0.5
-        return dataclasses.replace(base, modality="flow", mean=(still,) * 2, std=(sum(base.std) / 3,) * 2)
+        return replace(base, modality="flow", mean=(still,) * 2, std=(sum(base.std) / 3,) * 2)
     if modality == "rgbdiff":
-        return dataclasses.replace(base, modality="rgbdiff", mean=(0.0,) * 3, std=(1.0,) * 3)
+        return replace(base, modality="rgbdiff", mean=(0.0,) * 3, std=(1.0,) * 3)
     return base
 
 
@@ -378,46 +375,6 @@ def segment_length(modality: Modality, in_channels: int) -> int:
             f"({modality}); RGB frames have 3, five flow pairs 10, five differences 15"
         )
     return frames + 1 if modality == "rgbdiff" else frames
-
-
-def to_json(spec: Any) -> dict[str, Any]:
-    """A spec as plain JSON types."""
-    return dataclasses.asdict(spec)
-
-
-_Spec = TypeVar("_Spec", ShiftSpec, MotionSpec, HeadSpec, ModelSpec, InputSpec)
-
-
-def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
-    """Inverse of `to_json`.
-
-    Raises:
-        RecipeError: a key is unknown (for instance, from a newer version), or a value has the wrong type or is
-            inconsistent with others.
-    """
-    from pydantic import ValidationError
-
-    known = {f.name for f in dataclasses.fields(cls)}
-    unknown = sorted(set(data) - known)
-    if unknown:
-        raise RecipeError(f"{cls.__name__}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    keys = misplaced_boolean(cls, data)
-    if keys is not None:
-        raise RecipeError(f"{cls.__name__}: {'.'.join(keys)}: {NO_NUMBER}, not a boolean")
-    try:
-        spec: _Spec = _adapter(cast(Any, cls)).validate_python(data)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place, found = ".".join(map(str, problem["loc"])), repr(problem["input"])[:60]
-        raise RecipeError(f"{cls.__name__}: {place}: {problem['msg'].lower()}, not {found}") from None
-    return spec
-
-
-@lru_cache
-def _adapter(cls: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(cls)
 
 
 assert set(get_args(Backbone)) == set(BACKBONES)

@@ -20,7 +20,8 @@ from trishift.io.atomic import staged
 from trishift.io.terminal import printable
 from trishift.io.wording import plain, shown_first, unreadable
 from trishift.model.cost import multiplications, num_parameters
-from trishift.model.spec import ModelSpec, to_json
+from trishift.model.serialization import to_json
+from trishift.model.spec import ModelSpec
 
 WEIGHTS, CONFIG, CARD, PICTURE = "model.safetensors", "config.json", "README.md", "confusion.png"
 _FIGURES = [figure.name for kind in (Metrics, MultiLabelMetrics) for figure in fields(kind)]

@@ -10,7 +10,8 @@ from trishift.backends.session import Session
 from trishift.checkpoints import import_weights
 from trishift.data.prepare.folds import Folds
 from trishift.errors import CheckpointError
-from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, to_json
+from trishift.model.serialization import to_json
+from trishift.model.spec import HeadSpec, InputSpec, ModelSpec
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.training.initial_weights import load_initial_weights
 from trishift.zoo.sources import WeightSource, weight_source

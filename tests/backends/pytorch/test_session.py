@@ -5,4 +5,7 @@ from __future__ import annotations
 from tests.support import isolated
 from tests.support.paths import ROOT
 
-outcomes, test_session = isolated.suite(ROOT / "tests/backends/contract/suite.py", TRISHIFT_FRAMEWORK="pytorch")
+CONTRACT = ROOT / "tests/backends/contract"
+outcomes, test_session = isolated.suite(
+    *(CONTRACT / "suite.py", CONTRACT / "training_suite.py"), TRISHIFT_FRAMEWORK="pytorch"
+)
