@@ -109,3 +109,14 @@ def test_unrecognized_weights_have_their_own_status(tmp_path: Path, capsys: pyte
     write_pdparams(tmp_path / "w.pdparams", {"some.weight": np.ones(2, np.float32)}, {})
     assert command("inspect", tmp_path / "w.pdparams") == 4
     assert "unknown family" in capsys.readouterr().out
+
+
+def test_worst_file_decides_and_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pdparams(tmp_path / "unknown.pdparams", {"some.weight": np.ones(2, np.float32)}, {})
+    (tmp_path / "hostile.pdparams").write_bytes(b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00a\x85R.")
+    missing, unknown, hostile = (tmp_path / name for name in ("none.pth", "unknown.pdparams", "hostile.pdparams"))
+    assert command("inspect", missing, unknown) == 1
+    shown = capsys.readouterr()
+    assert "unknown family" in shown.out and "none.pth: no such file" in shown.err
+    assert command("inspect", hostile, missing, unknown) == 3
+    assert "would run os.system" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,15 @@ def test_mistakes_leave_no_folder(
     assert command("publish", weights, *words) == 1
     assert message in error_line(capsys)
     assert not list(Path().glob("published/*"))
+
+
+def test_mistakes_are_found_before_the_weights_are_read(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights.write_bytes(b"not weights, which is noticed later")
+    assert command("publish", weights, "--license", "mit", "--evaluation", "none.json") == 1
+    assert "none.json: cannot be read" in error_line(capsys)
+    if find_spec("huggingface_hub"):
+        monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+        assert command("push", weights, "hf://me/model", "--license", "mit") == 1
+        assert "hf://me/model: uploads need a token; set HF_TOKEN" in error_line(capsys)

@@ -128,6 +128,14 @@ def without_ranges(handler: Handler, content: bytes | None) -> None:
     handler.reply(200, content or b"")
 
 
+def another_version(handler: Handler, content: bytes | None) -> None:
+    """A range of a file that has changed, from a server that ignores If-Range."""
+    other = (content or b"")[::-1]
+    start = int((handler.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+    place = f"bytes {start}-{len(other) - 1}/{len(other)}"
+    handler.reply(206, other[start:], ETag=tag(other), Content_Range=place)
+
+
 def too_short(handler: Handler, content: bytes | None) -> None:
     """A body shorter than announced, at the end of the connection."""
     handler.reply(200, content or b"", cut=len(content or b"") - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -48,6 +49,13 @@ weights:
   options: {num_segments: 8, shift: blockres}
 - {name: tsm-lost, publisher: site, path: lost.pth, urls: [], dialect: tsm, data: jester, model: {}}
 """
+
+
+def one_tensor(content: bytes) -> bytes:
+    """A safetensors file with one tensor of bytes, the smallest file that is accepted as weights."""
+    info = {"w": {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}}
+    head = json.dumps(info).encode()
+    return len(head).to_bytes(8, "little") + head + content
 
 
 def serve(server: FileServer, monkeypatch: pytest.MonkeyPatch, hashes: dict[str, str] | None = None) -> None:

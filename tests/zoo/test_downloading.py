@@ -11,6 +11,7 @@ import pytest
 from tests.support.file_server import (
     Answer,
     FileServer,
+    another_version,
     compressed,
     cut_after,
     stalled,
@@ -46,8 +47,9 @@ def get(server: FileServer, folder: Path, name: str = "w.pth") -> Path:
         ([compressed], [None]),
         ([without_ranges], [None]),
         ([stalled(0.5)], [None, None]),
+        ([cut_after(HALF), another_version], [None, f"bytes={HALF}-", None]),
     ],
-    ids=["plain", "cut", "cut twice", "busy", "too many requests", "short", "gzip", "no ranges", "slow"],
+    ids=["plain", "cut", "cut twice", "busy", "too many requests", "short", "gzip", "no ranges", "slow", "no If-Range"],
 )
 def test_file_arrives(
     answers: list[Answer],
@@ -75,12 +77,13 @@ def test_redirects_are_followed(server: FileServer, tmp_path: Path) -> None:
         (status(404), "the server answers 404", 1),
         (status(403), "the server answers 403", 1),
         (web_page, "sends a web page instead of a file", 1),
-        (status(500), "the server answers 500", 4),
+        (status(500), "the server answers 500 Internal Server Error$", 4),
+        (status(503, Retry_After="3600"), "503 Service Unavailable and asks to wait 3,600 s", 1),
         (cut_after(0), "cut", 4),
         (status(302, Location="/w.pth"), "redirects", None),
         (status(302, Location="ftp://example.com/w.pth"), "ftp", 1),
     ],
-    ids=["404", "403", "web page", "500", "always cut", "redirect loop", "redirect elsewhere"],
+    ids=["404", "403", "web page", "500", "busy for an hour", "always cut", "redirect loop", "redirect elsewhere"],
 )
 def test_failure_leaves_no_file(
     answer: Answer, message: str, requests: int | None, server: FileServer, tmp_path: Path
@@ -90,6 +93,17 @@ def test_failure_leaves_no_file(
         get(server, tmp_path)
     assert not (tmp_path / "w.pth").exists()
     assert requests is None or len(server.requests) == requests
+
+
+@pytest.mark.parametrize(("asked", "least"), [("3", 3.0), ("soon", 0.0)])
+def test_busy_server_sets_the_pause(
+    asked: str, least: float, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    server.files["/w.pth"], server.answers["/w.pth"] = CONTENT, [status(429, Retry_After=asked)]
+    monkeypatch.setattr(downloading.time, "sleep", pauses.append)
+    assert get(server, tmp_path).read_bytes() == CONTENT
+    assert max(pauses) == least
 
 
 def test_next_call_continues_and_never_mixes_versions(server: FileServer, tmp_path: Path) -> None:
@@ -109,12 +123,17 @@ def test_bytes_without_a_version_are_not_continued(server: FileServer, tmp_path:
     assert server.requests == [("/w.pth", None)]
 
 
-def test_unreachable_server_and_untrusted_certificate(server: FileServer, tmp_path: Path) -> None:
+def test_unreachable_server_and_untrusted_certificate(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.files["/w.pth"] = CONTENT
     with pytest.raises(DownloadError, match=r"certificate is not trusted .* REQUESTS_CA_BUNDLE"):
         download(server.url.replace("http", "https") + "/w.pth", tmp_path / "w.pth", lambda path: None)
     with pytest.raises(DownloadError, match="the connection failed"):
         download("http://127.0.0.1:9/w.pth", tmp_path / "w.pth", lambda path: None)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(DownloadError, match=r"the proxy failed .* check HTTP_PROXY"):
+        download("http://example.com/w.pth", tmp_path / "w.pth", lambda path: None)
 
 
 def test_full_disk_is_reported_and_keeps_what_arrived(
@@ -143,3 +162,5 @@ def test_local_addresses_are_copied(tmp_path: Path) -> None:
     assert (tmp_path / "w.pth").read_bytes() == CONTENT
     with pytest.raises(DownloadError, match="no such file"):
         download((tmp_path / "c.pth").as_uri(), tmp_path / "x.pth", lambda path: None)
+    with pytest.raises(DownloadError, match="is a directory"):
+        download(tmp_path.as_uri(), tmp_path / "x.pth", lambda path: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from dataclasses import replace
@@ -13,13 +14,14 @@ from tests.support import isolated
 from tests.support.file_server import serving
 from tests.support.hub_stand_in import COMMIT, hub_server
 from tests.support.paths import SUPPORT
+from tests.support.small_zoo import one_tensor
 
 from trishift.checkpoints.canonical import load, save
 from trishift.errors import CheckpointError
 from trishift.model.spec import ModelSpec
 from trishift.zoo.hub import HubAddress, choose_file
 
-WEIGHTS = b"weights that nobody opens here"
+WEIGHTS = one_tensor(b"weights")
 FILES = ["me/one/README.md", "me/one/model.safetensors", "me/none/README.md", "me/private/w.pth"]
 FILES += ["me/two/a.pth", "me/two/sub/b.pth"]
 
@@ -56,7 +58,9 @@ def test_only_an_unambiguous_file_is_chosen(names: list[str], chosen: str | None
 def test_hubs_are_read_and_their_errors_explained(tmp_path: Path) -> None:
     online = {
         "hf://me/one": "model.safetensors",
-        "hf://me/two/sub/b.pth": "b.pth",
+        "HF://me/two/sub/b.pth": "b.pth",
+        f"hf://me/two/sub/b.pth#sha256={hashlib.sha256(WEIGHTS).hexdigest()}": "b.pth",
+        "hf://me/two/a.pth#sha256=00000000": "the sha256 of the file is",
         f"hf://me/one/model.safetensors@{COMMIT}": "model.safetensors",
         "ms://me/one": "model.safetensors",
         "ms://me/two/a.pth@master": "a.pth",
@@ -69,9 +73,10 @@ def test_hubs_are_read_and_their_errors_explained(tmp_path: Path) -> None:
         "ms://me/missing": "no such repository or revision",
         "ms://me/two/c.pth": "the repository has no file c.pth; its weights: a.pth",
     }
-    offline = {key: online[key] for key in ("hf://me/one", "hf://me/two/sub/b.pth", "ms://me/one")} | {
-        "hf://me/two/a.pth": "not in the hub's cache, and offline",
-        "ms://me/two": "TRISHIFT_OFFLINE forbids",
+    offline = {key: online[key] for key in ("hf://me/one", "HF://me/two/sub/b.pth", "ms://me/one")} | {
+        "hf://me/three/a.pth": "not in the hub's cache, and offline",
+        "ms://me/two": "not in the cache, and offline",
+        "ms://me/two/a.pth": "TRISHIFT_OFFLINE forbids",
     }
     with serving(hub_server()) as server:
         server.files |= dict.fromkeys(FILES, WEIGHTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -20,8 +21,11 @@ from tests.support.paths import SUPPORT
 from tests.support.small_zoo import FILES, FLUID, TSM, VIDEO
 
 from trishift.checkpoints import canonical
-from trishift.errors import CheckpointError, OutputError
-from trishift.zoo.home import read_sums
+from trishift.errors import CheckpointError
+from trishift.io.atomic import staged
+from trishift.zoo.converted import canonical_path
+from trishift.zoo.home import HomeError, claimed, read_sums
+from trishift.zoo.published import entry_named
 from trishift.zoo.sources import WeightSource
 
 
@@ -55,7 +59,10 @@ def test_offline_uses_the_cache_and_says_what_is_missing(
     assert WeightSource(TSM).fetch() == path
     place = home / "weights" / VIDEO / FILES[VIDEO]
     before = len(zoo.requests)
-    with pytest.raises(CheckpointError, match=re.escape(f"put the file at {place}, or bring it with")):
+    with pytest.raises(
+        CheckpointError,
+        match=re.escape(f"put the file at {place}, set TRISHIFT_MIRROR, or use `trishift models --from-bundle`"),
+    ):
         WeightSource(VIDEO).check()
     with pytest.raises(CheckpointError, match="TRISHIFT_OFFLINE"):
         WeightSource(f"{zoo.url}/a.pth").fetch()
@@ -128,6 +135,15 @@ def test_web_page_in_place_of_weights_is_not_kept(zoo: FileServer, home: Path) -
     assert read_sums() == {} and not list((home / "weights" / VIDEO).iterdir())
 
 
+@pytest.mark.parametrize("name", [TSM, VIDEO, FLUID])
+def test_half_a_file_is_not_trusted(name: str, zoo: FileServer, home: Path) -> None:
+    content = zoo.files[f"/{FILES[name]}"]
+    zoo.files[f"/{FILES[name]}"] = content[: len(content) // 2]  # from a server that does not know better
+    with pytest.raises(CheckpointError, match="cannot be downloaded"):
+        WeightSource(name).fetch()
+    assert read_sums() == {} and not list((home / "weights" / name).iterdir())
+
+
 def test_another_model_under_a_name_is_refused(zoo: FileServer) -> None:
     zoo.files[f"/{FILES[VIDEO]}"] = zoo.files[f"/{FILES[TSM]}"]
     with pytest.raises(CheckpointError, match="not of dialect 'paddlevideo'"):
@@ -149,6 +165,8 @@ def test_another_model_under_a_name_is_refused(zoo: FileServer) -> None:
         ("hf://owner", "write it as hf://owner/repo"),
         ("ms://owner/repo/../w.pth", "write it as ms://owner/repo"),
         ("file:///none/w.pth", "no such file"),
+        ("file://data/w.pth", "write it with three slashes"),
+        ("file:///w.pth#sha256=12", "8 to 64 hexadecimal digits"),
         ("x" * 300, "no such file, and no published weights"),
     ],
 )
@@ -165,7 +183,9 @@ def test_address_is_downloaded_once_and_pinned(zoo: FileServer, home: Path) -> N
     assert WeightSource(f"{url}#sha256={sha(path.read_bytes())}").fetch() == path and len(zoo.requests) == 1
     with pytest.raises(CheckpointError, match="the publisher's begins with 00000000"):
         WeightSource(f"{zoo.url}/{FILES[VIDEO]}#sha256=00000000").fetch()
-    assert WeightSource(path.as_uri()).fetch() == path
+    assert WeightSource(f"{path.as_uri()}#sha256={sha(path.read_bytes())[:8]}").fetch() == path
+    with pytest.raises(CheckpointError, match=r"the sha256 of the file is .* not used"):
+        WeightSource(f"{path.as_uri()}#sha256=00000000").fetch()
     assert WeightSource(url).stem == Path(FILES[TSM]).stem and WeightSource(url).folder == Path()
 
 
@@ -184,14 +204,28 @@ def test_existing_path_wins(zoo: FileServer, tmp_path: Path, monkeypatch: pytest
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_unwritable_home_names_the_remedy(zoo: FileServer, home: Path) -> None:
     home.mkdir(mode=0o500)
-    with pytest.raises(OutputError, match="set TRISHIFT_HOME"):
+    with pytest.raises(HomeError, match="set TRISHIFT_HOME"):
         WeightSource(TSM).fetch()
 
 
-def test_home_that_is_a_file_is_refused(zoo: FileServer, home: Path) -> None:
+def test_unusable_homes_and_mirrors_are_refused(zoo: FileServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home.write_text("")
-    with pytest.raises(OutputError, match=re.escape(f"{home}")):
+    with pytest.raises(HomeError, match=rf"{home}.* cannot be written \(not a directory\); set TRISHIFT_HOME"):
         WeightSource(TSM).fetch()
+    monkeypatch.setenv("TRISHIFT_HOME", "~nobody-has-this-name/weights")
+    with pytest.raises(HomeError, match=r"TRISHIFT_HOME=~nobody.*no such user"):
+        WeightSource(TSM).check()
+    monkeypatch.setenv("TRISHIFT_HOME", "relative")
+    assert canonical_path(entry_named(TSM)).is_absolute()
+    monkeypatch.setenv("TRISHIFT_MIRROR", "hf://me/mirror")
+    with pytest.raises(CheckpointError, match="TRISHIFT_MIRROR=hf://me/mirror: mirrors are folders or"):
+        WeightSource(TSM).check()
+
+
+def test_full_disk_and_read_only_homes_name_the_remedy(home: Path) -> None:
+    for number in (errno.ENOSPC, errno.EROFS):
+        with pytest.raises(HomeError, match="set TRISHIFT_HOME"), claimed(home), staged(home / "w.safetensors"):
+            raise OSError(number, "refused")
 
 
 def member(name: str, **attributes: object) -> tarfile.TarInfo:
@@ -243,6 +277,16 @@ def test_bundle_carries_weights_without_a_network(
     assert "TRISHIFT_OFFLINE" in capsys.readouterr().err
 
 
+def test_one_missing_file_does_not_stop_the_other_downloads(
+    zoo: FileServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del zoo.files[f"/{FILES[FLUID]}"], zoo.files[f"/{FILES[VIDEO]}"]
+    assert command("models", "--download", "tsm-*") == 1
+    shown = capsys.readouterr()
+    assert f"{TSM}.safetensors" in shown.out and "its authors state no address" in shown.err
+    assert f"3 of 4 are missing: {VIDEO}, {FLUID}, tsm-lost" in shown.err
+
+
 def changed(change: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]], bundle: Path) -> None:
     with tarfile.open(bundle) as tar:
         entries = [(info.name, tar.extractfile(info).read()) for info in tar]
@@ -278,7 +322,7 @@ def test_wrong_bundles_are_refused(
 
 
 def test_killed_and_simultaneous_downloads_never_leave_a_wrong_file(server: FileServer, home: Path) -> None:
-    server.files["/w.pth"] = os.urandom(2**20)
+    server.files["/w.pth"] = small_zoo.one_tensor(os.urandom(2**20))
     server.chunk, server.pause = 2**15, 0.004  # at least 0.13 s per download
     script, digest = SUPPORT / "killed_downloads.py", sha(server.files["/w.pth"])
     kills, downloads = isolated.python(script, server.url, digest, TRISHIFT_HOME=str(home)).split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from trishift.commands.shared.arguments import add_import_options, import_options
 from trishift.commands.shared.parser import make_parser
+from trishift.errors import TrishiftError
+from trishift.io.terminal import printable
 from trishift.io.wording import plain
 from trishift.zoo.sources import WeightSource
 
 if TYPE_CHECKING:
     from trishift.export.description import Description
 
-HOSTILE, UNRECOGNIZED = 3, 4  # exit status; the worst file decides, and 1 means an unreadable one
+UNREADABLE, HOSTILE, UNRECOGNIZED = 1, 3, 4  # exit status, which the worst file decides
+_WORST_LAST = (0, UNRECOGNIZED, UNREADABLE, HOSTILE)
 EXAMPLES = """\
   trishift inspect TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth
   trishift inspect --names runs/gestures-tsm/last.safetensors
@@ -40,35 +44,48 @@ def main(arguments: list[str]) -> None:
     add_import_options(parser)
     options = parser.parse_args(arguments)
 
-    from trishift.checkpoints import inspect_weights
-    from trishift.checkpoints.files import foreign_calls, sha256
-    from trishift.export.opening import is_exported
-    from trishift.zoo.fetching import published_name
+    worst = max((_described(file, options) for file in options.files), key=_WORST_LAST.index)
+    if worst:
+        sys.exit(worst)
 
-    worst = 0
-    for file in options.files:
+
+def _described(file: WeightSource, options: argparse.Namespace) -> int:
+    """Describe one file, or print why that is impossible; returns its exit status."""
+    from trishift.export.opening import is_exported
+
+    try:
         if file.local is not None and is_exported(file.local):
             describe_export(file.local, as_json=options.json)
-            continue
-        path, known = file.original()
-        if calls := foreign_calls(path):
-            worst = max(worst, HOSTILE)
-            facts = {"path": str(path), "sha256": sha256(path), "would_run": calls}
-            print(_json_line(facts) if options.json else f"{path}: not read; its pickle would run {', '.join(calls)}")
-            continue
-        inspection = inspect_weights(path, **{**known, **import_options(options)})
-        worst = max(worst, UNRECOGNIZED if inspection.report is None else 0)
-        name = published_name(inspection.sha256)
-        if options.json:
-            print(_json_line({**inspection.as_json(), "published": name, "would_run": []}))
-            continue
+            return 0
+        return _describe_weights(file, options)
+    except TrishiftError as error:
+        if len(options.files) == 1:
+            raise
+        print(printable(f"error: {error}"), file=sys.stderr)
+        return UNREADABLE
+
+
+def _describe_weights(file: WeightSource, options: argparse.Namespace) -> int:
+    from trishift.checkpoints import inspect_weights
+    from trishift.checkpoints.files import foreign_calls, sha256
+    from trishift.zoo.fetching import published_name
+
+    path, known = file.original()
+    if calls := foreign_calls(path):
+        facts = {"path": str(path), "sha256": sha256(path), "would_run": calls}
+        print(_json_line(facts) if options.json else f"{path}: not read; its pickle would run {', '.join(calls)}")
+        return HOSTILE
+    inspection = inspect_weights(path, **{**known, **import_options(options)})
+    name = published_name(inspection.sha256)
+    if options.json:
+        print(_json_line({**inspection.as_json(), "published": name, "would_run": []}))
+    else:
         print(inspection)
         if name is not None:
             print(f"  published as {name}")
         if options.names and inspection.report:
             print(inspection.report.name_table())
-    if worst:
-        sys.exit(worst)
+    return UNRECOGNIZED if inspection.report is None else 0
 
 
 def describe_export(path: Path, *, as_json: bool = False) -> None:

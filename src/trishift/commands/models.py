@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trishift.commands.shared.outputs import status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import CheckpointError
 
@@ -37,7 +38,6 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     from trishift.zoo.bundles import read_bundle, write_bundle
-    from trishift.zoo.converted import obtain_canonical
     from trishift.zoo.published import matching
 
     if options.from_bundle:
@@ -48,8 +48,7 @@ def main(arguments: list[str]) -> None:
         raise CheckpointError("models: no names are given; name the weights, for example tsm-r50-8f-k400")
     entries = matching(tuple(options.names), options.data)
     if options.download:
-        for entry in entries:
-            print(f"{entry.name}: {obtain_canonical(entry)}")
+        _download(entries)
     elif options.bundle:
         write_bundle(options.bundle, entries)
         print(f"written: {options.bundle}")
@@ -57,6 +56,27 @@ def main(arguments: list[str]) -> None:
         print(json.dumps([_facts(entry) for entry in entries], indent=1))
     else:
         _print_table(entries)
+
+
+def _download(entries: Sequence[Published]) -> None:
+    """Download and convert every entry that can be; the others are named, and are an error in the end.
+
+    Raises:
+        CheckpointError: an entry cannot be downloaded or converted.
+    """
+    from trishift.zoo.converted import obtain_canonical
+
+    failed = []
+    for entry in entries:
+        try:
+            print(f"{entry.name}: {obtain_canonical(entry)}", flush=True)
+        except CheckpointError as error:
+            if len(entries) == 1:
+                raise
+            failed.append(entry.name)
+            status(f"error: {error}")
+    if failed:
+        raise CheckpointError(f"{len(failed)} of {len(entries)} are missing: {', '.join(failed)}; see the lines above")
 
 
 def _facts(entry: Published) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trishift.commands.shared.parser import make_parser
-from trishift.commands.shared.publishing import add_publishing, write_folder
+from trishift.commands.shared.publishing import add_publishing, check_publishing, write_folder
 from trishift.errors import OutputError
 
 EXAMPLES = """\
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     folder = options.output or Path("published") / options.source.stem
     if folder.exists():
         raise OutputError(f"{folder}: exists; name a new folder with --output")
-    options.source.check()
+    check_publishing(options)
 
     from trishift.io.atomic import make_folder
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from trishift.commands.shared.parser import make_parser
-from trishift.commands.shared.publishing import add_publishing, write_folder
+from trishift.commands.shared.publishing import add_publishing, check_publishing, write_folder
 
 EXAMPLES = """\
   trishift push runs/gestures-tsm hf://me/gestures-tsm --license apache-2.0
@@ -24,8 +24,8 @@ def main(arguments: list[str]) -> None:
 
     from trishift.zoo.hub import check_upload, upload
 
+    check_publishing(options)
     address = check_upload(options.destination)
-    options.source.check()
     with tempfile.TemporaryDirectory() as folder:
         write_folder(options, Path(folder) / "model", address.repository, f"hf://{address.repository}")
         print(f"pushed: {upload(Path(folder) / 'model', address, private=options.private)}")

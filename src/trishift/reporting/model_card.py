@@ -59,7 +59,7 @@ def write_model_folder(folder: Path, checkpoint: Checkpoint, facts: CardFacts) -
     """
     if checkpoint.spec is None:
         raise CheckpointError(f"{facts.name}: describes no model; convert the weights with `trishift convert`")
-    result = {} if facts.evaluation is None else _read_result(facts.evaluation)
+    result = {} if facts.evaluation is None else read_result(facts.evaluation)
     picture = None if facts.evaluation is None else facts.evaluation.with_suffix(".confusion.png")
     recipe, shortened = _without_folders(checkpoint.meta.get("recipe"))
     meta = {**checkpoint.meta, "recipe": recipe} if recipe is not None else checkpoint.meta
@@ -136,7 +136,8 @@ def _results(checkpoint: Checkpoint, facts: CardFacts, result: Mapping[str, Any]
         yield from (f"| {each.framework} | {each.relative:.1e} |" for each in facts.differences)
 
 
-def _read_result(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> dict[str, Any]:
+    """Read a `result.json` of `trishift eval`; raises DataError if it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from trishift.errors import CheckpointError, OutputError
+from trishift.errors import CheckpointError
 from trishift.io.atomic import staged, write_text
 from trishift.io.progress import track_bytes
+from trishift.io.regular import check_regular
+from trishift.zoo.home import HomeError
 
 if TYPE_CHECKING:
     import requests
 
 _ATTEMPTS = 4  # without a single new byte
 _PAUSE = 1.0  # seconds after the first failure; doubles with each
+_LONGEST_PAUSE = 60.0  # seconds that a server may ask for with Retry-After
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, and between bytes
 _CHUNK = 2**14  # bytes; what has arrived of a chunk is lost if the connection is cut
 _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
@@ -42,7 +45,7 @@ def download(url: str, target: Path, check: Callable[[Path], object]) -> None:
 
     Raises:
         DownloadError: the server does not answer, or not with the file.
-        OutputError: the file cannot be written.
+        HomeError: the file cannot be written.
     """
     import pooch
 
@@ -63,9 +66,13 @@ def part_of(target: Path) -> Path:
 
 def _copy(url: str, new: Path) -> None:
     source = Path(url2pathname(urlsplit(url).path))
-    if not source.is_file():
-        raise DownloadError("no such file")
-    shutil.copyfile(source, new)
+    try:
+        check_regular(source)
+        content = source.open("rb")
+    except OSError as error:
+        raise DownloadError((error.strerror or str(error)).lower()) from None
+    with content, new.open("xb") as file:
+        shutil.copyfileobj(content, file)
 
 
 class ResumingDownloader:
@@ -89,23 +96,12 @@ class ResumingDownloader:
             try:
                 self._receive(url)
                 break
-            except requests.exceptions.SSLError as error:
-                raise DownloadError(
-                    f"its certificate is not trusted ({_reason(error)}); behind a proxy with its own certificate, set "
-                    "REQUESTS_CA_BUNDLE to that"
-                ) from None
-            except _Temporary as error:
-                problem = str(error)
-            except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-                problem = f"the connection failed ({_reason(error)})"
-            except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-                problem = f"the connection was cut ({_reason(error)})"
-            except requests.exceptions.RequestException as error:
-                raise DownloadError(_reason(error)) from None
+            except (_Temporary, requests.exceptions.RequestException) as error:
+                problem, pause = _temporary(error)
             failures = 1 if self._size() > before else failures + 1
             if failures == _ATTEMPTS:
-                raise DownloadError(f"{problem}; the next call continues after {self._size():,} bytes")
-            time.sleep(_PAUSE * 2 ** (failures - 1))
+                raise DownloadError(f"{problem}{self._progress()}")
+            time.sleep(max(pause, _PAUSE * 2 ** (failures - 1)))
         self._part.replace(output_file)
         self._note.unlink(missing_ok=True)
 
@@ -118,7 +114,7 @@ class ResumingDownloader:
         if start:
             headers |= {"Range": f"bytes={start}-", "If-Range": validator}
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            start = self._accepted(url, response, start)
+            start = self._accepted(url, response, start, validator)
             total = _total(response, start)
             self._require_space(total, start)
             try:
@@ -149,18 +145,19 @@ class ResumingDownloader:
             return 0, ""
         return (self._size(), validator) if same and isinstance(validator, str) else (0, "")
 
-    def _accepted(self, url: str, response: requests.Response, start: int) -> int:
+    def _accepted(self, url: str, response: requests.Response, start: int, validator: str) -> int:
         """Check an answer; returns the number of bytes it continues after."""
         status = response.status_code
         if status == 416:  # the part is longer than the file
             self._note.unlink(missing_ok=True)
             raise _Temporary("the server's file has changed")
         if status in _TEMPORARY:
-            raise _Temporary(f"the server answers {status} {response.reason}")
+            raise _busy(response)
         if status not in (200, 206):
             raise DownloadError(f"the server answers {status} {response.reason}")
-        if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
-            raise DownloadError(f"it redirects to an unencrypted address, {response.url}")
+        plain = [hop.url for hop in (*response.history, response) if urlsplit(hop.url).scheme != "https"]
+        if plain and urlsplit(url).scheme == "https":
+            raise DownloadError(f"it redirects to an unencrypted address, {plain[0]}")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise DownloadError("the server sends a web page instead of a file: the link is dead or requires a login")
         if status == 200:
@@ -168,25 +165,76 @@ class ResumingDownloader:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             self._note.unlink(missing_ok=True)
             raise _Temporary("the server sends other bytes than requested")
+        if _validator(response) not in (validator, None):  # it knows ranges, but not If-Range
+            self._note.unlink(missing_ok=True)
+            raise _Temporary("the server's file has changed")
         return start
 
     def _require_space(self, total: int | None, start: int) -> None:
         if total is not None and shutil.disk_usage(self._part.parent).free < total - start:
             raise self._full(total - start)
 
-    def _full(self, needed: int | None = None) -> OutputError:
+    def _full(self, needed: int | None = None) -> HomeError:
         more = "" if needed is None else f" for {needed / 2**20:,.0f} MB more"
-        return OutputError(
+        return HomeError(
             f"{self._part.parent}: no space left on the disk{more}; free some, or set TRISHIFT_HOME to a folder on "
-            "another disk (what has arrived is kept, and the download continues from there)"
+            f"another disk{self._progress()}"
         )
+
+    def _progress(self) -> str:
+        """The end of an error: how much of the file is kept."""
+        return f"; the next call continues after {self._size():,} bytes" if self._size() else ""
 
     def _size(self) -> int:
         return self._part.stat().st_size if self._part.is_file() else 0
 
 
 class _Temporary(Exception):
-    """A failure after which another attempt may succeed."""
+    """A failure after which another attempt may succeed, not before `pause` seconds."""
+
+    def __init__(self, problem: str, pause: float = 0.0) -> None:
+        super().__init__(problem)
+        self.pause = pause
+
+
+def _temporary(error: Exception) -> tuple[str, float]:
+    """What failed, and for how many seconds the server asks to wait.
+
+    Raises:
+        DownloadError: another attempt would not help.
+    """
+    from requests import exceptions
+
+    if isinstance(error, _Temporary):
+        return str(error), error.pause
+    reason = _reason(error)
+    if isinstance(error, exceptions.SSLError):
+        raise DownloadError(
+            f"its certificate is not trusted ({reason}); if the server or your proxy has a certificate of its own, set "
+            "REQUESTS_CA_BUNDLE to that file"
+        ) from None
+    if isinstance(error, exceptions.ProxyError):
+        return f"the proxy failed ({reason}); check HTTP_PROXY and HTTPS_PROXY", 0.0
+    if isinstance(error, exceptions.ConnectionError | exceptions.Timeout):
+        return f"the connection failed ({reason})", 0.0
+    if isinstance(error, exceptions.ChunkedEncodingError | exceptions.ContentDecodingError):
+        return f"the connection was cut ({reason})", 0.0
+    raise DownloadError(reason) from None
+
+
+def _busy(response: requests.Response) -> Exception:
+    """The error of a server that cannot answer now, with the pause it asks for."""
+    from urllib3.exceptions import InvalidHeader
+    from urllib3.util import Retry
+
+    problem = f"the server answers {response.status_code} {response.reason}"
+    try:
+        pause = float(Retry().parse_retry_after(response.headers.get("Retry-After", "0")))
+    except InvalidHeader:
+        pause = 0.0
+    if pause > _LONGEST_PAUSE:
+        return DownloadError(f"{problem} and asks to wait {pause:,.0f} s")
+    return _Temporary(problem, pause)
 
 
 def _validator(response: requests.Response) -> str | None:

@@ -8,10 +8,17 @@ from hashlib import sha256 as hash_of
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from trishift.checkpoints.files import first_bytes, is_archive, refuse_other_things, sha256
+from trishift.checkpoints.files import (
+    first_bytes,
+    foreign_calls,
+    is_archive,
+    open_weights,
+    refuse_other_things,
+    sha256,
+)
 from trishift.errors import CheckpointError
 from trishift.zoo.archives import unpack, weights_in
-from trishift.zoo.downloading import download
+from trishift.zoo.downloading import DownloadError, download
 from trishift.zoo.home import claimed, home, is_offline, key_of, mirror, read_sums, record_sum
 from trishift.zoo.published import Published, matching
 
@@ -28,21 +35,28 @@ class Wanted:
         target: where it belongs, below the home folder.
         urls: addresses, tried in order.
         sha256: its hash, or the first digits of it; empty if unknown.
+        published: whether mirrors and bundles may have it.
     """
 
     name: str
     target: Path
     urls: tuple[str, ...]
     sha256: str = ""
+    published: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """How to bring the file without its addresses."""
+        place = f"put the file at {self.target}"
+        return f"{place}, set TRISHIFT_MIRROR, or use `trishift models --from-bundle`" if self.published else place
 
 
 def wanted_published(entry: Published) -> Wanted:
     """The file of a published name; a mirror comes before its publisher."""
     start = mirror()
     mirrored = (f"{start}{entry.name}/{entry.file}",) if start else ()
-    return Wanted(
-        entry.name, home() / "weights" / entry.name / entry.file, (*mirrored, *(entry.urls or ())), entry.sha256
-    )
+    target = home() / "weights" / entry.name / entry.file
+    return Wanted(entry.name, target, (*mirrored, *(entry.urls or ())), entry.sha256, published=True)
 
 
 def wanted_address(address: str) -> Wanted:
@@ -51,14 +65,24 @@ def wanted_address(address: str) -> Wanted:
     Raises:
         CheckpointError: the address has no host or no file name, or its hash is none.
     """
-    url, _, fragment = address.partition("#")
-    digest = fragment.removeprefix("sha256=").lower()
-    if fragment and (digest == fragment.lower() or not is_hash(digest)):
-        raise CheckpointError(f"{address}: the part after # must be sha256= and 8 to 64 hexadecimal digits")
+    url, digest = split_hash(address)
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     if not urlsplit(url).hostname or not name or name in (".", ".."):
         raise CheckpointError(f"{address}: names no file; give the address of a weight file")
     return Wanted(address, address_folder(url) / name, (url,), digest)
+
+
+def split_hash(address: str) -> tuple[str, str]:
+    """Split `ADDRESS#sha256=HASH` into the address and the hash, which is empty if there is none.
+
+    Raises:
+        CheckpointError: the part after # is no hash.
+    """
+    rest, _, fragment = address.partition("#")
+    digest = fragment.removeprefix("sha256=").lower()
+    if fragment and (digest == fragment.lower() or not is_hash(digest)):
+        raise CheckpointError(f"{address}: the part after # must be sha256= and 8 to 64 hexadecimal digits")
+    return rest, digest
 
 
 def address_folder(address: str) -> Path:
@@ -76,7 +100,7 @@ def obtain(wanted: Wanted) -> Path:
 
     Raises:
         CheckpointError: no address gives the file, it has another hash, or it is missing and requests are forbidden.
-        OutputError: the home folder cannot be written.
+        HomeError: the home folder cannot be written.
     """
     target = wanted.target
     if not target.is_file():
@@ -90,11 +114,15 @@ def obtain(wanted: Wanted) -> Path:
             accept(wanted, target, digest)
     if not is_archive(first_bytes(target)):
         return target
-    folder = target.with_name(f"unpacked-{digest[:16]}")
-    if not folder.is_dir():
+    if not _unpacked(target, digest).is_dir():
         with claimed(target.parent):
-            unpack(target, folder)
-    return weights_in(folder, target)
+            unpack(target, _unpacked(target, digest))
+    return weights_in(_unpacked(target, digest), target)
+
+
+def _unpacked(target: Path, digest: str) -> Path:
+    """The folder for an archive's content."""
+    return target.with_name(f"unpacked-{digest[:16]}")
 
 
 def published_name(digest: str) -> str | None:
@@ -119,18 +147,20 @@ def check_available(wanted: Wanted) -> None:
     if not wanted.urls:
         reason = "its authors state no address"
     elif is_offline() and not any(url.startswith("file:") for url in wanted.urls):
-        reason = f"it is not in the cache, and TRISHIFT_OFFLINE forbids to download {wanted.urls[-1]}"
+        source = "" if wanted.urls[-1] == wanted.name else f" from {wanted.urls[-1]}"
+        reason = f"it is not in the cache, and TRISHIFT_OFFLINE forbids downloading it{source}"
     else:
         return
-    raise CheckpointError(
-        f"{wanted.name}: {reason}; put the file at {wanted.target}, or bring it with `trishift models --from-bundle`"
-    )
+    raise CheckpointError(f"{wanted.name}: {reason}; {wanted.remedy}")
 
 
 def _download(wanted: Wanted) -> None:
     def check(path: Path) -> None:
-        refuse_other_things(path, first_bytes(path), archives=True)
-        accept(wanted, path, sha256(path))
+        try:
+            refuse_other_things(path, first_bytes(path), archives=True)
+            accept(wanted, path, sha256(path))
+        except CheckpointError as error:
+            raise DownloadError(str(error).removeprefix(f"{path}: ")) from None
 
     problems: list[str] = []
     for url in wanted.urls:
@@ -139,20 +169,19 @@ def _download(wanted: Wanted) -> None:
         try:
             download(url, wanted.target, check)
         except CheckpointError as error:
-            problems.append(str(error) if url == wanted.name else f"{url}: {error}")
+            problems.append(str(error) if wanted.name.startswith(url) else f"{url}: {error}")
             continue
         for problem in problems:
             _LOG.warning("%s: %s; downloaded from %s", wanted.name, problem, url)
         return
-    where = f"put the file at {wanted.target}, or set TRISHIFT_MIRROR"
-    raise CheckpointError(f"{wanted.name}: cannot be downloaded ({'; '.join(problems)}); try again, {where}")
+    raise CheckpointError(f"{wanted.name}: cannot be downloaded ({'; '.join(problems)}); try again, or {wanted.remedy}")
 
 
 def accept(wanted: Wanted, path: Path, digest: str) -> None:
     """Compare the hash of a file that is or becomes the wanted one with the known ones, and record it.
 
     Raises:
-        CheckpointError: it differs; the file is set aside.
+        CheckpointError: it differs, and the file is set aside; or no hash is pinned, and the file cannot be read.
     """
     target = wanted.target
     pinned = read_sums().get(key_of(target), "")
@@ -162,7 +191,29 @@ def accept(wanted: Wanted, path: Path, digest: str) -> None:
             path.replace(aside)
             raise CheckpointError(f"its sha256 is {digest}, but {origin} {known}; it is not used and lies at {aside}")
     if not pinned:
+        _require_readable(path, _unpacked(target, digest))
         if len(wanted.sha256) < _SHA256_DIGITS:
             known = f"only its first {len(wanted.sha256)} digits are" if wanted.sha256 else "none is"
             _LOG.warning("%s: its sha256 %s is trusted from now on (%s published)", wanted.name, digest, known)
         record_sum(target, digest)
+
+
+def _require_readable(path: Path, folder: Path) -> None:
+    """Open a file before its hash is pinned, so that half a file is never trusted.
+
+    Args:
+        path: the file.
+        folder: where it is unpacked to, if it is an archive.
+
+    Raises:
+        CheckpointError: it is damaged, or no weight file.
+    """
+    if is_archive(first_bytes(path)):
+        unpack(path, folder)
+        weights_in(folder, path)
+        return
+    try:
+        open_weights(path)
+    except CheckpointError:
+        if not foreign_calls(path):  # `inspect` describes hostile files; everything else refuses them
+            raise

@@ -29,10 +29,18 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _SECONDS_BETWEEN_TRIES = 0.2
 
 
+class HomeError(OutputError):
+    """The home folder cannot be written; the message names TRISHIFT_HOME."""
+
+
 def home() -> Path:
-    """The folder of downloaded weights; it may not exist yet."""
+    """The folder of downloaded weights, as an absolute path; it may not exist yet.
+
+    Raises:
+        HomeError: TRISHIFT_HOME begins with an unknown `~user`.
+    """
     if given := os.environ.get("TRISHIFT_HOME"):
-        return Path(given).expanduser()
+        return _local_path("TRISHIFT_HOME", given)
     import pooch
 
     return Path(pooch.os_cache("trishift"))
@@ -44,11 +52,28 @@ def is_offline() -> bool:
 
 
 def mirror() -> str | None:
-    """Start of the mirror's addresses, with a slash at its end."""
+    """Start of the mirror's addresses, with a slash at its end.
+
+    Raises:
+        CheckpointError: TRISHIFT_MIRROR is an address of another kind than http, https and file.
+        HomeError: it begins with an unknown `~user`.
+    """
     given = os.environ.get("TRISHIFT_MIRROR")
     if not given:
         return None
-    return f"{given if '://' in given else Path(given).absolute().as_uri()}".rstrip("/") + "/"
+    scheme, separator, _ = given.partition("://")
+    if separator and scheme.lower() not in ("http", "https", "file"):
+        raise CheckpointError(
+            f"TRISHIFT_MIRROR={given}: mirrors are folders or http://, https:// and file:// addresses; correct it"
+        )
+    return (given if separator else _local_path("TRISHIFT_MIRROR", given).as_uri()).rstrip("/") + "/"
+
+
+def _local_path(variable: str, given: str) -> Path:
+    try:
+        return Path(given).expanduser().absolute()
+    except RuntimeError:  # ~user of nobody
+        raise HomeError(f"{variable}={given}: no such user's home folder; write the whole path") from None
 
 
 @contextmanager
@@ -56,7 +81,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which is created if missing; waits for another process that holds it.
 
     Raises:
-        OutputError: the folder cannot be written.
+        HomeError: the folder, or a file that is written while its lock is held, cannot be written.
     """
     try:
         make_folder(folder)
@@ -70,16 +95,16 @@ def claimed(folder: Path) -> Iterator[None]:
                 _LOG.warning("%s: another process is writing here; waiting for it", folder)
                 waited = True
             time.sleep(_SECONDS_BETWEEN_TRIES)
-    except PermissionError as error:
-        raise _not_writable(folder) from error
-    except OutputError as error:
-        if isinstance(error.__cause__, PermissionError):
-            raise _not_writable(folder) from error
+    except HomeError:
         raise
-
-
-def _not_writable(folder: Path) -> OutputError:
-    return OutputError(f"{folder}: cannot be written (no permission); set TRISHIFT_HOME to a folder of your own")
+    except (OutputError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        reason = os.strerror(cause.errno).lower()
+        raise HomeError(
+            f"{folder}: cannot be written ({reason}); set TRISHIFT_HOME to a writable folder with enough space"
+        ) from error
 
 
 def read_sums() -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 from trishift.checkpoints.files import RUN_FILES
 from trishift.checkpoints.writing import CANONICAL_SUFFIX, SUFFIXES
 from trishift.errors import CheckpointError, FrameworkError, install_hint
-from trishift.zoo.fetching import Wanted, address_folder, obtain
+from trishift.zoo.fetching import Wanted, address_folder, obtain, split_hash
 from trishift.zoo.home import is_offline
 
 HUBS = ("hf", "ms")
@@ -33,17 +34,25 @@ class HubAddress:
 
     @classmethod
     def parse(cls, text: str) -> HubAddress:
-        """Parse `hf://owner/repo[/file][@revision]`.
+        """Parse `hf://owner/repo[/file][@revision][#sha256=HASH]`.
 
         Raises:
-            CheckpointError: owner or repository is missing.
+            CheckpointError: owner or repository is missing, or the hash is none.
         """
-        hub, _, rest = text.partition("://")
+        address, _ = split_hash(text)
+        hub, _, rest = address.partition("://")
+        hub = hub.lower()
         place, at, revision = rest.partition("@")
         parts = place.split("/")
         if len(parts) < 2 or not all(parts) or {".", ".."} & set(parts) or (at and not revision):
             raise CheckpointError(f"{text}: write it as {hub}://owner/repo, or {hub}://owner/repo/file@revision")
         return cls(text, hub, "/".join(parts[:2]), "/".join(parts[2:]), revision)
+
+
+def check_hub(address: HubAddress) -> None:
+    """Raise a `FrameworkError` if the package that reads a hub is not installed."""
+    if address.hub == "hf" and find_spec("huggingface_hub") is None:
+        raise FrameworkError(f"{address.text}: needs huggingface_hub; {install_hint('hub')}")
 
 
 def obtain_from_hub(address: HubAddress) -> Path:
@@ -79,7 +88,7 @@ def check_upload(text: str) -> HubAddress:
     """Parse the address of a repository to upload to, before any work.
 
     Raises:
-        CheckpointError: it is no repository of the Hugging Face hub, or requests are forbidden.
+        CheckpointError: it is no repository of the Hugging Face hub, requests are forbidden, or there is no token.
         FrameworkError: `huggingface_hub` is not installed.
     """
     address = HubAddress.parse(text)
@@ -87,7 +96,8 @@ def check_upload(text: str) -> HubAddress:
         raise CheckpointError(f"{text}: models are pushed to repositories; write hf://owner/repo")
     if is_offline():
         raise CheckpointError(f"{text}: TRISHIFT_OFFLINE forbids uploads; unset it, or use `trishift publish`")
-    _hugging_face(address)
+    if not _hugging_face(address).get_token():
+        raise CheckpointError(f"{text}: uploads need a token; set HF_TOKEN, or run `hf auth login`")
     return address
 
 
@@ -113,10 +123,9 @@ def _hugging_face(address: HubAddress) -> Any:
     """The package `huggingface_hub`."""
     if is_offline():
         os.environ["HF_HUB_OFFLINE"] = "1"  # read on import; local_files_only alone would allow other requests
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise FrameworkError(f"{address.text}: needs huggingface_hub; {install_hint('hub')}") from None
+    check_hub(address)
+    import huggingface_hub
+
     return huggingface_hub
 
 
@@ -176,6 +185,8 @@ def _from_modelscope(address: HubAddress) -> Path:
     cached = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith((".", "refused-"))]
     if len(cached) == 1:
         return obtain(Wanted(address.text, cached[0], ()))
+    if is_offline() and not address.file:
+        raise CheckpointError(f"{address.text}: not in the cache, and offline; download it once with a connection")
     revision = address.revision or "master"
     start = f"{_modelscope()}/api/v1/models/{address.repository}/repo"
     files = {} if is_offline() else _modelscope_files(f"{start}/files?Revision={revision}&Recursive=true", address)
@@ -201,7 +212,9 @@ def _modelscope_files(url: str, address: HubAddress) -> dict[str, str]:
     try:
         response = requests.get(url, timeout=_TIMEOUT)
         if response.status_code in (401, 403, 404):
-            raise CheckpointError(f"{address.text}: no such repository or revision, or a private one; check the name")
+            raise CheckpointError(
+                f"{address.text}: no such repository or revision, or a private one (not supported); check the name"
+            )
         response.raise_for_status()
         entries: list[dict[str, Any]] = response.json()["Data"]["Files"]
         return {entry["Path"]: str(entry.get("Sha256") or "") for entry in entries if entry.get("Type") != "tree"}

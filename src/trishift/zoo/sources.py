@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from trishift.checkpoints.files import weight_path
+from trishift.checkpoints.files import sha256, weight_path
 from trishift.checkpoints.writing import CANONICAL_SUFFIX, SUFFIXES
 from trishift.errors import CheckpointError
+from trishift.io.regular import exists
 from trishift.io.wording import nearest_path
 from trishift.zoo.converted import check_obtainable, obtain_canonical
-from trishift.zoo.fetching import check_available, obtain, wanted_address, wanted_published
-from trishift.zoo.hub import HUBS, HubAddress, obtain_from_hub
+from trishift.zoo.fetching import check_available, obtain, split_hash, wanted_address, wanted_published
+from trishift.zoo.hub import HUBS, HubAddress, check_hub, obtain_from_hub
 from trishift.zoo.published import Published, entry_named, find_entry, matching, nearest
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE | re.DOTALL)
@@ -50,13 +51,13 @@ class WeightSource:
         self._path: Path | None = Path(text)
         self._scheme = ""
         self._entry: Published | None = None
-        if not _exists(Path(text)):
+        if not exists(text):
             if found := _ADDRESS.fullmatch(self.text):
                 self._scheme = found[1].lower()
                 self._path = Path(url2pathname(urlsplit(self.text).path)) if self._scheme == "file" else None
             elif entry := find_entry(self.text):
                 self._entry, self._path = entry, None
-        self.local = weight_path(self._path) if self._path is not None and _exists(self._path) else None
+        self.local = weight_path(self._path) if self._path is not None and exists(self._path) else None
 
     def __str__(self) -> str:
         return self.text
@@ -68,8 +69,10 @@ class WeightSource:
             return self._entry.name
         if self._path is not None:
             return (self.local or self._path).stem
-        place = unquote(urlsplit(self.text).path if self._scheme in _WEB else self.text.partition("@")[0])
-        return PurePosixPath(place).stem
+        address = self.text.partition("#")[0]
+        return PurePosixPath(
+            unquote(urlsplit(address).path if self._scheme in _WEB else address.partition("@")[0])
+        ).stem
 
     @property
     def folder(self) -> Path:
@@ -87,7 +90,7 @@ class WeightSource:
         elif self._path is not None:
             self._require_path()
         elif self._scheme in HUBS:
-            HubAddress.parse(self.text)
+            check_hub(HubAddress.parse(self.text))
         elif self._scheme in _WEB:
             check_available(wanted_address(self.text))
         else:
@@ -111,13 +114,24 @@ class WeightSource:
             options = {"dialect": self._entry.dialect, "labels": self._entry.class_names, **self._entry.options}
             return obtain(wanted_published(self._entry)), options
         if self.local is not None:
-            return self.local, {}
+            return self._verified(self.local), {}
         if self._scheme in HUBS:
-            return obtain_from_hub(HubAddress.parse(self.text)), {}
+            return self._verified(obtain_from_hub(HubAddress.parse(self.text))), {}
         return obtain(wanted_address(self.text)), {}
+
+    def _verified(self, path: Path) -> Path:
+        """Compare a file with the hash in its address, if there is one."""
+        digest = split_hash(self.text)[1] if self._scheme else ""
+        if digest and not (found := sha256(path)).startswith(digest):
+            raise CheckpointError(f"{self.text}: the sha256 of the file is {found}; it is not used")
+        return path
 
     def _require_path(self) -> None:
         path = self._path
+        if self._scheme == "file":
+            split_hash(self.text)
+            if urlsplit(self.text).netloc not in ("", "localhost"):
+                raise CheckpointError(f"{self.text}: write it with three slashes, file:///folder/file")
         if self.local is not None or path is None:
             return
         if len(path.parts) == 1 and path.suffix.lower() not in (CANONICAL_SUFFIX, *SUFFIXES):
@@ -125,13 +139,6 @@ class WeightSource:
         published = any(path.name == entry.file for entry in matching())
         hint = f"; {nearest(path.name)}" if published else nearest_path(path) or "; check the path"
         raise CheckpointError(f"{self.text}: no such file{hint}")
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a long address, or one with a NUL byte
-        return False
 
 
 def weight_source(weights: str | Path | WeightSource) -> WeightSource:

@@ -5,6 +5,7 @@ Tensors, prediction and limits are here, training is in `training_suite.py`.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -42,6 +43,11 @@ ABSENT = {
     "mindspore": [("gpu", r"up to version 2\.3 only"), ("ascend", "CANN toolkit")],
 }[FRAMEWORK]
 LAUNCHERS = {"pytorch": "torchrun", "mindspore": "msrun", "paddle": r"python -m paddle\.distributed\.launch"}
+
+
+def test_framework_adds_no_log_handler() -> None:
+    make_session()
+    assert logging.StreamHandler not in map(type, logging.root.handlers)
 
 
 # Tensors

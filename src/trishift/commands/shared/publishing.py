@@ -26,12 +26,25 @@ def add_publishing(parser: argparse.ArgumentParser) -> None:
     add_import_options(parser)
 
 
-def write_folder(options: argparse.Namespace, folder: Path, name: str, address: str) -> None:
-    """Write the model folder that the arguments describe.
+def check_publishing(options: argparse.Namespace) -> None:
+    """Refuse wrong arguments before any download or computation.
 
     Raises:
         RecipeError: the license is no identifier.
+        CheckpointError: the weights cannot be fetched.
+        DataError: the evaluation cannot be read.
     """
+    from trishift.reporting.model_card import read_result
+
+    if not _LICENSE.fullmatch(options.license):
+        raise RecipeError(f"--license {options.license}: use an identifier such as apache-2.0, cc-by-nc-4.0 or other")
+    options.source.check()
+    if options.evaluation is not None:
+        read_result(options.evaluation)
+
+
+def write_folder(options: argparse.Namespace, folder: Path, name: str, address: str) -> None:
+    """Write the model folder that the arguments describe."""
     from importlib.util import find_spec
 
     from trishift.backends import FRAMEWORKS, MODULES
@@ -39,8 +52,6 @@ def write_folder(options: argparse.Namespace, folder: Path, name: str, address: 
     from trishift.checkpoints.verification import verify
     from trishift.reporting.model_card import CardFacts, write_model_folder
 
-    if not _LICENSE.fullmatch(options.license):
-        raise RecipeError(f"--license {options.license}: use an identifier such as apache-2.0, cc-by-nc-4.0 or other")
     checkpoint, report = import_weights(options.source.fetch(), **import_options(options))
     status(report.summary())
     frameworks = [framework for framework in FRAMEWORKS if find_spec(MODULES[framework])] if options.verify else []
