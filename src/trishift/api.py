@@ -318,8 +318,7 @@ def _load_exported(path: Path, runtime: str | None, execution: Execution | None,
 def _load_weights(path: Path, framework: str, execution: Execution | None, options: Mapping[str, Any]) -> Model:
     checkpoint, report = import_weights(path, **options)
     spec, _ = _require_model(checkpoint)
-    session = open_session(framework, spec, execution)
-    session.load_tensors(checkpoint.tensors)
+    session = open_session(framework, spec, execution, weights=checkpoint.tensors)
     return Model(checkpoint, session, report)
 
 

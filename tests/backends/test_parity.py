@@ -19,11 +19,12 @@ CASES = [(framework, case) for framework in gate.IN_SUITE for case in gate.in_su
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcomes]:
-    """The outcomes of a framework's cases, measured once."""
+    """The outcomes of a framework's cases, measured once; PyTorch's measurements serve both frameworks."""
+    folder = tmp_path_factory.mktemp("parity")
 
     @cache
     def outcomes(framework: str) -> Outcomes:
-        found = gate.outcomes(framework, tmp_path_factory.mktemp(framework), gate.in_suite(framework))
+        found = gate.outcomes(framework, folder, gate.in_suite(framework))
         return {outcome.case: outcome for outcome in found}
 
     return outcomes

@@ -1,24 +1,28 @@
-"""Loads golden records from original files in one framework, as a process of tests/checkpoints/test_golden.py.
+"""Loads golden records from original files in several frameworks, as a process of tests/checkpoints/test_golden.py.
 
-    python -m tests.support.golden_worker paddle GOLDEN
+    python -m tests.support.golden_worker FOLDER mindspore paddle pytorch
 
-writes GOLDEN/RECORD.json for every record: the detected model, the completeness of the import, and the largest
-difference from the published logits, relative to the largest logit.
+writes FOLDER/RECORD.json for every record: the detected model, the completeness of the import and, per framework, the
+largest difference from the published logits, relative to the largest logit. Each file is written and imported once.
+MindSpore must be the first framework in a process.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from testing import golden_records, originals
 
-import trishift
-from trishift.checkpoints import import_weights
+from trishift.backends import MODULES, open_session
+from trishift.checkpoints import Checkpoint, import_weights
+from trishift.model.relations import prediction_relations
 from trishift.model.serialization import to_json
 
 # Options that cannot be inferred from the file; everything else must be detected.
@@ -37,14 +41,11 @@ def options(name: str) -> dict[str, Any]:
     return OPTIONS.get(name, {"num_segments": 8})
 
 
-def examine(name: str, framework: str, folder: Path) -> dict[str, Any]:
-    """Import a record, run it in the framework and compare the logits."""
+def examine(name: str, frameworks: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Import a record, run it in every framework and compare the logits."""
     entry = originals.record(name)
     path = originals.write_record(entry, folder)
     checkpoint, report = import_weights(path, **options(name))
-    model = trishift.load(path, framework, **options(name))
-    logits = golden_records.logits(entry)
-    found = model(golden_records.clips(entry, checkpoint.spec))
     path.unlink()
     unused = re.compile(rf"num_batches_tracked$|{golden_records.NO_INFLUENCE.get(name, '$^')}")
     used = sum(not unused.search(key) for key, _ in entry["keys"])
@@ -52,15 +53,26 @@ def examine(name: str, framework: str, folder: Path) -> dict[str, Any]:
         "spec": to_json(checkpoint.spec),
         "complete": report.complete,
         "used": len(report.names) == used,
-        "difference": float(np.abs(found - logits).max() / np.abs(logits).max()),
+        "differences": {framework: difference(checkpoint, framework, entry) for framework in frameworks},
     }
 
 
-def main(framework: str, folder: Path) -> None:
+def difference(checkpoint: Checkpoint, framework: str, entry: dict[str, Any]) -> float:
+    """Largest difference from the published logits, relative to the largest logit."""
+    assert checkpoint.spec is not None
+    session = open_session(framework, checkpoint.spec, weights=checkpoint.tensors)
+    clips, expected = golden_records.clips(entry, checkpoint.spec), golden_records.logits(entry)
+    found = session.predict(clips, prediction_relations(checkpoint.spec))
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def main(folder: Path, *frameworks: str) -> None:
     """Examine all records."""
+    for framework in frameworks:
+        importlib.import_module(MODULES[framework])
     for name in originals.records():
-        (folder / f"{name}.json").write_text(json.dumps(examine(name, framework, folder)), encoding="utf-8")
+        (folder / f"{name}.json").write_text(json.dumps(examine(name, frameworks, folder)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

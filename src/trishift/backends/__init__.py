@@ -14,6 +14,7 @@ from trishift.backends.program import ProgramSpec
 from trishift.backends.session import Session
 from trishift.errors import FrameworkError, install_hint
 from trishift.model.spec import ModelSpec
+from trishift.model.tensors import Tensors
 
 Framework = Literal["pytorch", "mindspore", "paddle"]
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)
@@ -37,13 +38,20 @@ def find_device(framework: str) -> Device:
     return _backend(framework).find_device()
 
 
-def open_session(framework: str, spec: ModelSpec, execution: Execution | None = None, seed: int = 0) -> Session:
-    """Build a network in a framework.
+def open_session(
+    framework: str,
+    spec: ModelSpec,
+    execution: Execution | None = None,
+    seed: int = 0,
+    weights: Tensors | None = None,
+) -> Session:
+    """Build a network in a framework, with weights or initial ones drawn from a seed; see `Session`.
 
     Raises:
+        CheckpointError: the weights do not fit the network.
         FrameworkError: the framework is unknown, not installed, or does not support the requested device or precision.
     """
-    return _backend(framework)(spec, execution or Execution(), seed)
+    return _backend(framework)(spec, execution or Execution(), seed, weights)
 
 
 def open_program(framework: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:

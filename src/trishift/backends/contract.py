@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -243,6 +244,9 @@ class Program(Protocol):
 
 class TensorAccess(Protocol):
     """The functions of `tensors.py`."""
+
+    def undrawn(self) -> AbstractContextManager[None]:
+        """Build networks without the framework's own draws of weights; every tensor must be written afterwards."""
 
     def tensors(self, network: Any) -> dict[str, Any]:
         """Every tensor of a network by canonical name, in network order."""

@@ -44,17 +44,25 @@ class Session(Trainable):
 
     framework: str
 
-    def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0) -> None:
-        """Build the network; initial weights follow the originals' initializers (see `initialization.py`).
+    def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0, weights: Tensors | None = None) -> None:
+        """Build the network, with the given weights or initial ones as the originals draw them.
+
+        Args:
+            spec: describes the network.
+            execution: device, precision and other execution settings.
+            seed: of the initial weights, see `initialization.py`.
+            weights: tensors under canonical names, see `load_tensors`; None: initial weights.
 
         Raises:
+            CheckpointError: a tensor is missing, unknown or has another shape.
             FrameworkError: the device or precision is not supported, or there is no launcher.
         """
         self.spec = spec
         self.execution = execution
         self._ranks = self._join()
-        self.network: Module = self._build()
-        self.load_tensors(initial_tensors(self.spec, seed))
+        with self._access.undrawn():
+            self.network: Module = self._build()
+        self.load_tensors(initial_tensors(self.spec, seed) if weights is None else weights)
 
     @property
     def rank(self) -> int:

@@ -27,8 +27,7 @@ def predict(framework: str, weights: Path, device: Device) -> np.ndarray:
     assert spec is not None
     shape = (1, spec.num_segments, spec.in_channels, *size)
     clip = np.random.default_rng(_SEED).standard_normal(shape).astype(np.float32)
-    session = open_session(framework, spec, Execution(device=device))
-    session.load_tensors(checkpoint.tensors)
+    session = open_session(framework, spec, Execution(device=device), weights=checkpoint.tensors)
     return session.predict(clip, prediction_relations(spec))
 
 

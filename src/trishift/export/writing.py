@@ -88,9 +88,7 @@ def check_name(name: str) -> None:
 
 def _session(checkpoint: Checkpoint, framework: str) -> Session:
     assert checkpoint.spec is not None
-    session = open_session(framework, checkpoint.spec)
-    session.load_tensors(checkpoint.tensors)
-    return session
+    return open_session(framework, checkpoint.spec, weights=checkpoint.tensors)
 
 
 def _write(session: Session, path: Path, description: Description, options: ExportOptions) -> Description:

@@ -116,8 +116,7 @@ def _open(path: Path, recipe: Recipe, session: Session, class_names: Sequence[st
         order = class_order(class_names, checkpoint.labels or class_names, "the data set", str(path))
     except DataError as error:
         raise DataError(f"{error}; remove it from {_KEY}") from None
-    teacher = open_session(session.framework, model, session.execution)
-    teacher.load_tensors(checkpoint.tensors)
+    teacher = open_session(session.framework, model, session.execution, weights=checkpoint.tensors)
     classes = "its classes by name" if checkpoint.labels else "without class names: in the order of the data set's"
     print(f"teacher: {path}, {model.backbone}, {classes}")
     return _Teacher(teacher, PixelMap(recipe.input, pixels, model.in_channels), order)

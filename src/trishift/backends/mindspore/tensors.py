@@ -7,6 +7,7 @@ looked up by the path of its cell, not by `Parameter.name`, which depends on the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -21,6 +22,12 @@ _NORM_ATTRIBUTES: dict[Role, str] = {
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Build networks without the framework's own draws of weights; every tensor must be written afterwards."""
+    yield  # MindSpore draws them nevertheless: `no_init_parameters` leaves tensors that `ops.assign` cannot fill
 
 
 def tensors(network: Recognizer) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ Two of Paddle's conventions end here: a linear layer keeps its matrix as (in, ou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import paddle
@@ -16,6 +17,17 @@ from trishift.backends.paddle.recognizer import Recognizer
 from trishift.model.tensors import Layer, Role, tensor_table
 
 _STATISTICS: dict[Role, str] = {"running_mean": "_mean", "running_var": "_variance"}
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Build networks without the framework's own draws of weights; every tensor must be written afterwards."""
+    zeros = nn.initializer.Constant(0.0)
+    nn.initializer.set_global_initializer(zeros, zeros)
+    try:
+        yield
+    finally:
+        nn.initializer.set_global_initializer(None)
 
 
 def tensors(network: Recognizer) -> dict[str, Tensor]:

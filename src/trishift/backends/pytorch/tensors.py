@@ -6,14 +6,39 @@ PyTorch's shapes and statistics are the canonical ones, so nothing is transposed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.model.tensors import Layer, tensor_table
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves tensors as they are where `torch.nn.init` would fill them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Build networks without the framework's own draws of weights; every tensor must be written afterwards."""
+    with _Undrawn():
+        yield
 
 
 def tensors(network: Recognizer) -> dict[str, torch.Tensor]:
