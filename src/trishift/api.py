@@ -31,6 +31,7 @@ from trishift.evaluation.evaluator import iter_scores
 from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
 from trishift.export.opening import is_exported, open_exported
+from trishift.export.programs import open_program_of
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.stream import Stream
@@ -278,7 +279,8 @@ def load(
             whose file is downloaded once.
         framework: `pytorch`, `mindspore` or `paddle`; ignored for an exported model.
         execution: device, precision and other execution settings.
-        runtime: runtime for an exported model (`onnxruntime`, `openvino`, ...); None selects its format's default.
+        runtime: runtime of an exported model (`onnxruntime`, `openvino`, ...); None selects its format's default. For
+            weights, their program in this runtime, made and verified on first use; None runs them in the framework.
         options: properties that names cannot determine: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
 
     Raises:
@@ -297,11 +299,10 @@ def load(
     source = weight_source(path)
     if source.local is not None and is_exported(source.local):
         model = _load_exported(source.local, runtime, execution, options)
-    elif runtime is not None:
-        raise CheckpointError(f"{path}: not an exported model; choose a framework instead of runtime {runtime}")
     else:
-        check_framework(framework)
-        model = _load_weights(source.fetch(), framework, execution, options)
+        if runtime is None:
+            check_framework(framework)
+        model = _load_weights(source.fetch(), framework, runtime, execution, options)
     _log.info("%s", model.report)
     return model
 
@@ -315,9 +316,14 @@ def _load_exported(path: Path, runtime: str | None, execution: Execution | None,
     return Model(replace(description.checkpoint, input=description.input), session, description)
 
 
-def _load_weights(path: Path, framework: str, execution: Execution | None, options: Mapping[str, Any]) -> Model:
+def _load_weights(
+    path: Path, framework: str, runtime: str | None, execution: Execution | None, options: Mapping[str, Any]
+) -> Model:
     checkpoint, report = import_weights(path, **options)
     spec, _ = _require_model(checkpoint)
+    if runtime is not None:
+        program, _ = open_program_of(checkpoint, runtime, framework, execution, say=_log.info)
+        return Model(checkpoint, program, report)
     session = open_session(framework, spec, execution, weights=checkpoint.tensors)
     return Model(checkpoint, session, report)
 

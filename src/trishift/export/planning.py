@@ -31,6 +31,7 @@ class ExportOptions:
             probabilities out.
         streaming: export one step of a unidirectional model, with its state as inputs and outputs.
         opset: operator set version of ONNX files.
+        runtime: runtime in which the written program is compared with the checkpoint; None for the format's default.
         device: device on which the written program is compared with the checkpoint, which runs on the CPU.
         tolerance: largest allowed difference from the checkpoint, relative to the largest score.
         calibration: normalized clips (T, C, H, W) float32 for INT8 calibration.
@@ -42,6 +43,7 @@ class ExportOptions:
     uint8: bool = False
     streaming: bool = False
     opset: int = OPSET
+    runtime: str | None = None
     device: Device = "cpu"
     tolerance: float = TOLERANCE
     calibration: Sequence[np.ndarray] | None = None

@@ -56,7 +56,7 @@ def export_checkpoint(checkpoint: Checkpoint, options: ExportOptions, folder: Pa
     framework = target.choose_writer(options.framework)
     program = plan(checkpoint, target, framework, options)
     check_framework(framework)
-    check_packages(target.runtimes[0], *target.packages)
+    check_packages(target.choose_runtime(options.runtime), *target.packages)
     session = _session(checkpoint, framework)
     assert checkpoint.input is not None
     trials = _trials(session, program, checkpoint.input, options)
@@ -164,7 +164,8 @@ def _measure(
         CheckpointError: they differ by more than the tolerance, unless the format is lossy.
     """
     target, program = description.format, description.program
-    runtime, execution, tolerance = target.runtimes[0], Execution(device=options.device), options.tolerance
+    runtime = target.choose_runtime(options.runtime)
+    execution, tolerance = Execution(device=options.device), options.tolerance
     opened = RuntimeSession(open_program(runtime, path, program, execution), program, runtime, path.name)
     relative = differences(opened, program, trials)
     measured = {

@@ -58,7 +58,11 @@ def add_framework(parser: argparse.ArgumentParser) -> None:
 
 def add_runtime(parser: argparse.ArgumentParser) -> None:
     """Add `--runtime`."""
-    parser.add_argument("--runtime", choices=RUNTIMES, help="runtime of an exported model; default: its format's own")
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        help="runtime of an exported model (default: its format's own), or for the program of a checkpoint (made once)",
+    )
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:

@@ -68,10 +68,11 @@ def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     weights = weight_source(options.checkpoint) if "checkpoint" in options else None
     if weights is not None:
         weights.check()  # before a framework is imported
-    if weights is None or weights.local is None or not is_exported(weights.local):
+    runtime = getattr(options, "runtime", None)
+    if weights is not None and weights.local is not None and is_exported(weights.local):
+        runtime = describe(weights.local).format.choose_runtime(runtime)  # refuses damaged exports, too
+    if runtime is None:
         return options.framework, find_device(options.framework)
-    target = describe(weights.local).format  # refuses damaged exports, too
-    runtime = target.choose_runtime(getattr(options, "runtime", None))
     return runtime, find_runtime_device(runtime)
 
 
