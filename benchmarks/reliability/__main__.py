@@ -5,8 +5,9 @@
     python -m benchmarks.reliability --only list csv kills    some readers; `kills` is the other half
     python -m benchmarks.reliability --minutes 20             stop after 20 minutes; the next call continues
 
-The time is shared equally among the readers that are not done; kills get half of it. Counts are in WORK (default:
-runs/reliability), and the inputs at fault in SCRATCH/READER/faults. `--restart` forgets the counts of the chosen ones.
+The time is shared equally among the readers that are not done, repeatedly; kills get half of it. Counts are in WORK
+(default: runs/reliability), and the inputs at fault in SCRATCH/READER/faults. `--restart` forgets the counts of the
+chosen ones. Kills may run beside the readers, in another process: `--only kills`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from benchmarks.reliability.attack import ROOT, Tally, attack, read_tallies, write_tallies
+from benchmarks.reliability.attack import ROOT, Tally, attack, read_tallies, recheck, write_tallies
 from benchmarks.reliability.kills import QUICK_KILLS, jobs, kill_job
 from benchmarks.reliability.page import INPUTS, write_page
 from benchmarks.reliability.readers import readers
@@ -55,23 +56,32 @@ def main() -> None:
 
 def attack_readers(options: argparse.Namespace, chosen: list[str], deadline: float, half: bool) -> int:
     """Attack readers and store their counts after each; returns the number of faults."""
-    file = options.work / "inputs.json"
+    file, until = options.work / "inputs.json", QUICK_INPUTS if options.quick else INPUTS
     tallies = read_tallies(file)
-    for place, name in enumerate(chosen):
-        if options.restart:
-            tallies.pop(name, None)
-            shutil.rmtree(options.scratch / name, ignore_errors=True)
-        tally = tallies.setdefault(name, Tally(version=commit(), date=str(date.today())))
-        share = (deadline - time.monotonic()) / (len(chosen) - place) / (2 if half else 1)
-        until = QUICK_INPUTS if options.quick else INPUTS
-        attack(name, options.scratch / name, tally, until, share)
-        write_tallies(file, tallies)
-        worst = f"{tally.seconds:.2f} s {tally.megabytes:.0f} MB"
-        print(f"{name:14} {tally.done:6} inputs {tally.outcomes} worst {worst}", flush=True)
-        for fault in tally.faults:
-            what = f"{fault['fault']}: {fault.get('message', '')[:100]!r}"
-            print(f"    {fault['number']:5} {fault.get('input', ''):30} {what}", flush=True)
+    for name in chosen if options.restart else ():
+        tallies.pop(name, None)
+        shutil.rmtree(options.scratch / name, ignore_errors=True)
+    now = time.monotonic()
+    deadline -= (deadline - now) / 2 if half else 0
+    waiting = chosen
+    while waiting and now < deadline:
+        for place, name in enumerate(waiting):
+            tally = tallies.setdefault(name, Tally(version=commit(), date=str(date.today())))
+            share = (deadline - time.monotonic()) / (len(waiting) - place)
+            attack(name, options.scratch / name, tally, until, share)
+            recheck(name, options.scratch / name, tally)
+            write_tallies(file, tallies)
+            _print(name, tally)
+        waiting, now = [name for name in waiting if tallies[name].done < until], time.monotonic()
     return sum(tallies[name].outcomes.get("fault", 0) for name in chosen)
+
+
+def _print(name: str, tally: Tally) -> None:
+    worst = f"{tally.seconds:.2f} s {tally.megabytes:.0f} MB"
+    print(f"{name:14} {tally.done:6} inputs {tally.outcomes} worst {worst}", flush=True)
+    for fault in tally.faults:
+        what = f"{fault['fault']}: {fault.get('message', '')[:100]!r}"
+        print(f"    {fault['number']:5} {fault.get('input', ''):30} {what}", flush=True)
 
 
 def kill_jobs(options: argparse.Namespace, deadline: float) -> int:

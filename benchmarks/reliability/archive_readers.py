@@ -73,8 +73,9 @@ def _hostile_archives(folder: Path) -> None:
         ".unfinished-x",
     )
     for name in names:
-        with zipfile.ZipFile(case() / "a.zip", "w") as archive:
-            archive.writestr(zipfile.ZipInfo(name.encode("utf-8", "replace").decode()), b"x")
+        info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
+        with zipfile.ZipFile(case() / "a.zip", "w") as archive, archive.open(info, "w") as file:
+            file.write(b"x")  # unlike `writestr`, accepts an empty name
         _write_tar(case() / "a.tar", "w", [(tarfile.TarInfo(name), b"x")])
     for kind in (
         tarfile.SYMTYPE,

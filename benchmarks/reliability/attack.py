@@ -29,7 +29,7 @@ class Tally:
         done: inputs that were read, refused or at fault.
         outcomes: counts of `read`, `refused` and `fault`.
         seconds, megabytes: largest per input.
-        faults: descriptions of the first faults.
+        faults: descriptions of the first faults; `fixed` if their inputs have been read again without one.
         version: commit of the attacked code.
     """
 
@@ -75,7 +75,7 @@ def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: flo
         command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=(folder / "stderr.txt").open("a")
     ) as process:
         assert process.stdout is not None
-        ready, buffer = False, b""
+        ready, reading, buffer = False, False, b""
         last, used = time.monotonic(), processor_time(process.pid)
         while True:
             if time.monotonic() > deadline:
@@ -98,15 +98,29 @@ def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: flo
             last, used = time.monotonic(), processor_time(process.pid)
             for line in lines:
                 entry = json.loads(line)
-                ready = True
-                if "outcome" in entry:
+                ready, reading = True, "start" in entry
+                if not reading:
                     _count(tally, entry)
         status = process.wait()
     if tally.done < until:
-        if not ready:
-            raise RuntimeError(f"the worker of {name} cannot start; see {folder / 'stderr.txt'}")
+        if not reading:
+            raise RuntimeError(f"the attack on {name} itself failed; see {folder / 'stderr.txt'}")
         keep_input(folder, tally.done)
         _count(tally, {"outcome": "fault", "fault": f"crashed with status {status}", "number": tally.done})
+
+
+def recheck(name: str, folder: Path, tally: Tally) -> None:
+    """Read the inputs of the faults again, and note which ones are fixed; an input that ends the worker is not."""
+    if not tally.faults or not (folder / "faults").is_dir():
+        return
+    command = [sys.executable, "-m", "benchmarks.reliability.worker", name, str(folder), "--faults"]
+    with (folder / "stderr.txt").open("a") as log:
+        done = subprocess.run(
+            command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, timeout=_WALL, check=False
+        )
+    fixed = {entry["number"] for line in done.stdout.splitlines() if not (entry := json.loads(line))["fault"]}
+    for fault in tally.faults:
+        fault["fixed"] = fault["number"] in fixed
 
 
 def keep_input(folder: Path, number: int) -> None:

@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 MAX_BYTES = 2**20  # of a mutated file
@@ -84,7 +85,8 @@ def mutate(data: bytes, rng: random.Random, other: bytes) -> bytes:
         if inner is not None:
             return inner[:MAX_BYTES]
     if data.startswith(b"\x1f\x8b") and rng.random() < 0.8:
-        return gzip.compress(mutate(gzip.decompress(data), rng, other), 1)[:MAX_BYTES]
+        with suppress(EOFError, zlib.error, OSError):  # the first part of a file
+            return gzip.compress(mutate(gzip.decompress(data), rng, other), 1)[:MAX_BYTES]
     for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
         data = rng.choice(_CHANGES)(data, rng, other)[:MAX_BYTES]
     return data
@@ -108,7 +110,9 @@ def _mutate_zip(data: bytes, rng: random.Random, other: bytes) -> bytes | None:
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in entries.items():
             info = zipfile.ZipInfo(name)  # accepts an empty name
-            archive.writestr(info, content, rare if name == chosen else usual)
+            info.compress_type = rare if name == chosen else usual
+            with archive.open(info, "w") as file:
+                file.write(content)
     return packed.getvalue()
 
 
@@ -201,7 +205,7 @@ def write_mutated(seed: Path, target: Path, rng: random.Random, others: list[Pat
     damaged = rng.choice(files)
     for path in files:
         name = path.relative_to(seed)
-        if rng.random() < 0.02:
+        if rng.random() < 0.02 and len(files) > 1 and path != damaged:
             continue
         if rng.random() < 0.01:
             name = name.with_name(rng.choice(["x", "img_99999.jpg", ".hidden", "a\nb", "\udcff", "0" * 200]))

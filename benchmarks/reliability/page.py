@@ -109,12 +109,18 @@ def _sum(kills: Mapping[str, Mapping[str, int]], key: str) -> int:
 
 
 def _faults(tallies: Mapping[str, Tally]) -> list[str]:
-    """A line for each kind of fault found in the last run."""
+    """A line for each kind of fault, and whether its inputs are at fault in the present code."""
     kinds: dict[str, int] = {}
     for name, tally in tallies.items():
         for fault in tally.faults:
-            kind = f"{name}: {str(fault['fault'])[:100]}"
+            state = "fixed since" if fault.get("fixed") else "open"
+            kind = f"{name}: {str(fault['fault'])[:100]} ({state})"
             kinds[kind] = kinds.get(kind, 0) + 1
     if not kinds:
         return []
-    return ["Faults:", "", *(f"* {kind.replace('|', ' ')} ({count})" for kind, count in kinds.items()), ""]
+    return [
+        "Faults found; the inputs of those fixed since have been read again by the present code:",
+        "",
+        *(f"* {kind.replace('|', ' ')}: {count} inputs" for kind, count in kinds.items()),
+        "",
+    ]

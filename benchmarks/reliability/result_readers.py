@@ -11,6 +11,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,13 @@ def _hostile_score_pickles(folder: Path) -> None:
         (folder / "different" / f"{number}.pkl").write_bytes(pickle.dumps([row], 2))
 
 
+@lru_cache(maxsize=1)
+def _own_recipe() -> Any:
+    from trishift.recipe import load_recipe
+
+    return load_recipe(CONFIG)
+
+
 def read_run(path: Path, out: Path) -> None:
     """Read a run folder like `trishift train --resume` and `eval --checkpoint RUN`."""
     from trishift.checkpoints import inspect_weights
@@ -325,13 +333,12 @@ def read_run(path: Path, out: Path) -> None:
     from trishift.training.sinks import read_metrics
 
     read_metrics(path, "train"), read_metrics(path, "evaluation"), read_skipped(path / "skipped.txt")
-    recipe = None
     problem: TrishiftError | None = None
     for step in (
         lambda: load_recipe(path / "recipe.yaml"),
-        lambda: load_run(path, recipe or load_recipe(CONFIG)),
+        lambda: load_run(path, _own_recipe()),
         lambda: str(inspect_weights(path)),
-        lambda: recipe_from_dict(load_run(path, load_recipe(CONFIG))[0].meta.get("recipe", {})),
+        lambda: recipe_from_dict(load_run(path, _own_recipe())[0].meta.get("recipe", {})),
     ):
         try:
             step()

@@ -1,6 +1,7 @@
 """Feeds inputs to a reader, in a process of its own, and prints one line of JSON per input.
 
     python -m benchmarks.reliability.worker READER FOLDER FIRST LAST
+    python -m benchmarks.reliability.worker READER FOLDER --faults      only the kept inputs of earlier faults, again
 
 FOLDER contains `seeds/` and `hostile/`, see `attack.py`. Inputs are numbered: deliberate ones alternate with mutations
 while there are any. Mutations derive from the reader and the number alone, so that each of them can be repeated.
@@ -8,6 +9,7 @@ while there are any. Mutations derive from the reader and the number alone, so t
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -30,7 +32,8 @@ ADDRESS_SPACE = 5 * 2**30  # more is refused by the system, so that a fault cann
 LONGEST_MESSAGE = 5000  # characters: a path has up to 4,096
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "ctypes.dlopen", "pty.spawn")
-_CHANGES = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate"}
+_RELATIVE = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod"}
+_CHANGES = _RELATIVE | {"os.truncate"}  # the last arguments of the others: open folders of relative paths, or -1
 
 
 class Spy:
@@ -69,8 +72,10 @@ class Spy:
             writing = bool(flags & _WRITING) if isinstance(flags, int) else any(c in (mode or "r") for c in "wax+")
             self._check(path, "wrote" if writing else "opened")
         elif event in _CHANGES:
-            for path in arguments[:2]:
-                self._check(path, event)
+            paths = [each for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)]
+            folders = arguments[-len(paths) :] if event in _RELATIVE else ()
+            for path, folder in itertools.zip_longest(paths, folders, fillvalue=-1):
+                self._check(path if folder == -1 else Path(_path_of(folder), os.fsdecode(path)), event)
 
     def _check(self, path: Any, action: str) -> None:
         if not isinstance(path, str | bytes | os.PathLike):
@@ -85,20 +90,28 @@ class Spy:
             self._allowed = allowed
 
 
+def _path_of(descriptor: int) -> str:
+    """The path of an open folder."""
+    return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 (no events of pathlib)
+
+
 class Lines(logging.Handler):
-    """Formats every log record, because formatting can fail, and keeps none."""
+    """Formats every log record, because formatting can fail, and keeps the length of the longest one."""
+
+    longest = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format a record."""
-        record.getMessage()
+        self.longest = max(self.longest, len(record.getMessage()))
 
 
 def main() -> None:
-    """Read the inputs FIRST to LAST (exclusive)."""
-    name, folder, first, last = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    """Read the inputs FIRST to LAST (exclusive), or those of earlier faults."""
+    name, folder = sys.argv[1], Path(sys.argv[2])
     reader = readers()[name]
     warnings.simplefilter("ignore")
-    logging.getLogger().addHandler(Lines())
+    logs = Lines()
+    logging.getLogger().addHandler(logs)
     logging.raiseExceptions = True
     sys.stdin = Path(os.devnull).open()  # noqa: SIM115
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -115,7 +128,10 @@ def main() -> None:
     spy = Spy()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for number in range(first, last):
+    if sys.argv[3] == "--faults":
+        read_again(reader, spy, folder, logs)
+        return
+    for number in range(int(sys.argv[3]), int(sys.argv[4])):
         shutil.rmtree(case, ignore_errors=True)
         (case / "out").mkdir(parents=True)
         if number % 2 == 0 and number // 2 < len(hostile):
@@ -131,10 +147,22 @@ def main() -> None:
             target, label = case / seed.name, f"mutation of {seed.name}"
             write_mutated(seed, target, rng, files)
         print(json.dumps({"start": number}), flush=True)
-        entry = {"number": number, "input": label, **observe(reader, spy, target, case)}
+        entry = {"number": number, "input": label, **observe(reader, spy, target, case, logs)}
         if entry["fault"]:
             keep_input(folder, number)
         print(json.dumps(entry), flush=True)
+
+
+def read_again(reader: Reader, spy: Spy, folder: Path, logs: Lines) -> None:
+    """Read the kept inputs of earlier faults, which may be fixed."""
+    case = folder / "case"
+    for kept in sorted((folder / "faults").iterdir()):
+        shutil.rmtree(case, ignore_errors=True)
+        shutil.copytree(kept, case, symlinks=True)
+        shutil.rmtree(case / "out", ignore_errors=True)
+        (case / "out").mkdir()
+        target = next((path for path in case.iterdir() if path.name != "out"), case)
+        print(json.dumps({"number": int(kept.name), **observe(reader, spy, target, case, logs)}), flush=True)
 
 
 def read_once(reader: Reader, seed: Path, folder: Path) -> None:
@@ -148,8 +176,9 @@ def read_once(reader: Reader, seed: Path, folder: Path) -> None:
     shutil.rmtree(out)
 
 
-def observe(reader: Reader, spy: Spy, target: Path, case: Path) -> dict[str, Any]:
+def observe(reader: Reader, spy: Spy, target: Path, case: Path, logs: Lines) -> dict[str, Any]:
     """Read an input and describe what happened."""
+    logs.longest = 0
     before = {path.name for path in case.iterdir()}
     base, began = reset_peak(), time.process_time()
     fault, message, outcome = None, "", "read"
@@ -166,6 +195,8 @@ def observe(reader: Reader, spy: Spy, target: Path, case: Path) -> dict[str, Any
         path.is_symlink() for path in (case / "out").rglob("*")
     ):
         fault = f"left files: {sorted({path.name for path in case.iterdir()} - before)}"
+    elif fault is None and logs.longest > LONGEST_MESSAGE:
+        fault = f"a warning of {logs.longest:,} characters"
     elif fault is None and seconds > reader.seconds:
         fault = f"took {seconds:.1f} s"
     elif fault is None and megabytes > reader.megabytes + 50 * size / 2**20:

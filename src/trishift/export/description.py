@@ -196,10 +196,7 @@ def _inside(path: Path) -> str | None:
             if name is None:
                 return None
             info = archive.getinfo(name)
-            if (
-                info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-                or info.file_size > _INFLATION * size
-            ):
+            if info.file_size > _INFLATION * size:
                 raise ValueError("its description unpacks to far more than its size")
             return read_entry(archive, info).decode()
     return None

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from trishift.errors import brief
 
@@ -35,11 +36,23 @@ def reading_archive() -> Iterator[None]:
         raise DamagedContent(brief(error)) from None  # of gzip and bzip2, not of the operating system
 
 
+def open_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    """Open an entry that can be read in blocks; bzip2 and LZMA inflate a whole block of any size in memory.
+
+    Raises:
+        zipfile.BadZipFile: the entry is neither stored nor deflated, or its header is damaged.
+    """
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"compression {info.compress_type} is not supported, only deflate is")
+    return archive.open(info)
+
+
 def read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Return an entry's content; `ZipFile.read` inflates all of it, however small its declared size.
 
     Raises:
-        zipfile.BadZipFile: the content has another checksum, as it does if it is longer than declared.
+        zipfile.BadZipFile: as in `open_entry`, or the content has another checksum, for instance because it is longer
+            than declared.
     """
-    with archive.open(info) as file:
+    with open_entry(archive, info) as file:
         return file.read(info.file_size)

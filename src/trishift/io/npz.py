@@ -11,6 +11,7 @@ from typing import IO
 import numpy as np
 
 from trishift.errors import brief
+from trishift.io.archives import open_entry
 from trishift.io.regular import check_regular
 from trishift.io.shapes import num_elements
 
@@ -40,12 +41,10 @@ def _refuse_bombs(path: Path) -> None:
     size = check_regular(path)
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
-            raise ValueError("compressed in a way that numpy does not write")
         if sum(entry.file_size for entry in entries) > _INFLATION * size:
             raise ValueError("it unpacks to far more than its size")
         for entry in entries:  # numpy would set the memory aside that a header asks for
-            with archive.open(entry) as file:
+            with open_entry(archive, entry) as file:
                 declared = _declared_bytes(file)
             if declared > entry.file_size:
                 raise ValueError(f"{entry.filename} is truncated")

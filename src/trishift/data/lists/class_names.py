@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.data.lists.text import Line, content_lines, csv_rows, read_text, write_lines
-from trishift.errors import DataError
+from trishift.errors import DataError, shortened
 from trishift.io.regular import exists
 from trishift.io.wording import counted
 from trishift.io.yaml_text import YamlError, parse_yaml_texts
@@ -242,7 +242,8 @@ def _table_names(path: Path, lines: list[Line], rows: list[list[str]], is_csv: b
     named = next((c for c in texts if header[c] in _NAME_HEADERS), texts[0])
     if len(texts) > 1:
         others = ", ".join(rows[0][c] for c in texts if c != named)
-        _LOG.warning("%s: class names are those of column %s; ignored: %s", path, rows[0][named], others)
+        chosen = shortened(rows[0][named])
+        _LOG.warning("%s: class names are those of column %s; ignored: %s", path, chosen, shortened(others))
     if index is None:
         return [row[named] for row in rows[1:]]
     return _numbered_names(path, [(row[index], row[named]) for row in rows[1:]])

@@ -25,7 +25,7 @@ from pathlib import Path
 from trishift.data.lists.records import ClipList, VideoRecord
 from trishift.data.lists.text import Line, csv_rows, stream_lines, write_lines
 from trishift.data.parts import PART_COLUMNS, part_names, read_part
-from trishift.errors import DataError
+from trishift.errors import DataError, shortened
 from trishift.io.wording import counted, did_you_mean
 
 _LOG = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ class _Columns:
         ignored = [name for name in header if name not in ("path", "label", "group", *_FRAME_COLUMNS, *PART_COLUMNS)]
         if ignored:
             more = ", ..." if len(ignored) > _SHOWN else ""
-            _LOG.warning("%s: ignored columns: %s%s", list_path, ", ".join(ignored[:_SHOWN]), more)
+            _LOG.warning("%s: ignored columns: %s%s", list_path, shortened(", ".join(ignored[:_SHOWN])), more)
         self.list_path, self.header = list_path, header
         self.path = header.index("path")
         self.label = header.index("label") if has_labels else None

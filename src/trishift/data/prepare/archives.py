@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
 from trishift.errors import DataError, brief
-from trishift.io.archives import DamagedContent, reading_archive
+from trishift.io.archives import DamagedContent, open_entry, reading_archive
 
 _PART = re.compile(r"(?P<name>20bn-.+)-(?P<number>\d\d)")
 _SUFFIXES: dict[str, Literal["zip", "tar", "tar.gz", "rar"]] = {
@@ -57,7 +57,10 @@ class ArchivePart:
 
     def open(self) -> IO[bytes]:
         """Open the part for reading."""
-        return self.path.open("rb") if self.member is None else zipfile.ZipFile(self.path).open(self.member)
+        if self.member is None:
+            return self.path.open("rb")
+        archive = zipfile.ZipFile(self.path)
+        return open_entry(archive, archive.getinfo(self.member))
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ def _parts_inside(path: Path) -> list[tuple[re.Match[str], ArchivePart]]:
 def _md5_inside(file: zipfile.ZipFile, name: str, names: set[str]) -> str | None:
     if name not in names:
         return None
-    with file.open(name) as sums:
+    with open_entry(file, file.getinfo(name)) as sums:
         return _md5_of(sums.read(_LONGEST_SUM))
 
 

@@ -22,7 +22,7 @@ from trishift.data.prepare.archives import Archive, DamagedArchive, JoinedParts,
 from trishift.data.prepare.files import write_json
 from trishift.data.prepare.tree import archives_below
 from trishift.errors import DataError, shortened
-from trishift.io.archives import DamagedContent, reading_archive
+from trishift.io.archives import DamagedContent, open_entry, reading_archive
 from trishift.io.atomic import make_folder, scratch, staged
 from trishift.io.threads import map_in_threads
 from trishift.io.wording import counted, shown_first
@@ -143,7 +143,7 @@ def _unpack_zip(archive: Archive, folder: Path) -> int:
         for member in members:
             try:
                 with reading_archive():
-                    _place(archive, folder, member.filename, member.file_size, lambda m=member: file.open(m))  # type: ignore
+                    _place(archive, folder, member.filename, member.file_size, lambda m=member: open_entry(file, m))  # type: ignore
             except DamagedContent as error:
                 broken.append(f"{member.filename} ({error})")
     if broken:
