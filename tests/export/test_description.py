@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ def test_rejects_damaged_onnx_metadata(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(data)
     with pytest.raises(CheckpointError, match=r"damaged|is missing"):
         read_description(tmp_path / "m.onnx")
+
+
+def test_names_too_long_for_a_file_are_missing(tmp_path: Path, content: dict[str, Any]) -> None:
+    description = replace(checked(tmp_path, content), files={"x" * 300: {"bytes": 1, "sha256": ""}})
+    with pytest.raises(CheckpointError, match="is missing"):
+        check_files(tmp_path, description)
 
 
 def test_rejects_bombs_and_devices(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from typing import Any
 from trishift.backends.program import Port, ProgramSpec
 from trishift.checkpoints.canonical import DESCRIPTION_KEY, Checkpoint, decode_description, encode_description
 from trishift.checkpoints.files import sha256
-from trishift.errors import CheckpointError, brief
+from trishift.errors import CheckpointError, brief, shortened
 from trishift.export.formats import FORMATS, Format
 from trishift.io.archives import read_entry
 from trishift.io.atomic import write_text
 from trishift.io.protobuf import BYTES, fields
-from trishift.io.regular import check_regular
+from trishift.io.regular import check_regular, is_file
 from trishift.io.wording import counted
 from trishift.model.sizes import size_of, size_text, written_size
 from trishift.model.spec import InputSpec
@@ -228,8 +228,8 @@ def check_files(path: Path, description: Description) -> None:
     """
     for name, expected in description.files.items():
         file = path / name if path.is_dir() else path
-        if not file.is_file():
-            raise CheckpointError(f"{file}: is missing; copy or export the model again")
+        if not is_file(file):
+            raise CheckpointError(f"{shortened(file)}: is missing; copy or export the model again")
         size = file.stat().st_size
         if size < expected["bytes"]:
             raise CheckpointError(

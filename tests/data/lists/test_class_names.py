@@ -105,6 +105,8 @@ def test_warning_names_the_chosen_column(tmp_path: Path, caplog: pytest.LogCaptu
         ("l.txt", b"a\ncaf\xe9\n", "l.txt:2: not UTF-8; convert"),
         ("l.csv", "id,name\n0,a\n2,b\n", "without gaps"),
         ("l.csv", "id,name\n0,a\n0,b\n", "gaps or repeats"),
+        ("l.csv", "0,a\n0,b\n1,c\n", "gaps or repeats"),
+        ("l.txt", "0,a\n0,b\n1,c\n", "gaps or repeats"),
         ("l.csv", "id,name\n0\n", "l.csv:2: every line needs 2 columns"),
         ("l.csv", "a,b\nwalk,run\n", "l.csv:1: 'a,b' has neither a class number nor a header"),
         ("l.csv", "a,b\nwalk\n", "l.csv:1: 'a,b' has neither a class number nor a header"),

@@ -246,7 +246,8 @@ def _table_names(path: Path, lines: list[Line], rows: list[list[str]], is_csv: b
         _LOG.warning("%s: class names are those of column %s; ignored: %s", path, chosen, shortened(others))
     if index is None:
         return [row[named] for row in rows[1:]]
-    return _numbered_names(path, [(row[index], row[named]) for row in rows[1:]])
+    content = rows if header[index].isdecimal() else rows[1:]  # a number is no header, so the numbers are wrong
+    return _numbered_names(path, [(row[index], row[named]) for row in content])
 
 
 def _index_column(path: Path, header: list[str], columns: list[tuple[str, ...]]) -> int | None:
