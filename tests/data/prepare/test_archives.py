@@ -145,6 +145,13 @@ def test_rejects_impossible_names(tmp_path: Path, form: str, name: str, message:
     assert len(str(caught.value)) < 500 and not list((tmp_path / "out").rglob("*x"))
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "20bn-x-00", "20bn-x-00.zip"])
+def test_devices_are_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).symlink_to("/dev/zero")
+    assert "not a regular file" in unpack(tmp_path / "in", tmp_path / "out")[name]
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_every_compression_can_be_damaged(tmp_path: Path, compression: int) -> None:
     path = tmp_path / "in" / "a.zip"

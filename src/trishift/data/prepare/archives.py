@@ -141,7 +141,9 @@ def find_archives(folder: Path, files: Iterable[Path]) -> tuple[list[Archive], d
         name = path.relative_to(folder).as_posix()
         kind = _kind(path)
         numbered = _PART.fullmatch(path.name.removesuffix(".zip"))
-        if numbered and (kind is None or not _begins_like_zip(path)):
+        if not path.is_file():  # a pipe or device may never end
+            problems[name] = f"{name}: is not a regular file; download it again"
+        elif numbered and (kind is None or not _begins_like_zip(path)):
             pieces[_joined_name(name, numbered)][int(numbered["number"])] = ArchivePart(path, None, _md5_beside(path))
         elif kind == "zip":
             try:
