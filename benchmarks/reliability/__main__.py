@@ -66,7 +66,9 @@ def attack_readers(options: argparse.Namespace, chosen: list[str], deadline: flo
     waiting = chosen
     while waiting and now < deadline:
         for place, name in enumerate(waiting):
-            tally = tallies.setdefault(name, Tally(version=commit(), date=str(date.today())))
+            tally = tallies.setdefault(name, Tally())
+            if tally.done < until:
+                tally.version, tally.date = commit(), str(date.today())
             share = (deadline - time.monotonic()) / (len(waiting) - place)
             attack(name, options.scratch / name, tally, until, share)
             recheck(name, options.scratch / name, tally)

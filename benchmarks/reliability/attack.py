@@ -30,7 +30,7 @@ class Tally:
         outcomes: counts of `read`, `refused` and `fault`.
         seconds, megabytes: largest per input.
         faults: descriptions of the first faults; `fixed` if their inputs have been read again without one.
-        version: commit of the attacked code.
+        version, date: commit of the attacked code, and the day, when inputs were last read.
     """
 
     deliberate: int = 0

@@ -66,7 +66,7 @@ def write_page(path: Path, tallies: Mapping[str, Tally], kills: Mapping[str, Map
     bounds = sorted({(each.seconds, each.megabytes) for each in known.values()})
     text = [
         _HEAD,
-        "| reader | inputs | deliberate | read | refused | faults | worst | commit, date |",
+        "| reader | inputs | deliberate | read | refused | faults | worst | last commit, date |",
         "|---|---|---|---|---|---|---|---|",
         *rows,
         f"| {len(tallies)} readers | {total:,} | | | | {faults} | | |",
