@@ -145,3 +145,9 @@ def test_rejects_bad_label_files(tmp_path: Path, name: str, text: str | bytes, m
 def test_written_names_round_trip(tmp_path: Path, names: tuple[str, ...]) -> None:
     write_labels(tmp_path / "labels.txt", names)
     assert read_labels(tmp_path / "labels.txt") == names
+
+
+def test_warnings_quote_little_of_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_labels(saved(tmp_path, f"{'a' * 9000}\nb\n", "plain.csv"))
+    read_labels(saved(tmp_path, f"index,{'a' * 9000},{'b' * 9000}\n0,x,y\n1,z,v\n", "table.csv"))
+    assert len(caplog.messages) == 2 and all(len(text) < 1000 for text in caplog.messages)

@@ -204,7 +204,7 @@ def _plain_names(path: Path, lines: list[Line], is_csv: bool) -> list[str]:
     if len(names) > 1 and names[0].lower() in _NAME_HEADERS:
         return names[1:]
     if is_csv:
-        _LOG.warning("%s: has no header that is known, so the first line, %s, is a class", path, names[0])
+        _LOG.warning("%s: has no header that is known, so the first line, %s, is a class", path, shortened(names[0]))
     return names
 
 

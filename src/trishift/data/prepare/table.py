@@ -5,6 +5,7 @@ Any delimiter, header and order of columns: the columns of paths and labels are 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
 from trishift.errors import DataError, shortened
-from trishift.io.regular import is_dir, is_file
+from trishift.io.regular import exists, is_dir, is_file
 from trishift.io.wording import counted
 
 _PATHS = (
@@ -31,6 +32,7 @@ _LABELS = (
     *("label_id", "class_id"),
 )
 _SPLIT_COLUMNS = ("split", "subset", "set", "partition", "usage")
+_TRIED_SUFFIXES = ("", *sorted(VIDEO_SUFFIXES))
 _TRIED = 50  # rows whose paths are looked for
 _SHOWN = 20  # columns in a message
 _MOST_COLUMNS = 1000
@@ -189,9 +191,13 @@ def _locate(directory: Path, text: str) -> Path | None:
     """The path of an existing clip relative to `directory`, with a video suffix added if needed."""
     if not text or len(text) > 4096 or "\0" in text:
         return None
-    for name in (text, *(f"{text}{suffix}" for suffix in sorted(VIDEO_SUFFIXES))):
-        if is_file(directory / name) or (is_dir(directory / name) and Path(name).name not in ("", "..")):
-            return Path(name)
+    start = os.path.join(directory, text)  # noqa: PTH118 (many clips may be missing, and Path is slow)
+    for suffix in _TRIED_SUFFIXES:
+        if not exists(start + suffix):
+            continue
+        name = Path(text + suffix)
+        if is_file(start + suffix) or (is_dir(start + suffix) and name.name not in ("", "..")):
+            return name
     return None
 
 
