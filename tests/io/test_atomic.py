@@ -219,3 +219,20 @@ def test_uncreatable_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"), staged_together(tmp_path / "file", "a"):
         pass
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+@pytest.mark.parametrize("written", [0o600, 0o644, 0o666])
+def test_files_get_the_mode_of_the_umask_whatever_a_library_sets(tmp_path: Path, umask: int, written: int) -> None:
+    before = os.umask(umask)
+    try:
+        with staged(tmp_path / "one") as new:
+            new.touch()
+            new.chmod(written)
+        with staged_together(tmp_path, "group") as stage:
+            (stage / "folder").mkdir()
+            (stage / "folder/two").touch()
+            (stage / "folder/two").chmod(written)
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("one", "folder/two")] == [0o666 & ~umask] * 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,6 +70,7 @@ def staged(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
     with scratch(path) as folder:
         new = folder / path.name
         yield new
+        _follow_umask(new, folder)
         if sync:
             _sync(new)
         new.replace(path)
@@ -105,6 +107,7 @@ def staged_together(folder: Path, name: str) -> Iterator[Path]:
             _put_back(stage / _OLD, folder)
             _clear(stage)
             yield stage
+            _follow_umask(stage, stage)
             _sync(stage)
             _publish(stage, folder)
             _sync_folder(folder)
@@ -204,6 +207,19 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _follow_umask(path: Path, folder: Path) -> None:
+    """Give files the mode of `folder`, which follows the umask; libraries and frameworks set modes of their own."""
+    if path.is_symlink():
+        return
+    if path.is_dir():
+        for entry in path.iterdir():
+            _follow_umask(entry, folder)
+        return
+    mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def _sync(path: Path) -> None:

@@ -55,7 +55,10 @@ def named_device(text: str) -> Device:
     """
     name, _, number = text.partition(":")
     if name == "mps":
-        raise RecipeError("--device mps: Apple GPUs are not supported; use --device cpu")
+        raise RecipeError(
+            "--device mps: results on Apple GPUs have never been compared with those on a CPU, so Trishift does not "
+            "use them; use --device cpu"
+        )
     if name not in _NAMES or (":" in text and not (re.fullmatch(r"\d{1,3}", number) and name != "cpu")):
         raise RecipeError(f"--device {text}: is unknown; use {CHOICES}")
     if number:
