@@ -115,6 +115,7 @@ def test_pushed_model_is_loaded_back(tmp_path: Path) -> None:
             "HF_ENDPOINT": server.url,
             "HF_HOME": str(tmp_path / "hub"),
             "TRISHIFT_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_XET": "1",  # the stand-in knows Git LFS only
         }
         words = ["-m", "trishift", "push", tmp_path / "w.safetensors", "hf://me/model", "--license", "mit"]
         with pytest.raises(RuntimeError, match=r"hf://me/model: .*HF_TOKEN"):
@@ -124,6 +125,7 @@ def test_pushed_model_is_loaded_back(tmp_path: Path) -> None:
         assert sorted(server.files) == [
             f"me/model/{name}" for name in ("README.md", "config.json", "model.safetensors")
         ]
+        assert any("/lfs/objects/batch" in path for path, _ in server.requests)
         line = isolated.python(SUPPORT / "hub_addresses.py", "hf://me/model", **variables)
     checkpoint = load(json.loads(line)[1])
     assert checkpoint.spec == spec and checkpoint.labels == ("wave", "point")
