@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from trishift.backends import check_framework, open_session
+from trishift.backends import check_framework, open_session, prefers_channels_last
 from trishift.backends.contract import Execution, Predictor
 from trishift.checkpoints import Checkpoint, Conversion, import_weights
 from trishift.checkpoints import convert as convert_file
@@ -278,7 +278,7 @@ def load(
             `.openvino-int8`). Or a published name (see `list_models`) or an address (`https://...`, `hf://owner/repo`),
             whose file is downloaded once.
         framework: `pytorch`, `mindspore` or `paddle`; ignored for an exported model.
-        execution: device, precision and other execution settings.
+        execution: device, precision and other execution settings; default: the CPU, in its faster memory format.
         runtime: runtime of an exported model (`onnxruntime`, `openvino`, ...); None selects its format's default. For
             weights, their program in this runtime, made and verified on first use; None runs them in the framework.
         options: properties that names cannot determine: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
@@ -324,7 +324,8 @@ def _load_weights(
     if runtime is not None:
         program, _ = open_program_of(checkpoint, runtime, framework, execution, say=_log.info)
         return Model(checkpoint, program, report)
-    session = open_session(framework, spec, execution, weights=checkpoint.tensors)
+    fast = Execution(channels_last=prefers_channels_last(framework, "cpu"))
+    session = open_session(framework, spec, execution or fast, weights=checkpoint.tensors)
     return Model(checkpoint, session, report)
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from trishift.backends import FRAMEWORKS
+from trishift.backends import FRAMEWORKS, prefers_channels_last
 from trishift.backends.contract import Execution
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
@@ -70,16 +70,21 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="default: fp32")
     parser.add_argument("--compile", action="store_true", help="compile the network")
-    parser.add_argument("--channels-last", action="store_true", help="NHWC memory format, where available")
+    parser.add_argument(
+        "--channels-last",
+        action=argparse.BooleanOptionalAction,
+        help="NHWC memory format, where available; default: where it is faster, in PyTorch on CPUs",
+    )
 
 
 def execution_of(options: argparse.Namespace, say: Callable[[str], object] = status) -> Execution:
     """The execution settings in the arguments; `say` gets a line about an automatic choice of the device."""
+    device, channels_last = device_of(options, say), options.channels_last
     return Execution(
-        device=device_of(options, say),
+        device=device,
         precision=options.precision,
         compile=options.compile or None,  # None: the framework's default
-        channels_last=options.channels_last,
+        channels_last=prefers_channels_last(options.framework, device) if channels_last is None else channels_last,
     )
 
 
