@@ -268,6 +268,18 @@ def test_rejects_pickles_that_are_not_scores(rows: object, tmp_path: Path) -> No
         read_scores(tmp_path / "s.pkl")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rejects_scores_that_are_not_finite(value: float, tmp_path: Path) -> None:
+    good = evaluation(1)
+    good.scores[1, 0] = value
+    arrays = {"names": np.array(good.names), "targets": good.targets, "labels": np.array(good.labels)}
+    np.savez(tmp_path / "s.npz", scores=good.scores, **arrays)
+    (tmp_path / "s.pkl").write_bytes(pickle.dumps([[[value, 1.0], 0]], 2))
+    for name in ("s.npz", "s.pkl"):
+        with pytest.raises(DataError, match="infinite or not numbers"):
+            read_scores(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["names", "scores", "targets", "labels"])
 @pytest.mark.parametrize("value", [np.array(5), np.zeros(40, "V8"), np.array(["a"] * 40), np.zeros(10**7, np.int8)])
 def test_rejects_other_arrays(name: str, value: np.ndarray, tmp_path: Path) -> None:

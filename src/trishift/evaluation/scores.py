@@ -75,12 +75,14 @@ def _read_arrays(path: Path) -> Scores:
         raise DataError(f"{path}: names, scores, targets or labels have the wrong type; evaluate again")
     if [names.ndim, labels.ndim] != [1, 1] or scores.shape != (len(names), len(labels)) or len(targets) != len(names):
         raise DataError(f"{path}: names, scores, targets and labels differ in length; evaluate again")
-    _check_targets(path, scores, targets)
+    _check_values(path, scores, targets)
     return Scores(path, scores, targets, tuple(names.tolist()), tuple(labels.tolist()))
 
 
-def _check_targets(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:
-    """Labels must be classes, or -1 for unknown ones; (V, K) in multi-label sets."""
+def _check_values(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:
+    """Scores must be finite, and labels classes, or -1 for unknown ones; (V, K) in multi-label sets."""
+    if not np.isfinite(scores).all():
+        raise DataError(f"{path}: has scores that are infinite or not numbers; evaluate again")
     if targets.ndim == 2:
         valid = targets.shape == scores.shape and bool(np.isin(targets, (0, 1)).all())
     else:
@@ -110,7 +112,7 @@ def _read_pickle(path: Path) -> Scores:
         ) from None
     if targets.dtype.kind != "i" or targets.min() < 0:
         raise DataError(f"{path}: has labels outside its {logits.shape[1]} classes; it may be truncated")
-    _check_targets(path, logits, targets)
+    _check_values(path, logits, targets)
     return Scores(path, logits, targets)
 
 
