@@ -242,6 +242,11 @@ FAMILIES = [
     ("torchvision", ModelSpec("mobilenet_v2", 1000, 1)),
     ("torchvision", ModelSpec("resnet152", 1000, 1, width=4)),
     ("paddle_vision", ModelSpec("resnet18", 1000, 1, width=4)),
+    ("paddle_vision", ModelSpec("mobilenet_v2", 1000, 1)),
+    ("timm", ModelSpec("mobilenet_v2", 1000, 1)),
+    ("mindcv", ModelSpec("mobilenet_v2", 1000, 1)),
+    ("mindcv", ModelSpec("resnet18", 1000, 1, width=4)),
+    ("paddleclas", ModelSpec("resnet50", 1000, 1, width=4)),
     ("bn_inception", ModelSpec("bn_inception", 1000, 1)),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trishift.checkpoints.dialects.base import Dialect
 from trishift.checkpoints.dialects.bn_inception import BNInception
+from trishift.checkpoints.dialects.image_zoos import MindCV, PaddleClas, TimmMobileNet
 from trishift.checkpoints.dialects.mindspore_zoo import MindSporeTRN, MindSporeTSM, MindSporeTSN
 from trishift.checkpoints.dialects.mmaction2 import MMAction2
 from trishift.checkpoints.dialects.msn import MotionSensitiveNetwork
@@ -21,6 +22,9 @@ DIALECTS: dict[str, Dialect] = {  # if two fit equally well, the first one wins
         *NATIVE.values(),
         Torchvision(),
         PaddleVision(),
+        TimmMobileNet(),
+        MindCV(),
+        PaddleClas(),
         BNInception(),
         M4(),
         TemporalShiftModule(),

@@ -41,6 +41,5 @@ class PaddleVision(Torchvision):
     name = "paddle_vision"
     title = "paddle.vision image classifier"
     framework = "paddle"
-    backbones: tuple[str, ...] = IMAGENET_RESNETS
     norm_roles = PADDLE_NORM
     transposes_linear = True
