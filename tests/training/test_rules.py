@@ -82,8 +82,23 @@ def test_frozen_stages_wake_up_one_by_one() -> None:
     later = {"layer2", "layer3", "layer4"}
     assert trained == [later, later | {"layer1"}, later | {"layer1"}, later | {"layer1", "conv1", "bn1"}]
     assert "backbone.bn1" in plans[2].frozen_norms and not plans[3].frozen_norms
-    everything = optimization_plan(NON_LOCAL, TrainSpec(freeze=FreezeSpec(("backbone",))), "rgb", 99)
-    assert {name.split(".")[0] for name in everything.parameters} == {"head"}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stages", "trained"),
+    [
+        ("resnet18", "backbone", {"head"}),
+        ("resnet18", "early", {"layer3", "layer4", "head"}),
+        ("mobilenet_v2", "early", {"layer3", "layer4", "head"}),
+        ("bn_inception", "early", {"inception_4", "inception_5", "head"}),
+    ],
+)
+def test_names_stand_for_stages_of_any_backbone(backbone: str, stages: str, trained: set[str]) -> None:
+    infos = tensor_table(ModelSpec(backbone, num_classes=3))
+    freeze = FreezeSpec((stages,))
+    freeze.check_names(ModelSpec(backbone, num_classes=3))
+    plan = optimization_plan(infos, TrainSpec(freeze=freeze), "rgb", 99)
+    assert {stage_of(info) for info in infos if info.name in plan.parameters} == trained
 
 
 @pytest.mark.parametrize("partial", [False, True])

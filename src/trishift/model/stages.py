@@ -4,6 +4,8 @@ ResNet         stem, layer1 to layer4 (MSN: also pyramid and motion_layer1, besi
 MobileNetV2    stem, layer1 to layer4: the same resolutions as in ResNet
 BNInception    stem, inception_3, inception_4, inception_5
 every head     head
+
+`backbone` stands for all stages but the head, `early` for those up to layer2 or inception_3.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ import re
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, tensor_table
 
-BACKBONE = "backbone"  # stands for all stages but the head
 HEAD = "head"
 _DEPTHS = {
     **{"stem": 0, "pyramid": 0, "layer1": 1, "motion_layer1": 1, "layer2": 2, "layer3": 3, "layer4": 4},
     **{"inception_3": 1, "inception_4": 2, "inception_5": 3},
 }
+STAGE_SETS = {
+    "backbone": frozenset(_DEPTHS),
+    "early": frozenset({"stem", "pyramid", "layer1", "motion_layer1", "layer2", "inception_3"}),
+}
+"""Names that stand for several stages of any backbone. The early ones see edges and textures, at a high resolution."""
 _FIRST_FEATURES = {"stem": 0, "layer1": 2, "layer2": 4, "layer3": 7, "layer4": 14}  # in MobileNetV2
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trishift.errors import RecipeError
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
-from trishift.model.stages import BACKBONE, stage_names
+from trishift.model.stages import STAGE_SETS, stage_names
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class FreezeSpec:
     """Stages whose tensors and batch norms do not change, at first or at all.
 
     Attributes:
-        stages: names of stages, see `model/stages.py`; `backbone` stands for all of them.
+        stages: names of stages, or of sets of stages (`early`, `backbone`), see `model/stages.py`.
         until: epochs after which they are trained, one number for all or one per entry of `stages`; None: never.
     """
 
@@ -40,10 +40,10 @@ class FreezeSpec:
         """
         known = stage_names(model)
         for name in self.stages:
-            if name not in (*known, BACKBONE):
+            if name not in (*known, *STAGE_SETS):
                 raise RecipeError(
                     f"train.freeze.stages: {model.backbone} has no stage {name!r}; "
-                    f"choose from {', '.join(known)} or {BACKBONE}"
+                    f"choose from {', '.join((*known, *STAGE_SETS))}"
                 )
 
     def frozen(self, epoch: int) -> frozenset[str]:

@@ -25,7 +25,7 @@ from trishift.backends.session import Session
 from trishift.errors import RecipeError
 from trishift.model.losses import GuideSpec
 from trishift.model.spec import Modality
-from trishift.model.stages import BACKBONE, HEAD, distances, stage_of
+from trishift.model.stages import STAGE_SETS, distances, stage_of
 from trishift.model.tensors import Group, TensorInfo
 from trishift.recipe import TrainSpec
 
@@ -81,12 +81,8 @@ def frozen_norms(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozense
 
 def frozen_layers(parameters: Iterable[TensorInfo], train: TrainSpec, epoch: int) -> frozenset[str]:
     """Layers of the stages that a recipe freezes in an epoch, counted from 0."""
-    stages = train.freeze.frozen(epoch)
-    return frozenset(
-        info.layer_name
-        for info in parameters
-        if (stage := stage_of(info)) in stages or (BACKBONE in stages and stage != HEAD)
-    )
+    stages = {stage for name in train.freeze.frozen(epoch) for stage in STAGE_SETS.get(name, {name})}
+    return frozenset(info.layer_name for info in parameters if stage_of(info) in stages)
 
 
 def frozen_kernels(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:
