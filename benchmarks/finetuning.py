@@ -4,13 +4,15 @@
     python -m benchmarks.finetuning recipes CLIPS WEIGHTS       recipes over folds and seeds, against the probe
 
 CLIPS contains the folders `ut_interaction` and `basketball5`, each with one folder per class and `labels.csv`. WEIGHTS
-is a MobileNetV2 file. `gestures-N` is the built-in set with N clips per class. Five folds and three seeds are the whole
+is a MobileNetV2 file. `directions` plays UT-Interaction forward and backward, as two classes; `gestures-N` is the
+built-in set with N clips per class. Five folds and three seeds are the whole
 measurement; `--folds-run 1 --seeds 1` is a portion of it. Finished runs are not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,19 +44,20 @@ DRAWN = [
         "train.lr=5e-4",
         "train.weight_decay=1e-4",
     ),
-    *("train.frozen_bn=false", "train.partial_bn=true", "model.dropout=0.5"),
+    *("train.frozen_bn=false", "train.partial_bn=true", "model.dropout=0.5", "train.freeze=[]"),
 ]
 FROZEN = ["train.frozen_bn=true", "train.partial_bn=false"]
 PROBE = ["train.head_start=probe", "train.head_lr_mult=stable"]
-RECIPES = {
-    "drawn head": DRAWN,
-    "drawn head, stable": [*DRAWN, "train.head_lr_mult=stable"],
-    "drawn head, frozen norms": [*DRAWN, *FROZEN],
+ADAMW = ["train.optimizer=adamw", "train.weight_decay=0.05"]
+RECIPES = {  # overrides of custom/finetune
+    "custom/finetune": [],
+    "drawn head": ["train.head_start=drawn"],
+    "all stages": ["train.freeze=[]"],
+    "label smoothing": ["train.loss.label_smoothing=0.1"],
+    "2018": [*DRAWN],
+    "2018, frozen norms": [*DRAWN, *FROZEN],
     "probe head, frozen norms": [*DRAWN, *FROZEN, *PROBE, "model.dropout=0"],
-    "probe head, frozen norms, AdamW": [
-        *(*DRAWN, *FROZEN, *PROBE, "model.dropout=0"),
-        *("train.optimizer=adamw", "train.lr=1e-4", "train.weight_decay=0.05"),
-    ],
+    "probe head, frozen norms, AdamW": [*DRAWN, *FROZEN, *PROBE, "model.dropout=0", *ADAMW, "train.lr=1e-4"],
 }
 DISTURBANCES = {  # overrides, and whether dropout applies
     "evaluation view": None,
@@ -69,7 +72,13 @@ DISTURBANCES = {  # overrides, and whether dropout applies
 def open_set(name: str, options: argparse.Namespace) -> Folds:
     """The clips of a set in folds, of which only the first `--folds-run` are kept."""
     work = options.work / name
-    if name.startswith("gestures-"):
+    if name == "directions":
+        from benchmarks.interactions import reverse
+
+        if not (work / "clips" / "labels.csv").is_file():
+            reverse(options.clips / "ut_interaction", work / "clips")
+        folds = open_folds(work / "clips", work / "data", folds=options.folds, groups="labels.csv:sequence")
+    elif name.startswith("gestures-"):
         clips = 9 * int(name.removeprefix("gestures-"))
         made = make_gestures(work / "clips", train=clips + clips % 18, val=18, size=112)
         made.val_list.unlink()
@@ -94,7 +103,7 @@ def compare(name: str, options: argparse.Namespace) -> Iterator[str]:
     yield f"| {name} ({runs}) | always the most frequent class | {study.majority:.1%} | | |"
     yield f"| | probe | {study.result.mean:.1%} | {study.result.low:.1%} to {study.result.high:.1%} | |"
     for title in options.recipes:
-        slug = title.replace(", ", "-").replace(" ", "-")
+        slug = re.sub(r"\W+", "-", title)
         tuning = FineTuning(
             recipe_of(folds, options, *RECIPES[title]),
             *(options.framework, folds, options.seeds, (options.work / name / slug).absolute()),
@@ -161,7 +170,9 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="section.key=value")
     parser.add_argument("--work", type=Path, default=Path("runs/finetuning"), help="default: runs/finetuning")
     parser.add_argument("--framework", default="pytorch")
-    parser.add_argument("--sets", nargs="+", default=["ut_interaction", "basketball5"], help="also gestures-N")
+    parser.add_argument(
+        "--sets", nargs="+", default=["ut_interaction", "basketball5"], help="also directions and gestures-N"
+    )
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--folds-run", type=int, default=5, help="number of the folds to train")
