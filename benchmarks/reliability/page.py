@@ -14,6 +14,7 @@ import yaml
 from benchmarks.reliability.attack import Tally
 from benchmarks.reliability.readers import readers
 
+from trishift.io.wording import counted
 from trishift.version import __version__
 
 INPUTS, KILLS = 10_000, 200
@@ -121,6 +122,6 @@ def _faults(tallies: Mapping[str, Tally]) -> list[str]:
     return [
         "Faults found; the inputs of those fixed since have been read again by the present code:",
         "",
-        *(f"* {kind.replace('|', ' ')}: {count} inputs" for kind, count in kinds.items()),
+        *(f"* {kind.replace('|', ' ')}: {counted(count, 'input')}" for kind, count in kinds.items()),
         "",
     ]

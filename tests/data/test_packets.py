@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from testing.encoded_clips import NUM_FRAMES, VIDEOS
 
-from trishift.data.packets import index_packets
+from trishift.data.packets import demuxed, index_packets
 
 
 def packets_for_last_frame(path: Path) -> int | None:
@@ -38,3 +39,12 @@ def test_unsafe_key_frames_are_not_used(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["h264.avi", "h264_raw.264", "pictures.gif"])
 def test_unreliable_timestamps_give_no_index(name: str, tmp_path: Path) -> None:
     assert packets_for_last_frame(VIDEOS[name](tmp_path / name)) is None
+
+
+def test_streams_that_appear_late_lose_no_packets() -> None:
+    class Container:
+        def demux(self, stream: object) -> Iterator[int]:
+            yield from (1, 2, 3)
+            raise IndexError("list index out of range")  # as PyAV does when it flushes a stream that it does not know
+
+    assert list(demuxed(Container(), None)) == [1, 2, 3]  # type: ignore[arg-type]

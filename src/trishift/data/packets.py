@@ -8,6 +8,7 @@ other files (packed B-frames, raw streams, damaged packets) it returns None, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -73,6 +74,12 @@ class PacketIndex:
             yield run_start, frame
 
 
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The packets of a stream, and an empty one at the end."""
+    with suppress(IndexError):  # raised by PyAV after these, if other streams have appeared within the file
+        yield from container.demux(stream)
+
+
 def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
     """Index the packets of a stream; None if they do not determine which frames decoding yields.
 
@@ -87,7 +94,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> PacketIndex
     starts: list[int] = []
     latest = None  # the latest time stamp so far
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             if packet.size == 0:
                 continue
             if packet.pts is None or packet.is_corrupt or packet.is_discard:

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from trishift.data.containers import MAX_PIXELS, OPTIONS, REFUSAL
 from trishift.data.orientation import Orientation, orientation
-from trishift.data.packets import PacketIndex, Run, index_packets
+from trishift.data.packets import PacketIndex, Run, demuxed, index_packets
 from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
 from trishift.data.sources import open_clip as open_clip  # importable from here as well
@@ -186,7 +186,7 @@ class VideoFile(FrameSource):
             self._reopen()
         reached = False
         for attempt in ("seek", "rewind"):
-            for packet in self._container.demux(self._stream):
+            for packet in demuxed(self._container, self._stream):
                 reached = reached or packet.pts == pts
                 if reached and packet.size:
                     yield packet
@@ -295,7 +295,7 @@ def _best_stream(container: InputContainer) -> VideoStream | None:
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Decode the remaining frames in presentation order; undecodable packets are skipped."""
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             yield from _decode(stream.codec_context, packet)
     except av.FFmpegError:  # the file is truncated
         yield from _decode(stream.codec_context, None)

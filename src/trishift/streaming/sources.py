@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from trishift.data.opencv import import_opencv
 from trishift.data.orientation import orientation
+from trishift.data.packets import demuxed
 from trishift.data.sources import open_clip
 from trishift.data.video import stream_frames
 from trishift.errors import DataError, shortened
@@ -243,7 +244,7 @@ def _decode(container: InputContainer) -> Iterator[VideoFrame]:
     if not isinstance(stream, VideoStream):
         raise DataError(f"{container.name}: has no video")
     stream.thread_type = "SLICE"  # frame threading would delay frames
-    for packet in container.demux(stream):
+    for packet in demuxed(container, stream):
         yield from _pictures_of(packet)
 
 
