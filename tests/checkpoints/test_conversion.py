@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 from trishift.checkpoints import Checkpoint, convert, import_weights, inspect_weights
 from trishift.checkpoints.canonical import save
 from trishift.checkpoints.training_state import TrainingState, save_state
-from trishift.checkpoints.verification import with_classifier
+from trishift.checkpoints.verification import verify, with_classifier
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 from trishift.model.tensors import tensor_table
@@ -261,3 +261,16 @@ def test_scripts_report_and_set_exit_status(original: Path, tmp_path: Path) -> N
 def test_shell_script_needs_both_arguments() -> None:
     done = subprocess.run(["bash", "scripts/convert_bn_inception.sh", "one"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "usage: " in done.stderr
+
+
+def test_logits_that_are_not_finite_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def computed(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        np.save(command[5], np.full((1, 2), np.nan if command[3] == "paddle" else 1, np.float32))
+        return subprocess.CompletedProcess(command, 0, "cpu\n", "")
+
+    monkeypatch.setattr("trishift.checkpoints.verification.check_framework", lambda name: None)
+    monkeypatch.setattr("trishift.checkpoints.verification.subprocess.run", computed)
+    model = originals.model_of(ModelSpec("resnet10", 2, 2, width=8))
+    assert [each.relative for each in verify(model, model, ["mindspore"])] == [0]
+    with pytest.raises(CheckpointError, match="paddle: the logits of a random clip are not finite"):
+        verify(model, model, ["mindspore", "paddle"])

@@ -59,6 +59,7 @@ def verify(
 
     Raises:
         FrameworkError: a framework is missing or fails.
+        CheckpointError: logits are not finite.
     """
     for framework in (REFERENCE, *frameworks):
         check_framework(framework)
@@ -68,7 +69,7 @@ def verify(
         for framework in frameworks:
             found, second = _run(with_classifier(result), framework, device, Path(folder))
             absolute, largest = float(np.abs(expected - found).max()), float(np.abs(expected).max())
-            differences.append(Difference(framework, (first, second), absolute, absolute / largest))
+            differences.append(Difference(framework, (first, second), absolute, absolute / (largest or 1.0)))
     return differences
 
 
@@ -96,4 +97,7 @@ def _run(checkpoint: Checkpoint, framework: str, device: Device | None, folder: 
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise FrameworkError(f"{framework} could not run the weights: {reason}")
-    return np.asarray(np.load(logits)), done.stdout.split()[-1]
+    found = np.asarray(np.load(logits))
+    if not np.isfinite(found).all():  # a comparison would be NaN, which is neither above nor below any limit
+        raise CheckpointError(f"{framework}: the logits of a random clip are not finite; check the weights")
+    return found, done.stdout.split()[-1]
