@@ -42,6 +42,7 @@ COMMANDS = {
     "quickstart": "train, evaluate and predict on the built-in gestures",
 }
 ALIASES = {"predict": "infer", "val": "eval"}
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(name: str, command: Callable[[list[str]], None], arguments: Sequence[str]) -> int:
     """Call a command's `main(arguments)`; print its error in one line and return the exit status."""
-    with safe_output(), _terminable():
+    with safe_output(), _terminable(), _interruptible():
         try:
             return _status(name, command, list(arguments))
         except BrokenPipeError:  # whoever read the output has seen enough
@@ -88,6 +89,32 @@ def _terminable() -> Iterator[None]:
     finally:
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of an import, inside which compiled modules turn it into an ImportError."""
+    ours = signal.getsignal(signal.SIGINT) == signal.default_int_handler and hasattr(signal, "setitimer")
+    if not (ours and threading.current_thread() is threading.main_thread()):
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    previous = signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.setitimer(signal.ITIMER_REAL, _SECONDS_BETWEEN_LOOKS)
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -20,7 +20,7 @@ from trishift.data.loader import Loader
 from trishift.model.architectures import RESNETS
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.draws import draw_step
-from trishift.training.parameter_groups import frozen_norms, optimization_plan
+from trishift.training.parameter_groups import frozen_layers, frozen_norms, optimization_plan
 from trishift.training.run import with_classes
 
 BATCH = 2
@@ -38,7 +38,7 @@ class Steps:
         losses: one per step.
         trained: tensors with momentum (tiny gradients may not change a tensor in two steps).
         expected: tensors that the recipe trains.
-        disturbed: tensors of frozen norms that changed, running statistics included.
+        disturbed: tensors of frozen layers that changed, running statistics included.
         views_shape: (V, T, C, H, W) of a validation clip.
     """
 
@@ -78,8 +78,9 @@ def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
         losses.append(result.loss)
     after, state = session.dump_tensors(), session.dump_optimizer()
     moved = {entry.partition(".")[2] for entry, array in state.items() if array.any() and not entry.startswith("step.")}
-    frozen = frozen_norms(session.parameters(), recipe.train)
-    names = [info.name for info in session.parameters()]
+    parameters, rules = session.parameters(), recipe.train
+    frozen = frozen_norms(parameters, rules) | frozen_layers(parameters, rules, epoch=0)
+    names = [info.name for info in parameters]
     session.close()
     return Steps(
         losses,
