@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 LONGEST_MESSAGE = 4_000  # characters; messages quote untrusted files
 _END = 1_000  # characters of a longer message's end, where the remedy is
+_USER = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+_TOKEN = re.compile(r"([?&][\w.-]*(?:auth|credential|key|passw|secret|sig|token)[\w.-]*=)[^&#\s'\"]+", re.IGNORECASE)
 
 
 class TrishiftError(Exception):
     """Base of every error that Trishift raises on purpose; the command line prints it without a traceback.
 
-    The middle of a text longer than `LONGEST_MESSAGE` is left out.
+    The middle of a text longer than `LONGEST_MESSAGE` is left out, and so are passwords in addresses.
     """
 
     def __init__(self, text: object = "") -> None:
         """`text` is the message."""
-        whole = str(text)
+        whole = without_secrets(text)
         if len(whole) > LONGEST_MESSAGE:
             whole = shortened(whole, LONGEST_MESSAGE - _END - 4) + " " + whole[-_END:]
         super().__init__(whole)
@@ -71,6 +74,17 @@ def shortened(text: object, length: int = 200) -> str:
     """The beginning of a text from outside, for a message."""
     whole = str(text)
     return whole if len(whole) <= length else whole[:length] + "..."
+
+
+def without_secrets(text: object) -> str:
+    """A text without the user names, passwords and tokens of the addresses in it: for messages, logs and files.
+
+    Example:
+        >>> from trishift.errors import without_secrets
+        >>> without_secrets("https://ann:pw@example.org/tsm.pth?token=abc&part=2: not found")
+        'https://example.org/tsm.pth?token=...&part=2: not found'
+    """
+    return _TOKEN.sub(r"\1...", _USER.sub("", str(text)))
 
 
 def install_hint(extra: str) -> str:

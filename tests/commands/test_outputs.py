@@ -117,6 +117,31 @@ def test_bad_outputs_are_refused_before_reading(name: str, tmp_path: Path, capsy
     assert "taken" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_decoding")
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("features", ("--filelist", "missing.txt"), "missing.txt: cannot be read"),
+        ("features", ("--template", "img_{:05d}.jpg"), "none of the 3 videos is a folder of frames; remove it"),
+        ("infer", ("--template", "img_{:05d}.jpg", "--top-k", "2"), "none of the 3 videos is a folder of frames"),
+        ("export", ("--format", "onnx", "--name", "a", "--tolerance", "1", "--calibration", "missing.txt"), "missing"),
+    ],
+)
+def test_refusals_leave_no_empty_folder(
+    name: str,
+    arguments: tuple[str, ...],
+    message: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "new" / ("p.json" if name == "infer" else "deeper")
+    videos = [] if name == "export" else ["--", folder / "videos"]
+    checkpoint = folder / "model.safetensors"
+    assert command(name, "--checkpoint", checkpoint, "--output", output, *arguments, *videos) == 1
+    assert message in capsys.readouterr().err and not files_in(tmp_path)
+
+
 def test_missing_folders_are_made(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "new/deeper/p.json"
     assert command("predict", "--checkpoint", folder / "model.safetensors", folder / "videos", "--output", output) == 0

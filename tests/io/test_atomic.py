@@ -22,7 +22,7 @@ from trishift.checkpoints.formats.paddle_legacy import write_folder
 from trishift.checkpoints.formats.pytorch import write_pytorch
 from trishift.checkpoints.formats.safetensors import write_safetensors
 from trishift.errors import OutputError
-from trishift.io.atomic import scratch, staged, staged_together, write_atomically, write_text
+from trishift.io.atomic import check_writable, scratch, staged, staged_together, write_atomically, write_text
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_final_file_is_synced(tmp_path: Path, name: str, monkeypatch: pytest.Mon
 KILLED = """
 import sys, time
 from pathlib import Path
-from trishift.io.atomic import staged
+from trishift.io.atomic import check_writable, staged
 with staged(Path(sys.argv[1])) as new:
     new.write_text("half")
     print("writing", flush=True)
@@ -159,6 +159,16 @@ def test_concurrent_writers_leave_one_whole_text(tmp_path: Path) -> None:
         list(pool.map(write, texts))  # raises what a writer raised
     assert (tmp_path / "f").read_text() in texts
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_trial_of_a_path_leaves_nothing(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b" / "c.json")
+    (tmp_path / "old").mkdir()
+    check_writable(tmp_path / "old" / "c.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Not a directory"):
+        check_writable(tmp_path / "file" / "b" / "c.json")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "old"]
 
 
 def test_scratch_folder_is_empty_and_removed(tmp_path: Path) -> None:

@@ -37,6 +37,15 @@ def test_control_characters_are_escaped(text: str, encoding: str) -> None:
     assert set(printable(text)) <= {chr(code) for code in range(32, 127)}
 
 
+def test_passwords_of_addresses_are_not_printed() -> None:
+    text = "rtsp://me:p:w@cam:554/live dropped; s3://key@bucket, https://h/w.pth?X-Amz-Signature=ab12&part=1#sha256=00"
+    assert written(text, "utf-8") == (
+        "rtsp://cam:554/live dropped; s3://bucket, https://h/w.pth?X-Amz-Signature=...&part=1#sha256=00"
+    )
+    unchanged = "hf://owner/repo@v1, https://h:80/a@b?part=1, a@b.c"
+    assert written(unchanged, "utf-8") == unchanged
+
+
 def test_program_output_passes_unchanged() -> None:
     text = "50%\r60%\n\tcafé, 手话\n"
     assert written(text, "utf-8") == text

@@ -124,6 +124,14 @@ def test_null_removes_a_section(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, "tsn.yaml", "base: base.yaml\nmodel: {shift: null}\n")).model.shift is None
 
 
+def test_saved_recipe_has_no_passwords(tmp_path: Path) -> None:
+    address = "train.initial_weights=https://ann:secret@example.org/w.pth"
+    recipe = load_recipe(write(tmp_path, "base.yaml", BASE), [address])
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert "secret" in str(recipe.train.initial_weights)
+    assert load_recipe(tmp_path / "recipe.yaml").train.initial_weights == "https://example.org/w.pth"
+
+
 def test_saved_recipe_reads_back_equal(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "base.yaml", BASE), ["model.shift.placement=[layer1.0, layer2.1]"])
     save_recipe(recipe, tmp_path / "saved.yaml")

@@ -195,6 +195,20 @@ def test_refused_download_states_its_cause_once(zoo: FileServer, caplog: pytest.
     assert str(caught.value).count(zoo.url) == str(caught.value).count("404") == 1 and not caplog.records
 
 
+def test_secrets_of_an_address_stay_out_of_messages_and_files(
+    zoo: FileServer, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    zoo.answers[f"/{FILES[TSM]}"] = [lambda handler, body: handler.reply(200, body or b"", cut=100, ETag='"1"')]
+    secret = zoo.url.replace("://", "://zoe:pass@w0rd@") + f"/{FILES[TSM]}?token=t0ken&v=1"
+    path = WeightSource(secret).fetch()
+    assert WeightSource(secret.replace("t0ken", "another")).fetch() == path
+    with pytest.raises(CheckpointError, match="404") as caught:
+        WeightSource(secret.replace(FILES[TSM], "gone.pth")).fetch()
+    kept = [file.read_text(errors="replace") for file in home.rglob("*") if file.is_file() and file.suffix != ".pth"]
+    for text in (str(caught.value), str(WeightSource(secret)), caplog.text, *map(str, home.rglob("*")), *kept):
+        assert not [word for word in ("zoe", "w0rd", "t0ken") if word in text], text
+
+
 def test_existing_path_wins(zoo: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(TSM).write_bytes(b"a file of that name")

@@ -45,12 +45,12 @@ def main(arguments: list[str]) -> None:
     from trishift.evaluation.bold_moments import split_videos
     from trishift.evaluation.features import output_paths, pending
 
-    check_folder(options.output)
     videos = videos_of(options)
     if options.layout == "bold-moments":
         split_videos(videos)  # refuses bad names before the work
     outputs = output_paths(videos, options.output)
     shard, settings = Shard.parse(options.shard), _settings(options)
+    check_folder(options.output)
     mine = dict(shard.of(list(outputs.items())))
     todo = set(pending(mine, settings))
     numbers = [number for number, video in enumerate(outputs) if video in todo]

@@ -25,8 +25,5 @@ def main(arguments: list[str]) -> None:
         raise OutputError(f"{folder}: exists; name a new folder with --output")
     check_publishing(options)
 
-    from trishift.io.atomic import make_folder
-
-    make_folder(folder.parent)
     write_folder(options, folder, folder.name, f"{folder.name}/model.safetensors")
     print(f"written: {folder}")

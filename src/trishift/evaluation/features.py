@@ -183,7 +183,6 @@ def _reduced(array: np.ndarray, layer: str, settings: FeatureSettings) -> np.nda
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray], settings: FeatureSettings) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {**arrays, _DESCRIPTION: np.array(settings.description())}
     write_atomically(path, lambda file: np.savez(file, **content))
 

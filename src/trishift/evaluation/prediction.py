@@ -16,7 +16,7 @@ import numpy as np
 
 from trishift.errors import DataError
 from trishift.evaluation.metrics import to_probabilities
-from trishift.io.atomic import write_atomically
+from trishift.io.atomic import make_folder, write_atomically
 from trishift.io.terminal import printable
 
 
@@ -108,9 +108,13 @@ class PredictionFile:
         """Add the prediction of a video."""
         self._predictions.append(prediction)
         if self.path.suffix == LINES:
-            self._lines = self._lines or self.path.open("wb")
+            self._lines = self._lines or self._opened()
             self._lines.write(_json_line(prediction))
             self._lines.flush()
+
+    def _opened(self) -> BinaryIO:
+        make_folder(self.path.parent)
+        return self.path.open("wb")
 
     def __enter__(self) -> PredictionFile:
         return self

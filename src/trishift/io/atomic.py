@@ -51,6 +51,23 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"{path}: has too many parent folders; choose a shorter path") from None
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a path that could not be written later, before the work. Nothing remains of the trial, not even a folder.
+
+    Raises:
+        OutputError: the operating system refuses.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        make_folder(path.parent)
+        with scratch(path):
+            pass
+    finally:
+        with suppress(OSError):  # missing, or no longer empty
+            for folder in made:
+                folder.rmdir()
+
+
 @contextmanager
 def staged(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path that is renamed to `path` when the block ends without an error.
@@ -60,13 +77,14 @@ def staged(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
     path wait for each other.
 
     Args:
-        path: target file or folder, in an existing folder.
+        path: target file or folder; its missing parents are created.
         sync: flush to disk before the rename; unnecessary for many files that are easy to recreate.
 
     Raises:
-        OutputError: the operating system refuses (full disk, missing folder, no permission).
+        OutputError: the operating system refuses (full disk, no permission).
     """
     path = Path(path)
+    make_folder(path.parent)
     with scratch(path) as folder:
         new = folder / path.name
         yield new

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO, cast
 
+from trishift.errors import without_secrets
+
 _CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 and C1 without tab, line feed and carriage return
 _HIDDEN = r"\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"  # direction and line marks, undecodable bytes
 _UNSAFE = re.compile(f"[{_CONTROLS}{_HIDDEN}]")
@@ -37,8 +39,8 @@ def safe_output() -> Iterator[None]:
 class SafeStream:
     """A text stream that escapes control characters, and characters that its encoding lacks.
 
-    Tabs, line feeds and carriage returns pass: programs print them on purpose. Escapes are those of JSON, so that lines
-    of JSON stay valid.
+    Passwords and tokens in addresses are left out. Tabs, line feeds and carriage returns pass: programs print them on
+    purpose. Escapes are those of JSON, so that lines of JSON stay valid.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -46,7 +48,7 @@ class SafeStream:
 
     def write(self, text: str) -> int:
         """Write text; returns the number of its characters."""
-        text, encoding = _UNSAFE.sub(_escape, text), self._stream.encoding or "utf-8"
+        text, encoding = _UNSAFE.sub(_escape, without_secrets(text)), self._stream.encoding or "utf-8"
         if not _fits(text, encoding):
             text = "".join(char if _fits(char, encoding) else json.dumps(char)[1:-1] for char in text)
         return self._stream.write(text)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import getitem
@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from trishift.errors import RecipeError, shortened
+from trishift.errors import RecipeError, shortened, without_secrets
 from trishift.io.atomic import write_text
 from trishift.io.typed import NO_NUMBER, misplaced_boolean
 from trishift.io.wording import nearest
@@ -73,9 +73,14 @@ def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides:
     return _validate(merged, _Blame([Layer(Path(origin), known, None)], list(overrides)))
 
 
-def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Convert a recipe to plain YAML and JSON types."""
-    plain: dict[str, Any] = _plain(dataclasses.asdict(recipe))
+def recipe_to_dict(recipe: Recipe, *, secrets: bool = False) -> dict[str, Any]:
+    """Convert a recipe to plain YAML and JSON types.
+
+    Args:
+        recipe: the recipe.
+        secrets: keep passwords in the addresses of weights, for use within this process; files never get them.
+    """
+    plain: dict[str, Any] = _plain(dataclasses.asdict(recipe), str if secrets else without_secrets)
     return plain
 
 
@@ -84,10 +89,12 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     write_text(path, yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, spell: Callable[[str], str] = str) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+        return {key: _plain(v, spell) for key, v in value.items()}
+    if isinstance(value, str):
+        return spell(value)
+    return [_plain(v, spell) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from trishift.reporting.fonts import label_fonts
 
 def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
     """Write result.json to `path` and the other files beside it; returns a phrase that lists the files written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_scores(evaluation, path.with_suffix(".scores.npz"))
     if not evaluation.measurable:
         write_result(evaluation, path, **context)

@@ -64,7 +64,6 @@ class FineTuning:
 
     def write_lists(self) -> None:
         """Write the lists of all runs."""
-        (self.output / LISTS).mkdir(parents=True, exist_ok=True)
         self.folds.write(self.output / LISTS)
 
     def planned_epochs(self) -> int | None:

@@ -150,7 +150,6 @@ class RunFolder:
             save(self.path / "best.safetensors", checkpoint)
         wanted = {_kept_name(entry["epoch"]) for entry in position.kept}
         if _kept_name(epoch) in wanted:
-            make_folder(self.path / "kept")
             save(self.path / "kept" / _kept_name(epoch), checkpoint)
         for file in (self.path / "kept").glob("epoch-*.safetensors"):
             if file.name not in wanted:

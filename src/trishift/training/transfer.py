@@ -38,7 +38,7 @@ def recipe_for(recipe: Recipe, weights: WeightSource, folds: Folds, overrides: S
         raise CheckpointError(f"{weights}: does not describe its network; convert it with trishift convert")
     model, pixels = _network(recipe, checkpoint.spec, checkpoint.input)
     model = replace(model, num_classes=len(folds.labels), head=HeadSpec(), multi_label=folds.multi_label)
-    data = recipe_to_dict(recipe)
+    data = recipe_to_dict(recipe, secrets=True)
     train = {**data["train"], "initial_weights": weights.text, "new_head": True}
     if folds.multi_label and not recipe.train.loss.multi_label:
         train["loss"] = {"name": "bce"}

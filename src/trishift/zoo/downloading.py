@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, without_secrets
 from trishift.io.atomic import staged, write_text
 from trishift.io.progress import track_bytes
 from trishift.io.regular import check_regular
@@ -129,9 +129,13 @@ class ResumingDownloader:
     def _store(self, url: str, response: requests.Response, start: int, total: int | None) -> None:
         if not start:
             self._note.unlink(missing_ok=True)  # first, so that no note describes another file's bytes
-        with self._part.open("ab" if start else "wb") as file, track_bytes(start, total, f"downloading {url}") as count:
+        shown = without_secrets(url)
+        with (
+            self._part.open("ab" if start else "wb") as file,
+            track_bytes(start, total, f"downloading {shown}") as count,
+        ):
             if not start:
-                write_text(self._note, json.dumps({"url": url, "validator": _validator(response)}))
+                write_text(self._note, json.dumps({"url": shown, "validator": _validator(response)}))
             for chunk in response.iter_content(_CHUNK):
                 file.write(chunk)
                 count(len(chunk))
@@ -140,7 +144,7 @@ class ResumingDownloader:
         """Bytes that are there already, and the server's mark of the version they belong to."""
         try:
             note = json.loads(self._note.read_text(encoding="utf-8"))
-            same, validator = note["url"] == url, note["validator"]
+            same, validator = note["url"] == without_secrets(url), note["validator"]
         except (OSError, ValueError, KeyError, TypeError):
             return 0, ""
         return (self._size(), validator) if same and isinstance(validator, str) else (0, "")

@@ -16,7 +16,7 @@ from trishift.checkpoints.files import (
     refuse_other_things,
     sha256,
 )
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, without_secrets
 from trishift.zoo.archives import unpack, weights_in
 from trishift.zoo.downloading import DownloadError, download
 from trishift.zoo.home import claimed, home, is_offline, key_of, mirror, read_sums, record_sum
@@ -62,6 +62,8 @@ def wanted_published(entry: Published) -> Wanted:
 def wanted_address(address: str) -> Wanted:
     """The file of an `https://` or `http://` address, which may end in `#sha256=HASH`.
 
+    Passwords and tokens neither name it nor determine its place, so a new token finds the same file.
+
     Raises:
         CheckpointError: the address has no host or no file name, or its hash is none.
     """
@@ -69,7 +71,7 @@ def wanted_address(address: str) -> Wanted:
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     if not urlsplit(url).hostname or not name or name in (".", ".."):
         raise CheckpointError(f"{address}: names no file; give the address of a weight file")
-    return Wanted(address, address_folder(url) / name, (url,), digest)
+    return Wanted(without_secrets(address), address_folder(url) / name, (url,), digest)
 
 
 def split_hash(address: str) -> tuple[str, str]:
@@ -87,7 +89,7 @@ def split_hash(address: str) -> tuple[str, str]:
 
 def address_folder(address: str) -> Path:
     """The folder for the file of an address."""
-    return home() / "addresses" / hash_of(address.encode()).hexdigest()[:16]
+    return home() / "addresses" / hash_of(without_secrets(address).encode()).hexdigest()[:16]
 
 
 def is_hash(text: str) -> bool:
@@ -147,7 +149,7 @@ def check_available(wanted: Wanted) -> None:
     if not wanted.urls:
         reason = "its authors state no address"
     elif is_offline() and not any(url.startswith("file:") for url in wanted.urls):
-        source = "" if wanted.urls[-1] == wanted.name else f" from {wanted.urls[-1]}"
+        source = "" if without_secrets(wanted.urls[-1]) == wanted.name else f" from {wanted.urls[-1]}"
         reason = f"it is not in the cache, and TRISHIFT_OFFLINE forbids downloading it{source}"
     else:
         return
@@ -169,10 +171,11 @@ def _download(wanted: Wanted) -> None:
         try:
             download(url, wanted.target, check)
         except CheckpointError as error:
-            problems.append(str(error) if wanted.name.startswith(url) else f"{url}: {error}")
+            shown = without_secrets(url)
+            problems.append(str(error) if wanted.name.startswith(shown) else f"{shown}: {error}")
             continue
         for problem in problems:
-            _LOG.warning("%s: %s; downloaded from %s", wanted.name, problem, url)
+            _LOG.warning("%s: %s; downloaded from %s", wanted.name, problem, without_secrets(url))
         return
     raise CheckpointError(f"{wanted.name}: cannot be downloaded ({'; '.join(problems)}); try again, or {wanted.remedy}")
 

@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 
 from trishift.checkpoints.files import sha256, weight_path
 from trishift.checkpoints.writing import CANONICAL_SUFFIX, SUFFIXES
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, without_secrets
 from trishift.io.regular import exists
 from trishift.io.wording import nearest_path
 from trishift.zoo.converted import check_obtainable, obtain_canonical
@@ -60,7 +60,7 @@ class WeightSource:
         self.local = weight_path(self._path) if self._path is not None and exists(self._path) else None
 
     def __str__(self) -> str:
-        return self.text
+        return without_secrets(self.text)
 
     @property
     def stem(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,14 +83,26 @@ def videos_of(options: argparse.Namespace) -> list[Path]:
     """The videos given as arguments, followed by those of `--filelist`.
 
     Raises:
-        DataError: no videos were given.
+        DataError: no videos were given, or a template that applies to none of them.
     """
     videos = [path for video in options.videos for path in _clips_below(video)]
     if options.filelist:
         videos += listed(options.filelist, options.root)
     if not videos:
         raise DataError("give at least one VIDEO or a --filelist")
+    check_template(options.template, videos)
     return videos
+
+
+def check_template(template: str | None, videos: Sequence[Path]) -> None:
+    """Refuse a `--template` that would have no effect.
+
+    Raises:
+        DataError: no video is a folder.
+    """
+    if template is not None and not any(video.is_dir() for video in videos):
+        what = f"{videos[0]} is not" if len(videos) == 1 else f"none of the {len(videos)} videos is"
+        raise DataError(f"--template {template}: {what} a folder of frames; remove it")
 
 
 def _clips_below(path: Path) -> list[Path]:

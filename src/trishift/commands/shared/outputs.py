@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from trishift.errors import DataError, OutputError
-from trishift.io.atomic import make_folder, scratch
+from trishift.io.atomic import check_writable
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
@@ -19,31 +19,27 @@ def status(text: object) -> None:
 
 
 def check_file(path: Path, suffixes: Collection[str]) -> None:
-    """Refuse an output file that could not be written later; makes missing folders.
+    """Refuse an output file that could not be written later. Makes no folders.
 
     Raises:
         OutputError: another suffix, a folder of that name, or the system refuses to write there.
     """
     if path.suffix not in suffixes:
         raise OutputError(f"{path}: unknown format {path.suffix!r}; use {', '.join(suffixes)}")
-    make_folder(path.parent)
-    with scratch(path):
-        pass
+    check_writable(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file inside it")
 
 
 def check_folder(path: Path) -> None:
-    """Refuse an output folder in which nothing could be written later; makes it if missing.
+    """Refuse an output folder in which nothing could be written later. Does not make it.
 
     Raises:
         OutputError: there is a file of that name, or the system refuses to write there.
     """
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: is a file; name a folder")
-    make_folder(path)
-    with scratch(path / "output"):
-        pass
+    check_writable(path / "output")
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:

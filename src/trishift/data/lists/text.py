@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trishift.errors import DataError
-from trishift.io.atomic import make_folder, staged
+from trishift.io.atomic import staged
 from trishift.io.regular import check_regular
 from trishift.io.wording import unreadable
 
@@ -122,12 +122,11 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def write_lines(path: Path, lines: Sequence[str], check: Callable[[Path], None]) -> None:
-    """Write a file atomically if `check` accepts it; creates its folder if missing.
+    """Write a file atomically if `check` accepts it.
 
     Raises:
         OutputError: the file cannot be written. `check` may raise other errors.
     """
-    make_folder(path.parent)
     with staged(path) as new:
         new.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", errors="surrogateescape"))
         check(new)

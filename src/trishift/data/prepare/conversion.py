@@ -22,7 +22,7 @@ from trishift.data.orientation import Orientation
 from trishift.data.prepare.tree import converted_folder
 from trishift.data.video import probe, stream_frames
 from trishift.errors import DataError
-from trishift.io.atomic import make_folder, staged
+from trishift.io.atomic import staged
 
 _JPEG_QUALITY = 95
 _KEY_FRAME_EVERY = 16
@@ -63,7 +63,6 @@ class Conversion:
             OutputError: the target cannot be written.
         """
         write = _write_frames if self.kind == "frames" else _write_video
-        make_folder(target.parent)
         with staged(target, sync=False) as new:
             try:
                 return write(source, new, self)

@@ -10,14 +10,13 @@ from typing import Any
 
 from trishift.data.lists.text import MAX_LINE, Line, read_text
 from trishift.errors import DataError, shortened
-from trishift.io.atomic import make_folder, staged_together, write_text
+from trishift.io.atomic import staged_together, write_text
 
 REPORT = "report.json"
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file atomically; its folder is created if missing."""
-    make_folder(path.parent)
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 

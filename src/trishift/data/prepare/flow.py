@@ -22,7 +22,7 @@ from trishift.data.prepare.files import REPORT, replacing, write_json
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.transforms import resize
 from trishift.errors import DataError
-from trishift.io.atomic import make_folder, staged
+from trishift.io.atomic import staged
 from trishift.io.threads import map_in_threads
 from trishift.io.wording import counted
 
@@ -127,7 +127,6 @@ def _extract_or_reason(source: Path, target: Path, options: FlowOptions) -> int 
 def _extract(source: Path, target: Path, options: FlowOptions) -> int:
     """Write the flow of a clip and return the number of steps; the folder appears only when complete."""
     templates = picture_templates(options.template, target.name)
-    make_folder(target.parent)
     count = 0
     with staged(target, sync=False) as new:
         new.mkdir()

@@ -185,7 +185,6 @@ def _run_rar_tool(archive: Archive, path: Path, folder: Path) -> None:
 def _place(archive: Archive, folder: Path, name: str, size: int, open_member: Callable[[], IO[bytes]]) -> None:
     """Write a member to its path."""
     path = folder / _safe(archive, name)
-    make_folder(path.parent)
     with staged(path, sync=False) as new:
         with open_member() as source, new.open("xb") as file:
             shutil.copyfileobj(source, file, _BLOCK)
