@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from trishift.backends import check_framework, open_session, prefers_channels_last
+from trishift.backends import check_framework, open_session
 from trishift.backends.contract import Execution, Predictor
 from trishift.checkpoints import Checkpoint, Conversion, import_weights
 from trishift.checkpoints import convert as convert_file
@@ -324,8 +324,7 @@ def _load_weights(
     if runtime is not None:
         program, _ = open_program_of(checkpoint, runtime, framework, execution, say=_log.info)
         return Model(checkpoint, program, report)
-    fast = Execution(channels_last=prefers_channels_last(framework, "cpu"))
-    session = open_session(framework, spec, execution or fast, weights=checkpoint.tensors)
+    session = open_session(framework, spec, execution, weights=checkpoint.tensors)
     return Model(checkpoint, session, report)
 
 

@@ -41,11 +41,11 @@ def test_original_files_reproduce_their_logits(results: Path, framework: str, na
     assert result["differences"][framework] <= 1e-4
 
 
-def test_channels_last_computes_the_same(tmp_path: Path) -> None:
+def test_nchw_computes_the_same(tmp_path: Path) -> None:
     name = "tsm_mobilenetv2_8f"
     entry = originals.record(name)
     path = originals.write_record(entry, tmp_path)
-    model = trishift.load(path, execution=Execution(channels_last=True), **golden_worker.options(name))
+    model = trishift.load(path, execution=Execution(channels_last=False), **golden_worker.options(name))
     expected = golden_records.logits(entry)
     found = model(golden_records.clips(entry, SPECS[name]))
     assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4

@@ -1,4 +1,4 @@
-"""The memory format of predictions that nobody chose."""
+"""The memory format in the arguments of commands."""
 
 from __future__ import annotations
 
@@ -6,27 +6,15 @@ import argparse
 
 import pytest
 
-from trishift.backends import prefers_channels_last
 from trishift.commands.shared.arguments import add_execution, execution_of
 
 
 @pytest.mark.parametrize(
-    ("words", "framework", "expected"),
-    [
-        ([], "pytorch", True),
-        (["--no-channels-last"], "pytorch", False),
-        (["--channels-last"], "paddle", True),
-        ([], "paddle", False),
-        ([], "mindspore", False),
-    ],
+    ("words", "expected"), [([], None), (["--no-channels-last"], False), (["--channels-last"], True)]
 )
-def test_command_line_decides_and_cpus_prefer_nhwc(words: list[str], framework: str, expected: bool) -> None:
+def test_backends_choose_unless_told(words: list[str], expected: bool | None) -> None:
     parser = argparse.ArgumentParser()
     add_execution(parser)
     options = parser.parse_args([*words, "--device", "cpu"])
-    options.framework = framework
+    options.framework = "pytorch"
     assert execution_of(options).channels_last is expected
-
-
-def test_gpus_keep_their_format() -> None:
-    assert not prefers_channels_last("pytorch", "gpu")

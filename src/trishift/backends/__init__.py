@@ -38,14 +38,6 @@ def find_device(framework: str) -> Device:
     return _backend(framework).find_device()
 
 
-def prefers_channels_last(framework: str, device: Device) -> bool:
-    """Whether prediction in float32 is faster in the NHWC memory format, with equal results up to rounding.
-
-    It is for PyTorch on CPUs: 0.62 to 0.86 of the time, in every family (docs/benchmarks.md).
-    """
-    return framework == "pytorch" and device == "cpu"
-
-
 def open_session(
     framework: str,
     spec: ModelSpec,

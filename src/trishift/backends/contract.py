@@ -34,7 +34,8 @@ class Execution:
     Attributes:
         device: `cpu`, `gpu` or `ascend`.
         precision: `fp32`, `bf16` or `fp16` (mixed; weights stay float32).
-        channels_last: use the NHWC memory format where the framework has one.
+        channels_last: use the NHWC memory format where the framework has one; None leaves the choice to the backend:
+            PyTorch uses it on CPUs, where prediction and training are faster in it.
         compile: compile the network (torch.compile, MindSpore graph mode, Paddle to_static); None leaves the choice to
             the backend: MindSpore compiles once it pays off, the others run eagerly.
         sync_batch_norm: compute batch statistics over all ranks, where the framework supports it.
@@ -45,7 +46,7 @@ class Execution:
 
     device: Device = "cpu"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    channels_last: bool = False
+    channels_last: bool | None = None
     compile: bool | None = None
     sync_batch_norm: bool = False
     distributed: bool = False

@@ -44,7 +44,7 @@ class Session(base.Session):
         if self.execution.sync_batch_norm:
             batch_norm.synchronize(network)
         network.to(self._device)
-        if self.execution.channels_last:
+        if self._channels_last():
             for module in network.modules():
                 if isinstance(module, nn.Conv2d):  # the format has no 3-D variant
                     module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
@@ -53,6 +53,10 @@ class Session(base.Session):
         self._run = Pass(network, self.execution.compile)
         self._run_step: Pass | None = None
         return network
+
+    def _channels_last(self) -> bool:
+        chosen = self.execution.channels_last
+        return self.execution.device == "cpu" if chosen is None else chosen
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)

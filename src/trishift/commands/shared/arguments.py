@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from trishift.backends import FRAMEWORKS, prefers_channels_last
+from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Execution
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
@@ -79,12 +79,11 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
 
 def execution_of(options: argparse.Namespace, say: Callable[[str], object] = status) -> Execution:
     """The execution settings in the arguments; `say` gets a line about an automatic choice of the device."""
-    device, channels_last = device_of(options, say), options.channels_last
     return Execution(
-        device=device,
+        device=device_of(options, say),
         precision=options.precision,
         compile=options.compile or None,  # None: the framework's default
-        channels_last=prefers_channels_last(options.framework, device) if channels_last is None else channels_last,
+        channels_last=options.channels_last,
     )
 
 
