@@ -31,7 +31,7 @@ from trishift.evaluation.evaluator import iter_scores
 from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
 from trishift.export.opening import is_exported, open_exported
-from trishift.export.programs import open_program_of
+from trishift.export.programs import Programs
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.stream import Stream
@@ -322,8 +322,7 @@ def _load_weights(
     checkpoint, report = import_weights(path, **options)
     spec, _ = _require_model(checkpoint)
     if runtime is not None:
-        program, _ = open_program_of(checkpoint, runtime, framework, execution, say=_log.info)
-        return Model(checkpoint, program, report)
+        return Model(checkpoint, Programs(checkpoint, runtime, framework, execution, say=_log.info), report)
     session = open_session(framework, spec, execution, weights=checkpoint.tensors)
     return Model(checkpoint, session, report)
 

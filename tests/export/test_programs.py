@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import trishift
 from trishift.checkpoints import Checkpoint, canonical
 from trishift.errors import CheckpointError, FrameworkError
 from trishift.export import programs
-from trishift.export.formats import FORMATS
+from trishift.export.planning import ExportOptions
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.zoo.home import HomeError
 
 SPEC = ModelSpec("resnet10", 3, 2, width=8, shift=ShiftSpec())
 CHECKPOINT = Checkpoint(smooth_weights(SPEC), SPEC, InputSpec(resize=32, crop=32), ("a", "b", "c"))
@@ -37,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRISHIFT_HOME", str(folder))
-        trishift.load(weights, runtime="pytorch")
+        trishift.load(weights, runtime="pytorch")(CLIPS[:1])
     return folder
 
 
@@ -47,45 +49,68 @@ def use_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refuse(*_: object) -> None:
-    raise AssertionError("the program was made again")
+    raise AssertionError("the program was made again, or something was locked or removed")
 
 
 def test_kept_program_computes_the_logits(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "export_checkpoint", refuse)
+    """Nothing is written: a home folder that is read only serves what it has."""
+    for name in ("export_checkpoint", "claimed", "_remove_unused"):
+        monkeypatch.setattr(programs, name, refuse)
     program = trishift.load(weights, runtime="pytorch")
     assert program.labels == ("a", "b", "c")
     np.testing.assert_allclose(program(CLIPS), trishift.load(weights)(CLIPS), rtol=1e-4, atol=1e-5)
 
 
+def test_stream_of_another_size_has_a_program_of_its_own(weights: Path, home: Path) -> None:
+    path = weights.with_name("online.safetensors")
+    canonical.save(path, replace(CHECKPOINT, spec=replace(SPEC, shift=ShiftSpec(direction="unidirectional"))))
+    program, network = (trishift.load(path, runtime=name).stream() for name in ("pytorch", None))
+    for frames in np.pad(CLIPS[:1, :, :, :24], [(0, 0)] * 4 + [(0, 16)]).swapaxes(0, 1):  # 24 x 48 pixels
+        np.testing.assert_allclose(program.step(frames), network.step(frames), rtol=1e-4, atol=1e-5)
+    assert len(list(home.glob("programs/*/program.pt2"))) == 2
+
+
 def test_damaged_program_is_made_anew(weights: Path, home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    [path] = home.glob("programs/*/program.pt2")
+    [path, *_] = sorted(home.glob("programs/*/program.pt2"), key=lambda path: path.stat().st_mtime)
     path.write_bytes(path.read_bytes()[:-100])
-    trishift.load(weights, runtime="pytorch")
+    trishift.load(weights, runtime="pytorch")(CLIPS)
     assert "made anew" in caplog.text
 
 
+def test_home_that_cannot_be_written_names_the_variable(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "programs").write_text("a file where a folder belongs")
+    monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path))
+    with pytest.raises(HomeError, match=r"cannot be written .*set TRISHIFT_HOME"):
+        trishift.load(weights, runtime="pytorch")(CLIPS)
+
+
 def test_key_depends_on_all_that_determines_a_program() -> None:
-    torch_file, onnx = FORMATS["torch"], FORMATS["onnx"]
-    other = {**CHECKPOINT.tensors, "head.fc.bias": CHECKPOINT.tensors["head.fc.bias"] + 1}
+    options = ExportOptions("onnx", "pytorch", runtime="onnxruntime")
     keys = {
-        programs.key(CHECKPOINT, torch_file, "pytorch", "pytorch"),
-        programs.key(replace(CHECKPOINT, tensors=other), torch_file, "pytorch", "pytorch"),
-        programs.key(replace(CHECKPOINT, input=InputSpec(resize=48, crop=48)), torch_file, "pytorch", "pytorch"),
-        programs.key(CHECKPOINT, onnx, "onnxruntime", "pytorch"),
-        programs.key(CHECKPOINT, onnx, "openvino", "pytorch"),
-        programs.key(CHECKPOINT, onnx, "onnxruntime", "mindspore"),
+        programs.key(CHECKPOINT, "weights", options),
+        programs.key(CHECKPOINT, "others", options),
+        programs.key(replace(CHECKPOINT, input=InputSpec(resize=48, crop=48)), "weights", options),
+        programs.key(CHECKPOINT, "weights", replace(options, format="torch", runtime="pytorch")),
+        programs.key(CHECKPOINT, "weights", replace(options, runtime="openvino")),
+        programs.key(CHECKPOINT, "weights", replace(options, framework="mindspore")),
+        programs.key(CHECKPOINT, "weights", replace(options, streaming=True)),
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
 
 
-def test_unused_programs_make_room(home: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = home / "programs" / "old"
-    old.mkdir()
-    (old / "program.onnx").write_bytes(b"x" * 100)
+def test_unused_programs_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for age, name in enumerate(("current", "recent", "old", "older")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "program.onnx").write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    monkeypatch.setattr(programs, "BOUND", 250)
+    programs._remove_unused(tmp_path / "current")
+    assert {path.name for path in tmp_path.iterdir()} == {"current", "recent"}
     monkeypatch.setattr(programs, "BOUND", 50)
-    trishift.load(weights, runtime="pytorch")
-    assert not old.exists()
-    assert list(home.glob("programs/*/program.pt2"))
+    programs._remove_unused(tmp_path / "current")
+    assert {path.name for path in tmp_path.iterdir()} == {"current"}
 
 
 def test_unknown_runtime_names_the_known() -> None:

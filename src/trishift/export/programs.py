@@ -1,8 +1,8 @@
-"""Programs of checkpoints: a runtime such as ONNX Runtime opens weights as if they had been exported.
+"""Programs of checkpoints: a runtime such as ONNX Runtime runs weights as if they had been exported.
 
-The program is made on first use, verified like every export, and kept in `programs/KEY/` below the home folder (see
-`zoo.home`). KEY stands for all that determines it: weights, model, pixels, format, runtime and versions. The programs
-that were not used for longest are removed beyond `BOUND` bytes.
+A program is made on first use, verified like every export, and kept in `programs/KEY/` below the home folder (see
+`zoo.home`). KEY stands for all that determines it: weights, model, pixels, format, runtime and versions. Making one
+removes those that were not used for longest, beyond `BOUND` bytes.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from trishift.backends.contract import Execution
+from trishift.backends.contract import Execution, State
 from trishift.checkpoints.canonical import Checkpoint, encode_description
 from trishift.errors import CheckpointError, FrameworkError
-from trishift.export.description import Description, description_path
+from trishift.export.description import description_path
 from trishift.export.formats import FORMATS, Format
 from trishift.export.opening import open_exported
-from trishift.export.planning import ExportOptions
+from trishift.export.planning import ExportOptions, plan
 from trishift.export.runtimes import check_packages
-from trishift.export.session import RuntimeSession
+from trishift.export.session import Deployed, RuntimeSession
 from trishift.export.writing import export_checkpoint
+from trishift.model.feature_maps import check_size
+from trishift.model.tensors import Tensors
 from trishift.zoo.home import claimed, home
 
 _LOG = logging.getLogger(__name__)
@@ -36,45 +39,108 @@ _PACKAGES = {"pytorch": "torch", "paddle": "paddlepaddle"}  # packages whose nam
 BOUND = 4 * 2**30  # bytes of all kept programs
 
 
-def open_program_of(
-    checkpoint: Checkpoint,
-    runtime: str,
-    framework: str,
-    execution: Execution | None = None,
-    say: Callable[[str], object] = _LOG.info,
-) -> tuple[RuntimeSession, Description]:
-    """Open the program of a checkpoint in a runtime; it is made if it is not kept or damaged.
+class Programs(Deployed):
+    """A checkpoint in a runtime: see `backends.contract.Predictor`.
 
-    Args:
-        checkpoint: weights with a head, and the pixels they expect.
-        runtime: `onnxruntime`, `openvino`, `mindspore`, `paddle` or `pytorch`.
-        framework: writes the program if it can; else the default of its format.
-        execution: device, and precision if the runtime offers a choice.
-        say: called with one line if a program is made.
-
-    Raises:
-        CheckpointError: the program differs from the checkpoint.
-        FrameworkError: a package is missing, or the runtime lacks the device or precision.
-        HomeError: the home folder cannot be written.
-        RecipeError: the model cannot be exported.
+    It has a program for clips of each size and one for streams of each size, each opened on first use.
     """
-    target = format_of(runtime)
-    writer = framework if framework in target.writers else target.writers[0]
-    check_packages(runtime)
-    folder = home() / "programs" / key(checkpoint, target, runtime, writer)
-    path = folder / f"{_NAME}{target.suffix}"
-    with claimed(folder):
-        opened = _kept(path, runtime, execution)
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        runtime: str,
+        framework: str,
+        execution: Execution | None = None,
+        say: Callable[[str], object] = _LOG.info,
+    ) -> None:
+        """Check that the programs can be made; none is opened yet.
+
+        Args:
+            checkpoint: weights with a head, and the pixels they expect.
+            runtime: `onnxruntime`, `openvino`, `mindspore`, `paddle` or `pytorch`.
+            framework: writes the programs if it can; else the default of their format.
+            execution: device, and precision if the runtime offers a choice.
+            say: called with one line per program that is made.
+
+        Raises:
+            CheckpointError: the weights have no head.
+            FrameworkError: a package is missing.
+            RecipeError: the model cannot be exported.
+        """
+        self._target = format_of(runtime)
+        self._writer = framework if framework in self._target.writers else self._target.writers[0]
+        self._checkpoint, self._execution, self._say = checkpoint, execution, say
+        self._options = ExportOptions(self._target.name, self._writer, runtime=runtime)
+        self.framework, self.spec = runtime, plan(checkpoint, self._target, self._writer, self._options).model
+        check_packages(runtime)
+        self._weights = _digest(checkpoint.tensors)
+        self._opened: dict[tuple[tuple[int, int], bool], RuntimeSession] = {}
+
+    def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Clips (N, T, C, H, W) float32 to logits (N, K); the relations are those of the checkpoint.
+
+        Raises:
+            CheckpointError: the program differs from the checkpoint.
+            DataError: segments or channels of the clips differ from those of the model.
+            FrameworkError: the program cannot be written, or the runtime lacks the device or precision.
+            HomeError: there is no program yet, and the home folder cannot be written.
+            RecipeError: height and width do not suit the model.
+        """
+        return self._program(clips.shape, streaming=False).predict(clips, relations)
+
+    def step(self, frames: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """Advance N streams by one frame (N, C, H, W) float32; returns logits (N, K) and the new state.
+
+        Raises like `predict`; RecipeError also if the model cannot run frame by frame.
+        """
+        return self._program(frames.shape, streaming=True).step(frames, state)
+
+    def check_clips(self, shape: tuple[int, ...]) -> None:
+        """Open the program of clips (N, T, C, H, W). Raises like `predict`."""
+        self._program(shape, streaming=False).check_clips(shape)
+
+    def _program(self, shape: tuple[int, ...], streaming: bool) -> RuntimeSession:
+        height, width = shape[-2:]
+        kind = ((height, width), streaming)
+        if kind not in self._opened:
+            self._opened[kind] = self._open(*kind)
+        return self._opened[kind]
+
+    def _open(self, size: tuple[int, int], streaming: bool) -> RuntimeSession:
+        """Open the kept program; it is made if there is none or it is damaged."""
+        check_size(self.spec, size, "frames")
+        assert self._checkpoint.input is not None
+        checkpoint = replace(self._checkpoint, input=self._checkpoint.input.with_crop(size))
+        options = replace(self._options, streaming=streaming)
+        folder = home() / "programs" / key(checkpoint, self._weights, options)
+        opened = self._kept(folder)  # without the lock: a home folder that is read only serves what it has
         if opened is None:
-            options = ExportOptions(target.name, writer, runtime=runtime)
-            made = export_checkpoint(checkpoint, options, folder, _NAME).description
-            worst = max(made.measured["relative"].values())
-            say(f"program for {runtime}: made by {writer}, largest relative difference {worst:.2g}; kept in {folder}")
-            opened = open_exported(path, runtime, execution)
-    with suppress(OSError):
-        os.utime(folder)
-    _remove_unused(folder)
-    return opened
+            with claimed(folder):
+                opened = self._kept(folder) or self._made(checkpoint, options, folder)
+            _remove_unused(folder)
+        with suppress(OSError):
+            os.utime(folder)
+        return opened
+
+    def _kept(self, folder: Path) -> RuntimeSession | None:
+        """Open a kept program; None if there is none or it is damaged, which is logged."""
+        path = self._path(folder)
+        if not description_path(path).is_file():
+            return None
+        try:
+            return open_exported(path, self.framework, self._execution)[0]
+        except CheckpointError as error:
+            _LOG.warning("%s; made anew", error)
+            return None
+
+    def _made(self, checkpoint: Checkpoint, options: ExportOptions, folder: Path) -> RuntimeSession:
+        exported = export_checkpoint(checkpoint, options, folder, _NAME)
+        worst = max(exported.description.measured["relative"].values())
+        self._say(f"program for {self.framework}: made by {self._writer}, differs by {worst:.2g}; kept in {folder}")
+        return open_exported(exported.path, self.framework, self._execution)[0]
+
+    def _path(self, folder: Path) -> Path:
+        return folder / f"{_NAME}{self._target.suffix}"
 
 
 def format_of(runtime: str) -> Format:
@@ -90,27 +156,22 @@ def format_of(runtime: str) -> Format:
     raise FrameworkError(f"runtime {runtime!r} is unknown; one of {', '.join(known)}")
 
 
-def key(checkpoint: Checkpoint, target: Format, runtime: str, writer: str) -> str:
-    """Name of a program: a hash of all that determines it."""
-    digest = hashlib.sha256(encode_description(checkpoint).encode())
-    for name, tensor in sorted(checkpoint.tensors.items()):
-        digest.update(f"\0{name} {tensor.shape} {tensor.dtype}\0".encode())
-        digest.update(np.ascontiguousarray(tensor).data)
+def key(checkpoint: Checkpoint, weights: str, options: ExportOptions) -> str:
+    """Name of a program: a hash of all that determines it, with `weights` for that of the tensors."""
+    runtime, writer, target = str(options.runtime), str(options.framework), FORMATS[options.format]
     packages = sorted({"trishift", *(_PACKAGES.get(name, name) for name in (runtime, writer, *target.packages))})
     versions = [f"{name} {version(name)}" for name in packages]
-    digest.update("\n".join([target.name, runtime, writer, *versions]).encode())
-    return digest.hexdigest()[:32]
+    kind = "stream" if options.streaming else "clips"
+    parts = [encode_description(checkpoint), weights, target.name, runtime, writer, kind, *versions]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _kept(path: Path, runtime: str, execution: Execution | None) -> tuple[RuntimeSession, Description] | None:
-    """Open a kept program; None if there is none or it is damaged, which is logged."""
-    if not description_path(path).is_file():
-        return None
-    try:
-        return open_exported(path, runtime, execution)
-    except CheckpointError as error:
-        _LOG.warning("%s; made anew", error)
-        return None
+def _digest(tensors: Tensors) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\0{name} {tensor.shape} {tensor.dtype}\0".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
 
 
 def _remove_unused(current: Path) -> None:

@@ -15,23 +15,50 @@ from trishift.backends.program import ProgramSpec
 from trishift.errors import DataError, RecipeError
 from trishift.evaluation.metrics import to_logits
 from trishift.model.online import state_shapes
+from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Tensors
 
 
-class RuntimeSession:
-    """An exported program with the interface of a session: see `backends.contract.Predictor`.
-
-    Programs that take uint8 frames receive RGB clips of 0..255 (see `Description.input`). Their probabilities are
-    converted back to logits: by the logarithm (softmax and averages ignore the lost constant), or, for multi-label
-    models, by the inverse sigmoid (limited to about 16 in float32).
+class Deployed:
+    """What predictors without a network of a framework have in common.
 
     Attributes:
         framework: name of the runtime.
         spec: the network.
     """
 
+    framework: str
+    spec: ModelSpec
     rank = 0
     world_size = 1
+
+    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+        """Shifted block to the shape of its state buffer."""
+        return state_shapes(self.spec, height, width)
+
+    def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
+        """Unavailable for programs.
+
+        Raises:
+            RecipeError: always.
+        """
+        raise RecipeError(f"{self.framework}: a program exposes no layers; load its checkpoint without a runtime")
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Return the array: there are no other ranks."""
+        return array
+
+    def close(self) -> None:
+        """Do nothing: there is no process group to leave."""
+
+
+class RuntimeSession(Deployed):
+    """An exported program with the interface of a session: see `backends.contract.Predictor`.
+
+    Programs that take uint8 frames receive RGB clips of 0..255 (see `Description.input`). Their probabilities are
+    converted back to logits: by the logarithm (softmax and averages ignore the lost constant), or, for multi-label
+    models, by the inverse sigmoid (limited to about 16 in float32).
+    """
 
     def __init__(self, program: Program, program_spec: ProgramSpec, runtime: str, name: str) -> None:
         self.framework = runtime
@@ -74,25 +101,6 @@ class RuntimeSession:
             state = tuple(port.example(len(frames)) for port in self._program_spec.inputs[1:])
         scores, *present = self._run((self._pixels(frames), *state))
         return self._logits(scores), tuple(present)
-
-    def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-        """Shifted block to the shape of its state buffer."""
-        return state_shapes(self.spec, height, width)
-
-    def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
-        """Unavailable for exported programs.
-
-        Raises:
-            RecipeError: always.
-        """
-        raise RecipeError(f"{self._name}: an exported model exposes no layers; use its checkpoint")
-
-    def gather(self, array: np.ndarray) -> np.ndarray:
-        """Return the array: there are no other ranks."""
-        return array
-
-    def close(self) -> None:
-        """Do nothing: there is no process group to leave."""
 
     def check_clips(self, shape: tuple[int, ...]) -> None:
         """Refuse clips of a shape (N, T, C, H, W) that the program does not take.

@@ -44,11 +44,13 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
 
     Raises:
         DataError: the views have another size than an exported program takes.
+        TrishiftError: a program of that size can be neither opened nor made.
         RecipeError: the size of the views does not suit the model, or the sampling takes single frames, the model
             several per segment.
     """
     from trishift.data.sampling import check_length
     from trishift.data.transforms import view_size
+    from trishift.export.programs import Programs
     from trishift.export.session import RuntimeSession
     from trishift.model.feature_maps import check_size
     from trishift.model.spec import segment_length
@@ -56,7 +58,7 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
     check_length(protocol.sampling, segment_length(model.input.modality, model.spec.in_channels))
     spec, size = model.spec, view_size(model.input, protocol.full_resolution)
     check_size(spec, size, f"protocol {protocol}")
-    if isinstance(model.session, RuntimeSession):
+    if isinstance(model.session, RuntimeSession | Programs):
         model.session.check_clips((1, spec.num_segments, spec.in_channels, *size))
 
 
