@@ -157,7 +157,11 @@ def training_loss(recipe: Recipe, session: object, batches: int, *, evaluation: 
     loader = Loader(clips, train.batch_size, shuffle=True, workers=1)
     for number, batch in zip(range(batches), loader.batches(0), strict=False):
         draws = draw_step(recipe.model, len(batch.targets), 0, number) if recipe.model.dropout else Draws(None)
-        losses.append(session.gradients(MicroBatch(batch.clips[:, 0], batch.targets, draws))[0])
+        losses.append(
+            session.gradients(
+                MicroBatch(batch.clips[:, 0], batch.targets, draws, normalization=train_set.normalization)
+            )[0]
+        )
     return float(np.mean(losses))
 
 

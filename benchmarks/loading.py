@@ -19,9 +19,10 @@ import numpy as np
 from benchmarks.interleaved import measure
 
 from trishift.data.clip_reader import ClipReader
-from trishift.data.dataset import DataSpec, Sample, TrainingSet
+from trishift.data.dataset import DataSpec, TrainingSet
 from trishift.data.lists import VideoRecord, read_list
 from trishift.data.loader import Loader
+from trishift.data.sample import Sample
 from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
 from trishift.model.spec import InputSpec, ModelSpec

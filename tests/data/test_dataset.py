@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from trishift.data import transforms
+from trishift.data.augmentation.rectangles import ErasingSpec
 from trishift.data.balance import BalanceSpec
 from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import (
@@ -59,11 +60,20 @@ def test_training_view_depends_on_epoch_and_index(records: list[VideoRecord]) ->
     first, again = dataset(records), dataset(records)
     sample = first.load(3, epoch=1)
     assert sample.clips.shape == first.clip_shape == (1, 4, 3, 24, 24)
-    assert sample.clips.dtype == np.float32
+    assert sample.clips.dtype == first.padding.clips.dtype == np.uint8
     assert sample.target == records[3].labels[0]
     again.load(5, epoch=1)
     np.testing.assert_array_equal(sample.clips, again.load(3, epoch=1).clips)
     assert not np.array_equal(sample.clips, first.load(3, epoch=2).clips)
+
+
+def test_erased_clips_are_normalized_already(records: list[VideoRecord]) -> None:
+    pixels, erasing = dataset(records), dataset(records, augmentation=replace(NO_FLIP, erasing=ErasingSpec(1.0)))
+    assert pixels.normalization is not None
+    assert erasing.normalization is None
+    found, expected = erasing.load(3).clips, pixels.normalization(pixels.load(3).clips)
+    assert 0 < np.mean(found != expected) < 0.5
+    assert not found[found != expected].any()
 
 
 @pytest.mark.parametrize("protocol", [Protocol(), *PROTOCOLS.values()], ids=str)

@@ -10,8 +10,8 @@ from itertools import chain, islice
 import numpy as np
 import pytest
 
-from trishift.data.dataset import Sample
 from trishift.data.loader import Batch, Loader
+from trishift.data.sample import Sample
 from trishift.errors import DataError
 
 CLIPS = 23

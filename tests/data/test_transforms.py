@@ -14,6 +14,7 @@ from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
 from trishift.data.transforms import AugmentationSpec, Box
 from trishift.errors import RecipeError
+from trishift.model.pixels import normalization
 from trishift.model.spec import CAFFE_INPUT, InputSpec, Modality, default_input, segment_length
 
 PLAIN = InputSpec(resize=16, crop=12, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -79,6 +80,15 @@ def test_normalize(channel_order: str) -> None:
     assert result.dtype == np.float32
     assert result.flags.c_contiguous
     np.testing.assert_allclose(result, expected.transpose(0, 3, 1, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", [InputSpec(), CAFFE_INPUT, default_input("resnet50", "flow")], ids=str)
+def test_pixels_can_be_normalized_later(spec: InputSpec) -> None:
+    frames = noise(10, 5, 4)[..., : len(spec.mean)]
+    stacked = transforms.stack_segments(transforms.planar(frames, spec), spec, 5)
+    assert stacked.dtype == np.uint8
+    expected = transforms.stack_segments(transforms.normalize(frames, spec), spec, 5)
+    np.testing.assert_array_equal(normalization(spec, stacked.shape[1])(stacked), expected, strict=True)
 
 
 def test_order_of_evaluation_crops() -> None:

@@ -74,7 +74,10 @@ def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
     batches = Loader(train_set, BATCH, shuffle=True, workers=1, drop_last=True).batches(0)
     for step, batch in zip(range(2), batches, strict=False):
         draws = draw_step(recipe.model, BATCH, 0, step)
-        result = session.train_step([MicroBatch(batch.clips[:, 0], batch.targets, draws)], recipe.train.lr)
+        result = session.train_step(
+            [MicroBatch(batch.clips[:, 0], batch.targets, draws, normalization=train_set.normalization)],
+            recipe.train.lr,
+        )
         losses.append(result.loss)
     after, state = session.dump_tensors(), session.dump_optimizer()
     moved = {entry.partition(".")[2] for entry, array in state.items() if array.any() and not entry.startswith("step.")}

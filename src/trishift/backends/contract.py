@@ -20,6 +20,7 @@ from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.io.wording import counted
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import GuideSpec, LossSpec
+from trishift.model.pixels import Normalization
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 from trishift.model.tensors import Tensors
 
@@ -130,11 +131,12 @@ class MicroBatch:
     """Part of a training batch.
 
     Attributes:
-        clips: (N, T, C, H, W) float32.
+        clips: (N, T, C, H, W) float32, or uint8 with a `normalization`.
         targets: (N,) int64, or (N, K) float32: zeros and ones, or class probabilities for `cross_entropy`.
         draws: random draws of its forward pass.
         guide: (N, K) float32 class probabilities of teachers, see `GuideSpec`, or None.
         weight: factor on its loss: 1 for equal parts; with a mean over positives, larger for parts with more of them.
+        normalization: applied to uint8 clips on the device; they cross to it in a quarter of the bytes.
     """
 
     clips: np.ndarray
@@ -142,6 +144,11 @@ class MicroBatch:
     draws: Draws = field(default_factory=Draws)
     guide: np.ndarray | None = None
     weight: float = 1.0
+    normalization: Normalization | None = None
+
+    def __post_init__(self) -> None:
+        if (self.clips.dtype == np.uint8) != (self.normalization is not None):
+            raise DataError(f"clips of {self.clips.dtype}: a normalization is for uint8 clips, which need one")
 
 
 @dataclass(frozen=True)
@@ -266,6 +273,9 @@ class TensorAccess(Protocol):
 
     def assign(self, tensor: Any, value: Any) -> None:
         """Copy a tensor into another, in place."""
+
+    def normalize(self, pixels: Any, factors: Any, offsets: Any) -> Any:
+        """uint8 pixels * factors - offsets in float32, see `model.pixels`."""
 
     def blend(self, tensor: Any, value: Any, share: float) -> None:
         """Move a tensor towards another by a share of their difference, in place."""

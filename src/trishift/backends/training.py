@@ -228,7 +228,14 @@ class Trainable(ABC):
         optional = (batch.guide, draws.dropout, draws.survival)
         guide, dropout, survival = (None if array is None else self._tensor(array) for array in optional)
         relations = self._relations(draws.relations)
-        return self._tensor(batch.clips), self._tensor(batch.targets), guide, dropout, relations, survival
+        return self._clips(batch), self._tensor(batch.targets), guide, dropout, relations, survival
+
+    def _clips(self, batch: MicroBatch) -> Tensor:
+        """The normalized clips of a batch, on the device."""
+        clips, rule = self._tensor(batch.clips), batch.normalization
+        if rule is None:
+            return clips
+        return self._access.normalize(clips, self._tensor(rule.factors), self._tensor(rule.offsets))
 
     def _relations(self, tables: Sequence[np.ndarray] | None) -> Relations:
         return tuple(self._tensor(table) for table in tables or ()) or None

@@ -1,4 +1,4 @@
-"""Data sets of normalized clips for training (one random view) and evaluation (the views of a protocol).
+"""Data sets of clips for training (one random view) and evaluation (the views of a protocol).
 
 Shape legend: V views, T segments, C channels, H x W pixels.
 """
@@ -9,7 +9,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,44 +24,17 @@ from trishift.data.directions import check_reversal, mirrored_labels, reversed_l
 from trishift.data.lists import ClipList, VideoRecord, find_labels, read_labels, read_list
 from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
+from trishift.data.sample import Problem, Sample, Target
 from trishift.data.sampling import evaluation_clips
 from trishift.data.spec import DataSpec
 from trishift.data.transforms import evaluation_views, train_augmentation, view_size
 from trishift.errors import DataError, RecipeError
 from trishift.io.wording import counted
+from trishift.model.pixels import Normalization, normalization
 from trishift.model.spec import InputSpec, ModelSpec
 
 _LOG = logging.getLogger(__name__)
-Target = np.int64 | np.ndarray
 _REPLACEMENTS = 20  # consecutive unreadable clips before training stops
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One clip.
-
-    Attributes:
-        clips: (V, T, C, H, W) float32.
-        target: class number (-1: unknown), or (K,) float32 of zeros and ones in multi-label sets.
-        valid: false if the clip could not be read; its pixels are then zero.
-    """
-
-    clips: np.ndarray
-    target: Target
-    valid: bool = True
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A problem with a clip.
-
-    Attributes:
-        reason: one line that names the clip.
-        unreadable: whether the clip cannot be read at all.
-    """
-
-    reason: str
-    unreadable: bool
 
 
 class ClipDataset(ABC):
@@ -78,6 +51,7 @@ class ClipDataset(ABC):
         multi_label: whether clips can have several labels.
         num_views: V.
         size: H and W.
+        normalization: still to be applied to the clips, which are uint8; None if they are float32.
     """
 
     def __init__(
@@ -86,6 +60,7 @@ class ClipDataset(ABC):
         self.labels = tuple(labels)
         self.multi_label = reader.model.multi_label
         self.num_views, self.size = 1, reader.input.crop_size
+        self.normalization: Normalization | None = None
         self._records = records if isinstance(records, ClipList) else ClipList(records=records)
         self._reader, self._seed = reader, seed
         self._misses: dict[int, str] = {}
@@ -129,7 +104,8 @@ class ClipDataset(ABC):
     @property
     def padding(self) -> Sample:
         """An invalid sample of the same shapes as all others."""
-        return Sample(np.zeros(self.clip_shape, np.float32), self._encode(()), valid=False)
+        pixels = np.float32 if self.normalization is None else np.uint8
+        return Sample(np.zeros(self.clip_shape, pixels), self._encode(()), valid=False)
 
     def name(self, index: int) -> str:
         """Path of a clip as text."""
@@ -184,11 +160,10 @@ class ClipDataset(ABC):
                 found = source.num_frames
         except DataError as error:
             return Problem(str(error), unreadable=True)
-        if record.num_frames is None or record.num_frames == found:
+        if record.num_frames in (None, found):
             return None
-        return Problem(
-            f"{record.path} has {counted(found, 'frame')}, but the list says {record.num_frames}", unreadable=False
-        )
+        reason = f"{record.path} has {counted(found, 'frame')}, but the list says {record.num_frames}"
+        return Problem(reason, unreadable=False)
 
     def _record_miss(self, index: int, error: DataError) -> None:
         with self._lock:
@@ -220,6 +195,8 @@ class TrainingSet(ClipDataset):
         super().__init__(records, labels, reader, seed)
         self._data = data
         self.augmentation, self.balance = data.augmentation, data.balance
+        if not (data.augmentation.erasing.probability or reader.input.modality == "rgbdiff"):  # these need floats
+            self.normalization = normalization(reader.input, reader.model.in_channels)
         self.mirrored = mirrored_labels(labels)
         self.reversed = reversed_labels(labels, data.augmentation.opposites)
         if self.augmentation.reverse == "same_labels":
@@ -259,7 +236,7 @@ class TrainingSet(ClipDataset):
             backward = [other for label in labels if (other := self.reversed[label]) is not None]
             if len(backward) == len(labels):
                 frames, labels = frames[::-1], tuple(backward)
-        clip, flipped = train_augmentation(frames, reader.input, rng, self.augmentation)
+        clip, flipped = train_augmentation(frames, reader.input, rng, self.augmentation, self.normalization is not None)
         if flipped and self.augmentation.flip == "swap_labels":
             labels = tuple(self.mirrored[label] for label in labels)
         return Sample(reader.segments(clip)[None], self._encode(labels))

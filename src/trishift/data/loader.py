@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trishift.data.dataset import ClipDataset, Sample
+from trishift.data.dataset import ClipDataset
+from trishift.data.sample import Sample
 from trishift.errors import TrishiftError
 
 _PADDING = -1  # dataset index of a padding sample
@@ -25,7 +26,7 @@ class Batch:
     """A rank's part of a batch.
 
     Attributes:
-        clips: (N, V, T, C, H, W) float32.
+        clips: (N, V, T, C, H, W) float32, or uint8, see `ClipDataset.normalization`.
         targets: (N,) int64, or (N, K) float32 in multi-label sets.
         indices: (N,) int64, dataset indices of the clips; -1 for padding.
         valid: (N,) bool, false for padding and unreadable clips (whose pixels are zero).

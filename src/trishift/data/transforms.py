@@ -2,8 +2,8 @@
 
 Reproduces the pipelines of TSN, TSM and TRN pixel by pixel: PIL's antialiased bilinear resize (OpenCV's does not
 antialias), torchvision's center crop, the 13 positions of TSN's multi-scale crop, and the order of evaluation crops.
-Frames are (T, H, W, F) uint8, with F = 3 for RGB and 2 for optical flow (x, y). Views are (T, F, H, W) float32, from
-which `stack_segments` builds the network's C channels.
+Frames are (T, H, W, F) uint8, with F = 3 for RGB and 2 for optical flow (x, y). Views are (T, F, H, W) float32, or
+uint8 if the device normalizes them, from which `stack_segments` builds the network's C channels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from trishift.data.augmentation.colors import ColorSpec, jitter_colors
 from trishift.data.augmentation.rand_augment import RandAugmentSpec, rand_augment
 from trishift.data.augmentation.rectangles import ErasingSpec, ResizedCropSpec, draw_resized_crop, erase
 from trishift.errors import RecipeError
+from trishift.model.pixels import normalization
 from trishift.model.sizes import Size
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec
 
@@ -90,6 +91,7 @@ def train_augmentation(
     input_spec: InputSpec,
     rng: np.random.Generator,
     augmentation: AugmentationSpec = AugmentationSpec(),
+    raw: bool = False,
 ) -> tuple[np.ndarray, bool]:
     """Randomly crop, resize, mirror and change a clip, with the same parameters for all frames.
 
@@ -98,9 +100,10 @@ def train_augmentation(
         input_spec: input format of the network.
         rng: random generator.
         augmentation: distribution of crops, flips and changes.
+        raw: neither normalize nor erase, which is done in normalized pixels.
 
     Returns:
-        (T, F, *crop_size) float32 and whether the clip was mirrored.
+        (T, F, *crop_size) float32, uint8 if `raw`, and whether the clip was mirrored.
     """
     height, width = frames.shape[1:3]
     size = input_spec.crop_size
@@ -113,6 +116,8 @@ def train_augmentation(
     if flipped:
         pixels = mirror(pixels, input_spec)
     pixels = jitter_colors(rand_augment(pixels, augmentation.rand_augment, rng), augmentation.color, rng)
+    if raw:
+        return planar(pixels, input_spec), flipped
     return erase(normalize(pixels, input_spec), augmentation.erasing, rng), flipped
 
 
@@ -175,15 +180,24 @@ def mirror(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
 
 def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
     """Convert (T, H, W, F) uint8 to (T, F, H, W) float32 with the spec's channel order, scale, mean and deviation."""
-    if input_spec.modality == "flow":
-        channels: tuple[int, ...] = (0, 1)
-    else:
-        channels = (0, 1, 2) if input_spec.channel_order == "rgb" else (2, 1, 0)
+    channels = _channel_order(input_spec)
+    of_frames = normalization(input_spec, len(channels))
     out = np.empty((len(frames), len(channels), *frames.shape[1:3]), np.float32)
-    for place, (channel, mean, std) in enumerate(zip(channels, input_spec.mean, input_spec.std, strict=True)):
-        np.multiply(frames[..., channel], np.float32(input_spec.scale / std), out=out[:, place])
-        out[:, place] -= np.float32(mean / std)
+    for place, channel in enumerate(channels):
+        np.multiply(frames[..., channel], of_frames.factors[place], out=out[:, place])
+        out[:, place] -= of_frames.offsets[place]
     return out
+
+
+def planar(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
+    """Convert (T, H, W, F) uint8 to (T, F, H, W) uint8 with the spec's channel order."""
+    return np.stack([frames[..., channel] for channel in _channel_order(input_spec)], axis=1)
+
+
+def _channel_order(input_spec: InputSpec) -> tuple[int, ...]:
+    if input_spec.modality == "flow":
+        return 0, 1
+    return (0, 1, 2) if input_spec.channel_order == "rgb" else (2, 1, 0)
 
 
 def stack_segments(frames: np.ndarray, input_spec: InputSpec, length: int) -> np.ndarray:

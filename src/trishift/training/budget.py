@@ -87,7 +87,9 @@ def seconds_per_clip(recipe: Recipe, session: Session) -> float:
     began, timed = 0.0, 0
     for number, batch in enumerate(Loader(train_set, size, shuffle=True, workers=recipe.data.workers).batches(0)):
         draws = draw_step(session.spec, len(batch.targets), train.seed, number)
-        session.train_step([MicroBatch(batch.clips[:, 0], batch.targets, draws)], 0.0)
+        session.train_step(
+            [MicroBatch(batch.clips[:, 0], batch.targets, draws, normalization=train_set.normalization)], 0.0
+        )
         if number:
             timed += len(batch.targets)
         else:

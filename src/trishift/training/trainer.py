@@ -217,6 +217,9 @@ class Trainer:
         draws = draw_step(session.spec, train.batch_size, train.seed, iteration, train.stochastic_depth)
         draws = take(draws, slice(session.rank, None, session.world_size))  # like the loader distributes clips
         clips, targets, guide = batch.clips[:, 0], batch.targets, None  # training has one view
+        rule = self._train_set.normalization
+        if rule is not None and (train.mixing.mixup or train.distillation.is_on):  # these need normalized clips
+            clips, rule = rule(clips), None
         if not plain:
             clips, targets = self._mix(clips, targets, iteration)
             guide = self._teachers.probabilities(clips)
@@ -224,7 +227,9 @@ class Trainer:
         parts = [slice(i * size, (i + 1) * size) for i in range(train.accumulate)]
         weights = self._weights([targets[part] for part in parts])
         return [
-            MicroBatch(clips[part], targets[part], take(draws, part), None if guide is None else guide[part], weight)
+            MicroBatch(
+                clips[part], targets[part], take(draws, part), None if guide is None else guide[part], weight, rule
+            )
             for part, weight in zip(parts, weights, strict=True)
         ]
 

@@ -10,6 +10,7 @@ import pytest
 from tests.support.sessions import (
     CLIPS,
     DROPOUT,
+    RNG,
     TARGETS,
     assert_close,
     make_plan,
@@ -20,8 +21,10 @@ from tests.support.sessions import (
 )
 
 from trishift.backends.contract import Draws, MicroBatch, OptimizerSpec
-from trishift.errors import CheckpointError, TrainingError
+from trishift.errors import CheckpointError, DataError, TrainingError
 from trishift.model.losses import GuideSpec
+from trishift.model.pixels import normalization
+from trishift.model.spec import InputSpec
 
 FRAMEWORK = os.environ["TRISHIFT_FRAMEWORK"]
 HALF = {"pytorch": ("bf16", "fp16"), "mindspore": ("fp16",), "paddle": ()}[FRAMEWORK]
@@ -55,6 +58,17 @@ def test_train_step_is_sgd_with_multipliers(nesterov: bool, clip_norm: float | N
         assert np.isnan(result.gradient_norm) if clip_norm is None else result.gradient_norm == pytest.approx(norm)
     momentum = {f"momentum.{name}": array for name, array in velocity.items()}
     assert_close(session.dump_optimizer(), momentum, rtol=1e-3, atol=1e-5)
+
+
+def test_uint8_clips_are_normalized_on_the_device() -> None:
+    pixels, rule = RNG.integers(256, size=CLIPS.shape, dtype=np.uint8), normalization(InputSpec(), 3)
+    session = make_session()
+    loss, gradients = session.gradients(MicroBatch(pixels, TARGETS, normalization=rule))
+    expected, same = session.gradients(MicroBatch(rule(pixels), TARGETS))
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert_close(gradients, same, rtol=1e-5, atol=1e-7)
+    with pytest.raises(DataError, match="clips of uint8: a normalization is for uint8 clips, which need one"):
+        MicroBatch(pixels, TARGETS)
 
 
 def test_train_step_is_adamw_with_multipliers() -> None:

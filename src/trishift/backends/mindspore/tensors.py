@@ -76,6 +76,11 @@ def assign(tensor: Tensor, value: Tensor) -> None:
     ops.assign(tensor, value)
 
 
+def normalize(pixels: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
+    """uint8 pixels * factors - offsets in float32, see `model.pixels`."""
+    return pixels.astype(mstype.float32) * factors - offsets
+
+
 def blend(tensor: Tensor, value: Tensor, share: float) -> None:
     """Move a tensor towards another by a share of their difference, in place."""
     assign(tensor, tensor + (value - tensor) * share)

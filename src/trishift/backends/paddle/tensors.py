@@ -73,6 +73,11 @@ def assign(tensor: Tensor, value: Tensor) -> None:
     paddle.assign(value, tensor)
 
 
+def normalize(pixels: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
+    """uint8 pixels * factors - offsets in float32, see `model.pixels`."""
+    return pixels.astype("float32") * factors - offsets
+
+
 @paddle.no_grad()
 def blend(tensor: Tensor, value: Tensor, share: float) -> None:
     """Move a tensor towards another by a share of their difference, in place."""

@@ -81,6 +81,11 @@ def assign(tensor: torch.Tensor, value: torch.Tensor) -> None:
     tensor.copy_(value)
 
 
+def normalize(pixels: torch.Tensor, factors: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """uint8 pixels * factors - offsets in float32, see `model.pixels`."""
+    return (pixels * factors).sub_(offsets)
+
+
 @torch.no_grad()
 def blend(tensor: torch.Tensor, value: torch.Tensor, share: float) -> None:
     """Move a tensor towards another by a share of their difference, in place."""
