@@ -31,7 +31,7 @@ import trishift
 from trishift.backends.contract import Execution
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.canonical import save
-from trishift.data.dataset import open_evaluation_set
+from trishift.data.opening import open_evaluation_set
 from trishift.evaluation.evaluator import evaluate
 from trishift.export.description import read_description
 from trishift.export.formats import FORMATS

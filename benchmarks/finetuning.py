@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from trishift.backends.contract import Draws, MicroBatch
-from trishift.data.dataset import open_datasets
 from trishift.data.gestures import make_gestures
 from trishift.data.loader import Loader
+from trishift.data.opening import open_datasets
 from trishift.data.prepare.folds import Folds, open_folds
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.comparison import Comparison

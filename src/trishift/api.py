@@ -24,7 +24,7 @@ from trishift.backends.contract import Execution, Predictor
 from trishift.checkpoints import Checkpoint, Conversion, import_weights
 from trishift.checkpoints import convert as convert_file
 from trishift.checkpoints.conversion import check_destination
-from trishift.data.dataset import unlabeled_set
+from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import iter_scores

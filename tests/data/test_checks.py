@@ -10,8 +10,9 @@ from trishift.data.balance import BalanceSpec
 from trishift.data.checks import check_sample, class_warnings
 from trishift.data.classes import class_order
 from trishift.data.clip_reader import ClipReader
-from trishift.data.dataset import DataSpec, EvaluationSet, TrainingSet, open_evaluation_set
+from trishift.data.dataset import DataSpec, EvaluationSet, TrainingSet
 from trishift.data.lists import VideoRecord, read_list
+from trishift.data.opening import open_evaluation_set
 from trishift.data.protocol import Protocol
 from trishift.data.transforms import AugmentationSpec
 from trishift.errors import DataError

@@ -13,17 +13,10 @@ from trishift.data import transforms
 from trishift.data.augmentation.rectangles import ErasingSpec
 from trishift.data.balance import BalanceSpec
 from trishift.data.clip_reader import ClipReader
-from trishift.data.dataset import (
-    ClipDataset,
-    DataSpec,
-    EvaluationSet,
-    TrainingSet,
-    open_datasets,
-    open_evaluation_set,
-    unlabeled_set,
-)
+from trishift.data.dataset import ClipDataset, DataSpec, EvaluationSet, TrainingSet
 from trishift.data.gestures import CLASSES
 from trishift.data.lists import VideoRecord, read_list
+from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import PROTOCOLS, Protocol, named_protocol
 from trishift.data.sampling import SamplingSpec, uniform_eval
 from trishift.data.sources import open_clip
@@ -213,27 +206,6 @@ def test_evaluation_never_replaces_clips(records: list[VideoRecord], tmp_path: P
     assert sample.clips.shape == data.clip_shape and sample.target == records[2].labels[0]
     [(name, reason)] = data.misses()
     assert name == str(tmp_path / "broken.mp4") and name in reason
-
-
-def test_recipe_paths_are_relative_to_root(gestures: Path, tmp_path: Path) -> None:
-    spec = DataSpec(root=str(gestures), train_list="train.txt", val_list="val.txt", labels="labels.txt")
-    train, val = open_datasets(spec, INPUT, MODEL, Protocol())
-    assert (len(train), len(val), train.labels) == (36, 18, CLASSES)
-    assert val.protocol == Protocol()
-    (tmp_path / "lists").mkdir()
-    for name in ("train.txt", "val.txt"):
-        (tmp_path / "lists" / name).write_text((gestures / name).read_text())
-    elsewhere = DataSpec(str(tmp_path / "lists"), str(gestures), "train.txt", "val.txt")
-    test = open_evaluation_set(elsewhere, INPUT, MODEL, Protocol())
-    assert test.labels == tuple("012345678")
-    np.testing.assert_array_equal(test.load(0).clips, val.load(0).clips)
-
-
-def test_recipes_without_lists_are_explained(gestures: Path) -> None:
-    with pytest.raises(RecipeError, match=r"data\.train_list"):
-        open_datasets(DataSpec(), INPUT, MODEL, Protocol())
-    with pytest.raises(DataError, match=r"nowhere\.txt"):
-        open_evaluation_set(DataSpec(root=str(gestures), val_list="nowhere.txt"), INPUT, MODEL, Protocol())
 
 
 def test_unlabeled_clips_have_no_targets(records: list[VideoRecord]) -> None:

@@ -14,7 +14,7 @@ import trishift
 from trishift.backends import open_session
 from trishift.checkpoints import Checkpoint, canonical
 from trishift.cli import main
-from trishift.data.dataset import unlabeled_set
+from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import named_protocol
 from trishift.errors import RecipeError
 from trishift.evaluation.features import FeatureSettings, is_complete, output_paths

@@ -15,8 +15,8 @@ import numpy as np
 
 from trishift.backends import open_session
 from trishift.backends.contract import MicroBatch
-from trishift.data.dataset import open_datasets
 from trishift.data.loader import Loader
+from trishift.data.opening import open_datasets
 from trishift.model.architectures import RESNETS
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.draws import draw_step

@@ -77,7 +77,7 @@ class _Opened:
 
 def _evaluate(options: argparse.Namespace, part: Shard) -> Iterator[Any]:
     """Yield the opened model, then the evaluation of a part of the list."""
-    from trishift.data.dataset import open_evaluation_set
+    from trishift.data.opening import open_evaluation_set
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import evaluate_part
 

@@ -8,30 +8,26 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
 from trishift.data.augmentation.timing import stretched_clip
 from trishift.data.balance import balanced_order, check_balance
-from trishift.data.classes import are_named, class_order
 from trishift.data.clip_reader import ClipReader
 from trishift.data.directions import check_reversal, mirrored_labels, reversed_labels
-from trishift.data.lists import ClipList, VideoRecord, find_labels, read_labels, read_list
+from trishift.data.lists import ClipList, VideoRecord
 from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sample import Problem, Sample, Target
 from trishift.data.sampling import evaluation_clips
 from trishift.data.spec import DataSpec
 from trishift.data.transforms import evaluation_views, train_augmentation, view_size
-from trishift.errors import DataError, RecipeError
+from trishift.errors import DataError
 from trishift.io.wording import counted
 from trishift.model.pixels import Normalization, normalization
-from trishift.model.spec import InputSpec, ModelSpec
 
 _LOG = logging.getLogger(__name__)
 _REPLACEMENTS = 20  # consecutive unreadable clips before training stops
@@ -111,9 +107,9 @@ class ClipDataset(ABC):
         """Path of a clip as text."""
         return str(self._records.path(index))
 
-    def videos(self) -> set[str]:
-        """Paths of all videos that appear in whole or in part."""
-        return {str(split_part(path)[0]) if "#" in path else path for path in self._records.paths()}
+    def videos(self) -> Iterator[str]:
+        """Path of each clip's video as text."""
+        return self._records.videos()
 
     def group(self, index: int) -> str:
         """Group of a clip: that of the list, else the video it is from."""
@@ -209,7 +205,7 @@ class TrainingSet(ClipDataset):
         """Draw the clips of an epoch in random order, balanced if the recipe says so: (N,) indices."""
         if self.balance.by == "none":
             return super().draw_order(rng)
-        return balanced_order(np.array([record.labels[0] for record in self._records]), self.balance, rng)
+        return balanced_order(np.array([labels[0] for labels in self._records.labels]), self.balance, rng)
 
     def load(self, index: int, epoch: int = 0, use: int = 0) -> Sample:
         """Load a random view of a clip, or of a replacement if it cannot be read.
@@ -278,98 +274,3 @@ class EvaluationSet(ClipDataset):
         views = evaluation_views(frames, reader.input, protocol.crops, protocol.full_resolution)
         clips = reader.segments(views)  # (crops, clips * T, C, H, W)
         return Sample(clips.reshape(self.clip_shape), self.target(index))
-
-
-def open_datasets(
-    data: DataSpec, input_spec: InputSpec, model: ModelSpec, protocol: Protocol, seed: int = 0, *, validate: bool = True
-) -> tuple[TrainingSet, EvaluationSet | None]:
-    """Open the training and validation sets of a recipe; only the training set unless `validate`.
-
-    Raises:
-        DataError: a list is missing, empty or malformed, a label is out of range (the message names file and line), or
-            the model is multi-label and the lists are not, or the reverse.
-        RecipeError: the recipe has no list.
-    """
-    labels = _labels(data, (data.train_list, data.val_list if validate else None))
-    train = _records(data, "train_list", labels, model)
-    val = _records(data, "val_list", labels, model) if validate else ClipList()
-    if model.multi_label and all(len(labels) == 1 for labels in chain(train.labels, val.labels)):
-        raise DataError(
-            f"{data.path(str(data.train_list))}: every clip has exactly one label, but the loss is multi-label; "
-            "set train.loss=cross_entropy"
-        )
-    reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
-    val_set = EvaluationSet(val, labels, reader, protocol, seed) if validate else None
-    return TrainingSet(train, labels, reader, data, seed), val_set
-
-
-def open_evaluation_set(
-    data: DataSpec,
-    input_spec: InputSpec,
-    model: ModelSpec,
-    protocol: Protocol,
-    class_names: Sequence[str] = (),
-    source: str = "the checkpoint",
-) -> EvaluationSet:
-    """Open the validation list under an evaluation protocol, with labels mapped to the model's class order.
-
-    Args:
-        data: location of the clips.
-        input_spec: input format of the network.
-        model: the network.
-        protocol: determines the views.
-        class_names: K names in the model's order; empty if unknown.
-        source: origin of `class_names`, for errors.
-
-    Raises:
-        DataError: as in `open_datasets`, or the classes of the data set differ from the model's.
-        RecipeError: the recipe has no list.
-    """
-    if data.labels is None and class_names:
-        labels = tuple(class_names)  # a CSV list may refer to classes by name
-    else:
-        labels = _labels(data, (data.val_list,), at_least=model.num_classes)
-    names = class_names or labels
-    order = class_order(labels, names, str(data.labels and data.path(data.labels)), source)
-    records = _records(data, "val_list", labels, model)
-    if order != tuple(range(len(order))):
-        _LOG.warning("%s: the class order differs from %s; classes are mapped by name", data.labels, source)
-        records = records.relabeled(order)
-    labels = tuple(names) if are_named(names) else labels
-    reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
-    return EvaluationSet(records, labels, reader, protocol)
-
-
-def unlabeled_set(
-    paths: Sequence[Path], input_spec: InputSpec, model: ModelSpec, protocol: Protocol, template: str | None = None
-) -> EvaluationSet:
-    """Open videos or frame folders without labels."""
-    records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
-    return EvaluationSet(records, (), ClipReader(input_spec, model, template=template), protocol)
-
-
-def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
-    """List videos that appear in both sets, whole or in part: leakage between training and evaluation."""
-    return sorted(first.videos() & second.videos())
-
-
-def _labels(data: DataSpec, lists: Sequence[str | None], at_least: int = 0) -> tuple[str, ...]:
-    if data.labels is not None:
-        return read_labels(find_labels(data.labels, data.path(data.labels)))
-    found = {labels for name in lists if name for labels in set(read_list(data.path(name), data.clips_folder).labels)}
-    highest = max(chain.from_iterable(found), default=-1)
-    return tuple(str(number) for number in range(max(highest + 1, at_least)))
-
-
-def _records(data: DataSpec, key: str, labels: tuple[str, ...], model: ModelSpec) -> ClipList:
-    list_path = getattr(data, key)
-    if list_path is None:
-        raise RecipeError(f"data.{key} is not set; name a list of clips, for instance data.{key}=val.txt")
-    records = read_list(data.path(list_path), data.clips_folder, num_classes=len(labels), class_names=labels)
-    several = next((i for i, each in enumerate(records.labels) if len(each) != 1), None)
-    if several is not None and not model.multi_label:
-        raise DataError(
-            f"{data.path(list_path)}:{records.line(several)}: {len(records.labels[several]) or 'no'} labels, but the "
-            "model is single-label; train with a multi-label loss, for instance train.loss=lsep"
-        )
-    return records

@@ -84,33 +84,30 @@ class Loader:
             DataError: a clip cannot be read, and the dataset does not skip such clips.
             RuntimeError: loading a clip failed unexpectedly; names the clip.
         """
-        plan = self._plan(epoch)[start:]
-        ahead = _BATCHES_AHEAD * -(-self._batch_size // self._world_size) + self._workers
-        clips = [clip for part in plan for clip in part.tolist()]
+        size = self._batch_size // self._world_size
+        clips = self._plan(epoch)[start * size :]
+        ahead = _BATCHES_AHEAD * size + self._workers
         executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         pending: deque[Future[Sample]] = deque()
         try:
             submitted = 0
-            for part in plan:
-                while submitted < len(clips) and len(pending) < len(part) + ahead:
-                    pending.append(executor.submit(self._load, epoch, *clips[submitted]))
-                    submitted += 1
-                yield _assemble(part[:, 0], [pending.popleft().result() for _ in part])
+            for first in range(0, len(clips), size):
+                batch = clips[first : first + size]
+                for index, use in clips[submitted : first + len(batch) + ahead].tolist():
+                    pending.append(executor.submit(self._load, epoch, index, use))
+                submitted = first + len(batch) + ahead
+                yield _assemble(batch[:, 0], [pending.popleft().result() for _ in batch])
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _plan(self, epoch: int) -> list[np.ndarray]:
-        """This rank's clips for each batch: (n, 2) dataset indices and earlier uses in the epoch."""
+    def _plan(self, epoch: int) -> np.ndarray:
+        """This rank's clips in the order of loading: (n, 2) dataset indices and earlier uses in the epoch."""
         order = self._order
         if self._shuffle:
             order = self._dataset.draw_order(np.random.default_rng((self._seed, epoch)))
-        clips = np.stack([order, _earlier_uses(order)], axis=1)
-        plan = []
-        for number in range(len(self)):
-            batch = clips[number * self._batch_size : (number + 1) * self._batch_size]
-            padding = np.full((-len(batch) % self._world_size, 2), _PADDING)
-            plan.append(np.concatenate([batch, padding])[self._rank :: self._world_size])
-        return plan
+        clips = np.stack([order, _earlier_uses(order)], axis=1)[: len(self) * self._batch_size]
+        padding = np.full((-len(clips) % self._world_size, 2), _PADDING)
+        return np.concatenate([clips, padding])[self._rank :: self._world_size]
 
     def _load(self, epoch: int, index: int, use: int) -> Sample:
         if index == _PADDING:

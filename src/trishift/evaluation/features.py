@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from trishift.backends.contract import Predictor
-from trishift.data.dataset import EvaluationSet, unlabeled_set
+from trishift.data.dataset import EvaluationSet
 from trishift.data.loader import Loader
+from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import iter_videos

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trishift.checkpoints.canonical import Checkpoint
-from trishift.data.dataset import unlabeled_set
+from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.io.threads import map_in_threads

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from trishift.backends.contract import MicroBatch
 from trishift.backends.session import Session
-from trishift.data.dataset import open_datasets
 from trishift.data.loader import Loader
+from trishift.data.opening import open_datasets
 from trishift.errors import RecipeError
 from trishift.io.wording import counted
 from trishift.recipe import Recipe

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from trishift.backends.session import Session
-from trishift.data.dataset import EvaluationSet, open_evaluation_set
+from trishift.data.dataset import EvaluationSet
+from trishift.data.opening import open_evaluation_set
 from trishift.data.protocol import Protocol
 from trishift.errors import RecipeError
 from trishift.evaluation.features import pooled_features

@@ -13,7 +13,8 @@ from trishift.backends.contract import OptimizationPlan
 from trishift.backends.session import Session
 from trishift.checkpoints.training_state import TrainingState
 from trishift.data.checks import check_sample, class_warnings
-from trishift.data.dataset import EvaluationSet, TrainingSet, open_datasets, shared_clips
+from trishift.data.dataset import EvaluationSet, TrainingSet
+from trishift.data.opening import open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.io.wording import counted

@@ -22,7 +22,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from trishift.data.lists.records import ClipList, VideoRecord
+from trishift.data.lists.columns import hashes, repeated
+from trishift.data.lists.records import ClipList, Row, VideoRecord
 from trishift.data.lists.text import Line, csv_rows, stream_lines, write_lines
 from trishift.data.parts import PART_COLUMNS, part_names, read_part
 from trishift.errors import DataError, shortened
@@ -73,16 +74,15 @@ def read_list(
     clips = ClipList(list_path.parent if root is None else Path(root))
     labels = _LabelReader(list_path, class_names, num_classes)
     if header := _header(list_path, first):
-        _read_csv(_Columns(list_path, first, header, has_labels), lines, labels, clips)
+        clips.extend(_read_csv(_Columns(list_path, first, header, has_labels), lines, labels))
     elif has_labels:
         if "path" in re.split(r"[;\t]", first.text.lower())[:_SHOWN]:
             raise DataError(f"{list_path}:{first.number}: separate the columns of a list by commas{_OTHER_TABLES}")
         if list_path.suffix.lower() == ".csv" and not any(map(str.isdecimal, re.split(r"[,\s]", first.text)[-1:])):
             raise DataError(f"{list_path}:{first.number}: the header has no column 'path'; rename one{_OTHER_TABLES}")
-        _read_lines(list_path, chain([first], lines), labels, clips)
+        clips.extend(_read_lines(list_path, chain([first], lines), labels))
     else:
-        for number, text in chain([first], lines):
-            clips.append(_normal(text), (), None, number)
+        clips.extend((_normal(text), (), None, number, None) for number, text in chain([first], lines))
     if not clips:
         raise DataError(f"{list_path}: the list has a header but no clips; give one clip per line")
     if has_labels:
@@ -205,7 +205,7 @@ class _Columns:
         return None
 
 
-def _read_csv(columns: _Columns, lines: Iterator[Line], labels: _LabelReader, clips: ClipList) -> None:
+def _read_csv(columns: _Columns, lines: Iterator[Line], labels: _LabelReader) -> Iterator[Row]:
     if columns.label is not None and labels.names_are_numbers:
         _LOG.warning(
             "%s: labels are read as class numbers from 0, although some class names are numbers", columns.list_path
@@ -216,28 +216,29 @@ def _read_csv(columns: _Columns, lines: Iterator[Line], labels: _LabelReader, cl
         found = () if columns.label is None else labels.cell(line.number, cells[columns.label].strip())
         group = "" if columns.group is None else cells[columns.group].strip()
         name, num_frames = columns.name(line, cells), columns.num_frames(line, cells)
-        clips.append(name, found, num_frames, line.number, group or None)
+        yield name, found, num_frames, line.number, group or None
 
 
 # Lines without a header
 
 
-def _read_lines(list_path: Path, lines: Iterable[Line], labels: _LabelReader, clips: ClipList) -> None:
+def _read_lines(list_path: Path, lines: Iterable[Line], labels: _LabelReader) -> Iterator[Row]:
     first: dict[str, int] = {}  # lines of the first frame count, the first line without one, the first count of 0
     for line in lines:
-        name, numbers = _split(line.text)
-        if not numbers or (max(map(len, numbers)) > _DIGITS and not all(map(_NUMBER.fullmatch, numbers))):
+        number, text = line
+        name, numbers = _split(text)
+        are_long = len(text) - len(name) > _DIGITS
+        if not numbers or (are_long and max(map(len, numbers)) > _DIGITS and not all(map(_NUMBER.fullmatch, numbers))):
             raise _malformed(list_path, line, _FORMS)
-        count = None
-        if len(numbers) > 1:
-            count = int(numbers.pop(0))
-            if count < 1:
-                _check_count(list_path, line.number, count)
-                first.setdefault("empty", line.number)
-            first.setdefault("counted", line.number)
+        count = int(numbers.pop(0)) if len(numbers) > 1 else None
+        if count is None:
+            first.setdefault("uncounted", number)
         else:
-            first.setdefault("uncounted", line.number)
-        clips.append(_normal(name), labels.numbers(line.number, numbers), count, line.number)
+            first.setdefault("counted", number)
+            if count < 1:
+                _check_count(list_path, number, count)
+                first.setdefault("empty", number)
+        yield _normal(name), labels.numbers(number, numbers), count, number, None
     _warn_of_doubtful_counts(list_path, first)
 
 
@@ -290,22 +291,24 @@ def _malformed(list_path: Path, line: Line, expected: str) -> DataError:
 
 def _check_agreement(list_path: Path, clips: ClipList) -> None:
     """Reject clips with contradicting labels; warn about repeated lines."""
-    names = clips.names
-    if any(".." in name or name[:1] == "/" for name in names):  # other spellings of the same path
-        names = [os.path.normpath(path) for path in clips.paths()]
-    if len(set(names)) == len(clips):
-        return
-    seen: dict[str, int] = {}
-    for index, (name, labels) in enumerate(zip(names, clips.labels, strict=True)):
-        earlier = seen.setdefault(name, index)
-        if labels is not clips.labels[earlier] and set(labels) != set(clips.labels[earlier]):
+    candidates = repeated(hashes(map(_spelling, clips.paths())))
+    first: dict[str, int] = {}
+    for index in candidates:
+        labels, earlier = clips.labels[index], first.setdefault(_spelling(str(clips.path(index))), index)
+        if set(labels) != set(clips.labels[earlier]):
             raise DataError(
                 f"{list_path}:{clips.line(index)}: {clips.names[index]} has label {_listed(labels)}, but "
                 f"{_listed(clips.labels[earlier])} in line {clips.line(earlier)}; keep one (put several labels of a "
                 "clip on one line)"
             )
-    count = counted(len(clips) - len(seen), "line repeats", "lines repeat")
-    _LOG.warning("%s: %s a clip of another line", list_path, count)
+    if len(candidates) > len(first):
+        count = counted(len(candidates) - len(first), "line repeats", "lines repeat")
+        _LOG.warning("%s: %s a clip of another line", list_path, count)
+
+
+def _spelling(path: str) -> str:
+    """The same for all spellings of a path."""
+    return os.path.normpath(path) if ".." in path else path
 
 
 def _listed(labels: tuple[int, ...]) -> str:

@@ -72,7 +72,7 @@ def content_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()
-        if not text or text.startswith("#"):
+        if not text or text[0] == "#":
             continue
         if len(text) > MAX_LINE:
             raise DataError(f"{path}:{number}: {len(text):,} characters in one line; is this a text file?")
