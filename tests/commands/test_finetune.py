@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,5 +110,6 @@ def test_times() -> None:
     assert [spell_time(seconds) for seconds in (30.2, 89, 100, 7200)] == ["31s", "89s", "2m", "2h"]
     work = Workload(training=100, validation=20, runs=2)
     assert work.seconds(3, 1.0) == pytest.approx(300 + (100 + 80) / 3)
+    assert replace(work, opening=4.0).seconds(3, 1.0) == 8 + work.seconds(3, 1.0)
     assert work.affordable_epochs(work.seconds(5, 1.0), 1.0, wanted=20) == 5
     assert work.affordable_epochs(1e9, 1.0, wanted=20) == 20

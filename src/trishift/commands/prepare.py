@@ -222,6 +222,8 @@ def _split_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def _print_lists(report: PreparationReport) -> None:
     print(report)
+    if not any(Path(name).stem == "val" for name in report.lists):  # ready splits always have one
+        print("warning: no validation list was requested; training needs one (data.val_list)")
     print(f"written: {', '.join([*report.lists, report.labels])} and report.json in {report.output}")
 
 

@@ -49,16 +49,18 @@ class Workload:
         training: training clips per epoch, over all runs.
         validation: validation clips per evaluation, over all runs.
         runs: number of runs.
+        opening: seconds to open the data and the network of a run.
     """
 
     training: int
     validation: int
     runs: int
+    opening: float = 0.0
 
     def seconds(self, epochs: int, per_clip: float) -> float:
         """Time of all runs; each also fits its probe, evaluates it, and evaluates every epoch."""
         forward = self.training + (1 + epochs) * self.validation
-        return per_clip * (epochs * self.training + _FORWARD * forward)
+        return self.runs * self.opening + per_clip * (epochs * self.training + _FORWARD * forward)
 
     def affordable_epochs(self, limit: float, per_clip: float, wanted: int) -> int:
         """The epochs that fit into `limit` seconds, at most `wanted`.

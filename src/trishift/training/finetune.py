@@ -12,6 +12,7 @@ OUT/summary.json           the plan, all results and the choice
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,12 +107,11 @@ class FineTuning:
         for path in (self.output / PLAN, *self.output.glob(f"*/{SCORES}"), *self.output.glob(f"*/{RUN_FILES[1]}")):
             path.unlink(missing_ok=True)
 
-    @property
-    def workload(self) -> Workload:
-        """The clips of all runs, with the one on all clips."""
+    def workload(self, opening: float) -> Workload:
+        """The clips of all runs, with the one on all clips; `opening` is the time to open a run in seconds."""
         validated, seeds = self.folds.validated, len(self.seeds)
         training = seeds * int((~validated).sum()) + len(self.folds.records)
-        return Workload(training, seeds * int(validated.sum()), len(self.runs) + 1)
+        return Workload(training, seeds * int(validated.sum()), len(self.runs) + 1, opening)
 
     def folder(self, seed: int, fold: int) -> Path:
         """The run folder of a fold and seed."""
@@ -187,13 +187,15 @@ def finetune(tuning: FineTuning, *, limit: float | None = None, overwrite: bool 
     epochs = tuning.planned_epochs()
     tuning.write_lists()
     recipe, labels = tuning.recipe, tuning.folds.labels
+    began = time.perf_counter()
     session = open_transfer(recipe, tuning.framework, labels)
+    work = tuning.workload(opening=time.perf_counter() - began)
     if epochs is None:
         per_clip = seconds_per_clip(tuning.recipe_of(tuning.seeds[0], 0), session)
         wanted = recipe.train.epochs
-        epochs = wanted if limit is None else tuning.workload.affordable_epochs(limit, per_clip, wanted)
-        estimate = spell_time(tuning.workload.seconds(epochs, per_clip))
-        print(f"{tuning.workload.runs} runs of {counted(epochs, 'epoch', 'epochs')}, about {estimate}", flush=True)
+        epochs = wanted if limit is None else work.affordable_epochs(limit, per_clip, wanted)
+        estimate = spell_time(work.seconds(epochs, per_clip))
+        print(f"{work.runs} runs of {counted(epochs, 'epoch', 'epochs')}, about {estimate}", flush=True)
     tuning = tuning.with_epochs(epochs)
     write_text(tuning.output / PLAN, tuning.plan() + "\n")
     study = study_probe(recipe, session, tuning.folds)

@@ -68,6 +68,7 @@ def test_groups_of_prepare_are_used(write_noise: Callable[..., Path], tmp_path: 
     ("people", "options", "message"),
     [
         (3, {"folds": 4, "groups": "/(p[0-9])"}, "3 groups cannot fill 4 folds; use --folds 3"),
+        (3, {"folds": 2, "groups": "mp4"}, "all clips belong to the group"),
         (3, {"folds": 1}, "needs 2 or more folds"),
         (3, {"folds": 2, "groups": "^(clap|wave)"}, "class clap has clips of 1 group, so fold"),
     ],

@@ -140,6 +140,10 @@ def _divide(name: str, records: Sequence[VideoRecord], labels: Sequence[str], fo
     """(F, N) bool: the clips that every fold validates."""
     groups = [str(record.group) for record in records]
     number = len(set(groups))
+    if number == 1:
+        raise DataError(
+            f"{name}: all clips belong to the group {groups[0]!r}, so none can be held out; name other --groups"
+        )
     if number < folds:
         raise DataError(f"{name}: {number} groups cannot fill {folds} folds; use --folds {number} or fewer")
     classes = [record.labels[0] if record.labels else len(labels) for record in records]

@@ -274,5 +274,3 @@ def _warn(
             f"{counted(len(torn), 'group is', 'groups are')} in training and evaluation, first {torn[0]}; "
             f"scores will be high"
         )
-    if "val" not in parts:
-        report.warnings.append("no validation list was requested; training needs one (data.val_list)")
