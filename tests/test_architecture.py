@@ -28,6 +28,7 @@ LAYERS = (  # lowest first; a package imports only from the layers below its own
     ("export", "streaming", "training"),
     ("reporting",),
     ("api",),
+    ("speed",),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -142,11 +143,16 @@ def test_commands_have_a_main_and_are_independent() -> None:
         assert all(name.startswith("trishift.commands.shared.") for name in siblings), path
 
 
-PROGRAMS = {"benchmarks": {"tests"}, "tests": {"benchmarks"}, "testing": {"tests", "benchmarks"}}
+PROGRAMS = {
+    "benchmarks": {"tests", "experiments"},
+    "experiments": {"tests", "benchmarks"},
+    "tests": {"benchmarks", "experiments"},
+    "testing": {"tests", "benchmarks", "experiments"},
+}
 
 
 @pytest.mark.parametrize("folder", PROGRAMS)
-def test_tests_and_benchmarks_share_only_testing(folder: str) -> None:
+def test_programs_share_only_testing(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     for path in files:

@@ -31,6 +31,7 @@ COMMANDS = {
     "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",
     "stream": "classify a camera, a network stream or a file frame by frame",
+    "benchmark": "measure a model in every framework and runtime",
     "features": "write activations of named layers, one file per video",
     "export": "write a deployment format",
     "convert": "convert weights between frameworks and code bases",

@@ -190,6 +190,14 @@ def test_unexportable_models_say_why(
     assert expected in error_line(capsys)
 
 
+def test_benchmark_measures_each_runtime_in_a_process(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("benchmark", "--checkpoint", folder / "model.onnx", "--rounds", 1, "--device", "cpu", "--json") == 0
+    forms = json.loads(capsys.readouterr().out)["forms"]
+    assert [form["form"] for form in forms] == ["onnxruntime", "openvino", "openvino bf16"]
+    assert all(form["ms"] > 0 and form["memory"] > 10 for form in forms)
+    assert forms[1]["difference"] < 1e-4 < forms[2]["difference"]
+
+
 @pytest.mark.parametrize("name", ["onnxruntime", "nncf"])
 def test_missing_runtime_names_the_extra(
     folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

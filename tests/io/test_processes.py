@@ -7,14 +7,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import active_children
 
 import pytest
 
 from trishift.errors import DataError, TrishiftError
-from trishift.io.processes import streams
+from trishift.io.processes import server, streams
 
 LOG = logging.getLogger("trishift.tests")
 
@@ -72,3 +72,24 @@ def test_a_failure_names_the_process_and_ends_the_others(
     assert str(error.value) == message
     assert not active_children()
     assert "SystemExit" not in capfd.readouterr().err
+
+
+def counter(start: int) -> Callable[[], tuple[int, str]]:
+    if start < 0:
+        raise DataError("start: must not be negative")
+    numbers = iter(range(start, start + 2))
+    return lambda: (next(numbers), os.environ["NAME"])
+
+
+def test_a_server_keeps_its_state_between_calls() -> None:
+    with server(partial(counter, 5), {"NAME": "a"}) as call:
+        assert [call(), call()] == [(5, "a"), (6, "a")]
+        with pytest.raises(TrishiftError, match="process 1 of 1: ended with status 1"):
+            call()
+    assert not active_children()
+
+
+def test_a_server_that_cannot_be_made_says_why() -> None:
+    with pytest.raises(TrishiftError) as error, server(partial(counter, -1)):
+        pass
+    assert str(error.value) == "start: must not be negative"

@@ -14,8 +14,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event, Semaphore
 from types import FrameType
 from typing import Any, Generic, TypeVar, cast
 
@@ -61,6 +63,49 @@ def streams(
             worker.connection.close()
             worker.process.join(_PATIENCE)
             worker.process.kill()
+
+
+@contextmanager
+def server(
+    make: Callable[[], Callable[[], _Result]], environment: Mapping[str, str] | None = None
+) -> Iterator[Callable[[], _Result]]:
+    """Make a function in a new process, and call it there on request; the process is ended with the block.
+
+    Args:
+        make: picklable; returns a function without arguments whose results are picklable.
+        environment: additional environment variables of the process.
+
+    Yields:
+        The function. A call returns once the process has finished it.
+
+    Raises:
+        TrishiftError: `make` or a call fails, or the process ends; that of `make` has the original text.
+    """
+    context = multiprocessing.get_context("spawn")
+    requests, ended = context.Semaphore(0), context.Event()
+    with streams(partial(_serve, make, requests, ended), [environment or {}]) as [results]:
+        if (failure := next(results)) is not None:
+            raise TrishiftError(failure)
+
+        def call() -> _Result:
+            requests.release()
+            return cast(_Result, next(results))
+
+        yield call
+        ended.set()
+        requests.release()
+
+
+def _serve(make: Callable[[], Callable[[], Any]], requests: Semaphore, ended: Event, index: int) -> Iterator[Any]:
+    """Yield None, or why `make` failed; then the result of a call per request."""
+    try:
+        function = make()
+    except TrishiftError as error:
+        yield str(error)
+        return
+    yield None
+    while requests.acquire() and not ended.is_set():
+        yield function()
 
 
 @dataclass
