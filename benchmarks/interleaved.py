@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from benchmarks.rows import Row
+
+from trishift.errors import TrishiftError
+from trishift.io.processes import server
+
+Call = Callable[[], Any]
+Times = Mapping[str, Sequence[float]]
 
 
-def measure(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every call. Each round calls every alternative once; a first round warms up."""
+def measure(alternatives: Mapping[str, Call], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Milliseconds of every call. Each round calls every alternative once; the first rounds warm up."""
     times: dict[str, list[float]] = {name: [] for name in alternatives}
-    for _ in range(rounds + 1):
+    for _ in range(warm_up + rounds):
         for name, call in alternatives.items():
             start = time.perf_counter()
             call()
             times[name].append(1000 * (time.perf_counter() - start))
-    return {name: measured[1:] for name, measured in times.items()}
+    return {name: measured[warm_up:] for name, measured in times.items()}
 
 
-def table(times: Mapping[str, list[float]], baseline: str, title: str) -> str:
-    """Markdown table of medians and minima, with their ratios to `baseline`.
+def ratio(times: Times, ours: str, baseline: str) -> float:
+    """The median over the rounds of our time relative to the baseline's in the same round."""
+    return statistics.median(a / b for a, b in zip(times[ours], times[baseline], strict=True))
 
-    The ratio is the median over the rounds, each relative to the baseline of the same round. Under other load, the
-    ratio of the minima is more reliable.
+
+def compared(name: str, times: Times, ours: str, baseline: str, target: float | None = None, **more: Any) -> Row:
+    """The row of two alternatives; if one of them was not measured, it has no figures."""
+    figures = [statistics.median(times[key]) if key in times else None for key in (ours, baseline)]
+    relative = ratio(times, ours, baseline) if None not in figures else None
+    return Row(name, *figures, ratio=relative, target=target, **more)
+
+
+@contextmanager
+def opened(
+    makers: Mapping[str, Callable[[], Call]], *, apart: bool = True
+) -> Iterator[tuple[dict[str, Call], dict[str, str]]]:
+    """Make alternatives, each in a process of its own unless `apart` is false.
+
+    Yields:
+        The calls, and why the others could not be made.
     """
-    lines = [f"| {title} | median ms | min ms | ratio | ratio of min |", "|---|---:|---:|---:|---:|"]
-    for name, values in times.items():
-        ratio = statistics.median(value / base for value, base in zip(values, times[baseline], strict=True))
-        least = min(values)
-        row = f"{statistics.median(values):.0f} | {least:.0f} | {ratio:.3f} | {least / min(times[baseline]):.3f}"
-        lines.append(f"| {name} | {row} |")
-    return "\n".join(lines)
+    calls: dict[str, Call] = {}
+    failures: dict[str, str] = {}
+    with ExitStack() as stack:
+        for name, make in makers.items():
+            try:
+                calls[name] = stack.enter_context(server(make)) if apart else make()
+            except TrishiftError as error:
+                failures[name] = str(error)
+        yield calls, failures
