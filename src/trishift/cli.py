@@ -39,6 +39,8 @@ COMMANDS = {
     "publish": "write a model folder with a model card",
     "push": "upload a model to a hub",
     "models": "list and download published weights",
+    "doctor": "examine what is installed here",
+    "config": "show a recipe, its differences, or the keys of recipes",
     "prepare": "turn data sets into lists and labels",
     "quickstart": "train, evaluate and predict on the built-in gestures",
 }

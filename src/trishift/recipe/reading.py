@@ -80,21 +80,28 @@ def recipe_to_dict(recipe: Recipe, *, secrets: bool = False) -> dict[str, Any]:
         recipe: the recipe.
         secrets: keep passwords in the addresses of weights, for use within this process; files never get them.
     """
-    plain: dict[str, Any] = _plain(dataclasses.asdict(recipe), str if secrets else without_secrets)
+    plain: dict[str, Any] = plain_values(dataclasses.asdict(recipe), str if secrets else without_secrets)
     return plain
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write the resolved recipe; `load_recipe` reads back an equal one."""
-    write_text(path, yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True))
+    write_text(path, recipe_text(recipe))
 
 
-def _plain(value: Any, spell: Callable[[str], str] = str) -> Any:
+def recipe_text(recipe: Recipe) -> str:
+    """The YAML of a resolved recipe."""
+    text: str = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def plain_values(value: Any, spell: Callable[[str], str] = str) -> Any:
+    """Lists instead of tuples; `spell` is applied to every text."""
     if isinstance(value, dict):
-        return {key: _plain(v, spell) for key, v in value.items()}
+        return {key: plain_values(v, spell) for key, v in value.items()}
     if isinstance(value, str):
         return spell(value)
-    return [_plain(v, spell) for v in value] if isinstance(value, (list, tuple)) else value
+    return [plain_values(v, spell) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +193,7 @@ def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
 
 def _with_nulls(data: Mapping[str, Any], cls: Any) -> dict[str, Any]:
     """Read the word `none` as null in entries that may be null: `model.shift=none` makes a TSN."""
-    hints, sections = typing.get_type_hints(cls), _section_types(cls)
+    hints, sections = typing.get_type_hints(cls), section_types(cls)
     result = dict(data)
     for key, value in data.items():
         optional = type(None) in typing.get_args(hints.get(key))
@@ -210,7 +217,7 @@ def _filled_in(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **data,
         "model": {"multi_label": multi_label, **model},
-        "input": {**_plain(dataclasses.asdict(default)), **pixels},
+        "input": {**plain_values(dataclasses.asdict(default)), **pixels},
     }
 
 
@@ -257,7 +264,7 @@ def _dotted_keys(cls: Any, prefix: str = "") -> Iterator[str]:
     """Every key of a section and of the sections inside it, the outer ones first."""
     names = [f"{prefix}{f.name}" for f in dataclasses.fields(cls)]
     yield from names
-    for name, section in _section_types(cls).items():
+    for name, section in section_types(cls).items():
         yield from _dotted_keys(section, f"{prefix}{name}.")
 
 
@@ -273,7 +280,7 @@ def _known_keys(location: Sequence[Any]) -> _KnownKeys:
     cls: Any = Recipe
     depth = 0
     for part in location:
-        types = _section_types(cls)
+        types = section_types(cls)
         if part not in types:
             break
         cls, depth = types[part], depth + 1
@@ -282,7 +289,7 @@ def _known_keys(location: Sequence[Any]) -> _KnownKeys:
     return _KnownKeys([f.name for f in entries], depth, forms)
 
 
-def _section_types(cls: Any) -> dict[str, Any]:
+def section_types(cls: Any) -> dict[str, Any]:
     """Return the keys of a section that are sections themselves."""
     hints = typing.get_type_hints(cls)
     sections = {}

@@ -218,7 +218,17 @@ class TrainSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A validated recipe; see the sections' classes for their keys."""
+    """A validated recipe; see the sections' classes for their keys.
+
+    Attributes:
+        name: names the run folder if no other is given.
+        model: the network.
+        input: the pixels it expects.
+        data: clips, lists and reading.
+        train: optimization.
+        evaluation: the protocol of evaluations.
+        execution: device, precision and speed.
+    """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 

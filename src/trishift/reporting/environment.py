@@ -1,0 +1,148 @@
+"""The state of this machine: frameworks, runtimes, decoders, devices and folders, with remedies for what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from trishift.backends import FRAMEWORKS
+from trishift.errors import TrishiftError, brief, install_hint
+from trishift.io.atomic import check_writable
+from trishift.zoo.home import home, is_offline, mirror
+
+State = Literal["ok", "missing", "problem"]
+_PACKAGES = {"pytorch": "torch", "mindspore": "mindspore", "paddle": "paddlepaddle"}
+_OPTIONAL = {  # package to its extra and its purpose
+    "onnxruntime": ("export", "runs ONNX exports"),
+    "onnx": ("export", "writes ONNX exports"),
+    "openvino": ("export", "runs ONNX and INT8 exports"),
+    "nncf": ("export", "quantizes to INT8"),
+    "huggingface_hub": ("hub", "reads hf:// addresses, uploads models"),
+    "opencv-python-headless": ("demo", "reads cameras outside Linux"),
+}
+_DECODERS = ("h264", "hevc", "mpeg4", "vp8", "vp9", "av1")
+_PROBE = "from trishift.backends import find_device; print(find_device({!r}))"
+_PATIENCE = 180  # seconds for the import of a framework on a busy machine
+_TESTED_MINDSPORE = "2.8."
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    Attributes:
+        group: heading.
+        name: its subject.
+        state: `ok`; `missing`, which only matters to those who need it; or `problem`.
+        detail: version, device or reason.
+        remedy: what to do, empty if there is nothing to do.
+    """
+
+    group: str
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state:8}{self.name}: {self.detail}{f'; {self.remedy}' if self.remedy else ''}"
+
+
+def examine() -> list[Check]:
+    """Check this machine. Every framework is imported in a process of its own."""
+    with ThreadPoolExecutor() as pool:
+        frameworks = pool.map(_framework, FRAMEWORKS)
+        checks = [*_machine(), *_decoding(), *(_optional(*entry) for entry in _OPTIONAL.items()), *_folders()]
+        found = list(frameworks)
+    if all(check.state == "missing" for check in found):
+        remedy = f"{install_hint('pytorch')}, or another framework"
+        found.append(Check("frameworks", "none", "problem", "no framework is installed", remedy))
+    return [*checks[:1], *found, *checks[1:]]
+
+
+def _machine() -> Iterator[Check]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Check("machine", "Python", "ok", f"{platform.python_version()} on {platform.system()}, {cores} CPU cores")
+
+
+def _framework(name: str) -> Check:
+    """Import a framework in a new process, where it can neither crash this one nor disturb another framework."""
+    try:
+        installed = version(_PACKAGES[name])
+    except PackageNotFoundError:
+        return Check("frameworks", name, "missing", "not installed", install_hint(name))
+    command = [sys.executable, "-c", _PROBE.format(name)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, env=environment)
+    except subprocess.TimeoutExpired:
+        return Check("frameworks", name, "problem", f"{installed}, whose import takes over {_PATIENCE} s")
+    lines = (done.stderr if done.returncode else done.stdout).split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), f"status {done.returncode}")
+    if done.returncode:
+        return Check(
+            "frameworks", name, "problem", f"{installed} cannot be imported ({last[:200]})", "install it again"
+        )
+    if name == "mindspore" and last == "cpu" and not installed.startswith(_TESTED_MINDSPORE):
+        remedy = "install mindspore==2.8.0"
+        return Check(
+            "frameworks", name, "problem", f"{installed} may compute 100 times slower on CPUs than 2.8", remedy
+        )
+    return Check("frameworks", name, "ok", f"{installed}, best device: {last}")
+
+
+def _decoding() -> Iterator[Check]:
+    import av
+
+    missing = [name for name in _DECODERS if not _has_decoder(name)]
+    codecs = ".".join(map(str, av.library_versions["libavcodec"]))
+    yield Check("decoding", "PyAV", "ok", f"{version('av')}, libavcodec {codecs}")
+    if missing:
+        remedy = "install PyAV from its wheel, which has all decoders"
+        yield Check("decoding", "decoders", "problem", f"missing: {', '.join(missing)}", remedy)
+    else:
+        yield Check("decoding", "decoders", "ok", ", ".join(_DECODERS))
+
+
+def _has_decoder(name: str) -> bool:
+    import av
+
+    try:
+        return av.codec.Codec(name, "r") is not None
+    except ValueError:
+        return False
+
+
+def _optional(package: str, entry: tuple[str, str]) -> Check:
+    extra, purpose = entry
+    try:
+        return Check("optional", package, "ok", f"{version(package)}, {purpose}")
+    except PackageNotFoundError:
+        return Check("optional", package, "missing", f"not installed, {purpose}", install_hint(extra))
+
+
+def _folders() -> Iterator[Check]:
+    try:
+        folder = home()
+        check_writable(folder / "trial")
+        requests = "no requests (TRISHIFT_OFFLINE)" if is_offline() else "requests allowed"
+        copies = f", mirror {mirror()}" if mirror() else ""
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+        free = shutil.disk_usage(_existing(folder)).free / 2**30
+        detail = f"{folder}, {size:,.0f} MB used, {free:,.0f} GB free; {requests}{copies}"
+        yield Check("folders", "downloads and programs", "ok", detail)
+    except TrishiftError as error:
+        yield Check("folders", "downloads and programs", "problem", brief(error), "set TRISHIFT_HOME")
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
