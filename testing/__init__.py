@@ -1,1 +1,1 @@
-"""Shared by tests, benchmarks and experiments: generated clips, downloads and weights, and records of the originals."""
+"""Shared by tests and benchmarks: generated clips, downloads and weights, and records of the originals."""

@@ -144,10 +144,9 @@ def test_commands_have_a_main_and_are_independent() -> None:
 
 
 PROGRAMS = {
-    "benchmarks": {"tests", "experiments"},
-    "experiments": {"tests", "benchmarks"},
-    "tests": {"benchmarks", "experiments"},
-    "testing": {"tests", "benchmarks", "experiments"},
+    "benchmarks": {"tests"},
+    "tests": {"benchmarks"},
+    "testing": {"tests", "benchmarks"},
 }
 
 

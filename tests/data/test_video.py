@@ -252,7 +252,7 @@ REAL_CLIPS = [
 
 @pytest.mark.parametrize("name", REAL_CLIPS)
 def test_real_clips_are_read_exactly(clips_dir: Path, name: str, rng: np.random.Generator) -> None:
-    """Every codec and oddity once; `python -m experiments.frame_exactness` sweeps all clips and all of their frames."""
+    """Every codec and oddity once; `python -m benchmarks.frame_exactness` sweeps all clips and all of their frames."""
     assert compare(clips_dir / name, rng, everything=False) is None
 
 

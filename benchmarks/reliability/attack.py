@@ -54,7 +54,7 @@ def make_inputs(name: str, folder: Path) -> int:
     if not (folder / "ready").is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        command = [sys.executable, "-m", "experiments.reliability.inputs", name, str(folder)]
+        command = [sys.executable, "-m", "benchmarks.reliability.inputs", name, str(folder)]
         subprocess.run(command, env=environment(), cwd=ROOT, check=True)
         (folder / "ready").touch()
     return sum(1 for _ in (folder / "hostile").iterdir())
@@ -70,7 +70,7 @@ def attack(name: str, folder: Path, tally: Tally, until: int, seconds: float) ->
 
 def _run_worker(name: str, folder: Path, tally: Tally, until: int, deadline: float) -> None:
     """Run one worker until it is done, hangs or crashes; the inputs of the last two stay in `folder/faults`."""
-    command = [sys.executable, "-m", "experiments.reliability.worker", name, str(folder), str(tally.done), str(until)]
+    command = [sys.executable, "-m", "benchmarks.reliability.worker", name, str(folder), str(tally.done), str(until)]
     with subprocess.Popen(
         command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=(folder / "stderr.txt").open("a")
     ) as process:
@@ -113,7 +113,7 @@ def recheck(name: str, folder: Path, tally: Tally) -> None:
     """Read the inputs of the faults again, and note which ones are fixed; an input that ends the worker is not."""
     if not tally.faults or not (folder / "faults").is_dir():
         return
-    command = [sys.executable, "-m", "experiments.reliability.worker", name, str(folder), "--faults"]
+    command = [sys.executable, "-m", "benchmarks.reliability.worker", name, str(folder), "--faults"]
     with (folder / "stderr.txt").open("a") as log:
         done = subprocess.run(
             command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, timeout=_WALL, check=False

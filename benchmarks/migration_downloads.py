@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from experiments.migration_weights import KINETICS, MOMENTS, SOMETHING
+from benchmarks.migration_weights import KINETICS, MOMENTS, SOMETHING
 from testing.downloads import frame_folders, tar_bytes, write_parts, write_zip
 from testing.encoded_clips import encode
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from experiments.reliability.hostile_pickles import (
+from benchmarks.reliability.hostile_pickles import (
     PROTOCOL,
     SHARED,
     hostile_arrays,
@@ -18,8 +18,8 @@ from experiments.reliability.hostile_pickles import (
     pickled_integer,
     tensor_pickle,
 )
-from experiments.reliability.readers import Reader
-from experiments.reliability.samples import (
+from benchmarks.reliability.readers import Reader
+from benchmarks.reliability.samples import (
     BOMBS,
     PLAIN,
     foreign_tensors,

@@ -1,9 +1,9 @@
 """Fine-tuning on real clips: UT-Interaction (120 clips, 6 classes, Ryoo & Aggarwal, SDHA 2010).
 
-    python -m experiments.interactions probe CLIPS WEIGHTS       linear classifiers on frozen ImageNet features
-    python -m experiments.interactions folds CLIPS WEIGHTS       TSN, TSM and TRN, 5 folds by sequence
-    python -m experiments.interactions reversed CLIPS RUNS       which way does the clip run? TSN against TSM
-    python -m experiments.interactions sources CLIPS WEIGHTS     the same recipe on videos and on extracted frames
+    python -m benchmarks.interactions probe CLIPS WEIGHTS       linear classifiers on frozen ImageNet features
+    python -m benchmarks.interactions folds CLIPS WEIGHTS       TSN, TSM and TRN, 5 folds by sequence
+    python -m benchmarks.interactions reversed CLIPS RUNS       which way does the clip run? TSN against TSM
+    python -m benchmarks.interactions sources CLIPS WEIGHTS     the same recipe on videos and on extracted frames
 
 CLIPS contains one folder per class and `labels.csv` (columns path, label, sequence). WEIGHTS is a MobileNetV2 file.
 RUNS is the output of the quickstart, whose gesture models are the starting point of `reversed`. The benchmark runs
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
-from experiments.finetuning import DRAWN, PIXELS
+from benchmarks.finetuning import DRAWN, PIXELS
 
 from trishift.data.lists import read_list, write_list
 from trishift.training.sinks import read_metrics

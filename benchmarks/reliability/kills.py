@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.reliability.attack import ROOT, environment, is_alive, processor_time
+from benchmarks.reliability.attack import ROOT, environment, is_alive, processor_time
 
 QUICK_KILLS = 2
 _TEMPORARY = (".unfinished-", ".replacing-", ".export-")
@@ -45,7 +45,7 @@ class Server:
     """A process that runs commands in forks."""
 
     def __init__(self, framework: str, log: Path) -> None:
-        command = [sys.executable, "-m", "experiments.reliability.server", framework]
+        command = [sys.executable, "-m", "benchmarks.reliability.server", framework]
         self._log = log
         self._process = subprocess.Popen(
             command, env=environment(), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -127,7 +127,7 @@ def _repeated(
 
 def _write_inputs(work: Path) -> None:
     """Write gestures, a recipe of two epochs that saves after every step, and weights of a small network."""
-    from experiments.reliability.samples import small_model
+    from benchmarks.reliability.samples import small_model
 
     from trishift.checkpoints import canonical
     from trishift.data.gestures import make_gestures

@@ -30,7 +30,7 @@ class Reader:
 
 def readers() -> dict[str, Reader]:
     """All readers by name."""
-    from experiments.reliability import (
+    from benchmarks.reliability import (
         annotation_readers,
         archive_readers,
         list_readers,

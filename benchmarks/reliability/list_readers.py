@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from experiments.reliability.readers import Reader
-from experiments.reliability.texts import ALIAS_BOMB, TEXTS, with_devices, write_texts
+from benchmarks.reliability.readers import Reader
+from benchmarks.reliability.texts import ALIAS_BOMB, TEXTS, with_devices, write_texts
 
 
 def _list_seeds(folder: Path) -> None:

@@ -8,8 +8,8 @@ import shutil
 import struct
 from pathlib import Path
 
-from experiments.reliability.readers import Reader
-from experiments.reliability.texts import TEXTS, write_texts
+from benchmarks.reliability.readers import Reader
+from benchmarks.reliability.texts import TEXTS, write_texts
 
 _CODECS = (
     *(

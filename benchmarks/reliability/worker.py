@@ -1,7 +1,7 @@
 """Feeds inputs to a reader, in a process of its own, and prints one line of JSON per input.
 
-    python -m experiments.reliability.worker READER FOLDER FIRST LAST
-    python -m experiments.reliability.worker READER FOLDER --faults      only the kept inputs of earlier faults, again
+    python -m benchmarks.reliability.worker READER FOLDER FIRST LAST
+    python -m benchmarks.reliability.worker READER FOLDER --faults      only the kept inputs of earlier faults, again
 
 FOLDER contains `seeds/` and `hostile/`, see `attack.py`. Inputs are numbered: deliberate ones alternate with mutations
 while there are any. Mutations derive from the reader and the number alone, so that each of them can be repeated.
@@ -24,9 +24,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from experiments.reliability.attack import keep_input
-from experiments.reliability.mutations import write_mutated
-from experiments.reliability.readers import Reader, readers
+from benchmarks.reliability.attack import keep_input
+from benchmarks.reliability.mutations import write_mutated
+from benchmarks.reliability.readers import Reader, readers
 
 ADDRESS_SPACE = 5 * 2**30  # more is refused by the system, so that a fault cannot take the machine down
 LONGEST_MESSAGE = 5000  # characters: a path has up to 4,096

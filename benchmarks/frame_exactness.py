@@ -1,6 +1,6 @@
 """Check that random access returns the same frames as full decoding, for every video under a folder.
 
-    python -m experiments.frame_exactness DIR [--seed 0]
+    python -m benchmarks.frame_exactness DIR [--seed 0]
 
 Prints one line per file that differs or cannot be read, then a summary. Exits with status 1 if any file differs.
 """

@@ -1,6 +1,6 @@
 """Runs commands in forks of a process that has imported a framework.
 
-    python -m experiments.reliability.server FRAMEWORK
+    python -m benchmarks.reliability.server FRAMEWORK
 
 Reads one JSON line per command, `{"arguments": [...], "log": PATH}`, and prints its process number, then its status
 and its processor time in seconds.

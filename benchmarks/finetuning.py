@@ -1,7 +1,7 @@
 """Fine-tuning against the probe on small sets of real clips: why it loses, and which recipe wins.
 
-    python -m experiments.finetuning causes CLIPS WEIGHTS        loss of the probe's head, one disturbance at a time
-    python -m experiments.finetuning recipes CLIPS WEIGHTS       recipes over folds and seeds, against the probe
+    python -m benchmarks.finetuning causes CLIPS WEIGHTS        loss of the probe's head, one disturbance at a time
+    python -m benchmarks.finetuning recipes CLIPS WEIGHTS       recipes over folds and seeds, against the probe
 
 CLIPS contains the folders `ut_interaction` and `basketball5`, each with one folder per class and `labels.csv`. WEIGHTS
 is a MobileNetV2 file. `directions` plays UT-Interaction forward and backward, as two classes; `gestures-N` is the
@@ -73,7 +73,7 @@ def open_set(name: str, options: argparse.Namespace) -> Folds:
     """The clips of a set in folds, of which only the first `--folds-run` are kept."""
     work = options.work / name
     if name == "directions":
-        from experiments.interactions import reverse
+        from benchmarks.interactions import reverse
 
         if not (work / "clips" / "labels.csv").is_file():
             reverse(options.clips / "ut_interaction", work / "clips")

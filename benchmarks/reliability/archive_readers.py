@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from experiments.reliability.readers import Reader
+from benchmarks.reliability.readers import Reader
 
 
 def _archive_seeds(folder: Path) -> None:

@@ -6,8 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from experiments.reliability.readers import Reader
-from experiments.reliability.texts import TEXTS
+from benchmarks.reliability.readers import Reader
+from benchmarks.reliability.texts import TEXTS
 
 
 def _annotation_seeds(folder: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import PIL
 import safetensors
 import yaml
-from experiments.reliability.attack import Tally
-from experiments.reliability.readers import readers
+from benchmarks.reliability.attack import Tally
+from benchmarks.reliability.readers import readers
 
 from trishift.io.wording import counted
 from trishift.version import __version__
@@ -21,7 +21,7 @@ INPUTS, KILLS = 10_000, 200
 _HEAD = """\
 # Reliability
 
-`python -m experiments.reliability` attacks every reader of outside files, kills commands at random moments, and
+`python -m benchmarks.reliability` attacks every reader of outside files, kills commands at random moments, and
 writes this page.
 
 ## Inputs

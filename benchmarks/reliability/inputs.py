@@ -1,11 +1,11 @@
-"""Writes a reader's seeds and deliberate inputs: `python -m experiments.reliability.inputs READER FOLDER`."""
+"""Writes a reader's seeds and deliberate inputs: `python -m benchmarks.reliability.inputs READER FOLDER`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from experiments.reliability.readers import readers
+from benchmarks.reliability.readers import readers
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiments.reliability.hostile_pickles import PROTOCOL, Runs, hostile_arrays, hostile_pickles
-from experiments.reliability.readers import Reader
-from experiments.reliability.samples import (
+from benchmarks.reliability.hostile_pickles import PROTOCOL, Runs, hostile_arrays, hostile_pickles
+from benchmarks.reliability.readers import Reader
+from benchmarks.reliability.samples import (
     BOMBS,
     CONFIG,
     good_description,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from experiments.reliability.readers import Reader
+from benchmarks.reliability.readers import Reader
 
 
 def _pictures() -> Iterator[tuple[str, bytes]]:

@@ -6,8 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from experiments.reliability.readers import Reader
-from experiments.reliability.texts import ALIAS_BOMB, CONFIGS, TEXTS, with_devices, write_texts
+from benchmarks.reliability.readers import Reader
+from benchmarks.reliability.texts import ALIAS_BOMB, CONFIGS, TEXTS, with_devices, write_texts
 
 
 def _recipe_seeds(folder: Path) -> None:

@@ -1,9 +1,9 @@
 """Attack every reader of outside files, and kill commands at random moments; writes docs/reliability.md.
 
-    python -m experiments.reliability                          everything: 10,000 inputs per reader and 200 kills
-    python -m experiments.reliability --quick                  200 inputs per reader and 2 kills per job, no page
-    python -m experiments.reliability --only list csv kills    some readers; `kills` is the other half
-    python -m experiments.reliability --minutes 20             stop after 20 minutes; the next call continues
+    python -m benchmarks.reliability                          everything: 10,000 inputs per reader and 200 kills
+    python -m benchmarks.reliability --quick                  200 inputs per reader and 2 kills per job, no page
+    python -m benchmarks.reliability --only list csv kills    some readers; `kills` is the other half
+    python -m benchmarks.reliability --minutes 20             stop after 20 minutes; the next call continues
 
 The time is shared equally among the readers that are not done, repeatedly; kills get half of it. Counts are in WORK
 (default: runs/reliability), and the inputs at fault in SCRATCH/READER/faults. `--restart` forgets the counts of the
@@ -21,10 +21,10 @@ import time
 from datetime import date
 from pathlib import Path
 
-from experiments.reliability.attack import ROOT, Tally, attack, read_tallies, recheck, write_tallies
-from experiments.reliability.kills import QUICK_KILLS, jobs, kill_job
-from experiments.reliability.page import INPUTS, write_page
-from experiments.reliability.readers import readers
+from benchmarks.reliability.attack import ROOT, Tally, attack, read_tallies, recheck, write_tallies
+from benchmarks.reliability.kills import QUICK_KILLS, jobs, kill_job
+from benchmarks.reliability.page import INPUTS, write_page
+from benchmarks.reliability.readers import readers
 
 SCRATCH = Path("/dev/shm/trishift-reliability")
 QUICK_INPUTS = 200

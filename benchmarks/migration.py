@@ -1,7 +1,7 @@
 """Run every command of docs/migration.md, on miniature downloads and on weight files of real size and format.
 
-    python -m experiments.migration                      all commands
-    python -m experiments.migration --only "prepare "    commands that contain a text, if their inputs exist
+    python -m benchmarks.migration                      all commands
+    python -m benchmarks.migration --only "prepare "    commands that contain a text, if their inputs exist
 
 The commands run in the order of the page, in a folder with the repository's scripts and recipes. Names in capitals are
 replaced by folders. Added arguments make training runs small (an epoch of one or two steps, frames of 32 pixels, two
@@ -22,8 +22,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from experiments.migration_downloads import write_downloads
-from experiments.migration_weights import write_weights
+from benchmarks.migration_downloads import write_downloads
+from benchmarks.migration_weights import write_weights
 from testing.migration_commands import commands
 
 ROOT = Path(__file__).parents[1]

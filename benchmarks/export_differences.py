@@ -1,6 +1,6 @@
 """Differences between checkpoints and their exports, for every model in every exact format: a table of docs/deploy.md.
 
-    python -m experiments.export_differences [--backbones resnet50 mobilenet_v2 bn_inception] [--size 224]
+    python -m benchmarks.export_differences [--backbones resnet50 mobilenet_v2 bn_inception] [--size 224]
 
 Exports TSN, TSM in both directions and TRN on every backbone, each in a process of its own, and prints the larger of
 the differences that the export measured for batches of 1 and 3. Exports that already exist in --folder are reused.
