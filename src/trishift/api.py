@@ -157,7 +157,7 @@ class Model:
             top_k: classes per video.
             protocol: clips and crops; default: one clip, center crop.
             batch_size: videos per batch and views per forward pass.
-            workers: decoding threads.
+            workers: threads or processes that read clips.
             template: file name of a frame in frame folders, see `FrameFolder`; None: detected.
 
         Yields:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trishift.data.loader import Batch, Loader
 from trishift.data.sample import Sample
-from trishift.errors import DataError
+from trishift.errors import DataError, TrishiftError
+from trishift.io import workers
 
 CLIPS = 23
 
@@ -20,6 +25,7 @@ CLIPS = 23
 class Clips:
     """A dataset whose pixels tell index and epoch; remembers what was loaded and by which threads."""
 
+    worker_type = "threads"
     clip_shape = (1, 2, 3, 4, 4)
     padding = Sample(np.zeros(clip_shape, np.float32), np.int64(-1), valid=False)
 
@@ -167,3 +173,54 @@ def test_threads_end_after_epoch_or_error() -> None:
         for thread in dataset.threads:
             thread.join(timeout=30)
         assert dataset.threads and not any(thread.is_alive() for thread in dataset.threads)
+
+
+class Remote(Clips):
+    """Clips that know the process they were loaded in; a few cannot be read, depending on the epoch."""
+
+    def __init__(self, worker_type: str) -> None:
+        super().__init__()
+        self.worker_type = worker_type
+        self.misses: dict[int, str] = {}
+
+    def take_misses(self) -> dict[int, str]:
+        taken, self.misses = self.misses, {}
+        return taken
+
+    def add_misses(self, misses: dict[int, str]) -> None:
+        self.misses |= misses
+
+    def load(self, index: int, epoch: int, use: int) -> Sample:
+        if epoch == 8 and index == 7:
+            raise DataError("clip7.mp4: not a video")
+        if epoch == 9 and index == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if index in (3, 20):
+            self.misses[index] = f"{epoch}"
+        pixels = np.random.default_rng((epoch, index, use)).random(self.clip_shape)
+        return Sample(pixels, np.int64(os.getpid()), valid=index != 3)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"misses": {}}
+
+
+@pytest.mark.skipif(not workers.available(), reason="the system has no memory that processes share by descriptor")
+def test_processes_load_the_same_batches() -> None:
+    remote = Remote("processes")
+    local, processes = loader(Remote("threads")), loader(remote)
+    for start in (0, 4):
+        found = list(processes.batches(2, start))
+        for batch, expected in zip(found, local.batches(2, start), strict=True):
+            for values, others in ((batch.clips, expected.clips), (batch.indices, expected.indices)):
+                np.testing.assert_array_equal(values, others)
+            np.testing.assert_array_equal(batch.valid, expected.valid)
+    assert remote.misses == {3: "2", 20: "2"}
+    with pytest.raises(DataError, match=r"clip7\.mp4: not a video"):
+        list(processes.batches(8))
+    pids = {int(pid) for batch in processes.batches(0) for pid in batch.targets}
+    assert len(pids) == 2 and os.getpid() not in pids
+    with pytest.raises(TrishiftError, match=r"data\.workers: a process that loads clips was ended by SIGKILL"):
+        list(processes.batches(9))
+    del processes
+    gc.collect()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trishift.data.sampling import SamplingSpec
 from trishift.data.sources import FrameSource, open_clip, open_flow
+from trishift.data.spec import WorkerType
 from trishift.data.transforms import stack_segments
 from trishift.model.spec import InputSpec, ModelSpec, segment_length
 
@@ -24,15 +26,26 @@ class ClipReader:
         model: determines the number of segments and their channels.
         template: file name of a frame in a frame folder; None: detected.
         cache: keep decoded frames in memory.
+        worker_type: see `DataSpec`.
+
+    Attributes:
+        worker_type: the same; threads instead of `auto` if frames are kept in memory, which only threads share.
     """
 
     def __init__(
-        self, input_spec: InputSpec, model: ModelSpec, *, template: str | None = None, cache: bool = False
+        self,
+        input_spec: InputSpec,
+        model: ModelSpec,
+        *,
+        template: str | None = None,
+        cache: bool = False,
+        worker_type: WorkerType = "auto",
     ) -> None:
         self.input, self.model = input_spec, model
         self._length = segment_length(input_spec.modality, model.in_channels)
         self._template, self._caches = template, cache
         self._cache: dict[Path, _Decoded] = {}
+        self.worker_type: WorkerType = "threads" if cache and worker_type == "auto" else worker_type
 
     def read(
         self, path: Path, choose: Callable[..., np.ndarray], sampling: SamplingSpec, rng: np.random.Generator
@@ -57,6 +70,9 @@ class ClipReader:
             return frames[choose(len(frames), fps=fps).reshape(-1)]
         with self.open(path) as source:
             return source.read(choose(source.num_frames, fps=source.fps).reshape(-1))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_cache": {}}
 
     def segments(self, frames: np.ndarray) -> np.ndarray:
         """Arrange normalized frames (..., S * length, F, H, W) as segments (..., S, C, H, W)."""

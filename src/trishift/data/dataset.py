@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sample import Problem, Sample, Target
 from trishift.data.sampling import evaluation_clips
-from trishift.data.spec import DataSpec
+from trishift.data.spec import DataSpec, WorkerType
 from trishift.data.transforms import evaluation_views, train_augmentation, view_size
 from trishift.errors import DataError
 from trishift.io.wording import counted
@@ -87,6 +88,11 @@ class ClipDataset(ABC):
         """
 
     @property
+    def worker_type(self) -> WorkerType:
+        """What reads the clips best, see `DataSpec`."""
+        return self._reader.worker_type
+
+    @property
     def num_classes(self) -> int:
         """K."""
         return len(self.labels)
@@ -147,6 +153,23 @@ class ClipDataset(ABC):
         """(index, reason) of the clips that could not be read so far, in list order."""
         with self._lock:
             return sorted(self._misses.items())
+
+    def take_misses(self) -> dict[int, str]:
+        """The reasons why clips could not be read since the last call, by index."""
+        with self._lock:
+            taken, self._misses = self._misses, {}
+            return taken
+
+    def add_misses(self, misses: Mapping[int, str]) -> None:
+        """Add the misses of this data set's copy in another process."""
+        with self._lock:
+            self._misses.update(misses)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_lock": None, "_misses": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     def examine(self, index: int) -> Problem | None:
         """Open a clip and compare its frame count with the list's, without reading frames."""

@@ -1,24 +1,30 @@
 """Batches of clips as numpy arrays, for every framework.
 
-Clips are decoded in threads: FFmpeg and PIL release the GIL, and forking a process with framework threads is unsafe.
-The order of clips depends only on seed and epoch, not on the number of workers or ranks.
+Clips are loaded by threads or by worker processes; forking a process with framework threads would be unsafe.
+The order of clips depends only on seed and epoch, not on the workers or ranks.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from trishift.data.dataset import ClipDataset
 from trishift.data.sample import Sample
-from trishift.errors import TrishiftError
+from trishift.errors import RecipeError, TrishiftError
+from trishift.io import workers as processes
 
 _PADDING = -1  # dataset index of a padding sample
 _BATCHES_AHEAD = 2
+_WORTH_PROCESSES = 500  # clips; reading fewer does not make up for the start of processes
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,12 @@ class Loader:
         shuffle: draw the order of every epoch (`ClipDataset.draw_order`).
         seed: seed of the order.
         rank, world_size: this process gets clips rank, rank + world_size, ... of every batch.
-        workers: number of decoding threads.
+        workers: number of threads or processes that load clips.
         only: dataset indices to load, in this order, without `shuffle`; None: all.
         drop_last: drop an incomplete last batch; otherwise it is padded to a multiple of `world_size`.
+
+    Raises:
+        RecipeError: the data set asks for processes, which this system does not support.
     """
 
     def __init__(
@@ -72,6 +81,8 @@ class Loader:
         self._rank, self._world_size = rank, world_size
         self._workers, self._drop_last = max(1, workers), drop_last
         self._order = np.arange(len(dataset)) if only is None else np.array(only, np.int64)
+        self._uses_processes = self._chooses_processes()
+        self._processes: processes.Workers | None = None
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self._order), self._batch_size)
@@ -87,18 +98,49 @@ class Loader:
         size = self._batch_size // self._world_size
         clips = self._plan(epoch)[start * size :]
         ahead = _BATCHES_AHEAD * size + self._workers
-        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
-        pending: deque[Future[Sample]] = deque()
-        try:
-            submitted = 0
-            for first in range(0, len(clips), size):
-                batch = clips[first : first + size]
-                for index, use in clips[submitted : first + len(batch) + ahead].tolist():
-                    pending.append(executor.submit(self._load, epoch, index, use))
-                submitted = first + len(batch) + ahead
-                yield _assemble(batch[:, 0], [pending.popleft().result() for _ in batch])
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+        pending: deque[Future[Any]] = deque()
+        submitted = 0
+        with self._loading() as (submit, take):
+            try:
+                for first in range(0, len(clips), size):
+                    batch = clips[first : first + size]
+                    for index, use in clips[submitted : first + len(batch) + ahead].tolist():
+                        pending.append(submit(index, epoch, use))
+                    submitted = first + len(batch) + ahead
+                    yield _assemble(batch[:, 0], [take(pending.popleft().result()) for _ in batch])
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    @contextmanager
+    def _loading(self) -> Iterator[tuple[Callable[..., Future[Any]], Callable[[Any], Sample]]]:
+        """Workers, and what makes a sample of their results."""
+        if self._uses_processes:
+            if self._processes is None:  # they stay for the next epochs
+                loading = partial(_load_remotely, self._dataset)
+                self._processes = processes.Workers(loading, self._workers, "data.workers: a process that loads clips")
+                weakref.finalize(self, self._processes.close)
+            yield self._processes.submit, self._received
+        else:
+            executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+            try:
+                yield lambda *clip: executor.submit(_load, self._dataset, *clip), lambda sample: sample
+            finally:
+                executor.shutdown(wait=False)
+
+    def _received(self, returned: processes.Returned) -> Sample:
+        clips, (target, valid, misses) = returned
+        self._dataset.add_misses(misses)
+        return Sample(clips, target, valid)
+
+    def _chooses_processes(self) -> bool:
+        """Whether processes load the clips, instead of threads, which take turns at the interpreter lock."""
+        if self._dataset.worker_type != "auto":
+            if self._dataset.worker_type == "processes" and not processes.available():
+                raise RecipeError("data.worker_type: processes need Linux; set data.worker_type=threads")
+            return self._dataset.worker_type == "processes"
+        possible = processes.available() and type(self._dataset).__module__ != "__main__"  # which is not imported
+        return possible and self._workers > 1 and len(self._order) >= _WORTH_PROCESSES
 
     def _plan(self, epoch: int) -> np.ndarray:
         """This rank's clips in the order of loading: (n, 2) dataset indices and earlier uses in the epoch."""
@@ -109,15 +151,22 @@ class Loader:
         padding = np.full((-len(clips) % self._world_size, 2), _PADDING)
         return np.concatenate([clips, padding])[self._rank :: self._world_size]
 
-    def _load(self, epoch: int, index: int, use: int) -> Sample:
-        if index == _PADDING:
-            return self._dataset.padding
-        try:
-            return self._dataset.load(index, epoch, use)
-        except TrishiftError:
-            raise
-        except Exception as error:
-            raise RuntimeError(f"{self._dataset.name(index)}: loading failed: {error!r}") from error
+
+def _load(dataset: ClipDataset, index: int, epoch: int, use: int) -> Sample:
+    if index == _PADDING:
+        return dataset.padding
+    try:
+        return dataset.load(index, epoch, use)
+    except TrishiftError:
+        raise
+    except Exception as error:
+        raise RuntimeError(f"{dataset.name(index)}: loading failed: {error!r}") from error
+
+
+def _load_remotely(dataset: ClipDataset, index: int, epoch: int, use: int) -> processes.Returned:
+    """Load a clip in a worker process, with everything that the data set's owner must know."""
+    sample = _load(dataset, index, epoch, use)
+    return sample.clips, (sample.target, sample.valid, dataset.take_misses())
 
 
 def _earlier_uses(order: np.ndarray) -> np.ndarray:

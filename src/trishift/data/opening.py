@@ -39,7 +39,7 @@ def open_datasets(
             f"{data.path(str(data.train_list))}: every clip has exactly one label, but the loss is multi-label; "
             "set train.loss=cross_entropy"
         )
-    reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
+    reader = _reader(data, input_spec, model)
     val_set = EvaluationSet(val, labels, reader, protocol, seed) if validate else None
     return TrainingSet(train, labels, reader, data, seed), val_set
 
@@ -77,7 +77,7 @@ def open_evaluation_set(
         _LOG.warning("%s: the class order differs from %s; classes are mapped by name", data.labels, source)
         records = records.relabeled(order)
     labels = tuple(names) if are_named(names) else labels
-    reader = ClipReader(input_spec, model, template=data.template, cache=data.cache)
+    reader = _reader(data, input_spec, model)
     return EvaluationSet(records, labels, reader, protocol)
 
 
@@ -94,6 +94,10 @@ def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
     common = set(np.intersect1d(hashes(first.videos()), hashes(second.videos())).tolist())
     candidates = ({video for video in each.videos() if common and hash(video) in common} for each in (first, second))
     return sorted(set.intersection(*candidates))
+
+
+def _reader(data: DataSpec, input_spec: InputSpec, model: ModelSpec) -> ClipReader:
+    return ClipReader(input_spec, model, template=data.template, cache=data.cache, worker_type=data.worker_type)
 
 
 def _named(data: DataSpec) -> tuple[str, ...] | None:

@@ -165,7 +165,7 @@ def score_videos(
         session: the network.
         dataset: videos, V views each.
         batch_size: videos per loader batch and views per forward pass, on each rank.
-        workers: decoding threads.
+        workers: threads or processes that read clips.
         only: indices of the videos to score; None: all.
 
     Returns:
@@ -211,7 +211,7 @@ def iter_videos(
         dataset: videos, V views each.
         compute: results (N, ...) of views (N, T, C, H, W).
         batch_size: videos per loader batch and views per forward pass, on each rank.
-        workers: decoding threads.
+        workers: threads or processes that read clips.
         only: indices of the videos to read; None: all.
     """
     loader = Loader(

@@ -104,7 +104,7 @@ def write_features(
         outputs: video or frame folder to file.
         settings: layers, level and protocol.
         batch_size: views per forward pass.
-        workers: decoding threads.
+        workers: threads or processes that read clips.
         only: indices of the videos to read; None: all.
 
     Yields:
@@ -135,7 +135,7 @@ def pooled_features(
         session: the network.
         dataset: N videos.
         batch_size: videos and views per forward pass.
-        workers: decoding threads.
+        workers: threads or processes that read clips.
         still: also compute features without motion, of clips that repeat their middle frame.
 
     Returns:

@@ -122,11 +122,15 @@ class _Worker(Generic[_Result]):
                 if kind == _ERROR:
                     return TrishiftError(f"{self.name}: {content}")
         self.process.join()
-        status = self.process.exitcode or 0
-        if status < 0:
-            hint = "; memory may have run out" if -status == signal.SIGKILL else ""
-            return TrishiftError(f"{self.name}: was ended by {signal.Signals(-status).name}{hint}")
-        return TrishiftError(f"{self.name}: ended with status {status}, see above")
+        return TrishiftError(f"{self.name}: {way_to_end(self.process.exitcode or 0)}")
+
+
+def way_to_end(status: int) -> str:
+    """How a process ended that should not have, by its exit status; negative: minus the number of a signal."""
+    if status >= 0:
+        return f"ended with status {status}, see above"
+    hint = "; memory may have run out" if -status == signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-status).name}{hint}"
 
 
 def _start(

@@ -29,7 +29,7 @@ def add_checkpoint(parser: argparse.ArgumentParser, text: str) -> None:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add `--batch-size`, `--workers` and `--shard`."""
     parser.add_argument("--batch-size", type=int, default=8, help="videos and views per forward pass; default: 8")
-    parser.add_argument("--workers", type=int, default=2, help="decoding threads; default: 2")
+    parser.add_argument("--workers", type=int, default=2, help="threads or processes that read clips; default: 2")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="process only part I of N, counted from 1")
 
 
