@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import threading
@@ -16,7 +15,7 @@ import pytest
 
 from trishift.data.loader import Batch, Loader
 from trishift.data.sample import Sample
-from trishift.errors import DataError, TrishiftError
+from trishift.errors import DataError, RecipeError, TrishiftError
 from trishift.io import workers
 
 CLIPS = 23
@@ -221,6 +220,20 @@ def test_processes_load_the_same_batches() -> None:
     assert len(pids) == 2 and os.getpid() not in pids
     with pytest.raises(TrishiftError, match=r"data\.workers: a process that loads clips was ended by SIGKILL"):
         list(processes.batches(9))
-    del processes
-    gc.collect()
+    processes.close()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_processes_are_chosen_for_many_clips() -> None:
+    def chosen(worker_type: str = "auto", **options: object) -> bool:
+        return loader(Remote(worker_type), **options)._uses_processes
+
+    assert chosen(epochs=30) == chosen("processes", workers=1) == workers.available()
+    assert not any([chosen(), chosen(epochs=30, workers=1), chosen("threads", epochs=30)])
+
+
+def test_systems_without_processes_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    with pytest.raises(RecipeError, match=r"data\.worker_type=threads"):
+        loader(Remote("processes"))
+    assert not loader(Remote("auto"), epochs=30)._uses_processes

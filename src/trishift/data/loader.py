@@ -24,7 +24,7 @@ from trishift.io import workers as processes
 
 _PADDING = -1  # dataset index of a padding sample
 _BATCHES_AHEAD = 2
-_WORTH_PROCESSES = 500  # clips; reading fewer does not make up for the start of processes
+_WORTH_PROCESSES = 500  # clips; fewer are loaded before processes make up for their start
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Loader:
         workers: number of threads or processes that load clips.
         only: dataset indices to load, in this order, without `shuffle`; None: all.
         drop_last: drop an incomplete last batch; otherwise it is padded to a multiple of `world_size`.
+        epochs: how often the clips will be loaded, which decides whether processes are worth their start.
 
     Raises:
         RecipeError: the data set asks for processes, which this system does not support.
@@ -73,6 +74,7 @@ class Loader:
         workers: int = 2,
         only: Sequence[int] | None = None,
         drop_last: bool = False,
+        epochs: int = 1,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(f"batch_size {batch_size} is not a multiple of world_size {world_size}")
@@ -81,8 +83,14 @@ class Loader:
         self._rank, self._world_size = rank, world_size
         self._workers, self._drop_last = max(1, workers), drop_last
         self._order = np.arange(len(dataset)) if only is None else np.array(only, np.int64)
-        self._uses_processes = self._chooses_processes()
+        self._uses_processes = self._chooses_processes(epochs)
         self._processes: processes.Workers | None = None
+
+    def close(self) -> None:
+        """End the processes, if there are any; otherwise they end with this object."""
+        if self._processes is not None:
+            self._end()
+            self._processes = None
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self._order), self._batch_size)
@@ -119,7 +127,7 @@ class Loader:
             if self._processes is None:  # they stay for the next epochs
                 loading = partial(_load_remotely, self._dataset)
                 self._processes = processes.Workers(loading, self._workers, "data.workers: a process that loads clips")
-                weakref.finalize(self, self._processes.close)
+                self._end = weakref.finalize(self, self._processes.close)
             yield self._processes.submit, self._received
         else:
             executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
@@ -133,14 +141,14 @@ class Loader:
         self._dataset.add_misses(misses)
         return Sample(clips, target, valid)
 
-    def _chooses_processes(self) -> bool:
+    def _chooses_processes(self, epochs: int) -> bool:
         """Whether processes load the clips, instead of threads, which take turns at the interpreter lock."""
         if self._dataset.worker_type != "auto":
             if self._dataset.worker_type == "processes" and not processes.available():
                 raise RecipeError("data.worker_type: processes need Linux; set data.worker_type=threads")
             return self._dataset.worker_type == "processes"
         possible = processes.available() and type(self._dataset).__module__ != "__main__"  # which is not imported
-        return possible and self._workers > 1 and len(self._order) >= _WORTH_PROCESSES
+        return possible and self._workers > 1 and epochs * len(self._order) >= _WORTH_PROCESSES
 
     def _plan(self, epoch: int) -> np.ndarray:
         """This rank's clips in the order of loading: (n, 2) dataset indices and earlier uses in the epoch."""

@@ -105,7 +105,7 @@ class Workers:
             process.release()
 
     def _next(self, wait: bool) -> _Call | None:
-        """The next call that is not cancelled; None if there is none, or at the end."""
+        """The next call that is not canceled; None if there is none, or at the end."""
         with suppress(queue.Empty):
             while call := self._calls.get(block=wait):
                 if call[0].set_running_or_notify_cancel():

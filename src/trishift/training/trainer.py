@@ -87,6 +87,7 @@ class Trainer:
             world_size=session.world_size,
             workers=recipe.data.workers,
             drop_last=True,
+            epochs=recipe.train.epochs,
         )
         resumed = position.iteration if position.iteration else None
         self._log = MetricsLog(folder.path, resumed) if self._leader else None
@@ -131,6 +132,7 @@ class Trainer:
                         self._save_final(epoch)
                 self._report_skipped()
         finally:
+            self._loader.close()
             if self._log:
                 self._log.close()
         return evaluation
