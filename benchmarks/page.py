@@ -70,10 +70,12 @@ def circumstances(report: Report) -> str:
 
 
 def curves(newest: Newest) -> dict[str, list[Row]]:
-    """Curve to its rows of time and memory."""
+    """The name of every curve to its rows: time, and memory if it was measured."""
     grouped: dict[str, list[Row]] = {}
-    for row in newest["scale"].benchmarks["scale"] if "scale" in newest else ():
-        grouped.setdefault(row.name.rpartition(":")[0], []).append(row)
+    for benchmark in ("scale", "distributed"):
+        for row in newest[benchmark].benchmarks[benchmark] if benchmark in newest else ():
+            if row.points:
+                grouped.setdefault(row.name.partition(":")[0], []).append(row)
     return grouped
 
 

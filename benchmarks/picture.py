@@ -28,8 +28,8 @@ def draw(curves: Mapping[str, Sequence[Row]], path: Path) -> None:
         left = figure.add_subplot(lines, COLUMNS, number)
         left.set_title(task, fontsize=10)
         left.set_xlabel(size)
-        for axes, row in zip((left, left.twinx()), rows, strict=True):
-            _curve(axes, row.name.rpartition(": ")[2], row)
+        for axes, kind, row in zip((left, left.twinx()), UNITS, rows, strict=False):
+            _curve(axes, kind, row)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=100))
 
 

@@ -10,7 +10,7 @@ import gc
 import importlib.util
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -58,11 +58,10 @@ def workers(videos: list[Path], options: Options) -> Iterator[Row]:
     """Two workers against one, and against torch's processes."""
     for work, pixels in WORK.items():
         pixels = CORNER if options.quick else pixels
-        makers: dict[str, Callable[[], Call]] = {str(count): partial(epochs, videos, pixels, count) for count in (1, 2)}
+        calls = {str(count): epochs(videos, pixels, count) for count in (1, 2)}
         if importlib.util.find_spec("torch") and not options.quick:
-            makers["torch"] = partial(torch_processes, videos, pixels)
-        with opened(makers, apart=not options.quick) as (calls, _):
-            times = measure(calls, options.rounds)
+            calls["torch"] = torch_processes(videos, pixels)
+        times = measure(calls, options.rounds)
         title = f"{work}, 2 workers"
         yield rates(f"{title} against 1", times, len(videos), "2", "1", GAIN)
         if "torch" in times:
