@@ -16,7 +16,6 @@ from benchmarks.resident import peak_megabytes
 from benchmarks.rows import Row
 from benchmarks.suite import inference, train
 
-BATCH = 2
 KEPT_TARGET = 1.01  # the shift keeps nothing
 
 
@@ -25,12 +24,11 @@ def rows(options: Options) -> Iterator[Row]:
     spec, path, size = options.spec, options.checkpoint(), options.size
     plain = replace(spec, shift=None)
     clip = noise(1, spec, size)
-    settings = {"batch": BATCH}
     with opened(
         {
-            "TSM": partial(kept, partial(train.step, spec, size, **settings)),
-            "TSN": partial(kept, partial(train.step, plain, size, **settings)),
-            "2018": partial(kept, partial(train.published, path, spec, size, **settings)),
+            "TSM": partial(kept, partial(train.step, spec, size)),
+            "TSN": partial(kept, partial(train.step, plain, size)),
+            "2018": partial(kept, partial(train.published, path, spec, size)),
         },
         apart=not options.quick,
     ) as (calls, _):
@@ -38,15 +36,15 @@ def rows(options: Options) -> Iterator[Row]:
     yield row("kept per clip, TSM against TSN", figures, "TSM", "TSN", KEPT_TARGET)
     yield row("kept per clip, TSM against the code of 2018", figures, "TSM", "2018")
     works: dict[str, tuple[Callable[[], Call], Callable[[], Call]]] = {
-        f"peak of a {name} training step of {BATCH} clips, TSM against TSN": (
-            partial(train.step, spec, size, name, **settings),
-            partial(train.step, plain, size, name, **settings),
+        f"peak of a {name} training step of {train.BATCH} clips, TSM against TSN": (
+            partial(train.step, spec, size, name),
+            partial(train.step, plain, size, name),
         )
         for name in options.frameworks
     }
     works["peak of a PyTorch training step of 2 clips, against the code of 2018"] = (
-        partial(train.step, spec, size, **settings),
-        partial(train.published, path, spec, size, **settings),
+        partial(train.step, spec, size),
+        partial(train.published, path, spec, size),
     )
     works["peak of the default prediction, against the code of 2018"] = (
         partial(inference.prediction, path, clip),
@@ -95,6 +93,6 @@ def kept(make: Callable[[], Call]) -> Call:
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             step()
-        return sum(sizes.values()) / BATCH / 1e6
+        return sum(sizes.values()) / train.BATCH / 1e6
 
     return call
