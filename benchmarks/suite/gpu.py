@@ -25,9 +25,9 @@ from trishift.training.parameter_groups import optimization_plan
 SHIFT_TARGET, SPEEDUP_TARGET = 1.02, 5.0
 BATCH, WARM_UP = 16, 4
 EXECUTIONS: dict[str, dict[str, Any]] = {
-    "fp32": {},
+    "fp32": {"channels_last": False},
     "fp32, channels_last": {"channels_last": True},
-    "bf16": {"precision": "bf16"},
+    "bf16": {"precision": "bf16", "channels_last": False},
     "bf16, channels_last": {"precision": "bf16", "channels_last": True},
     "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compile": True},
 }

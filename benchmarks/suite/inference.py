@@ -23,14 +23,14 @@ PUBLISHED, PRODUCT = "published", "product"
 SIDE = 2048  # of the matrices whose product measures the arithmetic rate
 FORMS: dict[str, tuple[str, dict[str, Any], float | None]] = {  # ours to what it is called, settings and target
     "default": ("as `trishift.load` gives it", {}, 0.64),
-    "eager": ("PyTorch, channels_last", {"execution": {"channels_last": True}}, None),
+    "NCHW": ("PyTorch, NCHW", {"execution": {"channels_last": False}}, None),
     "bf16": ("PyTorch, bf16", {"execution": {"channels_last": True, "precision": "bf16"}}, 0.36),
     "compiled": ("PyTorch, compiled", {"execution": {"compile": True}}, None),
     "onnxruntime": ("ONNX Runtime", {"runtime": "onnxruntime"}, None),
     "openvino": ("OpenVINO", {"runtime": "openvino"}, None),
     "openvino bf16": ("OpenVINO, bf16", {"runtime": "openvino", "execution": {"precision": "bf16"}}, 0.36),
 }
-QUICK = ("default", "eager")
+QUICK = ("default", "NCHW")
 FRAMEWORKS: dict[str, tuple[str, dict[str, Any], dict[str, Any], float]] = {  # ours, baseline, target
     "paddle": ("Paddle, default against eager", {}, {"execution": {"compile": False}}, 0.30),
     "mindspore": ("MindSpore, default against its plain graph", {}, {"execution": {"compile": True}}, 0.90),
@@ -84,19 +84,14 @@ def side(options: Options) -> int:
 
 
 def prediction(
-    path: Path,
-    clip: np.ndarray,
-    framework: str = "pytorch",
-    *,
-    runtime: str | None = None,
-    execution: dict[str, Any] | None = None,
+    path: Path, clip: np.ndarray, framework: str = "pytorch", *, execution: dict[str, Any] | None = None, **choices: Any
 ) -> Call:
     """Prediction of a clip as `trishift.load` gives it with some settings."""
     import trishift
     from trishift.backends.contract import Execution
 
     settings = None if execution is None else Execution(**execution)
-    model = trishift.load(path, framework, runtime=runtime, execution=settings)
+    model = trishift.load(path, framework, execution=settings, **choices)
     return partial(model, clip)
 
 

@@ -21,7 +21,7 @@ BATCH = 2
 PUBLISHED = "published"
 FORMS: dict[str, tuple[str, dict[str, Any], float | None]] = {  # ours to what it is called, settings and target
     "default": ("PyTorch, default", {"execution": None}, 0.62),
-    "channels_last": ("PyTorch, channels_last", {"execution": {"channels_last": True}}, None),
+    "NCHW": ("PyTorch, NCHW", {"execution": {"channels_last": False}}, None),
     "bf16": ("PyTorch, bf16", {"execution": {"channels_last": True, "precision": "bf16"}}, 0.30),
 }
 

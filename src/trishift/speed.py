@@ -212,8 +212,10 @@ def _open(path: Path, form: Form, device: Device | None, shape: Sequence[int], o
     execution = Execution(place, **dict(form.settings)) if form.settings or place != "cpu" else None
     exported = is_exported(path)
     framework = form.runner if form.runner in FRAMEWORKS else "pytorch"
-    runtime = form.runner if form.runtime else None
-    model = load(path, framework, runtime=runtime, execution=execution, **({} if exported else options))
+    choices = {} if exported else dict(options)
+    if form.runtime:
+        choices["runtime"] = form.runner
+    model = load(path, framework, execution=execution, **choices)
     clips = np.random.default_rng(0).standard_normal(shape, np.float32)
 
     def call() -> Trial:
