@@ -65,11 +65,11 @@ def row(name: str, figures: dict[str, float], ours: str, baseline: str, target: 
 
 
 def peak(make: Callable[[], Call]) -> Call:
-    """A function that works three times and returns the peak of its process in MB."""
+    """A function that works twice and returns the peak of its process in MB."""
 
     def call() -> float:
         work = make()
-        for _ in range(3):
+        for _ in range(2):
             work()
         return peak_megabytes()
 
