@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 _SILENCE = 20.0  # seconds of processor time after which a worker counts as hanging
 _WALL = 120.0  # seconds without a line, however busy the machine is
+_RECHECK = 1200.0  # seconds for the kept inputs of a reader, also where many programs share the machine
 _KEPT = 40  # faults that are kept with their inputs
 
 
@@ -116,7 +117,7 @@ def recheck(name: str, folder: Path, tally: Tally) -> None:
     command = [sys.executable, "-m", "benchmarks.reliability.worker", name, str(folder), "--faults"]
     with (folder / "stderr.txt").open("a") as log:
         done = subprocess.run(
-            command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, timeout=_WALL, check=False
+            command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, timeout=_RECHECK, check=False
         )
     fixed = {entry["number"] for line in done.stdout.splitlines() if not (entry := json.loads(line))["fault"]}
     for fault in tally.faults:
