@@ -18,6 +18,7 @@ from functools import partial
 from types import FrameType
 
 from trishift.errors import ExecutionError, TrishiftError
+from trishift.io.shield import shielded
 from trishift.io.terminal import printable, safe_output
 from trishift.io.wording import one_of
 from trishift.version import __version__
@@ -69,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(name: str, command: Callable[[list[str]], None], arguments: Sequence[str]) -> int:
     """Call a command's `main(arguments)`; print its error in one line and return the exit status."""
+    work = partial(_run, name, command, arguments)
+    return shielded(work) if "MS_ROLE" in os.environ else work()  # set by MindSpore's msrun
+
+
+def _run(name: str, command: Callable[[list[str]], None], arguments: Sequence[str]) -> int:
     with safe_output(), _terminable(), _interruptible():
         try:
             return _status(name, command, list(arguments))

@@ -13,6 +13,7 @@ import numpy as np
 from trishift.backends import open_session
 from trishift.backends.contract import Execution, MicroBatch, OptimizationPlan, ParameterPlan
 from trishift.backends.session import Session
+from trishift.cli import run
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 SPEC = ModelSpec("resnet10", 4, 4, width=4, shift=ShiftSpec(div=4), head=HeadSpec("multiscale_relation", 8))
@@ -35,8 +36,9 @@ def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:
     return {**session.dump_tensors(), **session.dump_optimizer(), "losses": np.array(losses)}
 
 
-def main(framework: str, folder: Path, mode: str = "rank") -> None:
+def main(arguments: list[str]) -> None:
     """Train with frozen and with trainable norms, and gather arrays."""
+    framework, folder, mode = arguments[0], Path(arguments[1]), arguments[2] if len(arguments) > 2 else "rank"
     session = open_session(framework, SPEC, Execution(distributed=mode == "rank", compile=False))
     name = f"{mode}_{session.rank}"
     np.savez(folder / f"{name}_frozen.npz", **train(session, freeze_norms=True))
@@ -49,4 +51,4 @@ def main(framework: str, folder: Path, mode: str = "rank") -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
+    sys.exit(run("train", main, sys.argv[1:]))  # ranks end as they do in train.py
