@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,6 +207,18 @@ def test_evaluation_never_replaces_clips(records: list[VideoRecord], tmp_path: P
     assert sample.clips.shape == data.clip_shape and sample.target == records[2].labels[0]
     [(name, reason)] = data.misses()
     assert name == str(tmp_path / "broken.mp4") and name in reason
+
+
+def test_copies_for_other_processes_report_their_misses(records: list[VideoRecord], tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    broken = replace(records[0], path=tmp_path / "broken.mp4")
+    data = TrainingSet([*records[1:9], broken], CLASSES, ClipReader(INPUT, MODEL), DataSpec(on_error="skip"), seed=1)
+    copy = pickle.loads(pickle.dumps(data))
+    np.testing.assert_array_equal(copy.load(8, 3).clips, data.load(8, 3).clips)
+    misses = copy.take_misses()
+    assert list(misses.items()) == data.numbered_misses() and [*misses] == [8] and not copy.take_misses()
+    data.add_misses({2: "gone"})
+    assert [index for index, _ in data.numbered_misses()] == [2, 8]
 
 
 def test_unlabeled_clips_have_no_targets(records: list[VideoRecord]) -> None:

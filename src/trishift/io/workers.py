@@ -6,6 +6,7 @@ They end with this process, however it ends. Their memory has no name, so nothin
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import queue
@@ -28,13 +29,13 @@ from trishift.io.processes import way_to_end
 
 Returned = tuple[np.ndarray, Any]
 _IN_FLIGHT = 2  # calls per process: one runs, the next waits, so that no process waits for this one
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from trishift.io.workers import serve; serve({connection}, {slots})"
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from trishift.io.workers import serve; serve(*{shared})"
 _Call = tuple[Future[Returned], tuple[Any, ...]]
 
 
 def available() -> bool:
-    """Whether this system has memory that processes can share by file descriptor (Linux)."""
-    return hasattr(os, "memfd_create") and bool(sys.executable)
+    """Whether there is memory that processes can share by file descriptor (Linux), and a Python to start."""
+    return hasattr(os, "memfd_create") and bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
 class Workers:
@@ -51,15 +52,19 @@ class Workers:
         self._title = title
         self._failure = ""
         self._processes: list[_Process] = []
-        pickled = pickle.dumps(function)
+        pickled = os.memfd_create("function")
         try:
+            with open(pickled, "wb", closefd=False) as file:
+                pickle.dump(function, file)
             for _ in range(count):
-                self._processes.append(_Process())
-                arguments = (self._processes[-1], pickled)
-                threading.Thread(target=self._serve, args=arguments, name="worker", daemon=True).start()
+                process = _Process(pickled)
+                self._processes.append(process)
+                threading.Thread(target=self._serve, args=(process,), name="worker", daemon=True).start()
         except BaseException:
             self.close()
             raise
+        finally:
+            os.close(pickled)
 
     def submit(self, *arguments: Any) -> Future[Returned]:
         """Call the function in the next free process.
@@ -79,11 +84,10 @@ class Workers:
         for process in self._processes:
             process.end()
 
-    def _serve(self, process: _Process, function: bytes) -> None:
+    def _serve(self, process: _Process) -> None:
         """Give calls to a process and take its results, until the end of either side."""
         running: deque[Future[Returned]] = deque()
         try:
-            process.connection.send_bytes(function)
             while True:
                 while len(running) < _IN_FLIGHT and (call := self._next(wait=not running)):
                     running.append(call[0])
@@ -119,19 +123,19 @@ class Workers:
 
 
 class _Process:
-    """A worker process, seen from this one."""
+    """A worker process, seen from this one; `function` is a descriptor of its pickled function."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: int) -> None:
         self.connection, theirs = Pipe()
         self._slots = [os.memfd_create("clips") for _ in range(_IN_FLIGHT)]
         self._received = 0
-        program = _PROGRAM.format(path=sys.path, connection=theirs.fileno(), slots=self._slots)
+        shared = (function, theirs.fileno(), *self._slots)
         with theirs, _without_interrupts():
             self._process = subprocess.Popen(
-                [sys.executable, "-c", program],
+                [sys.executable, "-c", _PROGRAM.format(path=sys.path, shared=shared)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
-                pass_fds=(theirs.fileno(), *self._slots),
+                pass_fds=shared,
             )
 
     def receive(self) -> Returned | BaseException:
@@ -180,11 +184,12 @@ def _transfer(operation: Callable[[int, list[memoryview], int], int], slot: int,
         done += operation(slot, [content[done:]], done)
 
 
-def serve(descriptor: int, slots: list[int]) -> None:
+def serve(pickled: int, descriptor: int, *slots: int) -> None:
     """Run as a worker process until the other side of the connection is closed."""
+    with mmap.mmap(pickled, 0, prot=mmap.PROT_READ) as content:
+        function = pickle.loads(content)
     connection, calls = Connection(descriptor), 0
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        function = pickle.loads(connection.recv_bytes())
         while True:
             arguments = connection.recv()
             connection.send(_call(function, arguments, slots[calls % _IN_FLIGHT]))
