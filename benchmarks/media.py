@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
 from benchmarks.options import Options
 from PIL import Image
+
+from trishift.data.prepare.conversion import Conversion
 
 SUFFIXES = {".mp4", ".avi", ".mkv", ".webm"}
 CODECS = {"H.264": ("libx264", ".mp4", {"preset": "fast"}), "MPEG-4": ("mpeg4", ".avi", {"qscale": "4"})}
@@ -51,15 +53,14 @@ def encode(path: Path, frames: Iterator[np.ndarray], library: str, settings: dic
         container.mux(stream.encode(None))
 
 
-def pictures(video: Path) -> Path:
-    """The frames of a video as JPEG files in a folder beside it, which is written if it is missing."""
-    folder = video.with_suffix("")
-    if not folder.is_dir():
-        folder.mkdir()
-        with av.open(str(video)) as container:
-            for number, frame in enumerate(container.decode(video=0), 1):
-                frame.to_image().save(folder / f"img_{number:05d}.jpg", quality=90)
-    return folder
+def converted(options: Options, video: Path, kind: Literal["videos", "frames"]) -> Path:
+    """A video as `trishift prepare` re-encodes it, or as a folder of pictures, which is written if it is missing."""
+    conversion = Conversion(kind, 256, "img_{:05d}.jpg")
+    target = conversion.target(options.folder / "converted", f"{video.parent.name}-{video.stem}")
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        conversion.convert(video, target)
+    return target
 
 
 def own(options: Options, count: int) -> list[Path]:

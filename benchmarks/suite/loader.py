@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from benchmarks.interleaved import Call, measure, opened
-from benchmarks.media import generated, list_file, own, pictures
+from benchmarks.media import converted, generated, list_file, own
 from benchmarks.options import Options
-from benchmarks.resident import megabytes
+from benchmarks.resident import family_megabytes, megabytes
 from benchmarks.rows import Row
 
 from trishift.data.clip_reader import ClipReader
@@ -33,6 +33,7 @@ from trishift.model.spec import InputSpec, ModelSpec
 BATCH, FRAMES = 4, 8
 CORNER = InputSpec(resize=32, crop=32)  # the cheapest transform
 GAIN, SECONDS, BYTES, GROWTH = 1.85, 5.0, 200.0, 10.0
+EPOCHS = 20
 WORK = {"decoding": CORNER, "pipeline": InputSpec()}
 
 
@@ -58,7 +59,7 @@ def workers(videos: list[Path], options: Options) -> Iterator[Row]:
     """Two workers against one, and against torch's processes."""
     for work, pixels in WORK.items():
         pixels = CORNER if options.quick else pixels
-        calls = {str(count): epochs(videos, pixels, count) for count in (1, 2)}
+        calls = {str(count): epoch(videos, pixels, count, 1 if options.quick else EPOCHS) for count in (1, 2)}
         if importlib.util.find_spec("torch") and not options.quick:
             calls["torch"] = torch_processes(videos, pixels)
         times = measure(calls, options.rounds)
@@ -68,9 +69,9 @@ def workers(videos: list[Path], options: Options) -> Iterator[Row]:
             yield rates(f"{title} against torch's DataLoader of 2 processes", times, len(videos), "2", "torch")
 
 
-def epochs(videos: list[Path], pixels: InputSpec, workers: int) -> Call:
-    """An epoch of the loader."""
-    loader = Loader(training_set(videos, pixels), BATCH, shuffle=False, workers=workers)
+def epoch(videos: list[Path], pixels: InputSpec, workers: int, epochs: int = 1) -> Call:
+    """An epoch of the loader, one of so many; in a training of several epochs, it may choose processes."""
+    loader = Loader(training_set(videos, pixels), BATCH, shuffle=False, workers=workers, epochs=epochs)
     return lambda: sum(len(batch.indices) for batch in loader.batches(0))
 
 
@@ -108,22 +109,19 @@ def rates(
 
 
 def sources(options: Options) -> Iterator[Row]:
-    """One worker on the same clips as video, as video of many key frames, and as pictures."""
+    """One worker on the same clips as they are, re-encoded with many key frames, and as JPEG pictures."""
     count = 2 if options.quick else 8
-    videos = generated(options, count=count)
-    kinds = {
-        "video": videos,
-        "video in MPEG-4": generated(options, "MPEG-4", count=count),
-        "JPEG pictures": [pictures(path) for path in videos],
-    }
-    calls = {name: epochs(paths * BATCH, WORK["decoding"], 1) for name, paths in kinds.items()}
+    kinds = {"videos": own(options, count) or generated(options, count=count)}
+    for kind, written in (("re-encoded videos", "videos"), ("JPEG pictures", "frames")):
+        kinds[kind] = [converted(options, path, written) for path in kinds["videos"]]
+    calls = {name: epoch(paths * BATCH, WORK["decoding"], 1) for name, paths in kinds.items()}
     times = measure(calls, options.rounds)
     for name in list(kinds)[1:]:
-        yield rates(f"one core: {name}, against the same clips as H.264", times, count * BATCH, name, "video")
+        yield rates(f"one core: {name}, against the original videos", times, len(kinds[name]) * BATCH, name, "videos")
 
 
 def flat(options: Options) -> Row:
-    """Growth of resident memory over many samples, after the first tenth of them."""
+    """Growth of resident memory over many samples, after the first tenth of them; with the loader's processes."""
     samples = 40 if options.quick else 20_000
     video = generated(Options(options.folder, quick=True))[0]
     loader = Loader(training_set([video] * samples, CORNER), BATCH, shuffle=True, workers=2)
@@ -131,11 +129,11 @@ def flat(options: Options) -> Row:
     for _ in islice(batches, early):
         pass
     gc.collect()
-    before = megabytes()
+    before = family_megabytes()
     for _ in batches:
         pass
     gc.collect()
-    growth = max(0.0, megabytes() - before)
+    growth = max(0.0, family_megabytes() - before)
     return Row(f"memory growth over {samples:,} samples", growth, target=GROWTH, unit="MB")
 
 
