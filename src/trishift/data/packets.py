@@ -7,10 +7,13 @@ other files (packed B-frames, raw streams, damaged packets) it returns None, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import av
 import numpy as np
@@ -26,6 +29,7 @@ _SEEKABLE_CODECS = frozenset(
 _UNTIMED_FORMATS = frozenset({"avi"})  # timestamps are decoding times, even if frames are reordered
 _H264_IDR = 5  # NAL unit type of a picture that later pictures do not look behind
 _WORTH_A_SEEK = 12  # packets; decoding a shorter gap is cheaper than seeking
+_CACHED_FRAMES = 4_000_000  # about 130 MB
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,33 @@ class PacketIndex:
                 run_start = start
             run_end = max(run_end, position)
             yield run_start, frame
+
+
+class IndexCache:
+    """Indices of the files opened last, so that the parts of a long video do not each read all of its packets."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, ...], PacketIndex | None] = OrderedDict()
+
+    def get(self, path: Path, make: Callable[[], PacketIndex | None]) -> PacketIndex | None:
+        """The index of a file; made if the file is new or has changed."""
+        status = path.stat()
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        index = make()
+        with self._lock:
+            self._kept[key] = index
+            while len(self._kept) > 1 and sum(map(_frames, self._kept.values())) > _CACHED_FRAMES:
+                self._kept.popitem(last=False)
+        return index
+
+
+def _frames(index: PacketIndex | None) -> int:
+    return 1000 if index is None else len(index.stamps) + 1000  # of any file, so that their number is limited, too
 
 
 def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:

@@ -7,9 +7,11 @@ with a fragment is accepted wherever a clip is: in lists, commands and the Pytho
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from trishift.errors import DataError
 from trishift.io.regular import exists
@@ -22,13 +24,15 @@ _SECONDS = (
 )  # fmt: skip
 _EITHER = (("start", "end"), ("start", "stop"), ("begin", "end"))
 _MILLISECONDS = ("start_ms", "end_ms")
+_BARE = frozenset(name for pair in _EITHER for name in pair)
 PART_COLUMNS = frozenset(
     name for pairs in (_FRAMES, _SECONDS, (_MILLISECONDS,), _EITHER) for pair in pairs for name in pair
 )
 _SPELLING = re.compile(  # letters and digits of a header
     r"(?:clip|segment|seg|video|action|event)?(?P<before>t|time|frames?|secs?|seconds?)?"
     r"(?:(?P<start>start|begin|from|onset)|end|stop|to|offset)"
-    r"(?P<after>time|timestamp|s|secs?|seconds?|ms|msecs?|milliseconds?|frames?|frameidx|frameindex)?"
+    r"(?:time(?=.))?(?P<after>time|timestamp|s|secs?|seconds?|ms|msecs?|milliseconds?|frames?|frameidx|frameindex"
+    r"|hhmmssms|ssmsec)?"  # the last two: ELAN
 )
 _FRAGMENT = re.compile(r"(?P<file>.+)#(?P<unit>t|frames)=(?P<start>[\d.:]*),(?P<end>[\d.:]+)", re.DOTALL)
 _CLOCK = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
@@ -51,13 +55,15 @@ class Part:
         """The fragment that follows a path."""
         return f"#{'t' if self.seconds else 'frames'}={self.start:.10g},{self.end:.10g}"
 
-    def frames(self, num_frames: int, fps: float | None, name: str) -> range:
-        """Frame numbers of the part in a video.
+    def frames(self, num_frames: int, fps: float | None, name: str, times: np.ndarray | None = None) -> range:
+        """Frame numbers of the part in a video: both ends are moved to the nearest frame.
 
         Args:
             num_frames: length of the video.
-            fps: frame rate of the video; None if unknown.
+            fps: mean frame rate of the video; None if unknown.
             name: name of the video, for errors.
+            times: (num_frames,) seconds of the frames, ascending from 0. If they show that the frame rate varies, they
+                determine the frames instead of `fps`. None: unknown.
 
         Raises:
             DataError: the part lies outside the video, or it is in seconds and the frame rate is unknown.
@@ -66,11 +72,19 @@ class Part:
             raise DataError(f"{name}: the part {self} is in seconds, but the frame rate is unknown; give it in frames")
         scale = fps if self.seconds and fps else 1.0
         start, end = round(self.start * scale), min(round(self.end * scale), num_frames)
+        if self.seconds and fps and times is not None and _varies(times, fps):
+            edges = np.append((times[1:] + times[:-1]) / 2, times[-1] + (times[-1] - times[-2]) / 2)
+            start, end = (int(place) for place in np.searchsorted(edges, (self.start, self.end)))
         if start >= end:
             raise DataError(
                 f"{name}: the part {self} lies outside the video of {counted(num_frames, 'frame')}; check the list"
             )
         return range(start, end)
+
+
+def _varies(times: np.ndarray, fps: float) -> bool:
+    """Whether some frame is away from its place at a constant frame rate by more than rounded time stamps are."""
+    return len(times) > 1 and bool(np.abs(times - np.arange(len(times)) / fps).max() > 0.25 / fps)
 
 
 def split_part(path: str | Path) -> tuple[Path, Part | None]:
@@ -88,8 +102,8 @@ def split_part(path: str | Path) -> tuple[Path, Part | None]:
     if match is None or exists(path):  # a file may have such a name
         return Path(path), None
     names = ("start", "end")
-    part = _part(names, [match["start"] or "0", match["end"]], match["unit"] == "t", str(path))
-    return Path(match["file"]), part
+    part = _bounds(names, [match["start"] or "0", match["end"]], match["unit"] == "t", str(path))
+    return Path(match["file"]), _checked(part, str(path))
 
 
 def part_names(header: Sequence[str]) -> list[str]:
@@ -127,8 +141,43 @@ def _counterpart(name: str) -> str:
     return "_".join(["end" if edge == "start" else "start", *unit])
 
 
-def read_part(row: Mapping[str, str], place: str) -> Part | None:
+def bare_seconds(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """Whether columns named only `start` and `end` hold seconds: some cell has a decimal point or a colon.
+
+    Example:
+        >>> from trishift.data.parts import bare_seconds
+        >>> bare_seconds(["path", "start", "end"], [["a.mp4", "3", "7"], ["b.mp4", "0", "2.5"]])
+        True
+    """
+    places = [place for place, name in enumerate(header) if name in _BARE]
+    return any(mark in row[place] for row in rows for place in places if place < len(row) for mark in ".:")
+
+
+def read_part(row: Mapping[str, str], place: str, bare_in_seconds: bool = False) -> Part | None:
     """Read the part described by a row of a CSV list; None for the whole video.
+
+    Args:
+        row: maps column names to cells.
+        place: file and line, for errors.
+        bare_in_seconds: as in `read_bounds`.
+
+    Raises:
+        DataError: as in `read_bounds`, or the part is empty.
+    """
+    bounds = read_bounds(row, place, bare_in_seconds)
+    return None if bounds is None else _checked(bounds, place)
+
+
+def _checked(part: Part, place: str) -> Part:
+    if part.start >= part.end:
+        raise DataError(
+            f"{place}: the part from {part.start:.10g} to {part.end:.10g} is empty; the end must be greater"
+        )
+    return part
+
+
+def read_bounds(row: Mapping[str, str], place: str, bare_in_seconds: bool = False) -> Part | None:
+    """Read the start and end in a row of a CSV list, in whatever order; None for the whole video.
 
     Columns `start_frame, end_frame` count frames from 0, excluding the end; `start_time, end_time` are seconds or
     `h:mm:ss`, and `start_ms, end_ms` milliseconds. If a row has several, frames take precedence. Plain `start, end` are
@@ -137,9 +186,10 @@ def read_part(row: Mapping[str, str], place: str) -> Part | None:
     Args:
         row: maps column names to cells.
         place: file and line, for errors.
+        bare_in_seconds: `start, end` are seconds in any case, see `bare_seconds`.
 
     Raises:
-        DataError: a number is malformed, one end is missing, the part is empty, or its unit is ambiguous.
+        DataError: a number is malformed, one end is missing, or the unit is ambiguous.
     """
     for pairs, seconds in ((_FRAMES, False), (_SECONDS, True), ((_MILLISECONDS,), True), (_EITHER, None)):
         for names in pairs:
@@ -149,14 +199,14 @@ def read_part(row: Mapping[str, str], place: str) -> Part | None:
                     continue  # an empty pair of cells: the whole video
                 if names == _MILLISECONDS:
                     texts = [f"{int(text) / 1000:.3f}" if _frame(text) is not None else text for text in texts]
-                return _part(names, texts, seconds, place)
+                return _bounds(names, texts, True if seconds is None and bare_in_seconds else seconds, place)
     alone = sorted(name for name in PART_COLUMNS & row.keys() if row[name])
     if alone:
         raise DataError(f"{place}: column {alone[0]!r} is one end of a part; name the column of its other end like it")
     return None
 
 
-def _part(names: tuple[str, str], texts: list[str], seconds: bool | None, place: str) -> Part:
+def _bounds(names: tuple[str, str], texts: list[str], seconds: bool | None, place: str) -> Part:
     if seconds is None:
         if not any(mark in text for text in texts for mark in ".:"):
             raise DataError(
@@ -171,8 +221,6 @@ def _part(names: tuple[str, str], texts: list[str], seconds: bool | None, place:
             f"{place}: {wrong[:40]!r} is not a {'time' if seconds else 'frame number'} ({names[0]}, {names[1]})"
         )
     start, end = (value or 0.0 for value in values)
-    if start >= end:
-        raise DataError(f"{place}: the part from {texts[0]} to {texts[1]} is empty; the end must be greater")
     return Part(start, end, seconds)
 
 

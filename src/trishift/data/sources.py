@@ -26,11 +26,13 @@ class FrameSource(ABC):
         path: video file or folder.
         num_frames: number of readable frames.
         fps: mean frames per second; None if unknown.
+        times: (num_frames,) seconds of the frames, ascending from 0; None if unknown.
     """
 
     path: Path
     num_frames: int
     fps: float | None
+    times: np.ndarray | None = None
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read frames by number, in the given order; numbers may repeat.
@@ -71,8 +73,10 @@ class FrameRange(FrameSource):
     def __init__(self, source: FrameSource, part: Part) -> None:
         self.path, self.fps = Path(f"{source.path}{part}"), source.fps
         self._source = source
-        self._frames = part.frames(source.num_frames, source.fps, str(source.path))
+        self._frames = part.frames(source.num_frames, source.fps, str(source.path), source.times)
         self.num_frames = len(self._frames)
+        if source.times is not None:
+            self.times = source.times[self._frames.start : self._frames.stop] - source.times[self._frames.start]
 
     def _read(self, wanted: list[int]) -> np.ndarray:
         return self._source.read([self._frames[index] for index in wanted])

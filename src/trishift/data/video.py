@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from trishift.data.containers import MAX_PIXELS, OPTIONS, REFUSAL
 from trishift.data.orientation import Orientation, orientation
-from trishift.data.packets import PacketIndex, Run, demuxed, index_packets
+from trishift.data.packets import IndexCache, Run, demuxed, index_packets
 from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
 from trishift.data.sources import open_clip as open_clip  # importable from here as well
@@ -31,6 +31,7 @@ from trishift.errors import DataError
 from trishift.io.wording import unreadable
 
 _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg renders text files as pictures
+_INDICES = IndexCache()
 _KEPT_BYTES = 64 * 2**20  # limit for decoded pictures that a scan keeps in memory
 
 
@@ -120,8 +121,10 @@ class VideoFile(FrameSource):
         self._kept: list[VideoFrame] | None = None
         self._reformatter = VideoReformatter()
         try:
-            self._index: PacketIndex | None = index_packets(self._container, self._stream)
+            self._index = _INDICES.get(self.path, lambda: index_packets(self._container, self._stream))
             self.num_frames = self._scan() if self._index is None else len(self._index.pts)
+            if self._index is not None and self._stream.time_base:
+                self.times = (self._index.pts - self._index.pts[0]) * float(self._stream.time_base)
         except BaseException:
             self.close()
             raise
@@ -158,7 +161,7 @@ class VideoFile(FrameSource):
 
     def _correct(self, numbers: list[int]) -> dict[int, np.ndarray]:
         """Read by decoding the whole file, after the packets turned out to be damaged."""
-        announced, self._index = self.num_frames, None
+        announced, self._index, self.times = self.num_frames, None, None
         self.num_frames = self._scan()
         if numbers[-1] >= self.num_frames:
             raise DataError(

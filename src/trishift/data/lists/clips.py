@@ -25,7 +25,7 @@ from pathlib import Path
 from trishift.data.lists.columns import hashes, repeated
 from trishift.data.lists.records import ClipList, Row, VideoRecord
 from trishift.data.lists.text import Line, csv_rows, stream_lines, write_lines
-from trishift.data.parts import PART_COLUMNS, part_names, read_part
+from trishift.data.parts import PART_COLUMNS, bare_seconds, part_names, read_part
 from trishift.errors import DataError, shortened
 from trishift.io.wording import counted, did_you_mean
 
@@ -182,6 +182,7 @@ class _Columns:
         self.frames = [header.index(name) for name in _FRAME_COLUMNS if name in header]
         self.group = header.index("group") if "group" in header else None
         self.has_parts = not PART_COLUMNS.isdisjoint(header)
+        self.bare_in_seconds = False  # columns `start` and `end`
 
     def name(self, line: Line, cells: list[str]) -> str:
         """The path of a row, with the part of the video that other columns define."""
@@ -192,7 +193,7 @@ class _Columns:
         if not self.has_parts:
             return name
         row = {column: cell.strip() for column, cell in zip(self.header, cells, strict=True)}
-        return f"{name}{read_part(row, f'{self.list_path}:{line.number}') or ''}"
+        return f"{name}{read_part(row, f'{self.list_path}:{line.number}', self.bare_in_seconds) or ''}"
 
     def num_frames(self, line: Line, cells: list[str]) -> int | None:
         """The frame count of a row, None if it has none."""
@@ -210,7 +211,11 @@ def _read_csv(columns: _Columns, lines: Iterator[Line], labels: _LabelReader) ->
         _LOG.warning(
             "%s: labels are read as class numbers from 0, although some class names are numbers", columns.list_path
         )
-    for line, cells in csv_rows(columns.list_path, lines):
+    rows: Iterable[tuple[Line, list[str]]] = csv_rows(columns.list_path, lines)
+    if columns.has_parts:
+        rows = list(rows)
+        columns.bare_in_seconds = bare_seconds(columns.header, (cells for _, cells in rows))
+    for line, cells in rows:
         if len(cells) != len(columns.header):
             raise _malformed(columns.list_path, line, f"{counted(len(columns.header), 'column')} as in the header")
         found = () if columns.label is None else labels.cell(line.number, cells[columns.label].strip())

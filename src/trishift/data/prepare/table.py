@@ -14,7 +14,7 @@ from typing import Any
 from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.data.lists import read_list
 from trishift.data.lists.text import Line, content_lines, csv_rows, read_text
-from trishift.data.parts import PART_COLUMNS, part_names, read_part
+from trishift.data.parts import PART_COLUMNS, bare_seconds, part_names, read_part
 from trishift.data.prepare.discovery import Found, FoundClip, split_of
 from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
@@ -159,6 +159,7 @@ def _find(table: _Table, directory: Path, path_column: str | None, label_column:
 def _add_clips(found: Found, table: _Table, directory: Path, paths: int, labels: int, splits: int | None) -> None:
     seen: dict[Path, tuple[int, FoundClip]] = {}
     names = part_names(table.header)
+    bare_in_seconds = bare_seconds(names, table.rows)
     for number, row in enumerate(table.rows):
         if not row[paths] or not row[labels]:
             raise DataError(f"{table.place(number)}: the path or label is empty; fill it in or remove the line")
@@ -171,7 +172,7 @@ def _add_clips(found: Found, table: _Table, directory: Path, paths: int, labels:
         if located is None:
             found.missing.setdefault(table.path.name, []).append(f"{row[paths]} (line {table.lines[number].number})")
             continue
-        part = read_part(dict(zip(names, row, strict=True)), table.place(number))
+        part = read_part(dict(zip(names, row, strict=True)), table.place(number), bare_in_seconds)
         split = None if splits is None else split_of(row[splits])
         clip = FoundClip(Path(f"{located}{part or ''}"), row[labels], split)
         first, earlier = seen.setdefault(clip.path, (number, clip))
