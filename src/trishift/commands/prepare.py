@@ -24,6 +24,7 @@ EXAMPLES = """\
   trishift prepare folder my_clips --output data/custom --folds 5 --groups 'labels.csv:sequence'
   trishift prepare folder my_clips --output data/custom --groups '_(person[0-9]+)_'
   trishift prepare list my.csv --clips my_clips --output data/custom --label-column action
+  trishift prepare intervals project.json --clips videos --output data/parts --background nothing --margin 0.5
 """
 
 
@@ -46,11 +47,19 @@ def main(arguments: list[str]) -> None:
         _add_dataset(kinds.add_parser(name, help=title), name, has_videos)
     _add_folder(kinds.add_parser("folder", help="your own clips, in one folder per class"))
     _add_list(kinds.add_parser("list", help="your own clips, in a table of paths and class names"))
+    _add_intervals(kinds.add_parser("intervals", help="parts of long videos, annotated in label tools or data sets"))
     _add_gestures(kinds.add_parser("gestures", help="the built-in hand gestures"))
     _add_flow(kinds.add_parser("flow", help="optical flow of the clips in lists"))
     _add_unpack(kinds.add_parser("unpack", help="only unpack archives, including split ones"))
     options = parser.parse_args(arguments)
-    run = {"gestures": _gestures, "folder": _folder, "list": _list, "flow": _flow, "unpack": _unpack}
+    run = {
+        "gestures": _gestures,
+        "folder": _folder,
+        "list": _list,
+        "intervals": _intervals,
+        "flow": _flow,
+        "unpack": _unpack,
+    }
     run.get(options.kind, _dataset)(options)
 
 
@@ -166,6 +175,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         "directory", type=Path, help="folder with one folder of clips per class, or per split and class"
     )
     _add_split(parser)
+    _add_conversion(parser, "256")
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +184,38 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     for option, content in (("--path-column", "paths"), ("--label-column", "class names")):
         parser.add_argument(option, metavar="COLUMN", help=f"header or number of the {content}; default: detected")
     _add_split(parser)
+    _add_conversion(parser, "256")
+
+
+def _add_intervals(parser: argparse.ArgumentParser) -> None:
+    from trishift.data.annotations import FORMATS
+    from trishift.data.prepare.options import IntervalOptions
+
+    parser.add_argument(
+        "annotations", type=Path, nargs="+", metavar="ANNOTATIONS", help="exported files, or folders of them"
+    )
+    parser.add_argument("--clips", type=Path, help="folder with the videos, at any depth; default: the annotations'")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="format of the annotations; default: detected")
+    parser.add_argument(
+        "--tier",
+        dest="tiers",
+        action="append",
+        help="layer of labels (ELAN tier, VIA or CVAT attribute, Label Studio tag, EPIC-KITCHENS verb, noun, action); "
+        "may be repeated; default: the usual or only one",
+    )
+    parser.add_argument(
+        "--multi-label", action="store_true", help="several labels per clip where annotations overlap by half or more"
+    )
+    parser.add_argument("--background", metavar="NAME", help="add what lies between annotations as a class")
+    numbers = IntervalOptions()
+    for option, default, text in (
+        ("--margin", f"{numbers.margin:g}", "seconds of background left out around annotations"),
+        ("--min-length", f"{numbers.min_length:g}", "shortest part of background in seconds"),
+        ("--max-length", "the median annotation", "longest part of background in seconds; longer gaps are cut"),
+    ):
+        parser.add_argument(option, type=float, metavar="SECONDS", help=f"{text}; default: {default}")
+    _add_split(parser)
+    parser.set_defaults(convert=None, short_side=None)
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
@@ -195,7 +237,6 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--template", help="file name of a frame in frame folders; img_*.jpg reads files with gaps in order"
     )
-    _add_conversion(parser, "256")
     parser.add_argument("--workers", type=int, help="threads; default: one per core")
     _add_force(parser)
 
@@ -211,6 +252,16 @@ def _list(options: argparse.Namespace) -> None:
 
     columns = {name: getattr(options, name) for name in ("clips", "path_column", "label_column")}
     _print_lists(prepare_list(options.table, options.output, **columns, **_split_options(options)))
+
+
+def _intervals(options: argparse.Namespace) -> None:
+    from trishift.data.prepare import IntervalOptions, prepare_intervals
+
+    options.tiers = tuple(options.tiers or ())
+    given = {field.name: getattr(options, field.name) for field in fields(IntervalOptions)}
+    intervals = IntervalOptions(**{name: value for name, value in given.items() if value is not None})
+    settings = {"clips": options.clips, "intervals": intervals, **_split_options(options)}
+    _print_lists(prepare_intervals(options.annotations, options.output, **settings))
 
 
 def _split_options(options: argparse.Namespace) -> dict[str, Any]:

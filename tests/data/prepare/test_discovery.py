@@ -27,7 +27,7 @@ def _touch(root: Path, *names: str) -> None:
 
 
 def _found(root: Path) -> set[tuple[str, str, str | None]]:
-    return {(clip.path.as_posix(), clip.label, clip.split) for clip in find_clips(root).clips}
+    return {(clip.path.as_posix(), clip.labels[0], clip.split) for clip in find_clips(root).clips}
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,9 @@ def test_similar_clips_keep_the_first_of_many() -> None:
     noisy = (base[::10] + rng.integers(-3, 4, base[::10].shape)).astype(np.uint8)
     signatures |= {Path(f"copy{number}"): signature for number, signature in zip(range(0, 300, 10), noisy, strict=True)}
     signatures |= {Path(f"black{number}"): np.zeros((4, 16, 16), np.uint8) for number in range(3)}
-    assert similar_clips(signatures) == {Path(f"copy{number}"): Path(str(number)) for number in range(0, 300, 10)}
+    assert similar_clips(signatures, Path()) == {
+        Path(f"copy{number}"): Path(str(number)) for number in range(0, 300, 10)
+    }
 
 
 def test_no_validation_list(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,12 +60,13 @@ def stream_lines(path: Path) -> Iterator[Line]:
         yield from content_lines(path, file)
 
 
-def content_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
+def content_lines(path: Path, lines: Iterable[str], *, keep_tabs: bool = False) -> Iterator[Line]:
     """Number and strip lines; empty ones and comments (`#`) are left out.
 
     Args:
         path: their file, for errors.
         lines: the lines of the file.
+        keep_tabs: keep tabs at the ends of lines, which separate empty cells of a table.
 
     Raises:
         DataError: a line contains a NUL byte, or has more than `MAX_LINE` characters.
@@ -78,7 +79,7 @@ def content_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
             raise DataError(f"{path}:{number}: {len(text):,} characters in one line; is this a text file?")
         if "\0" in text:
             raise DataError(f"{path}:{number}: is not a text file; give a file with one entry per line")
-        yield Line(number, text)
+        yield Line(number, line.strip(" \r\n") if keep_tabs else text)
 
 
 def csv_rows(path: Path, lines: Iterable[Line], delimiter: str = ",") -> Iterator[tuple[Line, list[str]]]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from trishift.data.prepare.folder import prepare_folder
 from trishift.data.prepare.hmdb51 import prepare_hmdb51
+from trishift.data.prepare.intervals import prepare_intervals
 from trishift.data.prepare.jester import prepare_jester
 from trishift.data.prepare.kinetics import prepare_kinetics
 from trishift.data.prepare.moments import prepare_moments
-from trishift.data.prepare.options import SplitOptions
+from trishift.data.prepare.options import IntervalOptions, SplitOptions
 from trishift.data.prepare.pipeline import Options
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.prepare.something import prepare_somethingv1, prepare_somethingv2
@@ -29,11 +30,13 @@ PUBLIC_SETS: dict[str, Callable[..., PreparationReport]] = {
 
 __all__ = [
     "PUBLIC_SETS",
+    "IntervalOptions",
     "Options",
     "PreparationReport",
     "SplitOptions",
     "prepare_folder",
     "prepare_hmdb51",
+    "prepare_intervals",
     "prepare_jester",
     "prepare_kinetics",
     "prepare_list",

@@ -7,7 +7,6 @@ CLIPS/wave/train/a.mp4      the same, with the classes outside
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,10 @@ from pathlib import Path
 from trishift.data.finding import file_kind
 from trishift.data.prepare.files import readable
 from trishift.data.prepare.tree import is_converted, walk
+from trishift.data.split_names import split_of
 from trishift.errors import DataError
 from trishift.io.wording import nearest_path
 
-_SPLIT_NAME = re.compile(
-    r"(train(ing)?|val(id|idate|idation)?|dev|test(ing)?)([-_ ]?(set|split|data|clips|videos|frames))?", re.IGNORECASE
-)
 _LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 
@@ -31,12 +28,12 @@ class FoundClip:
 
     Attributes:
         path: path relative to the clips' folder; may name a part of a video, see `parts`.
-        label: class name.
+        labels: class names; several only in annotated parts of videos.
         split: `train`, `val` or `test` if the clip belongs to a ready split.
     """
 
     path: Path
-    label: str
+    labels: tuple[str, ...]
     split: str | None = None
 
 
@@ -98,15 +95,8 @@ def find_clips(directory: Path, output: Path | None = None) -> Found:
     for path in paths:
         split = None if level is None else split_of(path.parts[level])
         if len(path.parts) > first_clip_level and (level is None or split is not None):
-            found.clips.append(FoundClip(path, path.parts[class_level], split))
+            found.clips.append(FoundClip(path, (path.parts[class_level],), split))
     return found
-
-
-def split_of(name: str) -> str | None:
-    """`train`, `val` or `test` if a folder or cell is named like a split, otherwise None."""
-    if not _SPLIT_NAME.fullmatch(name):
-        return None
-    return next((split for split in ("train", "test") if name.lower().startswith(split)), "val")
 
 
 def check_class_names(names: Iterable[str], source: Path) -> None:

@@ -114,9 +114,11 @@ def write_results(
         size = _size(records)
         raise DataError(f"prepare: {empty}.txt would be empty: {size} cannot fill it; add some, or split otherwise")
     with replacing(output, force) as fresh:
-        suffix = _write_lists(fresh, lists, output)
+        several = any(len(record.labels) > 1 for listed in lists.values() for record in listed)
+        suffix = _write_lists(fresh, lists, output, several)
         if suffix == ".csv":
-            report.notes.append("the lists are CSV files, because a path does not fit a plain list: train.csv, ...")
+            why = "clips have several labels" if several else "a path does not fit a plain list"
+            report.notes.append(f"the lists are CSV files, because {why}: train.csv, ...")
         report.lists = {f"{name}{suffix}": len(listed) for name, listed in lists.items()}
         write_labels(fresh / report.labels, report.classes)
         grouped = [record for record in records if record is not None and record.group is not None]
@@ -132,12 +134,13 @@ def write_results(
         write_json(fresh / REPORT, asdict(report))
 
 
-def _write_lists(fresh: Path, lists: dict[str, list[VideoRecord]], output: Path) -> str:
-    """Write plain lists, or CSV lists if a path does not fit a plain one; returns their suffix."""
+def _write_lists(fresh: Path, lists: dict[str, list[VideoRecord]], output: Path, several: bool) -> str:
+    """Write plain lists, or CSV lists if clips have several labels or odd paths; returns their suffix."""
     try:
-        for name, records in lists.items():
+        for name, records in lists.items() if not several else ():
             write_list(fresh / f"{name}.txt", records, root=output)
-        return ".txt"
+        if not several:
+            return ".txt"
     except DataError:
         for name in lists:
             (fresh / f"{name}.txt").unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""Options of `prepare folder` and `prepare list`."""
+"""Options of `prepare folder`, `prepare list` and `prepare intervals`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,3 +54,39 @@ class SplitOptions:
             )
         if self.short_side < 16:
             raise DataError(f"prepare: a short side of {self.short_side} pixels is too small; 256 is usual")
+
+
+@dataclass(frozen=True)
+class IntervalOptions:
+    """How annotated parts of videos become clips.
+
+    Attributes:
+        format: a key of `data.annotations.FORMATS`; None: detected for each file.
+        tiers: layers of labels to read; empty: the format's usual one, or the only one.
+        multi_label: give parts several labels where annotations overlap.
+        background: class of what lies between the annotations; None: not used.
+        margin: seconds of background left out on either side of an annotation.
+        min_length, max_length: bounds of a part of background in seconds; longer gaps are cut. None: the median length
+            of the annotations.
+
+    Raises:
+        DataError: impossible numbers.
+    """
+
+    format: str | None = None
+    tiers: tuple[str, ...] = ()
+    multi_label: bool = False
+    background: str | None = None
+    margin: float = 1.0
+    min_length: float = 1.0
+    max_length: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < math.inf:
+            raise DataError(f"prepare: a margin of {self.margin:g} seconds is impossible; use 0 or more")
+        if not 0 < self.min_length < math.inf:
+            raise DataError(f"prepare: a min_length of {self.min_length:g} seconds is impossible; use more than 0")
+        if self.max_length is not None and not self.min_length <= self.max_length:
+            raise DataError(
+                f"prepare: max_length {self.max_length:g} is below min_length {self.min_length:g}; exchange them"
+            )

@@ -1,7 +1,7 @@
-"""From the clips of a folder or table to checked lists: the common part of `prepare folder` and `prepare list`.
+"""From found clips to checked lists: the common part of `prepare folder`, `prepare list` and `prepare intervals`.
 
 OUT/labels.txt                  class names in index order
-OUT/train.txt, val.txt          `path frames label` per line; CSV files where a path does not fit such a line
+OUT/train.txt, val.txt          `path frames label` per line; CSV files if a clip has several labels or an odd path
 OUT/test.txt                    if the clips come with a test split
 OUT/train_0.txt, val_0.txt ...  with folds: the lists of every fold
 OUT/groups.csv                  with groups: all clips with the group of each, also a list
@@ -25,7 +25,7 @@ from trishift.data.prepare.listing import convert_clips, target_names, write_res
 from trishift.data.prepare.options import SHORT_SIDE, SplitOptions
 from trishift.data.prepare.report import SHORT, PreparationReport
 from trishift.data.prepare.similarity import identical_clips, similar_clips
-from trishift.data.prepare.splitting import group_clips, split
+from trishift.data.prepare.splitting import group_clips, split_by_labels
 from trishift.errors import DataError
 from trishift.io.wording import counted, shown_first
 
@@ -51,7 +51,7 @@ def prepare_clips(
             holds different lists and `options.force` is not set. No list was written.
         OutputError: `output` cannot be written.
     """
-    check_class_names({clip.label for clip in found.clips}, directory)
+    check_class_names({label for clip in found.clips for label in clip.labels}, directory)
     is_ready = any(clip.split for clip in found.clips)
     if is_ready and options.folds is not None:
         raise DataError(f"{directory}: comes with a ready split; --folds needs one folder per class without a split")
@@ -74,7 +74,8 @@ def prepare_clips(
     report.classes = labels
     report.warnings += shifts
     _describe(clips, checked, report, is_converted)
-    classes = [labels.index(clip.label) for clip in clips]
+    numbers = {name: number for number, name in enumerate(labels)}
+    classes = [tuple(sorted(numbers[label] for label in clip.labels)) for clip in clips]
     groups = _groups(directory, clips, options.groups)
     parts = _ready_parts(clips, classes, groups, options, report) if is_ready else _parts(classes, groups, options)
     _count(report, parts, classes, groups)
@@ -83,8 +84,8 @@ def prepare_clips(
         report.notes.append(f"later, these frames need data.template='{options.template}', or --template in infer")
     stored = [checked[clip.path].converted or directory / clip.path for clip in clips]
     records = [
-        VideoRecord(path, (label,), checked[clip.path].num_frames, line)
-        for line, (clip, path, label) in enumerate(zip(clips, stored, classes, strict=True), 1)
+        VideoRecord(path, of_clip, checked[clip.path].num_frames, line)
+        for line, (clip, path, of_clip) in enumerate(zip(clips, stored, classes, strict=True), 1)
     ]
     if options.groups is not None:
         records = [replace(record, group=group) for record, group in zip(records, groups, strict=True)]
@@ -99,7 +100,7 @@ def _class_order(name: str) -> tuple[bool, int, str]:
 
 
 def _too_few_classes(labels: Sequence[str], found: Found, source: str) -> str:
-    if source == "list":
+    if source in ("list", "intervals"):
         return f"only {counted(len(labels), 'class')} with readable clips; two or more are needed"
     inner = {clip.path.parts[1] for clip in found.clips if len(clip.path.parts) > 2}
     hint = ""
@@ -121,7 +122,7 @@ def _lost(report: PreparationReport) -> str:
 
 def _class_names(directory: Path, found: Found, clips: Sequence[FoundClip], report: PreparationReport) -> list[str]:
     """The classes of the clips, in order; raises DataError for fewer than two."""
-    labels = sorted({clip.label for clip in clips}, key=_class_order)
+    labels = sorted({label for clip in clips for label in clip.labels}, key=_class_order)
     if len(labels) < 2:
         raise DataError(f"{directory}: {_too_few_classes(labels, found, report.dataset)}{_lost(report)}")
     return labels
@@ -141,7 +142,7 @@ def _distinct(
     duplicates = identical_clips(directory, [clip.path for clip in readable])
     if not keep_similar:
         signatures = {clip.path: checked[clip.path].signature for clip in readable if clip.path not in duplicates}
-        similar = similar_clips({path: known for path, known in signatures.items() if known is not None})
+        similar = similar_clips({path: known for path, known in signatures.items() if known is not None}, directory)
         if similar:
             report.notes.append(
                 f"{counted(len(similar), 'duplicate only looks', 'duplicates only look')} the same; "
@@ -200,11 +201,11 @@ def _groups(directory: Path, clips: Sequence[FoundClip], groups: str | None) -> 
     return [split_part(directory / clip.path)[0].as_posix() for clip in clips]
 
 
-def _parts(classes: list[int], groups: list[str], options: SplitOptions) -> dict[str, np.ndarray]:
+def _parts(classes: list[tuple[int, ...]], groups: list[str], options: SplitOptions) -> dict[str, np.ndarray]:
     """List name to a mask of its clips."""
     if options.folds is None:
         return _train_and_val(np.ones(len(classes), bool), classes, groups, options)
-    part_of = split(classes, groups, [1 / options.folds] * options.folds, options.seed)
+    part_of = split_by_labels(classes, groups, [1 / options.folds] * options.folds, options.seed)
     parts = {"train": part_of != options.fold, "val": part_of == options.fold}
     for number in range(options.folds):
         parts |= {f"train_{number}": part_of != number, f"val_{number}": part_of == number}
@@ -212,21 +213,25 @@ def _parts(classes: list[int], groups: list[str], options: SplitOptions) -> dict
 
 
 def _train_and_val(
-    chosen: np.ndarray, classes: list[int], groups: list[str], options: SplitOptions
+    chosen: np.ndarray, classes: list[tuple[int, ...]], groups: list[str], options: SplitOptions
 ) -> dict[str, np.ndarray]:
     """Split the chosen clips into training and validation; only training where none is wanted."""
     if not options.val_fraction:
         return {"train": chosen}
     places = np.flatnonzero(chosen)
     shares = [1 - options.val_fraction, options.val_fraction]
-    part_of = split([classes[i] for i in places], [groups[i] for i in places], shares, options.seed)
+    part_of = split_by_labels([classes[i] for i in places], [groups[i] for i in places], shares, options.seed)
     validated = np.zeros(len(chosen), bool)
     validated[places[part_of == 1]] = True
     return {"train": chosen & ~validated, "val": validated}
 
 
 def _ready_parts(
-    clips: Sequence[FoundClip], classes: list[int], groups: list[str], options: SplitOptions, report: PreparationReport
+    clips: Sequence[FoundClip],
+    classes: list[tuple[int, ...]],
+    groups: list[str],
+    options: SplitOptions,
+    report: PreparationReport,
 ) -> dict[str, np.ndarray]:
     """The lists of a ready split; validation clips are taken from training if the split has none."""
     splits = np.array([clip.split for clip in clips])
@@ -237,10 +242,12 @@ def _ready_parts(
     return {name: parts[name] for name in ("train", "val", "test") if name in parts}
 
 
-def _count(report: PreparationReport, parts: dict[str, np.ndarray], classes: list[int], groups: list[str]) -> None:
+def _count(
+    report: PreparationReport, parts: dict[str, np.ndarray], classes: list[tuple[int, ...]], groups: list[str]
+) -> None:
     report.groups = len(set(groups))
     for number, name in enumerate(report.classes):
-        of_class = np.asarray(classes) == number
+        of_class = np.array([number in labels for labels in classes])
         report.split[name] = [int((of_class & mask).sum()) for part, mask in parts.items() if part in _PRECEDENCE]
 
 
@@ -252,12 +259,12 @@ def _warn(
         for part, clips in zip(parts, counts, strict=False):
             if clips == 0:
                 report.warnings.append(f"class {name} has no {titles[part]} clips; it needs more clips or groups")
-    for name in sorted({clip.label for clip in found} - set(report.split)):
+    for name in sorted({label for clip in found for label in clip.labels} - set(report.split)):
         report.warnings.append(f"class {name} is skipped: none of its clips can be used")
     by_name = {clip.path.as_posix(): clip for clip in found}
     across: dict[tuple[str | None, str | None], int] = {}
     for clip, first in ((by_name[clip], by_name[first]) for clip, first in report.duplicates.items()):
-        if clip.label != first.label:
+        if clip.labels != first.labels:
             names = f"{clip.path.as_posix()} and {first.path.as_posix()}"
             report.warnings.append(f"{names} are the same clip in two classes; one label is wrong")
         if clip.split != first.split:

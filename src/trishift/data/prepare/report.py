@@ -18,7 +18,7 @@ class PreparationReport:
     """Findings and results. Clips are identified by their names in the data set or their paths below the folder.
 
     Attributes:
-        dataset: name of the data set; `folder`, `list` or `flow`.
+        dataset: name of the data set; `folder`, `list`, `intervals` or `flow`.
         output: output folder.
         labels: label file; empty if none is written.
         lists: list file to its number of clips.

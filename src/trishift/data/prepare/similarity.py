@@ -55,19 +55,25 @@ def identical_clips(directory: Path, paths: Sequence[Path]) -> dict[Path, Path]:
     return duplicates
 
 
-def similar_clips(signatures: Mapping[Path, np.ndarray]) -> dict[Path, Path]:
+def similar_clips(signatures: Mapping[Path, np.ndarray], directory: Path) -> dict[Path, Path]:
     """Clips that look like an earlier one: {clip: the first such clip}.
+
+    Parts of one video often look alike and are never in two lists, so they are not compared with each other.
 
     Args:
         signatures: clip to (FRAMES, 16, 16) uint8, in order of precedence.
+        directory: folder that the clips are relative to.
     """
     paths = [path for path, signature in signatures.items() if signature.std(axis=(1, 2)).max() >= _FLAT]
     if not paths:
         return {}
+    videos = [split_part(directory / path)[0] for path in paths]
     neighbors = _similar_pairs(np.stack([signatures[path] for path in paths]).reshape(len(paths), -1))
     duplicates: dict[Path, Path] = {}
     for place, path in enumerate(paths):
-        originals = [paths[other] for other in sorted(neighbors[place]) if other < place]
+        originals = [
+            paths[other] for other in sorted(neighbors[place]) if other < place and videos[other] != videos[place]
+        ]
         first = next((original for original in originals if original not in duplicates), None)
         if first is not None:
             duplicates[path] = first

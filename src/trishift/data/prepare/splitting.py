@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trishift.data.lists.text import csv_rows, stream_lines
+from trishift.data.parts import split_part
 from trishift.errors import DataError, shortened
 from trishift.io.regular import is_file
 
@@ -34,10 +35,11 @@ def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> l
     file, _, column = groups.rpartition(":")
     if file.endswith(".csv"):
         table = _read_column(directory, file, column)
-        missing = next((name for name in names if name not in table), None)
+        keys = [name if name in table else _whole(directory, name) for name in names]
+        missing = next((name for name in keys if name not in table), None)
         if missing is not None:
             raise DataError(f"{file}: no line for {missing}; add it, with the path relative to {directory}")
-        return [table[name] for name in names]
+        return [table[name] for name in keys]
     try:
         pattern = re.compile(groups)
     except re.error as error:
@@ -47,6 +49,11 @@ def group_clips(directory: Path, paths: Sequence[Path], groups: str | None) -> l
     if missing is not None:
         raise DataError(f"groups: {groups!r} does not match {missing}; every clip needs a group")
     return [match[1 if pattern.groups else 0] or "" for match in matches if match is not None]
+
+
+def _whole(directory: Path, name: str) -> str:
+    """The path of the video that a part belongs to."""
+    return name if split_part(directory / name)[1] is None else name.rpartition("#")[0]
 
 
 def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
@@ -66,6 +73,16 @@ def _read_column(directory: Path, file: str, column: str) -> dict[str, str]:
             raise DataError(f"{path}:{line.number}: {len(row)} columns instead of {len(header)}; complete the line")
         table[row[place].strip()] = row[of_group].strip()
     return table
+
+
+def split_by_labels(
+    labels: Sequence[tuple[int, ...]], groups: Sequence[str], shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """Assign groups to parts like `split`, for clips with one label or several: each counts for all of its classes."""
+    rows = [(label, group) for of_clip, group in zip(labels, groups, strict=True) for label in of_clip]
+    part_of = split([label for label, _ in rows], [group for _, group in rows], shares, seed)
+    of_group = {group: part for (_, group), part in zip(rows, part_of, strict=True)}
+    return np.array([of_group[group] for group in groups], np.int64)
 
 
 def split(classes: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:

@@ -15,10 +15,11 @@ from trishift.data.frames import VIDEO_SUFFIXES
 from trishift.data.lists import read_list
 from trishift.data.lists.text import Line, content_lines, csv_rows, read_text
 from trishift.data.parts import PART_COLUMNS, bare_seconds, part_names, read_part
-from trishift.data.prepare.discovery import Found, FoundClip, split_of
+from trishift.data.prepare.discovery import Found, FoundClip
 from trishift.data.prepare.options import SplitOptions
 from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
+from trishift.data.split_names import split_of
 from trishift.errors import DataError, shortened
 from trishift.io.regular import exists, is_dir, is_file
 from trishift.io.wording import counted
@@ -97,7 +98,7 @@ def prepare_list(
 
 
 def _read_table(path: Path, directory: Path) -> _Table:
-    lines = list(content_lines(path, read_text(path).split("\n")))
+    lines = list(content_lines(path, read_text(path).split("\n"), keep_tabs=True))
     if not lines:
         raise DataError(f"{path}: the table is empty; give one clip per line")
     header_of = {delimiter: next(csv_rows(path, lines[:1], delimiter))[1] for delimiter in "\t;,|"}
@@ -144,8 +145,9 @@ def _find(table: _Table, directory: Path, path_column: str | None, label_column:
     if unread:
         found.notes.append(f"{table.path}: columns that are not read: {', '.join(unread)}")
     _add_clips(found, table, directory, paths, labels, splits)
-    numbers = sorted({clip.label for clip in found.clips if clip.label.isdecimal()}, key=int)
-    if numbers and numbers != [str(number) for number in range(len({clip.label for clip in found.clips}))]:
+    labels_found = {label for clip in found.clips for label in clip.labels}
+    numbers = sorted({label for label in labels_found if label.isdecimal()}, key=int)
+    if numbers and numbers != [str(number) for number in range(len(labels_found))]:
         found.notes.append(f"labels are numbers but not 0, 1, 2, ...: they become class names ({numbers[0]!r}, ...)")
     if not found.clips:
         raise DataError(
@@ -174,7 +176,7 @@ def _add_clips(found: Found, table: _Table, directory: Path, paths: int, labels:
             continue
         part = read_part(dict(zip(names, row, strict=True)), table.place(number), bare_in_seconds)
         split = None if splits is None else split_of(row[splits])
-        clip = FoundClip(Path(f"{located}{part or ''}"), row[labels], split)
+        clip = FoundClip(Path(f"{located}{part or ''}"), (row[labels],), split)
         first, earlier = seen.setdefault(clip.path, (number, clip))
         if earlier is clip:
             found.clips.append(clip)

@@ -1,0 +1,428 @@
+"""Annotations as label tools and public data sets write them, whole and damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trishift.data.annotations import Annotations, read_annotations
+from trishift.errors import DataError
+
+Found = list[tuple[str, str, str]]
+
+LABEL_STUDIO = [
+    {
+        "id": 7,
+        "annotations": [
+            {
+                "id": 1,
+                "was_cancelled": False,
+                "updated_at": "2026-01-02T10:00:00Z",
+                "result": [
+                    {
+                        "id": "k1",
+                        "type": "timelinelabels",
+                        "from_name": "moves",
+                        "to_name": "video",
+                        "value": {"ranges": [{"start": 1, "end": 30}], "timelinelabels": ["walk"]},
+                    },
+                    {
+                        "id": "k2",
+                        "type": "videorectangle",
+                        "from_name": "moves",
+                        "to_name": "video",
+                        "value": {
+                            "framesCount": 90,
+                            "duration": 3.0,
+                            "labels": ["run"],
+                            "sequence": [
+                                {"frame": 31, "enabled": True, "x": 1, "y": 1, "width": 9, "height": 9, "time": 1.0},
+                                {"frame": 40, "enabled": False, "x": 1, "y": 1, "width": 9, "height": 9, "time": 1.3},
+                                {"frame": 61, "enabled": True, "x": 1, "y": 1, "width": 9, "height": 9, "time": 2.0},
+                            ],
+                        },
+                    },
+                    {
+                        "id": "k3",
+                        "type": "labels",
+                        "from_name": "moves",
+                        "to_name": "audio",
+                        "value": {"start": 0.5, "end": 1.25, "channel": 0, "labels": ["clap"]},
+                    },
+                    {
+                        "id": "k4",
+                        "type": "choices",
+                        "from_name": "quality",
+                        "to_name": "video",
+                        "value": {"choices": ["good"]},
+                    },
+                ],
+            },
+            {"id": 2, "was_cancelled": True, "updated_at": "2026-01-03T10:00:00Z", "result": []},
+            {"id": 3, "was_cancelled": False, "updated_at": "2026-01-01T10:00:00Z", "result": []},
+        ],
+        "data": {"video": "/data/upload/1/0a1b2c3d-day1.mp4"},
+    }
+]
+LABEL_STUDIO_FOUND = [
+    ("/data/upload/1/0a1b2c3d-day1.mp4", "#frames=0,30", "walk"),
+    ("/data/upload/1/0a1b2c3d-day1.mp4", "#frames=30,40", "run"),
+    ("/data/upload/1/0a1b2c3d-day1.mp4", "#frames=60,90", "run"),
+    ("/data/upload/1/0a1b2c3d-day1.mp4", "#t=0.5,1.25", "clap"),
+]
+JSON_MIN = [
+    {
+        "video": "/data/upload/1/0a1b2c3d-day1.mp4",
+        "id": 7,
+        "moves": [
+            {"ranges": [{"start": 1, "end": 30}], "timelinelabels": ["walk"]},
+            {"start": 0.5, "end": 1.25, "channel": 0, "labels": ["clap"], "original_length": 3.0},
+        ],
+        "annotator": 1,
+        "annotation_id": 1,
+        "lead_time": 12.5,
+    }
+]
+JSON_MIN_FOUND = [LABEL_STUDIO_FOUND[0], LABEL_STUDIO_FOUND[3]]
+LABEL_STUDIO_CSV = (
+    "annotation_id,annotator,created_at,id,lead_time,moves,updated_at,video\n"
+    '1,1,2026-01-02,7,12.5,"[{""ranges"": [{""start"": 1, ""end"": 30}], ""timelinelabels"": [""walk""]}]",'
+    "2026-01-02,/data/upload/1/0a1b2c3d-day1.mp4\n"
+)
+
+CVAT = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <task>
+      <id>5</id><name>yard</name><size>100</size><mode>interpolation</mode>
+      <start_frame>0</start_frame><stop_frame>198</stop_frame><frame_filter>step=2</frame_filter>
+      <labels><label><name>person</name><attributes><attribute><name>move</name></attribute></attributes></label></labels>
+      <source>yard.mp4</source>
+    </task>
+  </meta>
+  <track id="0" label="person" source="manual">
+    <box frame="10" outside="0" occluded="0" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9">
+      <attribute name="move">walk</attribute><attribute name="alone">true</attribute>
+    </box>
+    <box frame="20" outside="0" occluded="0" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9">
+      <attribute name="move">run</attribute><attribute name="alone">false</attribute>
+    </box>
+    <box frame="30" outside="1" occluded="0" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9">
+      <attribute name="move">run</attribute><attribute name="alone">false</attribute>
+    </box>
+    <box frame="40" outside="0" occluded="0" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9">
+      <attribute name="move">walk</attribute><attribute name="alone">false</attribute>
+    </box>
+  </track>
+  <track id="1" label="dog" source="manual">
+    <box frame="0" outside="0" occluded="0" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9"/>
+  </track>
+</annotations>
+"""
+CVAT_FOUND = [("yard.mp4", "#frames=10,30", "person"), ("yard.mp4", "#frames=40,42", "person")]
+CVAT_IMAGES = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta><job><id>3</id><source>yard.mp4</source></job></meta>
+  <image id="4" name="frame_000004" width="9" height="9"><tag label="walk" source="manual"/></image>
+  <image id="5" name="frame_000005" width="9" height="9"><tag label="walk" source="manual"/></image>
+  <image id="6" name="frame_000006" width="9" height="9"><box label="dog" xtl="1" ytl="1" xbr="9" ybr="9"/></image>
+  <image id="7" name="frame_000007" width="9" height="9"><tag label="walk" source="manual"/></image>
+</annotations>
+"""
+
+VIA: dict[str, Any] = {
+    "project": {"pid": "x", "rev": "1", "pname": "kitchen", "vid_list": ["1"]},
+    "config": {},
+    "attribute": {
+        "1": {"aname": "step", "anchor_id": "FILE1_Z2_XY0", "type": 3, "options": {"0": "cut", "1": "stir"},
+              "default_option_id": "1"},
+        "2": {"aname": "note", "anchor_id": "FILE1_Z2_XY0", "type": 1, "options": {}, "default_option_id": ""},
+    },
+    "file": {"1": {"fid": 1, "fname": "soup.mp4", "type": 4, "loc": 1, "src": ""}},
+    "metadata": {
+        "1_a": {"vid": "1", "flg": 0, "z": [2, 6.5], "xy": [], "av": {"1": "0"}},
+        "1_b": {"vid": "1", "flg": 0, "z": [7, 8], "xy": [], "av": {"1": "_DEFAULT", "2": "slowly"}},
+        "1_c": {"vid": "1", "flg": 0, "z": [3], "xy": [2, 1, 1, 9, 9], "av": {"1": "0"}},
+        "1_d": {"vid": "1", "flg": 0, "z": [9, 9.5], "xy": [], "av": {"1": "7"}},
+    },
+    "view": {"1": {"fid_list": ["1"]}},
+}  # fmt: skip
+VIA_FOUND = [("soup.mp4", "#t=2,6.5", "cut"), ("soup.mp4", "#t=7,8", "stir")]
+VIA_CSV = (
+    "# Exported using VGG Image Annotator (http://www.robots.ox.ac.uk/~vgg/software/via)\n"
+    '# SHAPE_ID = {"POINT":1,"RECTANGLE":2}\n'
+    f"# ATTRIBUTE = {json.dumps(VIA['attribute'])}\n"
+    "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n"
+    '"1_a","[""soup.mp4""]",0,"[2,6.5]","[]","{""1"":""0""}"\n'
+    '"1_b","[""soup.mp4""]",0,"[7,8]","[]","{""1"":""_DEFAULT"",""2"":""slowly""}"\n'
+)
+VIA_CSV_3_0_1 = (
+    "# Exported using VGG Image Annotator (http://www.robots.ox.ac.uk/~vgg/software/via)\n"
+    "# CSV_HEADER = metadata_id, file_list, temporal_segment_start, temporal_segment_end, metadata\n"
+    '"1_a","[""soup.mp4""]",2,6.5,"{""TEMPORAL-SEGMENTS"":""cut""}"\n'
+)
+
+ELAN = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="" DATE="2026-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">
+  <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
+    <MEDIA_DESCRIPTOR MEDIA_URL="file:///C:/day%201.wav" MIME_TYPE="audio/x-wav"/>
+    <MEDIA_DESCRIPTOR MEDIA_URL="file:///C:/day%201.mp4" MIME_TYPE="video/mp4"
+        RELATIVE_MEDIA_URL="./day%201.mp4" TIME_ORIGIN="500"/>
+  </HEADER>
+  <TIME_ORDER>
+    <TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="1000"/>
+    <TIME_SLOT TIME_SLOT_ID="ts2"/>
+    <TIME_SLOT TIME_SLOT_ID="ts3" TIME_VALUE="3000"/>
+  </TIME_ORDER>
+  <TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="signs">
+    <ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2">
+      <ANNOTATION_VALUE>hello</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+    <ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a2" TIME_SLOT_REF1="ts2" TIME_SLOT_REF2="ts3">
+      <ANNOTATION_VALUE>thanks</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+  </TIER>
+  <TIER LINGUISTIC_TYPE_REF="parts" PARENT_REF="signs" TIER_ID="phases">
+    <ANNOTATION><REF_ANNOTATION ANNOTATION_ID="b1" ANNOTATION_REF="a2">
+      <ANNOTATION_VALUE>rise</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>
+    <ANNOTATION><REF_ANNOTATION ANNOTATION_ID="b2" ANNOTATION_REF="a2" PREVIOUS_ANNOTATION="b1">
+      <ANNOTATION_VALUE>fall</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>
+    <ANNOTATION><REF_ANNOTATION ANNOTATION_ID="b3" ANNOTATION_REF="gone">
+      <ANNOTATION_VALUE>rest</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>
+  </TIER>
+</ANNOTATION_DOCUMENT>
+"""
+ELAN_SIGNS = [("./day 1.mp4", "#t=1.5,2.5", "hello"), ("./day 1.mp4", "#t=2.5,3.5", "thanks")]
+ELAN_PHASES = [("./day 1.mp4", "#t=2.5,3", "rise"), ("./day 1.mp4", "#t=3,3.5", "fall")]
+
+ACTIVITYNET = {
+    "version": "VERSION 1.3",
+    "taxonomy": [],
+    "database": {
+        "abc": {
+            "duration": 82.5,
+            "subset": "training",
+            "annotations": [{"segment": [6.4, 80.25], "label": "Drinking coffee"}],
+        },
+        "xyz": {"duration": 10.0, "subset": "testing", "annotations": []},
+    },
+}
+CHARADES = (
+    "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length\n"
+    'YSKX3,AR89,Kitchen,6,7,Yes,"A person cooks, then eats.",stove,"text",c092 11.90 21.20;c147 0.00 12.60,33.0\n'
+    "AB123,AR90,Attic,6,7,Yes,text,box,text,,20.5\n"
+)
+EPIC = (
+    "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,stop_frame,"
+    "narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_classes\n"
+    "P01_01_0,P01,P01_01,00:00:01.089,00:00:00.14,00:00:03.37,8,202,open door,open,3,door,3,['door'],[3]\n"
+    "P01_01_1,P01,P01_01,00:00:02.6,00:01:04.37,00:01:06.17,262,370,turn-on light,turn-on,6,light,114,['light'],[114]\n"
+)
+BORIS = (
+    "Observation id,Observation date,Description,Media file,Total length,FPS,Subject,Behavior,Behavioral category,"
+    "Modifiers,Behavior type,Start (s),Stop (s),Duration (s),Comment start,Comment stop\n"
+    "one,2026-01-01,,/home/me/cage.mp4,60,25,rat,groom,,,STATE,1.5,4.0,2.5,,\n"
+    "one,2026-01-01,,/home/me/cage.mp4,60,25,rat,sniff,,,POINT,5.0,5.0,NA,,\n"
+)
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Annotations]:
+    def read(name: str, content: Any, *tiers: str) -> Annotations:
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return read_annotations([tmp_path / name], tiers=tiers)
+
+    return read
+
+
+def plain(annotations: Annotations) -> Found:
+    return [(each.video, str(each.part), each.label) for each in annotations.found]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "tiers", "expected"),
+    [
+        ("project.json", LABEL_STUDIO, (), LABEL_STUDIO_FOUND),
+        ("min.json", JSON_MIN, (), JSON_MIN_FOUND),
+        ("project.csv", LABEL_STUDIO_CSV, (), JSON_MIN_FOUND[:1]),
+        ("annotations.xml", CVAT, (), CVAT_FOUND),
+        (
+            "annotations.xml",
+            CVAT,
+            ("move", "alone"),
+            [
+                ("yard.mp4", "#frames=10,20", "alone"),
+                ("yard.mp4", "#frames=10,20", "walk"),
+                ("yard.mp4", "#frames=20,30", "run"),
+                ("yard.mp4", "#frames=40,42", "walk"),
+            ],
+        ),
+        (
+            "images.xml",
+            CVAT_IMAGES,
+            (),
+            [("yard.mp4", "#frames=4,6", "walk"), ("yard.mp4", "#frames=7,8", "walk")],
+        ),
+        ("via.json", VIA, ("step",), VIA_FOUND),
+        ("via.json", VIA, ("note",), [("soup.mp4", "#t=7,8", "slowly")]),
+        ("via.csv", VIA_CSV, ("step",), VIA_FOUND),
+        ("older.csv", VIA_CSV_3_0_1, (), VIA_FOUND[:1]),
+        ("day.eaf", ELAN, ("signs",), ELAN_SIGNS),
+        ("day.eaf", ELAN, ("phases",), ELAN_PHASES),
+        ("day.eaf", ELAN, ("signs", "phases"), ELAN_SIGNS + ELAN_PHASES),
+        ("activity_net.v1-3.min.json", ACTIVITYNET, (), [("abc", "#t=6.4,80.25", "Drinking coffee")]),
+        ("BaseballPitch_val.txt", "video_validation_0000266  72.8 76.4\n", (),
+         [("video_validation_0000266", "#t=72.8,76.4", "BaseballPitch")]),
+        ("Charades_v1_train.csv", CHARADES, (), [("YSKX3", "#t=11.9,21.2", "c092"), ("YSKX3", "#t=0,12.6", "c147")]),
+        ("EPIC_100_train.csv", EPIC, (), [("P01_01", "#t=0.14,3.37", "open"), ("P01_01", "#t=64.37,66.17", "turn-on")]),
+        ("EPIC_100_train.csv", EPIC, ("action",),
+         [("P01_01", "#t=0.14,3.37", "open door"), ("P01_01", "#t=64.37,66.17", "turn-on light")]),
+        ("boris.csv", BORIS, (), [("/home/me/cage.mp4", "#t=1.5,4", "groom")]),
+        ("boris.tsv", BORIS.replace(",", "\t"), (), [("/home/me/cage.mp4", "#t=1.5,4", "groom")]),
+        ("mine.csv", "Video;From;To;Action\na.mp4;1:02;0:01:03.5;jump;\n".replace("jump;", "jump"), (),
+         [("a.mp4", "#t=62,63.5", "jump")]),
+        ("mine.tsv", "label\tstart_frame\tend_frame\tfile\njump;spin\t3\t9\ta.mp4\n", (),
+         [("a.mp4", "#frames=3,9", "jump"), ("a.mp4", "#frames=3,9", "spin")]),
+    ],
+)  # fmt: skip
+def test_format_is_detected_and_read(
+    read: Callable[..., Annotations], name: str, content: Any, tiers: tuple[str, ...], expected: Found
+) -> None:
+    assert plain(read(name, content, *tiers)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason", "places"),
+    [
+        ("p.json", LABEL_STUDIO, "Label Studio annotations of tasks with a later one", ["task 7"]),
+        ("p.json", LABEL_STUDIO, "Label Studio results without times, such as choices and boxes", ["task 7, result k"]),
+        ("a.xml", CVAT, "labels that the CVAT task does not have", ["track 1 (dog)"]),
+        ("i.xml", CVAT_IMAGES, "CVAT shapes of single frames", ["image 6"]),
+        ("b.csv", BORIS, "BORIS point events, which have no length", ["3"]),
+        ("t.csv", "video,start,end,label\na,2.5,1,x\n", "annotations that end before they begin", ["2 (x, 2.5 to 1)"]),
+        ("t.csv", "video,start,end,label\na,2.5,2.5,x\n", "annotations of zero length", ["2 (x, 2.5 to 2.5)"]),
+        ("t.csv", "video,start,end,label\na,2.5,3,\n", "annotations without a label", ["2 (no label, 2.5 to 3)"]),
+        ("t.csv", "video,start,end,label\n,2.5,3,x\n", "annotations without a video", ["2 (x, 2.5 to 3)"]),
+        ("t.csv", "video,start,end,label\na,,,x\n", "lines without times", ["2"]),
+        ("t.csv", "video,start,end,label\na,0.5,3,x\na,0.50,3.0,x\n", "annotations that repeat another", ["3 (as "]),
+        ("A_val.txt", "v -1 3\n", "annotations that begin before their video", ["1 (A, -1 to 3)"]),
+    ],
+)  # fmt: skip
+def test_what_is_skipped_is_named(
+    read: Callable[..., Annotations], name: str, content: Any, reason: str, places: list[str]
+) -> None:
+    skipped = read(name, content).skipped[reason]
+    assert len(skipped) == len(places)
+    assert all(f"{name}:" in found and place in found for found, place in zip(skipped, places, strict=True))
+
+
+def broken(content: Any, *path: Any, value: Any = None) -> Any:
+    """A copy of some JSON with one entry replaced, or removed if there is no value."""
+    copy = json.loads(json.dumps(content))
+    inner = copy
+    for key in path[:-1]:
+        inner = inner[key]
+    if value is None:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return copy
+
+
+RESULT = (0, "annotations", 0, "result", 0, "value")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.json", [{"id": 1, "completions": []}], "task 1: 'completions' are of Label Studio before 1.0; export"),
+        ("p.json", broken(LABEL_STUDIO, *RESULT, "ranges", 0, "end"), r"task 7, result k1: not as Label Studio writes"),
+        ("p.json", json.dumps(LABEL_STUDIO)[:200], "is not valid JSON .*; export the annotations again"),
+        ("p.json", '{"images": []}', "its format is not recognized; export one of label-studio, cvat, "),
+        ("p.json", "[" * 100_000, "is not valid JSON"),
+        ("a.xml", CVAT.replace("1.1", "1.0", 1), "CVAT XML version 1.0; export 'CVAT for video 1.1'"),
+        ("a.xml", CVAT.replace("<source>yard.mp4</source>", ""), "names no video in <source>; it is a task of"),
+        ("a.xml", CVAT.replace('frame="20"', 'frame="x"'), "track 0: not as CVAT writes it"),
+        ("a.xml", CVAT[:400], r"a.xml:\d+: is not valid XML .*; export the annotations again"),
+        ("a.xml", '<!DOCTYPE a [<!ENTITY b "b">]><annotations/>', "declares XML entities"),
+        ("v.json", {"_via_settings": {}, "_via_img_metadata": {}}, "a project of VIA 2, which annotates pictures; use"),
+        ("v.json", broken(VIA, "view", "1"), "metadata 1_a: not as the VGG Image Annotator writes it"),
+        ("v.json", VIA, r"has 2 tiers of labels \(step, note\); choose one with --tier"),
+        ("v.csv", VIA_CSV.replace("[2,6.5]", "[2,"), r"v.csv:5: '\[2,' is not JSON"),
+        ("d.eaf", ELAN, r"has 2 tiers of labels \(signs, phases\); choose one with --tier"),
+        ("d.eaf", ELAN.replace('FORMAT="3.0"', 'FORMAT="1.0"'), "EAF version 1.0; save it as version 3.0 or 2.x"),
+        ("d.eaf", ELAN.replace('REF2="ts3"', 'REF2="ts9"'), "annotation a2: there is no time slot ts9"),
+        ("d.eaf", ELAN.replace('VALUE="3000"', 'VALUE="3 s"'), "not as ELAN writes it"),
+        ("n.json", {"results": {"abc": []}, "version": "1"}, "has no 'database'; it holds results"),
+        ("n.json", broken(ACTIVITYNET, "database", "abc", "annotations", 0, "segment", value=[3]),
+         "n.json: abc, annotation 1: not as ActivityNet writes it"),
+        ("B_val.txt", "video_1 1 2\nvideo_2 1\n", "B_val.txt:2: expected 'video start end', found 'video_2 1'"),
+        ("Charades_v1_train.csv", CHARADES.replace("0.00 12.60", "0.00"), "train.csv:2: not as Charades writes it"),
+        ("EPIC_100_test.csv", EPIC.replace("verb_class", "x"), "has no verb_class and noun_class; the test set has"),
+        ("EPIC_100_train.csv", EPIC.replace("00:00:00.14", "0:0:x"), "train.csv:2: '0:0:x' is not a time"),
+        ("b.csv", "Time,Media file path,Behavior,Status\n1,a.mp4,groom,START\n", "several rows; export 'aggregated ev"),
+        ("b.csv", BORIS.replace("1.5,4.0", "NA,4.0"), "b.csv:2: not as BORIS writes it"),
+        ("t.csv", "video,start,end,label\na.mp4,1.0,2,x,9\n", "t.csv:2: 5 columns instead of 4"),
+        ("t.csv", "video,start,end,label\na.mp4,1,2,x\n", "t.csv:2: start, end could be frames or seconds"),
+        ("t.csv", "video,start,end,label,label\na.mp4,1,2,x,y\n", "the header has two columns 'label'; rename one"),
+        ("t.csv", "", "the file is empty; export the annotations again"),
+        ("t.txt", "some text\n", "its format is not recognized"),
+    ],
+)  # fmt: skip
+def test_damaged_and_other_versions_are_refused(
+    read: Callable[..., Annotations], name: str, content: Any, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read(name, content)
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_unknown_tier_is_refused(read: Callable[..., Annotations]) -> None:
+    with pytest.raises(DataError, match="--tier sign: no such tier; did you mean 'signs'"):
+        read("day.eaf", ELAN, "sign")
+    with pytest.raises(DataError, match="--tier x: no such tier; the annotations have none, omit --tier"):
+        read("n.json", ACTIVITYNET, "x")
+
+
+def test_class_tables_name_the_classes(read: Callable[..., Annotations], tmp_path: Path) -> None:
+    (tmp_path / "Charades_v1_classes.txt").write_text("c092 Holding a dish\n")
+    found = read("Charades_v1_test.csv", CHARADES)
+    assert [(each.label, each.split) for each in found.found] == [("Holding a dish", "val")]
+    assert found.durations == {"YSKX3": 33.0, "AB123": 20.5}
+    assert "(c147)" in found.skipped["classes that Charades_v1_classes.txt does not have"][0]
+    (tmp_path / "EPIC_100_verb_classes.csv").write_text("id,key,category,instances\n3,open!,access,\"['open']\"\n")
+    found = read("EPIC_100_validation.csv", EPIC, "verb")
+    assert [(each.label, each.split) for each in found.found] == [("open!", "val")]
+    assert len(found.skipped["classes that the EPIC-KITCHENS tables of classes do not have"]) == 1
+
+
+def test_splits_of_thumos_follow_its_custom(tmp_path: Path) -> None:
+    for name in ("Diving_val.txt", "Diving_test.txt", "Ambiguous_val.txt"):
+        (tmp_path / name).write_text(f"video_{name[-8:-4]}_1 1.0 2.5\n")
+    (tmp_path / "readme.txt").write_text("About the data.\n")
+    found = read_annotations([tmp_path])
+    assert [(each.label, each.split) for each in found.found] == [("Diving", "val"), ("Diving", "train")]
+    assert [each.label for each in found.excluded] == ["Ambiguous"]
+    assert found.skipped == {"files that hold no annotations": [str(tmp_path / "readme.txt")]}
+
+
+def test_activitynet_without_training_trains_on_validation(read: Callable[..., Annotations]) -> None:
+    entries = {
+        subset: {"subset": subset, "annotations": [{"segment": [1, 2], "label": "Diving"}]}
+        for subset in ("Validation", "Test")
+    }
+    assert [each.split for each in read("thumos_14.json", {"database": entries}).found] == ["train", "val"]
+
+
+def test_named_format_is_not_detected(tmp_path: Path) -> None:
+    path = tmp_path / "day.xml"
+    path.write_text(ELAN)
+    with pytest.raises(DataError, match="format 'elna' is unknown; did you mean 'elan'"):
+        read_annotations([path], "elna")
+    with pytest.raises(DataError, match="CVAT XML version unknown"):
+        read_annotations([path], "cvat")
