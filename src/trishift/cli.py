@@ -32,6 +32,7 @@ COMMANDS = {
     "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",
     "stream": "classify a camera, a network stream or a file frame by frame",
+    "timeline-eval": "compare timelines with the truth",
     "benchmark": "measure a model in every framework and runtime",
     "features": "write activations of named layers, one file per video",
     "export": "write a deployment format",
@@ -133,7 +134,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def _call(name: str, arguments: list[str]) -> None:
     """Import a command, which can take seconds, and call it."""
-    importlib.import_module(f"trishift.commands.{name}").main(arguments)
+    importlib.import_module(f"trishift.commands.{name.replace('-', '_')}").main(arguments)
 
 
 def _status(name: str, command: Callable[[list[str]], None], arguments: list[str]) -> int:

@@ -20,7 +20,9 @@ from trishift.export.formats import FORMATS
 from trishift.recipe import Recipe
 from trishift.zoo.sources import WeightSource
 
-WITHOUT_MODEL = {"config", "doctor", "fuse", "inspect", "merge", "models", "prepare", "publish", "push"}
+WITHOUT_MODEL = {
+    *("config", "doctor", "fuse", "inspect", "merge", "models", "prepare", "publish", "push", "timeline-eval"),
+}
 
 
 def options(device: str, checkpoint: str = "model.safetensors", runtime: str | None = None) -> Namespace:

@@ -42,5 +42,5 @@ def parse(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> argparse.Namespa
 
         monkeypatch.setattr(argparse.ArgumentParser, name, stop)
     with pytest.raises(Parsed) as parsed:
-        importlib.import_module(f"trishift.commands.{words[0]}").main(words[1:])
+        importlib.import_module(f"trishift.commands.{words[0].replace('-', '_')}").main(words[1:])
     return parsed.value.options

@@ -156,6 +156,7 @@ def test_command_groups_videos(videos: Path, tmp_path: Path, capsys: pytest.Capt
         ("frames/P01", "P01"),
         ("../../gone.mp4", None),
         ("", None),
+        ("a/../b/walk.mp4", "a/../b/walk.mp4"),
     ],
 )
 def test_videos_are_found_under_other_names(tmp_path: Path, name: str, expected: str | None) -> None:
@@ -170,5 +171,5 @@ def test_ambiguous_video_is_refused(tmp_path: Path) -> None:
     for folder in "ab":
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "walk.mp4").touch()
-    with pytest.raises(DataError, match=r"walk: may be any of a/walk.mp4, b/walk.mp4 in .*; give --clips a folder"):
+    with pytest.raises(DataError, match=r"walk: may be any of a/walk.mp4, b/walk.mp4 in .*; leave one of them"):
         VideoFolder(tmp_path).find("walk")
