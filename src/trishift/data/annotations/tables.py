@@ -20,7 +20,7 @@ VIDEO_COLUMNS = (
 )
 LABEL_COLUMNS = (
     *("label", "labels", "class", "class_name", "label_name", "action", "activity", "gesture", "category", "behavior"),
-    *("behaviour", "event", "target", "tag"),
+    *("event", "target", "tag"),
 )
 _SPLIT_COLUMNS = ("split", "subset", "set", "partition")
 VERB = "verb"
@@ -49,7 +49,7 @@ def read_table(file: AnnotationFile, into: Annotations) -> None:
         if bounds is None:
             into.skip("lines without times")
             continue
-        of_line = split_of(file.path.stem if split is None else cells[split])
+        of_line = None if split is None else split_of(cells[split])
         for each in cells[label].split(";"):
             into.add(cells[video], (bounds.start, bounds.end), each, seconds=bounds.seconds, split=of_line)
 
