@@ -188,14 +188,11 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_intervals(parser: argparse.ArgumentParser) -> None:
-    from trishift.data.annotations import FORMATS
-    from trishift.data.prepare.options import IntervalOptions
-
     parser.add_argument(
         "annotations", type=Path, nargs="+", metavar="ANNOTATIONS", help="exported files, or folders of them"
     )
     parser.add_argument("--clips", type=Path, help="folder with the videos, at any depth; default: the annotations'")
-    parser.add_argument("--format", choices=tuple(FORMATS), help="format of the annotations; default: detected")
+    parser.add_argument("--format", help="format of the annotations, such as elan; default: detected")
     parser.add_argument(
         "--tier",
         dest="tiers",
@@ -207,10 +204,12 @@ def _add_intervals(parser: argparse.ArgumentParser) -> None:
         "--multi-label", action="store_true", help="several labels per clip where annotations overlap by half or more"
     )
     parser.add_argument("--background", metavar="NAME", help="add what lies between annotations as a class")
-    numbers = IntervalOptions()
+    parser.add_argument(
+        "--frame-rate", type=float, help="frames per second at which annotations count frames; default: the video's"
+    )
     for option, default, text in (
-        ("--margin", f"{numbers.margin:g}", "seconds of background left out around annotations"),
-        ("--min-length", f"{numbers.min_length:g}", "shortest part of background in seconds"),
+        ("--margin", "1", "seconds of background left out around annotations"),
+        ("--min-length", "1", "shortest part of background in seconds"),
         ("--max-length", "the median annotation", "longest part of background in seconds; longer gaps are cut"),
     ):
         parser.add_argument(option, type=float, metavar="SECONDS", help=f"{text}; default: {default}")

@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--labels", type=Path, help="label file of the list; default: labels.txt beside it")
     parser.add_argument("--clips", type=Path, help="folder of the videos; default: that of the truth")
     parser.add_argument("--tier", dest="tiers", action="append", default=[], help="layer of labels in annotations")
+    parser.add_argument(
+        "--frame-rate", type=float, help="frames per second of annotations in frames; default: the video's"
+    )
     parser.add_argument("--split", choices=("train", "val", "test"), help="only these videos of the annotations")
     parser.add_argument(
         "--background",
@@ -54,7 +57,7 @@ def main(arguments: list[str]) -> None:
     if options.output:
         check_file(options.output, [".json"])
     predicted = read_predictions(options.predictions)
-    settings = {name: getattr(options, name) for name in ("clips", "labels", "tiers", "split")}
+    settings = {name: getattr(options, name) for name in ("clips", "labels", "tiers", "frame_rate", "split")}
     truth = read_truth(options.truth, **settings)
     found = matched(predicted, truth, partial=options.partial)
     notes = truth.notes + predicted.notes

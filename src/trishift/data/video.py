@@ -129,6 +129,11 @@ class VideoFile(FrameSource):
             self.close()
             raise
 
+    @property
+    def seekable(self) -> bool:
+        """Whether frames can be read without decoding the file from its beginning."""
+        return self._index is not None
+
     def close(self) -> None:
         """Close the file; `read` must not be called afterwards."""
         self._kept = None

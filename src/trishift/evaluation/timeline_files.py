@@ -133,6 +133,7 @@ def read_truth(
     clips: Path | None = None,
     labels: Path | None = None,
     tiers: Sequence[str] = (),
+    frame_rate: float | None = None,
     split: str | None = None,
 ) -> TimelineFiles:
     """Read true timelines.
@@ -142,6 +143,7 @@ def read_truth(
         clips: folder of the videos, for lengths and for annotations in frames; None: the folder of `path`.
         labels: label file of a list; None: `labels.txt` beside it.
         tiers: layers of labels, see `read_annotations`.
+        frame_rate: likewise.
         split: `train`, `val` or `test`: only the annotations of these videos.
 
     Raises:
@@ -153,10 +155,11 @@ def read_truth(
         parts = _listed_parts(path, clips, labels)
         durations: Mapping[str, float] = {}
     else:
-        annotations = read_annotations([path], tiers=tiers)
+        annotations = read_annotations([path], tiers=tiers, frame_rate=frame_rate)
         chosen = [each for each in annotations.found if split in (None, each.split)]
         parts = [(each.video, each.part, each.label) for each in chosen]
         durations = annotations.durations
+        found.notes += annotations.notes
         found.notes += [f"{reason}: {len(places)}, first {places[0]}" for reason, places in annotations.skipped.items()]
     if not parts:
         raise DataError(f"{path}: holds no annotations{f' of {split}' if split else ''} to compare with")

@@ -419,6 +419,21 @@ def test_activitynet_without_training_trains_on_validation(read: Callable[..., A
     assert [each.split for each in read("thumos_14.json", {"database": entries}).found] == ["train", "val"]
 
 
+def test_frames_of_another_rate_become_seconds(read: Callable[..., Annotations], tmp_path: Path) -> None:
+    found = read("p.json", LABEL_STUDIO)
+    assert found.notes[0].startswith(
+        "Label Studio's frames are taken for frames of the videos; where the tag Video has"
+    )
+    timed = read_annotations([tmp_path / "p.json"], frame_rate=24)
+    assert [str(each.part) for each in timed.found] == [
+        "#t=0,1.25",
+        "#t=1.25,1.666666667",
+        "#t=2.5,3.75",
+        "#t=0.5,1.25",
+    ]
+    assert not timed.notes
+
+
 def test_named_format_is_not_detected(tmp_path: Path) -> None:
     path = tmp_path / "day.xml"
     path.write_text(ELAN)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from trishift.data.annotations import activitynet, cvat, elan, label_studio, tables, thumos, via
 from trishift.data.annotations.files import AnnotationFile
-from trishift.data.annotations.records import Annotations, check_tiers
+from trishift.data.annotations.records import Annotation, Annotations, check_tiers
+from trishift.data.parts import Part
 from trishift.errors import DataError, brief
 from trishift.io.wording import nearest_path, one_of
 
+LABEL_STUDIO = "label-studio"
 _SUFFIXES = frozenset({".json", ".xml", ".csv", ".tsv", ".txt", ".eaf"})
 
 
@@ -32,7 +35,7 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "label-studio": Format("Label Studio", label_studio.recognizes, label_studio.read),
+    LABEL_STUDIO: Format("Label Studio", label_studio.recognizes, label_studio.read),
     "cvat": Format("CVAT", cvat.recognizes, cvat.read, cvat.LABEL),
     "via": Format("the VGG Image Annotator", via.recognizes, via.read),
     "elan": Format("ELAN", elan.recognizes, elan.read),
@@ -45,13 +48,19 @@ FORMATS = {
 }
 
 
-def read_annotations(paths: Sequence[Path], format_name: str | None = None, tiers: Collection[str] = ()) -> Annotations:
+def read_annotations(
+    paths: Sequence[Path],
+    format_name: str | None = None,
+    tiers: Collection[str] = (),
+    frame_rate: float | None = None,
+) -> Annotations:
     """Read the annotations of files, or of all files in folders.
 
     Args:
         paths: files and folders. In folders, files of no known format are skipped.
         format_name: a key of `FORMATS`; None: detected for each file.
         tiers: the layers whose labels are read; empty: the format's usual one, or the only one.
+        frame_rate: frames per second by which annotations in frames become seconds; None: they are frames of the video.
 
     Raises:
         DataError: a file cannot be read, has no known format or another version of it, or the tiers are ambiguous.
@@ -65,16 +74,34 @@ def read_annotations(paths: Sequence[Path], format_name: str | None = None, tier
     """
     if format_name is not None and format_name not in FORMATS:
         raise DataError(f"format {format_name!r} is unknown{one_of(format_name, FORMATS)}")
-    whole, present = Annotations(), set[str]()
+    whole, present, used = Annotations(), set[str](), set[str | None]()
     for path in paths:
         for file in _files(path):
-            part, default_tier = _read(AnnotationFile(file), format_name, path.is_dir())
+            part, name = _read(AnnotationFile(file), format_name, path.is_dir())
+            used.add(name)
             present |= part.tiers.keys()
-            part.select({*tiers}, default_tier, str(file))
+            part.select({*tiers}, FORMATS[name].default_tier if name else None, str(file))
             whole.join(part)
     check_tiers({*tiers}, present)
+    if frame_rate is not None:
+        whole.found, whole.excluded = (_timed(each, frame_rate) for each in (whole.found, whole.excluded))
+    elif LABEL_STUDIO in used and not all(each.part.seconds for each in whole.found):
+        whole.notes.append(
+            "Label Studio's frames are taken for frames of the videos; where the tag Video has another framerate (24 "
+            "by default), give it with --frame-rate"
+        )
     whole.drop_repeats()
     return whole
+
+
+def _timed(annotations: Sequence[Annotation], frame_rate: float) -> list[Annotation]:
+    """The annotations with all frames in seconds."""
+    return [
+        each
+        if each.part.seconds
+        else replace(each, part=Part(each.part.start / frame_rate, each.part.end / frame_rate, seconds=True))
+        for each in annotations
+    ]
 
 
 def _files(path: Path) -> list[Path]:
@@ -89,7 +116,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(file: AnnotationFile, format_name: str | None, may_skip: bool) -> tuple[Annotations, str | None]:
-    """The annotations of a file, and the tier that its format usually means."""
+    """The annotations of a file, and the name of its format; None if it has none."""
     into = Annotations(place=str(file.path))
     name = format_name or next((name for name, each in FORMATS.items() if each.recognizes(file)), None)
     if name is None:
@@ -104,4 +131,4 @@ def _read(file: AnnotationFile, format_name: str | None, may_skip: bool) -> tupl
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # whatever is in the place of data
         detail = f"{type(error).__name__}: {brief(error, 80)}"
         raise DataError(f"{into.place}: not as {chosen.title} writes it ({detail}); export it again") from None
-    return into, chosen.default_tier
+    return into, name

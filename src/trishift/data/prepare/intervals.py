@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ from trishift.data.prepare.overlaps import SHARE, Overlap, gaps, overlaps
 from trishift.data.prepare.own_clips import prepare_clips
 from trishift.data.prepare.report import PreparationReport
 from trishift.data.sources import FrameSource, open_clip
+from trishift.data.video import VideoFile
 from trishift.errors import DataError
 from trishift.io.threads import map_in_threads
 from trishift.io.wording import counted, shown_first
@@ -46,6 +47,7 @@ class _Video:
     excluded: list[range] = field(default_factory=list)
     unusable: list[tuple[str, Annotation]] = field(default_factory=list)
     cut: int = 0
+    seekable: bool = True
     num_frames: int = 0
     fps: float | None = None
     problem: str | None = None
@@ -91,7 +93,7 @@ def prepare_intervals(
     files, output = [Path(each) for each in annotations], Path(output).absolute()
     first = files[0] if files[0].is_dir() else files[0].parent
     directory = (first if clips is None else Path(clips)).absolute()
-    read = read_annotations(files, chosen.format, chosen.tiers)
+    read = read_annotations(files, chosen.format, chosen.tiers, chosen.frame_rate)
     if not read.found:
         raise DataError(f"{files[0]}: no annotations that can be used{_why(read)}")
     found = Found(skipped=read.skipped, notes=read.notes)
@@ -136,7 +138,7 @@ def _opened(directory: Path, read: Annotations, found: Found, options: SplitOpti
             "folder of the videos with --clips"
         )
     if missing:
-        counts = {name: sum(each.video == name for each in read.found) for name in missing}
+        counts = Counter(each.video for each in read.found)
         found.missing["annotations"] = [f"{name} ({counted(counts[name], 'annotation')})" for name in missing]
     for number, group in enumerate((read.found, read.excluded)):
         for annotation in group:
@@ -155,6 +157,7 @@ def _open(
     try:
         with open_clip(directory / path, template=template) as source:
             video.num_frames, video.fps = source.num_frames, source.fps
+            video.seekable = not isinstance(source, VideoFile) or source.seekable
             for annotation in usable:
                 frames = _frames(annotation.part, source)
                 if isinstance(frames, str):
@@ -195,6 +198,12 @@ def _report_videos(videos: Sequence[_Video], read: Annotations, found: Found) ->
         for reason, annotation in video.unusable:
             read.place = annotation.place
             read.skip(reason, f" ({annotation.label}{annotation.part} of {counted(video.num_frames, 'frame')})")
+    slow = [video.path.as_posix() for video in videos if not video.seekable]
+    if slow:
+        found.warnings.append(
+            f"{counted(len(slow), 'video')} cannot be read from the middle, so that each part decodes the whole file; "
+            f"re-encode before training: {shown_first(slow, _SHOWN)}"
+        )
     cut = [video for video in videos if video.cut]
     if cut:
         names = shown_first([video.path.as_posix() for video in cut], _SHOWN)

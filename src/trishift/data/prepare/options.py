@@ -63,6 +63,7 @@ class IntervalOptions:
     Attributes:
         format: a key of `data.annotations.FORMATS`; None: detected for each file.
         tiers: layers of labels to read; empty: the format's usual one, or the only one.
+        frame_rate: frames per second of annotations in frames; None: they are frames of the video.
         multi_label: give parts several labels where annotations overlap.
         background: class of what lies between the annotations; None: not used.
         margin: seconds of background left out on either side of an annotation.
@@ -75,6 +76,7 @@ class IntervalOptions:
 
     format: str | None = None
     tiers: tuple[str, ...] = ()
+    frame_rate: float | None = None
     multi_label: bool = False
     background: str | None = None
     margin: float = 1.0
@@ -82,6 +84,8 @@ class IntervalOptions:
     max_length: float | None = None
 
     def __post_init__(self) -> None:
+        if self.frame_rate is not None and not 0 < self.frame_rate < math.inf:
+            raise DataError(f"prepare: a frame rate of {self.frame_rate:g} is impossible; use more than 0")
         if not 0 <= self.margin < math.inf:
             raise DataError(f"prepare: a margin of {self.margin:g} seconds is impossible; use 0 or more")
         if not 0 < self.min_length < math.inf:
