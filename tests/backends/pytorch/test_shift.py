@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.support.layer_definitions import shifted
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from trishift.backends.pytorch.mobilenet_v2 import InvertedResidual
 from trishift.backends.pytorch.recognizer import Recognizer
@@ -76,6 +77,26 @@ def test_residual_block_shifts_branch_or_both_paths(
         expected = torch.relu(module.branch(moved) + (moved if shifts_identity else x))
         assert torch.allclose(module(x), expected, atol=1e-6)
     assert torch.equal(x, before)
+
+
+def test_shifted_copy_is_not_kept_for_the_backward_pass() -> None:
+    module = randomized(Bottleneck(16, 4, 1, TemporalShift(4, ShiftSpec()), False, nn.Identity()))
+    copies: list[StorageWeakRef] = []
+    handle = module.shift.register_forward_hook(
+        lambda _, __, copy: copies.append(StorageWeakRef(copy.untyped_storage()))
+    )
+    gradients = []
+    for keep in (False, True):
+        x = frames(8, 16, (5, 5)).requires_grad_()
+        if keep:
+            handle.remove()
+            copy = module.shift(x)
+            y = torch.relu(module.branch(copy) + x)
+        else:
+            y = module(x)
+            assert copies[0].expired()
+        gradients.append(torch.autograd.grad(y.square().sum(), (x, module.conv1.weight)))
+    assert all(torch.equal(found, expected) for found, expected in zip(*gradients, strict=True))
 
 
 @pytest.mark.parametrize("shifts_identity", [False, True])

@@ -6,13 +6,17 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from trishift.model.spec import ModelSpec, ShiftSpec
 
+_Move = Callable[[Tensor], Tensor]
+SHIFT_NODE = "_ShiftBackward"  # in autograd's graph
 AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 
 
@@ -31,25 +35,49 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     Returns:
         (N * T, C, H, W), a new tensor in the memory format of x.
     """
-    if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
-        return _shift_channels(x.permute(0, 2, 3, 1), segments, shift, channel_axis=4).permute(0, 3, 1, 2)
-    return _shift_channels(x, segments, shift, channel_axis=2)
+    moves = _moves(shift)
+    if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
+        return _Shift.apply(x, segments, shift.div, moves)
+    return _shift(x, segments, shift.div, moves)
 
 
-def _shift_channels(x: Tensor, segments: int, shift: ShiftSpec, channel_axis: int) -> Tensor:
-    """`temporal_shift` of (N * T, ...), with C on `channel_axis` after N and T are split."""
-    clips = x.unflatten(0, (-1, segments))
-    fold = clips.shape[channel_axis] // shift.div
+def _moves(shift: ShiftSpec) -> tuple[_Move, ...]:
+    """How each fold of channels moves."""
     if shift.direction == "unidirectional":
-        first, rest = clips.split([fold, clips.shape[channel_axis] - fold], channel_axis)
-        parts = [_from_past(first), rest]
-    else:
-        first, second, rest = clips.split([fold, fold, clips.shape[channel_axis] - 2 * fold], channel_axis)
-        if shift.order == "future_first":
-            parts = [_from_future(first), _from_past(second), rest]
-        else:
-            parts = [_from_past(first), _from_future(second), rest]
-    return torch.cat(parts, channel_axis).flatten(0, 1)
+        return (_from_past,)
+    return (_from_future, _from_past) if shift.order == "future_first" else (_from_past, _from_future)
+
+
+class _Shift(torch.autograd.Function):
+    """A shift whose gradient is the shift the other way: one copy, where autograd would make one per operation."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, segments: int, div: int, moves: tuple[_Move, ...]) -> Tensor:
+        ctx.save_for_backward(x)  # for readers of the output that do not keep it, see `resnet.ResidualBlock`
+        ctx.arguments = segments, div, tuple(_from_future if move is _from_past else _from_past for move in moves)
+        return _shift(x, segments, div, moves)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _shift(gradient, *ctx.arguments), None, None, None
+
+
+def _shift(x: Tensor, segments: int, div: int, moves: tuple[_Move, ...]) -> Tensor:
+    """(N * T, C, H, W) to a new tensor in its memory format."""
+    if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        return _shift_channels(x.permute(0, 2, 3, 1), segments, div, moves, channel_axis=4).permute(0, 3, 1, 2)
+    return _shift_channels(x, segments, div, moves, channel_axis=2)
+
+
+def _shift_channels(x: Tensor, segments: int, div: int, moves: tuple[_Move, ...], channel_axis: int) -> Tensor:
+    """Move folds of (N * T, ...), with C on `channel_axis` after N and T are split."""
+    clips = x.unflatten(0, (-1, segments))
+    channels = clips.shape[channel_axis]
+    fold = channels // div
+    *folds, rest = clips.split([*(fold for _ in moves), channels - len(moves) * fold], channel_axis)
+    moved = [move(part) for move, part in zip(moves, folds, strict=True)]
+    return torch.cat([*moved, rest], channel_axis).flatten(0, 1)
 
 
 def _from_past(clips: Tensor) -> Tensor:
