@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from trishift.backends.loss_scale import LossScale, clip_factor
@@ -21,6 +22,6 @@ def test_disabled_loss_scale_takes_every_step() -> None:
 
 
 def test_clipping_never_scales_up() -> None:
-    assert clip_factor(5.0, 20.0) == 1
+    assert clip_factor(np.float32(5), 20.0) == 1
     assert clip_factor(float("nan"), None) == 1
-    assert clip_factor(40.0, 20.0) == pytest.approx(0.5, rel=1e-6)
+    assert clip_factor(np.float32(40), 20.0) == pytest.approx(0.5, rel=1e-6)

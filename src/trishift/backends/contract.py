@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -151,12 +152,26 @@ class MicroBatch:
             raise DataError(f"clips of {self.clips.dtype}: a normalization is for uint8 clips, which need one")
 
 
-@dataclass(frozen=True)
 class StepResult:
-    """Mean loss over all ranks and total gradient norm before clipping (NaN if it was not computed)."""
+    """Result of an optimizer step, still on the device: reading a number waits until the device has computed it.
 
-    loss: float
-    gradient_norm: float = float("nan")
+    Args:
+        loss: scalar, the mean loss over all ranks.
+        gradient_norm: scalar, the total gradient norm before clipping (NaN if it was not computed).
+    """
+
+    def __init__(self, loss: Any, gradient_norm: Any = math.nan) -> None:
+        self._loss, self._gradient_norm = loss, gradient_norm
+
+    @cached_property
+    def loss(self) -> float:
+        """Mean loss over all ranks."""
+        return float(self._loss)
+
+    @cached_property
+    def gradient_norm(self) -> float:
+        """Total gradient norm before clipping, NaN if it was not computed."""
+        return float(self._gradient_norm)
 
 
 def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -312,11 +327,11 @@ class Optimizer(Protocol):
 
     steps: dict[str, int]
 
-    def total_norm(self, gradients: Mapping[str, Any]) -> float:
-        """The L2 norm of all gradients together."""
+    def total_norm(self, gradients: Mapping[str, Any]) -> Any:
+        """The L2 norm of all gradients together, a float32 scalar on the device."""
 
-    def step(self, gradients: Mapping[str, Any], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each multiplied by `factor`."""
+    def step(self, gradients: Mapping[str, Any], factor: Any, lr: float) -> None:
+        """Update the weights with gradients by name, each multiplied by `factor` (a number or scalar; None: 1)."""
 
     def buffers(self) -> dict[str, dict[str, Any]]:
         """The state of the rule by kind and name, not copies: `momentum`, or `exp_avg` and `exp_avg_sq`."""

@@ -1,10 +1,9 @@
-"""Loss scaling for mixed precision, and the clipping factor: plain numbers, the same in every framework."""
+"""Loss scaling for mixed precision, and the clipping factor: the same arithmetic in every framework."""
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from typing import Any
 
 
 class LossScale:
@@ -20,11 +19,11 @@ class LossScale:
         self._patience = patience
         self._steps_without_overflow = 0
 
-    def update(self, norm: float) -> bool:
-        """Adapt to the total gradient norm of a step; returns False if the step must be skipped."""
+    def update(self, norm: Any) -> bool:
+        """Adapt to the total gradient norm of a step, a number or scalar; returns False if it must be skipped."""
         if not self.enabled:
             return True
-        overflow = not math.isfinite(norm)
+        overflow = not math.isfinite(float(norm))
         self._steps_without_overflow = 0 if overflow else self._steps_without_overflow + 1
         if overflow:
             self.factor /= 2
@@ -33,11 +32,11 @@ class LossScale:
         return not overflow
 
 
-def clip_factor(norm: float, clip_norm: float | None) -> float:
-    """The factor, at most 1, that scales gradients of a total norm down to `clip_norm`.
+def clip_factor(norm: Any, clip_norm: float | None) -> Any:
+    """The factor, at most 1, that scales gradients of a total norm (a float32 scalar) down to `clip_norm`.
 
-    Each operation is rounded as in `torch.nn.utils.clip_grad_norm_`.
+    Each operation is rounded as in `torch.nn.utils.clip_grad_norm_`, on the scalar's device.
     """
     if clip_norm is None:
         return 1.0
-    return min(1.0, float(np.float32(1) / (np.float32(norm) + np.float32(1e-6)) * np.float32(clip_norm)))
+    return (1 / (norm + 1e-6) * clip_norm).clip(max=1)

@@ -25,6 +25,7 @@ from trishift.backends.contract import (
 from trishift.backends.program import ProgramSpec
 from trishift.backends.training import Module, Relations, Tensor, Trainable
 from trishift.errors import RecipeError
+from trishift.io.memory import peak_memory
 from trishift.model.feature_maps import check_size
 from trishift.model.initialization import initial_tensors
 from trishift.model.online import state_shapes, zero_state
@@ -190,6 +191,10 @@ class Session(Trainable):
         """Concatenate an array over all ranks along axis 0 (same shape on every rank)."""
         return self._ranks.gather(array)
 
+    def peak_memory(self) -> int:
+        """Largest memory in use so far in bytes, of the device (CPU: of the process); 0 if it is not known."""
+        return peak_memory() if self.execution.device == "cpu" else self._device_memory()
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         self._ranks.barrier()
@@ -207,6 +212,10 @@ class Session(Trainable):
     @abstractmethod
     def _build(self) -> Module:
         """Build the network on its device, in the precision and layout of `execution`."""
+
+    @abstractmethod
+    def _device_memory(self) -> int:
+        """Largest memory of tensors on a GPU or NPU so far, in bytes."""
 
     @abstractmethod
     def _evaluation(self) -> AbstractContextManager[object]:

@@ -5,6 +5,7 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from trishift.backends.contract import (
     check_clips,
     check_tensors,
 )
+from trishift.backends.host_memory import keep_freed
 from trishift.backends.loss_scale import LossScale, clip_factor
 from trishift.errors import CheckpointError, TrainingError
 from trishift.model.spec import ModelSpec
@@ -87,6 +89,8 @@ class Trainable(ABC):
         """Create the optimizer (zero state) and freeze everything that the plan does not train."""
         self._clip_norm, self._frozen_norms = plan.clip_norm, plan.frozen_norms
         self._loss_scale = LossScale(enabled=self.execution.precision == "fp16")
+        if self.execution.device == "cpu":
+            keep_freed()
         self._optimizer = self._prepare(plan)
 
     def load_optimizer(self, state: Mapping[str, np.ndarray]) -> None:
@@ -137,13 +141,20 @@ class Trainable(ABC):
         shares = [replace(batch, weight=batch.weight / len(batches)) for batch in batches]
         loss, own = self._accumulate(shares, scale)
         gradients = dict(zip(own, self._ranks.means(list(own.values())), strict=True))
-        norm = float("nan")
+        norm: Any = math.nan
         if self._clip_norm is not None or self._loss_scale.enabled:
             norm = optimizer.total_norm(gradients) / scale
         if self._loss_scale.update(norm):
-            optimizer.step(gradients, clip_factor(norm, self._clip_norm) / scale, lr)
+            optimizer.step(gradients, self._factor(norm, scale), lr)
         self._average_statistics()
-        return StepResult(float(self._ranks.mean(loss)), norm if self._clip_norm is not None else float("nan"))
+        return StepResult(self._ranks.mean(loss), norm if self._clip_norm is not None else math.nan)
+
+    def _factor(self, norm: Any, scale: float) -> Any:
+        """The factor on gradients that are `scale` times too large; None: 1, which need not be applied."""
+        factor = clip_factor(norm, self._clip_norm) / scale
+        if self.execution.device == "cpu":  # where reading a number does not hold up the device
+            factor = float(factor)
+        return None if isinstance(factor, float) and factor == 1 else factor
 
     def start_average(self, tensors: Mapping[str, np.ndarray] | None = None) -> None:
         """Keep a running mean of all tensors, which starts at `tensors`; None: at the weights.

@@ -1,16 +1,12 @@
-"""Outputs of a run's numbers: JSON lines (the reference), TensorBoard and the terminal."""
+"""Files of a run's numbers: JSON lines (the reference) and TensorBoard."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from trishift.errors import DataError, OutputError
 from trishift.io.atomic import write_text
@@ -104,31 +100,3 @@ def _parse(path: Path) -> list[dict[str, Any]]:
 def _with_epoch_from_1(record: dict[str, Any]) -> dict[str, Any]:
     epoch = record.get("epoch")
     return {**record, "epoch": epoch + 1} if isinstance(epoch, int) else record
-
-
-class Progress:
-    """A tqdm bar on a terminal; elsewhere, a line every 20 seconds."""
-
-    SECONDS_BETWEEN_LINES = 20.0
-
-    def __init__(self, description: str, total: int, start: int = 0, *, show: bool = True) -> None:
-        self._description, self._total, self._done = description, total, start
-        self._show = show
-        self._last_line = time.monotonic()
-        terminal = show and sys.stderr.isatty()
-        self._bar = tqdm(total=total, initial=start, desc=description, unit="step", leave=False) if terminal else None
-
-    def update(self, note: str) -> None:
-        """Count one step and show a short note, for instance the loss."""
-        self._done += 1
-        if self._bar is not None:
-            self._bar.update()
-            self._bar.set_postfix_str(note, refresh=False)
-        elif self._show and time.monotonic() - self._last_line > self.SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            print(f"{self._description}: {self._done}/{self._total} {note}", flush=True)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()

@@ -7,11 +7,9 @@ recipe, the seed and the position in the run, so a run resumes exactly where it 
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import chain, islice
 from statistics import fmean
 from typing import Any
@@ -23,7 +21,6 @@ from trishift.backends.session import Session
 from trishift.data.dataset import EvaluationSet, TrainingSet
 from trishift.data.loader import Batch, Loader
 from trishift.data.mixing import draw_mixtures, mix
-from trishift.errors import TrainingError
 from trishift.evaluation.evaluator import Evaluation, evaluate
 from trishift.recipe import Recipe
 from trishift.training.distillation import Teachers
@@ -32,18 +29,12 @@ from trishift.training.interruption import Interrupted, StopSignal, how_to_conti
 from trishift.training.mutual import Peer
 from trishift.training.output import gather_texts
 from trishift.training.parameter_groups import prepare_optimizer
+from trishift.training.progress import Progress
+from trishift.training.results import Results, Step
 from trishift.training.run_folder import Position, RunFolder
 from trishift.training.schedule import average_decay, learning_rate
 from trishift.training.selection import metric_of, out_of_patience, with_evaluation
-from trishift.training.sinks import MetricsLog, Progress
-
-
-@dataclass
-class _Timing:
-    """Seconds spent waiting for data and running optimizer steps."""
-
-    data: float = 0.0
-    step: float = 0.0
+from trishift.training.sinks import MetricsLog
 
 
 class Trainer:
@@ -151,17 +142,15 @@ class Trainer:
     def _train_epoch(self, epoch: int, stop: StopSignal) -> None:
         start, total = self._position.batch, self.batches_per_epoch
         first = self._position.iteration - start
-        progress = Progress(f"epoch {epoch + 1}/{self._recipe.train.epochs}", total, start, show=self._leader)
-        timing, losses = _Timing(), []
-        for index, batch in self._timed(self._loader.batches(epoch, start), start, timing):
-            began = time.perf_counter()
-            loss = self._step(epoch, index, first + index, batch)
-            timing.step += time.perf_counter() - began
-            losses.append(loss)
-            progress.update(f"loss {loss:.4f}")
+        progress = self._progress(epoch, start)
+        results = Results(self._log, self._session.execution.device, self._last_checkpoint)
+        for index, batch in progress.track(self._loader.batches(epoch, start)):
+            results.add(self._step(epoch, index, first + index, batch))
+            progress.update(results.losses[-1])
             here = replace(self._position, batch=index + 1, iteration=first + index + 1)
             if stop.requested:
                 progress.close()
+                results.read()
                 self._save(here, {})
                 raise Interrupted(
                     f"stopped after step {index + 1}/{total} of epoch {epoch + 1}; saved to {self._folder.path}; "
@@ -169,26 +158,28 @@ class Trainer:
                 )
             every = self._recipe.train.save_every
             if every and (index + 1) % every == 0 and index + 1 < total:
+                results.read()
                 self._save(here, {})
         progress.close()
+        results.read()
         self._position = replace(self._position, epoch=epoch + 1, batch=0, iteration=first + total)
         self._record_skipped()
-        if self._leader and losses:
-            self._report_epoch(epoch, fmean(losses), timing)
+        if self._leader and results.losses:
+            self._report_epoch(epoch, fmean(results.losses), progress)
 
-    def _timed(self, batches: Iterator[Batch], start: int, timing: _Timing) -> Iterator[tuple[int, Batch]]:
-        """Number the batches and measure the time spent waiting for them."""
-        index = start
-        while True:
-            began = time.perf_counter()
-            batch = next(batches, None)
-            timing.data += time.perf_counter() - began
-            if batch is None:
-                return
-            yield index, batch
-            index += 1
+    def _progress(self, epoch: int, start: int) -> Progress:
+        epochs, steps = self._recipe.train.epochs, self.batches_per_epoch
+        return Progress(
+            f"epoch {epoch + 1}/{epochs}",
+            steps,
+            start,
+            clips=self._recipe.train.batch_size,
+            later=(epochs - epoch - 1) * steps,
+            memory=self._session.peak_memory,
+            show=self._leader,
+        )
 
-    def _step(self, epoch: int, index: int, iteration: int, batch: Batch) -> float:
+    def _step(self, epoch: int, index: int, iteration: int, batch: Batch) -> Step:
         steps = self.batches_per_epoch
         lr = learning_rate(self._recipe.train, epoch + index / steps, steps)
         batches = self._micro_batches(batch, iteration)
@@ -197,15 +188,7 @@ class Trainer:
         result = self._session.train_step(batches, lr)
         if self._recipe.train.ema:
             self._session.update_average(average_decay(self._recipe.train.ema, iteration + 1))
-        if not math.isfinite(result.loss):
-            raise TrainingError(
-                f"the loss is {result.loss} at epoch {epoch + 1}, step {index + 1} (lr {lr:.3g}): "
-                f"lower train.lr or set train.clip_norm{self._last_checkpoint()}"
-            )
-        if self._log:
-            values = {"loss": result.loss, "lr": lr, "gradient_norm": result.gradient_norm, "epoch": epoch + 1}
-            self._log.write("train", iteration, values)
-        return result.loss
+        return Step(epoch + 1, index + 1, iteration, lr, result)
 
     def _micro_batches(self, batch: Batch, iteration: int, plain: bool = False) -> list[MicroBatch]:
         """Split this rank's clips for accumulation; dropout follows a clip's index in the global batch.
@@ -342,11 +325,11 @@ class Trainer:
                 flush=True,
             )
 
-    def _report_epoch(self, epoch: int, loss: float, timing: _Timing) -> None:
+    def _report_epoch(self, epoch: int, loss: float, progress: Progress) -> None:
         note = f", unreadable clips skipped so far: {self._num_skipped}" if self._num_skipped else ""
         print(
             f"epoch {epoch + 1}/{self._recipe.train.epochs}: loss {loss:.4f}, "
-            f"data {timing.data:.1f} s, steps {timing.step:.1f} s{note}",
+            f"data {progress.waited:.1f} s, steps {progress.stepped:.1f} s{note}",
             flush=True,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -29,14 +30,14 @@ class Optimizer:
         """Create the rule; returns its buffers, which are zero."""
         raise NotImplementedError
 
-    def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
-        """The L2 norm of all gradients together."""
-        return float(ops.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt().asnumpy())
+    def total_norm(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """The L2 norm of all gradients together, a float32 scalar on the device."""
+        return ops.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
 
-    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each multiplied by `factor`."""
+    def step(self, gradients: Mapping[str, Tensor], factor: Any, lr: float) -> None:
+        """Update the weights with gradients by name, each multiplied by `factor` (a number or scalar; None: 1)."""
         values = (gradients[name] for name in self._parameters)
-        self._update(tuple(values) if factor == 1 else tuple(gradient * factor for gradient in values), lr)
+        self._update(tuple(values) if factor is None else tuple(gradient * factor for gradient in values), lr)
 
     def _update(self, gradients: tuple[Tensor, ...], lr: float) -> None:
         """Update the weights with gradients in the order of the parameters."""

@@ -65,6 +65,9 @@ class Session(base.Session):
     def _on_weights_change(self) -> None:
         """Nothing to discard: graphs share the network's weights."""
 
+    def _device_memory(self) -> int:
+        return int(mindspore.runtime.max_memory_allocated())
+
     # Training
 
     def _prepare(self, plan: OptimizationPlan) -> Optimizer:

@@ -7,6 +7,7 @@ built, so that they could not be restored reliably.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import paddle
 from paddle import Tensor
@@ -33,15 +34,15 @@ class Optimizer:
         }
 
     @paddle.no_grad()
-    def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
-        """The L2 norm of all gradients together."""
-        return float(paddle.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt())
+    def total_norm(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """The L2 norm of all gradients together, a float32 scalar on the device."""
+        return paddle.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
 
     @paddle.no_grad()
-    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each multiplied by `factor`."""
+    def step(self, gradients: Mapping[str, Tensor], factor: Any, lr: float) -> None:
+        """Update the weights with gradients by name, each multiplied by `factor` (a number or scalar; None: 1)."""
         for name, gradient in gradients.items():
-            self._update(name, gradient if factor == 1 else gradient * factor, lr)
+            self._update(name, gradient if factor is None else gradient * factor, lr)
 
     def _update(self, name: str, gradient: Tensor, lr: float) -> None:
         raise NotImplementedError

@@ -55,6 +55,9 @@ class Session(base.Session):
     def _on_weights_change(self) -> None:
         self._run = None
 
+    def _device_memory(self) -> int:
+        return int(paddle.device.cuda.max_memory_allocated())
+
     # Training
 
     def _prepare(self, plan: OptimizationPlan) -> Optimizer:

@@ -42,13 +42,13 @@ class Optimizer:
             for group, members in groups.items()
         ]
 
-    def total_norm(self, gradients: Mapping[str, Tensor]) -> float:
-        """The L2 norm of all gradients together."""
-        return float(torch.stack(torch._foreach_norm(list(gradients.values()))).norm())
+    def total_norm(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """The L2 norm of all gradients together, a float32 scalar on the device."""
+        return torch.stack(torch._foreach_norm(list(gradients.values()))).norm()
 
-    def step(self, gradients: Mapping[str, Tensor], factor: float, lr: float) -> None:
-        """Update the weights with gradients by name, each multiplied by `factor`."""
-        if factor != 1:
+    def step(self, gradients: Mapping[str, Tensor], factor: Any, lr: float) -> None:
+        """Update the weights with gradients by name, each multiplied by `factor` (a number or scalar; None: 1)."""
+        if factor is not None:
             torch._foreach_mul_(list(gradients.values()), factor)
         for name, gradient in gradients.items():
             self._parameters[name].grad = gradient

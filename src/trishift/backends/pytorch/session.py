@@ -59,10 +59,16 @@ class Session(base.Session):
         return self.execution.device == "cpu" if chosen is None else chosen
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self._device == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)  # from pinned memory, the host does not wait
 
     def _on_weights_change(self) -> None:
         """Nothing to discard: graphs share the network's weights."""
+
+    def _device_memory(self) -> int:
+        return int(torch.cuda.max_memory_allocated())
 
     # Training
 

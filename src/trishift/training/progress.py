@@ -1,0 +1,91 @@
+"""The live line of an epoch: loss, speed, share of waiting for data, memory and time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from trishift.training.budget import spell_time
+
+_Item = TypeVar("_Item")
+
+
+class Progress:
+    """A tqdm bar on a terminal; elsewhere, a line every 20 seconds.
+
+    Args:
+        description: names the epoch.
+        total: optimizer steps of the epoch.
+        start: steps that were done before.
+        clips: clips per step, over all processes.
+        later: steps in later epochs.
+        memory: bytes that the run has needed at most; 0 if unknown.
+        show: whether to print.
+
+    Attributes:
+        waited: seconds spent waiting for data.
+        stepped: seconds spent in steps.
+    """
+
+    SECONDS_BETWEEN_LINES = 20.0
+
+    def __init__(
+        self,
+        description: str,
+        total: int,
+        start: int = 0,
+        *,
+        clips: int = 1,
+        later: int = 0,
+        memory: Callable[[], int] = lambda: 0,
+        show: bool = True,
+    ) -> None:
+        self._description, self._total, self._start = description, total, start
+        self._clips, self._later, self._memory = clips, later, memory
+        self._done, self._show = start, show
+        self.waited = self.stepped = 0.0
+        self._mark = self._last_line = time.monotonic()
+        terminal = show and sys.stderr.isatty()
+        self._bar = tqdm(total=total, initial=start, desc=description, unit="step", leave=False) if terminal else None
+
+    def track(self, items: Iterator[_Item]) -> Iterator[tuple[int, _Item]]:
+        """Number the batches of the remaining steps, and measure the time until each of them arrives."""
+        self._mark = time.monotonic()
+        for item in items:
+            self.waited += self._lap()
+            yield self._done, item
+
+    def update(self, loss: float) -> None:
+        """Count a step and show the latest loss that is known."""
+        self.stepped += self._lap()
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+            self._bar.set_postfix_str(self.note(loss), refresh=False)
+        elif self._show and self._mark - self._last_line > self.SECONDS_BETWEEN_LINES:
+            self._last_line = self._mark
+            print(f"{self._description}: {self._done}/{self._total} {self.note(loss)}", flush=True)
+
+    def note(self, loss: float) -> str:
+        """Loss, clips per second, share of waiting for data, memory and time left in training."""
+        seconds, steps = self.waited + self.stepped, self._done - self._start
+        left = seconds / steps * (self._total - self._done + self._later)
+        memory = self._memory()
+        parts = [f"loss {loss:.4f}", f"{self._clips * steps / max(seconds, 1e-9):.3g} clips/s"]
+        parts.append(f"waiting for data {self.waited / max(seconds, 1e-9):.0%}")
+        parts += [f"{memory / 2**30:.1f} GB"] if memory else []
+        return ", ".join([*parts, f"{spell_time(left)} left"])
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        before, self._mark = self._mark, time.monotonic()
+        return self._mark - before

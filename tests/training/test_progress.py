@@ -1,0 +1,69 @@
+"""Results are read late but completely, and the live line says how training is going."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trishift.backends.contract import StepResult
+from trishift.errors import TrainingError
+from trishift.training import progress as live
+from trishift.training.progress import Progress
+from trishift.training.results import Results, Step
+from trishift.training.sinks import MetricsLog, read_metrics
+
+
+class Scalar:
+    """A number on a device, which counts how often anything waits for it."""
+
+    waits = 0
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def __float__(self) -> float:
+        Scalar.waits += 1
+        return self._value
+
+
+def step(number: int, loss: float) -> Step:
+    return Step(2, number, 100 + number, 0.1, StepResult(Scalar(loss), Scalar(1.5)))
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cpu", 24), ("gpu", 22)])
+def test_gpu_is_asked_rarely_and_nothing_is_lost(tmp_path: Path, device: str, waits: int) -> None:
+    Scalar.waits = 0
+    log = MetricsLog(tmp_path)
+    results = Results(log, device)
+    for number in range(1, 13):
+        results.add(step(number, 3 - number / 8))
+        assert results.losses
+    assert Scalar.waits == waits
+    results.read()
+    log.close()
+    assert [(r["iteration"], r["loss"]) for r in read_metrics(tmp_path, "train")] == [
+        (100 + number, 3 - number / 8) for number in range(1, 13)
+    ]
+
+
+def test_first_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    results = Results(None, "gpu", lambda: "; the last checkpoint is intact")
+    for number, loss in enumerate([1.0, 0.9, np.inf, np.nan], 1):
+        results.add(step(number, loss))
+    message = r"the loss is inf at epoch 2, step 3 \(lr 0.1\): lower train.lr .*; the last checkpoint is intact"
+    with pytest.raises(TrainingError, match=message):
+        results.read()
+    assert results.losses == [1.0, 0.9]
+
+
+def test_live_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 0.0, 5.0, 15.0, 20.0, 40.0])
+    monkeypatch.setattr(live.time, "monotonic", lambda: next(times))
+    progress = Progress("epoch 2/3", 12, 10, clips=8, later=12, memory=lambda: 3 * 2**29)
+    for index, _ in progress.track(iter("ab")):
+        progress.update(0.5 / (index - 9))
+    assert (progress.waited, progress.stepped) == (10, 30)
+    line = "epoch 2/3: 12/12 loss 0.2500, 0.4 clips/s, waiting for data 25%, 1.5 GB, 4m left\n"
+    assert capsys.readouterr().out == line
