@@ -13,6 +13,7 @@ from trishift.io.atomic import write_atomically
 COLUMNS = 4
 COLORS = {"time": "tab:blue", "memory": "tab:orange"}
 UNITS = {"time": "seconds", "memory": "MB"}
+SMALLEST = 1e-2  # MB that count as nothing
 
 
 def draw(curves: Mapping[str, Sequence[Row]], path: Path) -> None:
@@ -28,15 +29,25 @@ def draw(curves: Mapping[str, Sequence[Row]], path: Path) -> None:
         left = figure.add_subplot(lines, COLUMNS, number)
         left.set_title(task, fontsize=10)
         left.set_xlabel(size)
-        for axes, kind, row in zip((left, left.twinx()), UNITS, rows, strict=False):
-            _curve(axes, kind, row)
+        for kind, row in zip(UNITS, rows, strict=False):
+            _curve(left if kind == "time" else left.twinx(), kind, row)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=100))
 
 
 def _curve(axes: Any, kind: str, row: Row) -> None:
-    sizes, figures = zip(*row.points, strict=True) if row.points else ((), ())
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+    sizes, figures = zip(*row.points, strict=True)
+    figures = tuple(max(figure, SMALLEST) for figure in figures)
     axes.loglog(sizes, figures, "o-", color=COLORS[kind], markersize=4)
-    if kind == "time" and figures:
-        axes.loglog(sizes, [figures[0] * size / sizes[0] for size in sizes], "--", color="gray", linewidth=1)
+    if kind == "time":
+        power = 1 if figures[-1] > figures[0] else -1  # more ranks take less time
+        linear = [figures[0] * (size / sizes[0]) ** power for size in sizes]
+        axes.loglog(sizes, linear, "--", color="gray", linewidth=1)
+    axes.set_xticks(sizes, [f"{size:,.3g}" if size < 1 else f"{size:,.0f}" for size in sizes], fontsize=8)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel(UNITS[kind], color=COLORS[kind])
     axes.tick_params(axis="y", labelcolor=COLORS[kind], labelsize=8)

@@ -46,7 +46,7 @@ def rows(options: Options) -> Iterator[Row]:
             size**2: partial(predicting, options, 8, size) for size in ((32, 64) if quick else (112, 160, 224, 320))
         },
         "prediction of a video, views": {
-            views: partial(viewing, options, name)
+            views: partial(viewing, options, name, side)
             for views, name in ({1: "1x1", 3: "1x3"} if quick else {1: "1x1", 5: "1x5", 10: "10x1", 30: "10x3"}).items()
         },
         "reading a list, clips": {
@@ -112,11 +112,11 @@ def training(options: Options, frames: int, side: int) -> Call:
     return timed(train.step(replace(options.spec, num_segments=frames), side, batch=1))
 
 
-def viewing(options: Options, protocol: str) -> Call:
+def viewing(options: Options, protocol: str, side: int) -> Call:
     """Prediction of a video under a protocol."""
     import trishift
 
-    model = trishift.load(options.checkpoint())
+    model = trishift.load(options.checkpoint(size=side))
     [video] = generated(options)
     return timed(lambda: model.predict(video, protocol=named_protocol(protocol)))
 
