@@ -113,7 +113,7 @@ def prediction(spec: ModelSpec, weights: Tensors, clips: np.ndarray, device: str
 
 
 def train_step(
-    spec: ModelSpec, weights: Tensors, clips: np.ndarray, targets: np.ndarray, device: str = "cpu"
+    spec: ModelSpec, weights: Tensors, clips: np.ndarray, targets: np.ndarray, lr: float, device: str = "cpu"
 ) -> Callable[[], float]:
     """A step of the published recipe: SGD, clipped gradients, and only the first norm in training mode."""
     network = PublishedNetwork(spec, weights).train().to(device)
@@ -122,7 +122,7 @@ def train_step(
         norm.eval()
         norm.requires_grad_(False)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trained, 1e-4, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(trained, lr, momentum=0.9, weight_decay=1e-4)
 
     def call() -> float:
         optimizer.zero_grad()

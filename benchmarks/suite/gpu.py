@@ -15,6 +15,8 @@ import numpy as np
 from benchmarks.interleaved import Call, compared, measure
 from benchmarks.options import Options, noise
 from benchmarks.rows import Row
+from benchmarks.suite.train import LR
+from testing.weights import smooth_weights
 
 from trishift.backends import find_device, open_session
 from trishift.backends.contract import Execution, MicroBatch
@@ -67,18 +69,17 @@ def predicting(spec: ModelSpec, clips: np.ndarray, execution: dict[str, Any]) ->
 
 def stepping(spec: ModelSpec, clips: np.ndarray, execution: dict[str, Any]) -> Call:
     """A training step, including the copy of its clips to the device, until its loss is known."""
-    session = open_session("pytorch", spec, Execution(**execution))
+    session = open_session("pytorch", spec, Execution(**execution), weights=smooth_weights(spec))
     session.prepare_training(optimization_plan(session.parameters(), TrainSpec(partial_bn=True), "rgb"))
     part = MicroBatch(clips, np.zeros(len(clips), np.int64))
-    return lambda: session.train_step([part], 1e-4).loss
+    return lambda: session.train_step([part], LR).loss
 
 
 def published(spec: ModelSpec, clips: np.ndarray, device: str, task: str) -> Call:
     """A prediction or a training step by the code of 2018."""
     from benchmarks.baselines import network
-    from testing.weights import smooth_weights
 
     place = "cuda" if device == "gpu" else "cpu"
     if task == "prediction":
         return network.prediction(spec, smooth_weights(spec), clips, place)
-    return network.train_step(spec, smooth_weights(spec), clips, np.zeros(len(clips), np.int64), place)
+    return network.train_step(spec, smooth_weights(spec), clips, np.zeros(len(clips), np.int64), LR, place)
