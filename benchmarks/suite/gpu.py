@@ -70,7 +70,7 @@ def predicting(spec: ModelSpec, clips: np.ndarray, execution: dict[str, Any]) ->
 def stepping(spec: ModelSpec, clips: np.ndarray, execution: dict[str, Any]) -> Call:
     """A training step, including the copy of its clips to the device, until its loss is known."""
     session = open_session("pytorch", spec, Execution(**execution), weights=smooth_weights(spec))
-    session.prepare_training(optimization_plan(session.parameters(), TrainSpec(partial_bn=True), "rgb"))
+    session.prepare_training(optimization_plan(session.parameters(), TrainSpec(partial_bn=True, clip_norm=20), "rgb"))
     part = MicroBatch(clips, np.zeros(len(clips), np.int64))
     return lambda: session.train_step([part], LR).loss
 

@@ -58,7 +58,7 @@ def step(
     from trishift.training.parameter_groups import optimization_plan
 
     session = open_session(framework, spec, Execution(**(execution or {})), weights=smooth_weights(spec))
-    session.prepare_training(optimization_plan(session.parameters(), TrainSpec(partial_bn=True), "rgb"))
+    session.prepare_training(optimization_plan(session.parameters(), TrainSpec(partial_bn=True, clip_norm=20), "rgb"))
     part = MicroBatch(noise(batch, spec, size), np.arange(batch) % spec.num_classes)
     return partial(session.train_step, [part], LR)
 
