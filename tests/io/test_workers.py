@@ -36,13 +36,18 @@ def work(what: str, size: int = 0) -> tuple[np.ndarray, Any]:
     return np.arange(size, dtype=np.uint16).reshape(-1, 2, order="F"), (os.getpid(), loaded)
 
 
-def test_process_returns_arrays_and_errors_until_it_is_killed() -> None:
+def test_process_returns_arrays_and_errors_until_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trishift.io.workers._KEPT_BYTES", 1_000)
     workers = Workers(work, 1, "the worker")
     futures = [workers.submit("array", size) for size in (6, 0, 60_000, 2)]
     for future, size in zip(futures, (6, 0, 60_000, 2), strict=True):
         array, (pid, loaded) = future.result(timeout=60)
         np.testing.assert_array_equal(array, work("array", size)[0])
         assert array.dtype == np.uint16 and pid != os.getpid() and not loaded
+    [process] = workers._processes
+    assert max(os.fstat(slot).st_size for slot in process._slots) < 1_000
+    for number in (signal.SIGINT, signal.SIGTERM):  # which a terminal and a scheduler send to the whole group
+        os.kill(pid, number)
     with pytest.raises(DataError, match="is damaged"):
         workers.submit("data").result(timeout=60)
     with pytest.raises(RuntimeError, match="Unpicklable") as error:

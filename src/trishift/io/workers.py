@@ -29,6 +29,7 @@ from trishift.io.processes import way_to_end
 
 Returned = tuple[np.ndarray, Any]
 _IN_FLIGHT = 2  # calls per process: one runs, the next waits, so that no process waits for this one
+_KEPT_BYTES = 2**24  # of shared memory that stays allocated for the next call
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from trishift.io.workers import serve; serve(*{shared})"
 _Call = tuple[Future[Returned], tuple[Any, ...]]
 
@@ -130,7 +131,7 @@ class _Process:
         self._slots = [os.memfd_create("clips") for _ in range(_IN_FLIGHT)]
         self._received = 0
         shared = (function, theirs.fileno(), *self._slots)
-        with theirs, _without_interrupts():
+        with theirs, _signals_blocked():
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM.format(path=sys.path, shared=shared)],
                 stdin=subprocess.DEVNULL,
@@ -149,6 +150,8 @@ class _Process:
         (shape, dtype), rest = content
         array = np.empty(shape, dtype)
         _transfer(os.preadv, slot, array)
+        if array.nbytes > _KEPT_BYTES:
+            os.ftruncate(slot, 0)
         return array, rest
 
     def status(self) -> int:
@@ -168,9 +171,9 @@ class _Process:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let processes that start now ignore Ctrl-C, which is for this one."""
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_blocked() -> Iterator[None]:
+    """Let processes that start now outlive Ctrl-C and SIGTERM to the whole group; this process then ends them."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
