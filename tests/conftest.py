@@ -14,15 +14,20 @@ from trishift.data.gestures import make_gestures
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
-LONGEST = (  # files that take minutes start first, so that parallel processes end together
+LONGEST = (  # files that take half a minute start first, so that parallel processes end together
+    "export/test_parity.py",
     "backends/test_parity.py",
     "checkpoints/test_golden.py",
-    "export/test_parity.py",
+    "backends/contract/test_distributed.py",
     "backends/mindspore/test_session.py",
     "training/test_learning.py",
-    "backends/contract/test_distributed.py",
-    "streaming/test_step.py",
+    "recipe/test_configs.py",
     "backends/contract/test_ranks.py",
+    "commands/test_export.py",
+    "training/test_run_folder.py",
+    "backends/pytorch/test_compile.py",
+    "training/test_loop.py",
+    "streaming/test_step.py",
 )
 TESTS = Path(__file__).parent
 
