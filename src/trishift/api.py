@@ -279,8 +279,10 @@ def load(
             whose file is downloaded once.
         framework: `pytorch`, `mindspore` or `paddle`; ignored for an exported model.
         execution: device, precision and other execution settings; default: the CPU, in its faster memory format.
-        runtime: runtime of an exported model (`onnxruntime`, `openvino`, ...); None selects its format's default. For
-            weights, their program in this runtime, made and verified on first use; None runs them in the framework.
+        runtime: None or `auto`: the fastest exact form, which is an exported model in its format's first runtime, and
+            weights in their framework, fused where it can do that (see `backends.fused_forms`). `native`: weights in
+            the framework as is. `onnxruntime`, `openvino`, ...: an exported model in this runtime, or the program of
+            weights, made and verified on first use.
         options: properties that names cannot determine: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
 
     Raises:
@@ -296,34 +298,34 @@ def load(
         >>> label
         'Swiping Left'
     """
-    source = weight_source(path)
+    source, runtime = weight_source(path), runtime or "auto"
     if source.local is not None and is_exported(source.local):
         model = _load_exported(source.local, runtime, execution, options)
     else:
-        if runtime is None:
+        if runtime in ("auto", "native"):
             check_framework(framework)
         model = _load_weights(source.fetch(), framework, runtime, execution, options)
     _log.info("%s", model.report)
     return model
 
 
-def _load_exported(path: Path, runtime: str | None, execution: Execution | None, options: Mapping[str, Any]) -> Model:
+def _load_exported(path: Path, runtime: str, execution: Execution | None, options: Mapping[str, Any]) -> Model:
     if options:
         raise CheckpointError(
             f"{path}: {next(iter(options))} is fixed in an exported model; export it again to change it"
         )
-    session, description = open_exported(path, runtime, execution)
+    session, description = open_exported(path, None if runtime == "auto" else runtime, execution)
     return Model(replace(description.checkpoint, input=description.input), session, description)
 
 
 def _load_weights(
-    path: Path, framework: str, runtime: str | None, execution: Execution | None, options: Mapping[str, Any]
+    path: Path, framework: str, runtime: str, execution: Execution | None, options: Mapping[str, Any]
 ) -> Model:
     checkpoint, report = import_weights(path, **options)
     spec, _ = _require_model(checkpoint)
-    if runtime is not None:
+    if runtime not in ("auto", "native"):
         return Model(checkpoint, Programs(checkpoint, runtime, framework, execution, say=_log.info), report)
-    session = open_session(framework, spec, execution, weights=checkpoint.tensors)
+    session = open_session(framework, spec, execution, weights=checkpoint.tensors, fused=runtime == "auto")
     return Model(checkpoint, session, report)
 
 

@@ -25,7 +25,7 @@ WITHOUT_MODEL = {
 }
 
 
-def options(device: str, checkpoint: str = "model.safetensors", runtime: str | None = None) -> Namespace:
+def options(device: str, checkpoint: str = "model.safetensors", runtime: str = "auto") -> Namespace:
     return Namespace(device=device, framework="pytorch", checkpoint=WeightSource(checkpoint), runtime=runtime)
 
 

@@ -64,7 +64,7 @@ def test_kept_program_computes_the_logits(weights: Path, monkeypatch: pytest.Mon
 def test_stream_of_another_size_has_a_program_of_its_own(weights: Path, home: Path) -> None:
     path = weights.with_name("online.safetensors")
     canonical.save(path, replace(CHECKPOINT, spec=replace(SPEC, shift=ShiftSpec(direction="unidirectional"))))
-    program, network = (trishift.load(path, runtime=name).stream() for name in ("pytorch", None))
+    program, network = (trishift.load(path, runtime=name).stream() for name in ("pytorch", "native"))
     for frames in np.pad(CLIPS[:1, :, :, :24], [(0, 0)] * 4 + [(0, 16)]).swapaxes(0, 1):  # 24 x 48 pixels
         np.testing.assert_allclose(program.step(frames), network.step(frames), rtol=1e-4, atol=1e-5)
     assert len(list(home.glob("programs/*/program.pt2"))) == 2

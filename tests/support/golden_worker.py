@@ -64,7 +64,7 @@ def difference(checkpoint: Checkpoint, framework: str, entry: dict[str, Any]) ->
     PyTorch's.
     """
     assert checkpoint.spec is not None
-    session = open_session(framework, checkpoint.spec, weights=checkpoint.tensors)
+    session = open_session(framework, checkpoint.spec, weights=checkpoint.tensors, fused=True)  # as in `trishift.load`
     clips, expected = golden_records.clips(entry, checkpoint.spec), golden_records.logits(entry)
     if framework != "pytorch":
         clips, expected = clips[:1], expected[:1]

@@ -44,6 +44,7 @@ def open_session(
     execution: Execution | None = None,
     seed: int = 0,
     weights: Tensors | None = None,
+    fused: bool = False,
 ) -> Session:
     """Build a network in a framework, with weights or initial ones drawn from a seed; see `Session`.
 
@@ -51,7 +52,7 @@ def open_session(
         CheckpointError: the weights do not fit the network.
         FrameworkError: the framework is unknown, not installed, or does not support the requested device or precision.
     """
-    return _backend(framework)(spec, execution or Execution(), seed, weights)
+    return _backend(framework)(spec, execution or Execution(), seed, weights, fused)
 
 
 def open_program(framework: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:

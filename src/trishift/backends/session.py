@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from trishift.backends.contract import (
     State,
     check_clips,
 )
+from trishift.backends.fused_forms import PROOF_SIZE, fused_form, proven
 from trishift.backends.program import ProgramSpec
 from trishift.backends.training import Module, Relations, Tensor, Trainable
 from trishift.errors import RecipeError
@@ -45,7 +47,14 @@ class Session(Trainable):
 
     framework: str
 
-    def __init__(self, spec: ModelSpec, execution: Execution, seed: int = 0, weights: Tensors | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        execution: Execution,
+        seed: int = 0,
+        weights: Tensors | None = None,
+        fused: bool = False,
+    ) -> None:
         """Build the network, with the given weights or initial ones as the originals draw them.
 
         Args:
@@ -53,6 +62,7 @@ class Session(Trainable):
             execution: device, precision and other execution settings.
             seed: of the initial weights, see `initialization.py`.
             weights: tensors under canonical names, see `load_tensors`; None: initial weights.
+            fused: predict in the fused form where the backend has one, see `fused_forms`.
 
         Raises:
             CheckpointError: a tensor is missing, unknown or has another shape.
@@ -60,6 +70,8 @@ class Session(Trainable):
         """
         self.spec = spec
         self.execution = execution
+        self._form = fused_form(self.framework, execution, spec) if fused else None
+        self._fused: dict[Any, Any] = {}  # by size and streaming, made on first use
         self._ranks = self._join()
         with self._access.undrawn():
             self.network: Module = self._build()
@@ -88,7 +100,39 @@ class Session(Trainable):
             raise RecipeError("head.relations: 'sampled' needs relations drawn by the caller; or choose 'expected'")
         check_clips(clips.shape, self.spec)
         with self._evaluation():
+            fused = self._fused_form(clips.shape[3:]) if relations is None else None
+            if fused is not None:
+                return self._first(fused(self._tensor(clips)))
             return self._logits(clips, self._relations(relations))
+
+    def _fused_form(self, size: tuple[int, ...], streaming: bool = False) -> Any:
+        """The fused form of the present weights, a function of tensors; None: the plain network predicts."""
+        if self._form is None:
+            return None
+        kind = (size if self._form.sized else PROOF_SIZE, streaming)
+        if kind not in self._fused:
+            inputs, logits = self._proof(*kind)
+            self._fused[kind] = proven(
+                self._form, self.execution.precision, lambda: self._fuse(streaming), inputs, logits, self._first
+            )
+        return self._fused[kind]
+
+    def _proof(self, size: tuple[int, ...], streaming: bool) -> tuple[tuple[Tensor, ...], np.ndarray]:
+        """Inputs for which a fused form must compute the logits of the plain network, and these."""
+        rng, shape = np.random.default_rng(0), (self.spec.in_channels, *size)
+        if not streaming:
+            clips = rng.standard_normal((1, self.spec.num_segments, *shape), np.float32)
+            return (self._tensor(clips),), self._logits(clips, None)
+        arrays = (np.empty((1, *shape)), *zero_state(self.spec, (1, *shape)))
+        frames, *state = (self._tensor(rng.standard_normal(array.shape, np.float32)) for array in arrays)
+        return (frames, *state), self._first(self._next(frames, tuple(state)))
+
+    def _first(self, outputs: Any) -> np.ndarray:
+        """The logits of clips, or of a step with its new state."""
+        return self._access.to_numpy(outputs[0] if isinstance(outputs, list | tuple) else outputs)
+
+    def _on_weights_change(self) -> None:
+        self._fused.clear()
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
         """Evaluation-mode activations by name: (N, T', ...) with a frame axis, and (N, K) for `logits`.
@@ -149,7 +193,9 @@ class Session(Trainable):
             check_size(self.spec, frames.shape[2:], "frames")  # type: ignore[arg-type]
             state = tuple(self._tensor(buffer) for buffer in zero_state(self.spec, frames.shape))
         with self._evaluation():
-            logits, *present = self._next(self._tensor(frames), state)
+            fused = self._fused_form(frames.shape[2:], streaming=True)
+            outputs = fused(self._tensor(frames), *state) if fused else self._next(self._tensor(frames), state)
+            logits, *present = outputs
             return self._access.to_numpy(logits), tuple(present)
 
     # Export
@@ -224,6 +270,10 @@ class Session(Trainable):
     @abstractmethod
     def _logits(self, clips: np.ndarray, relations: Relations) -> np.ndarray:
         """Logits (N, K) of clips (N, T, C, H, W)."""
+
+    @abstractmethod
+    def _fuse(self, streaming: bool) -> Callable[..., Any]:
+        """The fused form of the network, or of its step on streams: a function of tensors."""
 
     @abstractmethod
     def _layers(self) -> Mapping[str, Module]:

@@ -19,12 +19,14 @@ from tests.support.command_line import command
 from tests.support.file_server import serving
 from tests.support.sessions import (
     CLIPS,
+    SPEC,
     TARGETS,
     assert_close,
     make_session,
 )
 from tests.support.tiny import write_recipe
 
+from trishift.backends import open_session
 from trishift.backends.contract import MicroBatch
 from trishift.backends.limits import UNSUPPORTED, Unsupported
 from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError
@@ -112,6 +114,21 @@ def test_prediction_is_pure_and_per_clip() -> None:
     assert logits.shape == (4, 4)
     np.testing.assert_allclose(session.predict(CLIPS[3:])[0], logits[3], rtol=1e-4, atol=1e-6)
     assert_close(session.dump_tensors(), before, rtol=0)
+
+
+def test_fused_form_follows_the_weights(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    spec = replace(SPEC, shift=ShiftSpec(div=4, direction="unidirectional"))
+    plain, fused = (open_session(FRAMEWORK, spec, seed=1, fused=choice) for choice in (False, True))
+    for seed in (1, 2):
+        weights, states = initial_tensors(spec, seed), [None, None]
+        for session in (plain, fused):
+            session.load_tensors(weights)
+        for frames in CLIPS[:2].swapaxes(0, 1)[:2]:
+            (expected, states[0]), (found, states[1]) = plain.step(frames, states[0]), fused.step(frames, states[1])
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert_close(fused.dump_tensors(), weights, rtol=0)
+    assert caplog.text.count(f"prediction in {FRAMEWORK}") == 2
 
 
 def test_features_have_clip_and_frame_axes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mindspore
 import numpy as np
@@ -19,6 +20,7 @@ from trishift.backends.mindspore.compiled import Pass
 from trishift.backends.mindspore.device import find_device, select_device
 from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.exporting import Program, write_program
+from trishift.backends.mindspore.fused import fuse
 from trishift.backends.mindspore.losses import guided_loss
 from trishift.backends.mindspore.optimizer import Optimizer, make_optimizer
 from trishift.backends.mindspore.recognizer import Recognizer
@@ -61,9 +63,6 @@ class Session(base.Session):
 
     def _tensor(self, array: np.ndarray) -> Tensor:  # MindSpore takes int32 class indices
         return Tensor(np.ascontiguousarray(array, np.int32 if array.dtype == np.int64 else array.dtype))
-
-    def _on_weights_change(self) -> None:
-        """Nothing to discard: graphs share the network's weights."""
 
     def _device_memory(self) -> int:
         return int(mindspore.runtime.max_memory_allocated())
@@ -137,6 +136,9 @@ class Session(base.Session):
         self._batch_sizes[clips.shape[1:]] = size
         padding = np.zeros((size - len(clips), *clips.shape[1:]), clips.dtype)
         return np.concatenate([clips, padding])
+
+    def _fuse(self, streaming: bool) -> Callable[..., Any]:
+        return fuse(self.network, streaming, self.execution.precision)
 
     def _layers(self) -> Mapping[str, nn.Cell]:
         return dict(self.network.backbone.cells_and_names())

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
+from mindspore.common.initializer import Initializer
 
 from trishift.backends.mindspore.recognizer import Recognizer
 from trishift.model.tensors import Layer, Role, TensorInfo, tensor_table
@@ -27,7 +28,16 @@ _NORM_ATTRIBUTES: dict[Role, str] = {
 @contextmanager
 def undrawn() -> Iterator[None]:
     """Build networks without the framework's own draws of weights; every tensor must be written afterwards."""
-    yield  # MindSpore draws them nevertheless: `no_init_parameters` leaves tensors that `ops.assign` cannot fill
+    draw = Initializer.__call__
+    Initializer.__call__ = _fill_with_zeros  # `no_init_parameters` would leave tensors that `ops.assign` cannot fill
+    try:
+        yield
+    finally:
+        Initializer.__call__ = draw
+
+
+def _fill_with_zeros(_: Initializer, array: np.ndarray) -> None:
+    array.fill(0)
 
 
 def tensors(network: Recognizer) -> dict[str, Tensor]:

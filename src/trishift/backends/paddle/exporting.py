@@ -5,9 +5,11 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import paddle
@@ -71,11 +73,17 @@ class _StateAsList(nn.Layer):
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
-    """A layer with the inputs and outputs of `spec` that shares the network's weights."""
+    """A layer with the inputs and outputs of `spec` that shares the network's weights; the state is one input."""
     layer = StreamingRecognizer(network) if spec.streaming else network
     layer = PixelRecognizer(layer, spec.pixels, spec.model.multi_label) if spec.pixels else layer
+    layer = _StateAsList(layer) if spec.streaming else layer
     layer.eval()
     return layer
+
+
+def _modules() -> list[ModuleType]:
+    """The modules of the networks, which trace as they are; rewriting their code would take most of the time."""
+    return [module for name, module in sys.modules.items() if name.startswith(f"{__package__}.")]
 
 
 def write_program(
@@ -95,10 +103,10 @@ def write_program(
     path.mkdir()
     first, *state = (PortSpec(list(port.shape), port.dtype, port.name) for port in spec.inputs)
     arguments = [first, state] if spec.streaming else [first]
+    paddle.jit.ignore_module(_modules())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        layer = deployable(network, spec)
-        paddle.jit.save(_StateAsList(layer) if spec.streaming else layer, str(path / PREFIX), input_spec=arguments)
+        paddle.jit.save(deployable(network, spec), str(path / PREFIX), input_spec=arguments)
 
 
 class Program:

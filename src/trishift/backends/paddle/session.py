@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -18,6 +19,7 @@ from trishift.backends.paddle.compiled import Pass
 from trishift.backends.paddle.device import find_device, select_device
 from trishift.backends.paddle.distributed import Ranks
 from trishift.backends.paddle.exporting import Program, write_program
+from trishift.backends.paddle.fused import fuse
 from trishift.backends.paddle.losses import guided_loss
 from trishift.backends.paddle.optimizer import Optimizer, make_optimizer
 from trishift.backends.paddle.recognizer import Recognizer
@@ -53,6 +55,7 @@ class Session(base.Session):
         return paddle.to_tensor(array)
 
     def _on_weights_change(self) -> None:
+        super()._on_weights_change()
         self._run = None
 
     def _device_memory(self) -> int:
@@ -108,6 +111,9 @@ class Session(base.Session):
             self._run = Pass(self.network, self.execution.compile)
         arguments = (self._tensor(clips),) if relations is None else (self._tensor(clips), None, relations)
         return naming.to_numpy(self._run(*arguments))
+
+    def _fuse(self, streaming: bool) -> Callable[..., Any]:
+        return fuse(self.network, streaming, self.execution.precision)
 
     def _layers(self) -> Mapping[str, nn.Layer]:
         return dict(self.network.backbone.named_sublayers())

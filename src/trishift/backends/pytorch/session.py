@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from trishift.backends.pytorch.compiled import Pass
 from trishift.backends.pytorch.device import find_device, select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.exporting import Program, write_program
+from trishift.backends.pytorch.fused import fuse
 from trishift.backends.pytorch.losses import guided_loss
 from trishift.backends.pytorch.optimizer import Optimizer, make_optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
@@ -63,9 +65,6 @@ class Session(base.Session):
         if self._device == "cpu":
             return tensor
         return tensor.pin_memory().to(self._device, non_blocking=True)  # from pinned memory, the host does not wait
-
-    def _on_weights_change(self) -> None:
-        """Nothing to discard: graphs share the network's weights."""
 
     def _device_memory(self) -> int:
         return int(torch.cuda.max_memory_allocated())
@@ -117,6 +116,10 @@ class Session(base.Session):
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
         return naming.to_numpy(self._run(self._tensor(clips), None, relations))
 
+    def _fuse(self, streaming: bool) -> Callable[..., Any]:
+        fused = fuse(self.network, streaming, self.execution.precision)
+        return (lambda *inputs: _owned(fused(*inputs))) if streaming else fused
+
     def _layers(self) -> Mapping[str, nn.Module]:
         return dict(self.network.backbone.named_modules(remove_duplicate=False))
 
@@ -126,8 +129,7 @@ class Session(base.Session):
     def _next(self, frames: Tensor, state: State) -> list[Tensor]:
         if self._run_step is None:
             self._run_step = Pass(StreamingRecognizer(self.network).eval(), self.execution.compile)
-        logits, *present = self._run_step(frames, *state)
-        return [logits, *(buffer.clone() for buffer in present)]  # views would keep whole feature maps alive
+        return _owned(self._run_step(frames, *state))
 
     # Export
 
@@ -146,3 +148,9 @@ class Session(base.Session):
     def open_program(path: Path, spec: ProgramSpec, execution: Execution) -> Program:
         """Open a `torch` program."""
         return Program(path, spec, execution)
+
+
+def _owned(outputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """The outputs of a step, whose state would keep whole feature maps alive as views."""
+    logits, *present = outputs
+    return [logits, *(buffer.clone() for buffer in present)]

@@ -60,8 +60,10 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     """Add `--runtime`."""
     parser.add_argument(
         "--runtime",
-        choices=RUNTIMES,
-        help="runtime of an exported model (default: its format's own), or for the program of a checkpoint (made once)",
+        choices=("auto", "native", *RUNTIMES),
+        default="auto",
+        help="auto: the fastest exact form, weights fused where their framework can do that, an exported model in its "
+        "format's own runtime; native: weights as is; others: an exported model, or the program of weights (made once)",
     )
 
 

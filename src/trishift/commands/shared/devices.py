@@ -71,10 +71,11 @@ def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     weights = weight_source(options.checkpoint) if "checkpoint" in options else None
     if weights is not None:
         weights.check()  # before a framework is imported
-    runtime = getattr(options, "runtime", None)
+    runtime = getattr(options, "runtime", "auto")
     if weights is not None and weights.local is not None and is_exported(weights.local):
-        runtime = describe(weights.local).format.choose_runtime(runtime)  # refuses damaged exports, too
-    if runtime is None:
+        chosen = None if runtime == "auto" else runtime
+        runtime = describe(weights.local).format.choose_runtime(chosen)  # refuses damaged exports, too
+    if runtime in ("auto", "native"):
         return options.framework, find_device(options.framework)
     return runtime, find_runtime_device(runtime)
 

@@ -27,7 +27,7 @@ def load_model(options: argparse.Namespace, say: Callable[[str], object] = statu
         options.checkpoint,
         options.framework,
         execution=execution_of(options, say),
-        runtime=getattr(options, "runtime", None),
+        runtime=getattr(options, "runtime", "auto"),
         **import_options(options),
     )
 

@@ -1,0 +1,94 @@
+"""Where a backend has a fused form, which predicts faster than its plain network, and the proof of each such form.
+
+A fused form is the network in another shape: its batch norms, activations and sums belong to its convolutions. It is
+made from the present weights and computes the same logits up to rounding. The network itself stays as is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trishift.backends.contract import Execution
+from trishift.model.spec import ModelSpec
+
+_LOG = logging.getLogger(__name__)
+_TOLERANCE = {"fp32": 1e-4, "bf16": 0.25, "fp16": 0.05}  # of the largest logit; rounding differs in low precision
+PROOF_SIZE = (64, 64)  # of the frames with which a fused form for all sizes is proven
+
+
+@dataclass(frozen=True)
+class FusedForm:
+    """A fused form.
+
+    Attributes:
+        framework, device, precisions: where it exists.
+        method: how the framework does it, for the log.
+        motion: whether it exists for networks with motion modules, too.
+        sized: whether each image size needs a form of its own.
+        time: its time relative to that of the plain network, TSM ResNet-50 on one clip (docs/benchmarks.md).
+    """
+
+    framework: str
+    device: str
+    precisions: tuple[str, ...]
+    method: str
+    time: float
+    motion: bool = True
+    sized: bool = False
+
+
+FUSED_FORMS = (
+    FusedForm("pytorch", "cpu", ("fp32", "bf16", "fp16"), "fused oneDNN convolutions, shifts in place", 0.67),
+    FusedForm(
+        "paddle", "cpu", ("fp32",), "Paddle Inference with oneDNN", 0.54, motion=False, sized=True
+    ),  # it would print
+    FusedForm("mindspore", "cpu", ("fp32",), "batch norms inside convolutions", 0.95),
+)
+
+
+def fused_form(framework: str, execution: Execution, spec: ModelSpec) -> FusedForm | None:
+    """The fused form of a network; None if there is none, or if compilation or NCHW was chosen."""
+    if execution.compile is not None or execution.channels_last is False:  # fused forms are NHWC
+        return None
+    for form in FUSED_FORMS:
+        here = (form.framework, form.device) == (framework, execution.device) and execution.precision in form.precisions
+        if here and (form.motion or spec.motion is None):
+            return form
+    return None
+
+
+def proven(
+    form: FusedForm,
+    precision: str,
+    make: Callable[[], Any],
+    inputs: tuple[Any, ...],
+    logits: np.ndarray,
+    read: Callable[[Any], np.ndarray],
+) -> Any:
+    """Make a fused form; None, with a warning, unless it computes the logits of the plain network.
+
+    Args:
+        form: the form to make.
+        precision: of `Execution`.
+        make: makes it.
+        inputs: tensors, its arguments.
+        logits: of the plain network.
+        read: takes the logits from its result.
+    """
+    try:
+        fused = make()
+        worst = float(np.abs(read(fused(*inputs)) - logits).max() / np.abs(logits).max())
+    except Exception as error:  # frameworks raise errors of any class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        _LOG.warning("%s cannot fuse this network, which predicts as is: %s", form.framework, reason)
+        return None
+    if not worst <= _TOLERANCE[precision]:
+        _LOG.warning("%s: the fused network differs by %.2g, so the plain one predicts", form.framework, worst)
+        return None
+    _LOG.info("prediction in %s: %s; differs from the plain network by %.2g", form.framework, form.method, worst)
+    return fused

@@ -1,0 +1,261 @@
+"""The fused form of a network: the same function with the same weights, made for prediction on CPUs.
+
+The network's graph (torch.fx) is rewritten. Batch norms become part of the convolutions before them, and activations
+and residual sums part of oneDNN's convolution kernels, so that each feature map is written once. Temporal shifts
+exchange channels in place, and the identity path takes the exchange back: this moves half as much as a copy.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from trishift.backends.pytorch.deformable import DeformableConv
+from trishift.backends.pytorch.recognizer import Recognizer
+from trishift.backends.pytorch.relation import RelationHead
+from trishift.backends.pytorch.resnet import TemporalPool
+from trishift.backends.pytorch.streaming import StreamingRecognizer
+from trishift.backends.pytorch.temporal_shift import TemporalShift
+from trishift.model.spec import ShiftSpec
+
+_OPAQUE = (TemporalShift, TemporalPool, DeformableConv, RelationHead)  # Python code that fx cannot follow
+_Node = Any  # an fx.Node, whose arguments may be anything by its type
+_SUMS = (operator.add, "add_")
+_RELU6 = ("hardtanh", [0.0, 6.0])  # in oneDNN's terms
+
+
+def fuse(network: Recognizer, streaming: bool, precision: str) -> Callable[..., Any]:
+    """Make the fused form of a network, or of its step on streams, from its present weights.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        streaming: a step (frames and state) instead of clips.
+        precision: `fp32`, `bf16` or `fp16`; of convolutions and feature maps.
+
+    Returns:
+        A function of tensors without gradients: clips (N, T, C, H, W) to logits (N, K), or frames (N, C, H, W) and
+        state to logits and new state.
+    """
+    root: nn.Module = StreamingRecognizer(network).eval() if streaming else network
+    absent = {} if streaming else {"dropout": None, "relations": None, "survival": None}
+    graph = _Tracer().trace(root, absent)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    fusion = _Fusion(fx.GraphModule(root, graph), dtype)
+    fusion.rewrite()
+    return fusion.module
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _OPAQUE) or super().is_leaf_module(m, module_qualified_name)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        if obj.node.args[1:] == ("is_cuda",):  # the only condition in the networks
+            return False
+        return super().to_bool(obj)
+
+
+class _Conv(nn.Module):
+    """A convolution with its activation, and optionally a sum before it, in one kernel of oneDNN.
+
+    Attributes:
+        geometry: padding, stride, dilation, groups.
+        activation: name and limits, as oneDNN calls them.
+        overwrites: whether the sum is written to the memory of its other term.
+    """
+
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = conv.weight.detach().to(dtype)
+        self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
+        self.geometry: list[Any] = [list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups]
+        self.activation: tuple[str, list[float]] = ("none", [])
+        self.overwrites = False
+
+    def forward(self, x: Tensor, term: Tensor | None = None) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W'); `term` is added before the activation."""
+        x = x.to(self.weight.dtype, memory_format=torch.channels_last)
+        if not self.weight.is_mkldnn:  # oneDNN chooses the layout by the size of the first input
+            reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+            self.weight = reorder(self.weight.to_mkldnn(), *self.geometry, x.shape)
+        name, limits = self.activation
+        layer = (self.weight, self.bias, *self.geometry)
+        if term is None:
+            return torch.ops.mkldnn._convolution_pointwise(x, *layer, name, limits, "")
+        term = term.to(x.dtype, memory_format=torch.channels_last)
+        rest = (*layer, "add", 1.0, None if name == "none" else name, limits, "")
+        if self.overwrites:
+            return torch.ops.mkldnn._convolution_pointwise_.binary(term, x, *rest)
+        return torch.ops.mkldnn._convolution_pointwise.binary(x, term, *rest)
+
+
+class _Fusion:
+    """Rewrites the graph of a network.
+
+    Attributes:
+        module: the network; it shares modules that are not rewritten, and no others, with the original.
+    """
+
+    def __init__(self, module: fx.GraphModule, dtype: torch.dtype) -> None:
+        self.module = module
+        self._graph = module.graph
+        self._dtype = dtype
+
+    def rewrite(self) -> None:
+        """Apply all rules, in the order in which they build on each other."""
+        for identity in self._calls(nn.Identity):
+            self._replace(identity, identity.args[0])
+        for norm in self._calls(nn.BatchNorm2d):
+            self._fold(norm)
+        for conv in self._calls(nn.Conv2d):
+            self._set(conv, _Conv(self._get(conv), self._dtype))
+            self._absorb_activation(conv, conv)
+        for conv in reversed(list(self._calls(_Conv))):  # of two terms, the later one adds itself to the other
+            self._absorb_sum(conv)
+        for shift in self._calls(TemporalShift):
+            self._exchange_in_place(shift)
+        self._graph.lint()
+        self.module.delete_all_unused_submodules()
+        self.module.recompile()
+
+    def _fold(self, norm: _Node) -> None:
+        conv = norm.args[0]
+        if self._is_call(conv, nn.Conv2d) and len(conv.users) == 1:
+            self._set(conv, fuse_conv_bn_eval(self._get(conv), self._get(norm)))
+            self._replace(norm, conv)
+
+    def _absorb_activation(self, conv: _Node, node: _Node) -> None:
+        """Let a convolution compute the activation that alone reads `node`."""
+        user = _only_user(node)
+        if user is None:
+            return
+        if user.target is F.relu:
+            self._get(conv).activation = ("relu", [])
+        elif self._is_call(user, nn.ReLU6):
+            self._get(conv).activation = _RELU6
+        else:
+            return
+        self._replace(user, node)
+
+    def _absorb_sum(self, conv: _Node) -> None:
+        """Let a convolution add its result to the other term of a sum, in the memory of that term."""
+        total = _only_user(conv)
+        if total is None or total.target not in _SUMS or self._get(conv).activation[0] != "none":
+            return
+        [term] = [term for term in total.args if term is not conv] or [None]
+        if not isinstance(term, fx.Node):
+            return
+        self._get(conv).overwrites = self._is_new(term) and all(
+            user is total or (user < total and self._copies(user)) for user in term.users
+        )
+        conv.args = (*conv.args, term)
+        total.append(conv)  # the other term may be computed after the convolution
+        self._replace(total, conv)
+        self._absorb_activation(conv, conv)
+
+    def _exchange_in_place(self, shift: _Node) -> None:
+        """Shift in the memory of the input, and take it back before the identity path reads it."""
+        x, layer = shift.args[0], self._get(shift)
+        readers = [user for user in x.users if user is not shift]
+        early = [user for user in readers if self._is_call(user, _Conv) and user.args == (x,)]
+        late = [user for user in readers if user not in early]
+        is_over = all(user < late[0] and self._copies(user) for user in shift.users) if late else True
+        if not self._is_new(x) or len(late) > 1 or not is_over:
+            return
+        for reader in early:
+            shift.prepend(reader)
+        shift.replace_all_uses_with(x)
+        self._set(shift, _Exchange(layer.segments, layer.spec))
+        if late:
+            name = f"{shift.name}_back"
+            self.module.add_submodule(name, _TakeBack(layer.segments, layer.spec))
+            with self._graph.inserting_before(late[0]):
+                self._graph.call_module(name, (x, shift))
+
+    def _is_new(self, node: Any) -> bool:
+        """Whether a feature map has memory of its own."""
+        return node.target is F.max_pool2d or self._is_call(node, _Conv, TemporalShift)
+
+    def _copies(self, node: _Node) -> bool:
+        """Whether a result shares no memory with what it was computed from."""
+        return self._is_new(node) and not (node.op == "call_module" and getattr(self._get(node), "overwrites", False))
+
+    def _calls(self, kind: type[nn.Module]) -> Iterator[_Node]:
+        """The nodes of modules that are called once."""
+        calls = Counter(node.target for node in self._graph.nodes)
+        return (node for node in list(self._graph.nodes) if calls[node.target] == 1 and self._is_call(node, kind))
+
+    def _is_call(self, node: Any, *kinds: type[nn.Module]) -> bool:
+        """Whether a node calls a module of one of these types; subclasses are something else (deformable ones)."""
+        return isinstance(node, fx.Node) and node.op == "call_module" and type(self._get(node)) in kinds
+
+    def _get(self, node: _Node) -> Any:
+        return self.module.get_submodule(str(node.target))
+
+    def _set(self, node: _Node, module: nn.Module) -> None:
+        parent, _, name = str(node.target).rpartition(".")
+        setattr(self.module.get_submodule(parent), name, module)
+
+    def _replace(self, node: _Node, other: Any) -> None:
+        """Let all readers of a node read another one."""
+        node.replace_all_uses_with(other)
+        self._graph.erase_node(node)
+
+
+def _only_user(node: _Node) -> _Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+class _Exchange(nn.Module):
+    """`temporal_shift` in place."""
+
+    def __init__(self, segments: int, shift: ShiftSpec) -> None:
+        super().__init__()
+        self.segments, self.shift = segments, shift
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Shift (N * T, C, H, W); returns the channels that leave the clip."""
+        edges = []
+        for channels, order in _moving(x, self.segments, self.shift):
+            edges.append(channels[:, order[0]].clone())
+            for target, source in pairwise(order):
+                channels[:, target].copy_(channels[:, source])
+            channels[:, order[-1]].zero_()
+        return edges
+
+
+class _TakeBack(nn.Module):
+    """The inverse of an exchange."""
+
+    def __init__(self, segments: int, shift: ShiftSpec) -> None:
+        super().__init__()
+        self.segments, self.shift = segments, shift
+
+    def forward(self, x: Tensor, edges: list[Tensor]) -> None:
+        """Undo the shift of (N * T, C, H, W), with the channels that left the clip."""
+        for edge, (channels, order) in zip(edges, _moving(x, self.segments, self.shift), strict=True):
+            for target, source in pairwise(order[::-1]):
+                channels[:, target].copy_(channels[:, source])
+            channels[:, order[0]].copy_(edge)
+
+
+def _moving(x: Tensor, segments: int, shift: ShiftSpec) -> Iterator[tuple[Tensor, range]]:
+    """The channels that move, (N, T, H, W, C // div), and the segments in the order in which they are overwritten."""
+    clips = x.permute(0, 2, 3, 1).unflatten(0, (-1, segments))
+    fold = x.shape[1] // shift.div
+    to_past, to_future = range(segments), range(segments - 1, -1, -1)
+    orders = [to_future]
+    if shift.direction == "bidirectional":
+        orders = [to_past, to_future] if shift.order == "future_first" else [to_future, to_past]
+    for number, order in enumerate(orders):
+        yield clips[..., number * fold : (number + 1) * fold], order
