@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from trishift.checkpoints.conversion import check_destination
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
+from trishift.evaluation.agreement import Compared
 from trishift.evaluation.evaluator import iter_scores
 from trishift.evaluation.prediction import Prediction, top_predictions
 from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
@@ -314,8 +315,10 @@ def _load_exported(path: Path, runtime: str, execution: Execution | None, option
         raise CheckpointError(
             f"{path}: {next(iter(options))} is fixed in an exported model; export it again to change it"
         )
-    session, description = open_exported(path, None if runtime == "auto" else runtime, execution)
-    return Model(replace(description.checkpoint, input=description.input), session, description)
+    name = None if runtime == "auto" else runtime
+    session, description = open_exported(path, name, execution)
+    compared = _compared(session, execution, lambda exact: open_exported(path, name, exact)[0])
+    return Model(replace(description.checkpoint, input=description.input), compared, description)
 
 
 def _load_weights(
@@ -323,10 +326,20 @@ def _load_weights(
 ) -> Model:
     checkpoint, report = import_weights(path, **options)
     spec, _ = _require_model(checkpoint)
-    if runtime not in ("auto", "native"):
-        return Model(checkpoint, Programs(checkpoint, runtime, framework, execution, say=_log.info), report)
-    session = open_session(framework, spec, execution, weights=checkpoint.tensors, fused=runtime == "auto")
-    return Model(checkpoint, session, report)
+
+    def opened(execution: Execution | None) -> Predictor:
+        if runtime not in ("auto", "native"):
+            return Programs(checkpoint, runtime, framework, execution, say=_log.info)
+        return open_session(framework, spec, execution, weights=checkpoint.tensors, fused=runtime == "auto")
+
+    return Model(checkpoint, _compared(opened(execution), execution, opened), report)
+
+
+def _compared(predictor: Predictor, execution: Execution | None, opened: Callable[[Execution], Predictor]) -> Predictor:
+    """A predictor that, in lower precision, reports how far it agrees with one that is opened in fp32."""
+    if execution is None or execution.precision == "fp32":
+        return predictor
+    return Compared(predictor, execution.precision, lambda: opened(replace(execution, precision="fp32")))
 
 
 def _require_model(checkpoint: Checkpoint) -> tuple[ModelSpec, InputSpec]:

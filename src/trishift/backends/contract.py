@@ -26,6 +26,7 @@ from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
 from trishift.model.tensors import Tensors
 
 Device = Literal["cpu", "gpu", "ascend"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
 State = tuple[Any, ...]  # a framework's own tensors, see `Session.step`
 
 
@@ -35,7 +36,8 @@ class Execution:
 
     Attributes:
         device: `cpu`, `gpu` or `ascend`.
-        precision: `fp32`, `bf16` or `fp16` (mixed; weights stay float32).
+        precision: `fp32`, `tf32` (products in TensorFloat-32), `bf16` or `fp16` (mixed; weights stay float32), or
+            `int8` (calibrated exports).
         channels_last: use the NHWC memory format where the framework has one; None leaves the choice to the backend:
             PyTorch uses it on CPUs, where prediction and training are faster in it.
         compile: compile the network (torch.compile, MindSpore graph mode, Paddle to_static); None leaves the choice to
@@ -47,7 +49,7 @@ class Execution:
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     device: Device = "cpu"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     channels_last: bool | None = None
     compile: bool | None = None
     sync_batch_norm: bool = False
@@ -247,6 +249,9 @@ class Predictor(Protocol):
         `state` is the state returned for the previous frame, in the order of `state_shapes` and on the network's
         device; None starts a video. Raises RecipeError if the model cannot run frame by frame.
         """
+
+    def check_clips(self, shape: tuple[int, ...]) -> None:
+        """Refuse clips of a shape (N, T, C, H, W) that the model does not take, as `predict` would."""
 
     def gather(self, array: np.ndarray) -> np.ndarray:
         """Concatenate an array over all ranks along axis 0 (same shape on every rank)."""

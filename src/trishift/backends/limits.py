@@ -38,6 +38,7 @@ class Unsupported:
 
 _OTHER_DEVICE = (("device", "cpu"), ("device", "gpu"))
 _FP32 = (("precision", "fp32"),)
+_CALIBRATED = "weights need calibration, see trishift export --format openvino-int8"
 _OWN_STATISTICS = (("sync_batch_norm", False),)
 
 UNSUPPORTED = (
@@ -49,6 +50,20 @@ UNSUPPORTED = (
     Unsupported("mindspore", "cpu", "precision", "bf16", "MindSpore has no bf16 convolutions on CPUs", _FP32),
     Unsupported("paddle", "cpu", "precision", "bf16", "Paddle supports it on GPUs only", _FP32),
     Unsupported("paddle", "cpu", "precision", "fp16", "Paddle supports it on GPUs only", _FP32),
+    Unsupported("pytorch", "cpu", "precision", "tf32", "only GPUs have it", _FP32),
+    *(
+        Unsupported(framework, device, "precision", "tf32", "only the PyTorch backend switches it", _FP32)
+        for framework, devices in (("mindspore", ("cpu", "gpu", "ascend")), ("paddle", ("cpu", "gpu")))
+        for device in devices
+    ),
+    *(
+        Unsupported(framework, device, "precision", "int8", _CALIBRATED, _FP32)
+        for framework, device in (
+            *(("pytorch", device) for device in ("cpu", "gpu")),
+            *(("mindspore", device) for device in ("cpu", "gpu", "ascend")),
+            *(("paddle", device) for device in ("cpu", "gpu")),
+        )
+    ),
 )  # fmt: skip
 
 

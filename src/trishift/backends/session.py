@@ -134,6 +134,15 @@ class Session(Trainable):
     def _on_weights_change(self) -> None:
         self._fused.clear()
 
+    def check_clips(self, shape: tuple[int, ...]) -> None:
+        """Refuse clips of a shape (N, T, C, H, W) that the model does not take.
+
+        Raises:
+            DataError: segments or channels differ from those of the model.
+            RecipeError: height and width do not suit the model.
+        """
+        check_clips(shape, self.spec)
+
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
         """Evaluation-mode activations by name: (N, T', ...) with a frame axis, and (N, K) for `logits`.
 

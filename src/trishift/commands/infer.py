@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
 def _predict(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> Iterator[Any]:
     """Yield the model's report, then numbered predictions and misses of a part of the videos."""
     protocol = protocol_of(options)
-    model = load_model(options)
+    model = load_model(options, clips=len(options.videos))
     check_protocol(model, protocol)
     if options.thresholds is not None:
         model.set_thresholds(options.thresholds)

@@ -1,7 +1,7 @@
 """Networks that run eagerly or as a compiled program.
 
-Programs use Paddle Inference with oneDNN on CPUs and `to_static` on GPUs. The batch size is free, so a smaller last batch
-needs no recompilation.
+Programs use Paddle Inference with oneDNN on CPUs and `to_static` on GPUs. The batch size is free, so a smaller last
+batch needs no recompilation.
 """
 
 from __future__ import annotations

@@ -29,5 +29,5 @@ def select_device(execution: Execution, local_rank: int = 0) -> str:
         )
     torch.cuda.set_device(local_rank)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means float32; use bf16 for speed
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = execution.precision == "tf32"
     return f"cuda:{local_rank}"

@@ -27,7 +27,7 @@ from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.streaming import StreamingRecognizer
 from trishift.model.losses import GuideSpec, LossSpec
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Session(base.Session):
@@ -110,8 +110,8 @@ class Session(base.Session):
             yield
 
     def _mixed_precision(self) -> torch.autocast:
-        dtype = _DTYPES[self.execution.precision]
-        return torch.autocast(self._device.partition(":")[0], dtype, enabled=self.execution.precision != "fp32")
+        dtype = _DTYPES.get(self.execution.precision)
+        return torch.autocast(self._device.partition(":")[0], dtype, enabled=dtype is not None)
 
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
         return naming.to_numpy(self._run(self._tensor(clips), None, relations))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from trishift.backends import FRAMEWORKS
-from trishift.backends.contract import Execution
+from trishift.backends.contract import Execution, Precision
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
 from trishift.commands.shared.devices import add_device, device_of
@@ -70,7 +70,7 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
 def add_execution(parser: argparse.ArgumentParser) -> None:
     """Add `--device`, `--precision` and the like."""
     add_device(parser)
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="default: fp32")
+    parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="default: fp32")
     parser.add_argument("--compile", action="store_true", help="compile the network")
     parser.add_argument(
         "--channels-last",

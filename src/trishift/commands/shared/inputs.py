@@ -19,17 +19,34 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-def load_model(options: argparse.Namespace, say: Callable[[str], object] = status) -> Model:
-    """Load the model of `--checkpoint`; `say` gets a line about an automatic choice of the device."""
-    from trishift.api import load
+def load_model(options: argparse.Namespace, say: Callable[[str], object] = status, clips: int | None = None) -> Model:
+    """Load the model of `--checkpoint`.
 
-    return load(
+    Args:
+        options: arguments of the command.
+        say: called with lines about automatic choices, and about the agreement of lower precision.
+        clips: number of clips to predict, if it is known; a few are not worth a fused form.
+    """
+    from trishift.api import load
+    from trishift.backends.fused_forms import pays
+    from trishift.evaluation.agreement import Compared
+    from trishift.export.opening import is_exported
+
+    runtime = getattr(options, "runtime", "auto")
+    local = options.checkpoint.local
+    is_short = clips is not None and not pays(options.framework, clips)
+    if runtime == "auto" and is_short and not (local is not None and is_exported(local)):
+        runtime = "native"
+    model = load(
         options.checkpoint,
         options.framework,
         execution=execution_of(options, say),
-        runtime=getattr(options, "runtime", "auto"),
+        runtime=runtime,
         **import_options(options),
     )
+    if isinstance(model.session, Compared):
+        model.session.say = say
+    return model
 
 
 def protocol_of(options: argparse.Namespace) -> Protocol:
@@ -50,16 +67,13 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
     """
     from trishift.data.sampling import check_length
     from trishift.data.transforms import view_size
-    from trishift.export.programs import Programs
-    from trishift.export.session import RuntimeSession
     from trishift.model.feature_maps import check_size
     from trishift.model.spec import segment_length
 
     check_length(protocol.sampling, segment_length(model.input.modality, model.spec.in_channels))
     spec, size = model.spec, view_size(model.input, protocol.full_resolution)
     check_size(spec, size, f"protocol {protocol}")
-    if isinstance(model.session, RuntimeSession | Programs):
-        model.session.check_clips((1, spec.num_segments, spec.in_channels, *size))
+    model.session.check_clips((1, spec.num_segments, spec.in_channels, *size))
 
 
 def add_videos(parser: argparse.ArgumentParser) -> None:

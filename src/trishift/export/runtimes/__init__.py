@@ -14,6 +14,8 @@ from trishift.backends.contract import Device, Execution, Program
 from trishift.backends.program import ProgramSpec
 from trishift.errors import CheckpointError, FrameworkError, TrishiftError, install_hint
 
+_PRECISIONS = {"openvino": ("fp32", "bf16", "fp16")}  # others run programs in fp32
+
 
 def check_packages(*packages: str) -> None:
     """Raise a `FrameworkError` with a remedy unless runtimes and other packages are installed."""
@@ -32,8 +34,12 @@ def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Executi
         CheckpointError: the runtime cannot open the file.
     """
     check_packages(runtime)
-    if execution.precision != "fp32" and runtime != "openvino":
-        raise FrameworkError(f"precision {execution.precision}: {runtime} runs programs in fp32; use openvino")
+    offered = _PRECISIONS.get(runtime, ("fp32",))
+    if execution.precision not in offered:
+        remedy = "--format openvino-int8 exports calibrated models" if execution.precision == "int8" else "use openvino"
+        raise FrameworkError(
+            f"precision {execution.precision}: {runtime} runs this program in {' or '.join(offered)}; {remedy}"
+        )
     try:
         return _open(runtime, path, spec, execution)
     except TrishiftError:

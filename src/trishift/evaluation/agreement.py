@@ -1,0 +1,56 @@
+"""How far predictions in lower precision agree with full precision, measured on the first clips."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trishift.backends.contract import Predictor
+from trishift.io.wording import counted
+
+_LOG = logging.getLogger(__name__)
+_CLIPS = 4
+
+
+class Compared:
+    """A predictor in lower precision, which reports its agreement with fp32 once: see `backends.contract.Predictor`.
+
+    Attributes:
+        say: called with the line about the agreement.
+    """
+
+    def __init__(self, predictor: Predictor, precision: str, exact: Callable[[], Predictor]) -> None:
+        """Wrap a predictor.
+
+        Args:
+            predictor: predicts.
+            precision: its precision.
+            exact: opens the same model in fp32, which is closed after the comparison.
+        """
+        self.say: Callable[[str], object] = _LOG.info
+        self._predictor, self._precision = predictor, precision
+        self._exact: Callable[[], Predictor] | None = exact
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """The predictor's logits (N, K) of clips (N, T, C, H, W) float32; compares those of the first clips."""
+        logits = self._predictor.predict(clips, relations)
+        if self._exact is not None:
+            exact, self._exact = self._exact(), None
+            expected = exact.predict(clips[:_CLIPS], relations)
+            exact.close()
+            self.say(f"{self._precision} against fp32 on {agreement(logits[:_CLIPS], expected)}")
+        return logits
+
+
+def agreement(found: np.ndarray, expected: np.ndarray) -> str:
+    """Describe how logits (N, K) agree with expected ones."""
+    worst = float(np.abs(found - expected).max() / np.abs(expected).max())
+    same = int((found.argmax(1) == expected.argmax(1)).sum())
+    clips = counted(len(found), "clip")
+    return f"the first {clips}: logits differ by {worst:.2g} of the largest, the best class is the same for {same}"
