@@ -139,6 +139,8 @@ def _hostile_overrides(folder: Path) -> None:
         "train=5",
         "train.epochs",
         "train.epochs=",
+        "data.root=" + "2chs=" * 40_000,
+        "data.template=" + "={:05d}" * 40_000,
     ]
     texts += [
         f"train.epochs={value}"

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import typing
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests.support.recipes import BASE, write
 
 from trishift.errors import RecipeError
+from trishift.io.yaml_text import YamlError, parse_yaml
 from trishift.recipe import Recipe, TrainSpec, load_recipe, recipe_from_dict, recipe_to_dict
 
 
@@ -242,6 +244,13 @@ def test_templates_in_files_need_no_quotes(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
     assert load_recipe(tmp_path / "a.yaml").data.template == "{:05d}.jpg"
     assert load_recipe(tmp_path / "a.yaml", ["data.template={}_{:06d}.png"]).data.template == "{}_{:06d}.png"
+
+
+@pytest.mark.parametrize("part", ["t=nu\0", "2chs=", "={:05d}", "{}", "='"])
+def test_long_values_are_read_in_linear_time(part: str) -> None:
+    """A search for templates that tries every start would take many minutes."""
+    with suppress(YamlError):
+        assert len(str(parse_yaml(part * 40_000)[0])) > 40_000
 
 
 def test_broken_yaml_beside_a_template_keeps_its_line(tmp_path: Path) -> None:

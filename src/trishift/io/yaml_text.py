@@ -10,10 +10,12 @@ from typing import Any
 import yaml
 
 MAX_VALUES = 10_000  # per text, with aliases expanded
-_TEMPLATE = re.compile(  # a number in braces as part of a word, outside quotes and comments
-    r"""(?<![^\s,\[{=])(?:(?P<kept>'[^'\n]*'|"[^"\n]*"|\#[^\n]*)|"""
-    r"""(?P<template>(?:[^\s,'"\[\]{}]|\{\})*\{:[0-9]{0,3}d\}[^\s,'"\[\]{}]*))"""
+_NUMBER = re.compile(  # of a file name template; quoted texts and comments are matched to skip them
+    r"""(?<![^\s,\[{=])(?:'[^'\n]*'|"[^"\n]*"|(?<!=)\#[^\n]*)|(?P<number>\{:[0-9]{0,3}d\})"""
 )
+_REST = re.compile(r"[^\s,'\"\[\]{}]*")
+_LONGEST_GAP = 1000  # spaces between a key and its value
+_STARTS = frozenset(" \t\r\n\f\v,[{=")  # characters before a word
 _MAX_DIGITS = 4300  # Python refuses to print longer integers
 
 
@@ -44,7 +46,7 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
     try:
         return _parse(_quoted(text, _is_value))
     except YamlError as error:
-        quoted = _quoted(text, lambda match: True)
+        quoted = _quoted(text, lambda *_: True)
         if quoted == text:
             raise
         with suppress(YamlError):
@@ -68,17 +70,41 @@ def _as_written(node: yaml.Node) -> Any:
     return [_as_written(child) for child in node.value] if isinstance(node, yaml.SequenceNode) else node.value
 
 
-def _quoted(text: str, chosen: Callable[[re.Match[str]], bool]) -> str:
-    """The text with the chosen templates in quotes."""
-    return _TEMPLATE.sub(
-        lambda match: match[0] if match["kept"] or not chosen(match) else f"'{match['template']}'", text
-    )
+def _quoted(text: str, chosen: Callable[[str, int], bool]) -> str:
+    """The text with templates in quotes where `chosen(text, start)` is true; linear in time, whatever the text."""
+    parts: list[str] = []
+    done = 0
+    for match in _NUMBER.finditer(text):
+        start = None if match["number"] is None or match.start() < done else _word_start(text, done, match.start())
+        if start is None:
+            continue
+        end = _REST.match(text, match.end()).end()  # type: ignore[union-attr]
+        template = text[start:end]
+        parts += [text[done:start], f"'{template}'" if chosen(text, start) else template]
+        done = end
+    return "".join([*parts, text[done:]])
 
 
-def _is_value(match: re.Match[str]) -> bool:
+def _word_start(text: str, least: int, end: int) -> int | None:
+    """Where the word begins that contains `end`, not before `least`; `{}` may be part of it. None: in another word."""
+    start = end
+    while start > least:
+        if text[start - 1] == "}" and start - 2 >= least and text[start - 2] == "{":
+            start -= 2
+        elif _REST.fullmatch(text, start - 1, start):
+            start -= 1
+        else:
+            break
+    if start == 0 or text[start - 1] in _STARTS:
+        return start
+    inner = text.find("=", start, end)
+    return None if inner < 0 else inner + 1
+
+
+def _is_value(text: str, start: int) -> bool:
     """Whether a template starts a value with a brace, which is never meant as a mapping."""
-    before = match.string[: match.start()].rstrip(" ")
-    return match["template"].startswith("{:") and (not before or before[-1] in ":,[{\n")
+    before = text[max(0, start - _LONGEST_GAP) : start].rstrip(" ")
+    return text.startswith("{:", start) and (not before or before[-1] in ":,[{\n")
 
 
 def _parse(text: str) -> tuple[Any, yaml.Node | None]:
