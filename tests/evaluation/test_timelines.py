@@ -143,8 +143,10 @@ def test_predictions_are_read(tmp_path: Path, name: str, content: object) -> Non
         (
             "p.json",
             {"video": "a.mp4", "events": [{**EVENTS[0], "end": 0}]},
-            "clap from 0 to 0; an event must end after",
+            "clap from 0 to 0, 0.75; it must have",
         ),
+        ("p.json", {"video": "a", "events": [{**EVENTS[0], "probability": float("nan")}]}, "must have a probability"),
+        ("p.json", {"video": "a", "events": [{**EVENTS[0], "end": 10**400}]}, "is no timeline .OverflowError"),
         ("p.csv", "video,start\na.mp4,1\n", "needs the columns video, start, end and label"),
         ("p.csv", TABLE.replace("1.500", "x"), "is no timeline .ValueError could not convert"),
     ],

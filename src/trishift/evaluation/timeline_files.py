@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,16 +95,17 @@ def _read_prediction(file: AnnotationFile, into: TimelineFiles) -> None:
                 events = next(video[key] for key in _EVENTS if key in video)
                 timeline = into.of(str(video["video"]))
                 timeline.spans += [_span(each, each["start"], each["end"]) for each in events]
-                timeline.duration = float(video["duration"]) if video.get("duration") else None
-    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+                duration = float(video.get("duration") or 0)
+                timeline.duration = duration if 0 < duration < math.inf else None
+    except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
         raise DataError(
             f"{place}: is no timeline ({type(error).__name__} {brief(error, 80)}); give what `trishift timeline` writes"
         ) from None
     for name, timeline in into.timelines.items():
         for span in timeline.spans:
-            if not 0 <= span.start < span.end:
-                times = f"from {span.start:g} to {span.end:g}"
-                raise DataError(f"{file.path}: {name}: {span.label} {times}; an event must end after it starts")
+            if not (0 <= span.start < span.end < math.inf and math.isfinite(span.score)):
+                event = f"{span.label} from {span.start:g} to {span.end:g}, {span.score:g}"
+                raise DataError(f"{file.path}: {name}: {event}; it must have a probability and end after it starts")
 
 
 def _read_table(file: AnnotationFile, into: TimelineFiles) -> None:

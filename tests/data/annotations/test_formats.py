@@ -296,31 +296,6 @@ def test_format_is_detected_and_read(
     assert plain(read(name, content, *tiers)) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "reason", "places"),
-    [
-        ("p.json", LABEL_STUDIO, "Label Studio annotations of tasks with a later one", ["task 7"]),
-        ("p.json", LABEL_STUDIO, "Label Studio results without times, such as choices and boxes", ["task 7, result k"]),
-        ("a.xml", CVAT, "labels that the CVAT task does not have", ["track 1 (dog)"]),
-        ("i.xml", CVAT_IMAGES, "CVAT shapes of single frames", ["image 6"]),
-        ("b.csv", BORIS, "BORIS point events, which have no length", ["3"]),
-        ("t.csv", "video,start,end,label\na,2.5,1,x\n", "annotations that end before they begin", ["2 (x, 2.5 to 1)"]),
-        ("t.csv", "video,start,end,label\na,2.5,2.5,x\n", "annotations of zero length", ["2 (x, 2.5 to 2.5)"]),
-        ("t.csv", "video,start,end,label\na,2.5,3,\n", "annotations without a label", ["2 (no label, 2.5 to 3)"]),
-        ("t.csv", "video,start,end,label\n,2.5,3,x\n", "annotations without a video", ["2 (x, 2.5 to 3)"]),
-        ("t.csv", "video,start,end,label\na,,,x\n", "lines without times", ["2"]),
-        ("t.csv", "video,start,end,label\na,0.5,3,x\na,0.50,3.0,x\n", "annotations that repeat another", ["3 (as "]),
-        ("A_val.txt", "v -1 3\n", "annotations that begin before their video", ["1 (A, -1 to 3)"]),
-    ],
-)  # fmt: skip
-def test_what_is_skipped_is_named(
-    read: Callable[..., Annotations], name: str, content: Any, reason: str, places: list[str]
-) -> None:
-    skipped = read(name, content).skipped[reason]
-    assert len(skipped) == len(places)
-    assert all(f"{name}:" in found and place in found for found, place in zip(skipped, places, strict=True))
-
-
 def broken(content: Any, *path: Any, value: Any = None) -> Any:
     """A copy of some JSON with one entry replaced, or removed if there is no value."""
     copy = json.loads(json.dumps(content))
@@ -338,10 +313,39 @@ RESULT = (0, "annotations", 0, "result", 0, "value")
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "reason", "places"),
+    [
+        ("p.json", LABEL_STUDIO, "Label Studio annotations of tasks with a later one", ["task 7"]),
+        ("p.json", LABEL_STUDIO, "Label Studio results without times, such as choices and boxes", ["task 7, result k"]),
+        ("a.xml", CVAT, "labels that the CVAT task does not have", ["track 1 (dog)"]),
+        ("i.xml", CVAT_IMAGES, "CVAT shapes of single frames", ["image 6"]),
+        ("b.csv", BORIS, "BORIS point events, which have no length", ["3"]),
+        ("t.csv", "video,start,end,label\na,2.5,1,x\n", "annotations that end before they begin", ["2 (x, 2.5 to 1)"]),
+        ("t.csv", "video,start,end,label\na,2.5,2.5,x\n", "annotations of zero length", ["2 (x, 2.5 to 2.5)"]),
+        ("t.csv", "video,start,end,label\na,2.5,3,\n", "annotations without a label", ["2 (no label, 2.5 to 3)"]),
+        ("t.csv", "video,start,end,label\n,2.5,3,x\n", "annotations without a video", ["2 (x, 2.5 to 3)"]),
+        ("t.csv", "video,start,end,label\na,,,x\n", "lines without times", ["2"]),
+        ("t.csv", "video,start,end,label\na,0.5,3,x\na,0.50,3.0,x\n", "annotations that repeat another", ["3 (as "]),
+        ("p.json", broken(LABEL_STUDIO, *RESULT, "ranges", 0, "end", value=float("nan")),
+         "annotations at impossible times", ["task 7, result k1 (walk, 0 to nan)"]),
+        ("A_val.txt", "v -1 3\n", "annotations that begin before their video", ["1 (A, -1 to 3)"]),
+    ],
+)  # fmt: skip
+def test_what_is_skipped_is_named(
+    read: Callable[..., Annotations], name: str, content: Any, reason: str, places: list[str]
+) -> None:
+    skipped = read(name, content).skipped[reason]
+    assert len(skipped) == len(places)
+    assert all(f"{name}:" in found and place in found for found, place in zip(skipped, places, strict=True))
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("p.json", [{"id": 1, "completions": []}], "task 1: 'completions' are of Label Studio before 1.0; export"),
         ("p.json", broken(LABEL_STUDIO, *RESULT, "ranges", 0, "end"), r"task 7, result k1: not as Label Studio writes"),
+        ("p.json", broken(LABEL_STUDIO, *RESULT, "timelinelabels", value=[{}]), "k1: .* label or tier is no text"),
+        ("p.json", broken(LABEL_STUDIO, *RESULT, "ranges", 0, "end", value=10**400), "k1: not as Label Studio writes"),
         ("p.json", json.dumps(LABEL_STUDIO)[:200], "is not valid JSON .*; export the annotations again"),
         ("p.json", '{"images": []}', "its format is not recognized; export one of label-studio, cvat, "),
         ("p.json", "[" * 100_000, "is not valid JSON"),

@@ -25,7 +25,7 @@ def read(file: AnnotationFile, into: Annotations) -> None:
     for name, entry in database.items():
         into.place = f"{file.path}: {name}"
         if entry.get("duration") is not None:
-            into.durations[name] = float(entry["duration"])
+            into.set_duration(name, entry["duration"])
         for number, each in enumerate(entry.get("annotations", []), 1):
             into.place = f"{file.path}: {name}, annotation {number}"
             start, end = each["segment"]

@@ -128,7 +128,7 @@ def _read(file: AnnotationFile, format_name: str | None, may_skip: bool) -> tupl
     chosen = FORMATS[name]
     try:
         chosen.read(file, into)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # whatever is in the place of data
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # whatever is there instead
         detail = f"{type(error).__name__}: {brief(error, 80)}"
         raise DataError(f"{into.place}: not as {chosen.title} writes it ({detail}); export it again") from None
     return into, name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Set
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from trishift.errors import DataError
 from trishift.io.wording import counted, one_of, shown_first
 
 _SHOWN = 5  # tiers in a message
+_LATEST = 1e9  # seconds or frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,12 @@ class Annotations:
             tier: the layer that it belongs to.
             split: `train`, `val` or `test`.
             excluded: the part belongs to no class.
+
+        Raises:
+            TypeError: a name is no text; `read_annotations` says where.
         """
+        if not all(isinstance(name, str) for name in (video, label, tier)):
+            raise TypeError("the video, label or tier is no text")
         start, end = (float(bound) for bound in bounds)
         label = label.strip()
         reason = _problem(start, end, video, label)
@@ -86,6 +91,16 @@ class Annotations:
             return
         into = self.excluded if excluded else self.found
         into.append(Annotation(video, Part(start, end, seconds), label, tier, self.place, split))
+
+    def set_duration(self, video: str, seconds: object) -> None:
+        """Record the length of a video, if it is one.
+
+        Raises:
+            TypeError, ValueError: it is no number; `read_annotations` says where.
+        """
+        duration = float(seconds)  # type: ignore[arg-type]
+        if 0 < duration < _LATEST:
+            self.durations[video] = duration
 
     def skip(self, reason: str, detail: str = "") -> None:
         """Record that something at `place` is not read."""
@@ -157,8 +172,8 @@ def _problem(start: float, end: float, video: str, label: str) -> str | None:
         return "annotations without a video"
     if not label:
         return "annotations without a label"
-    if not (math.isfinite(start) and math.isfinite(end)):
-        return "annotations whose times are not numbers"
+    if not (abs(start) < _LATEST and abs(end) < _LATEST):  # false for NaN, too
+        return "annotations at impossible times"
     if start < 0:
         return "annotations that begin before their video"
     if start == end:

@@ -90,7 +90,7 @@ def read_charades(file: AnnotationFile, into: Annotations) -> None:
     split = _split_in_name(file.path)
     for line, row in file.rows():
         into.place = f"{file.path}:{line}"
-        into.durations[row["id"]] = float(row["length"])
+        into.set_duration(row["id"], row["length"])
         for action in filter(None, row["actions"].split(";")):
             code, start, end = action.split()
             if classes and code not in classes:
