@@ -205,7 +205,9 @@ def _add_intervals(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--background", metavar="NAME", help="add what lies between annotations as a class")
     parser.add_argument(
-        "--frame-rate", type=float, help="frames per second at which annotations count frames; default: the video's"
+        "--frame-rate",
+        type=float,
+        help="frames per second of annotations in frames, and of frame folders; default: the video's",
     )
     for option, default, text in (
         ("--margin", "1", "seconds of background left out around annotations"),

@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from testing.encoded_clips import encode
 
 from trishift.cli import main
 from trishift.data.annotations.videos import VideoFolder
@@ -119,6 +122,33 @@ def test_ready_split_must_not_divide_a_video(videos: Path, tmp_path: Path) -> No
     (tmp_path / "marks.csv").write_text("\n".join([*rows, "0.mp4,40,45,wave,val"]))
     with pytest.raises(DataError, match=r"marks.csv:10: 0/0.mp4 is in val, but in train in .*marks.csv:2; all parts"):
         prepare_intervals([tmp_path / "marks.csv"], tmp_path / "new", clips=videos)
+
+
+def test_frame_folders_need_a_rate_for_seconds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        (tmp_path / f"P0{number}").mkdir()
+        for frame in range(1, 31):
+            pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"P0{number}" / f"img_{frame:05d}.png")
+    rows = [f"P0{n},{start},{start + 1},{label}" for n in range(2) for start, label in ((0.2, "cut"), (1.4, "stir"))]
+    (tmp_path / "marks.csv").write_text("\n".join(["video,start,end,label", *rows]))
+    with pytest.raises(DataError, match="its frame rate is unknown; give --frame-rate"):
+        prepare_intervals([tmp_path / "marks.csv"], tmp_path / "out")
+    prepare_intervals(
+        [tmp_path / "marks.csv"], tmp_path / "out", intervals=IntervalOptions(frame_rate=10), val_fraction=0
+    )
+    assert listed(tmp_path / "out", "train.txt")[:2] == [
+        ("P00#frames=2,12", ("cut",), 10),
+        ("P00#frames=14,24", ("stir",), 10),
+    ]
+
+
+def test_videos_without_an_index_are_named(videos: Path, tmp_path: Path) -> None:
+    encode(videos / "old.avi", "mpeg4")
+    marks = annotate(tmp_path, *both_classes("old.avi,3,9,wave"))
+    report = prepare_intervals([marks], tmp_path / "out", clips=videos, val_fraction=0)
+    assert any(text.endswith("re-encode before training: old.avi") for text in report.warnings)
 
 
 def test_errors_name_the_remedy(videos: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -97,7 +97,7 @@ def prepare_intervals(
     if not read.found:
         raise DataError(f"{files[0]}: no annotations that can be used{_why(read)}")
     found = Found(skipped=read.skipped, notes=read.notes)
-    videos = _opened(directory, read, found, settings)
+    videos = _opened(directory, read, found, settings, chosen.frame_rate)
     _report_videos(videos, read, found)
     spans = [span for video in videos for span in video.spans]
     if not spans:
@@ -126,7 +126,9 @@ def _why(read: Annotations) -> str:
 # Videos
 
 
-def _opened(directory: Path, read: Annotations, found: Found, options: SplitOptions) -> list[_Video]:
+def _opened(
+    directory: Path, read: Annotations, found: Found, options: SplitOptions, frame_rate: float | None
+) -> list[_Video]:
     """Open the videos of all annotations, and turn the annotations into frames."""
     folder = VideoFolder(directory)
     by_path: defaultdict[Path, tuple[list[Annotation], list[Annotation]]] = defaultdict(lambda: ([], []))
@@ -145,18 +147,23 @@ def _opened(directory: Path, read: Annotations, found: Found, options: SplitOpti
             path = located.get(annotation.video)
             if path is not None:
                 by_path[path][number].append(annotation)
-    openings = partial(_open, directory, template=options.template)
+    openings = partial(_open, directory, template=options.template, frame_rate=frame_rate)
     return map_in_threads(openings, sorted(by_path.items()), options.workers, "opening videos")
 
 
 def _open(
-    directory: Path, item: tuple[Path, tuple[list[Annotation], list[Annotation]]], template: str | None
+    directory: Path,
+    item: tuple[Path, tuple[list[Annotation], list[Annotation]]],
+    template: str | None,
+    frame_rate: float | None,
 ) -> _Video:
     path, (usable, excluded) = item
     video = _Video(path)
     try:
         with open_clip(directory / path, template=template) as source:
-            video.num_frames, video.fps = source.num_frames, source.fps
+            video.num_frames, video.fps = source.num_frames, source.fps or frame_rate
+            if not source.fps and frame_rate:  # frame folders
+                usable, excluded = ([_in_frames(each, frame_rate) for each in group] for group in (usable, excluded))
             video.seekable = not isinstance(source, VideoFile) or source.seekable
             for annotation in usable:
                 frames = _frames(annotation.part, source)
@@ -172,10 +179,17 @@ def _open(
     return video
 
 
+def _in_frames(annotation: Annotation, rate: float) -> Annotation:
+    part = annotation.part
+    return (
+        replace(annotation, part=Part(round(part.start * rate), round(part.end * rate))) if part.seconds else annotation
+    )
+
+
 def _frames(part: Part, source: FrameSource) -> range | str:
     """The frames of a part, or why it has none; raises DataError if its unit does not suit the video."""
     if part.seconds and not source.fps:
-        raise DataError(f"{source.path}: annotated in seconds, but its frame rate is unknown; annotate in frames")
+        raise DataError(f"{source.path}: annotated in seconds, but its frame rate is unknown; give --frame-rate")
     try:
         return part.frames(source.num_frames, source.fps, str(source.path), source.times)
     except DataError:

@@ -63,7 +63,7 @@ class IntervalOptions:
     Attributes:
         format: a key of `data.annotations.FORMATS`; None: detected for each file.
         tiers: layers of labels to read; empty: the format's usual one, or the only one.
-        frame_rate: frames per second of annotations in frames; None: they are frames of the video.
+        frame_rate: frames per second of frame folders and of annotations in frames; None: that of the video.
         multi_label: give parts several labels where annotations overlap.
         background: class of what lies between the annotations; None: not used.
         margin: seconds of background left out on either side of an annotation.
