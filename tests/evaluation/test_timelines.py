@@ -187,9 +187,13 @@ def test_videos_match_under_other_paths(tmp_path: Path) -> None:
     assert found.notes == ["1 video without predictions; count as empty (--partial leaves them out): b.mp4"]
     matched(found, truth, partial=True)
     assert list(truth.timelines) == ["x/a.mp4"]
+    uploads = "video,start,end,label\n/data/upload/1/0a1b2c3d-a.mp4,0.0,1,clap\nv_b,0.0,2,wave\n"
+    truth = read_truth(write(tmp_path / "t.csv", uploads))
+    found = read_predictions([write(tmp_path / "p.csv", TABLE + "b.webm,1,2,0,wave,0.5\n")])
+    assert list(matched(found, truth)) == ["/data/upload/1/0a1b2c3d-a.mp4", "v_b"]
     other = read_predictions([write(tmp_path / "q.csv", TABLE.replace("a.mp4", "c.mp4"))])
     with pytest.raises(
-        DataError, match=r"none of 1 predicted video is in the truth \(first day/c.mp4, the truth has x/a"
+        DataError, match=r"none of 1 predicted video is in the truth \(first day/c.mp4, the truth has /data"
     ):
         matched(other, truth)
 

@@ -183,6 +183,7 @@ def test_command_groups_videos(videos: Path, tmp_path: Path, capsys: pytest.Capt
         ("file:///C:/videos/my%20day.mp4", "my day.mp4"),
         ("C:\\videos\\a\\walk.avi", "a/walk.mp4"),
         ("abc", "v_abc.mp4"),
+        ("jump", "jump.mp4"),
         ("frames/P01", "P01"),
         ("../../gone.mp4", None),
         ("", None),
@@ -190,7 +191,17 @@ def test_command_groups_videos(videos: Path, tmp_path: Path, capsys: pytest.Capt
     ],
 )
 def test_videos_are_found_under_other_names(tmp_path: Path, name: str, expected: str | None) -> None:
-    for path in ("a/walk.mp4", "b/walk.mp4", "run.mkv", "my day.mp4", "v_abc.mp4", "P01/1.jpg", "run.json"):
+    for path in (
+        "a/walk.mp4",
+        "b/walk.mp4",
+        "run.mkv",
+        "my day.mp4",
+        "v_abc.mp4",
+        "P01/1.jpg",
+        "run.json",
+        "jump.mp4",
+        "v_jump.mp4",
+    ):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
     found = VideoFolder(tmp_path).find(name)

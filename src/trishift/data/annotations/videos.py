@@ -32,7 +32,7 @@ class VideoNames:
         self._place = place
         self._by_name: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
         for path in paths:
-            for key in {path.name, path.stem}:
+            for key in dict.fromkeys(_spellings(path.name)):
                 self._by_name[key].append(path)
 
     def find(self, name: str) -> PurePosixPath | None:
@@ -47,10 +47,11 @@ class VideoNames:
         parts = plain_path(name).parts
         if not parts:
             return None
-        last = _UPLOAD.sub("", parts[-1])
-        for wanted in dict.fromkeys((parts[-1], last, f"v_{last}", Path(parts[-1]).stem, Path(last).stem)):
+        for wanted in _spellings(parts[-1]):
             if wanted in self._by_name:
-                return self._closest(name, self._by_name[wanted], parts[:-1])
+                found = self._by_name[wanted]
+                exact = [path for path in found if wanted in (path.name, path.stem)]
+                return self._closest(name, exact or found, parts[:-1])
         return None
 
     def _closest(self, name: str, found: list[PurePosixPath], folders: tuple[str, ...]) -> PurePosixPath:
@@ -83,6 +84,13 @@ class VideoFolder:
         self._names = self._names or VideoNames(_search(self._folder), str(self._folder))
         found = self._names.find(name)
         return None if found is None else Path(found)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """A file name, also without Label Studio's prefix, without its suffix, and without ActivityNet's `v_`."""
+    for whole in (name, _UPLOAD.sub("", name)):
+        yield from (whole, PurePosixPath(whole).stem)
+        yield from (whole.removeprefix("v_"), PurePosixPath(whole).stem.removeprefix("v_"))
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:
