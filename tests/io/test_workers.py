@@ -58,6 +58,20 @@ def test_process_returns_arrays_and_errors_until_it_is_killed(monkeypatch: pytes
         with pytest.raises(TrishiftError, match="the worker was ended by SIGKILL; memory may have run out"):
             future.result(timeout=60)
     workers.close()
+    with pytest.raises(TrishiftError, match="the worker was closed"):
+        workers.submit("array").result(timeout=60)
+
+
+def test_failure_of_this_process_ends_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    workers = Workers(work, 1, "the worker")
+    monkeypatch.setattr("trishift.io.workers._transfer", fail)
+    for future in [workers.submit("array", 2) for _ in range(3)]:
+        with pytest.raises(TrishiftError, match=r"the worker failed: MemoryError"):
+            future.result(timeout=60)
+    assert workers._processes[0]._process.poll() is not None
 
 
 def test_processes_end_with_the_parent(tmp_path: Path) -> None:

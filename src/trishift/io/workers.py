@@ -29,6 +29,7 @@ from trishift.io.processes import way_to_end
 
 Returned = tuple[np.ndarray, Any]
 _IN_FLIGHT = 2  # calls per process: one runs, the next waits, so that no process waits for this one
+_PATIENCE = 10.0  # seconds for a process to end
 _KEPT_BYTES = 2**24  # of shared memory that stays allocated for the next call
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from trishift.io.workers import serve; serve(*{shared})"
 _Call = tuple[Future[Returned], tuple[Any, ...]]
@@ -73,8 +74,11 @@ class Workers:
         Its result raises what the function raises, and a TrishiftError if a process has ended.
         """
         future: Future[Returned] = Future()
-        self._calls.put((future, arguments))
         if self._failure:
+            future.set_exception(TrishiftError(self._failure))
+            return future
+        self._calls.put((future, arguments))
+        if self._failure:  # in the meantime
             self._fail_waiting()
         return future
 
@@ -101,8 +105,8 @@ class Workers:
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-        except (EOFError, OSError):
-            self._failure = f"{self._title} {way_to_end(process.status())}"
+        except BaseException as error:
+            self._failure = f"{self._title} {process.failure(error)}"
             for future in running:
                 future.set_exception(TrishiftError(self._failure))
             self._fail_waiting()
@@ -154,9 +158,14 @@ class _Process:
             os.ftruncate(slot, 0)
         return array, rest
 
-    def status(self) -> int:
-        """Wait for the end; returns the exit status, as `subprocess` does."""
-        return self._process.wait()
+    def failure(self, error: BaseException) -> str:
+        """How the process ended, if that caused an error on this side; otherwise it is ended for the error."""
+        has_ended = isinstance(error, (EOFError, ConnectionError))
+        try:
+            return way_to_end(self._process.wait(_PATIENCE if has_ended else 0))
+        except subprocess.TimeoutExpired:
+            self.end()
+            return f"failed: {error!r}"
 
     def end(self) -> None:
         """Kill the process."""

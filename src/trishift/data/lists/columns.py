@@ -62,26 +62,30 @@ class Shared(Generic[_Value]):
     def extend(self, values: Iterable[_Value]) -> None:
         """Add values."""
         self._codes.extend(map(self._code.__getitem__, values))
-        if len(self._code) > len(self._table):
+
+    @property
+    def _values(self) -> tuple[_Value, ...]:
+        if len(self._table) < len(self._code):
             self._table = tuple(self._code)
+        return self._table
 
     def __len__(self) -> int:
         return len(self._codes)
 
     def __getitem__(self, index: int) -> _Value:
-        return self._table[self._codes[index]]
+        return self._values[self._codes[index]]
 
     def __iter__(self) -> Iterator[_Value]:
-        return map(self._table.__getitem__, self._codes)
+        return map(self._values.__getitem__, self._codes)
 
     def counts(self) -> dict[_Value, int]:
         """How often each distinct value appears, in the order of their first appearance."""
-        counts = np.bincount(np.array(self._codes, np.int32), minlength=len(self._table)).tolist()
-        return dict(zip(self._table, counts, strict=True))
+        counts = np.bincount(np.array(self._codes, np.int32), minlength=len(self._values)).tolist()
+        return dict(zip(self._values, counts, strict=True))
 
     def mapped(self, function: Callable[[_Value], _Value]) -> Shared[_Value]:
         """The function of every value, computed once for each distinct one."""
-        images = list(map(function, self._table))
+        images = list(map(function, self._values))
         result: Shared[_Value] = Shared()
         result.extend(map(images.__getitem__, self._codes))
         return result
