@@ -48,7 +48,8 @@ def fuse(network: Recognizer, streaming: bool, precision: str) -> Callable[..., 
     """
     root: nn.Module = StreamingRecognizer(network).eval() if streaming else network
     absent = {} if streaming else {"dropout": None, "relations": None, "survival": None}
-    graph = _Tracer().trace(root, absent)
+    with torch.no_grad():
+        graph = _Tracer().trace(root, absent)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     fusion = _Fusion(fx.GraphModule(root, graph), dtype)
     fusion.rewrite()
