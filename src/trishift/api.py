@@ -35,7 +35,9 @@ from trishift.export.opening import is_exported, open_exported
 from trishift.export.programs import Programs
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
+from trishift.streaming.sources import Source, open_source
 from trishift.streaming.stream import Stream
+from trishift.streaming.timeline import Timeline, window_lengths
 from trishift.zoo.published import matching
 from trishift.zoo.sources import WeightSource, weight_source
 
@@ -217,6 +219,43 @@ class Model:
             (9,)
         """
         return Stream(self.session, self.input)
+
+    def timeline(
+        self,
+        video: str | Path | Source,
+        window: float | None = None,
+        hop: float | None = None,
+        protocol: Protocol | None = None,
+        *,
+        batch_size: int = 8,
+    ) -> Timeline:
+        """Classify the windows of a video of any length, in one pass over its frames: an iterable of `Moment`s.
+
+        A video that is one window has the logits of `predict`. `streaming.events.find_events` joins windows to events.
+
+        Args:
+            video: a video, a frame folder, a part of either, the number of a camera, a URL, or an opened source.
+            window: seconds per window; None: as long as the clips that the model was trained on.
+            hop: seconds from one window to the next; None: a quarter of a window.
+            protocol: clips and crops per window; default: one clip, center crop.
+            batch_size: windows and views per forward pass.
+
+        Raises:
+            RecipeError: `window` or `hop` is not positive, or `hop` exceeds `window`.
+            DataError: the video cannot be read; raised during iteration.
+
+        Example:
+            >>> model = trishift.load("model.safetensors")
+            >>> for moment in model.timeline("clip.mp4", window=1, hop=0.5):
+            ...     print(f"{moment.start:.1f} s: {model.labels[moment.probabilities.argmax()]}")
+            0.0 s: Swiping Left
+            0.5 s: Swiping Left
+            0.8 s: Swiping Left
+        """
+        length, hop, notes = window_lengths(self.meta, window, hop)
+        flow = self.input.modality == "flow"
+        source = video if isinstance(video, Source) else open_source(str(video), flow=flow)
+        return Timeline(self.session, self.input, source, length, hop, protocol, batch_size, notes)
 
 
 def list_models(*patterns: str, data: str | None = None) -> list[str]:

@@ -109,6 +109,7 @@ def test_mistake_is_one_line_and_status_1(
         "prepare",
         "quickstart",
         "stream",
+        "timeline",
         "features",
         "probe",
         "finetune",

@@ -220,11 +220,13 @@ class Predictor(Protocol):
     Attributes:
         framework: the framework or runtime.
         spec: describes the network.
+        has_layers: whether `features` and `classify` are available.
         rank, world_size: rank of this process, and number of processes.
     """
 
     framework: str
     spec: ModelSpec
+    has_layers: bool
 
     @property
     def rank(self) -> int:
@@ -239,6 +241,9 @@ class Predictor(Protocol):
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
         """Evaluation-mode activations (N, T', ...) of named layers such as `layer1`, `pooled` and `logits`."""
+
+    def classify(self, features: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Evaluation mode: pooled features (N, T', F) float32 to (N, K) float32 logits; the head of `predict`."""
 
     def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
         """Shifted block to the shape (C // div, H', W') of its stream buffer, see `online.state_shapes`."""

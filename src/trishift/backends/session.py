@@ -46,6 +46,7 @@ class Session(Trainable):
     """
 
     framework: str
+    has_layers = True
 
     def __init__(
         self,
@@ -169,6 +170,11 @@ class Session(Trainable):
             for hook in hooks:
                 hook.remove()
         return found
+
+    def classify(self, features: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Apply the head in evaluation mode: pooled features (N, T', F) float32 to (N, K) float32 logits."""
+        with self._evaluation():
+            return self._access.to_numpy(self.network.head(self._tensor(features), self._relations(relations)))
 
     def _layer(self, name: str) -> Module:
         if name in ("pooled", "logits"):

@@ -23,7 +23,7 @@ from trishift.model.spec import InputSpec, ModelSpec
 FORMAT_VERSION = 1
 DESCRIPTION_KEY = "trishift"  # metadata entry of the JSON, in every file with a description
 _KEYS = {"format", "spec", "input", "labels", "meta"}
-META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", "origin")
+META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", "window", "origin")
 TRAINING_PREFIX = "training."  # tensors and metadata of a training state, see training_state.py
 
 
@@ -37,8 +37,8 @@ class Checkpoint:
         input: the pixel format it expects.
         labels: class names in the order of the logits, or None.
         meta: any of `recipe`, `framework` and `version` (of the writing program), `epoch`, `metrics`, `thresholds` (one
-            probability per class, for multi-label models), `origin` (of imported weights: file, format, dialect,
-            sha256). Plain JSON types.
+            probability per class, for multi-label models), `window` (median seconds of the training clips), `origin`
+            (of imported weights: file, format, dialect, sha256). Plain JSON types.
     """
 
     tensors: dict[str, np.ndarray]
@@ -142,6 +142,10 @@ def _checked_meta(meta: Any) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(meta.get(key), kind | None):
             raise ValueError(f"meta.{key} has the wrong type")
+    window = meta.get("window")
+    is_number = isinstance(window, int | float) and not isinstance(window, bool)
+    if window is not None and not (is_number and 0 < window < float("inf")):
+        raise ValueError("meta.window must be a positive number of seconds")
     thresholds = meta.get("thresholds")
     if thresholds is not None and not all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds):
         raise ValueError("meta.thresholds must be probabilities")

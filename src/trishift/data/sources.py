@@ -68,18 +68,22 @@ class FrameSource(ABC):
 
 
 class FrameRange(FrameSource):
-    """A part of another source, with frames numbered from 0."""
+    """A part of another source, with frames numbered from 0.
+
+    Attributes:
+        numbers: the frames of the part in the other source.
+    """
 
     def __init__(self, source: FrameSource, part: Part) -> None:
         self.path, self.fps = Path(f"{source.path}{part}"), source.fps
         self._source = source
-        self._frames = part.frames(source.num_frames, source.fps, str(source.path), source.times)
-        self.num_frames = len(self._frames)
+        self.numbers = part.frames(source.num_frames, source.fps, str(source.path), source.times)
+        self.num_frames = len(self.numbers)
         if source.times is not None:
-            self.times = source.times[self._frames.start : self._frames.stop] - source.times[self._frames.start]
+            self.times = source.times[self.numbers.start : self.numbers.stop] - source.times[self.numbers.start]
 
     def _read(self, wanted: list[int]) -> np.ndarray:
-        return self._source.read([self._frames[index] for index in wanted])
+        return self._source.read([self.numbers[index] for index in wanted])
 
     def close(self) -> None:
         """Close the whole source."""

@@ -133,13 +133,21 @@ def evaluation_views(
     Returns:
         (V, T, F, *view_size) float32 with V = 1, 3, 5 or 10.
     """
+    views = evaluation_crops(frames, input_spec, crops, full_resolution)
+    return np.stack([normalize(view, input_spec) for view in views])
+
+
+def evaluation_crops(
+    frames: np.ndarray, input_spec: InputSpec, crops: Crops = "center", full_resolution: bool = False
+) -> list[np.ndarray]:
+    """The pixels of `evaluation_views`: V arrays of (T, *view_size, F) uint8."""
     size = view_size(input_spec, full_resolution)
     height, width = resized_size(frames.shape[1], frames.shape[2], input_spec.resize_size)
     resized = resize(frames, height, width)
     views = [crop(resized, box) for box in crop_boxes(height, width, size, crops)]
     if crops == "ten":
         views = [mirrored for view in views for mirrored in (view, mirror(view, input_spec))]
-    return np.stack([normalize(view, input_spec) for view in views])
+    return views
 
 
 def view_size(input_spec: InputSpec, full_resolution: bool) -> Size:

@@ -29,6 +29,7 @@ class Deployed:
 
     framework: str
     spec: ModelSpec
+    has_layers = False
     rank = 0
     world_size = 1
 
@@ -37,6 +38,14 @@ class Deployed:
         return state_shapes(self.spec, height, width)
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
+        """Unavailable for programs.
+
+        Raises:
+            RecipeError: always.
+        """
+        raise RecipeError(f"{self.framework}: a program exposes no layers; load its checkpoint without a runtime")
+
+    def classify(self, features: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """Unavailable for programs.
 
         Raises:

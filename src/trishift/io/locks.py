@@ -29,7 +29,13 @@ def locked(folder: Path) -> Iterator[bool]:
     Raises:
         OSError: the folder does not exist or is not writable.
     """
-    path = folder / _LOCK
+    with locked_by(folder / _LOCK) as ours:
+        yield ours
+
+
+@contextmanager
+def locked_by(path: Path) -> Iterator[bool]:
+    """Lock with a file of our own, which exists in the meantime; otherwise like `locked`."""
     descriptor = _open_locked(path)
     if descriptor is None:
         yield False

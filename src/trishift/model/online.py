@@ -39,6 +39,15 @@ def check_streamable(spec: ModelSpec) -> None:
     raise RecipeError(f"the model cannot run frame by frame, {reason}; train one with {remedy}")
 
 
+def frames_are_independent(spec: ModelSpec) -> bool:
+    """Whether the pooled features of a segment depend on that segment only, so that clips can share them.
+
+    True of TSN and TRN. In a model with a shift, also a unidirectional one, they depend on the segments before it, back
+    to the beginning of its clip.
+    """
+    return spec.shift is None and spec.motion is None and not spec.non_local and not spec.temporal_pool
+
+
 def state_shapes(spec: ModelSpec, height: int, width: int) -> dict[str, tuple[int, int, int]]:
     """Shapes of the state that a streaming model keeps per stream, for frames of height x width pixels.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -14,24 +15,26 @@ from trishift.streaming.sources import Frame, Source
 class NewestFrames:
     """Iterate over a live source, skipping frames that the consumer is too slow for.
 
-    A thread reads all frames, and the consumer always receives the newest one. Unlike a queue, whose delay grows behind
-    a slow consumer, this drops any frame that isn't taken before the next one arrives. Iterate only once.
+    A thread reads all frames, and the consumer always receives the newest one (or the oldest of the newest `keep`).
+    Unlike a queue, whose delay grows behind a slow consumer, this drops any frame that isn't taken in time. Iterate
+    only once.
 
     Args:
         frames: read in a thread once iteration starts.
         timeout: seconds without a frame after which the source counts as dropped.
+        keep: number of newest frames kept until they are taken, in order.
 
     Attributes:
         newest: number of the newest frame read so far; -1 before the first.
         dropped: number of frames that were read but not taken.
     """
 
-    def __init__(self, frames: Iterable[Frame], timeout: float = 10.0) -> None:
+    def __init__(self, frames: Iterable[Frame], timeout: float = 10.0, keep: int = 1) -> None:
         self.newest = -1
         self.dropped = 0
         self._frames, self._timeout = frames, timeout
         self._changed = threading.Condition()
-        self._slot: Frame | None = None
+        self._waiting: deque[Frame] = deque(maxlen=keep)
         self._error: BaseException | None = None
         self._ended = self._closed = False
 
@@ -66,16 +69,17 @@ class NewestFrames:
 
     def _put(self, frame: Frame) -> None:
         with self._changed:
-            self.dropped += self._slot is not None
-            self._slot, self.newest = frame, frame.number
+            self.dropped += len(self._waiting) == self._waiting.maxlen
+            self._waiting.append(frame)
+            self.newest = frame.number
             self._changed.notify()
 
     def _take(self) -> Frame | None:
-        """The newest frame; None at the end."""
+        """The next frame that is kept; None at the end."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._slot is not None or self._ended, self._timeout):
+            if not self._changed.wait_for(lambda: self._waiting or self._ended, self._timeout):
                 raise DataError(f"no frame arrived for {self._timeout:g} s; check the source or raise --timeout")
-            frame, self._slot = self._slot, None
+            frame = self._waiting.popleft() if self._waiting else None
         if frame is None and self._error is not None:
             raise self._error
         return frame

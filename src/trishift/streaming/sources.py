@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,15 +21,19 @@ from av.video.stream import VideoStream
 from trishift.data.opencv import import_opencv
 from trishift.data.orientation import orientation
 from trishift.data.packets import demuxed
-from trishift.data.sources import open_clip
-from trishift.data.video import stream_frames
+from trishift.data.parts import split_part
+from trishift.data.sources import FrameRange, open_clip, open_flow
+from trishift.data.video import probe, stream_frames
 from trishift.errors import DataError, shortened
 from trishift.io.regular import is_dir
+from trishift.io.wording import counted
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
 _FILE_PROTOCOLS = frozenset({"http", "https", "ftp", "sftp"})  # of recordings as well as live sources
 _LONGEST = 4096  # characters of a path or an address
 _UNKNOWN_FPS = 30.0  # assumed for pictures without timestamps
+_JITTER = 1.0  # seconds; time stamps may go back by less without starting anew
+_FLOW_AT_ONCE = 32  # steps, of which each needs two neighboring frames
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,23 @@ class Frame:
     """A picture with its time.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB, upright.
+        picture: (H, W, 3) uint8 RGB, upright, or a function that converts the decoded picture to it.
         number: position in the source, from 0.
         time: seconds since the source's first frame, by the source's clock.
         connection: number of times the source has been reopened.
+        size: bytes of the picture as it is held.
     """
 
-    image: np.ndarray
+    picture: np.ndarray | Callable[[], np.ndarray]
     number: int
     time: float
     connection: int = 0
+    size: int = 0
+
+    @property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright; converted on each access, so frames that nobody looks at cost nothing."""
+        return self.picture() if callable(self.picture) else self.picture
 
 
 class Source(ABC):
@@ -54,10 +66,14 @@ class Source(ABC):
     Attributes:
         name: name for messages.
         live: whether frames keep arriving on their own, so that those not taken are lost.
+        fps: mean frames per second; None if unknown, or before the source is opened.
+        duration: seconds that the source announces; None if unknown, or before it is opened.
     """
 
     name: str
     live: bool
+    fps: float | None = None
+    duration: float | None = None
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
@@ -67,8 +83,57 @@ class Source(ABC):
             DataError: the source cannot be opened, or drops.
         """
 
+    def notes(self) -> list[str]:
+        """Remarks about the frames read so far: what was assumed or is missing."""
+        return []
 
-def open_source(text: str, timeout: float = 10.0, live: bool | None = None, template: str | None = None) -> Source:
+
+class Clock:
+    """Seconds since the first picture, which never decrease.
+
+    A picture without a time stamp follows the previous one after the same step. After a jump back of more than
+    `_JITTER`, as in joined recordings, times continue from the picture before.
+
+    Attributes:
+        jumps: number of jumps back.
+        end: seconds at which the last picture ends, if it is shown as long as the one before it.
+    """
+
+    def __init__(self) -> None:
+        self.jumps = 0
+        self._start: float | None = None
+        self._last, self._step = 0.0, 1 / _UNKNOWN_FPS
+
+    @property
+    def end(self) -> float:
+        """Seconds at which the last picture ends."""
+        return 0.0 if self._start is None else self._last + self._step
+
+    def read(self, stamp: float | None) -> float:
+        """The time of the next picture, from its time stamp in seconds."""
+        if self._start is None:
+            self._start = stamp or 0.0
+            return 0.0
+        now = self.end if stamp is None else stamp - self._start
+        if now < self._last - _JITTER:
+            self.jumps += 1
+            now = self.end
+            self._start = (stamp or 0.0) - now
+        elif now > self._last:
+            self._step = now - self._last
+        self._last = max(now, self._last)
+        return self._last
+
+
+def open_source(
+    text: str,
+    timeout: float = 10.0,
+    live: bool | None = None,
+    template: str | None = None,
+    *,
+    flow: bool = False,
+    fps: float | None = None,
+) -> Source:
     """The source that a user means: the number of a camera, a URL, or the path of a video or of a frame folder.
 
     Args:
@@ -77,20 +142,26 @@ def open_source(text: str, timeout: float = 10.0, live: bool | None = None, temp
         live: whether a URL is a live source or a recording; None: a live source if its protocol is, or if what it
             sends has neither a size nor a duration.
         template: file name of the pictures of a frame folder, see `open_clip`; None: detected.
+        flow: yield optical flow instead of pictures.
+        fps: frames per second of a frame folder; None: 30.
 
     Raises:
-        DataError: there is a template, but the source is not a frame folder.
+        DataError: there is a template, but the source is not a frame folder; or flow of a camera or an address.
         FrameworkError: cameras need OpenCV on this system.
     """
     if len(text) > _LONGEST or "\0" in unquote(text):
         raise DataError(f"{shortened(text)}: neither a path nor an address; give a camera's number, a URL or a file")
-    if template is not None and not is_dir(text):
+    if template is not None and not is_dir(split_part(text)[0]):
         raise DataError(f"{text}: not a frame folder; remove --template")
+    if flow and (text.isdecimal() or "://" in text.removeprefix("file://")):
+        raise DataError(f"{text}: the model needs optical flow, which is computed only for files and frame folders")
     if text.isdecimal() and template is None:
         return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
     if text.startswith("file://"):
-        return Recording(_file_of(text))
-    return NetworkStream(text, timeout, live) if "://" in text else Recording(Path(text), template)
+        return Recording(_file_of(text), flow=flow)
+    if "://" in text:
+        return NetworkStream(text, timeout, live)
+    return Recording(Path(text), template, flow=flow, fps=fps)
 
 
 def _file_of(url: str) -> Path:
@@ -100,25 +171,78 @@ def _file_of(url: str) -> Path:
 
 
 class Recording(Source):
-    """A video file or a frame folder, read at full speed."""
+    """A video file, a frame folder or a part of either, read at full speed; or the optical flow of one.
+
+    Args:
+        path: the file or folder, perhaps with a part: `long.mp4#t=10,20`. Times are those of the whole video.
+        template: file name of the pictures of a folder; None: detected.
+        flow: read optical flow, (H, W, 2) uint8 per frame, see `open_flow`.
+        fps: frames per second of pictures, which have no time stamps; None: 30.
+
+    Attributes:
+        file: the file or folder, without a part.
+    """
 
     live = False
 
-    def __init__(self, path: Path, template: str | None = None) -> None:
+    def __init__(
+        self, path: Path, template: str | None = None, *, flow: bool = False, fps: float | None = None
+    ) -> None:
         self.path, self.name = path, str(path)
-        self._template = template
+        self._template, self._flow, self._fps = template, flow, fps
+        self.file, self._part = split_part(path)
+        self._clock = Clock()
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the frames are the pictures of a video file, with its time stamps."""
+        return not self._flow and not is_dir(self.file)
 
     def frames(self) -> Iterator[Frame]:
         """Yield all frames; raises DataError if the video cannot be read."""
-        return self._pictures() if is_dir(self.path) else self._video()
+        return self._video() if self.is_video else self._pictures()
+
+    def notes(self) -> list[str]:
+        """Remarks about time stamps and a missing end; complete after the last frame."""
+        found = []
+        if self._clock.jumps:
+            jumps = counted(self._clock.jumps, "time")
+            found.append(f"{self.name}: its time stamps jump back {jumps}; later times continue from the frames before")
+        ended = self._clock.end
+        if self._part is None and self.duration is not None and self.duration - ended > max(1.0, 0.02 * self.duration):
+            found.append(f"{self.name}: ends after {ended:.1f} of {self.duration:.1f} s; it is damaged or truncated")
+        if not self.is_video and self.fps is None and self._fps is None:
+            found.append(f"{self.name}: has no time stamps; {_UNKNOWN_FPS:g} frames per second are assumed")
+        return found
 
     def _video(self) -> Iterator[Frame]:
-        return _numbered(picture for picture, _ in stream_frames(self.path))
+        info, wanted = probe(self.file), self._wanted()
+        self.fps, self.duration, self._clock = info.fps, info.duration, Clock()
+        pictures = (picture for picture, _ in stream_frames(self.file))
+        for frame in _numbered(pictures, self._clock):
+            if wanted is None or frame.number in wanted:
+                yield frame
+            elif frame.number >= wanted.stop:
+                return
+
+    def _wanted(self) -> range | None:
+        """Frame numbers of the part; None: all."""
+        if self._part is None:
+            return None
+        with open_clip(self.path) as clip:
+            assert isinstance(clip, FrameRange)
+            return clip.numbers
 
     def _pictures(self) -> Iterator[Frame]:
-        with open_clip(self.path, template=self._template) as clip:
-            for number in range(clip.num_frames):
-                yield Frame(clip.read([number])[0], number, number / (clip.fps or _UNKNOWN_FPS))
+        opener, at_once = (open_flow, _FLOW_AT_ONCE) if self._flow else (open_clip, 1)
+        with opener(self.path, template=self._template) as clip:
+            self.fps = clip.fps
+            rate = clip.fps or self._fps or _UNKNOWN_FPS
+            first = clip.numbers.start if isinstance(clip, FrameRange) else 0
+            for start in range(0, clip.num_frames, at_once):
+                numbers = range(start, min(start + at_once, clip.num_frames))
+                for number, picture in zip(numbers, clip.read(numbers), strict=True):
+                    yield Frame(picture, first + number, (first + number) / rate, size=picture.nbytes)
 
 
 class LibavSource(Source):
@@ -133,7 +257,9 @@ class LibavSource(Source):
         is_empty = True
         with self._open() as container:
             try:
-                for frame in _numbered(_decode(container)):
+                for frame in _numbered(_decode(container), Clock()):
+                    if is_empty:
+                        self._read_rate(container)
                     is_empty = False
                     yield frame
             except (av.FFmpegError, OSError) as error:
@@ -146,6 +272,11 @@ class LibavSource(Source):
             return av.open(self._url, format=self._format, options=self._options(), timeout=self._timeout)
         except (av.FFmpegError, OSError) as error:
             raise DataError(f"{self.name}: cannot be opened ({self._reason(error)}); {self._remedy()}") from None
+
+    def _read_rate(self, container: InputContainer) -> None:
+        stream = container.streams.best("video")
+        if isinstance(stream, VideoStream) and (rate := stream.average_rate or stream.guessed_rate):
+            self.fps = float(rate)
 
     def _options(self) -> dict[str, str]:
         return {}
@@ -248,12 +379,10 @@ def _decode(container: InputContainer) -> Iterator[VideoFrame]:
         yield from _pictures_of(packet)
 
 
-def _numbered(pictures: Iterable[VideoFrame]) -> Iterator[Frame]:
-    first = None
+def _numbered(pictures: Iterable[VideoFrame], clock: Clock) -> Iterator[Frame]:
     for number, picture in enumerate(pictures):
-        seconds = number / _UNKNOWN_FPS if picture.time is None else picture.time
-        first = seconds if first is None else first
-        yield Frame(_upright(picture), number, seconds - first)
+        size = sum(plane.buffer_size for plane in picture.planes)
+        yield Frame(partial(_upright, picture), number, clock.read(picture.time), size=size)
 
 
 def _pictures_of(packet: av.Packet) -> list[VideoFrame]:

@@ -76,9 +76,10 @@ def watch(
             connection = frame.connection
             stream.reset()
             smoother.reset()
-        shown = smoother.update(stream.step_image(frame.image))
+        image = frame.image
+        shown = smoother.update(stream.step_image(image))
         present = None if shown.present is None else tuple(labels[c] for c in shown.present)
         name = labels[shown.label]
         observation = Observation(frame.number, frame.time, shown.label, name, shown.probability, present)
-        show(frame.image, observation)
+        show(image, observation)
         yield observation

@@ -150,6 +150,11 @@ def test_drawn_relations_replace_the_expected_ones() -> None:
     session = make_session(spec)
     draws = draw_relations(spec.head, 4, np.random.default_rng(0))
     assert np.abs(session.predict(CLIPS, draws) - session.predict(CLIPS)).max() > 1e-4
+    pooled = session.features(CLIPS, ["pooled"])["pooled"]
+    for chosen in (None, draws):  # the head alone
+        np.testing.assert_allclose(
+            session.classify(pooled, chosen), session.predict(CLIPS, chosen), rtol=1e-4, atol=1e-6
+        )
     everything = [all_relations(4, scale) for scale in (4, 3, 2)]
     plain_sum = make_session(replace(spec, head=replace(spec.head, relations="all")))
     np.testing.assert_allclose(session.predict(CLIPS, everything), plain_sum.predict(CLIPS), rtol=1e-4, atol=1e-6)

@@ -76,14 +76,13 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
     model.session.check_clips((1, spec.num_segments, spec.in_channels, *size))
 
 
-def add_videos(parser: argparse.ArgumentParser) -> None:
-    """Add `--filelist`, `--root`, `--template` and `VIDEO`."""
+def add_videos(parser: argparse.ArgumentParser, *, live: bool = False) -> None:
+    """Add `--filelist`, `--root`, `--template` and `VIDEO`; with `live`, a camera or a URL is a video, too."""
     parser.add_argument("--filelist", type=Path, help="list of videos, with or without labels")
     parser.add_argument("--root", type=Path, help="folder that the paths in the list are relative to")
     add_template(parser)
-    parser.add_argument(
-        "videos", nargs="*", type=Path, metavar="VIDEO", help="video, frame folder, or folder of either"
-    )
+    text = "video, frame folder, or folder of either" + ("; camera number, or URL (rtsp, http, udp)" if live else "")
+    parser.add_argument("videos", nargs="*", type=str if live else Path, metavar="VIDEO", help=text)
 
 
 def add_template(parser: argparse._ActionsContainer) -> None:
@@ -102,8 +101,27 @@ def videos_of(options: argparse.Namespace) -> list[Path]:
         DataError: no videos were given, or a template that applies to none of them.
     """
     videos = [path for video in options.videos for path in _clips_below(video)]
+    return _with_list(videos, options)
+
+
+def sources_of(options: argparse.Namespace) -> list[str]:
+    """Like `videos_of`, for commands that also take cameras and URLs, which stay as they are."""
+    streams = [text for text in options.videos if _is_stream(text)]
+    videos = [path for text in options.videos if not _is_stream(text) for path in _clips_below(Path(text))]
+    if streams and not videos and not options.filelist:
+        return streams
+    return [*streams, *map(str, _with_list(videos, options))]
+
+
+def _is_stream(text: str) -> bool:
+    """Whether a text is the number of a camera or a URL, and not the name of a file."""
+    return (text.isdecimal() or "://" in text) and not Path(text).exists()
+
+
+def _with_list(videos: list[Path], options: argparse.Namespace) -> list[Path]:
+    """Add the videos of `--filelist`. Raises like `videos_of`."""
     if options.filelist:
-        videos += listed(options.filelist, options.root)
+        videos = videos + listed(options.filelist, options.root)
     if not videos:
         raise DataError("give at least one VIDEO or a --filelist")
     check_template(options.template, videos)

@@ -1,0 +1,1 @@
+"""Files of timelines: tables, subtitles, annotations, pages and videos."""

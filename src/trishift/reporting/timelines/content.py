@@ -1,0 +1,59 @@
+"""The content of a timeline's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trishift.io.terminal import printable
+from trishift.streaming.events import Event, EventRule, Reading
+
+
+@dataclass(frozen=True)
+class TimelineContent:
+    """A finished timeline.
+
+    Attributes:
+        video: the source as the user wrote it.
+        labels: K class names.
+        window, hop: seconds.
+        rule: how windows became events.
+        events: in order of time.
+        duration: seconds until the end of the last window.
+        windows: number of classified windows.
+        readings: reads the windows again, in order; there may be many.
+        notes: what was assumed or is missing.
+        file: the video file or frame folder; None for cameras and addresses.
+    """
+
+    video: str
+    labels: tuple[str, ...]
+    window: float
+    hop: float
+    rule: EventRule
+    events: tuple[Event, ...]
+    duration: float
+    windows: int
+    readings: Callable[[], Iterator[Reading]]
+    notes: tuple[str, ...] = ()
+    file: Path | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether events of different classes may overlap."""
+        return self.rule.thresholds is not None
+
+    def name(self, event: Event) -> str:
+        """The class name of an event, in one line."""
+        return printable(self.labels[event.label])
+
+    def caption(self, event: Event) -> str:
+        """An event's class with its probability."""
+        return f"{self.name(event)} ({event.probability:.0%})"
+
+    def used_labels(self) -> list[int]:
+        """The classes that have events, in order of their numbers."""
+        return sorted({event.label for event in self.events})

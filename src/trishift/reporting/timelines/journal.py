@@ -1,0 +1,97 @@
+"""The windows of a timeline as JSON lines, written as soon as they are known; a later run continues the file.
+
+The first line has the settings that the windows depend on, then there is one line per window:
+{"window": 4, "start": 2.0, "end": 4.5, "predictions": [{"class": 3, "label": "Swiping Left", "probability": 0.87}]}.
+The last line of a finished timeline is {"finished": true, "notes": [...]}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from trishift.errors import OutputError
+from trishift.io.line_files import LineFile, Record
+from trishift.io.wording import plain
+from trishift.streaming.events import Reading
+
+_VERSION = 1
+
+
+class Journal:
+    """The windows of one video.
+
+    Args:
+        lines: the file, empty or begun by an earlier run.
+        settings: everything that the windows depend on.
+        labels: K class names.
+        batch: windows per forward pass; a run continues at the beginning of a batch.
+
+    Attributes:
+        start: number of the first window that is missing.
+        finished: whether no window is missing.
+        notes: those of a finished timeline.
+
+    Raises:
+        OutputError: the file is of another video or of other settings, or no timeline.
+    """
+
+    def __init__(self, lines: LineFile, settings: Mapping[str, Any], labels: Sequence[str], batch: int = 1) -> None:
+        self._lines, self._labels = lines, labels
+        self.start, self.finished = 0, False
+        self.notes: list[str] = []
+        header: Record = {"timeline": _VERSION, **settings}
+        first = next(iter(lines), None)
+        if first is None:
+            lines.keep(0)
+            lines.add(header)
+        elif first != header:
+            raise OutputError(f"{lines.path}: {_difference(first, header)}; remove it, or name another file")
+        self._resume(batch)
+
+    def _resume(self, batch: int) -> None:
+        """Find the first window that is missing, and drop the lines of an incomplete batch."""
+        last = -1
+        for record in self._lines:
+            if record.get("finished"):
+                self.finished, self.notes = True, list(record.get("notes", ()))
+            last = record.get("window", last) if "predictions" in record else last
+        self.start = last + 1 if self.finished else (last + 1) // batch * batch
+        complete = (record for record in self._lines if record.get("window", -1) < self.start)
+        kept = sum(1 for record in complete if "predictions" in record)
+        self._lines.keep(1 + kept + self.finished)
+
+    def add(self, readings: Sequence[Reading]) -> None:
+        """Append windows.
+
+        Raises:
+            OutputError: they cannot be written; those before stay.
+        """
+        self._lines.add(*map(self._record, readings))
+
+    def finish(self, notes: Sequence[str]) -> None:
+        """Mark the timeline as complete."""
+        self._lines.add({"finished": True, "notes": list(notes)})
+        self.finished, self.notes = True, list(notes)
+
+    def readings(self) -> Iterator[Reading]:
+        """Read all windows so far."""
+        for record in self._lines:
+            if "predictions" in record:
+                probabilities = {entry["class"]: entry["probability"] for entry in record["predictions"]}
+                yield Reading(record["window"], record["start"], record["end"], probabilities)
+
+    def _record(self, reading: Reading) -> Record:
+        predictions = [
+            {"class": label, "label": self._labels[label], "probability": value}
+            for label, value in reading.probabilities.items()
+        ]
+        return {"window": reading.index, "start": reading.start, "end": reading.end, "predictions": predictions}
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What keeps a file from being continued."""
+    if "timeline" not in found:
+        return "is no timeline of Trishift"
+    key = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
+    return f"was begun with another {key} ({plain({'before': found.get(key), 'now': wanted.get(key)})})"

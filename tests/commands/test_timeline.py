@@ -1,0 +1,127 @@
+"""`trishift timeline` through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from testing.encoded_clips import encode
+from tests.support.command_line import command, error_line
+
+import trishift
+from trishift.backends import open_session
+from trishift.checkpoints import Checkpoint, canonical
+from trishift.io.line_files import open_lines
+from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.streaming.events import EventRule, find_events
+from trishift.streaming.timeline import Timeline
+
+LABELS = ("up", "down", "background")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("timeline")
+    spec = ModelSpec("resnet10", 3, 4, width=4, shift=ShiftSpec(4))
+    tensors = open_session("pytorch", spec).dump_tensors()
+    tensors["head.fc.weight"] *= 300  # so that classes change from window to window
+    pixels, meta = InputSpec(resize=36, crop=32), {"window": 0.4}
+    canonical.save(folder / "model.safetensors", Checkpoint(tensors, spec, pixels, LABELS, meta))
+    encode(folder / "video.mp4", "libx264", num_frames=100)
+    return folder
+
+
+def run(folder: Path, video: object, *arguments: object) -> int:
+    return command("timeline", video, "--checkpoint", folder / "model.safetensors", "--hop", 0.2, *arguments)
+
+
+def test_files_agree_with_the_python_api(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("json", "jsonl", "csv", "srt", "vtt", "eaf")
+    assert run(folder, folder / "video.mp4", "--output", *(tmp_path / f"{{name}}.{name}" for name in names)) == 0
+    model = trishift.load(folder / "model.safetensors")
+    rule = EventRule(shortest=0.2, merge=0.2, nothing=frozenset({2}))
+    moments = list(model.timeline(folder / "video.mp4", hop=0.2))
+    events = find_events(map(rule.reading, moments), rule)
+    found = json.loads((tmp_path / "video.json").read_text())
+    assert [(e["start"], e["end"], e["class"]) for e in found["events"]] == [(e.start, e.end, e.label) for e in events]
+    assert (found["window"], found["hop"], found["windows"]) == (0.4, 0.2, len(moments))
+    assert len(capsys.readouterr().out.splitlines()) == len(events)
+    assert (tmp_path / "video.srt").read_text().count(" --> ") == len(events)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"video.{name}" for name in names)
+
+
+def test_an_interrupted_command_continues(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (folder / "video.mp4", "--batch-size", 2, "--output", tmp_path / "a.json")
+    original = Timeline.moments
+
+    def broken(self: Timeline, start: int = 0) -> object:
+        for moment in original(self, start):
+            if moment.index == 7:
+                raise KeyboardInterrupt
+            yield moment
+
+    monkeypatch.setattr(Timeline, "moments", broken)
+    assert run(folder, *arguments) == 130
+    assert "repeat the command to continue" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json.windows.jsonl"]
+    monkeypatch.undo()
+    assert run(folder, *arguments) == 0
+    assert "continued from window 6" in capsys.readouterr().err
+    continued = (tmp_path / "a.json").read_text()
+    (tmp_path / "a.json").unlink()
+    assert run(folder, *arguments) == 0
+    assert (tmp_path / "a.json").read_text() == continued
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_thresholds_apply_to_finished_windows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (folder / "video.mp4", "--output", tmp_path / "a.jsonl")
+    assert run(folder, *arguments) == 0
+    before = (tmp_path / "a.jsonl").read_bytes()
+    assert run(folder, *arguments, "--enter", 1, "--min-length", 5) == 0
+    assert (tmp_path / "a.jsonl").read_bytes() == before
+    assert "0 events in 19 windows" in capsys.readouterr().err
+
+
+def test_unreadable_videos_are_reported(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    output = ("--output", tmp_path / "{name}.json")
+    assert run(folder, tmp_path / "bad.mp4", folder / "video.mp4", *output) == 0
+    assert "1 of 2 videos could not be read" in capsys.readouterr().err
+    assert run(folder, tmp_path / "bad.mp4", folder / "video.mp4", *output, "--strict") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hop", "0"], "--hop must be a positive number"),
+        (["--window", "0.1"], "leaves gaps"),
+        (["--output", "a.txt"], "unknown format '.txt'"),
+        (["--output", "{folder}/a.json", "{folder}/model.safetensors"], "unknown format '.safetensors'"),
+        (["--leave", "0.9"], "--leave not above --enter"),
+        (["--nothing", "upp"], "did you mean 'up'"),
+        (["--thresholds", "0.5"], "several labels"),
+        (["rtsp://127.0.0.1:9/live"], "127.0.0.1:9"),
+    ],
+)
+def test_mistakes_are_one_line(
+    folder: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word.format(folder=tmp_path) for word in arguments]
+    assert run(folder, *([] if "://" in words[0] else [folder / "video.mp4"]), *words) == 1
+    assert message in error_line(capsys)
+
+
+def test_videos_need_files_of_their_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = folder / "video.mp4"
+    assert run(folder, video, video, "--output", "a.json") == 1
+    assert "write {name} into --output" in error_line(capsys)
+
+
+def test_second_writer_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_lines(tmp_path / "a.jsonl"):
+        assert run(folder, folder / "video.mp4", "--output", tmp_path / "a.jsonl") == 1
+    assert "another process is writing it" in error_line(capsys)

@@ -1,0 +1,86 @@
+"""Events: hysteresis, minimum length, merging, nothing, and one track per class with several labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trishift.errors import RecipeError
+from trishift.streaming.events import Event, EventRule, Reading, find_events, nothing_classes
+from trishift.streaming.timeline import Moment
+
+
+def readings(*rows: dict[int, float], hop: float = 1.0, length: float = 1.0) -> list[Reading]:
+    return [Reading(place, place * hop, place * hop + length, row) for place, row in enumerate(rows)]
+
+
+def spans(events: list[Event]) -> list[tuple[float, float, int]]:
+    return [(event.start, event.end, event.label) for event in events]
+
+
+def test_hysteresis_keeps_an_event_alive() -> None:
+    scores = [0.4, 0.6, 0.35, 0.6, 0.2, 0.4]
+    found = find_events(readings(*({1: score, 0: 0.1} for score in scores)), EventRule(0.5, 0.3))
+    assert spans(found) == [(1, 4, 1)]
+    assert found[0].probability == pytest.approx((0.6 + 0.35 + 0.6) / 3)
+    assert spans(find_events(readings(*({1: score} for score in scores)), EventRule(0.5, 0.5))) == [
+        (1, 2, 1),
+        (3, 4, 1),
+    ]
+
+
+def test_another_class_ends_an_event() -> None:
+    found = find_events(readings({1: 0.9}, {1: 0.45, 2: 0.55}, {1: 0.45, 2: 0.4}, {2: 0.4, 1: 0.45}), EventRule())
+    assert spans(found) == [(0, 1, 1), (1, 4, 2)]
+
+
+def test_short_events_go_and_gaps_close() -> None:
+    rows = [{1: 0.9}, {1: 0.9}, {2: 0.9}, {1: 0.9}, {1: 0.9}]
+    assert spans(find_events(readings(*rows), EventRule())) == [(0, 2, 1), (2, 3, 2), (3, 5, 1)]
+    assert spans(find_events(readings(*rows), EventRule(shortest=1.5))) == [(0, 2, 1), (3, 5, 1)]
+    [event] = find_events(readings(*rows), EventRule(shortest=1.5, merge=1.0))
+    assert (event.start, event.end, event.windows) == (0, 5, 4)
+
+
+def test_nothing_is_no_event() -> None:
+    rows = [{0: 0.9}, {1: 0.9}, {0: 0.9}, {1: 0.9}]
+    rule = EventRule(nothing=frozenset({0}))
+    assert spans(find_events(readings(*rows), rule)) == [(1, 2, 1), (3, 4, 1)]
+    assert spans(find_events(readings(*rows), EventRule(nothing=frozenset({0}), merge=1.0))) == [(1, 4, 1)]
+
+
+def test_labels_overlap_in_tracks() -> None:
+    rule = EventRule(1.0, 0.5, thresholds=np.array([0.8, 0.2]))
+    rows = [{0: 0.9, 1: 0.1}, {0: 0.5, 1: 0.3}, {0: 0.3, 1: 0.12}, {0: 0.9, 1: 0.05}]
+    assert spans(find_events(readings(*rows), rule)) == [(0, 2, 0), (1, 3, 1), (3, 4, 0)]
+
+
+def test_windows_speak_for_their_middles() -> None:
+    rows = readings(*({1: score} for score in (0.1, 0.9, 0.9, 0.1)), hop=0.5, length=2.0)
+    assert spans(find_events(rows, EventRule())) == [(1.25, 2.25, 1)]
+    assert spans(find_events(rows[1:3], EventRule())) == [(0.5, 3.0, 1)]
+    apart = [Reading(0, 0, 1, {1: 0.9}), Reading(9, 20, 21, {1: 0.9})]  # a gap of the video in between
+    assert spans(find_events(apart, EventRule())) == [(0, 1, 1), (20, 21, 1)]
+
+
+def test_reading_lists_what_later_windows_may_need() -> None:
+    scores = np.array([0.31, 0.05, 0.33, 0.3000004, 0.0099996])
+    moment = Moment(3, 1.0, 2.0, np.log(scores), scores)
+    assert EventRule(top_k=1).reading(moment).probabilities == {2: 0.33, 0: 0.31, 3: 0.3}
+
+
+def test_nothing_by_name() -> None:
+    labels = ("wave", "No gesture", "clap", "Background")
+    assert nothing_classes(labels, None) == {1, 3}
+    assert nothing_classes(labels, ["clap"]) == {2}
+    assert nothing_classes(labels, []) == frozenset()
+    with pytest.raises(RecipeError, match="did you mean 'clap'"):
+        nothing_classes(labels, ["clp"])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"leave": 0.9}, {"enter": 1.5}, {"leave": 0}, {"shortest": -1}, {"merge": float("nan")}, {"top_k": 0}]
+)
+def test_rejects_settings(settings: dict[str, float]) -> None:
+    with pytest.raises(RecipeError, match="--"):
+        EventRule(**settings)  # type: ignore[arg-type]
