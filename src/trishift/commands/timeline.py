@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   trishift timeline long.mp4 --checkpoint runs/gestures-tsm/best.safetensors
-  trishift timeline long.mp4 --checkpoint best.safetensors --output long.json long.srt long.eaf
+  trishift timeline long.mp4 --checkpoint best.safetensors --output long.srt long.eaf long.html
   trishift timeline videos/ --checkpoint best.safetensors --window 2.5 --hop 0.5 --output 'timelines/{name}.jsonl'
   trishift timeline rtsp://camera.local/live --checkpoint best.onnx --output today.jsonl
 """
@@ -248,7 +248,7 @@ def _content(video: str, model: Model, timeline: Timeline, rule: EventRule, jour
         windows=windows,
         readings=journal.readings,
         notes=tuple(journal.notes),
-        file=source.file if isinstance(source, Recording) else None,
+        recording=source if isinstance(source, Recording) else None,
     )
 
 
@@ -318,8 +318,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="files per video, with its name for {name}: .json, .jsonl (a line per window), .csv, .srt, .vtt or "
-        ".eaf (ELAN); repeat an interrupted command to continue it",
+        help="files per video, with its name for {name}: .json, .jsonl (a line per window), .csv, .srt, .vtt, .eaf "
+        "(ELAN), .html (a page with a player) or .mp4 (the video with a bar); repeat a command to continue it",
     )
     add_reading(parser)
     add_devices(parser)

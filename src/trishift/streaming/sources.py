@@ -198,6 +198,11 @@ class Recording(Source):
         """Whether the frames are the pictures of a video file, with its time stamps."""
         return not self._flow and not is_dir(self.file)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether only a part of the file or folder is read."""
+        return self._part is not None
+
     def frames(self) -> Iterator[Frame]:
         """Yield all frames; raises DataError if the video cannot be read."""
         return self._video() if self.is_video else self._pictures()

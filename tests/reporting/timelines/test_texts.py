@@ -16,6 +16,7 @@ from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.elan import eaf_text
 from trishift.reporting.timelines.texts import clock, csv_text, json_text, srt_text, vtt_text
 from trishift.streaming.events import Event, EventRule
+from trishift.streaming.sources import Recording
 
 LABELS = ("wave", 'a "b", <i>c</i>', "x\x00\ny --> z")
 EVENTS = (
@@ -73,7 +74,9 @@ def test_eaf(tmp_path: Path, several: bool) -> None:
     video = tmp_path / "ä b.mp4"
     video.touch()
     thresholds = np.full(3, 0.5) if several else None
-    root = ET.fromstring(eaf_text(content(thresholds=thresholds, file=video), tmp_path / "out").encode())
+    root = ET.fromstring(
+        eaf_text(content(thresholds=thresholds, recording=Recording(video)), tmp_path / "out").encode()
+    )
     assert [child.tag for child in root] == [
         "HEADER", "TIME_ORDER", *["TIER"] * (3 if several else 1), "LINGUISTIC_TYPE"
     ]  # fmt: skip

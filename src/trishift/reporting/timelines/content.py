@@ -9,6 +9,9 @@ from typing import Any
 
 from trishift.io.terminal import printable
 from trishift.streaming.events import Event, EventRule, Reading
+from trishift.streaming.sources import Recording
+
+_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7f6bd1")  # Okabe and Ito's
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class TimelineContent:
         windows: number of classified windows.
         readings: reads the windows again, in order; there may be many.
         notes: what was assumed or is missing.
-        file: the video file or frame folder; None for cameras and addresses.
+        recording: reads the frames again; None for cameras and addresses.
     """
 
     video: str
@@ -38,8 +41,13 @@ class TimelineContent:
     windows: int
     readings: Callable[[], Iterator[Reading]]
     notes: tuple[str, ...] = ()
-    file: Path | None = None
+    recording: Recording | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path | None:
+        """The video file or frame folder, if there is one."""
+        return None if self.recording is None else self.recording.file
 
     @property
     def several_labels(self) -> bool:
@@ -57,3 +65,8 @@ class TimelineContent:
     def used_labels(self) -> list[int]:
         """The classes that have events, in order of their numbers."""
         return sorted({event.label for event in self.events})
+
+    def color(self, label: int) -> str:
+        """The color of a class, #rrggbb; classes with events get different ones as long as there are enough."""
+        used = self.used_labels()
+        return _COLORS[(used.index(label) if label in used else label) % len(_COLORS)]

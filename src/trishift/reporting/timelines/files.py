@@ -8,6 +8,8 @@ from pathlib import Path
 from trishift.io.atomic import write_text
 from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.elan import eaf_text
+from trishift.reporting.timelines.film import write_film
+from trishift.reporting.timelines.page import page_text
 from trishift.reporting.timelines.texts import csv_text, json_text, srt_text, vtt_text
 
 LINES = ".jsonl"
@@ -17,6 +19,8 @@ _WRITERS: dict[str, Callable[[TimelineContent, Path], None]] = {
     ".srt": lambda content, path: write_text(path, srt_text(content)),
     ".vtt": lambda content, path: write_text(path, vtt_text(content)),
     ".eaf": lambda content, path: write_text(path, eaf_text(content, path.parent)),
+    ".html": lambda content, path: write_text(path, page_text(content, path.parent)),
+    ".mp4": write_film,
 }
 FORMATS = (LINES, *_WRITERS)
 """Suffixes; `.jsonl` is written while the timeline is computed, see `timelines/journal.py`."""
