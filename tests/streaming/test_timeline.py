@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from testing.encoded_clips import NUM_FRAMES, encode
 
 from trishift.backends import open_session
 from trishift.backends.session import Session
-from trishift.data.dataset import unlabeled_set
+from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import SamplingSpec
 from trishift.errors import DataError, RecipeError
@@ -94,6 +96,18 @@ def test_a_resumed_timeline_continues(video: Path) -> None:
     assert [moment.index for moment in rest] == [4, 5, 6, 7]
     for one, other in zip(whole[4:], rest, strict=True):
         np.testing.assert_allclose(one.logits, other.logits, atol=1e-6)
+
+
+def test_frames_are_freed_without_the_garbage_collector(video: Path) -> None:
+    session = open_session("pytorch", TSN)
+    gc.collect()
+    gc.disable()
+    try:
+        moments(session, video, 0.8, 0.12)
+        kept = sum(type(each) is VideoFrame for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept <= 2  # of the 40 frames: one whose side data was read, and the decoder's last one
 
 
 def test_parts_keep_the_times_of_their_video(video: Path) -> None:

@@ -32,6 +32,24 @@ class Orientation:
         return pixels[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
 
 
+class Orientations:
+    """The orientations of a stream's frames, for frames that are kept for a while.
+
+    PyAV's frames and their side data refer to each other, so a kept frame whose side data was read stays until
+    a full garbage collection. They are therefore read for the first frame, and where the rotation changes.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._last = Orientation()
+
+    def of(self, frame: VideoFrame) -> Orientation:
+        """The orientation of the next frame."""
+        if frame.rotation != self._rotation:
+            self._rotation, self._last = frame.rotation, orientation(frame)
+        return self._last
+
+
 def orientation(frame: VideoFrame) -> Orientation:
     """Read the orientation from a frame's display matrix; other angles are rounded to the nearest quarter turn."""
     data = frame.side_data.get(_DISPLAY_MATRIX)

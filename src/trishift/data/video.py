@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from trishift.data.containers import MAX_PIXELS, OPTIONS, REFUSAL
-from trishift.data.orientation import Orientation, orientation
+from trishift.data.orientation import Orientation, Orientations, orientation
 from trishift.data.packets import IndexCache, Run, demuxed, index_packets
 from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
@@ -86,11 +86,11 @@ def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[Video
     """
     path = Path(path)
     container, stream = _open(path, threads)
-    any_frame = False
+    any_frame, orientations = False, Orientations()
     with container:
         for frame in _decoded(container, stream):
             any_frame = True
-            yield frame, orientation(frame)
+            yield frame, orientations.of(frame)
     if not any_frame:
         raise _undecodable(path)
 

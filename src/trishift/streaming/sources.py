@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from trishift.data.opencv import import_opencv
-from trishift.data.orientation import orientation
+from trishift.data.orientation import Orientation, Orientations
 from trishift.data.packets import demuxed
 from trishift.data.parts import split_part
 from trishift.data.sources import FrameRange, open_clip, open_flow
@@ -223,8 +223,7 @@ class Recording(Source):
     def _video(self) -> Iterator[Frame]:
         info, wanted = probe(self.file), self._wanted()
         self.fps, self.duration, self._clock = info.fps, info.duration, Clock()
-        pictures = (picture for picture, _ in stream_frames(self.file))
-        for frame in _numbered(pictures, self._clock):
+        for frame in _numbered(stream_frames(self.file), self._clock):
             if wanted is None or frame.number in wanted:
                 yield frame
             elif frame.number >= wanted.stop:
@@ -374,20 +373,21 @@ def paced(frames: Iterable[Frame]) -> Iterator[Frame]:
         yield frame
 
 
-def _decode(container: InputContainer) -> Iterator[VideoFrame]:
-    """Yield all pictures, each in its original size; undecodable packets are skipped."""
+def _decode(container: InputContainer) -> Iterator[tuple[VideoFrame, Orientation]]:
+    """Yield all pictures, each in its original size, with their orientations; undecodable packets are skipped."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
         raise DataError(f"{container.name}: has no video")
     stream.thread_type = "SLICE"  # frame threading would delay frames
+    orientations = Orientations()
     for packet in demuxed(container, stream):
-        yield from _pictures_of(packet)
+        yield from ((picture, orientations.of(picture)) for picture in _pictures_of(packet))
 
 
-def _numbered(pictures: Iterable[VideoFrame], clock: Clock) -> Iterator[Frame]:
-    for number, picture in enumerate(pictures):
+def _numbered(pictures: Iterable[tuple[VideoFrame, Orientation]], clock: Clock) -> Iterator[Frame]:
+    for number, (picture, turn) in enumerate(pictures):
         size = sum(plane.buffer_size for plane in picture.planes)
-        yield Frame(partial(_upright, picture), number, clock.read(picture.time), size=size)
+        yield Frame(partial(_upright, picture, turn), number, clock.read(picture.time), size=size)
 
 
 def _pictures_of(packet: av.Packet) -> list[VideoFrame]:
@@ -397,6 +397,6 @@ def _pictures_of(packet: av.Packet) -> list[VideoFrame]:
         return []
 
 
-def _upright(picture: VideoFrame) -> np.ndarray:
+def _upright(picture: VideoFrame, turn: Orientation) -> np.ndarray:
     """(H, W, 3) uint8 RGB with the display matrix applied."""
-    return orientation(picture).apply(picture.to_ndarray(format="rgb24"))
+    return turn.apply(picture.to_ndarray(format="rgb24"))

@@ -185,6 +185,8 @@ class _Probabilities:
 
     def __init__(self, readings: Iterator[Reading]) -> None:
         self._pairs = pairwise(readings)
+        self._current: Reading | None
+        self._next: Reading | None
         self._current, self._next = next(self._pairs, (None, None))
 
     def at(self, time: float) -> dict[int, float]:
