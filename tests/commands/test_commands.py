@@ -12,6 +12,7 @@ from tests.support.command_line import command, error_line
 from tests.support.tiny import write_recipe
 
 import trishift
+from trishift.data.lists import read_list
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,15 @@ def test_the_python_api_agrees_with_the_commands(run_folder: Path, tmp_path: Pat
     written = json.loads((tmp_path / "p.json").read_text())[0]["predictions"]
     assert [(p["label"], pytest.approx(p["probability"])) for p in written] == pairs
     assert model(np.zeros((2, 4, 3, 32, 32), np.float32)).shape == (2, 9)
+
+
+def test_checkpoint_records_the_usual_length_of_clips(run_folder: Path) -> None:
+    records = read_list(run_folder / "data/train.txt")
+    examined = np.unique(np.linspace(0, len(records) - 1, 16).astype(int)).tolist()
+    seconds = np.median([records[index].num_frames for index in examined]) / 12
+    model = trishift.load(run_folder / "run/best.safetensors")
+    assert model.meta["window"] == pytest.approx(seconds, abs=1e-3)
+    assert model.timeline("any.mp4").length == model.meta["window"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from trishift.model.spec import InputSpec, ModelSpec
 FORMAT_VERSION = 1
 DESCRIPTION_KEY = "trishift"  # metadata entry of the JSON, in every file with a description
 _KEYS = {"format", "spec", "input", "labels", "meta"}
-META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", "window", "origin")
+WINDOW = "window"  # key of `meta`
+META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", WINDOW, "origin")
 TRAINING_PREFIX = "training."  # tensors and metadata of a training state, see training_state.py
 
 
@@ -142,7 +143,7 @@ def _checked_meta(meta: Any) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(meta.get(key), kind | None):
             raise ValueError(f"meta.{key} has the wrong type")
-    window = meta.get("window")
+    window = meta.get(WINDOW)
     is_number = isinstance(window, int | float) and not isinstance(window, bool)
     if window is not None and not (is_number and 0 < window < float("inf")):
         raise ValueError("meta.window must be a positive number of seconds")

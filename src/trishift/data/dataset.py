@@ -61,6 +61,7 @@ class ClipDataset(ABC):
         self._records = records if isinstance(records, ClipList) else ClipList(records=records)
         self._reader, self._seed = reader, seed
         self._misses: dict[int, str] = {}
+        self._examined: dict[int, tuple[int, float | None]] = {}  # frames, and frames per second
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -176,9 +177,11 @@ class ClipDataset(ABC):
         record = self._records[index]
         try:
             with self._reader.open(record.path) as source:
-                found = source.num_frames
+                found, fps = source.num_frames, source.fps
         except DataError as error:
             return Problem(str(error), unreadable=True)
+        with self._lock:
+            self._examined[index] = found, fps
         if record.num_frames in (None, found):
             return None
         reason = f"{record.path} has {counted(found, 'frame')}, but the list says {record.num_frames}"
@@ -246,6 +249,13 @@ class TrainingSet(ClipDataset):
                     raise DataError(f"{error}; or set data.on_error=skip to train without unreadable clips") from None
                 index = int(rng.integers(len(self)))
         raise DataError(f"{_REPLACEMENTS} consecutive clips cannot be read; last: {self.misses()[-1][1]}")
+
+    def usual_length(self) -> float | None:
+        """Median seconds that a sampled clip spans, of the clips examined so far; None if their rates are unknown."""
+        sampling = self._data.sampling
+        most = sampling.window if sampling.mode == "dense" else np.inf
+        seconds = [min(frames, most) / fps for frames, fps in self._examined.values() if fps]
+        return round(float(np.median(seconds)), 3) or None if seconds else None
 
     def _view(self, index: int, rng: np.random.Generator) -> Sample:
         record, reader = self._records[index], self._reader

@@ -27,12 +27,11 @@ from trishift.data.video import probe, stream_frames
 from trishift.errors import DataError, shortened
 from trishift.io.regular import is_dir
 from trishift.io.wording import counted
+from trishift.streaming.clock import UNKNOWN_FPS, Clock
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
 _FILE_PROTOCOLS = frozenset({"http", "https", "ftp", "sftp"})  # of recordings as well as live sources
 _LONGEST = 4096  # characters of a path or an address
-_UNKNOWN_FPS = 30.0  # assumed for pictures without timestamps
-_JITTER = 1.0  # seconds; time stamps may go back by less without starting anew
 _FLOW_AT_ONCE = 32  # steps, of which each needs two neighboring frames
 
 
@@ -86,43 +85,6 @@ class Source(ABC):
     def notes(self) -> list[str]:
         """Remarks about the frames read so far: what was assumed or is missing."""
         return []
-
-
-class Clock:
-    """Seconds since the first picture, which never decrease.
-
-    A picture without a time stamp follows the previous one after the same step. After a jump back of more than
-    `_JITTER`, as in joined recordings, times continue from the picture before.
-
-    Attributes:
-        jumps: number of jumps back.
-        end: seconds at which the last picture ends, if it is shown as long as the one before it.
-    """
-
-    def __init__(self) -> None:
-        self.jumps = 0
-        self._start: float | None = None
-        self._last, self._step = 0.0, 1 / _UNKNOWN_FPS
-
-    @property
-    def end(self) -> float:
-        """Seconds at which the last picture ends."""
-        return 0.0 if self._start is None else self._last + self._step
-
-    def read(self, stamp: float | None) -> float:
-        """The time of the next picture, from its time stamp in seconds."""
-        if self._start is None:
-            self._start = stamp or 0.0
-            return 0.0
-        now = self.end if stamp is None else stamp - self._start
-        if now < self._last - _JITTER:
-            self.jumps += 1
-            now = self.end
-            self._start = (stamp or 0.0) - now
-        elif now > self._last:
-            self._step = now - self._last
-        self._last = max(now, self._last)
-        return self._last
 
 
 def open_source(
@@ -217,7 +179,7 @@ class Recording(Source):
         if self._part is None and self.duration is not None and self.duration - ended > max(1.0, 0.02 * self.duration):
             found.append(f"{self.name}: ends after {ended:.1f} of {self.duration:.1f} s; it is damaged or truncated")
         if not self.is_video and self.fps is None and self._fps is None:
-            found.append(f"{self.name}: has no time stamps; {_UNKNOWN_FPS:g} frames per second are assumed")
+            found.append(f"{self.name}: has no time stamps; {UNKNOWN_FPS:g} frames per second are assumed")
         return found
 
     def _video(self) -> Iterator[Frame]:
@@ -241,7 +203,7 @@ class Recording(Source):
         opener, at_once = (open_flow, _FLOW_AT_ONCE) if self._flow else (open_clip, 1)
         with opener(self.path, template=self._template) as clip:
             self.fps = clip.fps
-            rate = clip.fps or self._fps or _UNKNOWN_FPS
+            rate = clip.fps or self._fps or UNKNOWN_FPS
             first = clip.numbers.start if isinstance(clip, FrameRange) else 0
             for start in range(0, clip.num_frames, at_once):
                 numbers = range(start, min(start + at_once, clip.num_frames))

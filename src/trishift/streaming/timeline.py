@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trishift.backends.contract import Predictor
+from trishift.checkpoints.canonical import WINDOW
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import evaluation_clips
 from trishift.data.transforms import evaluation_crops, normalize, stack_segments, view_size
@@ -30,7 +31,6 @@ from trishift.streaming.reader import NewestFrames
 from trishift.streaming.sources import Frame, Source
 from trishift.streaming.windows import HeldFrame, Window, check_lengths, slide
 
-ENTRY = "window"  # in a checkpoint's meta: seconds
 _ASSUMED_WINDOW = 2.5  # seconds
 _HOPS_PER_WINDOW = 4
 _LIVE_BACKLOG = 256  # frames that wait while the model is busy
@@ -58,7 +58,7 @@ class Moment:
 
 def stored_window(meta: Mapping[str, Any]) -> float | None:
     """Seconds per window in a checkpoint's metadata: the median length of the clips it was trained on."""
-    value = meta.get(ENTRY)
+    value = meta.get(WINDOW)
     return None if value is None else float(value)
 
 

@@ -89,7 +89,7 @@ def train(
             restore(session, recipe, plan, state)
             if peer is not None:
                 peer.restore(plan, {} if state is None else state.peer)
-            folder = RunFolder(path, session, recipe, tuple(train_set.labels))
+            folder = RunFolder(path, session, recipe, tuple(train_set.labels), train_set.usual_length())
             on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
             if finished:
                 return None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.backends.session import Session
-from trishift.checkpoints.canonical import Checkpoint, encode_description, save
+from trishift.checkpoints.canonical import WINDOW, Checkpoint, encode_description, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.thresholds import ENTRY
@@ -84,10 +84,13 @@ class RunFolder:
         session: holds the weights and the optimizer.
         recipe: the resolved recipe.
         labels: class names.
+        window: usual length of the training clips in seconds, stored with the weights; None: unknown.
     """
 
-    def __init__(self, path: Path, session: Session, recipe: Recipe, labels: tuple[str, ...]) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, session: Session, recipe: Recipe, labels: tuple[str, ...], window: float | None = None
+    ) -> None:
+        self.path, self._window = path, window
         self._session, self._recipe, self._labels = session, recipe, labels
         self._skipped: dict[str, str] = {}
 
@@ -196,6 +199,8 @@ class RunFolder:
             "epoch": position.epoch,
             "metrics": dict(metrics),
         }
+        if self._window is not None:
+            meta[WINDOW] = self._window
         return meta if position.thresholds is None else {**meta, ENTRY: position.thresholds}
 
     def _check_encodable(self) -> None:
