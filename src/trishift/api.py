@@ -249,8 +249,7 @@ class Model:
             >>> for moment in model.timeline("clip.mp4", window=1, hop=0.5):
             ...     print(f"{moment.start:.1f} s: {model.labels[moment.probabilities.argmax()]}")
             0.0 s: Swiping Left
-            0.5 s: Swiping Left
-            0.8 s: Swiping Left
+            0.4 s: Swiping Left
         """
         length, hop, notes = window_lengths(self.meta, window, hop)
         flow = self.input.modality == "flow"
