@@ -30,7 +30,7 @@ NAMES = (
 
 
 def main() -> None:
-    """Measure, print, and write the rows after every benchmark."""
+    """Measure, print, and write the rows as they come."""
     options = parser().parse_args()
     names = options.names or NAMES
     if options.list:
@@ -52,8 +52,8 @@ def main() -> None:
         for row in importlib.import_module(f"benchmarks.suite.{name}").rows(settings):
             rows.append(row)
             print(table(rows) if len(rows) == 1 else table([row]).splitlines()[-1], flush=True)
-        if options.json:
-            write_report(options.json, report)
+            if options.json:
+                write_report(options.json, report)
 
 
 def summary(name: str) -> str:

@@ -69,7 +69,7 @@ def curve(name: str, makers: Makers, options: Options) -> Iterator[Row]:
     seconds: dict[float, list[float]] = {size: [] for size in makers}
     memory: dict[float, float] = {}
     with opened({str(size): make for size, make in makers.items()}, apart=not options.quick) as (calls, failures):
-        for number in range(min(options.rounds, 3) + 1):
+        for number in range(min(options.rounds, 2) + 1):
             for size in makers if not failures else ():
                 taken, memory[size] = calls[str(size)]()
                 if number or options.quick:
