@@ -23,17 +23,23 @@ PUBLISHED, PRODUCT = "published", "product"
 SIDE = 2048  # of the matrices whose product measures the arithmetic rate
 FORMS: dict[str, tuple[str, dict[str, Any], float | None]] = {  # ours to what it is called, settings and target
     "default": ("as `trishift.load` gives it", {}, 0.64),
-    "NCHW": ("PyTorch, NCHW", {"execution": {"channels_last": False}}, None),
+    "native": ("PyTorch, not fused", {"runtime": "native"}, None),
+    "NCHW": ("PyTorch, not fused, NCHW", {"runtime": "native", "execution": {"channels_last": False}}, None),
     "bf16": ("PyTorch, bf16", {"execution": {"channels_last": True, "precision": "bf16"}}, 0.36),
-    "compiled": ("PyTorch, compiled", {"execution": {"compile": True}}, None),
+    "compiled": ("PyTorch, compiled", {"runtime": "native", "execution": {"compile": True}}, None),
     "onnxruntime": ("ONNX Runtime", {"runtime": "onnxruntime"}, None),
     "openvino": ("OpenVINO", {"runtime": "openvino"}, None),
     "openvino bf16": ("OpenVINO, bf16", {"runtime": "openvino", "execution": {"precision": "bf16"}}, 0.36),
 }
 QUICK = ("default", "NCHW")
 FRAMEWORKS: dict[str, tuple[str, dict[str, Any], dict[str, Any], float]] = {  # ours, baseline, target
-    "paddle": ("Paddle, default against eager", {}, {"execution": {"compile": False}}, 0.30),
-    "mindspore": ("MindSpore, default against its plain graph", {}, {"execution": {"compile": True}}, 0.90),
+    "paddle": ("Paddle, default against eager", {}, {"runtime": "native", "execution": {"compile": False}}, 0.30),
+    "mindspore": (
+        "MindSpore, default against its plain graph",
+        {},
+        {"runtime": "native", "execution": {"compile": True}},
+        0.90,
+    ),
 }
 
 

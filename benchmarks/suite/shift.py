@@ -21,7 +21,7 @@ from trishift.model.spec import ModelSpec
 TARGET = 1.04
 FORMS: dict[str, dict[str, Any]] = {
     "PyTorch": {"framework": "pytorch"},
-    "PyTorch, NCHW": {"framework": "pytorch", "execution": {"channels_last": False}},
+    "PyTorch, not fused": {"framework": "pytorch", "runtime": "native"},
     "PyTorch, bf16": {"framework": "pytorch", "execution": {"channels_last": True, "precision": "bf16"}},
     "Paddle": {"framework": "paddle"},
     "MindSpore": {"framework": "mindspore"},

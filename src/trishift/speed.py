@@ -40,16 +40,18 @@ class Form:
 
     Attributes:
         runner: the framework, or the runtime.
-        runtime: run the model's program in the runtime `runner`, rather than its network in a framework.
+        program: run the model's program in the runtime `runner`, rather than its network in a framework.
+        native: run the network as is, rather than fused.
         settings: fields of `Execution`; without any, the default of `trishift.load`.
     """
 
     runner: str
-    runtime: bool = False
+    program: bool = False
+    native: bool = False
     settings: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        words = ["program" if self.runtime and self.runner in FRAMEWORKS else ""]
+        words = ["native" if self.native else "program" if self.program and self.runner in FRAMEWORKS else ""]
         words += [
             value if isinstance(value, str) else f"{'' if value else 'no '}{name}" for name, value in self.settings
         ]
@@ -116,13 +118,13 @@ def forms_of(path: Path, only: Sequence[str] = ()) -> list[Form]:
     """
     exported = is_exported(path)
     runtimes = describe(path).format.runtimes if exported else RUNTIMES
-    forms = [] if exported else [Form(name) for name in FRAMEWORKS]
+    forms = [] if exported else [Form(name, native=native) for name in FRAMEWORKS for native in (False, True)]
     if not exported:
         forms.insert(1, Form("pytorch", settings=(("precision", "bf16"), ("channels_last", True))))
-        forms += [Form(name, settings=(("compile", True),)) for name in ("pytorch", "paddle")]
-    forms += [Form(name, runtime=True) for name in runtimes]
+        forms += [Form(name, native=True, settings=(("compile", True),)) for name in ("pytorch", "paddle")]
+    forms += [Form(name, program=True) for name in runtimes]
     if "openvino" in runtimes:
-        forms.append(Form("openvino", runtime=True, settings=(("precision", "bf16"),)))
+        forms.append(Form("openvino", program=True, settings=(("precision", "bf16"),)))
     return [form for form in forms if not only or form.runner in only]
 
 
@@ -213,8 +215,8 @@ def _open(path: Path, form: Form, device: Device | None, shape: Sequence[int], o
     exported = is_exported(path)
     framework = form.runner if form.runner in FRAMEWORKS else "pytorch"
     choices = {} if exported else dict(options)
-    if form.runtime:
-        choices["runtime"] = form.runner
+    if form.program or form.native:
+        choices["runtime"] = form.runner if form.program else "native"
     model = load(path, framework, execution=execution, **choices)
     clips = np.random.default_rng(0).standard_normal(shape, np.float32)
 
