@@ -1,4 +1,4 @@
-"""Readers of the annotations of public data sets."""
+"""Readers of the annotations of public data sets and label tools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from benchmarks.reliability.readers import Reader
-from benchmarks.reliability.texts import TEXTS
+from benchmarks.reliability.texts import TEXTS, with_devices, write_texts
+from testing.annotations import FILES
 
 
 def _annotation_seeds(folder: Path) -> None:
@@ -93,6 +94,54 @@ def read_annotations(path: Path, out: Path) -> None:
     prepare.PUBLIC_SETS[kind](path, out / "lists", prepare.Options(workers=1))
 
 
+def _tool_seeds(folder: Path) -> None:
+    for name, content in FILES.items():
+        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def _hostile_tool_files(folder: Path) -> None:
+    nested = "".join(f"<a{i}>" for i in range(50_000))
+    bomb = "<!DOCTYPE a [" + "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 20}">' for i in range(1, 12)) + "]>"
+    slots = "".join(f'<TIME_SLOT TIME_SLOT_ID="t{i}"/>' for i in range(50_000))
+    chain = "".join(
+        f'<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a{i + 1}" ANNOTATION_REF="a{i}"/></ANNOTATION>'
+        for i in range(20_000)
+    )
+    siblings = "".join(
+        f'<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="b{i}" ANNOTATION_REF="a" PREVIOUS_ANNOTATION="b{i + 1}"/>'
+        "</ANNOTATION>"
+        for i in range(20_000)
+    )
+    texts = [
+        *TEXTS,
+        nested,
+        f"{bomb}<annotations><version>&e11;</version></annotations>",
+        f"<ANNOTATION_DOCUMENT><TIME_ORDER>{slots}</TIME_ORDER><TIER>{chain}</TIER></ANNOTATION_DOCUMENT>",
+        f"<ANNOTATION_DOCUMENT><TIER>{siblings}</TIER></ANNOTATION_DOCUMENT>",
+        "[" * 200_000,
+        '{"a":' * 200_000,
+        '{"database": {"a": {"annotations": [' + '{"segment": [0, 1], "label": "x"},' * 50_000 + "{}]}}}",
+        "video,start,end,label\n" + "a,0.5,1,x\n" * 100_000,
+        "video,start,end,label\n" + "a,0.5,1," + ";" * 60_000 + "\n",
+        "# CSV_HEADER = metadata_id,file_list\n" * 20_000,
+    ]
+    write_texts(folder, "", tuple(texts))
+
+
+def read_tool_files(path: Path, out: Path) -> None:
+    """Read the annotations of a label tool, as in `trishift prepare intervals`."""
+    from trishift.data.annotations import read_annotations as read
+
+    for annotation in read([path]).found[:1000]:
+        _ = str(annotation.part), annotation.label.encode("utf-8", "surrogateescape")
+
+
 READERS = {
     "annotations": Reader("annotations of public data sets", _annotation_seeds, _hostile_annotations, read_annotations),
+    "intervals": Reader(
+        "annotations of label tools (`prepare intervals`)",
+        _tool_seeds,
+        with_devices(_hostile_tool_files, ".json"),
+        read_tool_files,
+    ),
 }

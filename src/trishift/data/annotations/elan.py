@@ -85,12 +85,14 @@ def _times(file: AnnotationFile, root: Element) -> Times:
         if unknown is not None:
             raise DataError(f"{file.path}: annotation {name}: there is no time slot {unknown}; save it again from ELAN")
         times[name] = (slots[ends[0]], slots[ends[1]])
-    waiting = [list(_divided(tier).items()) for tier in root.iterfind("TIER")]
+    waiting = [group for tier in root.iterfind("TIER") for group in _divided(tier).items()]
     for _ in range(_DEEPEST):
-        for groups in waiting:
-            for parent, children in groups:
-                if parent in times and children[0] not in times:
-                    times |= _shares(times[parent], children)
+        ready = [(times[parent], children) for parent, children in waiting if parent in times]
+        waiting = [group for group in waiting if group[0] not in times]
+        if not ready:
+            break
+        for whole, children in ready:
+            times |= _shares(whole, children)
     return times
 
 
@@ -107,13 +109,23 @@ def _slots(elements: Iterable[Element]) -> dict[str, float]:
 
 def _divided(tier: Element) -> dict[str, list[str]]:
     """Annotation to those of a tier that refer to it, each after its `PREVIOUS_ANNOTATION`."""
-    children: defaultdict[str, list[str]] = defaultdict(list)
+    previous_of: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     for annotation in tier.iterfind("ANNOTATION/REF_ANNOTATION"):
-        siblings = children[annotation.attrib["ANNOTATION_REF"]]
-        previous = annotation.get("PREVIOUS_ANNOTATION")
-        place = siblings.index(previous) + 1 if previous in siblings else len(siblings)
-        siblings.insert(place, annotation.attrib["ANNOTATION_ID"])
-    return children
+        siblings = previous_of[annotation.attrib["ANNOTATION_REF"]]
+        siblings[annotation.attrib["ANNOTATION_ID"]] = annotation.get("PREVIOUS_ANNOTATION")
+    return {parent: _chained(siblings) for parent, siblings in previous_of.items()}
+
+
+def _chained(previous_of: dict[str, str | None]) -> list[str]:
+    """Names in order, each after its previous one; chains in the order of their beginnings."""
+    next_of = {previous: name for name, previous in previous_of.items()}
+    order: dict[str, None] = {}
+    for name, previous in previous_of.items():
+        following: str | None = name if previous not in previous_of else None
+        while following is not None and following not in order:
+            order[following] = None
+            following = next_of.get(following)
+    return [*order, *(name for name in previous_of if name not in order)]
 
 
 def _shares(whole: tuple[float, float], names: list[str]) -> Times:
