@@ -237,3 +237,18 @@ def test_systems_without_processes_say_so(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RecipeError, match=r"data\.worker_type=threads"):
         loader(Remote("processes"))
     assert not loader(Remote("auto"), epochs=30)._uses_processes
+
+
+def test_threads_replace_processes_that_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(workers, "Workers", fail)
+    monkeypatch.setattr(workers, "available", lambda: True)
+    with pytest.raises(RecipeError, match=r"cannot be started \(Resource .*; set data\.worker_type=threads"):
+        list(loader(Remote("processes")).batches(0))
+    chosen = loader(Remote("auto"), epochs=30)
+    assert len(list(chosen.batches(0))) == len(list(chosen.batches(1))) == len(chosen)
+    assert caplog.text.count("threads load the clips") == 1

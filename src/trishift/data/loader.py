@@ -6,6 +6,7 @@ The order of clips depends only on seed and epoch, not on the workers or ranks.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,6 +23,7 @@ from trishift.data.sample import Sample
 from trishift.errors import RecipeError, TrishiftError
 from trishift.io import workers as processes
 
+_LOG = logging.getLogger(__name__)
 _PADDING = -1  # dataset index of a padding sample
 _BATCHES_AHEAD = 2
 _WORTH_PROCESSES = 500  # clips; fewer are loaded before processes make up for their start
@@ -123,18 +125,30 @@ class Loader:
     @contextmanager
     def _loading(self) -> Iterator[tuple[Callable[..., Future[Any]], Callable[[Any], Sample]]]:
         """Workers, and what makes a sample of their results."""
-        if self._uses_processes:
-            if self._processes is None:  # they stay for the next epochs
-                loading = partial(_load_remotely, self._dataset)
-                self._processes = processes.Workers(loading, self._workers, "data.workers: a process that loads clips")
-                self._end = weakref.finalize(self, self._processes.close)
-            yield self._processes.submit, self._received
+        if self._uses_processes and (workers := self._started()):
+            yield workers.submit, self._received
         else:
             executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
             try:
                 yield lambda *clip: executor.submit(_load, self._dataset, *clip), lambda sample: sample
             finally:
                 executor.shutdown(wait=False)
+
+    def _started(self) -> processes.Workers | None:
+        """The processes, which stay for the next epochs; None if they cannot be started and threads are as good."""
+        if self._processes is None:
+            loading = partial(_load_remotely, self._dataset)
+            try:
+                self._processes = processes.Workers(loading, self._workers, "data.workers: a process that loads clips")
+            except OSError as error:
+                reason = f"data.worker_type: processes cannot be started ({error.strerror or error})"
+                if self._dataset.worker_type == "processes":
+                    raise RecipeError(f"{reason}; set data.worker_type=threads, or fewer data.workers") from None
+                _LOG.warning("%s; threads load the clips", reason)
+                self._uses_processes = False
+                return None
+            self._end = weakref.finalize(self, self._processes.close)
+        return self._processes
 
     def _received(self, returned: processes.Returned) -> Sample:
         clips, (target, valid, misses) = returned

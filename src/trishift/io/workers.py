@@ -37,7 +37,12 @@ _Call = tuple[Future[Returned], tuple[Any, ...]]
 
 def available() -> bool:
     """Whether there is memory that processes can share by file descriptor (Linux), and a Python to start."""
-    return hasattr(os, "memfd_create") and bool(sys.executable) and not getattr(sys, "frozen", False)
+    if not hasattr(os, "memfd_create") or not sys.executable or getattr(sys, "frozen", False):
+        return False
+    with suppress(OSError):  # the kernel may refuse it
+        os.close(os.memfd_create("probe"))
+        return True
+    return False
 
 
 class Workers:
@@ -135,13 +140,17 @@ class _Process:
         self._slots = [os.memfd_create("clips") for _ in range(_IN_FLIGHT)]
         self._received = 0
         shared = (function, theirs.fileno(), *self._slots)
-        with theirs, _signals_blocked():
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM.format(path=sys.path, shared=shared)],
-                stdin=subprocess.DEVNULL,
-                stdout=2,
-                pass_fds=shared,
-            )
+        try:
+            with theirs, _signals_blocked():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _PROGRAM.format(path=sys.path, shared=shared)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,
+                    pass_fds=shared,
+                )
+        except OSError:
+            self.release()
+            raise
 
     def receive(self) -> Returned | BaseException:
         """Wait for the next result, or the exception that the function raised."""
