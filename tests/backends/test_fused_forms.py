@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
 from trishift.backends.contract import Execution
-from trishift.backends.fused_forms import FUSED_FORMS, fused_form, proven
+from trishift.backends.fused_forms import FUSED_FORMS, fused_form, pays, proven
 from trishift.model.spec import ModelSpec
 
 LOGITS = np.array([[1.0, -4.0]], np.float32)
 
 
 @pytest.mark.parametrize(
-    ("execution", "exists"),
+    ("execution", "reason"),
     [
-        (Execution(), True),
-        (Execution(precision="bf16"), True),
-        (Execution(device="gpu"), False),
-        (Execution(compile=True), False),
-        (Execution(channels_last=False), False),
+        (Execution(), ""),
+        (Execution(precision="bf16"), ""),
+        (Execution(device="gpu"), "it has no fused form on gpu in fp32"),
+        (Execution(compile=True), "execution.compile was chosen"),
+        (Execution(channels_last=False), "NCHW was chosen"),
     ],
 )
-def test_choices_of_the_user_come_first(execution: Execution, exists: bool) -> None:
-    assert (fused_form("pytorch", execution, ModelSpec()) is not None) is exists
+def test_choices_of_the_user_come_first(execution: Execution, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert (fused_form("pytorch", execution, ModelSpec()) is None) is bool(reason)
+    assert reason in caplog.text
+
+
+def test_a_few_clips_are_not_worth_a_form_that_takes_long() -> None:
+    assert [pays(name, 1) for name in ("pytorch", "paddle", "mindspore")] == [True, False, False]
+    assert all(pays(form.framework, form.pays_from) for form in FUSED_FORMS)
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,18 @@ def pays(framework: str, clips: int) -> bool:
 
 
 def fused_form(framework: str, execution: Execution, spec: ModelSpec) -> FusedForm | None:
-    """The fused form of a network; None if there is none, or if compilation or NCHW was chosen."""
-    if execution.compile is not None or execution.channels_last is False:  # fused forms are NHWC
-        return None
-    for form in FUSED_FORMS:
-        here = (form.framework, form.device) == (framework, execution.device) and execution.precision in form.precisions
-        if here and (form.motion or spec.motion is None):
-            return form
+    """The fused form of a network; None, with the reason in the log, if there is none or another form was chosen."""
+    reason = f"it has no fused form on {execution.device} in {execution.precision}"
+    if execution.compile is not None:
+        reason = "execution.compile was chosen"
+    elif execution.channels_last is False:
+        reason = "NCHW was chosen, and fused forms are NHWC"
+    else:
+        for form in FUSED_FORMS:
+            here = (form.framework, form.device) == (framework, execution.device)
+            if here and execution.precision in form.precisions and (form.motion or spec.motion is None):
+                return form
+    _LOG.info("prediction in %s: the network as is, since %s", framework, reason)
     return None
 
 
