@@ -10,6 +10,8 @@ import pytest
 from testing.encoded_clips import encode
 
 from trishift.cli import main
+from trishift.data.annotations import read_annotations
+from trishift.data.parts import Part
 from trishift.errors import DataError
 from trishift.evaluation.timeline_files import matched, read_predictions, read_truth
 from trishift.evaluation.timelines import (
@@ -23,6 +25,9 @@ from trishift.evaluation.timelines import (
     overlap_counts,
     timeline_metrics,
 )
+from trishift.reporting.timelines.content import TimelineContent
+from trishift.reporting.timelines.files import write_timeline
+from trishift.streaming.events import Event, EventRule
 
 
 def spans(text: str, score: float = 1.0) -> list[Span]:
@@ -132,6 +137,22 @@ TABLE = "video,start,end,class,label,probability\nday/a.mp4,0.000,1.500,0,clap,0
 def test_predictions_are_read(tmp_path: Path, name: str, content: object) -> None:
     found = read_predictions([write(tmp_path / name, content)])
     assert found.timelines["day/a.mp4"].spans == [Span(0, 1.5, "clap", 0.75)]
+
+
+def test_files_of_timelines_are_read(tmp_path: Path) -> None:
+    events = (Event(0.0, 1.5, 0, 0.75, 3, ((0, 0.75),)), Event(2.0, 3.25, 1, 0.5, 2, ((1, 0.5),)))
+    rule = EventRule()
+    content = TimelineContent("day/a.mp4", ("clap", "wave"), 1.0, 0.5, rule, events, 4.0, 7, lambda: iter(()))
+    expected = [Span(0.0, 1.5, "clap", 0.75), Span(2.0, 3.25, "wave", 0.5)]
+    for name in ("a.json", "a.csv"):
+        write_timeline(content, tmp_path / name)
+        assert read_predictions([tmp_path / name]).timelines["day/a.mp4"].spans == expected
+    write_timeline(content, tmp_path / "a.eaf")
+    annotations = read_annotations([tmp_path / "a.eaf"]).found
+    assert [(each.part, each.label) for each in annotations] == [
+        (Part(0.0, 1.5, seconds=True), "clap"),
+        (Part(2.0, 3.25, seconds=True), "wave"),
+    ]
 
 
 @pytest.mark.parametrize(
