@@ -377,7 +377,9 @@ def _compared(predictor: Predictor, execution: Execution | None, opened: Callabl
     """A predictor that, in lower precision, reports how far it agrees with one that is opened in fp32."""
     if execution is None or execution.precision == "fp32":
         return predictor
-    return Compared(predictor, execution.precision, lambda: opened(replace(execution, precision="fp32")))
+    return Compared(
+        predictor, execution.precision, lambda: opened(replace(execution, precision="fp32", distributed=False))
+    )
 
 
 def _require_model(checkpoint: Checkpoint) -> tuple[ModelSpec, InputSpec]:
