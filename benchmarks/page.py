@@ -66,6 +66,8 @@ def circumstances(report: Report) -> str:
     """One line about a measurement."""
     facts, rounds = report.machine, report.settings["rounds"]
     settings = f"{counted(rounds, 'round')}, {counted(report.settings['threads'], 'thread')}"
+    if report.settings.get("clock") == "processor":
+        settings += ", processor time"
     return f"{facts['date']} UTC, commit {facts['commit']}, {settings}, load {facts['load']:g} before."
 
 

@@ -5,12 +5,13 @@ Targets: at most 1.04 in the default form of each framework and in the exported 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks.interleaved import Call, compared, measure, opened
+from benchmarks.interleaved import CLOCK, Call, compared, measure, opened
 from benchmarks.options import Options, noise
 from benchmarks.rows import Row
 from benchmarks.suite.inference import prediction
@@ -35,9 +36,10 @@ def rows(options: Options) -> Iterator[Row]:
     makers: dict[str, Callable[[], Call]] = {
         f"{name}, prediction": partial(forward, options, form) for name, form in forms.items()
     }
-    if not options.quick:
+    if not options.quick and os.environ.get(CLOCK) != "processor":
         programs = {name: {"runtime": runtime} for name, runtime in PROGRAMS.items()}
         makers |= {f"{name}, prediction": partial(forward, options, form) for name, form in programs.items()}
+    if not options.quick:
         mobile = replace(options.spec, backbone="mobilenet_v2")
         makers["MobileNetV2 in PyTorch, prediction"] = partial(forward, options, {}, mobile)
     for framework in options.frameworks:
