@@ -30,18 +30,18 @@ def draw(curves: Mapping[str, Sequence[Row]], path: Path) -> None:
         left.set_title(task, fontsize=10)
         left.set_xlabel(size)
         for kind, row in zip(UNITS, rows, strict=False):
-            _curve(left if kind == "time" else left.twinx(), kind, row)
+            _curve(left if kind == "time" else left.twinx(), kind, row, -1 if size == "ranks" else 1)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=100))
 
 
-def _curve(axes: Any, kind: str, row: Row) -> None:
+def _curve(axes: Any, kind: str, row: Row, power: int) -> None:
+    """Draw a curve, and the line of what is linear in this power of the size."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     sizes, figures = zip(*row.points, strict=True)
     figures = tuple(max(figure, SMALLEST) for figure in figures)
     axes.loglog(sizes, figures, "o-", color=COLORS[kind], markersize=4)
     if kind == "time":
-        power = 1 if figures[-1] > figures[0] else -1  # more ranks take less time
         linear = [figures[0] * (size / sizes[0]) ** power for size in sizes]
         axes.loglog(sizes, linear, "--", color="gray", linewidth=1)
     axes.set_xticks(sizes, [f"{size:,.3g}" if size < 1 else f"{size:,.0f}" for size in sizes], fontsize=8)
