@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
+from paddle.base.core import host_memory_stat_current_value
 from tests.support.layer_definitions import convolve, shifted, slopes_at_rest
 
 from trishift.backends.paddle.batch_norm import batch_norm, synchronize
 from trishift.backends.paddle.deformable import DeformableConv
 from trishift.backends.paddle.losses import loss
 from trishift.backends.paddle.recognizer import Recognizer
+from trishift.backends.paddle.resnet import Bottleneck
 from trishift.backends.paddle.temporal_shift import TemporalShift, temporal_shift
 from trishift.model.losses import LossSpec
 from trishift.model.spec import ModelSpec, ShiftSpec
@@ -35,6 +37,26 @@ def test_shift_and_its_gradient(shift: ShiftSpec, segments: int) -> None:
     (y * paddle.to_tensor(weight)).sum().backward()
     assert np.vdot(x.grad.numpy(), array) == pytest.approx(np.vdot(weight, y.numpy()), rel=1e-4)  # the adjoint
     assert np.array_equal(x.numpy(), array)
+
+
+def test_shifted_copy_is_not_kept_for_the_backward_pass() -> None:
+    block = Bottleneck(64, 16, 1, TemporalShift(4, ShiftSpec()), False, paddle.nn.Identity())
+    array = RNG.standard_normal((8, 64, 7, 7), np.float32)
+    gradients, kept = [], []
+    for enter in (block.conv1, block._enter):
+        x = paddle.to_tensor(array, stop_gradient=False)
+        shifted_x = block.shift(x)
+        before = host_memory_stat_current_value("Allocated", 0)
+        y = enter(shifted_x)
+        del shifted_x
+        kept.append(host_memory_stat_current_value("Allocated", 0) - before)
+        y.square().sum().backward()
+        gradients.append([x.grad.numpy(), block.conv1.weight.grad.numpy()])
+        block.clear_gradients()
+        del x, y
+    assert kept[1] == kept[0] - array.nbytes
+    for found, expected in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("shift", SHIFTS, ids=str)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
@@ -52,6 +53,7 @@ class ResidualBlock(nn.Layer):
 
     shift: nn.Layer
     shifts_identity: bool
+    conv1: nn.Layer
     downsample: nn.Layer
     non_local: nn.Layer
 
@@ -70,6 +72,26 @@ class ResidualBlock(nn.Layer):
         if survival is not None:
             branch = branch * survival.repeat_interleave(x.shape[0] // survival.shape[0]).reshape([-1, 1, 1, 1])
         return self.non_local(F.relu(branch + identity))
+
+    def _enter(self, x: Tensor) -> Tensor:
+        """`conv1`. Of a shifted input it keeps no copy for the backward pass, which shifts the kept input again.
+
+        The copies are 180 MB per clip in ResNet-50. Features that the identity path reads shifted are kept anyway.
+        """
+        source = None if self.shifts_identity else getattr(x, "source", None)
+        if source is None:
+            return self.conv1(x)
+        address = x.data_ptr()
+
+        def pack(kept: Tensor) -> Tensor | None:
+            return None if kept.data_ptr() == address else kept
+
+        @paddle.no_grad()
+        def unpack(kept: Tensor | None) -> Tensor:
+            return self.shift(source) if kept is None else kept
+
+        with paddle.autograd.saved_tensors_hooks(pack, unpack):
+            return self.conv1(x)
 
 
 class BasicBlock(ResidualBlock):
@@ -90,7 +112,7 @@ class BasicBlock(ResidualBlock):
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, width, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn1(self._enter(x)))
         return self.bn2(self.conv2(x))
 
 
@@ -124,7 +146,7 @@ class Bottleneck(ResidualBlock):
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn1(self._enter(x)))
         x = F.relu(self.bn2(self.conv2(x)))
         return self.bn3(self.conv3(x))
 

@@ -93,7 +93,10 @@ class TemporalShift(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shift along time."""
-        return temporal_shift(x, self.segments, self.spec)
+        shifted = temporal_shift(x, self.segments, self.spec)
+        if paddle.in_dynamic_mode() and paddle.is_grad_enabled() and shifted is not x:
+            shifted.source = x.detach()  # for readers that do not keep the copy, see `resnet.ResidualBlock`
+        return shifted
 
     def extra_repr(self) -> str:
         """Description of the shift in `print(network)`."""
