@@ -65,6 +65,38 @@ def test_json_lines_agree_with_the_python_api(folder: Path, capsys: pytest.Captu
     assert found[25]["time"] == pytest.approx(1.0, abs=0.01)
 
 
+def test_any_model_runs_in_windows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint, video = folder / "offline.safetensors", folder / "video.mp4"
+    assert command("stream", video, "--checkpoint", checkpoint, "--json", "--clip-length", 0.8, "--hop", 0.2) == 0
+    captured = capsys.readouterr()
+    found = observations(captured.out)
+    assert "windows of 0.8 s, every 0.2 s: the model cannot run frame by frame" in captured.err
+    assert f"{NUM_FRAMES} frames classified in 5 windows" in captured.err
+    assert [line["frame"] for line in found] == [19, 24, 29, 34, 39]
+    model = trishift.load(checkpoint)
+    for line in found:
+        part = Path(f"{video}#frames={line['frame'] - 19},{line['frame'] + 1}")
+        [(name, probability)] = model.predict(part, top_k=1)
+        assert (line["name"], line["probability"]) == (name, pytest.approx(probability, abs=1e-3))
+
+
+def test_windows_keep_up_with_live_sources(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (
+        "--checkpoint",
+        folder / "offline.safetensors",
+        "--json",
+        "--realtime",
+        "--clip-length",
+        0.4,
+        "--hop",
+        0.04,
+    )
+    assert command("stream", folder / "video.mp4", *arguments) == 0
+    found = observations(capsys.readouterr().out)
+    assert found and found[-1]["dropped"] == 0
+    assert found[-1]["frame"] == NUM_FRAMES - 1
+
+
 def test_stride_and_max_frames(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--checkpoint", folder / "online.safetensors", "--json", "--stride", 7, "--max-frames", 4)
     assert command("stream", folder / "video.mp4", *arguments) == 0
@@ -98,7 +130,8 @@ def test_resolution_may_change(folder: Path, tmp_path: Path, capsys: pytest.Capt
     [
         (["97", "--checkpoint", "{folder}/online.safetensors"], "camera 97"),
         (["{folder}/gone.mp4", "--checkpoint", "{folder}/online.safetensors"], "gone.mp4"),
-        (["{folder}/video.mp4", "--checkpoint", "{folder}/offline.safetensors"], "shift is bidirectional"),
+        (["{folder}/video.mp4", "--checkpoint", "{folder}/offline.safetensors", "--hop", "0"], "--hop"),
+        (["{folder}/video.mp4", "--checkpoint", "{folder}/offline.safetensors", "--hop", "9"], "raise --clip-length"),
         (["{folder}/video.mp4", "--checkpoint", "{folder}/online.safetensors", "--stride", "0"], "--stride"),
         (["{folder}/video.mp4", "--checkpoint", "{folder}/online.safetensors", "--smoothing", "demo"], "3 classes"),
         (["http://127.0.0.1:9/x", "--checkpoint", "{folder}/online.safetensors", "--timeout", "2"], "127.0.0.1:9"),

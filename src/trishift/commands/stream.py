@@ -1,4 +1,4 @@
-"""`trishift stream`: classify a file, a camera or a network stream frame by frame (online TSM)."""
+"""`trishift stream`: classify a file, a camera or a network stream as it comes, frame by frame or in windows."""
 
 from __future__ import annotations
 
@@ -24,16 +24,21 @@ from trishift.errors import RecipeError
 from trishift.io.wording import counted
 
 if TYPE_CHECKING:
+    from trishift.api import Model
     from trishift.streaming.reader import NewestFrames
+    from trishift.streaming.sliding import SlidingStream
     from trishift.streaming.smoothing import Smoothing
     from trishift.streaming.sources import Frame, Source
+    from trishift.streaming.stream import Stream
     from trishift.streaming.watching import Observation
 
 EXAMPLES = """\
   trishift stream video.mp4 --checkpoint runs/gestures-tsm-online/best.safetensors --json
   trishift stream 0 --checkpoint online.pth --num-segments 8 --smoothing demo --stride 2 --show
   trishift stream rtsp://camera.local/live --checkpoint best.safetensors --window 8 --agreement 3 --reconnect 5
+  trishift stream 0 --checkpoint runs/gestures-trn/best.safetensors --clip-length 2 --hop 0.25 --json
 """
+_BACKLOG = 256  # frames that wait while a window is classified
 
 
 def main(arguments: list[str]) -> None:
@@ -45,6 +50,7 @@ def main(arguments: list[str]) -> None:
     from trishift.streaming.reader import NewestFrames
     from trishift.streaming.smoothing import Smoother
     from trishift.streaming.sources import open_source
+    from trishift.streaming.stream import Stream
     from trishift.streaming.watching import watch
 
     source = open_source(options.source, options.timeout, options.live, options.template)
@@ -52,29 +58,55 @@ def main(arguments: list[str]) -> None:
     model = load_model(options)
     status(model.report.summary())
     smoothing.check_classes(model.spec.num_classes)
-    stream = model.stream()
+    stream = _stream(model, options)
     window = Window() if options.show else None
-    reader = _frames(source, options)
+    reader = _frames(source, options, 1 if isinstance(stream, Stream) else _BACKLOG)
     smoother = Smoother(smoothing, model.thresholds)
-    observations = watch(reader, stream, smoother, model.labels, *([window.show] if window else []))
+    live = reader if isinstance(reader, NewestFrames) else None
+    observations = watch(
+        reader, stream, smoother, model.labels, window.show if window else None, lambda: live.newest if live else None
+    )
     try:
         with closing(observations):
-            _print(observations, reader if isinstance(reader, NewestFrames) else None, options)
+            _print(observations, live, options)
     except (KeyboardInterrupt, WindowClosedError):
         pass  # the normal way to end a live stream
     finally:
         if window:
             window.close()
-    dropped = f", {reader.dropped} dropped" if isinstance(reader, NewestFrames) else ""
-    status(f"{counted(stream.num_frames, 'frame')} classified{dropped}")
+    dropped = f", {live.dropped} dropped" if live else ""
+    windows = "" if isinstance(stream, Stream) else f" in {counted(stream.num_windows, 'window')}"
+    status(f"{counted(stream.num_frames, 'frame')} classified{windows}{dropped}")
+
+
+def _stream(model: Model, options: argparse.Namespace) -> Stream | SlidingStream:
+    """Frame by frame if the model can, or else in windows."""
+    from trishift.model.online import check_streamable
+    from trishift.streaming.sliding import SlidingStream
+    from trishift.streaming.timeline import window_lengths
+
+    reason = ""
+    try:
+        check_streamable(model.spec)
+        if options.clip_length is None and options.hop is None:
+            return model.stream()
+    except RecipeError as error:
+        reason = ": " + str(error).partition(";")[0]
+    length, hop, notes = window_lengths(model.meta, options.clip_length, options.hop, "--clip-length")
+    status(f"windows of {length:g} s, every {hop:g} s{reason}")
+    for note in notes:
+        status(f"note: {note}")
+    return SlidingStream(model.session, model.input, length, hop)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("stream", "Classify live video frame by frame (online TSM).", EXAMPLES)
+    parser = make_parser(
+        "stream", "Classify live video, frame by frame (online TSM) or in sliding windows (any model).", EXAMPLES
+    )
     parser.add_argument(
         "source", metavar="SOURCE", help="video file, frame folder, camera number, or URL (rtsp, http, udp)"
     )
-    add_checkpoint(parser, "weights or an export of a unidirectional model")
+    add_checkpoint(parser, "weights of any family, or an exported model")
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)
@@ -97,6 +129,13 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=10.0, help="seconds without frames before an error; default: 10"
     )
     reading.add_argument("--reconnect", type=int, default=0, metavar="N", help="reopen a dropped source up to N times")
+    windows = parser.add_argument_group("windows", "for models that need whole clips, or if one of these is given")
+    windows.add_argument(
+        "--clip-length", type=float, metavar="SECONDS", help="length of a window; default: that of the training clips"
+    )
+    windows.add_argument(
+        "--hop", type=float, metavar="SECONDS", help="from one window to the next; default: a quarter of a window"
+    )
     smoothing = parser.add_argument_group("smoothing")
     smoothing.add_argument(
         "--smoothing", choices=("none", "demo"), default="none", help="demo: the rule of TSM's online demo"
@@ -124,17 +163,17 @@ def _smoothing(options: argparse.Namespace) -> Smoothing:
     return replace(smoothing, **{name: value for name, value in given.items() if value is not None})
 
 
-def _frames(source: Source, options: argparse.Namespace) -> NewestFrames | Iterator[Frame]:
-    """Every frame of a file; the newest frames of any other source."""
+def _frames(source: Source, options: argparse.Namespace, keep: int) -> NewestFrames | Iterator[Frame]:
+    """Every frame of a file; the newest `keep` frames of any other source."""
     from trishift.streaming.reader import NewestFrames, reconnecting, strided
     from trishift.streaming.sources import paced
 
     if not source.live:
         frames = strided(source.frames(), options.stride)
-        return NewestFrames(paced(frames), options.timeout) if options.realtime else frames
+        return NewestFrames(paced(frames), options.timeout, keep) if options.realtime else frames
     frames = reconnecting(source, options.reconnect, notify=status)
     patience = (options.timeout + 1) * (options.reconnect + 1) + 1  # the source reports a timeout first
-    return NewestFrames(strided(frames, options.stride), patience)
+    return NewestFrames(strided(frames, options.stride), patience, keep)
 
 
 def _print(observations: Iterable[Observation], reader: NewestFrames | None, options: argparse.Namespace) -> None:

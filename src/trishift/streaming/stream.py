@@ -9,6 +9,7 @@ from trishift.data.transforms import evaluation_views
 from trishift.errors import DataError
 from trishift.model.online import check_streamable
 from trishift.model.spec import InputSpec
+from trishift.streaming.sources import Frame
 
 
 class Stream:
@@ -85,6 +86,15 @@ class Stream:
         if (self._input.modality, self._predictor.spec.in_channels) != ("rgb", 3):
             raise DataError(f"stream: the model needs {self._input.modality} of several frames, not single pictures")
         return self.step(evaluation_views(image[None], self._input)[0])[0]
+
+    def observe(self, frame: Frame, newest: int | None = None) -> np.ndarray:
+        """Compute the logits of the next frame of a single video, (K,) float32; see `step_image`.
+
+        Args:
+            frame: the frame.
+            newest: number of the newest frame that waits already; without effect.
+        """
+        return self.step_image(frame.image)
 
     def _check(self, shape: tuple[int, ...]) -> None:
         channels = self._predictor.spec.in_channels

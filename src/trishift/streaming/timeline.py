@@ -62,13 +62,16 @@ def stored_window(meta: Mapping[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def window_lengths(meta: Mapping[str, Any], window: float | None, hop: float | None) -> tuple[float, float, list[str]]:
+def window_lengths(
+    meta: Mapping[str, Any], window: float | None, hop: float | None, option: str = "--window"
+) -> tuple[float, float, list[str]]:
     """Seconds per window and from one to the next, with a note about what is assumed.
 
     Args:
         meta: the checkpoint's metadata.
         window: the user's choice; None: that of the checkpoint.
         hop: the user's choice; None: a quarter of a window.
+        option: the option that sets `window`, for messages.
 
     Raises:
         RecipeError: a length is not positive, or `hop` exceeds `window`.
@@ -79,10 +82,10 @@ def window_lengths(meta: Mapping[str, Any], window: float | None, hop: float | N
         length = _ASSUMED_WINDOW
         notes.append(
             f"windows of {length:g} s are assumed, as the weights do not record how long the training clips are; "
-            "set --window to their usual length"
+            f"set {option} to their usual length"
         )
     hop = length / _HOPS_PER_WINDOW if hop is None else hop
-    check_lengths(length, hop)
+    check_lengths(length, hop, option)
     return length, hop, notes
 
 
@@ -124,7 +127,7 @@ class Timeline:
         self._notes, self.end, self._without_frames = list(notes), 0.0, 0
         self.source, self.length, self.hop = source, length, hop
         self.batch_size = 1 if source.live else batch_size
-        self._scorer = _Scorer(predictor, input_spec, protocol or Protocol(), batch_size)
+        self._scorer = WindowScorer(predictor, input_spec, protocol or Protocol(), batch_size)
         self._multi_label = predictor.spec.multi_label
         self._reader: NewestFrames | None = None
 
@@ -199,8 +202,21 @@ def _batches(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
         yield list(batch)
 
 
-class _Scorer:
-    """Logits of windows."""
+class WindowScorer:
+    """Logits of windows.
+
+    Args:
+        predictor: the model.
+        input_spec: input format of the model.
+        protocol: clips and crops per window.
+        batch_size: views per forward pass.
+
+    Attributes:
+        used, computed: segments whose features were needed, and computed; 0 if the model cannot share them.
+
+    Raises:
+        RecipeError: the protocol's sampling takes single frames, and the model several per segment.
+    """
 
     def __init__(self, predictor: Predictor, input_spec: InputSpec, protocol: Protocol, batch_size: int) -> None:
         self._predictor, self._input, self._protocol = predictor, input_spec, protocol

@@ -1,4 +1,4 @@
-"""Classify the frames of a source one by one."""
+"""Classify the frames or the windows of a source as they come."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trishift.streaming.sliding import SlidingStream
 from trishift.streaming.smoothing import Smoother
 from trishift.streaming.sources import Frame
 from trishift.streaming.stream import Stream
@@ -56,30 +57,36 @@ class Observation:
 
 def watch(
     frames: Iterable[Frame],
-    stream: Stream,
+    stream: Stream | SlidingStream,
     smoother: Smoother,
     labels: Sequence[str],
-    show: Callable[[np.ndarray, Observation], None] = lambda image, observation: None,
+    show: Callable[[np.ndarray, Observation], None] | None = None,
+    newest: Callable[[], int | None] = lambda: None,
 ) -> Generator[Observation, None, None]:
-    """Yield an observation for each frame; a reopened source starts a new video.
+    """Yield an observation for each classified frame or window; a reopened source starts a new video.
 
     Args:
         frames: frames of one video.
         stream: computes their logits.
         smoother: selects the displayed class.
         labels: K class names.
-        show: called with each picture, (H, W, 3) uint8 RGB, and its observation.
+        show: called with each picture, (H, W, 3) uint8 RGB, and the latest observation.
+        newest: returns the number of the newest frame that waits.
     """
     connection = 0
+    observation: Observation | None = None
     for frame in frames:
         if frame.connection != connection:
             connection = frame.connection
             stream.reset()
             smoother.reset()
-        image = frame.image
-        shown = smoother.update(stream.step_image(image))
-        present = None if shown.present is None else tuple(labels[c] for c in shown.present)
-        name = labels[shown.label]
-        observation = Observation(frame.number, frame.time, shown.label, name, shown.probability, present)
-        show(image, observation)
-        yield observation
+        logits = stream.observe(frame, newest())
+        if logits is not None:
+            shown = smoother.update(logits)
+            present = None if shown.present is None else tuple(labels[c] for c in shown.present)
+            name = labels[shown.label]
+            observation = Observation(frame.number, frame.time, shown.label, name, shown.probability, present)
+        if show is not None and observation is not None:
+            show(frame.image, observation)
+        if logits is not None and observation is not None:
+            yield observation

@@ -76,19 +76,24 @@ class Window:
     is_whole: bool = False
 
 
-def check_lengths(length: float, hop: float) -> None:
+def check_lengths(length: float, hop: float, option: str = "--window") -> None:
     """Refuse windows that do not advance or leave gaps between them.
+
+    Args:
+        length: seconds per window.
+        hop: seconds from one window to the next.
+        option: the option that sets `length`, for messages.
 
     Raises:
         RecipeError: names the option.
     """
     if not (math.isfinite(length) and length > 0):
-        raise RecipeError(f"--window must be a positive number of seconds, not {length:g}")
+        raise RecipeError(f"{option} must be a positive number of seconds, not {length:g}")
     if not (math.isfinite(hop) and hop > 0):
         raise RecipeError(f"--hop must be a positive number of seconds, not {hop:g}")
     if hop > length + _SAME:
         raise RecipeError(
-            f"--hop {hop:g} leaves gaps between windows of {length:g} s; use {length:g} or less, or raise --window"
+            f"--hop {hop:g} leaves gaps between windows of {length:g} s; use {length:g} or less, or raise {option}"
         )
 
 
