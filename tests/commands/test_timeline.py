@@ -40,7 +40,7 @@ def test_files_agree_with_the_python_api(folder: Path, tmp_path: Path, capsys: p
     names = ("json", "jsonl", "csv", "srt", "vtt", "eaf")
     assert run(folder, folder / "video.mp4", "--output", *(tmp_path / f"{{name}}.{name}" for name in names)) == 0
     model = trishift.load(folder / "model.safetensors")
-    rule = EventRule(shortest=0.2, merge=0.2, nothing=frozenset({2}))
+    rule = EventRule(shortest=0.16, merge=0.2, nothing=frozenset({2}))
     moments = list(model.timeline(folder / "video.mp4", hop=0.2))
     events = find_events(map(rule.reading, moments), rule)
     found = json.loads((tmp_path / "video.json").read_text())

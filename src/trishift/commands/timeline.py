@@ -296,7 +296,7 @@ def _parser() -> argparse.ArgumentParser:
     events = parser.add_argument_group("events")
     events.add_argument("--enter", type=float, metavar="P", help="probability at which an event begins; default: 0.5")
     events.add_argument("--leave", type=float, metavar="P", help="probability below which it ends; default: 0.3")
-    events.add_argument("--min-length", type=float, metavar="SECONDS", help="drop shorter events; default: a hop")
+    events.add_argument("--min-length", type=float, metavar="SECONDS", help="drop shorter events; default: 0.4 windows")
     events.add_argument(
         "--merge", type=float, metavar="SECONDS", help="join events of a class over gaps; default: a hop"
     )

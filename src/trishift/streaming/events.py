@@ -19,6 +19,7 @@ from trishift.streaming.timeline import Moment
 
 _NOTHING = ("nothing", "no gesture", "no action", "no activity", "background")  # names of classes that are no event
 _SAME = 1e-6  # seconds; times closer than this are equal
+_SHORTEST = 0.4  # of a window; one of four overlapping windows is no event yet
 _DIGITS = 6  # of probabilities, so that those read from a file are equal to those that were written
 
 
@@ -111,7 +112,7 @@ class EventRule:
 def default_rule(length: float, hop: float, thresholds: np.ndarray | None) -> EventRule:
     """The rule for windows of some seconds, each `hop` seconds after the one before."""
     enter, leave = (0.5, 0.3) if thresholds is None else (1.0, 0.6)
-    return EventRule(enter, leave, shortest=hop, merge=hop, thresholds=thresholds)
+    return EventRule(enter, leave, shortest=_SHORTEST * length, merge=hop, thresholds=thresholds)
 
 
 def nothing_classes(labels: Sequence[str], names: Sequence[str] | None) -> frozenset[int]:
