@@ -45,12 +45,14 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
 
 def _from_past(clips: Tensor) -> Tensor:
     """y[:, t] = x[:, t - 1] for (N, T, ., ., .)."""
-    return ops.concat((ops.zeros_like(clips[:, :1]), clips), 1)[:, :-1]  # cut last: T may be 1
+    border = ops.zeros_like(clips[:, :1])
+    return border if clips.shape[1] == 1 else ops.concat((border, clips[:, :-1]), 1)
 
 
 def _from_future(clips: Tensor) -> Tensor:
     """y[:, t] = x[:, t + 1] for (N, T, ., ., .)."""
-    return ops.concat((clips, ops.zeros_like(clips[:, :1])), 1)[:, 1:]
+    border = ops.zeros_like(clips[:, :1])
+    return border if clips.shape[1] == 1 else ops.concat((clips[:, 1:], border), 1)
 
 
 def shift_step(x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
