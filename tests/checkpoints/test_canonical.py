@@ -173,8 +173,9 @@ def test_rejects_inconsistent_content() -> None:
 
 
 def test_rejects_unwritable_destination(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        canonical.save(tmp_path / "missing" / "w.safetensors", checkpoint())
+        canonical.save(tmp_path / "file" / "w.safetensors", checkpoint())
 
 
 def test_training_state_round_trip_in_one_file(tmp_path: Path) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, inference, nn
+from paddle.jit.dy2static.convert_call_func import BUILTIN_LIKELY_MODULES  # to undo `paddle.jit.ignore_module`
 from paddle.static import InputSpec as PortSpec
 
 from trishift.backends import matrix_library
@@ -81,9 +82,18 @@ def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
     return layer
 
 
-def _modules() -> list[ModuleType]:
-    """The modules of the networks, which trace as they are; rewriting their code would take most of the time."""
-    return [module for name, module in sys.modules.items() if name.startswith(f"{__package__}.")]
+@contextmanager
+def _unchanged_code() -> Iterator[None]:
+    """Trace the networks without rewriting their code, which would take most of the time.
+
+    Only for as long as it takes: layers that are compiled for any size need the rewriting.
+    """
+    before = list(BUILTIN_LIKELY_MODULES)
+    paddle.jit.ignore_module([module for name, module in sys.modules.items() if name.startswith(f"{__package__}.")])
+    try:
+        yield
+    finally:
+        BUILTIN_LIKELY_MODULES[:] = before
 
 
 def write_program(
@@ -103,8 +113,7 @@ def write_program(
     path.mkdir()
     first, *state = (PortSpec(list(port.shape), port.dtype, port.name) for port in spec.inputs)
     arguments = [first, state] if spec.streaming else [first]
-    paddle.jit.ignore_module(_modules())
-    with warnings.catch_warnings():
+    with _unchanged_code(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         paddle.jit.save(deployable(network, spec), str(path / PREFIX), input_spec=arguments)
 
