@@ -71,6 +71,30 @@ def test_signals_reach_the_work() -> None:
     assert run.wait(30) == 143
 
 
+def test_a_signal_before_the_fork_returns_reaches_the_work() -> None:
+    signal_within_fork = """
+fork, own = os.fork, os.getpid()
+
+def slow_fork():
+    child = fork()
+    if child:
+        os.kill(own, signal.SIGTERM)
+    return child
+
+def ended(number, frame):
+    print("in the work" if os.getpid() != own else "outside", flush=True)
+    sys.exit(143)
+
+os.fork = slow_fork
+signal.signal(signal.SIGTERM, ended)
+"""
+    script = SCRIPT.format(work="time.sleep(60)", end="None", status=0)
+    script = script.replace("own = os.getpid()", signal_within_fork)
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, env=isolated.environment(), stdout=PIPE, text=True, timeout=30)
+    assert (run.returncode, run.stdout.split("\n")[-2]) == (143, "in the work")
+
+
 def test_the_work_ends_with_a_killed_process() -> None:
     run = process("print(os.getpid(), flush=True); " + HANG, "None")
     assert run.stdout is not None

@@ -18,6 +18,7 @@ from types import FrameType
 
 _PATIENCE = 60.0  # seconds for a process to end after its work
 _PR_SET_PDEATHSIG = 1
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 
 
 def shielded(work: Callable[[], int], patience: float = _PATIENCE) -> int:
@@ -32,8 +33,11 @@ def shielded(work: Callable[[], int], patience: float = _PATIENCE) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     receiver, sender = os.pipe()
+    # A signal that arrives before the handlers are set must wait for them: it would end this process alone.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     parent, child = os.getpid(), os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(receiver)
         _end_with(parent)
         status = work()
@@ -42,7 +46,8 @@ def shielded(work: Callable[[], int], patience: float = _PATIENCE) -> int:
         os.write(sender, bytes([status]))
         return status
     os.close(sender)
-    handlers = {number: signal.signal(number, _passed_to(child)) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, _passed_to(child)) for number in _PASSED_ON}
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         with os.fdopen(receiver, "rb") as pipe:
             report = pipe.read(1)
