@@ -17,7 +17,7 @@ from trishift.evaluation.timeline_files import matched, read_predictions, read_t
 from trishift.evaluation.timelines import (
     ACTIVITYNET,
     Span,
-    Timeline,
+    VideoSpans,
     accurate_time,
     average_precision,
     edit_score,
@@ -68,8 +68,8 @@ def test_edit_score(predicted: str, true: str, expected: float) -> None:
 
 
 def test_f1_is_pooled_and_per_video() -> None:
-    true = {"x": Timeline(spans("aabb")), "y": Timeline(spans("a-------"))}
-    found = {"x": Timeline(spans("aabb")), "y": Timeline(spans("----a-a-"))}
+    true = {"x": VideoSpans(spans("aabb")), "y": VideoSpans(spans("a-------"))}
+    found = {"x": VideoSpans(spans("aabb")), "y": VideoSpans(spans("----a-a-"))}
     metrics = timeline_metrics(found, true)
     assert metrics.f1[0.5] == pytest.approx(2 * 2 / (2 * 2 + 2 + 1))  # 2 right, 2 wrong, 1 missed
     assert metrics.f1_per_video[0.5] == pytest.approx((1 + 0) / 2)
@@ -78,14 +78,14 @@ def test_f1_is_pooled_and_per_video() -> None:
 
 
 def test_background_counts_as_no_label() -> None:
-    plain = timeline_metrics({"x": Timeline(spans("a--b"))}, {"x": Timeline(spans("aa-b"))})
-    named = timeline_metrics({"x": Timeline(spans("annb"))}, {"x": Timeline(spans("aanb"))}, ["n"])
+    plain = timeline_metrics({"x": VideoSpans(spans("a--b"))}, {"x": VideoSpans(spans("aa-b"))})
+    named = timeline_metrics({"x": VideoSpans(spans("annb"))}, {"x": VideoSpans(spans("aanb"))}, ["n"])
     assert plain == named and plain.frame_accuracy == 0.75
 
 
 def test_time_with_several_labels_must_match_exactly() -> None:
-    true = Timeline([Span(0, 4, "a"), Span(2, 6, "b")], duration=10)
-    found = Timeline([Span(0, 3, "a"), Span(2, 12, "b")])
+    true = VideoSpans([Span(0, 4, "a"), Span(2, 6, "b")], duration=10)
+    found = VideoSpans([Span(0, 3, "a"), Span(2, 12, "b")])
     assert accurate_time(found, true) == pytest.approx(2 + 1 + 2)  # a; a and b; b; nothing from 6 on is wrong
 
 
@@ -109,8 +109,8 @@ def test_a_prediction_takes_the_best_free_span() -> None:
 
 
 def test_mean_is_over_classes_of_the_truth() -> None:
-    true = {"x": Timeline(spans("aabb"))}
-    metrics = timeline_metrics({"x": Timeline(spans("aaca"))}, true)
+    true = {"x": VideoSpans(spans("aabb"))}
+    metrics = timeline_metrics({"x": VideoSpans(spans("aaca"))}, true)
     assert metrics.average_precision[0.5] == {"a": 1.0, "b": 0.0}  # the later `a` has the same score, and comes second
     assert metrics.mean_average_precision(ACTIVITYNET) == pytest.approx(0.5)
     assert np.isclose(metrics.f1[0.1], 2 / (2 + 2 + 1))
@@ -136,7 +136,7 @@ TABLE = "video,start,end,class,label,probability\nday/a.mp4,0.000,1.500,0,clap,0
 )
 def test_predictions_are_read(tmp_path: Path, name: str, content: object) -> None:
     found = read_predictions([write(tmp_path / name, content)])
-    assert found.timelines["day/a.mp4"].spans == [Span(0, 1.5, "clap", 0.75)]
+    assert found.videos["day/a.mp4"].spans == [Span(0, 1.5, "clap", 0.75)]
 
 
 def test_files_of_timelines_are_read(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_files_of_timelines_are_read(tmp_path: Path) -> None:
     expected = [Span(0.0, 1.5, "clap", 0.75), Span(2.0, 3.25, "wave", 0.5)]
     for name in ("a.json", "a.csv"):
         write_timeline(content, tmp_path / name)
-        assert read_predictions([tmp_path / name]).timelines["day/a.mp4"].spans == expected
+        assert read_predictions([tmp_path / name]).videos["day/a.mp4"].spans == expected
     write_timeline(content, tmp_path / "a.eaf")
     annotations = read_annotations([tmp_path / "a.eaf"]).found
     assert [(each.part, each.label) for each in annotations] == [
@@ -182,7 +182,7 @@ def test_truth_of_a_list_is_in_seconds(tmp_path: Path) -> None:
     write(tmp_path / "labels.txt", "clap\nwave\n")
     write(tmp_path / "val.txt", "a.mp4#frames=5,15 10 0\na.mp4#t=0.8,1.6 10 1\n")
     truth = read_truth(tmp_path / "val.txt")
-    [(name, timeline)] = truth.timelines.items()
+    [(name, timeline)] = truth.videos.items()
     assert name == "a.mp4" and timeline.duration == pytest.approx(1.2)
     assert [span.label for span in timeline.spans] == ["clap", "wave"]
     assert [(span.start, span.end) for span in timeline.spans] == [pytest.approx((0.2, 0.6)), (0.8, 1.6)]
@@ -207,7 +207,7 @@ def test_videos_match_under_other_paths(tmp_path: Path) -> None:
     assert list(matched(found, truth)) == ["x/a.mp4"]
     assert found.notes == ["1 video without predictions; count as empty (--partial leaves them out): b.mp4"]
     matched(found, truth, partial=True)
-    assert list(truth.timelines) == ["x/a.mp4"]
+    assert list(truth.videos) == ["x/a.mp4"]
     uploads = "video,start,end,label\n/data/upload/1/0a1b2c3d-a.mp4,0.0,1,clap\nv_b,0.0,2,wave\n"
     truth = read_truth(write(tmp_path / "t.csv", uploads))
     found = read_predictions([write(tmp_path / "p.csv", TABLE + "b.webm,1,2,0,wave,0.5\n")])

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trishift.commands.shared.arguments import (
@@ -27,17 +24,17 @@ from trishift.commands.shared.outputs import add_strict, check_file, report_miss
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, in_order, parts
 from trishift.data.parts import split_part
-from trishift.errors import DataError, OutputError, without_secrets
+from trishift.errors import DataError
 from trishift.evaluation.shards import Shard
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trishift.api import Model
-    from trishift.reporting.timelines.content import TimelineContent
-    from trishift.reporting.timelines.journal import Journal
     from trishift.streaming.events import EventRule
-    from trishift.streaming.timeline import Timeline
+    from trishift.streaming.timeline import Moment, Timeline
 
 EXAMPLES = """\
   trishift timeline long.mp4 --checkpoint runs/gestures-tsm/best.safetensors
@@ -45,7 +42,6 @@ EXAMPLES = """\
   trishift timeline videos/ --checkpoint best.safetensors --window 2.5 --hop 0.5 --output 'timelines/{name}.jsonl'
   trishift timeline rtsp://camera.local/live --checkpoint best.onnx --output today.jsonl
 """
-_NAME = "{name}"
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -54,11 +50,12 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_intermixed_args(arguments)
     check_positive(options, "top_k", "batch_size", "devices")
 
-    from trishift.reporting.timelines.files import FORMATS
+    from trishift.reporting.timelines.files import FORMATS, output_files
 
     options.videos = sources_of(options)
-    outputs = [_outputs(options.output, video) for video in options.videos]
-    _check_outputs(outputs, options.videos, FORMATS)
+    options.outputs = output_files(options.output, options.videos)
+    for path in (path for paths in options.outputs for path in paths):
+        check_file(path, FORMATS)
     protocol_of(options)  # refuses unknown names before the work
     listed = Shard.parse(options.shard).of(range(len(options.videos)))
     misses = []
@@ -99,38 +96,44 @@ def _work(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> It
     yield model.report.summary()
     misses: list[tuple[int, tuple[str, str]]] = []
     for index in part.turns(listed):
-        video = options.videos[index]
         try:
-            yield index, _timeline(video, model, rule, options)
+            yield index, _finished(_opened(options.videos[index], model, options), model, rule, options, index)
         except DataError as error:
-            misses.append((index, (without_secrets(video), str(error))))
+            misses.append((index, (options.videos[index], str(error))))
     yield from misses
 
 
 def _rule(options: argparse.Namespace, model: Model) -> EventRule:
-    from trishift.streaming.events import EventRule, default_rule, nothing_classes
+    from trishift.streaming.events import event_rule, nothing_classes
     from trishift.streaming.timeline import window_lengths
 
     length, hop, _ = window_lengths(model.meta, options.window, options.hop)
-    defaults = default_rule(length, hop, model.thresholds)
-    given = {"enter": options.enter, "leave": options.leave, "shortest": options.min_length, "merge": options.merge}
-    chosen = {name: getattr(defaults, name) if value is None else value for name, value in given.items()}
-    if options.leave is None:
-        chosen["leave"] = min(chosen["leave"], chosen["enter"])
+    given = {name: getattr(options, name) for name in ("enter", "leave", "merge", "top_k")}
     nothing = nothing_classes(model.labels, options.nothing)
-    return EventRule(**chosen, top_k=options.top_k, nothing=nothing, thresholds=model.thresholds)
+    return event_rule(length, hop, model.thresholds, shortest=options.min_length, nothing=nothing, **given)
 
 
-def _timeline(video: str, model: Model, rule: EventRule, options: argparse.Namespace) -> Finished:
+def _opened(video: str, model: Model, options: argparse.Namespace) -> Timeline:
+    from trishift.streaming.sources import open_source
+
+    template = options.template if split_part(video)[0].is_dir() else None
+    source = open_source(video, template=template, flow=model.input.modality == "flow", fps=options.fps)
+    return model.timeline(source, options.window, options.hop, protocol_of(options), batch_size=options.batch_size)
+
+
+def _finished(timeline: Timeline, model: Model, rule: EventRule, options: argparse.Namespace, index: int) -> Finished:
     """Classify a video and write its files."""
+    from trishift.reporting.timelines.content import TimelineContent
     from trishift.reporting.timelines.files import write_timeline
+    from trishift.reporting.timelines.journal import journal_settings, open_journal
 
-    timeline = _opened(video, model, options)
-    outputs = _outputs(options.output, video)
-    settings = _settings(video, model, timeline, rule, options)
-    with _journal(outputs, settings, model.labels, timeline) as journal:
-        _classify(timeline, journal, rule)
-        content = _content(video, model, timeline, rule, journal)
+    outputs: list[Path] = options.outputs[index]
+    settings = journal_settings(timeline, rule, str(options.checkpoint), options.checkpoint.local)
+    with open_journal(outputs, settings, model.labels, timeline) as journal:
+        if journal.start and not journal.finished:
+            status(f"{journal.path}: continued from window {journal.start}")
+        journal.fill(timeline, rule, _progress(timeline))
+        content = TimelineContent.of(timeline, model.labels, rule, journal)
         for path in outputs:
             write_timeline(content, path)
     events = [
@@ -142,139 +145,23 @@ def _timeline(video: str, model: Model, rule: EventRule, options: argparse.Names
     return Finished(events, [*(f"note: {note}" for note in content.notes), summary, *written])
 
 
-def _opened(video: str, model: Model, options: argparse.Namespace) -> Timeline:
-    from trishift.streaming.sources import open_source
+def _progress(timeline: Timeline) -> Callable[[Moment], None]:
+    """A function that prints a line about the progress every 30 seconds."""
+    begin = last = time.monotonic()
+    first: float | None = None
 
-    flow = model.input.modality == "flow"
-    template = options.template if Path(video).is_dir() else None
-    source = open_source(video, template=template, flow=flow, fps=options.fps)
-    return model.timeline(source, options.window, options.hop, protocol_of(options), batch_size=options.batch_size)
-
-
-def _settings(
-    video: str, model: Model, timeline: Timeline, rule: EventRule, options: argparse.Namespace
-) -> dict[str, Any]:
-    """Everything that the lines of a journal depend on."""
-    return {
-        "video": without_secrets(video),
-        "changed": _changed(split_part(video)[0]),
-        "checkpoint": str(options.checkpoint),
-        "weights_changed": _changed(options.checkpoint.local),
-        "protocol": str(protocol_of(options)),
-        "window": timeline.length,
-        "hop": timeline.hop,
-        "top_k": rule.top_k,
-        "leave": rule.leave,
-    }
-
-
-def _changed(path: Path | None) -> str | None:
-    """When a file was changed; None for anything else."""
-    if path is None or not path.is_file():
-        return None
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(path.stat().st_mtime))
-
-
-@contextmanager
-def _journal(
-    outputs: Sequence[Path], settings: dict[str, Any], labels: Sequence[str], timeline: Timeline
-) -> Iterator[Journal]:
-    """The file of the windows: an output, or a temporary file beside the first one, removed once all are written."""
-    from trishift.io.line_files import open_lines
-    from trishift.reporting.timelines.files import LINES
-    from trishift.reporting.timelines.journal import Journal
-
-    kept = next((path for path in outputs if path.suffix == LINES), None)
-    with tempfile.TemporaryDirectory(prefix="trishift-") as folder:
-        path = kept or (_windows_of(outputs[0]) if outputs else Path(folder) / f"windows{LINES}")
-        with open_lines(path) as lines:
-            journal = Journal(lines, settings, labels, timeline.batch_size)
-            if timeline.source.live and journal.start and not journal.finished:
-                raise OutputError(f"{path}: holds windows of a live source, which cannot be continued; remove it")
-            if journal.start and not journal.finished:
-                status(f"{path}: continued from window {journal.start}")
-            yield journal
-        if kept is None:
-            path.unlink(missing_ok=True)
-
-
-def _windows_of(output: Path) -> Path:
-    return output.with_name(f"{output.name}.windows.jsonl")
-
-
-def _classify(timeline: Timeline, journal: Journal, rule: EventRule) -> None:
-    """Add the windows that are missing in the journal."""
-    if journal.finished:
-        return
-    try:
-        for moment in _reported(timeline, journal.start):
-            journal.add([rule.reading(moment)])
-    except KeyboardInterrupt:
-        if not timeline.source.live:  # whose end this is
-            raise KeyboardInterrupt("interrupted; repeat the command to continue") from None
-    journal.finish(timeline.notes())
-
-
-def _reported(timeline: Timeline, start: int) -> Iterable[Any]:
-    """The moments, with a line about the progress every 30 seconds."""
-    began = last = time.monotonic()
-    for moment in timeline.moments(start):
-        yield moment
+    def show(moment: Moment) -> None:
+        nonlocal last, first
+        first = moment.start if first is None else first
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES:
             last = now
             total = timeline.source.duration
             whole = f" of {total:.0f}" if total else ""
-            status(f"{timeline.source.name}: {moment.end:.0f}{whole} s, {moment.end / (now - began):.1f} x real time")
+            speed = (moment.end - first) / (now - begin)
+            status(f"{timeline.source.name}: {moment.end:.0f}{whole} s, {speed:.1f} x real time")
 
-
-def _content(video: str, model: Model, timeline: Timeline, rule: EventRule, journal: Journal) -> TimelineContent:
-    from trishift.reporting.timelines.content import TimelineContent
-    from trishift.streaming.events import find_events
-    from trishift.streaming.sources import Recording
-
-    windows, duration = 0, 0.0
-    for reading in journal.readings():
-        windows, duration = windows + 1, reading.end
-    source = timeline.source
-    return TimelineContent(
-        video=without_secrets(video),
-        labels=model.labels,
-        window=timeline.length,
-        hop=timeline.hop,
-        rule=rule,
-        events=tuple(find_events(journal.readings(), rule)),
-        duration=duration,
-        windows=windows,
-        readings=journal.readings,
-        notes=tuple(journal.notes),
-        recording=source if isinstance(source, Recording) else None,
-    )
-
-
-def _outputs(patterns: Sequence[str], video: str) -> list[Path]:
-    """The output files of a video, with its name in place of `{name}`."""
-    stem = Path(video).name if Path(video).is_dir() else Path(video.partition("#")[0]).stem
-    return [Path(pattern.replace(_NAME, stem)) for pattern in patterns]
-
-
-def _check_outputs(outputs: Sequence[Sequence[Path]], videos: Sequence[str], formats: Sequence[str]) -> None:
-    """Refuse outputs that could not be written, or of which several videos would write the same.
-
-    Raises:
-        OutputError: names the file.
-    """
-    owners: dict[Path, str] = {}
-    for paths, video in zip(outputs, videos, strict=True):
-        for path in paths:
-            if path in owners:
-                raise OutputError(
-                    f"{path}: is the output of {owners[path]} and of {video}; write {_NAME} into --output, in place of "
-                    "the video's name, and give the videos different names"
-                )
-            owners[path] = video
-    for path in owners:
-        check_file(path, formats)
+    return show
 
 
 def _parser() -> argparse.ArgumentParser:

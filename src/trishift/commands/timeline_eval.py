@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
     notes = truth.notes + predicted.notes
     for note in notes:
         status(f"note: {note}")
-    metrics = timeline_metrics(found, truth.timelines, options.background)
+    metrics = timeline_metrics(found, truth.videos, options.background)
     print(metrics)
     if options.output:
         write_text(

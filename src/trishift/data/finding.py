@@ -62,7 +62,7 @@ def find_clips(path: str | Path) -> FoundClips:
     if _URL.fullmatch(str(path)) and not exists(path):
         address = re.sub(":/+", "://", str(path), count=1)  # a path keeps one slash
         raise DataError(
-            f"{address}: a URL; download the video first, or classify it frame by frame with trishift stream"
+            f"{address}: a URL; download the video first, or use trishift timeline or trishift stream, which read URLs"
         )
     found = FoundClips()
     file, part = split_part(path)

@@ -18,7 +18,7 @@ from trishift.data.lists.text import stream_lines
 from trishift.data.parts import Part, split_part
 from trishift.data.sources import FrameSource, open_clip
 from trishift.errors import DataError, brief
-from trishift.evaluation.timelines import Span, Timeline
+from trishift.evaluation.timelines import Span, VideoSpans
 from trishift.io.wording import counted, shown_first
 
 _SUFFIXES = (".json", ".csv", ".tsv")
@@ -31,16 +31,16 @@ class TimelineFiles:
     """Timelines by video, and what to tell about reading them.
 
     Attributes:
-        timelines: video to timeline.
+        videos: the spans of each video.
         notes: what was skipped or assumed.
     """
 
-    timelines: dict[str, Timeline] = field(default_factory=dict)
+    videos: dict[str, VideoSpans] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def of(self, video: str) -> Timeline:
-        """The timeline of a video; made if it is new."""
-        return self.timelines.setdefault(video, Timeline())
+    def of(self, video: str) -> VideoSpans:
+        """The spans of a video; made if it is new."""
+        return self.videos.setdefault(video, VideoSpans())
 
 
 # Predictions
@@ -61,10 +61,10 @@ def read_predictions(paths: Sequence[Path]) -> TimelineFiles:
     for file in (file for path in paths for file in _prediction_files(path)):
         one = TimelineFiles()
         _read_prediction(AnnotationFile(file), one)
-        twice = sorted(found.timelines.keys() & one.timelines)
+        twice = sorted(found.videos.keys() & one.videos)
         if twice:
             raise DataError(f"{file}: {twice[0]} has a timeline in another file, too; give one per video")
-        found.timelines |= one.timelines
+        found.videos |= one.videos
         found.notes += one.notes
     return found
 
@@ -86,23 +86,23 @@ def _read_prediction(file: AnnotationFile, into: TimelineFiles) -> None:
         if file.json is None:
             _read_table(file, into)
         elif isinstance(file.json, dict) and isinstance(file.json.get("results"), dict):
-            for video, spans in file.json["results"].items():
+            for video, events in file.json["results"].items():
                 place = f"{file.path}: {video}"
-                into.of(video).spans += [_span(each, *each["segment"]) for each in spans]
+                into.of(video).spans += [_span(each, *each["segment"]) for each in events]
         else:
             for video in file.json if isinstance(file.json, list) else [file.json]:
                 place = f"{file.path}: {video['video']}"
                 events = next(video[key] for key in _EVENTS if key in video)
-                timeline = into.of(str(video["video"]))
-                timeline.spans += [_span(each, each["start"], each["end"]) for each in events]
+                entry = into.of(str(video["video"]))
+                entry.spans += [_span(each, each["start"], each["end"]) for each in events]
                 duration = float(video.get("duration") or 0)
-                timeline.duration = duration if 0 < duration < math.inf else None
+                entry.duration = duration if 0 < duration < math.inf else None
     except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
         raise DataError(
             f"{place}: is no timeline ({type(error).__name__} {brief(error, 80)}); give what `trishift timeline` writes"
         ) from None
-    for name, timeline in into.timelines.items():
-        for span in timeline.spans:
+    for name, entry in into.videos.items():
+        for span in entry.spans:
             if not (0 <= span.start < span.end < math.inf and math.isfinite(span.score)):
                 event = f"{span.label} from {span.start:g} to {span.end:g}, {span.score:g}"
                 raise DataError(f"{file.path}: {name}: {event}; it must have a probability and end after it starts")
@@ -196,19 +196,19 @@ def _add_parts(
         by_video.setdefault(video, []).append((part, label))
     unknown = []
     for video, labeled in by_video.items():
-        timeline = into.of(video)
-        timeline.duration = durations.get(video)
+        entry = into.of(video)
+        entry.duration = durations.get(video)
         in_frames = any(not part.seconds for part, _ in labeled)
         path = videos.find(video)
         if path is None and in_frames:
             raise DataError(f"{video}: annotated in frames, but not in {folder}; name the videos' folder with --clips")
-        if path is None or (timeline.duration and not in_frames):
-            timeline.spans += [Span(part.start, part.end, label) for part, label in labeled]
-            unknown += [] if timeline.duration else [video]
+        if path is None or (entry.duration and not in_frames):
+            entry.spans += [Span(part.start, part.end, label) for part, label in labeled]
+            unknown += [] if entry.duration else [video]
             continue
         with open_clip(folder / path) as source:
-            timeline.duration = _seconds(source, source.num_frames)
-            timeline.spans += [Span(*_bounds(source, part), label) for part, label in labeled]
+            entry.duration = _seconds(source, source.num_frames)
+            entry.spans += [Span(*_bounds(source, part), label) for part, label in labeled]
     if unknown:
         count = counted(len(unknown), "video is", "videos are")
         names = shown_first(unknown, _SHOWN)
@@ -234,7 +234,7 @@ def _seconds(source: FrameSource, frame: float) -> float:
 # Both
 
 
-def matched(predicted: TimelineFiles, true: TimelineFiles, *, partial: bool = False) -> dict[str, Timeline]:
+def matched(predicted: TimelineFiles, true: TimelineFiles, *, partial: bool = False) -> dict[str, VideoSpans]:
     """The predictions under the names of the truth's videos. Differences are added to the notes of `predicted`.
 
     Args:
@@ -245,11 +245,11 @@ def matched(predicted: TimelineFiles, true: TimelineFiles, *, partial: bool = Fa
     Raises:
         DataError: no video is in both.
     """
-    names = {plain_path(name): name for name in true.timelines}
+    names = {plain_path(name): name for name in true.videos}
     videos = VideoNames(names, "the truth")
-    found: dict[str, Timeline] = {}
+    found: dict[str, VideoSpans] = {}
     strangers = []
-    for name, timeline in predicted.timelines.items():
+    for name, entry in predicted.videos.items():
         path = PurePosixPath(plain_path(name))
         close = path if path in names else videos.find(name)
         if close is None:
@@ -257,16 +257,16 @@ def matched(predicted: TimelineFiles, true: TimelineFiles, *, partial: bool = Fa
         elif names[close] in found:
             raise DataError(f"{name}: has two predicted timelines for {names[close]}; give one")
         else:
-            found[names[close]] = timeline
+            found[names[close]] = entry
     if not found:
         raise DataError(
             f"none of {counted(len(strangers), 'predicted video')} is in the truth (first "
-            f"{next(iter(strangers), '-')}, the truth has {next(iter(true.timelines))}); give the annotations of the "
+            f"{next(iter(strangers), '-')}, the truth has {next(iter(true.videos))}); give the annotations of the "
             "same videos"
         )
-    missing = [name for name in true.timelines if name not in found]
+    missing = [name for name in true.videos if name not in found]
     for name in missing if partial else ():
-        del true.timelines[name]
+        del true.videos[name]
     for videos_without, what in (
         (strangers, "predicted, but not in the truth; left out"),
         (missing, f"without predictions; {'left out' if partial else 'count as empty (--partial leaves them out)'}"),
@@ -278,9 +278,9 @@ def matched(predicted: TimelineFiles, true: TimelineFiles, *, partial: bool = Fa
     return found
 
 
-def _compare_labels(found: Mapping[str, Timeline], true: TimelineFiles, notes: list[str]) -> None:
-    known = {span.label for timeline in true.timelines.values() for span in timeline.spans}
-    others = Counter(s.label for timeline in found.values() for s in timeline.spans if s.label not in known)
+def _compare_labels(found: Mapping[str, VideoSpans], true: TimelineFiles, notes: list[str]) -> None:
+    known = {span.label for entry in true.videos.values() for span in entry.spans}
+    others = Counter(s.label for entry in found.values() for s in entry.spans if s.label not in known)
     if others:
         listed = shown_first([f"{label} ({count})" for label, count in others.items()], _SHOWN)
         notes.append(

@@ -41,8 +41,8 @@ class Span:
 
 
 @dataclass
-class Timeline:
-    """What happens in a video.
+class VideoSpans:
+    """The spans of a video: predicted or true.
 
     Attributes:
         spans: in any order; they may overlap.
@@ -95,30 +95,30 @@ class TimelineMetrics:
 
 
 def timeline_metrics(
-    predicted: Mapping[str, Timeline], true: Mapping[str, Timeline], background: Iterable[str] = ()
+    predicted: Mapping[str, VideoSpans], true: Mapping[str, VideoSpans], background: Iterable[str] = ()
 ) -> TimelineMetrics:
-    """Compare timelines of the same videos.
+    """Compare the spans of the same videos.
 
     Args:
-        predicted: video to timeline; videos without one count as empty.
-        true: video to timeline, with at least one span that is not background.
+        predicted: the spans found in each video; videos without any count as empty.
+        true: those of its truth, with at least one span that is not background.
         background: labels that stand for "nothing", as times without a label do.
 
     Example:
-        >>> from trishift.evaluation.timelines import Span, Timeline, timeline_metrics
-        >>> true = Timeline([Span(0, 4, "wave"), Span(6, 8, "clap")], duration=10)
-        >>> found = Timeline([Span(0, 3, "wave"), Span(6, 8, "wave")])
+        >>> from trishift.evaluation.timelines import Span, VideoSpans, timeline_metrics
+        >>> true = VideoSpans([Span(0, 4, "wave"), Span(6, 8, "clap")], duration=10)
+        >>> found = VideoSpans([Span(0, 3, "wave"), Span(6, 8, "wave")])
         >>> metrics = timeline_metrics({"a.mp4": found}, {"a.mp4": true})
         >>> metrics.f1[0.5], metrics.edit, metrics.frame_accuracy  # right: 0 to 3, 4 to 6, 8 to 10
         (0.5, 0.5, 0.7)
     """
     nothing = frozenset(background)
-    pairs = [(_without(predicted.get(name, Timeline()), nothing), _without(true[name], nothing)) for name in true]
+    pairs = [(_without(predicted.get(name, VideoSpans()), nothing), _without(true[name], nothing)) for name in true]
     ordered = [(in_order(found.spans), in_order(truth.spans)) for found, truth in pairs]
     counts = {each: np.array([overlap_counts(*pair, each) for pair in ordered]) for each in OVERLAPS}
     matched = sum(accurate_time(found, truth) for found, truth in pairs)
     total = sum(_duration(found, truth) for found, truth in pairs)
-    spans = [[timeline.spans for timeline in side] for side in zip(*pairs, strict=True)]
+    spans = [[video.spans for video in side] for side in zip(*pairs, strict=True)]
     thresholds = sorted({*ACTIVITYNET, *THUMOS})
     labels = sorted({span.label for of_video in spans[1] for span in of_video})
     precisions = {label: average_precision(_of(label, spans[0]), _of(label, spans[1]), thresholds) for label in labels}
@@ -138,8 +138,8 @@ def timeline_metrics(
     )
 
 
-def _without(timeline: Timeline, labels: frozenset[str]) -> Timeline:
-    return Timeline([span for span in timeline.spans if span.label not in labels], timeline.duration)
+def _without(video: VideoSpans, labels: frozenset[str]) -> VideoSpans:
+    return VideoSpans([span for span in video.spans if span.label not in labels], video.duration)
 
 
 def _of(label: str, videos: Iterable[Sequence[Span]]) -> list[list[Span]]:
@@ -195,13 +195,13 @@ def edit_score(predicted: Sequence[str], true: Sequence[str]) -> float:
     return 1 - row[-1] / max(len(predicted), len(true))
 
 
-def accurate_time(predicted: Timeline, true: Timeline) -> float:
+def accurate_time(predicted: VideoSpans, true: VideoSpans) -> float:
     """Seconds of a video in which the predicted labels, one, several or none, are exactly the true ones."""
     end = _duration(predicted, true)
     changes = sorted(
         (min(time, end), side, step, span.label)
-        for side, timeline in enumerate((predicted, true))
-        for span in timeline.spans
+        for side, video in enumerate((predicted, true))
+        for span in video.spans
         for time, step in ((span.start, 1), (span.end, -1))
     )
     active: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
@@ -215,7 +215,7 @@ def accurate_time(predicted: Timeline, true: Timeline) -> float:
     return total + end - before
 
 
-def _duration(predicted: Timeline, true: Timeline) -> float:
+def _duration(predicted: VideoSpans, true: VideoSpans) -> float:
     known = true.duration or predicted.duration
     return known or max((span.end for line in (predicted, true) for span in line.spans), default=0.0)
 

@@ -109,10 +109,45 @@ class EventRule:
         return Reading(moment.index, round(moment.start, _DIGITS), round(moment.end, _DIGITS), probabilities)
 
 
-def default_rule(length: float, hop: float, thresholds: np.ndarray | None) -> EventRule:
-    """The rule for windows of some seconds, each `hop` seconds after the one before."""
-    enter, leave = (0.5, 0.3) if thresholds is None else (1.0, 0.6)
-    return EventRule(enter, leave, shortest=_SHORTEST * length, merge=hop, thresholds=thresholds)
+def event_rule(
+    length: float,
+    hop: float,
+    thresholds: np.ndarray | None = None,
+    *,
+    enter: float | None = None,
+    leave: float | None = None,
+    shortest: float | None = None,
+    merge: float | None = None,
+    top_k: int = 5,
+    nothing: frozenset[int] = frozenset(),
+) -> EventRule:
+    """The rule for windows of some seconds; what is None has its default.
+
+    Args:
+        length: seconds per window.
+        hop: seconds from one window to the next.
+        thresholds: those of a multi-label model.
+        enter: default: 0.5, or 1 times the thresholds.
+        leave: default: 0.3, or 0.6 times the thresholds, and not above `enter`.
+        shortest: default: 0.4 windows.
+        merge: default: a hop.
+        top_k: classes listed per window and event.
+        nothing: classes that are no event.
+
+    Raises:
+        RecipeError: a value is out of range; names the command's option.
+    """
+    usual_enter, usual_leave = (0.5, 0.3) if thresholds is None else (1.0, 0.6)
+    enter = usual_enter if enter is None else enter
+    return EventRule(
+        enter,
+        min(usual_leave, enter) if leave is None else leave,
+        _SHORTEST * length if shortest is None else shortest,
+        hop if merge is None else merge,
+        top_k,
+        nothing,
+        thresholds,
+    )
 
 
 def nothing_classes(labels: Sequence[str], names: Sequence[str] | None) -> frozenset[int]:

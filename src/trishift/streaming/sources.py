@@ -24,7 +24,7 @@ from trishift.data.packets import demuxed
 from trishift.data.parts import split_part
 from trishift.data.sources import FrameRange, open_clip, open_flow
 from trishift.data.video import probe, stream_frames
-from trishift.errors import DataError, shortened
+from trishift.errors import DataError, shortened, without_secrets
 from trishift.io.regular import is_dir
 from trishift.io.wording import counted
 from trishift.streaming.clock import UNKNOWN_FPS, Clock
@@ -63,7 +63,7 @@ class Source(ABC):
     """A source of frames that can be opened repeatedly.
 
     Attributes:
-        name: name for messages.
+        name: name for messages and files, without passwords.
         live: whether frames keep arriving on their own, so that those not taken are lost.
         fps: mean frames per second; None if unknown, or before the source is opened.
         duration: seconds that the source announces; None if unknown, or before it is opened.
@@ -260,7 +260,7 @@ class NetworkStream(LibavSource):
     """RTSP, HTTP, UDP or any other protocol that FFmpeg supports."""
 
     def __init__(self, url: str, timeout: float, live: bool | None = None) -> None:
-        super().__init__(url, url, timeout)
+        super().__init__(without_secrets(url), url, timeout)
         is_file = url.partition("://")[0].lower() in _FILE_PROTOCOLS
         self._is_live = True if live is None and not is_file else live
         self._opened: InputContainer | None = None

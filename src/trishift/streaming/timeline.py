@@ -103,6 +103,8 @@ class Timeline:
         notes: what was assumed so far.
 
     Attributes:
+        source, length, hop, protocol: as above.
+        batch_size: likewise; 1 for live sources.
         end: seconds at which the last window ended.
         used, computed: segments whose features were needed, and computed; 0 if the model cannot share them.
         dropped: frames of a live source that were lost while the model was busy.
@@ -124,10 +126,11 @@ class Timeline:
         notes: Sequence[str] = (),
     ) -> None:
         check_lengths(length, hop)
+        self.protocol = protocol or Protocol()
         self._notes, self.end, self._without_frames = list(notes), 0.0, 0
         self.source, self.length, self.hop = source, length, hop
         self.batch_size = 1 if source.live else batch_size
-        self._scorer = WindowScorer(predictor, input_spec, protocol or Protocol(), batch_size)
+        self._scorer = WindowScorer(predictor, input_spec, self.protocol, batch_size)
         self._multi_label = predictor.spec.multi_label
         self._reader: NewestFrames | None = None
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from trishift.data.protocol import Protocol
 from trishift.errors import OutputError
 from trishift.io.line_files import open_lines
-from trishift.reporting.timelines.journal import Journal
-from trishift.streaming.events import Reading
+from trishift.reporting.timelines.files import output_files
+from trishift.reporting.timelines.journal import Journal, journal_settings
+from trishift.streaming.events import EventRule, Reading
+from trishift.streaming.sources import open_source
 
 LABELS = ("wave", "clap")
 READINGS = [Reading(n, n / 2, n / 2 + 2, {1: 0.9, 0: 0.1}) for n in (0, 1, 2, 4, 5, 6)]  # window 3 had no frames
@@ -51,3 +56,28 @@ def test_other_files_are_refused_and_kept(tmp_path: Path, before: str, message: 
     with open_lines(path) as lines, pytest.raises(OutputError, match=message):
         Journal(lines, SETTINGS, LABELS)
     assert path.read_text() == before + "\n"
+
+
+def test_settings_hold_no_secrets_and_the_thresholds() -> None:
+    source = open_source("rtsp://ann:pw@host/live?token=abc")
+    timeline = SimpleNamespace(source=source, protocol=Protocol(), length=2.0, hop=0.5)
+    rule = EventRule(1.0, 0.6, thresholds=np.array([0.5, 0.25]))
+    settings = journal_settings(timeline, rule, "best.safetensors", None)  # type: ignore[arg-type]
+    assert settings["video"] == "rtsp://host/live?token=..."
+    assert settings["thresholds"] == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("video", "name"),
+    [
+        ("videos/a.b.mp4", "a.b"),
+        ("long.mp4#t=1,2", "long"),
+        ("take#3.mp4", "take#3"),
+        ("0", "0"),
+        ("rtsp://ann:pw@host:554/live/one?token=abc", "one"),
+        ("udp://@239.0.0.1:1234", "239.0.0.1"),
+        ("file:///videos/a%20b.mp4", "a%20b"),
+    ],
+)
+def test_outputs_are_named_after_videos(video: str, name: str) -> None:
+    assert output_files(["out/{name}.json"], [video]) == [[Path(f"out/{name}.json")]]

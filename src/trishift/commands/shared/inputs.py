@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trishift.commands.shared.arguments import execution_of, import_options
 from trishift.commands.shared.outputs import status
+from trishift.data.parts import split_part
 from trishift.errors import DataError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def check_template(template: str | None, videos: Sequence[Path]) -> None:
     Raises:
         DataError: no video is a folder.
     """
-    if template is not None and not any(video.is_dir() for video in videos):
+    if template is not None and not any(split_part(video)[0].is_dir() for video in videos):
         what = f"{videos[0]} is not" if len(videos) == 1 else f"none of the {len(videos)} videos is"
         raise DataError(f"--template {template}: {what} a folder of frames; remove it")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trishift.io.terminal import printable
-from trishift.streaming.events import Event, EventRule, Reading
+from trishift.reporting.timelines.journal import Journal
+from trishift.streaming.events import Event, EventRule, Reading, find_events
 from trishift.streaming.sources import Recording
+from trishift.streaming.timeline import Timeline
 
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7f6bd1")  # Okabe and Ito's
 
@@ -19,7 +21,7 @@ class TimelineContent:
     """A finished timeline.
 
     Attributes:
-        video: the source as the user wrote it.
+        video: name of the source.
         labels: K class names.
         window, hop: seconds.
         rule: how windows became events.
@@ -43,6 +45,27 @@ class TimelineContent:
     notes: tuple[str, ...] = ()
     recording: Recording | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, timeline: Timeline, labels: Sequence[str], rule: EventRule, journal: Journal) -> TimelineContent:
+        """The content of a journal that holds all windows of a timeline."""
+        windows, duration = 0, 0.0
+        for reading in journal.readings():
+            windows, duration = windows + 1, reading.end
+        source = timeline.source
+        return cls(
+            video=source.name,
+            labels=tuple(labels),
+            window=timeline.length,
+            hop=timeline.hop,
+            rule=rule,
+            events=tuple(find_events(journal.readings(), rule)),
+            duration=duration,
+            windows=windows,
+            readings=journal.readings,
+            notes=tuple(journal.notes),
+            recording=source if isinstance(source, Recording) else None,
+        )
 
     @property
     def file(self) -> Path | None:

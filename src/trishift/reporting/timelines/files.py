@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from trishift.data.parts import split_part
+from trishift.errors import OutputError, without_secrets
 from trishift.io.atomic import write_text
 from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.elan import eaf_text
 from trishift.reporting.timelines.film import write_film
+from trishift.reporting.timelines.journal import LINES
 from trishift.reporting.timelines.page import page_text
 from trishift.reporting.timelines.texts import csv_text, json_text, srt_text, vtt_text
 
-LINES = ".jsonl"
 _WRITERS: dict[str, Callable[[TimelineContent, Path], None]] = {
     ".json": lambda content, path: write_text(path, json_text(content)),
     ".csv": lambda content, path: write_text(path, csv_text(content)),
@@ -22,6 +25,7 @@ _WRITERS: dict[str, Callable[[TimelineContent, Path], None]] = {
     ".html": lambda content, path: write_text(path, page_text(content, path.parent)),
     ".mp4": write_film,
 }
+_NAME = "{name}"
 FORMATS = (LINES, *_WRITERS)
 """Suffixes; `.jsonl` is written while the timeline is computed, see `timelines/journal.py`."""
 
@@ -35,3 +39,36 @@ def write_timeline(content: TimelineContent, path: Path) -> None:
     """
     if path.suffix != LINES:
         _WRITERS[path.suffix](content, path)
+
+
+def output_files(patterns: Sequence[str], videos: Sequence[str]) -> list[list[Path]]:
+    """The output files of each video, with its name in place of `{name}`.
+
+    Raises:
+        OutputError: several videos would write the same file.
+
+    Example:
+        >>> from trishift.reporting.timelines.files import output_files
+        >>> output_files(["{name}.json"], ["day1/cam.mp4", "rtsp://ann:pw@host/live?token=x"])
+        [[PosixPath('cam.json')], [PosixPath('live.json')]]
+    """
+    owners: dict[Path, str] = {}
+    files = [[Path(pattern.replace(_NAME, _stem(video))) for pattern in patterns] for video in videos]
+    for paths, video in zip(files, videos, strict=True):
+        for path in paths:
+            if path in owners:
+                raise OutputError(
+                    f"{path}: is the output of {owners[path]} and of {video}; write {_NAME} into --output, in place of "
+                    "the video's name, and give the videos different names"
+                )
+            owners[path] = video
+    return files
+
+
+def _stem(video: str) -> str:
+    """The name of a video without folders, suffix and part; for an address the last name in it, or the host's."""
+    if "://" not in video or Path(video).exists():
+        file = split_part(video)[0]
+        return file.name if file.is_dir() else file.stem
+    address = urlsplit(without_secrets(video))
+    return Path(address.path).stem or address.hostname or "video"

@@ -7,15 +7,75 @@ The last line of a finished timeline is {"finished": true, "notes": [...]}.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from trishift.errors import OutputError
-from trishift.io.line_files import LineFile, Record
+from trishift.io.line_files import LineFile, Record, open_lines
 from trishift.io.wording import plain
-from trishift.streaming.events import Reading
+from trishift.streaming.events import EventRule, Reading
+from trishift.streaming.sources import Recording
+from trishift.streaming.timeline import Moment, Timeline
 
+LINES = ".jsonl"
 _VERSION = 1
+
+
+def journal_settings(timeline: Timeline, rule: EventRule, weights: str, file: Path | None) -> dict[str, Any]:
+    """Everything that the lines of a journal depend on.
+
+    Args:
+        timeline: the windows.
+        rule: selects the classes that are listed.
+        weights: the weights as the user named them.
+        file: their file; None: it is not on this machine yet.
+    """
+    source, thresholds = timeline.source, rule.thresholds
+    return {
+        "video": source.name,
+        "changed": _changed(source.file if isinstance(source, Recording) else None),
+        "checkpoint": weights,
+        "weights_changed": _changed(file),
+        "protocol": str(timeline.protocol),
+        "window": timeline.length,
+        "hop": timeline.hop,
+        "top_k": rule.top_k,
+        "leave": rule.leave,
+        **({} if thresholds is None else {"thresholds": thresholds.round(6).tolist()}),
+    }
+
+
+def _changed(path: Path | None) -> str | None:
+    """When a file was changed; None for anything else."""
+    if path is None or not path.is_file():
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(path.stat().st_mtime))
+
+
+@contextmanager
+def open_journal(
+    outputs: Sequence[Path], settings: Mapping[str, Any], labels: Sequence[str], timeline: Timeline
+) -> Iterator[Journal]:
+    """Open the journal of a timeline: the `.jsonl` output, or a file beside the first one, removed in the end.
+
+    Raises:
+        OutputError: another process writes it, or as `Journal` does.
+    """
+    kept = next((path for path in outputs if path.suffix == LINES), None)
+    with tempfile.TemporaryDirectory(prefix="trishift-") as folder:
+        beside = outputs[0].with_name(f"{outputs[0].name}.windows{LINES}") if outputs else None
+        path = kept or beside or Path(folder) / f"windows{LINES}"
+        with open_lines(path) as lines:
+            journal = Journal(lines, settings, labels, timeline.batch_size)
+            if timeline.source.live and journal.start and not journal.finished:
+                raise OutputError(f"{path}: holds windows of a live source, which cannot be continued; remove it")
+            yield journal
+        if kept is None:
+            path.unlink(missing_ok=True)
 
 
 class Journal:
@@ -28,6 +88,7 @@ class Journal:
         batch: windows per forward pass; a run continues at the beginning of a batch.
 
     Attributes:
+        path: the file.
         start: number of the first window that is missing.
         finished: whether no window is missing.
         notes: those of a finished timeline.
@@ -37,7 +98,7 @@ class Journal:
     """
 
     def __init__(self, lines: LineFile, settings: Mapping[str, Any], labels: Sequence[str], batch: int = 1) -> None:
-        self._lines, self._labels = lines, labels
+        self._lines, self._labels, self.path = lines, labels, lines.path
         self.start, self.finished = 0, False
         self.notes: list[str] = []
         header: Record = {"timeline": _VERSION, **settings}
@@ -68,6 +129,28 @@ class Journal:
             OutputError: they cannot be written; those before stay.
         """
         self._lines.add(*map(self._record, readings))
+
+    def fill(self, timeline: Timeline, rule: EventRule, watch: Callable[[Moment], None]) -> None:
+        """Classify and append all windows that are missing. Ctrl-C ends a live source, and interrupts others.
+
+        Args:
+            timeline: the windows.
+            rule: selects the classes that are listed.
+            watch: called with each window that has been appended.
+
+        Raises:
+            KeyboardInterrupt: its text names what to do.
+        """
+        if self.finished:
+            return
+        try:
+            for moment in timeline.moments(self.start):
+                self.add([rule.reading(moment)])
+                watch(moment)
+        except KeyboardInterrupt:
+            if not timeline.source.live:
+                raise KeyboardInterrupt("interrupted; repeat the command to continue") from None
+        self.finish(timeline.notes())
 
     def finish(self, notes: Sequence[str]) -> None:
         """Mark the timeline as complete."""
