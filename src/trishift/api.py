@@ -28,9 +28,9 @@ from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.agreement import Compared
+from trishift.evaluation.calibration import stored_calibration
 from trishift.evaluation.evaluator import iter_scores
-from trishift.evaluation.prediction import Prediction, top_predictions
-from trishift.evaluation.thresholds import read_thresholds, stored_thresholds
+from trishift.evaluation.prediction import Prediction, Ranking, top_predictions
 from trishift.export.opening import is_exported, open_exported
 from trishift.export.programs import Programs
 from trishift.model.relations import prediction_relations
@@ -63,7 +63,7 @@ class Model:
         session: the network in its framework, or the exported program in its runtime.
         report: what the file contained.
         meta: provenance of the weights, see `Checkpoint`.
-        thresholds: (K,) probabilities above which a class becomes a label, for multi-label models; else None.
+        calibration: turns logits into probabilities and predicted classes; see `trishift calibrate`.
 
     Args:
         checkpoint: the model's description; its tensors are not read.
@@ -86,18 +86,24 @@ class Model:
         self.labels: tuple[str, ...] = checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
         self.session, self.report = session, report
         self.meta = checkpoint.meta
-        several = self.spec.multi_label
-        self.thresholds = stored_thresholds(checkpoint.meta, self.spec.num_classes) if several else None
+        self.calibration = stored_calibration(checkpoint.meta, self.spec)
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """(K,) least probability of a predicted class; None: the most likely class is always predicted."""
+        return self.calibration.thresholds
 
     def set_thresholds(self, text: str) -> None:
         """Replace the thresholds by one number for all classes, or by those in an evaluation's result.json.
 
         Raises:
-            DataError: `text` is neither, or the model predicts a single label per video.
+            DataError: `text` is neither.
         """
-        if self.thresholds is None:
-            raise DataError("thresholds: only for models with several labels per video; this one has one")
-        self.thresholds = read_thresholds(text, self.spec.num_classes)
+        self.calibration = self.calibration.with_thresholds(text, self.spec.num_classes)
+
+    def discard_calibration(self) -> None:
+        """Return to the probabilities and thresholds from before `trishift calibrate`."""
+        self.calibration = stored_calibration(self.meta, self.spec, raw=True)
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
         """Logits (N, K) of clips (N, T, C, H, W), normalized float32 (see `input`).
@@ -110,10 +116,11 @@ class Model:
         """
         return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
-    def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> list[tuple[str, float]]:
+    def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> Ranking:
         """Return the k most likely classes of a video file or frame folder: [(label, probability), ...].
 
-        A multi-label model lists every class above its threshold, even if there are more than k.
+        The names of the predicted classes are in the attribute `predicted` of the result, which is empty for nothing. A
+        multi-label model lists all of them, even if there are more than k.
 
         Raises:
             DataError: the video cannot be read.
@@ -188,7 +195,7 @@ class Model:
         scores = iter_scores(self.session, dataset, batch_size=batch_size, workers=workers, only=only)
         for index, logits in scores:
             name = [str(paths[index])]
-            [prediction] = top_predictions(name, logits[None], self.labels, top_k, self.thresholds)
+            [prediction] = top_predictions(name, logits[None], self.labels, top_k, self.calibration)
             yield index, prediction
         for index, reason in dataset.numbered_misses():
             yield index, (dataset.name(index), reason)
@@ -254,7 +261,7 @@ class Model:
         length, hop, notes = window_lengths(self.meta, window, hop)
         flow = self.input.modality == "flow"
         source = video if isinstance(video, Source) else open_source(str(video), flow=flow)
-        return Timeline(self.session, self.input, source, length, hop, protocol, batch_size, notes)
+        return Timeline(self.session, self.input, source, length, hop, protocol, batch_size, notes, self.calibration)
 
 
 def list_models(*patterns: str, data: str | None = None) -> list[str]:

@@ -103,7 +103,7 @@ def test_unreadable_videos_are_reported(folder: Path, tmp_path: Path, capsys: py
         (["--output", "{folder}/a.json", "{folder}/model.safetensors"], "unknown format '.safetensors'"),
         (["--leave", "0.9"], "--leave not above --enter"),
         (["--nothing", "upp"], "did you mean 'up'"),
-        (["--thresholds", "0.5"], "several labels"),
+        (["--thresholds", "2"], "between 0 and 1"),
         (["rtsp://127.0.0.1:9/live"], "127.0.0.1:9"),
     ],
 )

@@ -26,6 +26,7 @@ from trishift.data.dataset import EvaluationSet
 from trishift.data.lists import VideoRecord
 from trishift.data.protocol import Protocol
 from trishift.errors import DataError
+from trishift.evaluation.calibration import Calibration
 from trishift.evaluation.evaluator import Evaluation, evaluate
 from trishift.evaluation.metrics import (
     confusion,
@@ -179,10 +180,11 @@ def test_multi_label_report(tmp_path: Path) -> None:
 
 def test_multi_label_predictions_list_all_above_threshold(tmp_path: Path) -> None:
     logits = np.array([[-1.0, 2.0, 1.0, 0.0], [-3.0, -3.0, -3.0, -2.0]])
-    predictions = top_predictions(["a.mp4", "b.mp4"], logits, list("wxyz"), 1, np.array([0.9, 0.5, 0.5, 0.5]))
+    calibration = Calibration(True, thresholds=np.array([0.9, 0.5, 0.5, 0.5]))
+    predictions = top_predictions(["a.mp4", "b.mp4"], logits, list("wxyz"), 1, calibration)
     assert [p.labels for p in predictions] == [("x", "y", "z"), ("z",)]
     assert str(predictions[0]) == "a.mp4: [x 88.1%], [y 73.1%], [z 50.0%]"
-    assert str(predictions[1]) == "b.mp4: z 11.9%"
+    assert str(predictions[1]) == "b.mp4: nothing; z 11.9%"
     for suffix in (".json", ".csv"):
         write_predictions(predictions, tmp_path / f"out{suffix}")
     first, second = json.loads((tmp_path / "out.json").read_text())
@@ -190,6 +192,20 @@ def test_multi_label_predictions_list_all_above_threshold(tmp_path: Path) -> Non
     assert second["predictions"][0]["applies"] is False
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
     assert [(row["label"], row["applies"]) for row in rows] == [("x", "1"), ("y", "1"), ("z", "1"), ("z", "0")]
+
+
+def test_calibrated_prediction_below_its_threshold_is_nothing(tmp_path: Path) -> None:
+    logits = 2 * np.log(np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]]))
+    calibration = Calibration(temperature=2.0, thresholds=np.array([0.6, 0.0, 0.0]))
+    predictions = top_predictions(["a.mp4", "b.mp4"], logits, ["x", "y", "z"], 2, calibration)
+    assert list(map(str, predictions)) == ["a.mp4: [x 70.0%], y 20.0%", "b.mp4: nothing; x 50.0%, y 40.0%"]
+    assert [p.pairs().predicted for p in predictions] == [("x",), ()]
+    write_predictions(predictions, tmp_path / "out.json")
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert [row["labels"] for row in rows] == [["x"], []]
+    assert [entry["applies"] for row in rows for entry in row["predictions"]] == [True, False, False, False]
+    [plain] = top_predictions(["a.mp4"], logits[1:], ["x", "y", "z"], 1)
+    assert (plain.pairs().predicted, plain.applies) == (("x",), None)
 
 
 def test_reports_hold_counts_scores_and_misses(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trishift.errors import RecipeError
+from trishift.evaluation.calibration import Calibration
 from trishift.streaming.events import Event, EventRule, Reading, find_events, nothing_classes
 from trishift.streaming.timeline import Moment
 
@@ -50,9 +51,15 @@ def test_nothing_is_no_event() -> None:
 
 
 def test_labels_overlap_in_tracks() -> None:
-    rule = EventRule(1.0, 0.5, thresholds=np.array([0.8, 0.2]))
+    rule = EventRule(1.0, 0.5, calibration=Calibration(True, thresholds=np.array([0.8, 0.2])))
     rows = [{0: 0.9, 1: 0.1}, {0: 0.5, 1: 0.3}, {0: 0.3, 1: 0.12}, {0: 0.9, 1: 0.05}]
     assert spans(find_events(readings(*rows), rule)) == [(0, 2, 0), (1, 3, 1), (3, 4, 0)]
+
+
+def test_thresholds_of_single_labels_keep_them_exclusive() -> None:
+    rule = EventRule(1.0, 0.5, calibration=Calibration(thresholds=np.array([0.8, 0.4])))
+    rows = [{0: 0.7, 1: 0.3}, {0: 0.8, 1: 0.2}, {0: 0.45, 1: 0.42}, {1: 0.45, 0: 0.42}, {1: 0.15, 0: 0.1}]
+    assert spans(find_events(readings(*rows), rule)) == [(1, 3, 0), (3, 4, 1)]
 
 
 def test_windows_speak_for_their_middles() -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from trishift.errors import RecipeError
+from trishift.evaluation.calibration import Calibration
 from trishift.streaming.smoothing import Smoother, Smoothing
+from trishift.streaming.watching import Observation
 
 
 def one_hot(*labels: int, classes: int = 5) -> np.ndarray:
@@ -50,12 +52,22 @@ def test_demo_rule_survives_an_early_change() -> None:
 
 
 def test_multi_label_uses_thresholds() -> None:
-    smoother = Smoother(Smoothing(window=2), np.array([0.5, 0.9, 0.1]))
+    smoother = Smoother(Smoothing(window=2), Calibration(True, thresholds=np.array([0.5, 0.9, 0.1])))
     first = smoother.update(np.array([3.0, 1.0, -2.0]))  # probabilities 0.95, 0.73, 0.12
     assert (first.label, first.present) == (0, (0, 2))
     assert first.probability == pytest.approx(1 / (1 + np.exp(-3)))
     assert smoother.update(np.array([-9.0, 5.0, -4.0])).present == (1,)  # means -3, 3, -3
     assert smoother.update(np.array([-9.0, -9.0, -9.0])).present == ()
+
+
+def test_calibrated_class_below_its_threshold_is_nothing() -> None:
+    smoother = Smoother(Smoothing(), Calibration(temperature=2.0, thresholds=np.array([0.7, 0.0])))
+    found = [smoother.update(2 * np.log(np.array(row))) for row in ([0.8, 0.2], [0.6, 0.4], [0.4, 0.6])]
+    assert [(each.label, each.present) for each in found] == [(0, (0,)), (0, ()), (1, (1,))]
+    assert found[0].probability == pytest.approx(0.8)
+    texts = [Observation(0, 0.0, 0, "a", 0.8, labels) for labels in (("a",), ())]
+    assert [each.caption for each in texts] == ["a (80.0%)", "nothing"]
+    assert texts[1].as_json() == {"frame": 0, "time": 0.0, "label": 0, "name": "a", "probability": 0.8, "labels": ()}
 
 
 def test_default_does_not_smooth() -> None:

@@ -7,6 +7,7 @@ so that the file runs in any framework without any other file.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +24,10 @@ from trishift.model.spec import InputSpec, ModelSpec
 FORMAT_VERSION = 1
 DESCRIPTION_KEY = "trishift"  # metadata entry of the JSON, in every file with a description
 _KEYS = {"format", "spec", "input", "labels", "meta"}
-WINDOW = "window"  # key of `meta`
-META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", WINDOW, "origin")
+WINDOW, CALIBRATION = "window", "calibration"  # keys of `meta`
+META_KEYS = ("recipe", "framework", "version", "epoch", "metrics", "thresholds", WINDOW, CALIBRATION, "origin")
 TRAINING_PREFIX = "training."  # tensors and metadata of a training state, see training_state.py
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Checkpoint:
         input: the pixel format it expects.
         labels: class names in the order of the logits, or None.
         meta: any of `recipe`, `framework` and `version` (of the writing program), `epoch`, `metrics`, `thresholds` (one
-            probability per class, for multi-label models), `window` (median seconds of the training clips), `origin`
-            (of imported weights: file, format, dialect, sha256). Plain JSON types.
+            probability per class, for multi-label models), `window` (median seconds of the training clips),
+            `calibration` (see `evaluation/calibration.py`), `origin` (of imported weights: file, format, dialect,
+            sha256). Plain JSON types.
     """
 
     tensors: dict[str, np.ndarray]
@@ -123,7 +126,7 @@ def decode_description(path: str | Path, tensors: dict[str, np.ndarray], descrip
             spec=None if content["spec"] is None else from_json(ModelSpec, content["spec"]),
             input=None if content["input"] is None else from_json(InputSpec, content["input"]),
             labels=None if content["labels"] is None else _class_names(content["labels"]),
-            meta=_checked_meta(content["meta"]),
+            meta=_known_meta(path, _checked_meta(content["meta"], (content["spec"] or {}).get("num_classes"))),
         )
     except RecursionError as error:
         raise CheckpointError(f"{path}: its description is damaged (nested too deeply)") from error
@@ -137,17 +140,38 @@ def _class_names(names: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _checked_meta(meta: Any) -> dict[str, Any]:
+def _known_meta(path: str | Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """Leave out entries of later versions, which only add to what the rest means."""
+    unknown = [key for key in meta if key not in META_KEYS]
+    if unknown:
+        _log.warning("%s: written by a newer Trishift; ignored: %s", path, ", ".join(unknown))
+    return {key: value for key, value in meta.items() if key in META_KEYS}
+
+
+def _checked_meta(meta: Any, num_classes: int | None) -> dict[str, Any]:
     """Check the entries of `meta` that programs rely on."""
     kinds = {"recipe": dict, "origin": dict, "metrics": dict, "epoch": int}
     for key, kind in kinds.items():
         if not isinstance(meta.get(key), kind | None):
             raise ValueError(f"meta.{key} has the wrong type")
     window = meta.get(WINDOW)
-    is_number = isinstance(window, int | float) and not isinstance(window, bool)
-    if window is not None and not (is_number and 0 < window < float("inf")):
+    if window is not None and not (_is_number(window) and 0 < window < float("inf")):
         raise ValueError("meta.window must be a positive number of seconds")
     thresholds = meta.get("thresholds")
     if thresholds is not None and not all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds):
         raise ValueError("meta.thresholds must be probabilities")
+    if meta.get(CALIBRATION) is not None:
+        _check_calibration(meta[CALIBRATION], num_classes)
     return dict(meta)
+
+
+def _check_calibration(entry: dict[str, Any], num_classes: int | None) -> None:
+    temperature, thresholds = entry["temperature"], entry["thresholds"]
+    if not (_is_number(temperature) and 0 < temperature < float("inf")):
+        raise ValueError("meta.calibration.temperature must be a positive number")
+    if len(thresholds) != num_classes or not all(_is_number(value) and 0 <= value <= 1 for value in thresholds):
+        raise ValueError("meta.calibration.thresholds must be a probability per class")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

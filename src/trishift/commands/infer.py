@@ -19,7 +19,15 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     check_positive,
 )
-from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
+from trishift.commands.shared.inputs import (
+    add_calibration,
+    add_videos,
+    check_protocol,
+    load_model,
+    protocol_of,
+    set_calibration,
+    videos_of,
+)
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, in_order, parts
@@ -71,8 +79,7 @@ def _predict(listed: Sequence[int], options: argparse.Namespace, part: Shard) ->
     protocol = protocol_of(options)
     model = load_model(options, clips=len(options.videos))
     check_protocol(model, protocol)
-    if options.thresholds is not None:
-        model.set_thresholds(options.thresholds)
+    set_calibration(model, options)
     yield model.report.summary()
     yield from model.numbered_predictions(
         options.videos,
@@ -94,11 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add_import_options(parser)
     add_protocol(parser, "one clip, center crop")
     parser.add_argument("--top-k", type=int, default=5, help="classes to show; default: 5")
-    parser.add_argument(
-        "--thresholds",
-        metavar="P|FILE",
-        help="multi-label: minimum probability of a class, or an evaluation's result.json; default: the checkpoint's",
-    )
+    add_calibration(parser)
     parser.add_argument(
         "--output", type=Path, help="predictions as .json, .jsonl (a line per video), .csv or .pkl (Paddle's format)"
     )

@@ -17,7 +17,7 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     check_positive,
 )
-from trishift.commands.shared.inputs import add_template, load_model
+from trishift.commands.shared.inputs import add_calibration, add_template, load_model, set_calibration
 from trishift.commands.shared.outputs import status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
@@ -56,12 +56,13 @@ def main(arguments: list[str]) -> None:
     source = open_source(options.source, options.timeout, options.live, options.template)
     smoothing = _smoothing(options)
     model = load_model(options)
+    set_calibration(model, options)
     status(model.report.summary())
     smoothing.check_classes(model.spec.num_classes)
     stream = _stream(model, options)
     window = Window() if options.show else None
     reader = _frames(source, options, 1 if isinstance(stream, Stream) else _BACKLOG)
-    smoother = Smoother(smoothing, model.thresholds)
+    smoother = Smoother(smoothing, model.calibration)
     live = reader if isinstance(reader, NewestFrames) else None
     observations = watch(
         reader, stream, smoother, model.labels, window.show if window else None, lambda: live.newest if live else None
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     smoothing.add_argument("--window", type=int, help="average the logits of this many frames")
     smoothing.add_argument("--agreement", type=int, help="consecutive equal candidates required for a change")
     smoothing.add_argument("--hold", type=int, help="minimum number of frames for which a class is shown")
+    add_calibration(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print a JSON line per classified frame")
     output.add_argument("--show", action="store_true", help="show the pictures in a window; q closes it")

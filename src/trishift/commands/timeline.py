@@ -19,7 +19,15 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     check_positive,
 )
-from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, sources_of
+from trishift.commands.shared.inputs import (
+    add_calibration,
+    add_videos,
+    check_protocol,
+    load_model,
+    protocol_of,
+    set_calibration,
+    sources_of,
+)
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, in_order, parts
@@ -90,8 +98,7 @@ def _work(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> It
     protocol = protocol_of(options)
     model = load_model(options)
     check_protocol(model, protocol)
-    if options.thresholds is not None:
-        model.set_thresholds(options.thresholds)
+    set_calibration(model, options)
     rule = _rule(options, model)
     yield model.report.summary()
     misses: list[tuple[int, tuple[str, str]]] = []
@@ -110,7 +117,7 @@ def _rule(options: argparse.Namespace, model: Model) -> EventRule:
     length, hop, _ = window_lengths(model.meta, options.window, options.hop)
     given = {name: getattr(options, name) for name in ("enter", "leave", "merge", "top_k")}
     nothing = nothing_classes(model.labels, options.nothing)
-    return event_rule(length, hop, model.thresholds, shortest=options.min_length, nothing=nothing, **given)
+    return event_rule(length, hop, model.calibration, shortest=options.min_length, nothing=nothing, **given)
 
 
 def _opened(video: str, model: Model, options: argparse.Namespace) -> Timeline:
@@ -194,12 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         help="classes that are no event; default: those with a name such as 'No gesture' or 'background'",
     )
     events.add_argument("--top-k", type=int, default=5, help="classes per window and event; default: 5")
-    events.add_argument(
-        "--thresholds",
-        metavar="P|FILE",
-        help="multi-label: minimum probability of a class, or an evaluation's result.json; default: the checkpoint's. "
-        "--enter and --leave are factors on it, by default 1 and 0.6",
-    )
+    add_calibration(events, "; --enter and --leave become factors on the thresholds, by default 1 and 0.6")
     parser.add_argument(
         "--output",
         nargs="+",

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +15,21 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from trishift.errors import DataError
-from trishift.evaluation.metrics import to_probabilities
+from trishift.evaluation.calibration import NOTHING, Calibration
 from trishift.io.atomic import make_folder, write_atomically
 from trishift.io.terminal import printable
+
+
+class Ranking(list[tuple[str, float]]):
+    """The likely classes of a video, most likely first: [(label, probability), ...].
+
+    Attributes:
+        predicted: names of the predicted classes, at most one for models with one label per video; empty: nothing.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, float]], predicted: tuple[str, ...]) -> None:
+        super().__init__(pairs)
+        self.predicted = predicted
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,7 @@ class Prediction:
     """A model's prediction for one video: class indices and probabilities, most likely first.
 
     Attributes:
-        applies: in multi-label tasks, whether each probability reaches the threshold of its class; else None.
+        applies: for models with thresholds, whether each class is predicted (see `Calibration`); else None.
     """
 
     name: str
@@ -34,23 +46,35 @@ class Prediction:
     labels: tuple[str, ...]
     applies: tuple[bool, ...] | None = None
 
-    def pairs(self) -> list[tuple[str, float]]:
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """Names of the predicted classes; empty: nothing."""
+        if self.applies is None:
+            return self.labels[:1]
+        return tuple(label for label, applies in zip(self.labels, self.applies, strict=True) if applies)
+
+    def pairs(self) -> Ranking:
         """[(label, probability), ...]."""
-        return list(zip(self.labels, self.probabilities, strict=True))
+        return Ranking(zip(self.labels, self.probabilities, strict=True), self.predicted)
 
     def __str__(self) -> str:
         texts = [f"{label} {value:.1%}" for label, value in self.pairs()]
         if self.applies is not None:
             texts = [f"[{text}]" if applies else text for text, applies in zip(texts, self.applies, strict=True)]
-        return printable(f"{self.name}: {', '.join(texts)}")
+        nothing = "" if self.predicted else f"{NOTHING}; "
+        return printable(f"{self.name}: {nothing}{', '.join(texts)}")
 
 
 def top_predictions(
-    names: Sequence[str], logits: np.ndarray, labels: Sequence[str], k: int, thresholds: np.ndarray | None = None
+    names: Sequence[str],
+    logits: np.ndarray,
+    labels: Sequence[str],
+    k: int,
+    calibration: Calibration = Calibration(),  # noqa: B008 (immutable)
 ) -> list[Prediction]:
     """The k most likely classes of (V, K) logits, or all K classes if k is larger.
 
-    With thresholds (K,), classes are independent: all classes above their thresholds are listed, even more than k.
+    All predicted classes are listed, which can be more than k with several labels per video.
 
     Example:
         >>> from trishift.evaluation.prediction import top_predictions
@@ -59,15 +83,13 @@ def top_predictions(
         >>> print(prediction)
         clip.mp4: wave 70.0%, clap 20.0%
     """
-    scores = to_probabilities(logits.astype(np.float64), multi_label=thresholds is not None)
-    return [_prediction(name, row, labels, k, thresholds) for name, row in zip(names, scores, strict=True)]
+    scores = calibration.probabilities(logits)
+    return [_prediction(name, row, labels, k, calibration) for name, row in zip(names, scores, strict=True)]
 
 
-def _prediction(
-    name: str, scores: np.ndarray, labels: Sequence[str], k: int, thresholds: np.ndarray | None
-) -> Prediction:
+def _prediction(name: str, scores: np.ndarray, labels: Sequence[str], k: int, calibration: Calibration) -> Prediction:
     order = np.argsort(-scores, kind="stable")
-    applies = None if thresholds is None else scores >= thresholds
+    applies = calibration.predicted(scores)
     listed = [int(c) for place, c in enumerate(order) if place < k or (applies is not None and applies[c])]
     return Prediction(
         name,
@@ -82,9 +104,9 @@ class PredictionFile:
     """Predictions in the format of the file's suffix, for use in a `with` block.
 
     `.jsonl`: a line {video, predictions: [{class, label, probability}]} per video, written as soon as it is known.
-    `.json`: a list of the same objects. `.csv`: video, rank, class, label, probability. In multi-label tasks, all three
-    record for each class whether it `applies` (CSV as 0 or 1), and JSON lists the `labels` that do. `.pkl`: the list of
-    (video, [probabilities], [class indices]) that Paddle's TSM wrote.
+    `.json`: a list of the same objects. `.csv`: video, rank, class, label, probability. For models with thresholds, all
+    three record for each class whether it `applies` (CSV as 0 or 1), and JSON lists the `labels` that do; an empty list
+    is nothing. `.pkl`: the list of (video, [probabilities], [class indices]) that Paddle's TSM wrote.
 
     All but `.jsonl` are written at the end of the block, atomically; if it ends in an error or is interrupted, they
     contain the predictions so far. Without any predictions, an existing file is left untouched.

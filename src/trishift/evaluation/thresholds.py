@@ -1,14 +1,13 @@
-"""Per-class probability thresholds of multi-label models: chosen on labeled videos, stored with the weights.
+"""Per-class probability thresholds: chosen on labeled videos, or given by the user.
 
-Multi-label losses only rank classes, so 0.5 is no meaningful threshold. Shape legend: V videos, K classes.
+Multi-label losses only rank classes, so 0.5 is no meaningful threshold. How thresholds are stored and applied is up to
+`calibration.py`. Shape legend: V videos, K classes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,21 +44,30 @@ def _best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
     return float((candidates[best] + below) / 2)
 
 
-def read_thresholds(text: str, num_classes: int) -> np.ndarray:
+def read_thresholds(text: str, num_classes: int, temperature: float = 1.0) -> np.ndarray:
     """(K,) thresholds from a number (`0.3`, for all classes) or from an evaluation's result.json.
+
+    Args:
+        text: the number, or the path of the file.
+        num_classes: K.
+        temperature: that of the model. The thresholds in a file were chosen for temperature 1 and are converted.
 
     Raises:
         DataError: it is neither, a threshold is outside [0, 1], or the number of classes differs.
     """
+    factor = 1.0
     try:
         values = np.full(num_classes, float(text))
     except (ValueError, OverflowError):
-        values = _read_file(Path(text))
+        values, factor = _read_file(Path(text)), temperature
     if values.shape != (num_classes,):
         raise DataError(f"thresholds {shortened(text)}: {values.size} classes, but the model has {num_classes}")
     if not ((values >= 0) & (values <= 1)).all():
         raise DataError(f"thresholds {shortened(text)}: must be between 0 and 1")
-    return values
+    if factor == 1:
+        return values
+    with np.errstate(divide="ignore"):  # 0 and 1 stay what they are
+        return sigmoid((np.log(values) - np.log1p(-values)) / factor)
 
 
 def _read_file(path: Path) -> np.ndarray:
@@ -77,8 +85,3 @@ def _read_file(path: Path) -> np.ndarray:
         reason = brief(error)
     name = shortened(path)
     raise DataError(f"thresholds {name}: neither a number nor the result.json of a multi-label model ({reason})")
-
-
-def stored_thresholds(meta: Mapping[str, Any], num_classes: int) -> np.ndarray:
-    """(K,) thresholds in a checkpoint's metadata; `DEFAULT` if it has none."""
-    return np.array(meta.get(ENTRY) or [DEFAULT] * num_classes, np.float64)

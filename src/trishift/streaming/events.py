@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from trishift.errors import RecipeError
+from trishift.evaluation.calibration import Calibration
 from trishift.io.wording import did_you_mean
 from trishift.streaming.timeline import Moment
 
@@ -64,13 +65,13 @@ class EventRule:
     """How windows become events.
 
     Attributes:
-        enter: probability at which an event begins; for multi-label models, the factor on a class's threshold.
-        leave: probability below which it ends, at most `enter`; for multi-label models a factor, too.
+        enter: probability at which an event begins; for models with thresholds, the factor on a class's threshold.
+        leave: probability below which it ends, at most `enter`; for models with thresholds a factor, too.
         shortest: events below this many seconds are dropped.
         merge: events of one class are joined over gaps of up to this many seconds.
         top_k: classes listed per window and event.
         nothing: classes that are no event.
-        thresholds: (K,) probability thresholds of a multi-label model; None for single-label models.
+        calibration: that of the model.
     """
 
     enter: float = 0.5
@@ -79,10 +80,10 @@ class EventRule:
     merge: float = 0.0
     top_k: int = 5
     nothing: frozenset[int] = frozenset()
-    thresholds: np.ndarray | None = field(default=None, compare=False)
+    calibration: Calibration = field(default_factory=Calibration, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.leave <= self.enter or (self.thresholds is None and self.enter > 1):
+        if not 0 < self.leave <= self.enter or (self.calibration.thresholds is None and self.enter > 1):
             raise RecipeError(
                 f"--enter {self.enter:g}, --leave {self.leave:g}: must be probabilities, and --leave not above --enter"
             )
@@ -94,11 +95,15 @@ class EventRule:
 
     def enters(self, label: int) -> float:
         """The probability at which an event of a class begins."""
-        return self.enter if self.thresholds is None else min(1.0, self.enter * float(self.thresholds[label]))
+        return self._scaled(self.enter, label)
 
     def leaves(self, label: int) -> float:
         """The probability below which an event of a class ends."""
-        return self.leave if self.thresholds is None else min(1.0, self.leave * float(self.thresholds[label]))
+        return self._scaled(self.leave, label)
+
+    def _scaled(self, factor: float, label: int) -> float:
+        thresholds = self.calibration.thresholds
+        return factor if thresholds is None else min(1.0, factor * float(thresholds[label]))
 
     def reading(self, moment: Moment) -> Reading:
         """The probabilities of a window that this rule needs, rounded."""
@@ -112,7 +117,7 @@ class EventRule:
 def event_rule(
     length: float,
     hop: float,
-    thresholds: np.ndarray | None = None,
+    calibration: Calibration | None = None,
     *,
     enter: float | None = None,
     leave: float | None = None,
@@ -126,7 +131,7 @@ def event_rule(
     Args:
         length: seconds per window.
         hop: seconds from one window to the next.
-        thresholds: those of a multi-label model.
+        calibration: that of the model; default: no calibration.
         enter: default: 0.5, or 1 times the thresholds.
         leave: default: 0.3, or 0.6 times the thresholds, and not above `enter`.
         shortest: default: 0.4 windows.
@@ -137,7 +142,8 @@ def event_rule(
     Raises:
         RecipeError: a value is out of range; names the command's option.
     """
-    usual_enter, usual_leave = (0.5, 0.3) if thresholds is None else (1.0, 0.6)
+    calibration = calibration or Calibration()
+    usual_enter, usual_leave = (0.5, 0.3) if calibration.thresholds is None else (1.0, 0.6)
     enter = usual_enter if enter is None else enter
     return EventRule(
         enter,
@@ -146,7 +152,7 @@ def event_rule(
         hop if merge is None else merge,
         top_k,
         nothing,
-        thresholds,
+        calibration,
     )
 
 
@@ -226,7 +232,7 @@ def _runs(readings: Iterable[Reading], rule: EventRule) -> Iterator[_Run]:
         if any(run.end < cell[0] - _SAME for run in running.values()):  # nothing is known about the time between
             yield from running.values()
             running = {}
-        wanted = (_one_label if rule.thresholds is None else _several_labels)(reading.probabilities, running, rule)
+        wanted = (_several_labels if rule.calibration.multi_label else _one_label)(reading.probabilities, running, rule)
         yield from (run for label, run in running.items() if label not in wanted)
         running = {label: running.get(label) or _Run(*cell, label) for label in wanted}
         for run in running.values():
@@ -273,7 +279,7 @@ def _merged(runs: Iterable[_Run], rule: EventRule) -> Iterator[_Run]:
     """Join neighboring runs of one class over short gaps; with one label per video, nothing lies between them."""
     waiting: dict[int, _Run] = {}
     for run in runs:
-        track = run.label if rule.thresholds is not None else 0
+        track = run.label if rule.calibration.multi_label else 0
         before = waiting.get(track)
         if before is None:
             waiting[track] = run

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.evaluation.metrics import to_probabilities
+from trishift.evaluation.calibration import Calibration
 from trishift.io.wording import counted
 
 
@@ -76,7 +76,7 @@ class Shown:
     Attributes:
         label: class number.
         probability: probability of the class.
-        present: for multi-label models, the classes above their thresholds, most likely first; otherwise None.
+        present: for models with thresholds, the predicted classes, most likely first; empty: nothing. Otherwise None.
     """
 
     label: int
@@ -89,12 +89,12 @@ class Smoother:
 
     Args:
         smoothing: the rule. For multi-label models, `window` applies to all classes and the rest to the best one.
-        thresholds: (K,) probability thresholds of a multi-label model; None for single-label models.
+        calibration: that of the model.
     """
 
-    def __init__(self, smoothing: Smoothing, thresholds: np.ndarray | None = None) -> None:
+    def __init__(self, smoothing: Smoothing, calibration: Calibration | None = None) -> None:
         self.smoothing = smoothing
-        self._thresholds = thresholds
+        self.calibration = calibration or Calibration()
         self.reset()
 
     def reset(self) -> None:
@@ -113,13 +113,15 @@ class Smoother:
         if self._shown is None or (candidate != self._shown and self._may_change()):
             self._shown, self._shown_for = candidate, 0
         self._shown_for += 1
-        scores = to_probabilities(mean, multi_label=self._thresholds is not None)
-        return Shown(self._shown, float(scores[self._shown]), self._present(scores))
+        scores = self.calibration.probabilities(mean)
+        return Shown(self._shown, float(scores[self._shown]), self._present(scores, self._shown))
 
-    def _present(self, scores: np.ndarray) -> tuple[int, ...] | None:
-        if self._thresholds is None:
+    def _present(self, scores: np.ndarray, shown: int) -> tuple[int, ...] | None:
+        thresholds = self.calibration.thresholds
+        if thresholds is None:
             return None
-        return tuple(int(c) for c in np.argsort(-scores, kind="stable") if scores[c] >= self._thresholds[c])
+        candidates = np.argsort(-scores, kind="stable") if self.calibration.multi_label else [shown]
+        return tuple(int(c) for c in candidates if scores[c] >= thresholds[c])
 
     def _candidate(self, mean: np.ndarray) -> int:
         best = int(mean.argmax())

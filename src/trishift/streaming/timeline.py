@@ -22,7 +22,7 @@ from trishift.checkpoints.canonical import WINDOW
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import evaluation_clips
 from trishift.data.transforms import evaluation_crops, normalize, stack_segments, view_size
-from trishift.evaluation.metrics import to_probabilities
+from trishift.evaluation.calibration import Calibration
 from trishift.io.wording import counted
 from trishift.model.online import frames_are_independent
 from trishift.model.relations import prediction_relations
@@ -101,9 +101,10 @@ class Timeline:
         protocol: clips and crops per window; default: one clip, center crop.
         batch_size: windows and views per forward pass; live sources are classified window by window.
         notes: what was assumed so far.
+        calibration: turns logits into probabilities; default: no calibration.
 
     Attributes:
-        source, length, hop, protocol: as above.
+        source, length, hop, protocol, calibration: as above.
         batch_size: likewise; 1 for live sources.
         end: seconds at which the last window ended.
         used, computed: segments whose features were needed, and computed; 0 if the model cannot share them.
@@ -124,6 +125,7 @@ class Timeline:
         protocol: Protocol | None = None,
         batch_size: int = 8,
         notes: Sequence[str] = (),
+        calibration: Calibration | None = None,
     ) -> None:
         check_lengths(length, hop)
         self.protocol = protocol or Protocol()
@@ -131,7 +133,7 @@ class Timeline:
         self.source, self.length, self.hop = source, length, hop
         self.batch_size = 1 if source.live else batch_size
         self._scorer = WindowScorer(predictor, input_spec, self.protocol, batch_size)
-        self._multi_label = predictor.spec.multi_label
+        self.calibration = calibration or Calibration(predictor.spec.multi_label)
         self._reader: NewestFrames | None = None
 
     @property
@@ -177,7 +179,7 @@ class Timeline:
         windows = (window for window in self._watched(slide(held, self.length, self.hop)) if window.index >= start)
         for batch in _batches(windows, self.batch_size):
             logits = self._scorer.logits(batch, self.source.fps)
-            probabilities = to_probabilities(logits.astype(np.float64), multi_label=self._multi_label)
+            probabilities = self.calibration.probabilities(logits)
             for window, row, scores in zip(batch, logits, probabilities, strict=True):
                 yield Moment(window.index, window.start, window.end, row, scores)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trishift.evaluation.calibration import NOTHING
 from trishift.streaming.sliding import SlidingStream
 from trishift.streaming.smoothing import Smoother
 from trishift.streaming.sources import Frame
@@ -24,7 +25,8 @@ class Observation:
         label: class number.
         name: class name.
         probability: probability of the class under the averaged logits.
-        labels: for multi-label models, names of all classes above their thresholds; otherwise None.
+        labels: for models with thresholds, names of the predicted classes; empty: nothing. Otherwise None.
+        multi_label: whether there can be several.
     """
 
     frame: int
@@ -33,22 +35,24 @@ class Observation:
     name: str
     probability: float
     labels: tuple[str, ...] | None = None
+    multi_label: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the displayed classes: one, or all labels of a multi-label model."""
+        """Names of the displayed classes: one, or all predicted classes of a model with thresholds."""
         return (self.name,) if self.labels is None else self.labels
 
     @property
     def caption(self) -> str:
         """The displayed classes as text; a single class with its probability."""
-        if self.labels is None:
-            return f"{self.name} ({self.probability:.1%})"
-        return ", ".join(self.labels) or "-"
+        if self.labels is not None and (self.multi_label or not self.labels):
+            return ", ".join(self.labels) or NOTHING
+        return f"{self.name} ({self.probability:.1%})"
 
     def as_json(self) -> dict[str, Any]:
         """Plain types, with times rounded to 1 ms and probabilities to 1/10,000."""
         entries = {**asdict(self), "time": round(self.time, 3), "probability": round(self.probability, 4)}
+        del entries["multi_label"]
         return {name: value for name, value in entries.items() if value is not None}
 
     def __str__(self) -> str:
@@ -85,7 +89,8 @@ def watch(
             shown = smoother.update(logits)
             present = None if shown.present is None else tuple(labels[c] for c in shown.present)
             name = labels[shown.label]
-            observation = Observation(frame.number, frame.time, shown.label, name, shown.probability, present)
+            several = smoother.calibration.multi_label
+            observation = Observation(frame.number, frame.time, shown.label, name, shown.probability, present, several)
         if show is not None and observation is not None:
             show(frame.image, observation)
         if logits is not None and observation is not None:

@@ -10,6 +10,7 @@ import pytest
 
 from trishift.data.protocol import Protocol
 from trishift.errors import OutputError
+from trishift.evaluation.calibration import Calibration
 from trishift.io.line_files import open_lines
 from trishift.reporting.timelines.files import output_files
 from trishift.reporting.timelines.journal import Journal, journal_settings
@@ -58,13 +59,14 @@ def test_other_files_are_refused_and_kept(tmp_path: Path, before: str, message: 
     assert path.read_text() == before + "\n"
 
 
-def test_settings_hold_no_secrets_and_the_thresholds() -> None:
+def test_settings_hold_no_secrets_and_the_calibration() -> None:
     source = open_source("rtsp://ann:pw@host/live?token=abc")
-    timeline = SimpleNamespace(source=source, protocol=Protocol(), length=2.0, hop=0.5)
-    rule = EventRule(1.0, 0.6, thresholds=np.array([0.5, 0.25]))
+    calibration = Calibration(True, 2.0, np.array([0.5, 0.25]))
+    timeline = SimpleNamespace(source=source, protocol=Protocol(), length=2.0, hop=0.5, calibration=calibration)
+    rule = EventRule(1.0, 0.6, calibration=calibration)
     settings = journal_settings(timeline, rule, "best.safetensors", None)  # type: ignore[arg-type]
     assert settings["video"] == "rtsp://host/live?token=..."
-    assert settings["thresholds"] == [0.5, 0.25]
+    assert (settings["temperature"], settings["thresholds"]) == (2.0, [0.5, 0.25])
 
 
 @pytest.mark.parametrize(

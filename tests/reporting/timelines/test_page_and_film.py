@@ -13,6 +13,7 @@ import pytest
 from testing.encoded_clips import HEIGHT, NUM_FRAMES, WIDTH, encode, shown_number
 
 from trishift.errors import DataError
+from trishift.evaluation.calibration import Calibration
 from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.film import write_film
 from trishift.reporting.timelines.page import page_text
@@ -74,7 +75,7 @@ def test_small_videos_are_inside_the_page(tmp_path: Path) -> None:
 
 
 def test_tracks_of_several_labels_have_rows(tmp_path: Path) -> None:
-    rule = EventRule(1.0, 0.6, thresholds=np.array([0.5, 0.5]))
+    rule = EventRule(1.0, 0.6, calibration=Calibration(True, thresholds=np.array([0.5, 0.5])))
     assert [event["row"] for event in data(page_text(content(None, rule=rule), tmp_path))["events"]] == [0, 1]
 
 

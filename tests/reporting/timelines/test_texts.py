@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from trishift.evaluation.calibration import Calibration
 from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.elan import eaf_text
 from trishift.reporting.timelines.texts import clock, csv_text, json_text, srt_text, vtt_text
@@ -29,7 +30,7 @@ EVENTS = (
 def content(
     events: tuple[Event, ...] = EVENTS, thresholds: np.ndarray | None = None, **changes: object
 ) -> TimelineContent:
-    rule = EventRule(thresholds=thresholds)
+    rule = EventRule(calibration=Calibration(thresholds is not None, thresholds=thresholds))
     settings = {"video": "a.mp4", "labels": LABELS, "window": 2.0, "hop": 0.5, "duration": 4000.0, "windows": 8}
     return TimelineContent(**{**settings, **changes}, rule=rule, events=events, readings=lambda: iter(()))
 

@@ -50,6 +50,29 @@ def load_model(options: argparse.Namespace, say: Callable[[str], object] = statu
     return model
 
 
+def add_calibration(parser: argparse._ActionsContainer, more: str = "") -> None:
+    """Add `--thresholds` and `--raw`; `more` ends the help of the first."""
+    parser.add_argument(
+        "--thresholds",
+        metavar="P|FILE",
+        help="least probability of a predicted class, or an evaluation's result.json (multi-label); default: the "
+        f"checkpoint's{more}",
+    )
+    parser.add_argument("--raw", action="store_true", help="ignore the calibration by `trishift calibrate`")
+
+
+def set_calibration(model: Model, options: argparse.Namespace) -> None:
+    """Apply `--raw` and `--thresholds`.
+
+    Raises:
+        DataError: the thresholds cannot be used.
+    """
+    if options.raw:
+        model.discard_calibration()
+    if options.thresholds is not None:
+        model.set_thresholds(options.thresholds)
+
+
 def protocol_of(options: argparse.Namespace) -> Protocol:
     """The protocol of `--protocol`; by default one clip, center crop."""
     from trishift.data.protocol import Protocol, named_protocol

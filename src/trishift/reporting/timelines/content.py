@@ -75,7 +75,7 @@ class TimelineContent:
     @property
     def several_labels(self) -> bool:
         """Whether events of different classes may overlap."""
-        return self.rule.thresholds is not None
+        return self.rule.calibration.multi_label
 
     def name(self, event: Event) -> str:
         """The class name of an event, in one line."""

@@ -34,7 +34,7 @@ def journal_settings(timeline: Timeline, rule: EventRule, weights: str, file: Pa
         weights: the weights as the user named them.
         file: their file; None: it is not on this machine yet.
     """
-    source, thresholds = timeline.source, rule.thresholds
+    source, thresholds, temperature = timeline.source, rule.calibration.thresholds, timeline.calibration.temperature
     return {
         "video": source.name,
         "changed": _changed(source.file if isinstance(source, Recording) else None),
@@ -46,6 +46,7 @@ def journal_settings(timeline: Timeline, rule: EventRule, weights: str, file: Pa
         "top_k": rule.top_k,
         "leave": rule.leave,
         **({} if thresholds is None else {"thresholds": thresholds.round(6).tolist()}),
+        **({} if temperature == 1 else {"temperature": temperature}),
     }
 
 
