@@ -35,7 +35,8 @@ from trishift.export.opening import is_exported, open_exported
 from trishift.export.programs import Programs
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
-from trishift.streaming.sources import Source, open_source
+from trishift.streaming.opening import open_source
+from trishift.streaming.sources import Source
 from trishift.streaming.stream import Stream
 from trishift.streaming.timeline import Timeline, window_lengths
 from trishift.zoo.published import matching

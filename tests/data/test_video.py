@@ -17,7 +17,7 @@ from trishift.data.prepare.conversion import pictures
 from trishift.data.sources import open_clip
 from trishift.data.video import VideoFile, probe
 from trishift.errors import DataError
-from trishift.streaming.sources import Recording
+from trishift.streaming.recording import Recording
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def test_random_access_matches_full_decoding(name: str, tmp_path: Path, rng: np.
     assert [shown_number(frame) for frame in frames] == [n for n in range(count) if n not in hidden]
     assert frames.shape[1:] == (HEIGHT, WIDTH, 3)
     assert compare(path, rng) is None
+
+
+@pytest.mark.parametrize("name", ["h264_open_gop.mkv", "mpeg1.mpg", "mpeg2.ts"])
+def test_each_frame_is_right_on_its_own(name: str, tmp_path: Path) -> None:
+    path = VIDEOS[name](tmp_path / name)
+    for number in range(NUM_FRAMES):
+        with open_clip(path) as clip:
+            assert shown_number(clip.read([number])[0]) == number
 
 
 def test_pictures_without_content_are_not_counted(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -14,9 +14,13 @@ import pytest
 from PIL import Image
 from testing.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, shown_number
 
+from trishift.data import video
 from trishift.errors import DataError, FrameworkError
+from trishift.streaming.live import Camera, NetworkStream, OpenCvCamera
+from trishift.streaming.opening import open_source
 from trishift.streaming.reader import NewestFrames, reconnecting, strided
-from trishift.streaming.sources import Camera, Frame, NetworkStream, OpenCvCamera, Recording, Source, open_source, paced
+from trishift.streaming.recording import Recording
+from trishift.streaming.sources import Frame, Source, paced
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 
@@ -111,6 +115,24 @@ def test_recording_yields_every_frame_in_order(tmp_path: Path, name: str) -> Non
     assert [frame.time for frame in frames] == pytest.approx(np.arange(NUM_FRAMES) / 25, abs=0.002)
 
 
+@pytest.mark.parametrize("name", ["h264_b_frames.mp4", "h264_open_gop.mkv", "vp9.webm", "mpeg1.mpg"])
+@pytest.mark.parametrize("part", ["", "#frames=7,35"])
+def test_recording_continues_from_a_time(tmp_path: Path, name: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording(Path(f"{VIDEOS[name](tmp_path / name)}{part}"))
+    whole = {frame.number: frame for frame in recording.frames()}
+    decoded: list[int] = []
+    decode = video._decode
+    monkeypatch.setattr(video, "_decode", lambda *packet: [decoded.append(0) or each for each in decode(*packet)])
+    first, *rest = recording.frames_from(0.9)
+    numbers = [frame.number for frame in rest]
+    assert first.number == min(whole) and numbers == list(range(numbers[0], max(whole) + 1))
+    assert whole[numbers[0]].time < first.time + 0.9
+    for frame in (first, *rest):
+        assert frame.time == pytest.approx(whole[frame.number].time, abs=1e-9)
+        assert np.array_equal(frame.image, whole[frame.number].image)
+    assert (len(decoded) < NUM_FRAMES) == (name in ("h264_b_frames.mp4", "vp9.webm")), "the first two files seek far"
+
+
 def test_recording_applies_rotation_and_reads_frame_folders(tmp_path: Path) -> None:
     turned = encode(tmp_path / "turned.mp4", "libx264", num_frames=2, rotation=90)
     assert next(Recording(turned).frames()).image.shape == (WIDTH, HEIGHT, 3)
@@ -192,7 +214,7 @@ def test_recordings_by_url_lose_no_frame(tmp_path: Path) -> None:
 
 def test_a_source_without_a_frame_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NetworkStream, "_open", lambda self: nullcontext())
-    monkeypatch.setattr("trishift.streaming.sources._decode", lambda container: iter(()))
+    monkeypatch.setattr("trishift.streaming.live._decode", lambda container: iter(()))
     with pytest.raises(DataError, match=r"ended without a frame; .* or --recording if it is one"):
         list(open_source("http://host/short.mp4", live=True).frames())
 

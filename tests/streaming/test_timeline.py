@@ -19,7 +19,9 @@ from trishift.data.sampling import SamplingSpec
 from trishift.errors import DataError, RecipeError
 from trishift.evaluation.evaluator import iter_scores
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
-from trishift.streaming.sources import Frame, Recording, Source, open_source
+from trishift.streaming.opening import open_source
+from trishift.streaming.recording import Recording
+from trishift.streaming.sources import Frame, Source
 from trishift.streaming.timeline import Moment, Timeline, window_lengths
 
 SMALL = {"num_classes": 5, "num_segments": 4, "width": 4}
@@ -89,9 +91,21 @@ def test_features_are_shared_only_where_it_is_exact(video: Path) -> None:
     assert 0 < computed["tsn"] == computed["trn"] < 8 * 4
 
 
-def test_a_resumed_timeline_continues(video: Path) -> None:
-    session = open_session("pytorch", TSN)
-    timeline = Timeline(session, PIXELS, Recording(video), 0.8, 0.12, batch_size=2)
+@pytest.mark.parametrize("part", ["", "#t=0.2,1.3"])
+def test_a_resumed_timeline_has_the_same_windows(video: Path, part: str) -> None:
+    timeline = Timeline(open_session("pytorch", MODELS["tsm"]), PIXELS, Recording(Path(f"{video}{part}")), 0.5, 0.14)
+    whole = list(timeline)
+    assert whole[-1].end - whole[-1].start == pytest.approx(0.5)
+    for start in range(0, len(whole) + 1, timeline.batch_size):
+        rest = list(timeline.moments(start))
+        assert [(each.index, each.start, each.end) for each in rest] == [
+            (each.index, each.start, each.end) for each in whole[start:]
+        ]
+        assert all(np.array_equal(one.logits, other.logits) for one, other in zip(whole[start:], rest, strict=True))
+
+
+def test_features_of_a_resumed_timeline_are_the_same_up_to_rounding(video: Path) -> None:
+    timeline = Timeline(open_session("pytorch", TSN), PIXELS, Recording(video), 0.8, 0.12, batch_size=2)
     whole, rest = list(timeline), list(timeline.moments(start=4))
     assert [moment.index for moment in rest] == [4, 5, 6, 7]
     for one, other in zip(whole[4:], rest, strict=True):
@@ -124,7 +138,10 @@ def test_variable_rate_and_gaps_go_by_time_stamps(tmp_path: Path) -> None:
     timeline = Timeline(open_session("pytorch", TSN), PIXELS, Recording(path), 1.0, 0.5)
     starts = [moment.start for moment in timeline]
     assert starts == pytest.approx([0, 0.5, 8.5, 9, 9.5, 10])
-    assert any("no frames (a gap" in note for note in timeline.notes())
+    [note] = timeline.notes()
+    assert "15 windows have no frames (a gap" in note
+    assert [moment.start for moment in timeline.moments(18, 15)] == pytest.approx([9, 9.5, 10])
+    assert timeline.notes() == [note]
 
 
 def test_a_missing_end_is_noted(tmp_path: Path) -> None:

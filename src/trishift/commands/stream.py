@@ -47,9 +47,9 @@ def main(arguments: list[str]) -> None:
     _check(options)
 
     from trishift.reporting.overlay import Window, WindowClosedError
+    from trishift.streaming.opening import open_source
     from trishift.streaming.reader import NewestFrames
     from trishift.streaming.smoothing import Smoother
-    from trishift.streaming.sources import open_source
     from trishift.streaming.stream import Stream
     from trishift.streaming.watching import watch
 

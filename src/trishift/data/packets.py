@@ -26,7 +26,9 @@ from trishift.data.shown_frames import shown_frames
 _SEEKABLE_CODECS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "prores"}
 )
-_UNTIMED_FORMATS = frozenset({"avi"})  # timestamps are decoding times, even if frames are reordered
+# AVI: timestamps are decoding times, even if frames are reordered. MPEG program streams: after a seek, pictures get the
+# timestamps of others.
+_UNTIMED_FORMATS = frozenset({"avi", "mpeg"})
 _H264_IDR = 5  # NAL unit type of a picture that later pictures do not look behind
 _WORTH_A_SEEK = 12  # packets; decoding a shorter gap is cheaper than seeking
 _CACHED_FRAMES = 4_000_000  # about 130 MB
@@ -65,6 +67,15 @@ class PacketIndex:
             yield Run(
                 int(self.stamps[start]), int(self.stamps[last]), {int(self.pts[frame]): frame for frame in wanted}
             )
+
+    def group_before(self, frame: int) -> int:
+        """Time stamp of the packet at which decoding starts one group before that of a frame."""
+        group = int(np.searchsorted(self.starts, self.positions[frame], side="right")) - 2
+        return int(self.stamps[self.starts[max(0, group)]])
+
+    def largest_step_back(self) -> int:
+        """By how much a time stamp in decoding order lies at most before the latest one."""
+        return int((np.maximum.accumulate(self.stamps) - self.stamps).max())
 
     def _with_starts(self, frames: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Yield (start of run, frame); a frame joins the previous run if that is cheaper than a seek."""

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from trishift.io.wording import unreadable
 
 _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg renders text files as pictures
 _INDICES = IndexCache()
+_JUMP = 1.0  # seconds by which the time stamps of packets may be out of order
 _KEPT_BYTES = 64 * 2**20  # limit for decoded pictures that a scan keeps in memory
 
 
@@ -45,6 +47,7 @@ class ClipInfo:
         fps: mean frames per second; None if unknown.
         duration: seconds; None if unknown.
         announced_frames: the header's frame count, None if missing; fewer may decode.
+        start: time stamp of the first frame in seconds; None if it has none.
     """
 
     codec: str
@@ -53,6 +56,7 @@ class ClipInfo:
     fps: float | None
     duration: float | None
     announced_frames: int | None
+    start: float | None
 
 
 def probe(path: str | Path) -> ClipInfo:
@@ -72,6 +76,7 @@ def probe(path: str | Path) -> ClipInfo:
             fps=_fps(stream),
             duration=_duration(container, stream),
             announced_frames=stream.frames or None,
+            start=frame.time,
         )
 
 
@@ -93,6 +98,23 @@ def stream_frames(path: str | Path, *, threads: int = 1) -> Iterator[tuple[Video
             yield frame, orientations.of(frame)
     if not any_frame:
         raise _undecodable(path)
+
+
+def open_seekable(path: str | Path) -> VideoFile | None:
+    """Open a video of which frames can be read from the middle, with the same times as from the beginning; else None.
+
+    Reads all packets of a file that was not read before, but decodes none of them.
+
+    Raises:
+        DataError: like `open_clip`.
+    """
+    path = Path(path)
+    container, stream = _open(path, threads=1)
+    with container:
+        index = _INDICES.get(path, lambda: index_packets(container, stream))
+        if index is None or not stream.time_base or index.largest_step_back() * stream.time_base >= _JUMP:
+            return None
+    return VideoFile(path)
 
 
 class VideoFile(FrameSource):
@@ -138,6 +160,21 @@ class VideoFile(FrameSource):
         """Close the file; `read` must not be called afterwards."""
         self._kept = None
         self._container.close()
+
+    def stream(self, number: int) -> Iterator[VideoFrame]:
+        """Decode all frames from one on, in order; only of a `seekable` file.
+
+        The first frames after a key frame may refer to the group before, so decoding starts one group earlier.
+        """
+        assert self._index is not None
+        wanted, reached = int(self._index.pts[number]), False
+        self._stream.codec_context.skip_frame = "DEFAULT"
+        for packet in chain(self._packets_from(self._index.group_before(number)), (None,)):
+            for frame in _decode(self._stream.codec_context, packet):
+                reached = reached or (frame.pts is not None and frame.pts >= wanted)
+                if reached:
+                    frame.time_base = self._stream.time_base  # which those of the flush at the end lack
+                    yield frame
 
     def _read(self, wanted: list[int]) -> np.ndarray:
         numbers = sorted(set(wanted))

@@ -12,14 +12,17 @@ class Clock:
     A picture without a time stamp follows the previous one after the same step. After a jump back of more than
     `_JITTER`, as in joined recordings, times continue from the picture before.
 
+    Args:
+        start: time stamp of the first picture, if a later one is read first.
+
     Attributes:
         jumps: number of jumps back.
         end: seconds at which the last picture ends, if it is shown as long as the one before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: float | None = None) -> None:
         self.jumps = 0
-        self._start: float | None = None
+        self._start = start
         self._last, self._step = 0.0, 1 / UNKNOWN_FPS
 
     @property

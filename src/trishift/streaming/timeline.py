@@ -166,34 +166,36 @@ class Timeline:
             found.append(f"{self.source.name}: {count} dropped, as the model is slower than the source")
         return found
 
-    def moments(self, start: int = 0) -> Iterator[Moment]:
+    def moments(self, start: int = 0, without_frames: int = 0) -> Iterator[Moment]:
         """Classify the windows in order.
 
         Args:
-            start: number of the first window to classify; frames before it are only decoded.
+            start: number of the first window to classify; frames before it are skipped, if the source can seek.
+            without_frames: number of windows before it that had no frames, for the notes.
 
         Raises:
             DataError: the source cannot be read, or a window does not fit into memory.
         """
-        held = (HeldFrame(frame, self._scorer.crop) for frame in self._frames())
-        windows = (window for window in self._watched(slide(held, self.length, self.hop)) if window.index >= start)
-        for batch in _batches(windows, self.batch_size):
+        self._without_frames = without_frames
+        held = (HeldFrame(frame, self._scorer.crop) for frame in self._frames(start))
+        windows = (window for window in slide(held, self.length, self.hop) if window.index >= start)
+        for batch in _batches(self._watched(windows, start), self.batch_size):
             logits = self._scorer.logits(batch, self.source.fps)
             probabilities = self.calibration.probabilities(logits)
             for window, row, scores in zip(batch, logits, probabilities, strict=True):
                 yield Moment(window.index, window.start, window.end, row, scores)
 
-    def _watched(self, windows: Iterable[Window]) -> Iterator[Window]:
-        """Keep account of the windows."""
-        expected = self._without_frames = 0
+    def _watched(self, windows: Iterable[Window], expected: int) -> Iterator[Window]:
+        """Keep account of the windows, of which the first should be number `expected`."""
         for window in windows:
             self._without_frames += window.index - expected
             expected, self.end = window.index + 1, window.end
             yield window
 
-    def _frames(self) -> Iterable[Frame]:
+    def _frames(self, start: int) -> Iterable[Frame]:
+        """All frames of the windows from `start` on; the last one of a video may begin up to a hop before its time."""
         if not self.source.live:
-            return self.source.frames()
+            return self.source.frames_from(max(0, start - 1) * self.hop)
         self._reader = NewestFrames(self.source.frames(), keep=_LIVE_BACKLOG)
         return self._reader
 

@@ -18,7 +18,7 @@ from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.film import write_film
 from trishift.reporting.timelines.page import page_text
 from trishift.streaming.events import Event, EventRule, Reading
-from trishift.streaming.sources import Recording
+from trishift.streaming.recording import Recording
 
 EVENTS = (Event(0.2, 0.8, 0, 0.9, 3, ()), Event(0.8, 1.4, 1, 0.7, 3, ()))
 READINGS = [Reading(n, n / 5, n / 5 + 0.4, {0: 0.9 - n / 10, 1: n / 10}) for n in range(7)]

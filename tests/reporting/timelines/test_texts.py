@@ -17,7 +17,7 @@ from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.elan import eaf_text
 from trishift.reporting.timelines.texts import clock, csv_text, json_text, srt_text, vtt_text
 from trishift.streaming.events import Event, EventRule
-from trishift.streaming.sources import Recording
+from trishift.streaming.recording import Recording
 
 LABELS = ("wave", 'a "b", <i>c</i>', "x\x00\ny --> z")
 EVENTS = (

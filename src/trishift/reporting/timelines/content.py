@@ -10,7 +10,7 @@ from typing import Any
 from trishift.io.terminal import printable
 from trishift.reporting.timelines.journal import Journal
 from trishift.streaming.events import Event, EventRule, Reading, find_events
-from trishift.streaming.sources import Recording
+from trishift.streaming.recording import Recording
 from trishift.streaming.timeline import Timeline
 
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#7f6bd1")  # Okabe and Ito's

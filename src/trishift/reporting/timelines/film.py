@@ -19,7 +19,7 @@ from trishift.io.atomic import staged
 from trishift.reporting.fonts import font_files
 from trishift.reporting.timelines.content import TimelineContent
 from trishift.streaming.events import Event, Reading
-from trishift.streaming.sources import Recording
+from trishift.streaming.recording import Recording
 
 _CLOCK = 90_000  # ticks per second
 _BAR = 0.16  # share of the picture's height

@@ -18,7 +18,7 @@ from trishift.errors import OutputError
 from trishift.io.line_files import LineFile, Record, open_lines
 from trishift.io.wording import plain
 from trishift.streaming.events import EventRule, Reading
-from trishift.streaming.sources import Recording
+from trishift.streaming.recording import Recording
 from trishift.streaming.timeline import Moment, Timeline
 
 LINES = ".jsonl"
@@ -100,7 +100,7 @@ class Journal:
 
     def __init__(self, lines: LineFile, settings: Mapping[str, Any], labels: Sequence[str], batch: int = 1) -> None:
         self._lines, self._labels, self.path = lines, labels, lines.path
-        self.start, self.finished = 0, False
+        self.start, self.finished, self._kept = 0, False, 0
         self.notes: list[str] = []
         header: Record = {"timeline": _VERSION, **settings}
         first = next(iter(lines), None)
@@ -120,8 +120,8 @@ class Journal:
             last = record.get("window", last) if "predictions" in record else last
         self.start = last + 1 if self.finished else (last + 1) // batch * batch
         complete = (record for record in self._lines if record.get("window", -1) < self.start)
-        kept = sum(1 for record in complete if "predictions" in record)
-        self._lines.keep(1 + kept + self.finished)
+        self._kept = sum(1 for record in complete if "predictions" in record)
+        self._lines.keep(1 + self._kept + self.finished)
 
     def add(self, readings: Sequence[Reading]) -> None:
         """Append windows.
@@ -145,7 +145,7 @@ class Journal:
         if self.finished:
             return
         try:
-            for moment in timeline.moments(self.start):
+            for moment in timeline.moments(self.start, self.start - self._kept):
                 self.add([rule.reading(moment)])
                 watch(moment)
         except KeyboardInterrupt:

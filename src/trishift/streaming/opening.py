@@ -1,0 +1,62 @@
+"""Open the source that a user means."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+from trishift.data.parts import split_part
+from trishift.errors import DataError, shortened
+from trishift.io.regular import is_dir
+from trishift.streaming.live import Camera, NetworkStream, OpenCvCamera
+from trishift.streaming.recording import Recording
+from trishift.streaming.sources import Source
+
+_LONGEST = 4096  # characters of a path or an address
+
+
+def open_source(
+    text: str,
+    timeout: float = 10.0,
+    live: bool | None = None,
+    template: str | None = None,
+    *,
+    flow: bool = False,
+    fps: float | None = None,
+) -> Source:
+    """The source that a user means: the number of a camera, a URL, or the path of a video or of a frame folder.
+
+    Args:
+        text: `0`, `rtsp://host/stream`, `http://...`, `udp://...`, `video.mp4`, `frames/`.
+        timeout: seconds without an answer after which a camera or a network source counts as dropped.
+        live: whether a URL is a live source or a recording; None: a live source if its protocol is, or if what it
+            sends has neither a size nor a duration.
+        template: file name of the pictures of a frame folder, see `open_clip`; None: detected.
+        flow: yield optical flow instead of pictures.
+        fps: frames per second of a frame folder; None: 30.
+
+    Raises:
+        DataError: there is a template, but the source is not a frame folder; or flow of a camera or an address.
+        FrameworkError: cameras need OpenCV on this system.
+    """
+    if len(text) > _LONGEST or "\0" in unquote(text):
+        raise DataError(f"{shortened(text)}: neither a path nor an address; give a camera's number, a URL or a file")
+    if template is not None and not is_dir(split_part(text)[0]):
+        raise DataError(f"{text}: not a frame folder; remove --template")
+    if flow and (text.isdecimal() or "://" in text.removeprefix("file://")):
+        raise DataError(f"{text}: the model needs optical flow, which is computed only for files and frame folders")
+    if text.isdecimal() and template is None:
+        return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
+    if text.startswith("file://"):
+        return Recording(_file_of(text), flow=flow)
+    if "://" in text:
+        return NetworkStream(text, timeout, live)
+    return Recording(Path(text), template, flow=flow, fps=fps)
+
+
+def _file_of(url: str) -> Path:
+    """The path of a file URL, with or without percent encoding."""
+    path = Path(url.removeprefix("file://"))
+    return path if os.path.lexists(path) else Path(unquote(str(path)))
