@@ -57,8 +57,8 @@ def test_an_interrupted_command_continues(
     arguments = (folder / "video.mp4", "--batch-size", 2, "--output", tmp_path / "a.json")
     original = Timeline.moments
 
-    def broken(self: Timeline, start: int = 0) -> object:
-        for moment in original(self, start):
+    def broken(self: Timeline, *resumed: int) -> object:
+        for moment in original(self, *resumed):
             if moment.index == 7:
                 raise KeyboardInterrupt
             yield moment
