@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from functools import cache
+from pathlib import Path
 
 import pytest
 from tests.support import isolated
@@ -23,14 +23,12 @@ ROLE_ORDER = ("weight", "bias", "running_mean", "running_var")  # frameworks ord
 Row = tuple[str, str, str, tuple[int, ...], bool]
 
 
-@cache
-def own_tensors(framework: str) -> dict[str, list[list[object]]]:
-    """The rows of each model's network, as printed by `tests.support.own_tensors`."""
+def own_tensors(framework: str, folder: Path) -> dict[str, list[list[object]]]:
+    """The rows of each model's network, as written by `tests.support.own_tensors`."""
     if importlib.util.find_spec(MODULES[framework]) is None:
         pytest.skip(f"{framework} is not installed")
-    found: dict[str, list[list[object]]] = json.loads(
-        isolated.python("-m", "tests.support.own_tensors", framework).splitlines()[-1]
-    )
+    isolated.experiment("own_tensors", framework, folder / "rows.json")
+    found: dict[str, list[list[object]]] = json.loads((folder / "rows.json").read_text())
     return found
 
 
@@ -46,8 +44,8 @@ def in_layer_order(rows: list[Row]) -> list[Row]:
 
 
 @pytest.mark.parametrize("framework", ["pytorch", "mindspore", "paddle"])
-def test_table_matches_the_network(framework: str) -> None:
-    for model, rows in own_tensors(framework).items():
+def test_table_matches_the_network(framework: str, tmp_path: Path) -> None:
+    for model, rows in own_tensors(framework, tmp_path).items():
         found = in_layer_order([canonical(framework, *row) for row in rows])  # type: ignore[arg-type]
         table = tensor_table(MODELS[model])
         assert found == [(row.module, row.layer, row.role, row.shape, row.trainable) for row in table], model

@@ -1,11 +1,13 @@
 """Separate processes: MindSpore crashes in a process that imported another framework first.
 
-`python` runs a module or a script; `suite` runs the tests of files and reports each of them in another file.
+`experiment` runs a module in one framework, `python` a module or a script; `suite` runs the tests of files and reports
+each of them in another file.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -45,6 +47,18 @@ def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
     if done.returncode:
         raise RuntimeError(f"status {done.returncode} of {arguments}:\n{(done.stdout + done.stderr)[-4000:]}")
     return done.stdout
+
+
+def experiment(module: str, framework: str, *arguments: object) -> None:
+    """Call `main(framework, *arguments)` of a module of `tests.support`: in this process, or in one of MindSpore's own.
+
+    Its results are files; arguments are passed as strings.
+    """
+    name = f"tests.support.{module}"
+    if framework == "mindspore":
+        python("-m", name, framework, *arguments)
+    else:  # starting a process and importing the framework takes seconds
+        importlib.import_module(name).main(framework, *map(str, arguments))
 
 
 def suite(*files: Path, **variables: str) -> tuple[Any, Any]:

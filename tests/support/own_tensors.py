@@ -1,9 +1,8 @@
 """Tensors of a framework's networks as listed by the framework itself, without our table.
 
-    python -m tests.support.own_tensors FRAMEWORK
+    python -m tests.support.own_tensors FRAMEWORK FILE
 
-prints, for each of `MODELS`, rows of [module path, layer type, attribute, shape, trainable] in network order. MindSpore
-needs a separate process.
+writes, for each of `MODELS`, rows of [module path, layer type, attribute, shape, trainable] in network order, as JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
@@ -68,5 +68,10 @@ def _paddle(network: Any) -> Iterator[tuple[str, Any, str, Any, bool]]:
             yield path, layer, name, tensor, False
 
 
+def main(framework: str, file: str) -> None:
+    rows = {name: list(own_tensors(framework, spec)) for name, spec in MODELS.items()}
+    Path(file).write_text(json.dumps(rows))
+
+
 if __name__ == "__main__":
-    print(json.dumps({name: list(own_tensors(sys.argv[1], spec)) for name, spec in MODELS.items()}))
+    main(*sys.argv[1:])

@@ -1,7 +1,6 @@
 """Two training steps of recipes on small clips, in any framework.
 
-`python -m tests.support.recipe_steps FRAMEWORK GESTURES CONFIG...` prints the results as one JSON. MindSpore needs a
-process that has not imported another framework.
+`python -m tests.support.recipe_steps FRAMEWORK FILE GESTURES CONFIG...` writes the results as one JSON.
 """
 
 from __future__ import annotations
@@ -94,9 +93,9 @@ def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
     )
 
 
-def main(framework: str, gestures: str, *configs: str) -> None:
+def main(framework: str, file: str, gestures: str, *configs: str) -> None:
     found = {config: asdict(two_steps(Path(config), Path(gestures), framework)) for config in configs}
-    print("\n" + json.dumps(found))
+    Path(file).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
