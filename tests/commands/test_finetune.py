@@ -16,6 +16,7 @@ from trishift.cli import main
 from trishift.data.lists import read_list, write_list
 from trishift.model.initialization import initial_tensors
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.recipe import load_recipe
 from trishift.training.budget import Workload, read_time, spell_time
 from trishift.training.sinks import read_metrics
 
@@ -74,6 +75,8 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
         "next: trishift",
     ):
         assert text in out
+    recipe = load_recipe(output / "fold-0-seed-1" / "recipe.yaml")
+    assert recipe.input.crop == 32 and recipe.data.augmentation.size is None  # pixels of the weights, not of the recipe
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     kept = "all-clips" if summary["shipped"] == "finetuned" else None
     assert (output / "all-clips").is_dir() == (kept is not None)

@@ -147,6 +147,8 @@ def test_training_crops_have_the_shape_of_the_input() -> None:
     assert {box.left for box in boxes if box.width == 200} == {0, 25, 50, 75, 100}
     clip, _ = transforms.train_augmentation(noise(2, 30, 50), replace(PLAIN, crop=(9, 16)), rng)
     assert clip.shape == (2, 3, 9, 16)
+    smaller = AugmentationSpec(size=(8, 6))
+    assert transforms.train_augmentation(noise(2, 30, 50), PLAIN, rng, smaller)[0].shape == (2, 3, 8, 6)
     for shape in [(1, 500), (500, 1), (1, 1)]:
         box = transforms.draw_crop(*shape, (200, 2), AugmentationSpec(), rng)
         assert box.height >= 1 <= box.width

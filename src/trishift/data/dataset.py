@@ -217,6 +217,7 @@ class TrainingSet(ClipDataset):
         super().__init__(records, labels, reader, seed)
         self._data = data
         self.augmentation, self.balance = data.augmentation, data.balance
+        self.size = data.augmentation.clip_size(reader.input)
         if not (data.augmentation.erasing.probability or reader.input.modality == "rgbdiff"):  # these need floats
             self.normalization = normalization(reader.input, reader.model.in_channels)
         self.mirrored = mirrored_labels(labels)

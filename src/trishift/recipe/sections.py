@@ -253,6 +253,7 @@ class Recipe:
         for sampling in (self.data.sampling, self.evaluation.sampling):
             check_length(sampling, length)
         check_size(self.model, self.input.crop_size, "input.crop")
+        check_size(self.model, self.data.augmentation.clip_size(self.input), "data.augmentation.size")
         if self.evaluation.full_resolution:
             check_size(self.model, self.input.resize_size, "input.resize")
         if self.train.loss.multi_label != self.model.multi_label:

@@ -39,6 +39,8 @@ def recipe_for(recipe: Recipe, weights: WeightSource, folds: Folds, overrides: S
     model, pixels = _network(recipe, checkpoint.spec, checkpoint.input)
     model = replace(model, num_classes=len(folds.labels), head=HeadSpec(), multi_label=folds.multi_label)
     data = recipe_to_dict(recipe, secrets=True)
+    if pixels.crop != recipe.input.crop:  # the recipe's training size belongs to its own crop
+        data["data"]["augmentation"]["size"] = None
     train = {**data["train"], "initial_weights": weights.text, "new_head": True}
     if folds.multi_label and not recipe.train.loss.multi_label:
         train["loss"] = {"name": "bce"}
