@@ -43,6 +43,14 @@ def whole(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.fixture(scope="module")
+def half(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first of two epochs; copy it."""
+    run = tmp_path_factory.mktemp("runs") / "half"
+    train(load_recipe(config), "pytorch", run, until=1)
+    return run
+
+
 def content(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
 
@@ -179,14 +187,12 @@ def test_resumed_files_equal_unbroken_ones(
     assert content(run) == content(whole)
 
 
-def test_run_resumed_elsewhere_is_complete(config: Path, tmp_path: Path, whole: Path) -> None:
-    part, other = tmp_path / "part", tmp_path / "other"
-    train(load_recipe(config), "pytorch", part, until=1)
-    before = content(part)
-    train(load_recipe(config), "pytorch", other, resume=part / "last.safetensors")
-    assert content(part) == before
+def test_run_resumed_elsewhere_is_complete(config: Path, tmp_path: Path, half: Path, whole: Path) -> None:
+    other, before = tmp_path / "other", content(half)
+    train(load_recipe(config), "pytorch", other, resume=half / "last.safetensors")
+    assert content(half) == before
     assert content(other) == content(whole)
-    train(load_recipe(config), "pytorch", other, resume=part)
+    train(load_recipe(config), "pytorch", other, resume=half)
     assert content(tmp_path / "other-2") == content(whole)
 
 
@@ -206,9 +212,8 @@ def test_rejects_another_order_within_an_epoch(
     assert content(run) == before
 
 
-def test_another_batch_after_an_epoch_counts_on(config: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    train(load_recipe(config), "pytorch", run, until=1)  # 3 steps
+def test_another_batch_after_an_epoch_counts_on(config: Path, tmp_path: Path, half: Path) -> None:
+    run = shutil.copytree(half, tmp_path / "run")  # 3 steps
     train(load_recipe(config, ["train.batch_size=18"]), "pytorch", run, resume=run)  # 2 steps
     assert [record["iteration"] for record in read_metrics(run, "train")] == [0, 1, 2, 3, 4]
     assert [record["epoch"] for record in read_metrics(run, "train")] == [1, 1, 1, 2, 2]
@@ -300,9 +305,10 @@ def test_full_disk_while_training_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [b'{"kind": "tra', b"\xff\xfe\n", b"[1]\n", b'{"kind": "train"}\n', b"[" * 100_000 + b"\n"]
 )
-def test_damaged_records_are_dropped_on_resume(config: Path, tmp_path: Path, whole: Path, damage: bytes) -> None:
-    run = tmp_path / "run"
-    train(load_recipe(config), "pytorch", run, until=1)
+def test_damaged_records_are_dropped_on_resume(
+    config: Path, tmp_path: Path, half: Path, whole: Path, damage: bytes
+) -> None:
+    run = shutil.copytree(half, tmp_path / "run")
     with (run / "metrics.jsonl").open("ab") as file:
         file.write(damage)
     train(load_recipe(config), "pytorch", run, resume=run)

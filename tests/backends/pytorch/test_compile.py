@@ -1,4 +1,7 @@
-"""PyTorch networks are single graphs: they compile without graph breaks and export with a free batch axis."""
+"""PyTorch networks are single graphs: they compile without graph breaks and export with a free batch axis.
+
+tests/export/test_parity.py exports the others.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,8 @@ def test_network_compiles_into_one_graph(name: str) -> None:
         assert torch.allclose(compiled(clips(2)), network(clips(2)), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_network_exports_with_a_free_batch_axis(name: str) -> None:
-    network = Recognizer(SPECS[name]).eval()
+def test_non_local_network_exports_with_a_free_batch_axis() -> None:
+    network = Recognizer(SPECS["tsm non-local"]).eval()
     with torch.no_grad():
         free = {0: torch.export.Dim("clips", min=1)}
         program = torch.export.export(network, (clips(2),), dynamic_shapes=(free,))
