@@ -82,6 +82,8 @@ def write_program(
     Raises:
         FrameworkError: torch cannot write this opset.
     """
+    if format_name == "onnx":
+        _check_opset(opset)
     program = _trace(deployable(network, spec), spec)
     if format_name == "torch":
         torch.export.save(program, path, extra_files=description)
@@ -98,6 +100,18 @@ def _trace(module: nn.Module, spec: ProgramSpec) -> torch.export.ExportedProgram
         return torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
 
 
+def _check_opset(opset: int) -> None:
+    """Refuse sets that no operator has, before the network is traced and translated for seconds."""
+    from onnx.defs import onnx_opset_version
+
+    if opset > onnx_opset_version():
+        raise _cannot_write(opset)
+
+
+def _cannot_write(opset: int) -> FrameworkError:
+    return FrameworkError(f"opset {opset}: torch cannot write it; omit --opset for the default")
+
+
 def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: Path, opset: int) -> None:
     with _quiet():
         written = torch.onnx.export(
@@ -110,7 +124,7 @@ def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: 
         )
     assert written is not None
     if written.model.opset_imports[""] != opset:  # torch keeps its own opset where it cannot convert
-        raise FrameworkError(f"opset {opset}: torch cannot write it; omit --opset for the default")
+        raise _cannot_write(opset)
     written.save(path, external_data=False)
 
 
