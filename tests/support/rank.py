@@ -1,6 +1,6 @@
 """One rank of `tests/backends/contract/test_ranks.py`: trains on its part of each batch and writes its tensors.
 
-LAUNCHER tests/support/rank.py FRAMEWORK FOLDER; append `alone` for one process without a launcher.
+LAUNCHER tests/support/rank.py FRAMEWORK FOLDER
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def train(session: Session, freeze_norms: bool) -> dict[str, np.ndarray]:
 
 def main(arguments: list[str]) -> None:
     """Train with frozen and with trainable norms, and gather arrays."""
-    framework, folder, mode = arguments[0], Path(arguments[1]), arguments[2] if len(arguments) > 2 else "rank"
-    session = open_session(framework, SPEC, Execution(distributed=mode == "rank", compile=False))
-    name = f"{mode}_{session.rank}"
+    framework, folder = arguments[0], Path(arguments[1])
+    session = open_session(framework, SPEC, Execution(distributed=True, compile=False))
+    name = f"rank_{session.rank}"
     np.savez(folder / f"{name}_frozen.npz", **train(session, freeze_norms=True))
     np.savez(folder / f"{name}_learning.npz", **train(session, freeze_norms=False))
     numbers = session.gather(np.array([[session.rank, session.world_size]]))
