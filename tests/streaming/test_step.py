@@ -25,15 +25,13 @@ INPUT = InputSpec(resize=36, crop=32)
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """Results of the experiment in one framework, run in a separate process."""
+    """Results of the experiment in one framework."""
     framework = request.param
     if importlib.util.find_spec(MODULES[framework]) is None:
         pytest.skip(f"{framework} is not installed")
     folder = tmp_path_factory.mktemp(framework)
     weights = originals.write_record(originals.record("tsm_mobilenetv2_online"), folder)
-    isolated.python(
-        "-m", "tests.support.streaming_experiment", framework, folder / "results.npz", weights, folder=folder
-    )
+    isolated.experiment("streaming_experiment", framework, folder / "results.npz", weights)
     return dict(np.load(folder / "results.npz"))
 
 
