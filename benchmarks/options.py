@@ -11,6 +11,7 @@ import numpy as np
 from testing.weights import smooth_weights
 
 from trishift.backends import FRAMEWORKS
+from trishift.backends.fast_forms import PATIENCE
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.canonical import save
 from trishift.model.spec import ModelSpec, ShiftSpec, default_input
@@ -60,6 +61,11 @@ class Options:
     def of(self, frameworks: Mapping[str, Any]) -> dict[str, Any]:
         """The entries of the frameworks that are measured."""
         return {name: entry for name, entry in frameworks.items() if name in self.frameworks}
+
+
+def settled_after(framework: str) -> int:
+    """Calls after which the default form of a framework is as fast as it becomes."""
+    return PATIENCE + 1 if framework == "mindspore" else 1
 
 
 def noise(batch: int, spec: ModelSpec, size: int) -> np.ndarray:

@@ -32,7 +32,7 @@ def weights(tmp_path: Path) -> Path:
 @pytest.mark.skipif("pytorch" in MISSING, reason="pytorch is not installed")
 def test_forms_agree_or_say_why_not(weights: Path) -> None:
     other = Form("pytorch", settings=(("channels_last", False),))
-    forms = [Form("pytorch"), other, Form("tensorrt", program=True)]
+    forms = [Form("pytorch"), other, Form("tensorrt", "program")]
     measured = measure_speed(weights, forms=forms, batch_size=2, rounds=2, device="cpu", apart=False)
     first, second, refused = measured.speeds
     assert (first.form, second.form, refused.form) == ("pytorch", "pytorch no channels_last", "tensorrt")
@@ -47,10 +47,10 @@ def test_forms_agree_or_say_why_not(weights: Path) -> None:
 
 def test_forms_cover_frameworks_and_runtimes(weights: Path) -> None:
     names = [str(form) for form in forms_of(weights)]
-    assert names[:4] == ["pytorch", "pytorch bf16 channels_last", "pytorch native", "mindspore"]
-    assert {"pytorch native compile", "onnxruntime", "openvino bf16", "mindspore program"} <= set(names)
+    assert names[:4] == ["pytorch", "pytorch bf16 channels_last", "pytorch native", "pytorch compiled"]
+    assert {"mindspore compiled", "onnxruntime", "openvino bf16", "mindspore program"} <= set(names)
     assert [str(form) for form in forms_of(weights, ["paddle"])] == [
-        *("paddle", "paddle native", "paddle native compile", "paddle program")
+        *("paddle", "paddle native", "paddle compiled", "paddle program")
     ]
 
 
@@ -92,8 +92,9 @@ def test_command_prints_json(
     def measured(path: Path, **options: object) -> Measured:
         assert options["batch_size"] == 2 and options["forms"] == [
             Form("mindspore"),
-            Form("mindspore", native=True),
-            Form("mindspore", program=True),
+            Form("mindspore", "native"),
+            Form("mindspore", "compiled"),
+            Form("mindspore", "program"),
         ]
         return Measured(SPEC, PIXELS, 2, 1, 2, [Speed("mindspore", "cpu", 3.0, 1.0, 0.0, True)])
 

@@ -20,19 +20,24 @@ from testing.weights import smooth_weights
 
 from trishift.backends import find_device, open_session
 from trishift.backends.contract import Execution, MicroBatch
+from trishift.backends.fast_forms import FormName
 from trishift.model.spec import ModelSpec
 from trishift.recipe import TrainSpec
 from trishift.training.parameter_groups import optimization_plan
 
 SHIFT_TARGET, SPEEDUP_TARGET = 1.02, 5.0
 BATCH, WARM_UP = 16, 4
-EXECUTIONS: dict[str, dict[str, Any]] = {
+EXECUTIONS: dict[str, dict[str, Any]] = {  # settings of sessions; `form` is for predictions only
+    "fp32, fused": {"form": "fused"},
+    "tf32, fused": {"precision": "tf32", "form": "fused"},
+    "bf16, fused": {"precision": "bf16", "form": "fused"},
     "fp32": {"channels_last": False},
     "fp32, channels_last": {"channels_last": True},
     "bf16": {"precision": "bf16", "channels_last": False},
     "bf16, channels_last": {"precision": "bf16", "channels_last": True},
     "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compile": True},
 }
+QUICK = ("fp32, fused", "fp32")
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -44,8 +49,10 @@ def rows(options: Options) -> Iterator[Row]:
     spec, batch = options.spec, 2 if options.quick else BATCH
     clips = noise(batch, spec, options.size)
     fastest: dict[str, tuple[float, Call]] = {}
-    for name, execution in list(EXECUTIONS.items())[: 1 if options.quick else None]:
-        for task, make in (("prediction", predicting), ("training step", stepping)):
+    for name in QUICK if options.quick else EXECUTIONS:
+        execution = EXECUTIONS[name]
+        tasks = {"prediction": predicting, **({} if "form" in execution else {"training step": stepping})}
+        for task, make in tasks.items():
             calls = {
                 model: make(network, clips, {**execution, "device": device})
                 for model, network in (("TSN", replace(spec, shift=None)), ("TSM", spec))
@@ -62,9 +69,11 @@ def rows(options: Options) -> Iterator[Row]:
         yield replace(row, unit="clips/s", at_least=True)
 
 
-def predicting(spec: ModelSpec, clips: np.ndarray, execution: dict[str, Any]) -> Call:
+def predicting(spec: ModelSpec, clips: np.ndarray, settings: dict[str, Any]) -> Call:
     """A prediction, whose result is copied to the host."""
-    return partial(open_session("pytorch", spec, Execution(**execution)).predict, clips)
+    form: FormName = settings.get("form", "native")
+    execution = {name: value for name, value in settings.items() if name != "form"}
+    return partial(open_session("pytorch", spec, Execution(**execution), form=form, strict=True).predict, clips)
 
 
 def stepping(spec: ModelSpec, clips: np.ndarray, execution: dict[str, Any]) -> Call:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.interleaved import CLOCK, Call, Times, compared, measure, opened
-from benchmarks.options import Options, noise
+from benchmarks.options import Options, noise, settled_after
 from benchmarks.rows import Row
 
+from trishift.backends.fast_forms import OF_NETWORKS
 from trishift.model.cost import multiplications
 from trishift.model.spec import ModelSpec
 
@@ -27,7 +29,7 @@ FORMS: dict[str, tuple[str, dict[str, Any], float | None]] = {  # ours to what i
     "native": ("PyTorch, not fused", {"runtime": "native"}, None),
     "NCHW": ("PyTorch, not fused, NCHW", {"runtime": "native", "execution": {"channels_last": False}}, None),
     "bf16": ("PyTorch, bf16", {"execution": {"channels_last": True, "precision": "bf16"}}, 0.36),
-    "compiled": ("PyTorch, compiled", {"runtime": "native", "execution": {"compile": True}}, None),
+    "compiled": ("PyTorch, compiled", {"runtime": "compiled"}, None),
     "onnxruntime": ("ONNX Runtime", {"runtime": "onnxruntime"}, None),
     "openvino": ("OpenVINO", {"runtime": "openvino"}, None),
     "openvino bf16": ("OpenVINO, bf16", {"runtime": "openvino", "execution": {"precision": "bf16"}}, 0.36),
@@ -44,12 +46,20 @@ FRAMEWORKS: dict[str, tuple[str, dict[str, Any], dict[str, Any], float]] = {  # 
 }
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """Logits (N, K), and the form that computed them, in words."""
+
+    logits: np.ndarray
+    form: str
+
+
 def rows(options: Options) -> Iterator[Row]:
     """One row per form of a PyTorch checkpoint, the floor, and one row per other framework."""
     path, clip = options.checkpoint(), noise(1, options.spec, options.size)
     names = QUICK if options.quick else tuple(FORMS)
     if os.environ.get(CLOCK) == "processor":  # other threads of these runtimes spin while they wait
-        names = tuple(name for name in names if FORMS[name][1].get("runtime", "native") == "native")
+        names = tuple(name for name in names if FORMS[name][1].get("runtime", "native") in OF_NETWORKS)
     makers: dict[str, Callable[[], Call]] = {
         PUBLISHED: partial(published, path, options.spec, clip),
         **{name: partial(prediction, path, clip, **FORMS[name][1]) for name in names},
@@ -60,15 +70,16 @@ def rows(options: Options) -> Iterator[Row]:
         expected = calls[PUBLISHED]()
         for name in names:
             title, _, target = FORMS[name]
-            note = failures.get(name) or difference(calls[name](), expected)
+            note = failures.get(name) or remark(calls[name](), expected)
             yield compared(f"{title}, against the code of 2018", times, name, PUBLISHED, target, note=note)
     yield from floors(times, names, options)
     for framework, (title, ours, baseline, target) in options.of(FRAMEWORKS).items():
         settings = {"ours": ours, "baseline": baseline}
         pair = {name: partial(prediction, path, clip, framework, **value) for name, value in settings.items()}
         with opened(pair) as (calls, failures):
-            times = measure(calls, options.rounds, warm_up=6)  # MindSpore compiles after a few passes
-            yield compared(title, times, "ours", "baseline", target, note="; ".join(failures.values()))
+            times = measure(calls, options.rounds, max(3, settled_after(framework)))
+            notes = [*failures.values()] or [f"{name}: {call().form}" for name, call in calls.items()]
+            yield compared(title, times, "ours", "baseline", target, note="; ".join(notes))
 
 
 def floors(times: Times, names: tuple[str, ...], options: Options) -> Iterator[Row]:
@@ -100,8 +111,8 @@ def prediction(
     from trishift.backends.contract import Execution
 
     settings = None if execution is None else Execution(**execution)
-    model = trishift.load(path, framework, execution=settings, **choices)
-    return partial(model, clip)
+    model = trishift.load(path, framework, execution=settings, strict=True, **choices)
+    return lambda: Prediction(model(clip), model.session.last_form)
 
 
 def published(path: Path, spec: ModelSpec, clip: np.ndarray) -> Call:
@@ -121,6 +132,6 @@ def product(dtype: str, options: Options) -> Call:
     return lambda: torch.mm(left, right).sum().item()
 
 
-def difference(logits: np.ndarray, expected: np.ndarray) -> str:
-    """The largest relative difference, as a note."""
-    return f"differs by {np.abs(logits - expected).max() / np.abs(expected).max():.0e}"
+def remark(found: Prediction, expected: np.ndarray) -> str:
+    """The form that ran and its largest relative difference, as a note."""
+    return f"{found.form}; differs by {np.abs(found.logits - expected).max() / np.abs(expected).max():.0e}"

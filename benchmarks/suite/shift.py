@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.interleaved import CLOCK, Call, compared, measure, opened
-from benchmarks.options import Options, noise
+from benchmarks.options import Options, noise, settled_after
 from benchmarks.rows import Row
 from benchmarks.suite.inference import prediction
 from benchmarks.suite.train import step
@@ -54,13 +54,13 @@ def forward(options: Options, form: dict[str, Any], spec: ModelSpec | None = Non
     """Times of both networks' predictions."""
     clip = noise(1, options.spec, options.size)
     calls = {name: prediction(options.checkpoint(spec), clip, **form) for name, spec in pair(spec or options.spec)}
-    return partial(measure, calls, options.rounds, warm_up=6)
+    return partial(measure, calls, options.rounds, max(3, settled_after(form.get("framework", "pytorch"))))
 
 
 def training(options: Options, framework: str) -> Call:
     """Times of both networks' training steps."""
     calls = {name: step(spec, options.size, framework) for name, spec in pair(options.spec)}
-    return partial(measure, calls, options.rounds, warm_up=3)
+    return partial(measure, calls, options.rounds, max(3, settled_after(framework)))
 
 
 def pair(spec: ModelSpec) -> list[tuple[str, ModelSpec]]:

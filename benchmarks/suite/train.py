@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.interleaved import Call, compared, measure, opened
-from benchmarks.options import Options, noise
+from benchmarks.options import Options, noise, settled_after
 from benchmarks.rows import Row
 from testing.weights import smooth_weights
 
@@ -39,15 +39,21 @@ def rows(options: Options) -> Iterator[Row]:
     for name in options.frameworks:
         if name != "pytorch":
             target = 2.0 if name == "paddle" else None
-            yield pair(f"{name}, against PyTorch's default", partial(mine, name), mine, target, options)
+            title, warm_up = f"{name}, against PyTorch's default", settled_after(name)
+            yield pair(title, partial(mine, name), mine, target, options, warm_up)
 
 
 def pair(
-    name: str, ours: Callable[[], Call], baseline: Callable[[], Call], target: float | None, options: Options
+    name: str,
+    ours: Callable[[], Call],
+    baseline: Callable[[], Call],
+    target: float | None,
+    options: Options,
+    warm_up: int = 1,
 ) -> Row:
     """The row of two training steps."""
     with opened({"ours": ours, "baseline": baseline}, apart=not options.quick) as (calls, failures):
-        times = measure(calls, options.rounds)
+        times = measure(calls, options.rounds, warm_up)
     return compared(name, times, "ours", "baseline", target, note="; ".join(failures.values()))
 
 

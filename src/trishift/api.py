@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,22 @@ import numpy as np
 
 from trishift.backends import check_framework, open_session
 from trishift.backends.contract import Execution, Predictor
+from trishift.backends.fast_forms import OF_NETWORKS
+from trishift.backends.limits import supported_precision
 from trishift.checkpoints import Checkpoint, Conversion, import_weights
 from trishift.checkpoints import convert as convert_file
 from trishift.checkpoints.conversion import check_destination
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
-from trishift.evaluation.agreement import Compared
+from trishift.evaluation.agreement import compared
 from trishift.evaluation.calibration import stored_calibration
 from trishift.evaluation.evaluator import iter_scores
+from trishift.evaluation.fallback import Fallback
 from trishift.evaluation.prediction import Prediction, Ranking, top_predictions
-from trishift.export.opening import is_exported, open_exported
-from trishift.export.programs import Programs
+from trishift.export.formats import runtime_named
+from trishift.export.opening import describe, is_exported, open_exported
+from trishift.export.programs import Programs, format_of
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.opening import open_source
@@ -315,6 +319,8 @@ def load(
     *,
     execution: Execution | None = None,
     runtime: str | None = None,
+    strict: bool = False,
+    say: Callable[[str], object] = _log.info,
     **options: Any,
 ) -> Model:
     """Load weights of any supported family and file format, or an exported model.
@@ -327,9 +333,12 @@ def load(
         framework: `pytorch`, `mindspore` or `paddle`; ignored for an exported model.
         execution: device, precision and other execution settings; default: the CPU, in its faster memory format.
         runtime: None or `auto`: the fastest exact form, which is an exported model in its format's first runtime, and
-            weights in their framework, fused where it can do that (see `backends.fused_forms`). `native`: weights in
-            the framework as is. `onnxruntime`, `openvino`, ...: an exported model in this runtime, or the program of
-            weights, made and verified on first use.
+            weights in their framework, fused where it can do that (see `backends.fast_forms`). `native`: weights in
+            the framework as is. `compiled`: weights, compiled by the framework. `onnxruntime`, `openvino`, ...: an
+            exported model in this runtime, or the program of weights, made and verified on first use.
+        strict: raise an error if the form of the model that was asked for cannot be made, or lacks the precision;
+            otherwise a warning says why, and weights predict in their framework.
+        say: called with lines about programs that are made, and about the agreement of lower precision with fp32.
         options: properties that names cannot determine: `num_segments=16`, `relations="all"`, `dialect="tsm"`, ...
 
     Raises:
@@ -345,49 +354,76 @@ def load(
         >>> label
         'Swiping Left'
     """
-    source, runtime = weight_source(path), runtime or "auto"
+    source, runtime = weight_source(path), runtime_named(runtime or "auto")
     if source.local is not None and is_exported(source.local):
-        model = _load_exported(source.local, runtime, execution, options)
+        model = _load_exported(source.local, runtime, execution, options, say)
     else:
-        if runtime in ("auto", "native"):
+        if runtime in OF_NETWORKS:
             check_framework(framework)
-        model = _load_weights(source.fetch(), framework, runtime, execution, options)
+        choice = _Choice(framework, runtime, execution or Execution(), strict, say)
+        model = _load_weights(source.fetch(), choice, options)
     _log.info("%s", model.report)
     return model
 
 
-def _load_exported(path: Path, runtime: str, execution: Execution | None, options: Mapping[str, Any]) -> Model:
+def _load_exported(
+    path: Path, runtime: str, execution: Execution | None, options: Mapping[str, Any], say: Callable[[str], object]
+) -> Model:
     if options:
         raise CheckpointError(
             f"{path}: {next(iter(options))} is fixed in an exported model; export it again to change it"
         )
     name = None if runtime == "auto" else runtime
-    session, description = open_exported(path, name, execution)
-    compared = _compared(session, execution, lambda exact: open_exported(path, name, exact)[0])
-    return Model(replace(description.checkpoint, input=description.input), compared, description)
+
+    def opened(execution: Execution) -> Predictor:
+        return open_exported(path, name, execution)[0]
+
+    description = describe(path)
+    predictor = compared(opened, execution or Execution(), say)
+    return Model(replace(description.checkpoint, input=description.input), predictor, description)
 
 
-def _load_weights(
-    path: Path, framework: str, runtime: str, execution: Execution | None, options: Mapping[str, Any]
-) -> Model:
+@dataclass(frozen=True)
+class _Choice:
+    """How weights predict: arguments of `load`."""
+
+    framework: str
+    runtime: str
+    execution: Execution
+    strict: bool
+    say: Callable[[str], object]
+
+
+def _load_weights(path: Path, choice: _Choice, options: Mapping[str, Any]) -> Model:
     checkpoint, report = import_weights(path, **options)
+    _require_model(checkpoint)
+    if choice.runtime in OF_NETWORKS:
+        return Model(checkpoint, _network(checkpoint, choice), report)
+    format_of(choice.runtime)  # refuses unknown runtimes
+
+    def program(execution: Execution) -> Predictor:
+        return Programs(checkpoint, choice.runtime, choice.framework, execution, say=choice.say)
+
+    def made() -> Predictor:
+        return compared(program, choice.execution, choice.say)
+
+    def native() -> Predictor:
+        check_framework(choice.framework)
+        return _network(checkpoint, replace(choice, runtime="auto"))
+
+    return Model(checkpoint, made() if choice.strict else Fallback(made, native, choice.framework), report)
+
+
+def _network(checkpoint: Checkpoint, choice: _Choice) -> Predictor:
+    """The network in its framework, in fp32 if that lacks the precision and the choice is not strict."""
     spec, _ = _require_model(checkpoint)
+    framework, form = choice.framework, OF_NETWORKS[choice.runtime]
+    execution = choice.execution if choice.strict else supported_precision(framework, choice.execution)
 
-    def opened(execution: Execution | None) -> Predictor:
-        if runtime not in ("auto", "native"):
-            return Programs(checkpoint, runtime, framework, execution, say=_log.info)
-        return open_session(framework, spec, execution, weights=checkpoint.tensors, fused=runtime == "auto")
+    def opened(execution: Execution) -> Predictor:
+        return open_session(framework, spec, execution, weights=checkpoint.tensors, form=form, strict=choice.strict)
 
-    return Model(checkpoint, _compared(opened(execution), execution, opened), report)
-
-
-def _compared(predictor: Predictor, execution: Execution | None, opened: Callable[[Execution], Predictor]) -> Predictor:
-    """A predictor that, in lower precision, reports how far it agrees with one that is opened in fp32."""
-    if execution is None or execution.precision == "fp32":
-        return predictor
-    return Compared(
-        predictor, execution.precision, lambda: opened(replace(execution, precision="fp32", distributed=False))
-    )
+    return compared(opened, execution, choice.say)
 
 
 def _require_model(checkpoint: Checkpoint) -> tuple[ModelSpec, InputSpec]:

@@ -21,6 +21,7 @@ import numpy as np
 from trishift.api import load
 from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Device, Execution
+from trishift.backends.fast_forms import OF_NETWORKS, PATIENCE
 from trishift.checkpoints import import_weights
 from trishift.errors import CheckpointError, TrishiftError
 from trishift.export.formats import RUNTIMES
@@ -30,7 +31,8 @@ from trishift.io.processes import server
 from trishift.model.cost import multiplications, num_parameters
 from trishift.model.spec import InputSpec, ModelSpec
 
-WARM_UP = 4  # rounds; MindSpore compiles after a few passes
+WARM_UP = 2  # rounds
+PROGRAM = "program"
 _Call = Callable[[], "Trial"]
 
 
@@ -40,22 +42,26 @@ class Form:
 
     Attributes:
         runner: the framework, or the runtime.
-        program: run the model's program in the runtime `runner`, rather than its network in a framework.
-        native: run the network as is, rather than fused.
+        kind: of the network in a framework, `auto`, `native` or `compiled`; or `program`, of the runtime `runner`.
         settings: fields of `Execution`; without any, the default of `trishift.load`.
     """
 
     runner: str
-    program: bool = False
-    native: bool = False
+    kind: str = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        words = ["native" if self.native else "program" if self.program and self.runner in FRAMEWORKS else ""]
+        is_default = self.kind == "auto" or (self.kind == PROGRAM and self.runner not in FRAMEWORKS)
+        words = [] if is_default else [self.kind]
         words += [
             value if isinstance(value, str) else f"{'' if value else 'no '}{name}" for name, value in self.settings
         ]
-        return " ".join(filter(None, [self.runner, *words]))
+        return " ".join([self.runner, *words])
+
+    @property
+    def warm_up(self) -> int:
+        """Predictions before the first round: MindSpore compiles only what is used often."""
+        return PATIENCE if self.runner == "mindspore" and self.kind in ("auto", "native") else 0
 
 
 @dataclass(frozen=True)
@@ -118,13 +124,12 @@ def forms_of(path: Path, only: Sequence[str] = ()) -> list[Form]:
     """
     exported = is_exported(path)
     runtimes = describe(path).format.runtimes if exported else RUNTIMES
-    forms = [] if exported else [Form(name, native=native) for name in FRAMEWORKS for native in (False, True)]
+    forms = [] if exported else [Form(name, kind) for name in FRAMEWORKS for kind in OF_NETWORKS]
     if not exported:
         forms.insert(1, Form("pytorch", settings=(("precision", "bf16"), ("channels_last", True))))
-        forms += [Form(name, native=True, settings=(("compile", True),)) for name in ("pytorch", "paddle")]
-    forms += [Form(name, program=True) for name in runtimes]
+    forms += [Form(name, PROGRAM) for name in runtimes]
     if "openvino" in runtimes:
-        forms.append(Form("openvino", program=True, settings=(("precision", "bf16"),)))
+        forms.append(Form("openvino", PROGRAM, settings=(("precision", "bf16"),)))
     return [form for form in forms if not only or form.runner in only]
 
 
@@ -215,10 +220,12 @@ def _open(path: Path, form: Form, device: Device | None, shape: Sequence[int], o
     exported = is_exported(path)
     framework = form.runner if form.runner in FRAMEWORKS else "pytorch"
     choices = {} if exported else dict(options)
-    if form.program or form.native:
-        choices["runtime"] = form.runner if form.program else "native"
-    model = load(path, framework, execution=execution, **choices)
+    runtime = form.runner if form.kind == PROGRAM else form.kind
+    model = load(path, framework, execution=execution, runtime=runtime, strict=True, **choices)
     clips = np.random.default_rng(0).standard_normal(shape, np.float32)
+
+    for _ in range(form.warm_up):
+        model(clips)
 
     def call() -> Trial:
         start = time.perf_counter()

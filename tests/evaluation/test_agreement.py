@@ -21,8 +21,7 @@ def test_agreement_is_measured_once_on_the_first_clips() -> None:
     clips = np.array([[4.0, 2.0]] * 4 + [[1.0, 9.0]] * 2)
     said: list[object] = []
     closed: list[float] = []
-    compared = Compared(predictor(0.5, closed), "bf16", lambda: predictor(2.5, closed))
-    compared.say = said.append
+    compared = Compared(predictor(0.5, closed), "bf16", lambda: predictor(2.5, closed), said.append)
     for _ in range(2):
         np.testing.assert_array_equal(compared.predict(clips)[:, 1], [1.0] * 4 + [4.5] * 2)
     line = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from testing.weights import smooth_weights
 from tests.support.installed import INSTALLED
 
 import trishift
+from trishift.backends.contract import Execution
 from trishift.checkpoints import Checkpoint, canonical
-from trishift.errors import CheckpointError, FrameworkError
+from trishift.errors import CheckpointError, FrameworkError, RecipeError
 from trishift.export import programs
 from trishift.export.planning import ExportOptions
-from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 from trishift.zoo.home import HomeError
 
 SPEC = ModelSpec("resnet10", 3, 2, width=8, shift=ShiftSpec())
@@ -78,12 +80,51 @@ def test_damaged_program_is_made_anew(weights: Path, home: Path, caplog: pytest.
 
 
 def test_home_that_cannot_be_written_names_the_variable(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "programs").write_text("a file where a folder belongs")
     monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path))
     with pytest.raises(HomeError, match=r"cannot be written .*set TRISHIFT_HOME"):
-        trishift.load(weights, runtime="pytorch")(CLIPS)
+        trishift.load(weights, runtime="pytorch", strict=True)(CLIPS)
+    model = trishift.load(weights, runtime="pytorch")
+    np.testing.assert_allclose(model(CLIPS), trishift.load(weights)(CLIPS), rtol=1e-5)
+    assert "set TRISHIFT_HOME to a writable folder with enough space; pytorch predicts instead" in caplog.text
+    assert "program" not in model.session.last_form
+
+
+def test_weights_predict_without_a_runtime_unless_strict(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
+    with pytest.raises(FrameworkError, match="openvino is not installed"):
+        trishift.load(weights, runtime="openvino", strict=True)
+    assert trishift.load(weights, runtime="openvino").session.framework == "pytorch"
+    assert "openvino is not installed; in the Trishift repository" in caplog.text
+
+
+def test_model_that_no_program_can_express_predicts_in_its_framework(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = replace(SPEC, head=HeadSpec("multiscale_relation", 8, relations="sampled"))
+    path = tmp_path / "trn.safetensors"
+    canonical.save(path, replace(CHECKPOINT, spec=spec, tensors=smooth_weights(spec)))
+    with pytest.raises(RecipeError, match="random draws cannot be exported"):
+        trishift.load(path, runtime="pytorch", strict=True)
+    np.testing.assert_array_equal(trishift.load(path, runtime="pytorch")(CLIPS), trishift.load(path)(CLIPS))
+    assert "random draws cannot be exported" in caplog.text
+
+
+@pytest.mark.parametrize("runtime", ["auto", "native"])
+def test_missing_precision_becomes_fp32_unless_strict(
+    runtime: str, weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    execution = Execution(precision="tf32")
+    with pytest.raises(FrameworkError, match="precision tf32: only GPUs have it"):
+        trishift.load(weights, runtime=runtime, execution=execution, strict=True)
+    model = trishift.load(weights, runtime=runtime, execution=execution)
+    np.testing.assert_array_equal(model(CLIPS), trishift.load(weights, runtime=runtime)(CLIPS))
+    assert "precision tf32: only GPUs have it; pytorch predicts in fp32" in caplog.text
 
 
 def test_key_depends_on_all_that_determines_a_program() -> None:

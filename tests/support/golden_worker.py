@@ -21,6 +21,7 @@ import numpy as np
 from testing import golden_records, originals
 
 from trishift.backends import MODULES, open_session
+from trishift.backends.fast_forms import FormName
 from trishift.checkpoints import Checkpoint, import_weights
 from trishift.model.relations import prediction_relations
 from trishift.model.serialization import to_json
@@ -69,7 +70,8 @@ def difference(checkpoint: Checkpoint, framework: str, entry: dict[str, Any], fu
     PyTorch's.
     """
     assert checkpoint.spec is not None
-    session = open_session(framework, checkpoint.spec, weights=checkpoint.tensors, fused=fused)
+    form: FormName = "fused" if fused else "native"
+    session = open_session(framework, checkpoint.spec, weights=checkpoint.tensors, form=form, strict=True)
     clips, expected = golden_records.clips(entry, checkpoint.spec), golden_records.logits(entry)
     if framework != "pytorch":
         clips, expected = clips[:1], expected[:1]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from trishift.backends.contract import Device, Execution, Program
+from trishift.backends.fast_forms import FormName
 from trishift.backends.program import ProgramSpec
 from trishift.backends.session import Session
 from trishift.errors import FrameworkError, install_hint
@@ -44,7 +45,8 @@ def open_session(
     execution: Execution | None = None,
     seed: int = 0,
     weights: Tensors | None = None,
-    fused: bool = False,
+    form: FormName = "native",
+    strict: bool = False,
 ) -> Session:
     """Build a network in a framework, with weights or initial ones drawn from a seed; see `Session`.
 
@@ -52,7 +54,7 @@ def open_session(
         CheckpointError: the weights do not fit the network.
         FrameworkError: the framework is unknown, not installed, or does not support the requested device or precision.
     """
-    return _backend(framework)(spec, execution or Execution(), seed, weights, fused)
+    return _backend(framework)(spec, execution or Execution(), seed, weights, form, strict)
 
 
 def open_program(framework: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:

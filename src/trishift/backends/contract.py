@@ -221,12 +221,14 @@ class Predictor(Protocol):
         framework: the framework or runtime.
         spec: describes the network.
         has_layers: whether `features` and `classify` are available.
+        last_form: how the last prediction was computed, in words.
         rank, world_size: rank of this process, and number of processes.
     """
 
     framework: str
     spec: ModelSpec
     has_layers: bool
+    last_form: str
 
     @property
     def rank(self) -> int:
@@ -238,6 +240,9 @@ class Predictor(Protocol):
 
     def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits."""
+
+    def prefetch(self, clips: np.ndarray) -> None:
+        """Begin to copy clips (N, T, C, H, W) for a later call, if the device can do that while it computes."""
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
         """Evaluation-mode activations (N, T', ...) of named layers such as `layer1`, `pooled` and `logits`."""
@@ -304,6 +309,16 @@ class TensorAccess(Protocol):
 
     def blend(self, tensor: Any, value: Any, share: float) -> None:
         """Move a tensor towards another by a share of their difference, in place."""
+
+
+class Copies(Protocol):
+    """Copies of arrays on the device: `copies.py`."""
+
+    def begin(self, array: np.ndarray) -> None:
+        """Begin to copy an array that `take` is going to ask for, if the device can do that while it computes."""
+
+    def take(self, array: np.ndarray) -> Any:
+        """The copy of an array, which computation can use from now on."""
 
 
 class Ranks(Protocol):

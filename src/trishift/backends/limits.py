@@ -5,10 +5,13 @@ Models, losses, training and evaluation work in all three frameworks, so only fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
 from trishift.backends.contract import Execution
 from trishift.errors import ExecutionError
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,13 @@ def check_execution(framework: str, execution: Execution) -> None:
         if entry.concerns(framework, execution):
             value = "" if entry.value is True else f" {entry.value}"
             raise ExecutionError(f"{entry.setting}{value}: {entry.reason}; set", *entry.remedies)
+
+
+def supported_precision(framework: str, execution: Execution) -> Execution:
+    """The execution, in fp32 if the framework lacks its precision on its device; a warning says so."""
+    for entry in UNSUPPORTED:
+        if entry.setting == "precision" and entry.concerns(framework, execution):
+            text = "precision %s: %s; %s predicts in fp32 (--strict makes this an error)"
+            _LOG.warning(text, execution.precision, entry.reason, framework)
+            return replace(execution, precision="fp32")
+    return execution

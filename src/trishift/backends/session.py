@@ -23,7 +23,7 @@ from trishift.backends.contract import (
     State,
     check_clips,
 )
-from trishift.backends.fused_forms import PROOF_SIZE, fused_form, proven
+from trishift.backends.fast_forms import NATIVE, PROOF_SIZE, FastForm, FormName, fast_form, proven
 from trishift.backends.program import ProgramSpec
 from trishift.backends.training import Module, Relations, Tensor, Trainable
 from trishift.errors import RecipeError
@@ -34,6 +34,8 @@ from trishift.model.online import state_shapes, zero_state
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Tensors
 
+_ENDS = {"pooled": "backbone", "logits": "head"}  # names of layers that are no modules of the backbone
+
 
 class Session(Trainable):
     """A network in one framework: prediction (see `Predictor`), training (see `Trainable`) and export.
@@ -43,10 +45,12 @@ class Session(Trainable):
     Attributes:
         spec, execution: as passed to the constructor.
         network: the framework's own module, neither compiled nor wrapped.
+        last_form: how the last prediction was computed, in words.
     """
 
     framework: str
     has_layers = True
+    last_form = NATIVE
 
     def __init__(
         self,
@@ -54,7 +58,8 @@ class Session(Trainable):
         execution: Execution,
         seed: int = 0,
         weights: Tensors | None = None,
-        fused: bool = False,
+        form: FormName = "native",
+        strict: bool = False,
     ) -> None:
         """Build the network, with the given weights or initial ones as the originals draw them.
 
@@ -63,7 +68,8 @@ class Session(Trainable):
             execution: device, precision and other execution settings.
             seed: of the initial weights, see `initialization.py`.
             weights: tensors under canonical names, see `load_tensors`; None: initial weights.
-            fused: predict in the fused form where the backend has one, see `fused_forms`.
+            form: predict in this form where the backend has it, see `fast_forms`.
+            strict: refuse to predict if the form cannot be made; otherwise the plain network predicts.
 
         Raises:
             CheckpointError: a tensor is missing, unknown or has another shape.
@@ -71,8 +77,10 @@ class Session(Trainable):
         """
         self.spec = spec
         self.execution = execution
-        self._form = fused_form(self.framework, execution, spec) if fused else None
-        self._fused: dict[Any, Any] = {}  # by size and streaming, made on first use
+        self._form = fast_form(form, self.framework, execution, spec)
+        self._strict = strict
+        self._fast: dict[Any, Any] = {}  # by size, streaming and layers, made on first use
+        self._batch_sizes: dict[tuple[int, ...], int] = {}  # the largest so far
         self._ranks = self._join()
         with self._access.undrawn():
             self.network: Module = self._build()
@@ -101,39 +109,70 @@ class Session(Trainable):
             raise RecipeError("head.relations: 'sampled' needs relations drawn by the caller; or choose 'expected'")
         check_clips(clips.shape, self.spec)
         with self._evaluation():
-            fused = self._fused_form(clips.shape[3:]) if relations is None else None
-            if fused is not None:
-                return self._first(fused(self._tensor(clips)))
+            fast = self._fast_form(clips.shape, exists=relations is None)
+            if fast is not None:
+                assert self._form is not None
+                filled = self._filled(clips) if self._form.fixed_batch else clips
+                return self._arrays(fast(self._tensor(filled)))[0][: len(clips)]
             return self._logits(clips, self._relations(relations))
 
-    def _fused_form(self, size: tuple[int, ...], streaming: bool = False) -> Any:
-        """The fused form of the present weights, a function of tensors; None: the plain network predicts."""
-        if self._form is None:
+    def _fast_form(
+        self, shape: tuple[int, ...], streaming: bool = False, layers: tuple[str, ...] = (), exists: bool = True
+    ) -> Any:
+        """The fast form of the present weights, a function of tensors; None: the plain network predicts.
+
+        Args:
+            shape: of the clips, or of the frames of streams.
+            streaming: a step instead of clips.
+            layers: compute these instead of the logits.
+            exists: False if the arguments rule out a fast form.
+        """
+        form = self._form
+        if form is None or not exists or (layers and not form.has_layers):
+            self.last_form = NATIVE
             return None
-        kind = (size if self._form.sized else PROOF_SIZE, streaming)
-        if kind not in self._fused:
-            inputs, logits = self._proof(*kind)
-            self._fused[kind] = proven(
-                self._form, self.execution.precision, lambda: self._fuse(streaming), inputs, logits, self._first
-            )
-        return self._fused[kind]
+        kind = (shape[-2:] if form.sized else PROOF_SIZE, streaming, layers)
+        if kind not in self._fast:
+            inputs, expected = self._proof((shape[0] if form.sized else 1, shape[-3], *kind[0]), streaming, layers)
+            make = partial(self._make, form, streaming, [self._path(name) for name in layers])
+            precision = self.execution.precision
+            self._fast[kind] = proven(form, precision, make, inputs, expected, self._arrays, strict=self._strict)
+        fast = self._fast[kind]
+        self.last_form = NATIVE if fast is None else form.method
+        if isinstance(is_compiled := getattr(fast, "is_compiled", None), bool):
+            self.last_form += ", compiled" if is_compiled else ", eager"
+        return fast
 
-    def _proof(self, size: tuple[int, ...], streaming: bool) -> tuple[tuple[Tensor, ...], np.ndarray]:
-        """Inputs for which a fused form must compute the logits of the plain network, and these."""
-        rng, shape = np.random.default_rng(0), (self.spec.in_channels, *size)
-        if not streaming:
-            clips = rng.standard_normal((1, self.spec.num_segments, *shape), np.float32)
-            return (self._tensor(clips),), self._logits(clips, None)
-        arrays = (np.empty((1, *shape)), *zero_state(self.spec, (1, *shape)))
-        frames, *state = (self._tensor(rng.standard_normal(array.shape, np.float32)) for array in arrays)
-        return (frames, *state), self._first(self._next(frames, tuple(state)))
+    def _filled(self, clips: np.ndarray) -> np.ndarray:
+        """Zero-pad a batch to the largest size so far for clips of this shape, for which there is a graph already."""
+        size = max(len(clips), self._batch_sizes.get(clips.shape[1:], 0))
+        self._batch_sizes[clips.shape[1:]] = size
+        padding = np.zeros((size - len(clips), *clips.shape[1:]), clips.dtype)
+        return np.concatenate([clips, padding])
 
-    def _first(self, outputs: Any) -> np.ndarray:
-        """The logits of clips, or of a step with its new state."""
-        return self._access.to_numpy(outputs[0] if isinstance(outputs, list | tuple) else outputs)
+    def _proof(
+        self, shape: tuple[int, ...], streaming: bool, layers: tuple[str, ...]
+    ) -> tuple[tuple[Tensor, ...], list[np.ndarray]]:
+        """Inputs of `shape` (N, C, H, W) for which a fast form must compute the same as the plain network, and that."""
+        rng = np.random.default_rng(0)
+        if streaming:
+            arrays = (np.empty(shape), *zero_state(self.spec, shape))
+            frames, *state = (self._tensor(rng.standard_normal(array.shape, np.float32)) for array in arrays)
+            return (frames, *state), self._arrays(self._next(frames, tuple(state)))
+        clips = rng.standard_normal((shape[0], self.spec.num_segments, *shape[1:]), np.float32)
+        expected = [*self._observed(clips, layers).values()] if layers else [self._logits(clips, None)]
+        return (self._tensor(clips),), expected
+
+    def _arrays(self, outputs: Any) -> list[np.ndarray]:
+        """The outputs of a network, a step or a fast form as arrays."""
+        return [self._access.to_numpy(each) for each in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
     def _on_weights_change(self) -> None:
-        self._fused.clear()
+        self._fast.clear()
+
+    def prefetch(self, clips: np.ndarray) -> None:
+        """Begin to copy clips (N, T, C, H, W) for a later call, if the device can do that while it computes."""
+        self._copies.begin(clips)
 
     def check_clips(self, shape: tuple[int, ...]) -> None:
         """Refuse clips of a shape (N, T, C, H, W) that the model does not take.
@@ -156,20 +195,34 @@ class Session(Trainable):
             DataError: segments or channels of the clips differ from those of the model.
         """
         check_clips(clips.shape, self.spec)
+        names = tuple(dict.fromkeys(layers))
+        for name in names:
+            self._layer(name)
+        with self._evaluation():
+            fast = self._fast_form(clips.shape, layers=names) if names else None
+            if fast is None:
+                found = self._observed(clips, names)
+            else:
+                found = dict(zip(names, self._arrays(fast(self._tensor(clips))), strict=True))
+        return {
+            name: array if name == "logits" else array.reshape(len(clips), -1, *array.shape[1:])
+            for name, array in found.items()
+        }
+
+    def _observed(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
+        """The outputs of layers of the plain network, by name."""
         found: Tensors = {}
 
         def keep(name: str, output: Tensor) -> None:
-            array = self._access.to_numpy(output)
-            found[name] = array if name == "logits" else array.reshape(len(clips), -1, *array.shape[1:])
+            found[name] = self._access.to_numpy(output)
 
         hooks = [self._watch(self._layer(name), partial(keep, name)) for name in layers]
         try:
-            with self._evaluation():
-                self.network(self._tensor(clips))
+            self.network(self._tensor(clips))
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
+        return {name: found[name] for name in layers}
 
     def classify(self, features: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """Apply the head in evaluation mode: pooled features (N, T', F) float32 to (N, K) float32 logits."""
@@ -177,13 +230,18 @@ class Session(Trainable):
             return self._access.to_numpy(self.network.head(self._tensor(features), self._relations(relations)))
 
     def _layer(self, name: str) -> Module:
-        if name in ("pooled", "logits"):
+        if name in _ENDS:
             return self.network.backbone if name == "pooled" else self.network.head
         layers = self._layers()
         if name not in layers:
             known = ", ".join(layer for layer in layers if layer and "." not in layer)
             raise RecipeError(f"layer {name!r} is unknown; known layers include {known}, pooled, logits")
         return layers[name]
+
+    @staticmethod
+    def _path(name: str) -> str:
+        """The path of a layer in the network."""
+        return _ENDS.get(name, f"backbone.{name}")
 
     # Streaming
 
@@ -208,8 +266,8 @@ class Session(Trainable):
             check_size(self.spec, frames.shape[2:], "frames")  # type: ignore[arg-type]
             state = tuple(self._tensor(buffer) for buffer in zero_state(self.spec, frames.shape))
         with self._evaluation():
-            fused = self._fused_form(frames.shape[2:], streaming=True)
-            outputs = fused(self._tensor(frames), *state) if fused else self._next(self._tensor(frames), state)
+            fast = self._fast_form(frames.shape, streaming=True)
+            outputs = fast(self._tensor(frames), *state) if fast else self._next(self._tensor(frames), state)
             logits, *present = outputs
             return self._access.to_numpy(logits), tuple(present)
 
@@ -287,8 +345,11 @@ class Session(Trainable):
         """Logits (N, K) of clips (N, T, C, H, W)."""
 
     @abstractmethod
-    def _fuse(self, streaming: bool) -> Callable[..., Any]:
-        """The fused form of the network, or of its step on streams: a function of tensors."""
+    def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:
+        """A fast form of the network, or of its step on streams: a function of tensors.
+
+        Layers, paths of modules, replace the logits.
+        """
 
     @abstractmethod
     def _layers(self) -> Mapping[str, Module]:

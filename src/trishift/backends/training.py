@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from trishift.backends.contract import (
+    Copies,
     Draws,
     Execution,
     MicroBatch,
@@ -48,6 +49,7 @@ class Trainable(ABC):
     execution: Execution
     network: Module
     _access: TensorAccess
+    _copies: Copies
     _ranks: Ranks
     _clip_norm: float | None = None
     _frozen_norms: frozenset[str] = frozenset()
@@ -251,11 +253,11 @@ class Trainable(ABC):
     def _relations(self, tables: Sequence[np.ndarray] | None) -> Relations:
         return tuple(self._tensor(table) for table in tables or ()) or None
 
-    # Implemented by each framework
-
-    @abstractmethod
     def _tensor(self, array: np.ndarray) -> Tensor:
-        """Copy an array to the device."""
+        """An array on the device."""
+        return self._copies.take(array)
+
+    # Implemented by each framework
 
     @abstractmethod
     def _on_weights_change(self) -> None:

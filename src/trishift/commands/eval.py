@@ -82,11 +82,11 @@ def _evaluate(options: argparse.Namespace, part: Shard) -> Iterator[Any]:
     from trishift.evaluation.evaluator import evaluate_part
 
     model = load_model(options)
-    yield _Opened(str(model.report), model.session.framework)
     asked = named_protocol(options.protocol) if options.protocol else None
     recipe = _recipe(options, model)
     protocol = asked or recipe.evaluation
     check_protocol(model, protocol)
+    yield _Opened(str(model.report), model.session.framework)
     dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol, model.labels, str(options.checkpoint))
     if dataset.num_classes != model.spec.num_classes:
         raise RecipeError(

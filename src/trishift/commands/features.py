@@ -16,6 +16,7 @@ from trishift.commands.shared.arguments import (
     add_import_options,
     add_protocol,
     add_reading,
+    add_runtime,
     check_positive,
 )
 from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
@@ -79,7 +80,7 @@ def _write(
     """Yield the model's report, then numbered files and misses of a part of the videos."""
     from trishift.evaluation.features import check_layers, write_features
 
-    model = load_model(options)
+    model = load_model(options, clips=len(numbers))
     check_protocol(model, settings.protocol)
     check_layers(model.session, model.input, settings.layers)
     yield model.report.summary()
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser("features", "Write activations of named layers; complete files are skipped.", EXAMPLES)
     add_checkpoint(parser, "weights of any supported family")
     add_framework(parser)
+    add_runtime(parser, layers=True)
     add_execution(parser)
     add_import_options(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder for the npz files")

@@ -18,7 +18,7 @@ from trishift.commands.shared.arguments import (
     check_positive,
 )
 from trishift.commands.shared.inputs import add_calibration, add_template, load_model, set_calibration
-from trishift.commands.shared.outputs import status
+from trishift.commands.shared.outputs import add_strict, status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
 from trishift.io.wording import counted
@@ -148,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print a JSON line per classified frame")
     output.add_argument("--show", action="store_true", help="show the pictures in a window; q closes it")
+    add_strict(parser)
     return parser
 
 

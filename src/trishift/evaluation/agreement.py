@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from trishift.backends.contract import Predictor
+from trishift.backends.contract import Execution, Predictor
 from trishift.io.wording import counted
 
-_LOG = logging.getLogger(__name__)
 _CLIPS = 4
 
 
 class Compared:
-    """A predictor in lower precision, which reports its agreement with fp32 once: see `backends.contract.Predictor`.
+    """A predictor in lower precision, which reports its agreement with fp32 once: see `backends.contract.Predictor`."""
 
-    Attributes:
-        say: called with the line about the agreement.
-    """
-
-    def __init__(self, predictor: Predictor, precision: str, exact: Callable[[], Predictor]) -> None:
+    def __init__(
+        self, predictor: Predictor, precision: str, exact: Callable[[], Predictor], say: Callable[[str], object]
+    ) -> None:
         """Wrap a predictor.
 
         Args:
             predictor: predicts.
             precision: its precision.
             exact: opens the same model in fp32, which is closed after the comparison.
+            say: called with the line about the agreement.
         """
-        self.say: Callable[[str], object] = _LOG.info
+        self._say = say
         self._predictor, self._precision = predictor, precision
         self._exact: Callable[[], Predictor] | None = exact
 
@@ -44,8 +42,17 @@ class Compared:
             exact, self._exact = self._exact(), None
             expected = exact.predict(clips[:_CLIPS], relations)
             exact.close()
-            self.say(f"{self._precision} against fp32 on {agreement(logits[:_CLIPS], expected)}")
+            self._say(f"{self._precision} against fp32 on {agreement(logits[:_CLIPS], expected)}")
         return logits
+
+
+def compared(opened: Callable[[Execution], Predictor], execution: Execution, say: Callable[[str], object]) -> Predictor:
+    """Open a predictor that reports its agreement with fp32 if it has lower precision."""
+    predictor = opened(execution)
+    if execution.precision == "fp32":
+        return predictor
+    exact = replace(execution, precision="fp32", distributed=False)
+    return Compared(predictor, execution.precision, lambda: opened(exact), say)
 
 
 def agreement(found: np.ndarray, expected: np.ndarray) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,7 @@ def iter_videos(
         only=only,
     )
     for batch in loader.batches(0):
-        indices, results = _compute_batch(compute, batch, batch_size)
+        indices, results = _compute_batch(session, compute, batch, batch_size)
         gathered = session.gather(indices), session.gather(results)
         for index, row in zip(*gathered, strict=True):
             if index >= 0:
@@ -232,12 +233,20 @@ def iter_videos(
 
 
 def _compute_batch(
-    compute: Callable[[np.ndarray], np.ndarray], batch: Batch, views_per_pass: int
+    session: Predictor, compute: Callable[[np.ndarray], np.ndarray], batch: Batch, views_per_pass: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Dataset indices (-1 for padding and misses) and view-averaged results of one batch."""
+    """Dataset indices (-1 for padding and misses) and view-averaged results of one batch.
+
+    The views of a pass are copied to the device while those of the pass before are computed.
+    """
     videos, views = batch.clips.shape[:2]
     clips = batch.clips.reshape(videos * views, *batch.clips.shape[2:])  # (N*V, T, C, H, W)
-    parts = [compute(clips[i : i + views_per_pass]) for i in range(0, len(clips), views_per_pass)]
+    passes = [clips[i : i + views_per_pass] for i in range(0, len(clips), views_per_pass)]
+    parts = []
+    for present, following in zip_longest(passes, passes[1:]):
+        if following is not None:
+            session.prefetch(following)
+        parts.append(compute(present))
     rows = np.concatenate(parts)
     results = rows.reshape(videos, views, *rows.shape[1:]).mean(axis=1)
     return np.where(batch.valid, batch.indices, -1), results

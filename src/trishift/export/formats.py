@@ -73,3 +73,10 @@ FORMATS = {
     )
 }
 RUNTIMES = tuple(dict.fromkeys(runtime for entry in FORMATS.values() for runtime in entry.runtimes))
+ALIASES = {"paddle-inference": "paddle", "mindir": "mindspore"}
+"""Other names of runtimes."""
+
+
+def runtime_named(name: str) -> str:
+    """The runtime of a name that may be an alias."""
+    return ALIASES.get(name, name)

@@ -30,6 +30,7 @@ class Deployed:
     framework: str
     spec: ModelSpec
     has_layers = False
+    last_form = "a program"
     rank = 0
     world_size = 1
 
@@ -52,6 +53,9 @@ class Deployed:
             RecipeError: always.
         """
         raise RecipeError(f"{self.framework}: a program exposes no layers; load its checkpoint without a runtime")
+
+    def prefetch(self, clips: np.ndarray) -> None:
+        """Do nothing: runtimes copy clips themselves."""
 
     def gather(self, array: np.ndarray) -> np.ndarray:
         """Return the array: there are no other ranks."""

@@ -28,6 +28,7 @@ from tests.support.tiny import write_recipe
 
 from trishift.backends import open_session
 from trishift.backends.contract import MicroBatch
+from trishift.backends.fast_forms import NATIVE
 from trishift.backends.limits import UNSUPPORTED, Unsupported
 from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError
 from trishift.model.initialization import initial_tensors
@@ -119,7 +120,7 @@ def test_prediction_is_pure_and_per_clip() -> None:
 def test_fused_form_follows_the_weights(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     spec = replace(SPEC, shift=ShiftSpec(div=4, direction="unidirectional"))
-    plain, fused = (open_session(FRAMEWORK, spec, seed=1, fused=choice) for choice in (False, True))
+    plain, fused = (open_session(FRAMEWORK, spec, seed=1, form=form, strict=True) for form in ("native", "fused"))
     for seed in (1, 2):
         weights, states = initial_tensors(spec, seed), [None, None]
         for session in (plain, fused):
@@ -127,8 +128,11 @@ def test_fused_form_follows_the_weights(caplog: pytest.LogCaptureFixture) -> Non
         for frames in CLIPS[:2].swapaxes(0, 1)[:2]:
             (expected, states[0]), (found, states[1]) = plain.step(frames, states[0]), fused.step(frames, states[1])
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    layers = ["layer1", "layer2.0.conv1", "layer2.0.bn1", "layer4.0", "pooled", "logits"]
+    assert_close(*(session.features(CLIPS[:2], layers) for session in (fused, plain)), rtol=1e-3, atol=1e-5)
+    assert fused.last_form != plain.last_form == NATIVE
     assert_close(fused.dump_tensors(), weights, rtol=0)
-    assert caplog.text.count(f"prediction in {FRAMEWORK}") == 2
+    assert caplog.text.count(f"prediction in {FRAMEWORK}") == 3
 
 
 def test_features_have_clip_and_frame_axes() -> None:

@@ -7,6 +7,7 @@ import pytest
 from mindspore import Tensor
 from tests.support.sessions import CLIPS, assert_close, make_session, micro_batches, norms, trained
 
+from trishift.backends.fast_forms import PATIENCE
 from trishift.backends.mindspore import compiled
 
 
@@ -53,7 +54,7 @@ def test_smaller_last_batch_reuses_the_graph(monkeypatch: pytest.MonkeyPatch) ->
     assert shapes == [(3, *CLIPS.shape[1:])] * 2
 
 
-@pytest.mark.parametrize(("choice", "eager_calls"), [(True, 0), (None, compiled.PATIENCE), (False, 20)])
+@pytest.mark.parametrize(("choice", "eager_calls"), [(True, 0), (None, PATIENCE), (False, 20)])
 def test_compiles_once_it_pays_off(choice: bool | None, eager_calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled.mindspore, "jit", lambda function: lambda: "graph")
     run = compiled.Pass(lambda: "operators", choice)

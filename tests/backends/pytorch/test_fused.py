@@ -47,7 +47,7 @@ def test_fused_form_computes_the_same(name: str) -> None:
 def test_steps_of_a_stream_keep_their_state() -> None:
     """Sums in place must not reach the channels that the next frame needs."""
     spec = ModelSpec("resnet10", 3, 4, width=8, shift=ONLINE)
-    plain, fused = (Session(spec, Execution(), weights=smooth_weights(spec), fused=choice) for choice in (False, True))
+    plain, fused = (Session(spec, Execution(), weights=smooth_weights(spec), form=form) for form in ("native", "fused"))
     states: list = [None, None]
     for frames in np.random.default_rng(0).standard_normal((3, 2, 3, 32, 32)).astype(np.float32):
         (expected, states[0]), (found, states[1]) = plain.step(frames, states[0]), fused.step(frames, states[1])
@@ -60,7 +60,7 @@ def test_lower_precision_stays_close(precision: str) -> None:
     spec = SPECS["tsm block"]
     clips = np.random.default_rng(0).standard_normal((2, 4, 3, 32, 32)).astype(np.float32)
     exact, lower = (
-        Session(spec, Execution(precision=choice), weights=smooth_weights(spec), fused=True).predict(clips)
+        Session(spec, Execution(precision=choice), weights=smooth_weights(spec), form="fused").predict(clips)
         for choice in ("fp32", precision)
     )
     difference = np.abs(lower - exact).max() / np.abs(exact).max()

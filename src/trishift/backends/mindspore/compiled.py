@@ -7,7 +7,7 @@ from typing import Any
 
 import mindspore
 
-PATIENCE = 8  # compiling a graph takes as long as five to ten eager calls
+from trishift.backends.fast_forms import PATIENCE
 
 
 class Pass:
@@ -23,9 +23,14 @@ class Pass:
         self._graph = mindspore.jit(function)
         self._calls_left = {True: 0, False: None, None: PATIENCE}[compiled]
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the next call runs the graph."""
+        return self._calls_left == 0
+
     def __call__(self, *arguments: Any) -> Any:
         """Run the function."""
-        if self._calls_left == 0:
+        if self.is_compiled:
             return self._graph(*arguments)
         if self._calls_left is not None:
             self._calls_left -= 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from mindspore import dtype as mstype
 
 from trishift.backends import session as base
 from trishift.backends.contract import Device, Execution, Handle, MicroBatch, OptimizationPlan, State
+from trishift.backends.fast_forms import FastForm
 from trishift.backends.mindspore import batch_norm
 from trishift.backends.mindspore import tensors as naming
 from trishift.backends.mindspore.compiled import Pass
+from trishift.backends.mindspore.copies import Copies
 from trishift.backends.mindspore.device import find_device, select_device
 from trishift.backends.mindspore.distributed import Ranks
 from trishift.backends.mindspore.exporting import Program, write_program
-from trishift.backends.mindspore.fused import fuse
+from trishift.backends.mindspore.fused import compiled_form, fuse
 from trishift.backends.mindspore.losses import guided_loss
 from trishift.backends.mindspore.optimizer import Optimizer, make_optimizer
 from trishift.backends.mindspore.recognizer import Recognizer
@@ -42,7 +44,7 @@ class Session(base.Session):
     _access = naming
 
     def _join(self) -> Ranks:
-        select_device(self.execution)
+        self._copies = Copies(select_device(self.execution))
         return Ranks(self.execution.distributed, self.execution.device)
 
     def _build(self) -> Recognizer:
@@ -58,11 +60,7 @@ class Session(base.Session):
         self._train = self._training_pass(network, LossSpec(), GuideSpec())
         self._run = self._evaluation_pass(network)
         self._run_step: Pass | None = None
-        self._batch_sizes: dict[tuple[int, ...], int] = {}
         return network
-
-    def _tensor(self, array: np.ndarray) -> Tensor:  # MindSpore takes int32 class indices
-        return Tensor(np.ascontiguousarray(array, np.int32 if array.dtype == np.int64 else array.dtype))
 
     def _device_memory(self) -> int:
         return int(mindspore.runtime.max_memory_allocated())
@@ -118,7 +116,8 @@ class Session(base.Session):
         yield
 
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
-        return naming.to_numpy(self._run(self._tensor(self._fill_batch(clips)), relations))[: len(clips)]
+        filled = clips if self.execution.compile is False else self._filled(clips)
+        return naming.to_numpy(self._run(self._tensor(filled), relations))[: len(clips)]
 
     def _evaluation_pass(self, network: Recognizer) -> Pass:
         """A function of (clips, relations): the logits."""
@@ -128,17 +127,10 @@ class Session(base.Session):
 
         return Pass(logits, self.execution.compile)
 
-    def _fill_batch(self, clips: np.ndarray) -> np.ndarray:
-        """Zero-pad a batch to the largest size so far for clips of this shape, which has a graph already."""
-        if self.execution.compile is False:
-            return clips
-        size = max(len(clips), self._batch_sizes.get(clips.shape[1:], 0))
-        self._batch_sizes[clips.shape[1:]] = size
-        padding = np.zeros((size - len(clips), *clips.shape[1:]), clips.dtype)
-        return np.concatenate([clips, padding])
-
-    def _fuse(self, streaming: bool) -> Callable[..., Any]:
-        return fuse(self.network, streaming, self.execution.precision)
+    def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:
+        if form.name == "compiled":
+            return compiled_form(self.network, streaming)
+        return fuse(self.network, streaming, self.execution.precision, self.execution.device, layers)
 
     def _layers(self) -> Mapping[str, nn.Cell]:
         return dict(self.network.backbone.cells_and_names())

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import paddle
 from paddle import Tensor
-from paddle.static import InputSpec
 
-from trishift.backends.paddle.fused import fuse
+from trishift.backends.paddle.fused import compiled_form
 
 
 class Pass:
@@ -28,18 +26,16 @@ class Pass:
         self._compiled = bool(compiled)
         self._programs: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}  # by image size
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the next call runs a program."""
+        return self._compiled
+
     def __call__(self, *arguments: Any) -> Any:
         """Run the network."""
         if not self._compiled or len(arguments) > 1:
             return self._function(*arguments)
         size = tuple(arguments[0].shape[3:])
         if size not in self._programs:
-            self._programs[size] = _compile(self._function, arguments[0])
+            self._programs[size] = compiled_form(self._function, streaming=False)
         return self._programs[size](arguments[0])
-
-
-def _compile(network: Any, clips: Tensor) -> Callable[[Tensor], Tensor]:
-    if paddle.device.get_device() == "cpu":
-        return fuse(network, streaming=False, precision="fp32")
-    spec = [InputSpec([None, *clips.shape[1:3], None, None], "float32", "clips")]
-    return paddle.jit.to_static(network.forward, input_spec=spec, full_graph=True)  # shares the network's weights

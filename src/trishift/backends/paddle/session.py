@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ from paddle import Tensor, nn
 
 from trishift.backends import session as base
 from trishift.backends.contract import Device, Execution, Handle, MicroBatch, OptimizationPlan, State
+from trishift.backends.fast_forms import FastForm
 from trishift.backends.paddle import batch_norm
 from trishift.backends.paddle import tensors as naming
 from trishift.backends.paddle.compiled import Pass
+from trishift.backends.paddle.copies import Copies
 from trishift.backends.paddle.device import find_device, select_device
 from trishift.backends.paddle.distributed import Ranks
 from trishift.backends.paddle.exporting import Program, write_program
-from trishift.backends.paddle.fused import fuse
+from trishift.backends.paddle.fused import compiled_form, fuse
 from trishift.backends.paddle.losses import guided_loss
 from trishift.backends.paddle.optimizer import Optimizer, make_optimizer
 from trishift.backends.paddle.recognizer import Recognizer
@@ -38,7 +40,7 @@ class Session(base.Session):
 
     def _join(self) -> Ranks:
         ranks = Ranks(self.execution.distributed, self.execution.device)
-        select_device(self.execution, ranks.local_rank)
+        self._copies = Copies(select_device(self.execution, ranks.local_rank))
         return ranks
 
     def _build(self) -> Recognizer:
@@ -50,9 +52,6 @@ class Session(base.Session):
         self._run: Pass | None = None  # compiled on demand, dropped when weights change
         self._stepper: StreamingRecognizer | None = None
         return network
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return paddle.to_tensor(array)
 
     def _on_weights_change(self) -> None:
         super()._on_weights_change()
@@ -112,8 +111,10 @@ class Session(base.Session):
         arguments = (self._tensor(clips),) if relations is None else (self._tensor(clips), None, relations)
         return naming.to_numpy(self._run(*arguments))
 
-    def _fuse(self, streaming: bool) -> Callable[..., Any]:
-        return fuse(self.network, streaming, self.execution.precision)
+    def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:
+        if form.name == "compiled":
+            return compiled_form(self.network, streaming)
+        return fuse(self.network, streaming, self.execution.precision, self.execution.device, layers)
 
     def _layers(self) -> Mapping[str, nn.Layer]:
         return dict(self.network.backbone.named_sublayers())

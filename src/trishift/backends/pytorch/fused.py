@@ -1,8 +1,9 @@
-"""The fused form of a network: the same function with the same weights, made for prediction on CPUs.
+"""The fast forms of a network: the same function with the same weights, made for prediction.
 
-The network's graph (torch.fx) is rewritten. Batch norms become part of the convolutions before them, and activations
-and residual sums part of oneDNN's convolution kernels, so that each feature map is written once. Temporal shifts
-exchange channels in place, and the identity path takes the exchange back: this moves half as much as a copy.
+In the fused form, the network's graph (torch.fx) is rewritten. Batch norms become part of the convolutions before them.
+On CPUs, activations and residual sums become part of oneDNN's convolution kernels, so that each feature map is written
+once. Temporal shifts exchange channels in place there, and the identity path takes the exchange back: this moves half
+as much as a copy. GPUs keep their own kernels for all that, in NHWC.
 
 Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from trishift.backends.contract import Device
 from trishift.backends.pytorch.deformable import DeformableConv
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.relation import RelationHead
@@ -34,34 +37,88 @@ _SUMS = (operator.add, "add_")
 _RELU6 = ("hardtanh", [0.0, 6.0])  # in oneDNN's terms
 
 
-def fuse(network: Recognizer, streaming: bool, precision: str) -> Callable[..., Any]:
+def fuse(
+    network: Recognizer, streaming: bool, precision: str, device: Device = "cpu", layers: Sequence[str] = ()
+) -> Callable[..., Any]:
     """Make the fused form of a network, or of its step on streams, from its present weights.
 
     Args:
-        network: on the CPU, in evaluation mode.
+        network: in evaluation mode.
         streaming: a step (frames and state) instead of clips.
-        precision: `fp32`, `bf16` or `fp16`; of convolutions and feature maps.
+        precision: `fp32`, `tf32`, `bf16` or `fp16`; of convolutions and feature maps.
+        device: the kind of device that the form is for, `cpu` or `gpu`.
+        layers: paths of modules whose outputs replace the logits.
+
+    Returns:
+        A function of tensors without gradients: clips (N, T, C, H, W) to logits (N, K), or frames (N, C, H, W) and
+        state to logits and new state, or clips to the outputs of the layers.
+
+    Raises:
+        KeyError: a layer is inside a module that is not rewritten.
+    """
+    fusion = _traced(network, streaming, layers, {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision))
+    fusion.fold_norms()
+    if device == "cpu":
+        fusion.use_onednn()
+    else:
+        fusion.use_channels_last()
+    return fusion.finished()
+
+
+def compiled_form(network: Recognizer, streaming: bool) -> Callable[..., Any]:
+    """Make the compiled form of a network in evaluation mode, or of its step on streams, from its present weights.
 
     Returns:
         A function of tensors without gradients: clips (N, T, C, H, W) to logits (N, K), or frames (N, C, H, W) and
         state to logits and new state.
     """
+    from torch._inductor import config
+
+    fusion = _traced(deepcopy(network), streaming, (), None)  # code and weights of its own, which the compiler keeps
+    fusion.fold_norms()
+    run = torch.compile(fusion.finished())
+
+    def frozen(*inputs: Tensor) -> Any:
+        with config.patch(freezing=True):  # the weights are constants
+            return run(*inputs)
+
+    return frozen
+
+
+def _traced(network: Recognizer, streaming: bool, layers: Sequence[str], dtype: torch.dtype | None) -> _Fusion:
     root: nn.Module = StreamingRecognizer(network).eval() if streaming else network
     absent = {} if streaming else {"dropout": None, "relations": None, "survival": None}
+    tracer = _Tracer({network.get_submodule(path): path for path in layers})
     with torch.no_grad():
-        graph = _Tracer().trace(root, absent)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    fusion = _Fusion(fx.GraphModule(root, graph), dtype)
-    fusion.rewrite()
-    return fusion.module
+        graph = tracer.trace(root, absent)
+    fusion = _Fusion(fx.GraphModule(root, graph), dtype or torch.float32)
+    if layers:
+        fusion.observe([tracer.outputs[path] for path in layers])
+    return fusion
 
 
 class _Tracer(fx.Tracer):
+    """Follows the code of a network.
+
+    Attributes:
+        outputs: the last outputs of the watched modules by path.
+    """
+
+    def __init__(self, watched: dict[nn.Module, str]) -> None:
+        super().__init__()
+        self._watched, self.outputs = watched, dict[str, _Node]()
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, _OPAQUE) or super().is_leaf_module(m, module_qualified_name)
 
+    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output = super().call_module(m, forward, args, kwargs)
+        if m in self._watched:  # a copy, since later modules may write to its memory
+            self.outputs[self._watched[m]] = torch.clone(output).node
+        return output
+
     def to_bool(self, obj: fx.Proxy) -> bool:
-        if obj.node.args[1:] == ("is_cuda",):  # the only condition in the networks
+        if obj.node.args[1:] == ("is_cuda",):  # the only condition in the networks, which concerns gradients
             return False
         return super().to_bool(obj)
 
@@ -112,12 +169,21 @@ class _Fusion:
         self._graph = module.graph
         self._dtype = dtype
 
-    def rewrite(self) -> None:
-        """Apply all rules, in the order in which they build on each other."""
+    def observe(self, nodes: Sequence[_Node]) -> None:
+        """Return the values of some nodes, and compute nothing else. Comes first: later rules write in place."""
+        [output] = [node for node in self._graph.nodes if node.op == "output"]
+        output.args = (list(nodes),)
+        self._graph.eliminate_dead_code()
+
+    def fold_norms(self) -> None:
+        """Let convolutions do the work of the norms after them."""
         for identity in self._calls(nn.Identity):
             self._replace(identity, identity.args[0])
         for norm in self._calls(nn.BatchNorm2d):
             self._fold(norm)
+
+    def use_onednn(self) -> None:
+        """Use oneDNN's convolutions, with sums and activations, and shift in place; after `fold_norms`."""
         for conv in self._calls(nn.Conv2d):
             self._set(conv, _Conv(self._get(conv), self._dtype))
             self._absorb_activation(conv, conv)
@@ -125,9 +191,19 @@ class _Fusion:
             self._absorb_sum(conv)
         for shift in self._calls(TemporalShift):
             self._exchange_in_place(shift)
+
+    def use_channels_last(self) -> None:
+        """Let convolutions compute in NHWC and in the precision of the form."""
+        for conv in self._calls(nn.Conv2d):
+            layer = deepcopy(self._get(conv)).requires_grad_(False)
+            self._set(conv, layer.to(dtype=self._dtype, memory_format=torch.channels_last))
+
+    def finished(self) -> fx.GraphModule:
+        """The module with code that follows the rewritten graph."""
         self._graph.lint()
         self.module.delete_all_unused_submodules()
         self.module.recompile()
+        return self.module
 
     def _fold(self, norm: _Node) -> None:
         conv = norm.args[0]
@@ -168,7 +244,9 @@ class _Fusion:
         """Shift in the memory of the input, and take it back before the identity path reads it."""
         x, layer = shift.args[0], self._get(shift)
         readers = [user for user in x.users if user is not shift]
-        early = [user for user in readers if self._is_call(user, _Conv) and user.args == (x,)]
+        early = [
+            user for user in readers if user.target is torch.clone or (self._is_call(user, _Conv) and user.args == (x,))
+        ]
         late = [user for user in readers if user not in early]
         is_over = all(user < late[0] and self._copies(user) for user in shift.users) if late else True
         if not self._is_new(x) or len(late) > 1 or not is_over:
@@ -185,7 +263,7 @@ class _Fusion:
 
     def _is_new(self, node: Any) -> bool:
         """Whether a feature map has memory of its own."""
-        return node.target is F.max_pool2d or self._is_call(node, _Conv, TemporalShift)
+        return node.target in (F.max_pool2d, torch.clone) or self._is_call(node, _Conv, TemporalShift)
 
     def _copies(self, node: _Node) -> bool:
         """Whether a result shares no memory with what it was computed from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from torch import Tensor, nn
 
 from trishift.backends import session as base
 from trishift.backends.contract import Device, Execution, Handle, MicroBatch, OptimizationPlan, State
+from trishift.backends.fast_forms import FastForm
 from trishift.backends.program import ProgramSpec
 from trishift.backends.pytorch import batch_norm
 from trishift.backends.pytorch import tensors as naming
 from trishift.backends.pytorch.compiled import Pass
+from trishift.backends.pytorch.copies import Copies
 from trishift.backends.pytorch.device import find_device, select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.exporting import Program, write_program
-from trishift.backends.pytorch.fused import fuse
+from trishift.backends.pytorch.fused import compiled_form, fuse
 from trishift.backends.pytorch.losses import guided_loss
 from trishift.backends.pytorch.optimizer import Optimizer, make_optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
@@ -39,6 +41,7 @@ class Session(base.Session):
     def _join(self) -> Ranks:
         ranks = Ranks(self.execution.distributed, self.execution.device)
         self._device = select_device(self.execution, ranks.local_rank)
+        self._copies = Copies(self._device)
         return ranks
 
     def _build(self) -> Recognizer:
@@ -59,12 +62,6 @@ class Session(base.Session):
     def _channels_last(self) -> bool:
         chosen = self.execution.channels_last
         return self.execution.device == "cpu" if chosen is None else chosen
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self._device == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self._device, non_blocking=True)  # from pinned memory, the host does not wait
 
     def _device_memory(self) -> int:
         return int(torch.cuda.max_memory_allocated())
@@ -116,9 +113,12 @@ class Session(base.Session):
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
         return naming.to_numpy(self._run(self._tensor(clips), None, relations))
 
-    def _fuse(self, streaming: bool) -> Callable[..., Any]:
-        fused = fuse(self.network, streaming, self.execution.precision)
-        return (lambda *inputs: _owned(fused(*inputs))) if streaming else fused
+    def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:
+        if form.name == "compiled":
+            made = compiled_form(self.network, streaming)
+        else:
+            made = fuse(self.network, streaming, self.execution.precision, self.execution.device, layers)
+        return (lambda *inputs: _owned(made(*inputs))) if streaming else made
 
     def _layers(self) -> Mapping[str, nn.Module]:
         return dict(self.network.backbone.named_modules(remove_duplicate=False))

@@ -9,14 +9,16 @@ from typing import Any, get_args
 
 from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Execution, Precision
+from trishift.backends.fast_forms import OF_NETWORKS
 from trishift.checkpoints.answers import OPTIONS, flag
 from trishift.checkpoints.verification import TOLERANCE
 from trishift.commands.shared.devices import add_device, device_of
 from trishift.commands.shared.outputs import status
 from trishift.errors import RecipeError
-from trishift.export.formats import RUNTIMES
+from trishift.export.formats import ALIASES, RUNTIMES, runtime_named
 from trishift.zoo.sources import WeightSource
 
+NETWORKS = tuple(OF_NETWORKS)
 SCRIPT_MARK = "TRISHIFT_SCRIPT"  # environment variable that scripts/launch.sh sets
 
 
@@ -56,22 +58,38 @@ def add_framework(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--framework", choices=FRAMEWORKS, default="pytorch", help="default: pytorch")
 
 
-def add_runtime(parser: argparse.ArgumentParser) -> None:
-    """Add `--runtime`."""
-    parser.add_argument(
-        "--runtime",
-        choices=("auto", "native", *RUNTIMES),
-        default="auto",
-        help="auto: the fastest exact form, weights fused where their framework can do that, an exported model in its "
-        "format's own runtime; native: weights as is; others: an exported model, or the program of weights (made once)",
-    )
+def add_runtime(parser: argparse.ArgumentParser, *, layers: bool = False) -> None:
+    """Add `--runtime` and `--compile`; with `layers`, only forms that compute features."""
+    networks = "auto: the fastest exact form, weights fused where their framework can do that"
+    if layers:
+        choices, text = NETWORKS[:2], f"{networks}; native: weights as is; default: auto"
+    else:
+        choices = (*NETWORKS, *RUNTIMES, *ALIASES)
+        text = (
+            f"{networks}, an exported model in its format's own runtime; native: weights as is; compiled: weights, "
+            "compiled by their framework; others: an exported model, or the program of weights (made once)"
+        )
+        parser.add_argument("--compile", action="store_true", help="another name of --runtime compiled")
+    parser.add_argument("--runtime", choices=choices, default="auto", help=text)
+
+
+def runtime_of(options: argparse.Namespace) -> str:
+    """The runtime in the arguments.
+
+    Raises:
+        RecipeError: `--compile` contradicts `--runtime`.
+    """
+    if not getattr(options, "compile", False):
+        return runtime_named(options.runtime)
+    if options.runtime not in ("auto", "compiled"):
+        raise RecipeError(f"--compile: means --runtime compiled, not {options.runtime}; remove one of them")
+    return "compiled"
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
     """Add `--device`, `--precision` and the like."""
     add_device(parser)
     parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="default: fp32")
-    parser.add_argument("--compile", action="store_true", help="compile the network")
     parser.add_argument(
         "--channels-last",
         action=argparse.BooleanOptionalAction,
@@ -84,7 +102,6 @@ def execution_of(options: argparse.Namespace, say: Callable[[str], object] = sta
     return Execution(
         device=device_of(options, say),
         precision=options.precision,
-        compile=options.compile or None,  # None: the framework's default
         channels_last=options.channels_last,
     )
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 from trishift.backends import find_device
 from trishift.backends.contract import Device
+from trishift.backends.fast_forms import OF_NETWORKS
 from trishift.commands.shared.outputs import status
-from trishift.errors import RecipeError
+from trishift.errors import FrameworkError, RecipeError
+from trishift.export.formats import runtime_named
 from trishift.export.opening import describe, is_exported
 from trishift.export.runtimes import find_device as find_runtime_device
 from trishift.zoo.sources import weight_source
@@ -71,13 +73,18 @@ def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     weights = weight_source(options.checkpoint) if "checkpoint" in options else None
     if weights is not None:
         weights.check()  # before a framework is imported
-    runtime = getattr(options, "runtime", "auto")
-    if weights is not None and weights.local is not None and is_exported(weights.local):
+    runtime = runtime_named(getattr(options, "runtime", "auto"))
+    exported = weights is not None and weights.local is not None and is_exported(weights.local)
+    if exported:
         chosen = None if runtime == "auto" else runtime
         runtime = describe(weights.local).format.choose_runtime(chosen)  # refuses damaged exports, too
-    if runtime in ("auto", "native"):
-        return options.framework, find_device(options.framework)
-    return runtime, find_runtime_device(runtime)
+    if runtime not in OF_NETWORKS:
+        try:
+            return runtime, find_runtime_device(runtime)
+        except FrameworkError:
+            if exported or getattr(options, "strict", True):
+                raise
+    return options.framework, find_device(options.framework)
 
 
 def _select(text: str, device: Device, number: int) -> None:

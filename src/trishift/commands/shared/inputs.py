@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.commands.shared.arguments import execution_of, import_options
+from trishift.commands.shared.arguments import execution_of, import_options, runtime_of
 from trishift.commands.shared.outputs import status
 from trishift.data.parts import split_part
 from trishift.errors import DataError
@@ -29,25 +29,22 @@ def load_model(options: argparse.Namespace, say: Callable[[str], object] = statu
         clips: number of clips to predict, if it is known; a few are not worth a fused form.
     """
     from trishift.api import load
-    from trishift.backends.fused_forms import pays
-    from trishift.evaluation.agreement import Compared
+    from trishift.backends.fast_forms import pays
     from trishift.export.opening import is_exported
 
-    runtime = getattr(options, "runtime", "auto")
-    local = options.checkpoint.local
+    runtime, local = runtime_of(options), options.checkpoint.local
     is_short = clips is not None and not pays(options.framework, clips)
     if runtime == "auto" and is_short and not (local is not None and is_exported(local)):
         runtime = "native"
-    model = load(
+    return load(
         options.checkpoint,
         options.framework,
         execution=execution_of(options, say),
         runtime=runtime,
+        strict=options.strict,
+        say=say,
         **import_options(options),
     )
-    if isinstance(model.session, Compared):
-        model.session.say = say
-    return model
 
 
 def add_calibration(parser: argparse._ActionsContainer, more: str = "") -> None:

@@ -44,7 +44,8 @@ def check_folder(path: Path) -> None:
 
 def add_strict(parser: argparse.ArgumentParser) -> None:
     """Add `--strict`."""
-    parser.add_argument("--strict", action="store_true", help="exit with status 1 if any video is unreadable")
+    text = "exit with status 1 if any video is unreadable, or if the form of the model in --runtime and --precision "
+    parser.add_argument("--strict", action="store_true", help=f"{text}cannot be made")
 
 
 def report_misses(misses: Sequence[tuple[str, str]], total: int, *, strict: bool) -> None:
