@@ -172,7 +172,7 @@ class Session(Trainable):
 
     def prefetch(self, clips: np.ndarray) -> None:
         """Begin to copy clips (N, T, C, H, W) for a later call, if the device can do that while it computes."""
-        self._copies.begin(clips)
+        self._uploads.begin(clips)
 
     def check_clips(self, shape: tuple[int, ...]) -> None:
         """Refuse clips of a shape (N, T, C, H, W) that the model does not take.
@@ -191,7 +191,7 @@ class Session(Trainable):
             layers: modules of the backbone (`layer1`, `features.3`, `inception_3a`), `pooled` or `logits`.
 
         Raises:
-            RecipeError: the network has no such layer.
+            RecipeError: the network has no such layer, or does not run it.
             DataError: segments or channels of the clips differ from those of the model.
         """
         check_clips(clips.shape, self.spec)
@@ -222,6 +222,9 @@ class Session(Trainable):
         finally:
             for hook in hooks:
                 hook.remove()
+        for name in layers:
+            if name not in found:
+                raise RecipeError(f"layer {name!r} is part of the network, but does not run; choose another one")
         return {name: found[name] for name in layers}
 
     def classify(self, features: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:

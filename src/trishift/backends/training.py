@@ -49,7 +49,7 @@ class Trainable(ABC):
     execution: Execution
     network: Module
     _access: TensorAccess
-    _copies: Copies
+    _uploads: Copies
     _ranks: Ranks
     _clip_norm: float | None = None
     _frozen_norms: frozenset[str] = frozenset()
@@ -255,7 +255,7 @@ class Trainable(ABC):
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         """An array on the device."""
-        return self._copies.take(array)
+        return self._uploads.take(array)
 
     # Implemented by each framework
 

@@ -26,7 +26,7 @@ from trishift.export.description import description_path
 from trishift.export.formats import FORMATS, Format
 from trishift.export.opening import open_exported
 from trishift.export.planning import ExportOptions, plan
-from trishift.export.runtimes import check_packages
+from trishift.export.runtimes import check_packages, check_precision
 from trishift.export.session import Deployed, RuntimeSession
 from trishift.export.writing import export_checkpoint
 from trishift.model.feature_maps import check_size
@@ -64,7 +64,7 @@ class Programs(Deployed):
 
         Raises:
             CheckpointError: the weights have no head.
-            FrameworkError: a package is missing.
+            FrameworkError: a package is missing, or the runtime lacks the precision.
             RecipeError: the model cannot be exported.
         """
         self._target = format_of(runtime)
@@ -73,6 +73,7 @@ class Programs(Deployed):
         self._options = ExportOptions(self._target.name, self._writer, runtime=runtime)
         self.framework, self.spec = runtime, plan(checkpoint, self._target, self._writer, self._options).model
         check_packages(runtime)
+        check_precision(runtime, execution or Execution())
         self._weights = _digest(checkpoint.tensors)
         self._opened: dict[tuple[tuple[int, int], bool], RuntimeSession] = {}
 
@@ -116,21 +117,21 @@ class Programs(Deployed):
         opened = self._kept(folder)  # without the lock: a home folder that is read only serves what it has
         if opened is None:
             with claimed(folder):
-                opened = self._kept(folder) or self._made(checkpoint, options, folder)
+                opened = self._kept(folder, _LOG.warning) or self._made(checkpoint, options, folder)
             _remove_unused(folder)
         with suppress(OSError):
             os.utime(folder)
         return opened
 
-    def _kept(self, folder: Path) -> RuntimeSession | None:
-        """Open a kept program; None if there is none or it is damaged, which is logged."""
+    def _kept(self, folder: Path, warn: Callable[[str], object] = _LOG.debug) -> RuntimeSession | None:
+        """Open a kept program; None if there is none or it is damaged; `warn` gets a line about that."""
         path = self._path(folder)
         if not description_path(path).is_file():
             return None
         try:
             return open_exported(path, self.framework, self._execution)[0]
         except CheckpointError as error:
-            _LOG.warning("%s; made anew", error)
+            warn(f"{str(error).partition(';')[0]}; made anew")
             return None
 
     def _made(self, checkpoint: Checkpoint, options: ExportOptions, folder: Path) -> RuntimeSession:

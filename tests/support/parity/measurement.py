@@ -19,6 +19,7 @@ from tests.support.parity.cases import Case, batch, cases, micro_batches, redraw
 
 from trishift.backends import open_session
 from trishift.backends.contract import Execution, OptimizationPlan, ParameterPlan
+from trishift.backends.fast_forms import FormName
 from trishift.backends.session import Session
 from trishift.model.tensors import Tensors
 from trishift.training.parameter_groups import optimization_plan
@@ -28,8 +29,12 @@ STEPS = 3
 
 
 def measure(case: Case, framework: str, execution: Execution | None = None) -> Tensors:
-    """All compared arrays by `quantity/tensor` (logits and losses have no second part)."""
-    session = open_session(framework, case.spec, execution or Execution())
+    """All compared arrays by `quantity/tensor` (logits and losses have no second part).
+
+    The reference predicts in its default, the fused form.
+    """
+    form: FormName = "fused" if framework == REFERENCE else "native"
+    session = open_session(framework, case.spec, execution or Execution(), form=form, strict=True)
     start = smooth_weights(session.spec)
     session.load_tensors(start)
     first = batch(case, 0)
@@ -64,8 +69,8 @@ def _train(case: Case, session: Session) -> Tensors:
 
 
 def compiled_logits(case: Case, framework: str) -> Tensors:
-    """Logits of the compiled network, which must also accept a smaller batch."""
-    session = open_session(framework, case.spec, Execution(compile=True))
+    """Logits of the compiled form, into which fused ones turn, too; it must also accept a smaller batch."""
+    session = open_session(framework, case.spec, form="compiled", strict=True)
     session.load_tensors(smooth_weights(session.spec))
     clips = batch(case, 0).clips
     logits = session.predict(clips)

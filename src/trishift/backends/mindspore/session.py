@@ -44,7 +44,7 @@ class Session(base.Session):
     _access = naming
 
     def _join(self) -> Ranks:
-        self._copies = Copies(select_device(self.execution))
+        self._uploads = Copies(select_device(self.execution))
         return Ranks(self.execution.distributed, self.execution.device)
 
     def _build(self) -> Recognizer:

@@ -22,7 +22,7 @@ class Pass:
 
     def __init__(self, function: Callable[..., Any], compiled: bool | None) -> None:
         """`compiled`: True compiles at the first call, False and None never."""
-        self._function = function
+        self._function: Any = function
         self._compiled = bool(compiled)
         self._programs: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}  # by image size
 

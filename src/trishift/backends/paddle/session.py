@@ -40,7 +40,7 @@ class Session(base.Session):
 
     def _join(self) -> Ranks:
         ranks = Ranks(self.execution.distributed, self.execution.device)
-        self._copies = Copies(select_device(self.execution, ranks.local_rank))
+        self._uploads = Copies(select_device(self.execution, ranks.local_rank))
         return ranks
 
     def _build(self) -> Recognizer:

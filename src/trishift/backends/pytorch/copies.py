@@ -26,7 +26,8 @@ class Copies:
 
     def take(self, array: np.ndarray) -> Tensor:
         """The copy of an array, which computation can use from now on."""
-        _, tensor, copied = self._begun.pop(id(array), None) or (array, *self._started(array))
+        begun = self._begun.pop(id(array), None)
+        tensor, copied = self._started(array) if begun is None else begun[1:]
         if copied is not None:
             present = torch.cuda.current_stream(self._device)
             present.wait_event(copied)

@@ -114,7 +114,8 @@ class _Tracer(fx.Tracer):
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         output = super().call_module(m, forward, args, kwargs)
         if m in self._watched:  # a copy, since later modules may write to its memory
-            self.outputs[self._watched[m]] = torch.clone(output).node
+            copy: Any = torch.clone(output)
+            self.outputs[self._watched[m]] = copy.node
         return output
 
     def to_bool(self, obj: fx.Proxy) -> bool:

@@ -41,7 +41,7 @@ class Session(base.Session):
     def _join(self) -> Ranks:
         ranks = Ranks(self.execution.distributed, self.execution.device)
         self._device = select_device(self.execution, ranks.local_rank)
-        self._copies = Copies(self._device)
+        self._uploads = Copies(self._device)
         return ranks
 
     def _build(self) -> Recognizer:

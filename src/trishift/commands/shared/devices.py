@@ -74,10 +74,11 @@ def _automatic(options: argparse.Namespace) -> tuple[str, Device]:
     if weights is not None:
         weights.check()  # before a framework is imported
     runtime = runtime_named(getattr(options, "runtime", "auto"))
-    exported = weights is not None and weights.local is not None and is_exported(weights.local)
-    if exported:
+    local = None if weights is None else weights.local
+    exported = local is not None and is_exported(local)
+    if local is not None and exported:
         chosen = None if runtime == "auto" else runtime
-        runtime = describe(weights.local).format.choose_runtime(chosen)  # refuses damaged exports, too
+        runtime = describe(local).format.choose_runtime(chosen)  # refuses damaged exports, too
     if runtime not in OF_NETWORKS:
         try:
             return runtime, find_runtime_device(runtime)

@@ -26,6 +26,16 @@ def check_packages(*packages: str) -> None:
             raise FrameworkError(f"{package} is not installed; {install_hint('export')}")
 
 
+def check_precision(runtime: str, execution: Execution) -> None:
+    """Raise a `FrameworkError` with a remedy unless a runtime offers the precision of an execution."""
+    offered = _PRECISIONS.get(runtime, ("fp32",))
+    if execution.precision not in offered:
+        remedy = "--format openvino-int8 exports calibrated models" if execution.precision == "int8" else "use openvino"
+        raise FrameworkError(
+            f"precision {execution.precision}: {runtime} runs this program in {' or '.join(offered)}; {remedy}"
+        )
+
+
 def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:
     """Open an exported file or folder in a runtime.
 
@@ -34,12 +44,7 @@ def open_program(runtime: str, path: Path, spec: ProgramSpec, execution: Executi
         CheckpointError: the runtime cannot open the file.
     """
     check_packages(runtime)
-    offered = _PRECISIONS.get(runtime, ("fp32",))
-    if execution.precision not in offered:
-        remedy = "--format openvino-int8 exports calibrated models" if execution.precision == "int8" else "use openvino"
-        raise FrameworkError(
-            f"precision {execution.precision}: {runtime} runs this program in {' or '.join(offered)}; {remedy}"
-        )
+    check_precision(runtime, execution)
     try:
         return _open(runtime, path, spec, execution)
     except TrishiftError:
