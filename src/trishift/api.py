@@ -13,30 +13,25 @@ from __future__ import annotations
 import logging
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trishift.backends import check_framework, open_session
 from trishift.backends.contract import Execution, Predictor
-from trishift.backends.fast_forms import OF_NETWORKS
-from trishift.backends.limits import supported_precision
 from trishift.checkpoints import Checkpoint, Conversion, import_weights
 from trishift.checkpoints import convert as convert_file
 from trishift.checkpoints.conversion import check_destination
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
-from trishift.evaluation.agreement import compared
 from trishift.evaluation.calibration import stored_calibration
 from trishift.evaluation.evaluator import iter_scores
-from trishift.evaluation.fallback import Fallback
 from trishift.evaluation.prediction import Prediction, Ranking, top_predictions
 from trishift.export.formats import runtime_named
-from trishift.export.opening import describe, is_exported, open_exported
-from trishift.export.programs import Programs, format_of
+from trishift.export.opening import is_exported
+from trishift.export.predictors import Choice, exported_predictor, weights_predictor
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.opening import open_source
@@ -354,76 +349,26 @@ def load(
         >>> label
         'Swiping Left'
     """
-    source, runtime = weight_source(path), runtime_named(runtime or "auto")
+    source = weight_source(path)
+    choice = Choice(framework, runtime_named(runtime or "auto"), execution or Execution(), strict, say)
     if source.local is not None and is_exported(source.local):
-        model = _load_exported(source.local, runtime, execution, options, say)
+        model = _load_exported(source.local, choice, options)
     else:
-        if runtime in OF_NETWORKS:
-            check_framework(framework)
-        choice = _Choice(framework, runtime, execution or Execution(), strict, say)
-        model = _load_weights(source.fetch(), choice, options)
+        choice.check()
+        checkpoint, report = import_weights(source.fetch(), **options)
+        _require_model(checkpoint)
+        model = Model(checkpoint, weights_predictor(checkpoint, choice), report)
     _log.info("%s", model.report)
     return model
 
 
-def _load_exported(
-    path: Path, runtime: str, execution: Execution | None, options: Mapping[str, Any], say: Callable[[str], object]
-) -> Model:
+def _load_exported(path: Path, choice: Choice, options: Mapping[str, Any]) -> Model:
     if options:
         raise CheckpointError(
             f"{path}: {next(iter(options))} is fixed in an exported model; export it again to change it"
         )
-    name = None if runtime == "auto" else runtime
-
-    def opened(execution: Execution) -> Predictor:
-        return open_exported(path, name, execution)[0]
-
-    description = describe(path)
-    predictor = compared(opened, execution or Execution(), say)
+    predictor, description = exported_predictor(path, choice)
     return Model(replace(description.checkpoint, input=description.input), predictor, description)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """How weights predict: arguments of `load`."""
-
-    framework: str
-    runtime: str
-    execution: Execution
-    strict: bool
-    say: Callable[[str], object]
-
-
-def _load_weights(path: Path, choice: _Choice, options: Mapping[str, Any]) -> Model:
-    checkpoint, report = import_weights(path, **options)
-    _require_model(checkpoint)
-    if choice.runtime in OF_NETWORKS:
-        return Model(checkpoint, _network(checkpoint, choice), report)
-    format_of(choice.runtime)  # refuses unknown runtimes
-
-    def program(execution: Execution) -> Predictor:
-        return Programs(checkpoint, choice.runtime, choice.framework, execution, say=choice.say)
-
-    def made() -> Predictor:
-        return compared(program, choice.execution, choice.say)
-
-    def native() -> Predictor:
-        check_framework(choice.framework)
-        return _network(checkpoint, replace(choice, runtime="auto"))
-
-    return Model(checkpoint, made() if choice.strict else Fallback(made, native, choice.framework), report)
-
-
-def _network(checkpoint: Checkpoint, choice: _Choice) -> Predictor:
-    """The network in its framework, in fp32 if that lacks the precision and the choice is not strict."""
-    spec, _ = _require_model(checkpoint)
-    framework, form = choice.framework, OF_NETWORKS[choice.runtime]
-    execution = choice.execution if choice.strict else supported_precision(framework, choice.execution)
-
-    def opened(execution: Execution) -> Predictor:
-        return open_session(framework, spec, execution, weights=checkpoint.tensors, form=form, strict=choice.strict)
-
-    return compared(opened, execution, choice.say)
 
 
 def _require_model(checkpoint: Checkpoint) -> tuple[ModelSpec, InputSpec]:

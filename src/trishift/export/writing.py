@@ -125,6 +125,8 @@ def _write_program(
     except TrishiftError:
         raise
     except Exception as error:  # every exporter raises its own errors
+        if isinstance(error, OSError) and error.errno is not None:  # such as a full disk
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         remedy = "" if framework == target.writers[0] else f"; use framework {target.writers[0]}"
         raise FrameworkError(f"{framework} cannot write this model as {target.title}: {reason}{remedy}") from error

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,10 @@ def write_program(
         _check_opset(opset)
     program = _trace(deployable(network, spec), spec)
     if format_name == "torch":
-        torch.export.save(program, path, extra_files=description)
+        content = BytesIO()  # on a full disk, torch would end the process
+        with _quiet():
+            torch.export.save(program, content, extra_files=description)
+        path.write_bytes(content.getbuffer())
     else:
         _write_onnx(program, spec, path, opset)
 
@@ -130,7 +134,7 @@ def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's warnings about missing optional packages."""
+    """Silence the exporters' warnings, such as those about missing optional packages."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
