@@ -15,7 +15,7 @@ from trishift.checkpoints.report import ConversionReport
 from trishift.cli import COMMANDS
 from trishift.commands.shared import devices
 from trishift.commands.shared.devices import device_of
-from trishift.errors import RecipeError
+from trishift.errors import FrameworkError, RecipeError
 from trishift.export.formats import FORMATS
 from trishift.recipe import Recipe
 from trishift.zoo.sources import WeightSource
@@ -163,3 +163,18 @@ def test_every_command_refuses_a_device_before_the_work(
     }.get(name, ["--checkpoint", "x"])
     assert command(name, *arguments, "--device", "mps") == 1
     assert "results on Apple GPUs have never been compared" in capsys.readouterr().err
+
+
+def test_missing_runtime_leaves_the_device_to_the_framework(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(runtime: str) -> None:
+        raise FrameworkError(f"{runtime} is not installed")
+
+    (tmp_path / "model.safetensors").touch()
+    monkeypatch.setattr(devices, "find_runtime_device", missing)
+    monkeypatch.setattr(devices, "find_device", lambda framework: f"device of {framework}")
+    chosen = options("auto", str(tmp_path / "model.safetensors"), "openvino")
+    chosen.strict = False
+    assert device_of(chosen, [].append) == "device of pytorch"
+    chosen.strict = True
+    with pytest.raises(FrameworkError, match="openvino is not installed"):
+        device_of(chosen, [].append)

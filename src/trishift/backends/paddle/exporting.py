@@ -5,6 +5,9 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,6 +30,7 @@ from trishift.backends.program import ProgramSpec
 from trishift.model.spec import InputSpec
 
 PREFIX = "inference"  # of the files in an exported folder
+_FULL = 2**16  # bytes on a disk that count as none
 _GPU_MEMORY = 256  # MiB allocated at the start
 
 
@@ -109,6 +113,9 @@ def write_program(
             `inference.pdiparams`.
         description: not used: the files cannot store it.
         opset: not used.
+
+    Raises:
+        OSError: the disk is full.
     """
     path.mkdir()
     first, *state = (PortSpec(list(port.shape), port.dtype, port.name) for port in spec.inputs)
@@ -116,6 +123,8 @@ def write_program(
     with _unchanged_code(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         paddle.jit.save(deployable(network, spec), str(path / PREFIX), input_spec=arguments)
+    if shutil.disk_usage(path).free < _FULL:  # Paddle writes what fits and says nothing
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 class Program:
