@@ -1,4 +1,4 @@
-"""MindSpore graphs behind a session: they follow the weights and serve smaller batches; see `test_compile.py`."""
+"""MindSpore graphs behind a session: they follow the weights and serve smaller batches; see `test_session.py`."""
 
 from __future__ import annotations
 

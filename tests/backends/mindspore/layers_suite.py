@@ -1,4 +1,4 @@
-"""MindSpore's layers against their definitions, and its names of parameters; see `test_layers.py`."""
+"""MindSpore's layers against their definitions, and its names of parameters; see `test_session.py`."""
 
 from __future__ import annotations
 
