@@ -283,9 +283,13 @@ def assert_same_tensors(a: Checkpoint, b: Checkpoint) -> None:
         np.testing.assert_array_equal(array, b.tensors[name])
 
 
-@pytest.mark.parametrize(("family", "spec"), FAMILIES, ids=lambda value: getattr(value, "backbone", value))
-def test_round_trip_through_all_formats_is_exact(family: str, spec: ModelSpec, tmp_path: Path) -> None:
-    """From the family's file to ours in every framework and back, no bit changes."""
+NATIVE = (".pth", ".ckpt", ".pdparams", ".safetensors")
+
+
+@pytest.mark.parametrize("number", range(len(FAMILIES)), ids=[f"{family}-{spec.backbone}" for family, spec in FAMILIES])
+def test_round_trip_is_exact(number: int, tmp_path: Path) -> None:
+    """From the family's file to ours and back, no bit changes; formats, which do not know families, take turns."""
+    (family, spec), native = FAMILIES[number], NATIVE[number % len(NATIVE)]
     model = model_of(spec)
     suffix = {"pytorch": ".pth", "mindspore": ".ckpt", "paddle": ".pdparams"}[DIALECTS[family].framework]
     original = tmp_path / f"original{suffix}"
@@ -294,13 +298,12 @@ def test_round_trip_through_all_formats_is_exact(family: str, spec: ModelSpec, t
     assert (origin(imported), imported.spec) == (family, spec)
     assert report.complete
     assert_same_tensors(imported, model)
-    for native in (".pth", ".ckpt", ".pdparams", ".safetensors"):
-        write_native(tmp_path / f"native{native}", imported)
-        again, _ = import_weights(tmp_path / f"native{native}")
-        assert_same_tensors(again, imported)
-        assert (again.spec, again.input, again.labels, again.meta) == (
-            imported.spec, imported.input, imported.labels, imported.meta
-        )  # fmt: skip
+    write_native(tmp_path / f"native{native}", imported)
+    again, _ = import_weights(tmp_path / f"native{native}")
+    assert_same_tensors(again, imported)
+    assert (again.spec, again.input, again.labels, again.meta) == (
+        imported.spec, imported.input, imported.labels, imported.meta
+    )  # fmt: skip
     write_dialect(tmp_path / f"back{suffix}", again, family)
     assert_same_tensors(import_weights(tmp_path / f"back{suffix}", fallback=spec)[0], model)
 
