@@ -16,7 +16,7 @@ from trishift.training.run import train
 
 CONFIGS = ROOT / "configs" / "gestures"
 SMALL = ["model.num_segments=4", "input.resize=32", "input.crop=32"]
-SHORT = ["train.epochs=5", "train.batch_size=16", "train.lr=0.025", "train.evaluate_every=100"]
+SHORT = ["train.epochs=5", "train.evaluate_every=100"]
 TWO_OF_A_PAIR = 0.56  # except "no gesture", classes are pairs of reversed clips: (8 / 2 + 1) / 9
 
 
@@ -40,4 +40,4 @@ def test_tsn_cannot_tell_reversed_gestures_apart(gestures: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("model", ["tsm", "trn"])
 def test_tsm_and_trn_learn_frame_order(model: str, gestures: Path, tmp_path: Path) -> None:
-    assert accuracy(model, gestures, tmp_path) > 0.65  # measured: 0.79 and 0.83, the latter after four epochs
+    assert accuracy(model, gestures, tmp_path) > 0.65  # measured with three seeds: 0.77 to 0.82 and 0.84 to 0.87
