@@ -1,7 +1,4 @@
-"""MindSpore and PaddlePaddle against PyTorch: logits, losses, gradients, three training steps, statistics, compiling.
-
-Each framework measures its cases in its own process, and this one imports none.
-"""
+"""MindSpore and PaddlePaddle against PyTorch: logits, losses, gradients, three steps, statistics, compiled networks."""
 
 from __future__ import annotations
 

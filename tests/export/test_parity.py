@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exports(folder: Path) -> Path:
-    """A folder with every case in every format; each framework writes in its own process."""
+    """A folder with every case in every format."""
     for framework in INSTALLED:
-        isolated.python("-m", "tests.support.export_worker", framework, folder)
+        isolated.experiment("export_worker", framework, folder)
     return folder
 
 

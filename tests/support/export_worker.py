@@ -1,4 +1,4 @@
-"""Exports models in one framework and runs the files, as a process of tests/export/test_parity.py.
+"""Exports models in one framework and runs the files, for tests/export/test_parity.py.
 
     python -m tests.support.export_worker mindspore FOLDER
 
@@ -120,8 +120,9 @@ def format_names(framework: str, case: Case) -> list[str]:
     return [entry.name for entry in exact]
 
 
-def main(framework: str, folder: Path) -> None:
+def main(framework: str, target: str) -> None:
     """Export every case in every format of a framework."""
+    folder = Path(target)
     measured: dict[str, Any] = {}
     for case in cases():
         session = open_session(framework, case.spec)
@@ -138,4 +139,4 @@ def main(framework: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(*sys.argv[1:])

@@ -2,8 +2,7 @@
 
     python -m tests.support.parity.measurement paddle FOLDER DRAW CASE ...
 
-Each framework runs in its own process (`record`), so that the gates import none. Results are kept as npz files in a
-folder and reused.
+Results are kept as npz files in a folder and reused (`record`).
 """
 
 from __future__ import annotations
@@ -101,12 +100,12 @@ def path_of(case: Case, framework: str, folder: Path) -> Path:
 
 
 def record(framework: str, folder: Path, chosen: Sequence[Case]) -> None:
-    """Measure the cases of one draw that the folder lacks, in one process of the framework."""
+    """Measure the cases of one draw that the folder lacks."""
     missing = [case for case in chosen if not path_of(case, framework, folder).is_file()]
     if not missing:
         return
     names = [case.name for case in missing]
-    isolated.python("-m", "tests.support.parity.measurement", framework, folder, missing[0].draw, *names)
+    isolated.experiment("parity.measurement", framework, folder, missing[0].draw, *names)
 
 
 def read(case: Case, framework: str, folder: Path) -> Tensors:
@@ -116,7 +115,7 @@ def read(case: Case, framework: str, folder: Path) -> Tensors:
 
 
 def main(framework: str, folder: str, draw: str, *names: str) -> None:
-    """Measure cases in this process and write their files."""
+    """Measure cases and write their files."""
     for case in redrawn(cases(), int(draw)):
         if case.name not in names:
             continue
