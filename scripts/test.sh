@@ -14,6 +14,12 @@ if [ "$ONLY" != tests ]; then
     codespell
 fi
 [ "$ONLY" = checks ] && exec mypy
+# The test of the web page needs ONNX Runtime Web and a browser; without them it is skipped.
+timeout 120 bash scripts/web_assets.sh || true
+if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    { timeout 60 apt-get update && timeout 200 apt-get install --yes --no-install-recommends chromium; } >/dev/null 2>&1 ||
+        echo "note: chromium cannot be installed" >&2
+fi
 if [ "$ONLY" = both ]; then  # mypy takes a core for half a minute, in which the tests make use of the other one
     types=$(mktemp)
     mypy > "$types" 2>&1 &

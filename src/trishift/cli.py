@@ -32,6 +32,8 @@ COMMANDS = {
     "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",
     "stream": "classify a camera, a network stream or a file frame by frame",
+    "serve": "answer HTTP requests with predictions",
+    "demo": "recognize actions in a web page, live from a camera",
     "timeline": "find out what happens when in long videos",
     "timeline-eval": "compare timelines with the truth",
     "benchmark": "measure a model in every framework and runtime",

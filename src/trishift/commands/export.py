@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ EXAMPLES = """\
   trishift export --checkpoint tsm_k400.pth --num-segments 8 --format mindir --output exports --name tsm
   trishift export --checkpoint best.safetensors --format paddle --uint8       (RGB frames in, probabilities out)
   trishift export --checkpoint online.safetensors --format onnx --streaming   (one frame per step, with its state)
+  trishift export --checkpoint best.safetensors --triton models --name gestures
   trishift export --checkpoint best.safetensors --format openvino-int8 --calibration data/gestures/train.txt
 """
 
@@ -35,27 +37,30 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
 
     from trishift.checkpoints import import_weights
+    from trishift.export.triton import check_entry, write_entry
     from trishift.export.writing import check_name, export_checkpoint
 
     folder, name = _target(options)
     check_name(name)
     check_folder(folder)
-    device = _device(options.device)
-    checkpoint, report = import_weights(options.checkpoint.fetch(), **import_options(options))
-    status(report.summary())
-    calibration, judges = _clips(checkpoint, options) if options.calibration else (None, None)
     export = ExportOptions(
         format=options.format,
         framework=options.framework,
         uint8=options.uint8,
         streaming=options.streaming,
         opset=options.opset,
-        device=device,
         tolerance=options.tolerance,
-        calibration=calibration,
-        judges=judges,
     )
-    exported = export_checkpoint(checkpoint, export, folder, name)
+    if options.triton:
+        check_entry(folder, name, export)
+    export = replace(export, device=_device(options.device))
+    checkpoint, report = import_weights(options.checkpoint.fetch(), **import_options(options))
+    status(report.summary())
+    if options.calibration:
+        calibration, judges = _clips(checkpoint, options)
+        export = replace(export, calibration=calibration, judges=judges)
+    write = write_entry if options.triton else export_checkpoint
+    exported = write(checkpoint, export, folder, name)
     print(exported)
     print(f"written: {exported.path}")
 
@@ -63,7 +68,11 @@ def main(arguments: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("export", "Write a deployment format and verify it against the checkpoint.", EXAMPLES)
     add_checkpoint(parser, "weights of any supported family")
-    parser.add_argument("--format", choices=FORMATS, required=True, help="deployment format")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--format", choices=FORMATS, help="deployment format")
+    kind.add_argument(
+        "--triton", type=Path, metavar="DIR", help="write an ONNX file into a model repository of Triton instead"
+    )
     parser.add_argument(
         "--framework", choices=FRAMEWORKS, help="framework that writes the file; default: the format's own"
     )
@@ -111,6 +120,11 @@ def _target(options: argparse.Namespace) -> tuple[Path, str]:
     Raises:
         OutputError: the path has the suffix of another format, or contradicts `--name`.
     """
+    if options.triton:
+        if options.output:
+            raise OutputError(f"--output {options.output}: --triton names the folder already; leave one out")
+        options.format = "onnx"
+        return options.triton, options.name or options.checkpoint.title
     output, suffix = options.output, FORMATS[options.format].suffix
     if output is None or output.suffix not in {known.suffix for known in FORMATS.values()}:
         return output or options.checkpoint.folder, options.name or options.checkpoint.stem

@@ -196,7 +196,7 @@ def mirror(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
 
 def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
     """Convert (T, H, W, F) uint8 to (T, F, H, W) float32 with the spec's channel order, scale, mean and deviation."""
-    channels = _channel_order(input_spec)
+    channels = channel_order(input_spec)
     of_frames = normalization(input_spec, len(channels))
     out = np.empty((len(frames), len(channels), *frames.shape[1:3]), np.float32)
     for place, channel in enumerate(channels):
@@ -207,10 +207,11 @@ def normalize(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
 
 def planar(frames: np.ndarray, input_spec: InputSpec) -> np.ndarray:
     """Convert (T, H, W, F) uint8 to (T, F, H, W) uint8 with the spec's channel order."""
-    return np.stack([frames[..., channel] for channel in _channel_order(input_spec)], axis=1)
+    return np.stack([frames[..., channel] for channel in channel_order(input_spec)], axis=1)
 
 
-def _channel_order(input_spec: InputSpec) -> tuple[int, ...]:
+def channel_order(input_spec: InputSpec) -> tuple[int, ...]:
+    """Channels of a decoded frame in the order of the network."""
     if input_spec.modality == "flow":
         return 0, 1
     return (0, 1, 2) if input_spec.channel_order == "rgb" else (2, 1, 0)

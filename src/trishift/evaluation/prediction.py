@@ -168,15 +168,16 @@ def _json_lines(predictions: Sequence[Prediction]) -> bytes:
 
 
 def _json_line(prediction: Prediction) -> bytes:
-    return (json.dumps(_json_row(prediction), ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+    return (json.dumps(json_row(prediction), ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
 
 
 def _json(predictions: Sequence[Prediction]) -> bytes:
-    rows = [_json_row(prediction) for prediction in predictions]
+    rows = [json_row(prediction) for prediction in predictions]
     return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
 
 
-def _json_row(p: Prediction) -> dict[str, Any]:
+def json_row(p: Prediction) -> dict[str, Any]:
+    """A prediction as in JSON files, see `PredictionFile`."""
     entries: list[dict[str, Any]] = [
         {"class": c, "label": label, "probability": value}
         for c, (label, value) in zip(p.classes, p.pairs(), strict=True)

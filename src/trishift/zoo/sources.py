@@ -75,6 +75,11 @@ class WeightSource:
         ).stem
 
     @property
+    def title(self) -> str:
+        """Name for people: that of the run folder if one is given, else `stem`."""
+        return self._path.absolute().name if self._path is not None and self._path.is_dir() else self.stem
+
+    @property
     def folder(self) -> Path:
         """Folder for files made from the weights: beside a local file, else the current one."""
         return Path() if self._path is None else (self.local or self._path).parent
