@@ -7,7 +7,7 @@ import pytest
 
 from trishift.errors import RecipeError
 from trishift.evaluation.calibration import Calibration
-from trishift.streaming.events import Event, EventRule, Reading, find_events, nothing_classes
+from trishift.streaming.events import Event, EventRule, Reading, event_rule, find_events, nothing_classes
 from trishift.streaming.timeline import Moment
 
 
@@ -48,6 +48,16 @@ def test_nothing_is_no_event() -> None:
     rule = EventRule(nothing=frozenset({0}))
     assert spans(find_events(readings(*rows), rule)) == [(1, 2, 1), (3, 4, 1)]
     assert spans(find_events(readings(*rows), EventRule(nothing=frozenset({0}), merge=1.0))) == [(1, 4, 1)]
+
+
+def test_nothing_ends_no_event_that_is_still_likely() -> None:
+    rows = [{0: 0.9}, {1: 0.6, 0: 0.4}, {0: 0.85, 1: 0.12}, {0: 0.93, 1: 0.06}]
+    rule = event_rule(2.0, 0.5, nothing=frozenset({0}), shortest=0.0)
+    assert spans(find_events(readings(*rows), rule)) == [(1, 3, 1)]
+    assert (rule.leave, event_rule(2.0, 0.5).leave, event_rule(2.0, 0.5, enter=0.05).leave) == (0.1, 0.3, 0.05)
+    calibration = Calibration(True, thresholds=np.array([0.5, 0.5]))
+    several = event_rule(2.0, 0.5, calibration, nothing=frozenset({0}), shortest=0.0)
+    assert (several.leave, spans(find_events(readings(*rows), several))) == (0.6, [(1, 2, 1)])
 
 
 def test_labels_overlap_in_tracks() -> None:

@@ -189,7 +189,12 @@ def _parser() -> argparse.ArgumentParser:
     windows.add_argument("--fps", type=float, help="frames per second of frame folders; default: 30")
     events = parser.add_argument_group("events")
     events.add_argument("--enter", type=float, metavar="P", help="probability at which an event begins; default: 0.5")
-    events.add_argument("--leave", type=float, metavar="P", help="probability below which it ends; default: 0.3")
+    events.add_argument(
+        "--leave",
+        type=float,
+        metavar="P",
+        help="probability below which it ends; default: 0.3, or 0.1 with a class of nothing",
+    )
     events.add_argument("--min-length", type=float, metavar="SECONDS", help="drop shorter events; default: 0.4 windows")
     events.add_argument(
         "--merge", type=float, metavar="SECONDS", help="join events of a class over gaps; default: a hop"

@@ -7,6 +7,19 @@ from collections.abc import Sequence
 from trishift.errors import DataError
 from trishift.io.wording import shown_first
 
+_NOTHING = frozenset({"nothing", "no gesture", "no action", "no activity", "background"})
+
+
+def means_nothing(label: str) -> bool:
+    """Whether a class has a usual name for the time in which nothing happens.
+
+    Example:
+        >>> from trishift.data.classes import means_nothing
+        >>> means_nothing("No gesture"), means_nothing("Doing other things")
+        (True, False)
+    """
+    return label.lower().replace("_", " ") in _NOTHING
+
 
 def are_named(labels: Sequence[str]) -> bool:
     """Whether classes have real names rather than just their numbers."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from trishift.data.augmentation.timing import stretched_clip
 from trishift.data.balance import balanced_order, check_balance
+from trishift.data.classes import means_nothing
 from trishift.data.clip_reader import ClipReader
 from trishift.data.directions import check_reversal, mirrored_labels, reversed_labels
 from trishift.data.lists import ClipList, VideoRecord
@@ -252,11 +253,17 @@ class TrainingSet(ClipDataset):
         raise DataError(f"{_REPLACEMENTS} consecutive clips cannot be read; last: {self.misses()[-1][1]}")
 
     def usual_length(self) -> float | None:
-        """Median seconds that a sampled clip spans, of the clips examined so far; None if their rates are unknown."""
+        """Median seconds that a sampled clip spans, of the clips examined so far; None if their rates are unknown.
+
+        Clips in which nothing happens do not count: they are as long as whoever cut them wanted.
+        """
         sampling = self._data.sampling
         most = sampling.window if sampling.mode == "dense" else np.inf
-        seconds = [min(frames, most) / fps for frames, fps in self._examined.values() if fps]
-        return round(float(np.median(seconds)), 3) or None if seconds else None
+        nothing = {number for number, label in enumerate(self.labels) if means_nothing(label)}
+        seconds = {index: min(frames, most) / fps for index, (frames, fps) in self._examined.items() if fps}
+        of_actions = [seconds[index] for index in seconds if not nothing.issuperset(self._records.labels[index])]
+        chosen = of_actions or list(seconds.values())
+        return round(float(np.median(chosen)), 3) or None if chosen else None
 
     def _view(self, index: int, rng: np.random.Generator) -> Sample:
         record, reader = self._records[index], self._reader

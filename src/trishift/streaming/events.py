@@ -2,7 +2,8 @@
 
 A window speaks for the times that are closer to its middle than to any other window's. An event begins when the
 probability of its class reaches `enter` and continues while it is at least `leave` (hysteresis), or until another
-class enters. With several labels per video, the events of different classes are independent and may overlap.
+class enters; classes of "nothing" never enter. With several labels per video, the events of different classes are
+independent and may overlap.
 """
 
 from __future__ import annotations
@@ -10,18 +11,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from trishift.data.classes import means_nothing
 from trishift.errors import RecipeError
 from trishift.evaluation.calibration import Calibration
 from trishift.io.wording import did_you_mean
 from trishift.streaming.timeline import Moment
 
-_NOTHING = ("nothing", "no gesture", "no action", "no activity", "background")  # names of classes that are no event
 _SAME = 1e-6  # seconds; times closer than this are equal
 _SHORTEST = 0.4  # of a window; one of four overlapping windows is no event yet
 _DIGITS = 6  # of probabilities, so that those read from a file are equal to those that were written
+
+
+class _Usual(NamedTuple):
+    """Defaults; `leave_nothing` is that of models that have a class of nothing to choose instead."""
+
+    enter: float
+    leave: float
+    leave_nothing: float
+
+
+_USUAL = _Usual(0.5, 0.3, 0.1), _Usual(1.0, 0.6, 0.2)  # without and with thresholds, of which they are factors
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class EventRule:
         shortest: events below this many seconds are dropped.
         merge: events of one class are joined over gaps of up to this many seconds.
         top_k: classes listed per window and event.
-        nothing: classes that are no event.
+        nothing: classes that are no event. They begin none and end none: an event ends by its own probability.
         calibration: that of the model.
     """
 
@@ -101,6 +114,11 @@ class EventRule:
         """The probability below which an event of a class ends."""
         return self._scaled(self.leave, label)
 
+    @property
+    def listed(self) -> float:
+        """Like `leave`, from where on windows list a class; low enough for every default."""
+        return min(self.leave, _USUAL[self.calibration.thresholds is not None].leave_nothing)
+
     def _scaled(self, factor: float, label: int) -> float:
         thresholds = self.calibration.thresholds
         return factor if thresholds is None else min(1.0, factor * float(thresholds[label]))
@@ -109,7 +127,11 @@ class EventRule:
         """The probabilities of a window that this rule needs, rounded."""
         scores = moment.probabilities.round(_DIGITS)
         order = np.argsort(-scores, kind="stable")
-        listed = [int(c) for place, c in enumerate(order) if place < self.top_k or scores[c] >= self.leaves(int(c))]
+        listed = [
+            int(c)
+            for place, c in enumerate(order)
+            if place < self.top_k or scores[c] >= self._scaled(self.listed, int(c))
+        ]
         probabilities = {c: float(scores[c]) for c in listed}
         return Reading(moment.index, round(moment.start, _DIGITS), round(moment.end, _DIGITS), probabilities)
 
@@ -133,7 +155,8 @@ def event_rule(
         hop: seconds from one window to the next.
         calibration: that of the model; default: no calibration.
         enter: default: 0.5, or 1 times the thresholds.
-        leave: default: 0.3, or 0.6 times the thresholds, and not above `enter`.
+        leave: default: 0.3, or 0.6 times the thresholds. If the model has a class of `nothing` to choose instead, and
+            one label per video: 0.1, or 0.2 times the thresholds. Not above `enter`.
         shortest: default: 0.4 windows.
         merge: default: a hop.
         top_k: classes listed per window and event.
@@ -143,8 +166,9 @@ def event_rule(
         RecipeError: a value is out of range; names the command's option.
     """
     calibration = calibration or Calibration()
-    usual_enter, usual_leave = (0.5, 0.3) if calibration.thresholds is None else (1.0, 0.6)
-    enter = usual_enter if enter is None else enter
+    usual = _USUAL[calibration.thresholds is not None]
+    usual_leave = usual.leave_nothing if nothing and not calibration.multi_label else usual.leave
+    enter = usual.enter if enter is None else enter
     return EventRule(
         enter,
         min(usual_leave, enter) if leave is None else leave,
@@ -167,7 +191,7 @@ def nothing_classes(labels: Sequence[str], names: Sequence[str] | None) -> froze
         RecipeError: a name is unknown.
     """
     if names is None:
-        return frozenset(place for place, label in enumerate(labels) if label.lower().replace("_", " ") in _NOTHING)
+        return frozenset(place for place, label in enumerate(labels) if means_nothing(label))
     for name in names:
         if name not in labels:
             raise RecipeError(f"--nothing {name!r}: the model has no such class{did_you_mean(name, labels)}")
@@ -189,8 +213,7 @@ def find_events(readings: Iterable[Reading], rule: EventRule) -> list[Event]:
         >>> event.start, event.end, event.label
         (1.25, 2.75, 7)
     """
-    runs = _runs(readings, rule)
-    merged = _merged((run for run in runs if run.label not in rule.nothing), rule)
+    merged = _merged(_runs(readings, rule), rule)
     lasting = [run for run in merged if run.end - run.start >= rule.shortest]
     events = [run.event(rule.top_k) for run in _merged(lasting, rule)]
     return sorted(events, key=lambda event: (event.start, event.end, event.label))
@@ -242,7 +265,7 @@ def _runs(readings: Iterable[Reading], rule: EventRule) -> Iterator[_Run]:
 
 def _one_label(probabilities: dict[int, float], running: dict[int, _Run], rule: EventRule) -> list[int]:
     best = max(probabilities, key=lambda label: probabilities[label])
-    if probabilities[best] >= rule.enters(best):
+    if best not in rule.nothing and probabilities[best] >= rule.enters(best):
         return [best]
     return [label for label in running if probabilities.get(label, 0.0) >= rule.leaves(label)]
 
@@ -251,7 +274,7 @@ def _several_labels(probabilities: dict[int, float], running: dict[int, _Run], r
     return [
         label
         for label, value in probabilities.items()
-        if value >= (rule.leaves(label) if label in running else rule.enters(label))
+        if label not in rule.nothing and value >= (rule.leaves if label in running else rule.enters)(label)
     ]
 
 

@@ -44,7 +44,7 @@ def journal_settings(timeline: Timeline, rule: EventRule, weights: str, file: Pa
         "window": timeline.length,
         "hop": timeline.hop,
         "top_k": rule.top_k,
-        "leave": rule.leave,
+        "listed": rule.listed,
         **({} if thresholds is None else {"thresholds": thresholds.round(6).tolist()}),
         **({} if temperature == 1 else {"temperature": temperature}),
     }
