@@ -28,6 +28,7 @@ COMMANDS = {
     "probe": "measure what a linear classifier reaches on your clips",
     "finetune": "adapt weights to your clips, never below the probe",
     "eval": "evaluate weights on a list of videos",
+    "calibrate": "make probabilities reliable, and choose thresholds",
     "merge": "join the results of shards of a list",
     "fuse": "fuse the scores of several models",
     "infer": "predict videos, folders and file lists",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,10 @@ class Checkpoint:
             raise CheckpointError(
                 f"{counted(len(self.labels), 'label')} for a model of {counted(self.spec.num_classes, 'class')}"
             )
+
+    def without_calibration(self) -> Checkpoint:
+        """The same for other logits, which the calibration does not fit."""
+        return replace(self, meta={key: value for key, value in self.meta.items() if key != CALIBRATION})
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from trishift.backends import FRAMEWORKS
 from trishift.backends.contract import Device
-from trishift.checkpoints.canonical import Checkpoint
+from trishift.checkpoints.canonical import CALIBRATION, Checkpoint
 from trishift.checkpoints.files import sha256, weight_path
 from trishift.checkpoints.reading import import_weights
 from trishift.checkpoints.report import ConversionReport
@@ -99,6 +99,8 @@ def convert(
     origin = {"file": source.name, "sha256": hashed.result(), **checkpoint.meta.get("origin", {})}
     checkpoint = replace(checkpoint, meta={**checkpoint.meta, "origin": origin})
     if to_dialect:
+        if CALIBRATION in checkpoint.meta:
+            report.notes.append(f"the calibration is left out: files of {to_dialect} have no place for it")
         write_dialect(destination, checkpoint, to_dialect)
     else:
         write_native(destination, checkpoint)
@@ -131,8 +133,10 @@ def _readable(checkpoint: Checkpoint, report: ConversionReport) -> Checkpoint:
             f"for example {gaps[0]}; nothing was written, because a model with gaps cannot be run"
         )
     report.notes.append("the head is incomplete and left out: only the backbone is written")
+    if CALIBRATION in checkpoint.meta:
+        report.notes.append("the calibration is left out with the head")
     tensors = {name: checkpoint.tensors[name] for name in tensor_shapes(backbone)}
-    return replace(checkpoint, tensors=tensors, spec=backbone, labels=None)
+    return replace(checkpoint.without_calibration(), tensors=tensors, spec=backbone, labels=None)
 
 
 def check_destination(destination: Path, framework: str | None = None, force: bool = False) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from trishift.checkpoints.answers import SHIFT_DIRECTIONS, Answers
 from trishift.checkpoints.canonical import (
+    CALIBRATION,
     DESCRIPTION_KEY,
     TRAINING_PREFIX,
     Checkpoint,
@@ -134,6 +135,9 @@ def _read_described(
         report.require_complete()
     labels = described.labels if answers.given("labels") is None else labels_for(spec.num_classes, (), answers)
     pixels = described.input and _with_size(described.input, answers)
+    if CALIBRATION in described.meta and (spec, pixels) != (described.spec, described.input):
+        _log.warning("%s: its calibration is ignored, as it is not for these segments, relations or pixels", file.path)
+        described = described.without_calibration()
     return replace(described, tensors=arrays, spec=spec, input=pixels, labels=labels), report
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trishift.commands.shared.arguments import (
     add_checkpoint,
@@ -19,16 +19,11 @@ from trishift.commands.shared.arguments import (
     check_positive,
 )
 from trishift.commands.shared.inputs import check_protocol, load_model
+from trishift.commands.shared.labeled import add_recipe, open_labeled, required_recipe
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, parts
-from trishift.errors import RecipeError
 from trishift.evaluation.shards import Shard
-from trishift.io.wording import counted
-
-if TYPE_CHECKING:
-    from trishift.api import Model
-    from trishift.recipe import Recipe
 
 EXAMPLES = """\
   trishift eval --checkpoint runs/gestures-tsm/best.safetensors
@@ -46,7 +41,7 @@ def main(arguments: list[str]) -> None:
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import joined
     from trishift.evaluation.merging import SHARD
-    from trishift.reporting.evaluation import write_evaluation
+    from trishift.reporting.evaluation import reliability_line, write_evaluation
 
     if options.output:
         check_file(options.output, [".json"])
@@ -60,6 +55,7 @@ def main(arguments: list[str]) -> None:
     if shard.count == 1:
         evaluation.check()
     print(evaluation)
+    print(reliability_line(evaluation))
     if options.output:
         context = {"checkpoint": str(options.checkpoint), "framework": opened[0].framework}
         part = {SHARD: str(shard)} if shard.count > 1 else {}
@@ -77,50 +73,27 @@ class _Opened:
 
 def _evaluate(options: argparse.Namespace, part: Shard) -> Iterator[Any]:
     """Yield the opened model, then the evaluation of a part of the list."""
-    from trishift.data.opening import open_evaluation_set
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import evaluate_part
 
     model = load_model(options)
     asked = named_protocol(options.protocol) if options.protocol else None
-    recipe = _recipe(options, model)
+    recipe = required_recipe(options, model.meta)
     protocol = asked or recipe.evaluation
     check_protocol(model, protocol)
     yield _Opened(str(model.report), model.session.framework)
-    dataset = open_evaluation_set(recipe.data, model.input, model.spec, protocol, model.labels, str(options.checkpoint))
-    if dataset.num_classes != model.spec.num_classes:
-        raise RecipeError(
-            f"{recipe.data.labels}: {counted(dataset.num_classes, 'class')}, but the checkpoint has "
-            f"{model.spec.num_classes}"
-        )
+    dataset = open_labeled(model, recipe.data, protocol, str(options.checkpoint))
     listed = Shard.parse(options.shard).of(range(len(dataset)), options.batch_size)
     mine = part.of(listed, options.batch_size)
     workers = options.workers or recipe.data.workers
-    yield evaluate_part(model.session, dataset, mine, batch_size=options.batch_size, workers=workers)
+    evaluation = evaluate_part(model.session, dataset, mine, batch_size=options.batch_size, workers=workers)
+    yield replace(evaluation, temperature=model.calibration.temperature)
     model.session.close()
-
-
-def _recipe(options: argparse.Namespace, model: Model) -> Recipe:
-    """The recipe of `--config`, else the one in the checkpoint.
-
-    Raises:
-        RecipeError: there is neither.
-    """
-    from trishift.recipe import load_recipe, recipe_from_dict
-
-    if options.config:
-        return load_recipe(options.config, options.overrides)
-    if model.meta.get("recipe"):
-        return recipe_from_dict(model.meta["recipe"], str(options.checkpoint), options.overrides)
-    raise RecipeError(f"{options.checkpoint}: contains no recipe; name the data with --config")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("eval", "Evaluate weights; key=value overrides entries of the recipe.", EXAMPLES)
     add_checkpoint(parser, "weights of any family, or an exported model")
-    parser.add_argument(
-        "--config", type=Path, help="recipe that names the data (file or name); default: the checkpoint's"
-    )
     add_framework(parser)
     add_runtime(parser)
     add_execution(parser)
@@ -131,5 +104,5 @@ def _parser() -> argparse.ArgumentParser:
     add_devices(parser)
     parser.set_defaults(workers=None)
     add_strict(parser)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
+    add_recipe(parser)
     return parser

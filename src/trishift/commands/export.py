@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trishift.backends import FRAMEWORKS
 from trishift.checkpoints import Checkpoint
+from trishift.checkpoints.canonical import CALIBRATION
 from trishift.commands.shared.arguments import add_checkpoint, add_import_options, add_tolerance, import_options
 from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.inputs import listed
@@ -56,6 +57,9 @@ def main(arguments: list[str]) -> None:
     export = replace(export, device=_device(options.device))
     checkpoint, report = import_weights(options.checkpoint.fetch(), **import_options(options))
     status(report.summary())
+    if CALIBRATION in checkpoint.meta:
+        outputs = "probabilities" if options.uint8 else "logits"
+        status(f"note: the program returns {outputs} without the calibration, which its description keeps for trishift")
     if options.calibration:
         calibration, judges = _clips(checkpoint, options)
         export = replace(export, calibration=calibration, judges=judges)

@@ -33,11 +33,13 @@ class Calibration:
         multi_label: whether videos can have several labels.
         temperature: divides the logits.
         thresholds: (K,) least probability of a predicted class; None: the most likely class is always predicted.
+        protocol: description of the protocol under which it was measured; empty: unknown.
     """
 
     multi_label: bool = False
     temperature: float = 1.0
     thresholds: np.ndarray | None = None
+    protocol: str = ""
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities (..., K) float64 of logits (..., K)."""
@@ -68,7 +70,7 @@ def stored_calibration(meta: Mapping[str, Any], spec: ModelSpec, *, raw: bool = 
     stored = None if raw else meta.get(CALIBRATION)
     if stored is not None:
         thresholds = np.array(stored["thresholds"], np.float64)
-        return Calibration(spec.multi_label, float(stored["temperature"]), thresholds)
+        return Calibration(spec.multi_label, float(stored["temperature"]), thresholds, str(stored.get("protocol", "")))
     if not spec.multi_label:
         return Calibration()
     return Calibration(True, thresholds=np.array(meta.get(ENTRY) or [DEFAULT] * spec.num_classes, np.float64))

@@ -18,7 +18,15 @@ from trishift.backends.contract import Predictor
 from trishift.data.dataset import EvaluationSet
 from trishift.data.loader import Batch, Loader
 from trishift.errors import DataError
-from trishift.evaluation.metrics import Metrics, MultiLabelMetrics, multi_label_metrics, single_label_metrics
+from trishift.evaluation.metrics import (
+    Metrics,
+    MultiLabelMetrics,
+    calibration_error,
+    mean_nll,
+    multi_label_metrics,
+    single_label_metrics,
+    to_probabilities,
+)
 from trishift.evaluation.thresholds import choose_thresholds
 from trishift.io.wording import counted
 from trishift.model.relations import prediction_relations
@@ -36,6 +44,7 @@ class Evaluation:
         targets: (V,) class indices, or (V, K) zeros and ones.
         misses: (name, reason) of the videos that could not be scored.
         groups: V groups of videos that belong together, in list order; None: unknown.
+        temperature: that of the model's calibration. It changes no metric, but the reliability.
     """
 
     protocol: str
@@ -45,6 +54,7 @@ class Evaluation:
     targets: np.ndarray
     misses: list[tuple[str, str]]
     groups: list[str] | None = None
+    temperature: float = 1.0
 
     @property
     def multi_label(self) -> bool:
@@ -91,6 +101,26 @@ class Evaluation:
             "misses": [{"name": name, "reason": reason} for name, reason in self.misses],
             **(asdict(self.metrics) if self.measurable else {}),
         }
+
+    @property
+    def reliability(self) -> dict[str, float]:
+        """Calibration error and mean negative log-likelihood; if they are calibrated, those of the raw ones as well.
+
+        Empty if they are undefined.
+        """
+        known = self.multi_label or bool((self.targets >= 0).all())
+        if not (self.measurable and known and np.isfinite(self.scores).all()):
+            return {}
+        own = self._reliability(self.temperature)
+        if self.temperature == 1:
+            return own
+        raw = {f"raw_{name}": value for name, value in self._reliability(1.0).items()}
+        return {**own, **raw}
+
+    def _reliability(self, temperature: float) -> dict[str, float]:
+        logits = self.scores.astype(np.float64) / temperature
+        error = calibration_error(to_probabilities(logits, self.multi_label), self.targets)
+        return {"calibration_error": error, "nll": mean_nll(logits, self.targets)}
 
     @property
     def figures(self) -> str:

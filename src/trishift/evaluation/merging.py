@@ -20,7 +20,7 @@ from trishift.evaluation.shards import Shard
 from trishift.io.pickles import NUMPY, unpickle
 
 SHARD = "shard"  # entry of a shard's result.json
-_CONTEXT = ("checkpoint", "framework", "protocol")  # entries that must be equal in all shards
+_CONTEXT = ("checkpoint", "framework", "protocol", "temperature")  # entries that must be equal in all shards
 
 
 def is_evaluation(path: Path) -> bool:
@@ -72,7 +72,17 @@ def _evaluation(path: Path) -> Evaluation:
         protocol = str(result["protocol"])
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: is damaged ({error!r}); evaluate again") from None
-    return Evaluation(protocol, scores.labels or (), list(scores.names or ()), scores.logits, scores.targets, misses)
+    names, labels = list(scores.names or ()), scores.labels or ()
+    return Evaluation(
+        protocol, labels, names, scores.logits, scores.targets, misses, temperature=_temperature(path, result)
+    )
+
+
+def _temperature(path: Path, result: dict[str, Any]) -> float:
+    value = result.get("temperature", 1.0)
+    if not (type(value) in (int, float) and 0 < value < float("inf")):
+        raise DataError(f"{path}: is damaged (temperature {value!r}); evaluate again")
+    return float(value)
 
 
 def merge_predictions(paths: Sequence[Path]) -> bytes:

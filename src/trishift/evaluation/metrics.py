@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BINS = 15  # of the calibration error, of equal width
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -106,6 +108,45 @@ def class_precisions(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
     columns = zip(scores.T, targets.T, strict=True)
     return np.array([average_precision_score(y, s) if y.any() else np.nan for s, y in columns])
+
+
+def calibration_error(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Expected calibration error: by how much probabilities and frequencies differ, averaged over `BINS` bins.
+
+    Bin i holds the probabilities in (i / BINS, (i + 1) / BINS]. Each adds |mean probability - frequency|, weighted by
+    its share. With one label per video, these are the probability of the most likely class and how often it is true
+    (Guo et al. 2017); with several, every pair of a video and a class counts. Few videos make the error too large.
+
+    Args:
+        probabilities: (V, K), V > 0.
+        targets: (V,) class indices, or (V, K) zeros and ones.
+
+    Example:
+        >>> from trishift.evaluation.metrics import calibration_error
+        >>> sure = np.array([[0.9, 0.1], [0.9, 0.1]])  # right in one of two videos: |0.9 - 0.5|
+        >>> round(calibration_error(sure, np.array([0, 1])), 6)
+        0.4
+    """
+    if targets.ndim == 1:
+        confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    else:
+        confidence, hits = probabilities.ravel(), targets.ravel() > 0
+    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    return float(np.abs(np.bincount(bins, confidence - hits)).sum() / len(confidence))
+
+
+def mean_nll(logits: np.ndarray, targets: np.ndarray) -> float:
+    """Negative log-likelihood (natural logarithm), mean over videos, or over pairs of a video and a class.
+
+    Args:
+        logits: (V, K), V > 0.
+        targets: (V,) class indices, or (V, K) zeros and ones.
+    """
+    logits = logits.astype(np.float64)
+    if targets.ndim == 2:
+        return float(np.logaddexp(0, np.where(targets > 0, -logits, logits)).mean())
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]).mean())
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -65,6 +65,32 @@ def read_scores(path: Path) -> Scores:
     return _read_arrays(arrays)
 
 
+def evaluation_of_model(scores: Scores, labels: tuple[str, ...], multi_label: bool, protocol: str = "") -> Evaluation:
+    """The evaluation of a model in a score file, without the videos whose label is unknown.
+
+    Args:
+        scores: of the model.
+        labels: its K class names.
+        multi_label: whether it predicts several labels per video.
+        protocol: description of the protocol.
+
+    Raises:
+        DataError: the scores are those of another model.
+    """
+    if scores.logits.shape[1] != len(labels) or scores.labels not in (None, labels):
+        raise DataError(f"{scores.source}: has other classes than the checkpoint; evaluate this checkpoint")
+    if multi_label != (scores.targets.ndim == 2):
+        kinds = ("one label", "several labels")
+        raise DataError(
+            f"{scores.source}: has {kinds[not multi_label]} per video, but the model {kinds[multi_label]}; evaluate "
+            "this checkpoint"
+        )
+    known = np.ones(len(scores.targets), bool) if multi_label else scores.targets >= 0
+    names = np.array(scores.names or [str(number) for number in range(len(known))], object)
+    misses = [(name, f"{name}: has no label in {scores.source}") for name in names[~known].tolist()]
+    return Evaluation(protocol, labels, names[known].tolist(), scores.logits[known], scores.targets[known], misses)
+
+
 def _read_arrays(path: Path) -> Scores:
     try:
         names, scores, targets, labels = read_npz(path, _ARRAYS)

@@ -39,9 +39,33 @@ def _best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
     precision, recall, candidates = precision_recall_curve(truth, probabilities)
     f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
-    best = int(f1[:-1].argmax())  # the last point predicts no video
-    below = candidates[best - 1] if best else 0.0
-    return float((candidates[best] + below) / 2)
+    return _just_below(candidates, int(f1[:-1].argmax()))  # the last point predicts no video
+
+
+def least_threshold(probabilities: np.ndarray, truth: np.ndarray, precision: float, fewest: int = 1) -> float | None:
+    """The lowest threshold above which a class is predicted with a precision, halfway between two probabilities.
+
+    Args:
+        probabilities: (V,) of the class.
+        truth: (V,) bool, whether it is true; at least one is.
+        precision: share of the predictions that must be right.
+        fewest: number of predictions that must be right; a single lucky one proves nothing.
+
+    Returns:
+        The threshold; None if no threshold reaches the precision.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    reached, recall, candidates = precision_recall_curve(truth, probabilities)
+    right = np.rint(recall * truth.sum())
+    enough = np.flatnonzero((reached >= precision)[:-1] & (right >= fewest)[:-1])
+    return _just_below(candidates, int(enough[0])) if len(enough) else None
+
+
+def _just_below(candidates: np.ndarray, place: int) -> float:
+    """Halfway from a probability to the next lower one, or to 0."""
+    below = candidates[place - 1] if place else 0.0
+    return float((candidates[place] + below) / 2)
 
 
 def read_thresholds(text: str, num_classes: int, temperature: float = 1.0) -> np.ndarray:

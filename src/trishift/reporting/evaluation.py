@@ -1,6 +1,6 @@
 """Output files of an evaluation.
 
-result.json     protocol, metrics, counts, misses; multi-label: also thresholds (K,)
+result.json     protocol, metrics, counts, misses, calibration error; multi-label: also thresholds (K,), for raw scores
 scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,) or (V, K), labels (K,)
 confusion.csv   counts; rows are true classes, columns predicted classes
 confusion.png   the same as a picture, rows normalized
@@ -42,8 +42,21 @@ def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
 def write_result(evaluation: Evaluation, path: Path, **context: Any) -> None:
     """Write the JSON summary; `context` adds entries such as the checkpoint's name."""
     thresholds = {} if evaluation.thresholds is None else {ENTRY: evaluation.thresholds.tolist()}
-    text = json.dumps({**context, **evaluation.summary(), **thresholds}, indent=2, ensure_ascii=False) + "\n"
-    write_text(path, text)
+    temperature = {} if evaluation.temperature == 1 else {"temperature": evaluation.temperature}
+    content = {**context, **evaluation.summary(), **temperature, **evaluation.reliability, **thresholds}
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def reliability_line(evaluation: Evaluation) -> str:
+    """How far the probabilities can be trusted, in one line."""
+    found = evaluation.reliability
+    if not found:
+        return "calibration error: not defined for these scores"
+    text = f"calibration error {found['calibration_error']:.2%}, NLL {found['nll']:.3f}"
+    if evaluation.temperature == 1:
+        return text
+    raw = f"without it {found['raw_calibration_error']:.2%} and {found['raw_nll']:.3f}"
+    return f"{text} at temperature {evaluation.temperature:.3f}; {raw}"
 
 
 def write_scores(evaluation: Evaluation, path: Path) -> None:

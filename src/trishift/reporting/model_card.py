@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from trishift.checkpoints import Checkpoint, canonical
+from trishift.checkpoints.canonical import CALIBRATION
 from trishift.checkpoints.reading import describe_model
 from trishift.checkpoints.verification import Difference
 from trishift.errors import CheckpointError, DataError
@@ -106,6 +107,8 @@ def _sections(checkpoint: Checkpoint, spec: ModelSpec, facts: CardFacts) -> Iter
     if checkpoint.labels:
         yield f"* classes: {shown_first(checkpoint.labels, 10)}"
     yield from (f"* {key}: {plain(meta[key])}" for key in ("framework", "version", "epoch", "origin") if meta.get(key))
+    if calibration := meta.get(CALIBRATION):
+        yield f"* calibrated for precision {calibration.get('precision')}: temperature {calibration['temperature']:.4g}"
     yield from ("", "## Use", "", "```python", "import trishift", "")
     yield f'model = trishift.load("{facts.address}")  # framework="pytorch", "mindspore" or "paddle"'
     yield 'model.predict("video.mp4", top_k=5)'

@@ -10,6 +10,7 @@ import numpy as np
 
 from trishift.backends.session import Session
 from trishift.checkpoints import import_weights
+from trishift.checkpoints.canonical import CALIBRATION
 from trishift.data.classes import class_order
 from trishift.errors import CheckpointError, DataError
 from trishift.model.spec import ModelSpec
@@ -38,6 +39,8 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_nam
     checkpoint, report = import_weights(path, fallback=model)
     if session.rank == 0:
         print(report.summary())
+        if CALIBRATION in checkpoint.meta:
+            print(dropped_calibration(path))
     tensors = dict(checkpoint.tensors)
     if adapt_stem(tensors, model) and session.rank == 0:
         print(f"{stem(model).name}: averaged over 3 colors and repeated for {stem(model).shape[1]} channels")
@@ -57,6 +60,11 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_nam
             tensors[info.name] = own[info.name]
         _check(tensors, info, path)
     session.load_tensors({info.name: tensors[info.name] for info in tensor_table(model)})
+
+
+def dropped_calibration(path: Path) -> str:
+    """A line about weights that were calibrated and are now trained."""
+    return f"{path}: its calibration is dropped, as training changes the weights; repeat trishift calibrate afterwards"
 
 
 def unusable_head(

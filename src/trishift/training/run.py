@@ -11,6 +11,7 @@ from pathlib import Path
 from trishift.backends import open_session
 from trishift.backends.contract import OptimizationPlan
 from trishift.backends.session import Session
+from trishift.checkpoints.canonical import CALIBRATION
 from trishift.checkpoints.training_state import TrainingState
 from trishift.data.checks import check_sample, class_warnings
 from trishift.data.dataset import EvaluationSet, TrainingSet
@@ -25,7 +26,7 @@ from trishift.recipe import Recipe
 from trishift.training.closing import closing_report
 from trishift.training.distillation import Teachers, teacher_sources
 from trishift.training.head_start import prepare_head
-from trishift.training.initial_weights import load_initial_weights
+from trishift.training.initial_weights import dropped_calibration, load_initial_weights
 from trishift.training.interruption import how_to_continue
 from trishift.training.mutual import Peer
 from trishift.training.output import check_space, claimed, on_leader
@@ -214,6 +215,8 @@ def load_start(
             raise CheckpointError(
                 f"{start}: holds another model than the recipe describes; resume with the run's own recipe"
             )
+        if CALIBRATION in checkpoint.meta and session.rank == 0:
+            print(dropped_calibration(start), flush=True)
         session.load_tensors(checkpoint.tensors)
         return position, state
     if recipe.train.legacy_drawn_offsets:

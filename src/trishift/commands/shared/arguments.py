@@ -47,7 +47,7 @@ def check_positive(options: argparse.Namespace, *names: str) -> None:
             raise RecipeError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
 
 
-def add_protocol(parser: argparse.ArgumentParser, default: str) -> None:
+def add_protocol(parser: argparse._ActionsContainer, default: str) -> None:
     """Add `--protocol`."""
     text = f"evaluation protocol: a name such as dense, or CLIPSxCROPS such as 10x3; default: {default}"
     parser.add_argument("--protocol", help=text)

@@ -78,7 +78,7 @@ def protocol_of(options: argparse.Namespace) -> Protocol:
 
 
 def check_protocol(model: Model, protocol: Protocol) -> None:
-    """Refuse a protocol that does not fit a model, before any video is decoded.
+    """Refuse a protocol that does not fit a model, before any video is decoded; name one that it is not calibrated for.
 
     Raises:
         DataError: the views have another size than an exported program takes.
@@ -95,6 +95,8 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
     spec, size = model.spec, view_size(model.input, protocol.full_resolution)
     check_size(spec, size, f"protocol {protocol}")
     model.session.check_clips((1, spec.num_segments, spec.in_channels, *size))
+    if model.calibration.protocol not in ("", str(protocol)):
+        status(f"note: the probabilities are calibrated for {model.calibration.protocol}, not for {protocol}")
 
 
 def add_videos(parser: argparse.ArgumentParser, *, live: bool = False) -> None:
