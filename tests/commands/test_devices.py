@@ -11,6 +11,7 @@ from tests.support.command_line import command
 from tests.support.installed import INSTALLED
 
 from trishift.backends import find_device
+from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.report import ConversionReport
 from trishift.cli import COMMANDS
 from trishift.commands.shared import devices
@@ -130,7 +131,9 @@ def test_exports_are_compared_on_the_cpu_unless_told(
     compared: list[str] = []
     monkeypatch.chdir(tmp_path)
     Path("x.pth").touch()
-    monkeypatch.setattr("trishift.checkpoints.import_weights", lambda path: (None, ConversionReport("x", "x")))
+    monkeypatch.setattr(
+        "trishift.checkpoints.import_weights", lambda path: (Checkpoint({}), ConversionReport("x", "x"))
+    )
     monkeypatch.setattr(
         "trishift.export.writing.export_checkpoint",
         lambda checkpoint, options, *_: compared.append(options.device) or Namespace(path="x.onnx"),

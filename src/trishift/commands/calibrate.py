@@ -16,7 +16,7 @@ from trishift.commands.shared.arguments import (
     check_positive,
     import_options,
 )
-from trishift.commands.shared.devices import add_device
+from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.inputs import load_model
 from trishift.commands.shared.labeled import add_recipe, data_of_list, open_labeled, required_recipe, stored_recipe
 from trishift.commands.shared.outputs import add_strict, report_misses, status
@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> None:
     if not 0 < options.wanted < 1:
         raise RecipeError(f"--precision {options.wanted:g}: must lie between 0 and 1, for example 0.95")
     options.checkpoint.check()
+    if options.device != AUTO:
+        options.device = named_device(options.device)  # refuses unknown ones before the work
     target = _target(options)
 
     from trishift.checkpoints.canonical import CALIBRATION

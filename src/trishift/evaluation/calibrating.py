@@ -281,7 +281,8 @@ class CalibrationStudy:
         width = max(len(names[name]) for name in self.measured)
         lines = [f"{'':{width}}  calibration error     NLL  precision  coverage"]
         for name, each in self.measured.items():
-            figures = f"{each.calibration_error:17.2%}  {each.nll:6.3f}  {each.precision:9.1%}  {each.coverage:8.1%}"
+            precision = f"{each.precision:9.1%}" if each.coverage else f"{'-':>9}"
+            figures = f"{each.calibration_error:17.2%}  {each.nll:6.3f}  {precision}  {each.coverage:8.1%}"
             lines.append(f"{names[name]:{width}}  {figures}")
         if "cross_validated" not in self.measured:
             groups = counted(len(set(self.videos.groups)), "group")
