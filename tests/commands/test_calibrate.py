@@ -187,6 +187,7 @@ def test_names_clips_of_the_training_list(weights: Path, gestures: Path, capsys:
         (["--scores", "{folder}/two.scores.npz"], "has other classes than the checkpoint"),
         (["--scores", "{folder}/several.scores.npz"], "has several labels per video, but the model one label"),
         (["--scores", "{folder}/nan.scores.npz"], "infinite or not numbers"),
+        (["--num-segments", "8"], "--num-segments: "),
         (["--output", "{folder}/new"], "add a suffix"),
         (["--output", "{folder}/new.onnx"], "no weight format has the suffix"),
         (["--output", "{folder}/empty.txt/new.pth"], "its folder does not exist"),

@@ -59,13 +59,14 @@ def main(arguments: list[str]) -> None:
     before = stored_calibration(checkpoint.meta, checkpoint.spec, raw=True)
     study = CalibrationStudy(videos, before, options.wanted)
     print(study.report(evaluation.labels))
+    report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
     _write(options, {CALIBRATION: study.entry(protocol=evaluation.protocol)}, target)
     print(f"written: {target}")
-    report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
 
 
 def _target(options: argparse.Namespace) -> Path:
     """The file to write, checked before any work: `--output`, or else the checkpoint itself."""
+    from trishift.checkpoints.answers import flag
     from trishift.checkpoints.conversion import check_destination
     from trishift.checkpoints.rewriting import check_rewritable
     from trishift.export.opening import is_exported
@@ -79,6 +80,8 @@ def _target(options: argparse.Namespace) -> Path:
         raise CheckpointError(f"{options.checkpoint}: is not a local file; name a new file with --output")
     if _is_same(target, local):
         check_rewritable(target)
+        if changed := next(iter(import_options(options)), None):
+            raise RecipeError(f"{flag(changed)}: {target} keeps its own value; name a new file with --output")
     else:
         check_destination(target, None, options.force)
         if not target.suffix:

@@ -8,6 +8,7 @@ folder of .pkl         the views of one model
 
 from __future__ import annotations
 
+import logging
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,11 @@ from trishift.io.atomic import write_atomically
 from trishift.io.npz import read_npz
 from trishift.io.pickles import NUMPY, PickledArray, unpickle
 from trishift.io.regular import check_regular
-from trishift.io.wording import nearest_path
+from trishift.io.wording import counted, nearest_path
 
 PICKLES = frozenset({".pkl", ".pickle"})
 _INFLATION = 50  # of a pickle's arrays in memory over bytes on disk
+_log = logging.getLogger(__name__)
 _ARRAYS = ("names", "scores", "targets", "labels")
 
 
@@ -87,8 +89,9 @@ def evaluation_of_model(scores: Scores, labels: tuple[str, ...], multi_label: bo
         )
     known = np.ones(len(scores.targets), bool) if multi_label else scores.targets >= 0
     names = np.array(scores.names or [str(number) for number in range(len(known))], object)
-    misses = [(name, f"{name}: has no label in {scores.source}") for name in names[~known].tolist()]
-    return Evaluation(protocol, labels, names[known].tolist(), scores.logits[known], scores.targets[known], misses)
+    if not known.all():
+        _log.warning("%s: %s without a label left out", scores.source, counted(int((~known).sum()), "video"))
+    return Evaluation(protocol, labels, names[known].tolist(), scores.logits[known], scores.targets[known], [])
 
 
 def _read_arrays(path: Path) -> Scores:
