@@ -17,7 +17,7 @@ from trishift.commands.shared.arguments import (
     import_options,
 )
 from trishift.commands.shared.devices import AUTO, add_device, named_device
-from trishift.commands.shared.inputs import load_model
+from trishift.commands.shared.inputs import check_protocol, load_model
 from trishift.commands.shared.labeled import add_recipe, data_of_list, open_labeled, required_recipe, stored_recipe
 from trishift.commands.shared.outputs import add_strict, report_misses, status
 from trishift.commands.shared.parser import make_parser
@@ -112,6 +112,7 @@ def _from_videos(options: argparse.Namespace) -> tuple[Checkpoint, Evaluation]:
         recipe = required_recipe(options, model.meta)
         data = recipe.data
     protocol = asked or (recipe.evaluation if recipe else Protocol())
+    check_protocol(model, protocol)
     dataset = open_labeled(model, data, protocol, str(options.checkpoint))
     workers = options.workers or data.workers
     evaluation = evaluate(model.session, dataset, batch_size=options.batch_size, workers=workers)
@@ -218,5 +219,5 @@ def _parser() -> argparse.ArgumentParser:
     add_import_options(parser)
     add_recipe(parser)
     add_strict(parser)
-    parser.set_defaults(precision="fp32", compile=False, channels_last=None)
+    parser.set_defaults(runtime="auto", precision="fp32", channels_last=None)
     return parser
