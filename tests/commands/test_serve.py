@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp
+from testing.encoded_clips import VIDEOS
 from tests.support.command_line import command, error_line
+from tests.support.installed import MISSING
+from tests.support.web import request, served
 
 from trishift.checkpoints import Checkpoint, canonical
 from trishift.commands.shared import servers
 from trishift.model.initialization import initial_tensors
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
-from trishift.serving import browser, site
+from trishift.serving import browser, running, site
 from trishift.serving.running import bind
 
 ONLINE = Path(__file__).parents[1] / "serving" / "online.onnx"
@@ -106,6 +111,28 @@ def test_models_that_browsers_cannot_run_say_why(folder: Path, tmp_path: Path, n
     assert browser.obstacle(examined) == reason
     browser.write_server_model(examined, name, tmp_path)
     assert json.loads((tmp_path / "model.json").read_text())["labels"] == ["a", "<b>"]
+
+
+@pytest.mark.skipif("pytorch" in MISSING, reason="pytorch is not installed")
+def test_commands_answer(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    video = VIDEOS["h264.mp4"](folder / "clip.mp4").read_bytes()
+    answers = []
+
+    def run(app: ASGIApp, bound: socket.socket, patience: float) -> None:
+        bound.close()
+        with served(app) as port:
+            answers.append(request(port, "POST", "/v1/predict?model=tsm", video, Content_Type="video/mp4")[:2])
+            answers.append(request(port, "GET", "/model/model.json")[:2])
+
+    monkeypatch.setattr(running, "run", run)
+    assert command("serve", folder / "online.safetensors", folder / "tsm.safetensors", "--port", 0, "--batch", 2) == 0
+    assert command("demo", folder / "tsm.safetensors", "--port", 0) == 0
+    served_answer, missing, demo_answer, description = answers
+    assert served_answer == demo_answer
+    assert (served_answer[0], served_answer[1]["model"]) == (200, "tsm")
+    assert missing[0] == 404
+    assert "its shift is bidirectional" in description[1]["reason"]
+    assert "serving online, tsm on http://127.0.0.1:" in capsys.readouterr().out
 
 
 def test_demo_exports_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

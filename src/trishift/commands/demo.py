@@ -14,7 +14,7 @@ from trishift.commands.shared.arguments import (
     import_options,
 )
 from trishift.commands.shared.inputs import load_model
-from trishift.commands.shared.outputs import check_folder, status
+from trishift.commands.shared.outputs import add_strict, check_folder, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.servers import add_server, limits_of
 from trishift.errors import OutputError, RecipeError
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add_runtime(parser)
     add_execution(parser)
     add_import_options(parser)
+    add_strict(parser)
     return parser
 
 

@@ -15,7 +15,7 @@ from trishift.commands.shared.arguments import (
     check_positive,
 )
 from trishift.commands.shared.inputs import check_protocol, load_model, protocol_of
-from trishift.commands.shared.outputs import status
+from trishift.commands.shared.outputs import add_strict, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.servers import add_server, limits_of
 from trishift.errors import RecipeError
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add_runtime(parser)
     add_execution(parser)
     add_import_options(parser)
+    add_strict(parser)
     add_protocol(parser, "one clip, center crop")
     return parser
 
