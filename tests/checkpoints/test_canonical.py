@@ -138,6 +138,10 @@ def test_rejects_newer_versions_and_foreign_files(tmp_path: Path) -> None:
         *(("spec", key, value) for key in ("num_segments", "width", "dropout") for value in ("x", None, 2**70, [])),
         *(("meta", key, "x") for key in ("recipe", "epoch", "metrics", "thresholds")),
         ("input", "mean", "x"),
+        *(("meta", "calibration", value) for value in ("x", {}, {"temperature": 0, "thresholds": [0.5, 0.5]})),
+        ("meta", "calibration", {"temperature": 1, "thresholds": [0.5]}),
+        ("meta", "calibration", {"temperature": True, "thresholds": [0.5, 0.5]}),
+        ("meta", "calibration", {"temperature": 1, "thresholds": [0.5, 1.5]}),
     ],
 )
 def test_rejects_descriptions_of_wrong_types(tmp_path: Path, section: str | None, key: str, value: object) -> None:

@@ -44,7 +44,8 @@ def test_automatic_head(
     drawn = session.dump_tensors()
     load_initial_weights(Recipe(model=model, train=TrainSpec(new_head="auto")), session, path, data_classes)
     found = session.dump_tensors()
-    assert printed in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert printed in out and f"{path}: its calibration is dropped" in out
     head = drawn["head.fc.bias"] if kept is None else np.float32(kept)
     np.testing.assert_array_equal(found["head.fc.bias"], head)
     assert (found["backbone.bn1.weight"] == 0.5).all()
@@ -58,9 +59,10 @@ def test_other_classes_need_a_new_head(tmp_path: Path) -> None:
 
 
 def weights(folder: Path, labels: tuple[str, ...] | None) -> Path:
-    """A file of three classes; each one's bias is its number."""
+    """A calibrated file of three classes; each one's bias is its number."""
     spec = ModelSpec("resnet10", 3, 2, width=8)
     tensors = {info.name: np.full(info.shape, 0.5, np.float32) for info in tensor_table(spec)}
     tensors["head.fc.bias"] = np.arange(3, dtype=np.float32)
-    save(folder / "weights.safetensors", Checkpoint(tensors, spec, InputSpec(resize=32, crop=32), labels))
+    meta = {"calibration": {"temperature": 2.0, "thresholds": [0.5] * 3}}
+    save(folder / "weights.safetensors", Checkpoint(tensors, spec, InputSpec(resize=32, crop=32), labels, meta))
     return folder / "weights.safetensors"
