@@ -27,6 +27,7 @@ from trishift.export.formats import FORMATS
 from trishift.export.opening import open_exported
 from trishift.export.planning import ExportOptions
 from trishift.export.writing import export_checkpoint
+from trishift.model.architectures import RESNETS
 from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec, default_input, segment_length
 
 SIZE = (32, 36)  # height x width
@@ -115,6 +116,8 @@ def _run(session: Predictor, case: Case, batch: np.ndarray) -> np.ndarray:
 def format_names(framework: str, case: Case) -> list[str]:
     """The lossless formats in which the framework writes a case."""
     exact = [entry for entry in FORMATS.values() if framework in entry.writers and not entry.lossy]
+    if case.spec.backbone not in RESNETS:  # their ONNX files begin with the same traced program
+        exact = [entry for entry in exact if entry.name != "torch"]
     if case.formats:
         exact = [entry for entry in exact if entry.name in case.formats and entry.writers[0] == framework]
     return [entry.name for entry in exact]
