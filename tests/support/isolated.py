@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import multiprocessing
 import os
 import subprocess
 import sys
+import traceback
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +24,13 @@ import pytest
 from tests.support.paths import ROOT
 
 TIMEOUT = 1800  # seconds: for hangs, not for busy machines
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # everything is small: threads would wait for each other
 
 
 def environment() -> dict[str, str]:
     """The environment of a child process that imports `trishift` and `tests`."""
     paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
-    one_thread = {
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }  # everything is small: threads would wait for each other
-    return {**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
@@ -50,15 +51,46 @@ def python(*arguments: object, folder: Path = ROOT, **variables: str) -> str:
 
 
 def experiment(module: str, framework: str, *arguments: object) -> None:
-    """Call `main(framework, *arguments)` of a module of `tests.support`: in this process, or in one of MindSpore's own.
+    """Call `main(framework, *arguments)` of a module of `tests.support`, in MindSpore's process or in this one.
 
     Its results are files; arguments are passed as strings.
+
+    Raises:
+        RuntimeError: it failed in MindSpore's process; the message is its traceback.
     """
-    name = f"tests.support.{module}"
-    if framework == "mindspore":
-        python("-m", name, framework, *arguments)
-    else:  # starting a process and importing the framework takes seconds
-        importlib.import_module(name).main(framework, *map(str, arguments))
+    call = (f"tests.support.{module}", (framework, *map(str, arguments)))
+    if framework != "mindspore":
+        _call(*call)
+        return
+    connection = _mindspore()
+    connection.send(call)
+    if not connection.poll(TIMEOUT):
+        raise RuntimeError(f"{call} did not end within {TIMEOUT} seconds")
+    if failure := connection.recv():
+        raise RuntimeError(failure)
+
+
+def _call(module: str, arguments: tuple[str, ...]) -> None:
+    importlib.import_module(module).main(*arguments)
+
+
+@cache
+def _mindspore() -> Connection:
+    """The process of all MindSpore's experiments, since starting one takes seconds."""
+    ours, theirs = multiprocessing.Pipe()
+    multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True).start()
+    theirs.close()
+    return ours
+
+
+def _serve(connection: Connection) -> None:
+    os.environ.update(ONE_THREAD)
+    while True:
+        try:
+            _call(*connection.recv())
+            connection.send("")
+        except Exception:
+            connection.send(traceback.format_exc())
 
 
 def suite(*files: Path, **variables: str) -> tuple[Any, Any]:
