@@ -4,7 +4,7 @@
 import { Recognizer } from "/recognizer.js";
 import { cropped } from "/pixels.js";
 
-const SECONDS = 4; // on camera, after the first class is shown
+const SECONDS = 3; // on camera, after the first class is shown
 const page = () => document.getElementById("page").contentDocument;
 const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 

@@ -97,6 +97,8 @@ async function loadInBrowser() {
   const { runtime, threads } = await recognizer.open(folder, parameters.get("runtime"));
   const threadText = threads === 1 ? "1 thread" : `${threads} threads`;
   $("figures").dataset.runtime = runtime === "webgpu" ? "WebGPU" : `WebAssembly, ${threadText}`;
+  $("rate").value = model.rate;
+  $("average").value = model.average;
   const chart = new Chart($("chart"), $("classes"), model.labels);
   const run = () => watch(recognizer, chart);
   const useCamera = () => play(() => source.openCamera(), run);
@@ -151,8 +153,6 @@ async function main() {
   document.title = model.name;
   document.querySelector("h1").textContent = model.name;
   $("summary").textContent = model.summary;
-  $("rate").value = model.rate;
-  $("average").value = model.average;
   await (model.reason ? loadOnServer() : loadInBrowser());
 }
 

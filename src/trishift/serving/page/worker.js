@@ -8,9 +8,14 @@ const MOST_THREADS = 4;
 let ort, model, session, state;
 
 const runtimes = {
-  webgpu: { module: "./ort/ort.webgpu.min.mjs", available: async () => Boolean(await navigator.gpu?.requestAdapter()) },
-  wasm: { module: "./ort/ort.wasm.min.mjs", available: async () => true },
+  webgpu: { module: "./ort/ort.webgpu.min.mjs", suitable: hasGraphics },
+  wasm: { module: "./ort/ort.wasm.min.mjs", suitable: async () => true },
 };
+
+async function hasGraphics() {
+  const adapter = await navigator.gpu?.requestAdapter();
+  return Boolean(adapter) && !adapter.info?.isFallbackAdapter; // which is software, slower than WebAssembly
+}
 
 function reset() {
   const zeros = (shape) => new ort.Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
@@ -56,8 +61,8 @@ async function open({ address, only }) {
   if (!response.ok) throw new Error(`${model.file}: status ${response.status}`);
   const weights = new Uint8Array(await response.arrayBuffer());
   const failures = [];
-  for (const [name, { available }] of Object.entries(runtimes)) {
-    if ((only && only !== name) || !(await available())) continue;
+  for (const [name, { suitable }] of Object.entries(runtimes)) {
+    if (only ? only !== name : !(await suitable())) continue;
     try {
       return await start(name, weights);
     } catch (error) {
