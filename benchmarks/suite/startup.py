@@ -19,7 +19,7 @@ RUNTIMES = ("onnxruntime", "openvino")
 TARGET = 2.0
 FIRST = """
 import numpy, trishift
-model = trishift.load({path!r}, runtime={runtime!r})
+model = trishift.load({path!r}, runtime={runtime!r}, strict=True)
 model(numpy.zeros((1, {segments}, 3, {size}, {size}), numpy.float32))
 """
 
