@@ -265,3 +265,15 @@ def test_damaged_exports_are_one_line(
     line = error_line(capsys)
     assert str(tmp_path) in line
     assert expected in line
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "pixels.onnx", "online.onnx"])
+def test_exports_have_the_timelines_of_their_checkpoint(folder: Path, name: str) -> None:
+    clip = next((folder / "data").rglob("*.mp4"))
+    expected, found = (
+        list(trishift.load(folder / each).timeline(clip, 1, 0.3)) for each in ("model.safetensors", name)
+    )
+    assert len(found) == len(expected) > 2
+    for one, other in zip(found, expected, strict=True):
+        assert (one.start, one.end) == (other.start, other.end)
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)

@@ -91,6 +91,7 @@ def test_unreadable_videos_are_reported(folder: Path, tmp_path: Path, capsys: py
     output = ("--output", tmp_path / "{name}.json")
     assert run(folder, tmp_path / "bad.mp4", folder / "video.mp4", *output) == 0
     assert "1 of 2 videos could not be read" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.mp4", "video.json"]
     assert run(folder, tmp_path / "bad.mp4", folder / "video.mp4", *output, "--strict") == 1
 
 

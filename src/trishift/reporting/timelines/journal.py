@@ -63,6 +63,8 @@ def open_journal(
 ) -> Iterator[Journal]:
     """Open the journal of a timeline: the `.jsonl` output, or a file beside the first one, removed in the end.
 
+    A new file in which there are no windows yet is removed if the video cannot be read.
+
     Raises:
         OutputError: another process writes it, or as `Journal` does.
     """
@@ -70,11 +72,17 @@ def open_journal(
     with tempfile.TemporaryDirectory(prefix="trishift-") as folder:
         beside = outputs[0].with_name(f"{outputs[0].name}.windows{LINES}") if outputs else None
         path = kept or beside or Path(folder) / f"windows{LINES}"
+        is_new = not path.exists()
         with open_lines(path) as lines:
-            journal = Journal(lines, settings, labels, timeline.batch_size)
-            if timeline.source.live and journal.start and not journal.finished:
-                raise OutputError(f"{path}: holds windows of a live source, which cannot be continued; remove it")
-            yield journal
+            try:
+                journal = Journal(lines, settings, labels, timeline.batch_size)
+                if timeline.source.live and journal.start and not journal.finished:
+                    raise OutputError(f"{path}: holds windows of a live source, which cannot be continued; remove it")
+                yield journal
+            except BaseException:
+                if is_new and not any("predictions" in record for record in lines):
+                    path.unlink(missing_ok=True)
+                raise
         if kept is None:
             path.unlink(missing_ok=True)
 
