@@ -163,6 +163,7 @@ def test_every_command_refuses_a_device_before_the_work(
         "features": ["--checkpoint", "x", "--output", "features", "x.mp4"],
         "infer": ["--checkpoint", "x", "x.mp4"],
         "timeline": ["--checkpoint", "x", "x.mp4"],
+        "serve": ["x"],
     }.get(name, ["--checkpoint", "x"])
     assert command(name, *arguments, "--device", "mps") == 1
     assert "results on Apple GPUs have never been compared" in capsys.readouterr().err

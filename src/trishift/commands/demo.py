@@ -13,6 +13,7 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     import_options,
 )
+from trishift.commands.shared.devices import AUTO, named_device
 from trishift.commands.shared.inputs import load_model
 from trishift.commands.shared.outputs import add_strict, check_folder, status
 from trishift.commands.shared.parser import make_parser
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> None:
     """Parse, prepare the model, then write the page or serve it until stopped."""
     options = _parser().parse_args(arguments)
     limits = limits_of(options)
+    if options.device != AUTO:
+        options.device = named_device(options.device)  # refuses unknown ones before the work
     if options.weights and options.checkpoint:
         raise RecipeError("--checkpoint: the weights are given twice; leave one out")
     options.checkpoint = options.checkpoint or options.weights or WeightSource(_ONLINE)

@@ -14,6 +14,7 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     check_positive,
 )
+from trishift.commands.shared.devices import AUTO, named_device
 from trishift.commands.shared.inputs import check_protocol, load_model, protocol_of
 from trishift.commands.shared.outputs import add_strict, status
 from trishift.commands.shared.parser import make_parser
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> None:
     if options.wait_ms < 0:
         raise RecipeError("--wait-ms must not be negative")
     limits = limits_of(options)
+    if options.device != AUTO:
+        options.device = named_device(options.device)  # refuses unknown ones before the work
 
     from trishift.serving.guard import Guard, allowed_hosts
     from trishift.serving.metrics import Metrics
