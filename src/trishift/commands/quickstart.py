@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -29,8 +30,24 @@ from trishift.io.atomic import write_text
 EXAMPLES = """\
   trishift quickstart
   trishift quickstart --framework mindspore --output runs/quickstart-mindspore
+  trishift quickstart --tiny                                   (does it run here? seconds, without learning much)
 """
 MODELS = ("tsn", "tsm", "trn")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Extra arguments of `prepare gestures`, and overrides of the recipes."""
+
+    clips: tuple[str, ...] = ()
+    recipe: tuple[str, ...] = ()
+
+
+FULL = Size()
+TINY = Size(
+    ("--train", "36", "--val", "18", "--size", "32"),
+    ("input.resize=32", "input.crop=32", "model.width=8", "train.epochs=1"),
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -39,6 +56,7 @@ def main(arguments: list[str]) -> None:
     add_framework(parser)
     add_device(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="default: runs/quickstart")
+    parser.add_argument("--tiny", action="store_true", help="few small clips, one epoch, one framework: a trial run")
     options = parser.parse_args(arguments)
     if options.device != AUTO:
         named_device(options.device)  # refuse a wrong name before the work
@@ -48,19 +66,21 @@ def main(arguments: list[str]) -> None:
     from trishift.reporting.quickstart import draw
 
     output: Path = options.output
+    size = TINY if options.tiny else FULL
     began = time.monotonic()
     data = output / "gestures"
-    call("prepare", "gestures", str(data))
+    call("prepare", "gestures", str(data), *size.clips)
     for model in MODELS:
         call("train", "--config", f"gestures/{model}", "--framework", options.framework, "--device", options.device,
-             "--output", str(output / model), "--overwrite", f"data.root={data}")  # fmt: skip
+             "--output", str(output / model), "--overwrite", f"data.root={data}", *size.recipe)  # fmt: skip
         evaluate(output, model, options.framework, options.device)
     clips = sorted((data / "val").rglob("*.mp4"))[:3]
     call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework,
          "--device", options.device, "--output", str(output / "predictions.json"), *map(str, clips))  # fmt: skip
-    parity = {name: evaluate(output, "tsm", name, options.device) for name in installed()}
+    compared = [options.framework] if options.tiny else installed()
+    parity = {name: evaluate(output, "tsm", name, options.device) for name in compared}
     runners = [options.framework, *(name for name in parity if name != options.framework)]
-    run_relay(output, data, runners, options.device)
+    run_relay(output, data, runners, options.device, size)
     summary = summarize(output, runners, parity, time.monotonic() - began)
     write_text(output / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw(data, output, output / "quickstart.png", runners)
@@ -105,12 +125,13 @@ def installed() -> list[str]:
     return [name for name in FRAMEWORKS if importlib.util.find_spec(MODULES[name])]
 
 
-def run_relay(output: Path, data: Path, frameworks: list[str], device: str) -> None:
+def run_relay(output: Path, data: Path, frameworks: list[str], device: str, size: Size) -> None:
     """Train TSM again, one epoch per framework, each continuing where the previous one stopped."""
     for epoch, framework in enumerate(frameworks, 1):
         start = ["--resume", str(output / "relay")] if epoch > 1 else ["--overwrite"]
         call("train", "--config", "gestures/tsm", "--framework", framework, "--device", device,
-             "--output", str(output / "relay"), "--until", str(epoch), *start, f"data.root={data}")  # fmt: skip
+             "--output", str(output / "relay"), "--until", str(epoch), *start, f"data.root={data}",
+             *size.recipe)  # fmt: skip
 
 
 def epoch_losses(run: Path, epochs: int) -> list[float]:

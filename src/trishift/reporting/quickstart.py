@@ -31,10 +31,10 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from trishift.data.gestures import make_gestures, write_preview
+    from trishift.data.gestures import GestureSet, write_preview
 
     preview = output / "gestures.png"
-    write_preview(make_gestures(data), preview)
+    write_preview(GestureSet(*(data / f"{name}.txt" for name in ("train", "val", "labels"))), preview)
     figure = Figure(figsize=(17, 10.5), layout="constrained")
     FigureCanvasAgg(figure)
     layout: list[HashableList[str]] = [["clips", "curves"], ["clips", "confusion"], ["relay", "relay"]]
