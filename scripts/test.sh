@@ -12,6 +12,7 @@ if [ "$ONLY" != tests ]; then
     ruff check .
     ruff format --check .
     codespell
+    NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict --site-dir "$(mktemp -d)/site"
 fi
 [ "$ONLY" = checks ] && exec mypy
 # The test of the web page needs ONNX Runtime Web and a browser; without them it is skipped.

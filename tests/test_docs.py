@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.command_line import parse
+from tests.support.guides import PAGES, command_lines, name
 from tests.support.paths import ROOT
 
-GUIDES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
-COMMAND = re.compile(r" *(?:trishift|python (?:train|eval|infer|export)\.py) .*")
-PLACEHOLDERS = re.compile(r"\[--|\[PRETRAINED\]|prepare NAME")  # syntax lines, not commands
 
 
 def anchors(guide: Path) -> set[str]:
@@ -23,16 +20,7 @@ def anchors(guide: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def command_lines() -> Iterator[tuple[str, str]]:
-    """(page, command) of the indented and fenced lines that run the program."""
-    for guide in GUIDES:
-        text = guide.read_text("utf-8").replace("\\\n", " ")
-        for line in text.splitlines():
-            if COMMAND.fullmatch(line) and not PLACEHOLDERS.search(line):
-                yield guide.name, line.strip()
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+@pytest.mark.parametrize("guide", PAGES, ids=name)
 def test_links_lead_somewhere(guide: Path) -> None:
     for target, anchor in LINK.findall(guide.read_text("utf-8")):
         path = guide.parent / target if target else guide
@@ -56,7 +44,14 @@ def test_security_names_code_and_tests_that_exist() -> None:
     tests = re.findall(r"`(tests/[\w/]+\.py)`: ((?:`test_\w+`(?:, )?)+)", text)
     assert len(modules) > 10 and len(tests) > 8
     assert all((ROOT / "src" / "trishift" / module).is_file() for module in modules)
-    for path, names in tests:
+    for path, functions in tests:
         source = (ROOT / path).read_text("utf-8")
-        for name in re.findall(r"\w+", names):
-            assert f"def {name}(" in source, f"{path}: {name}"
+        for function in re.findall(r"\w+", functions):
+            assert f"def {function}(" in source, f"{path}: {function}"
+
+
+def test_site_lists_every_page() -> None:
+    listed = re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    made = {"index.md", "zh/index.md", "commands.md", "contributing.md", "security.md", "changelog.md"}
+    written = {name(page).removeprefix("docs/") for page in PAGES if page.parent != ROOT}
+    assert len(listed) == len(set(listed)) and set(listed) == made | written
