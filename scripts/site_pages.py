@@ -26,6 +26,7 @@ PAGES = {  # of the top folder, by their names on the site
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
 }
+_FRONT = "---\nhide: [navigation, toc]\n---\n"
 _LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#]+)")
 _SWITCH = re.compile(r"^.*English.*\|.*简体中文.*\n", re.MULTILINE)  # the site has its own
 
@@ -34,7 +35,8 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are not in docs/."""
     for source, page in PAGES.items():
         text = _SWITCH.sub("", (ROOT / source).read_text("utf-8"))
-        files.append(File.generated(config, page, content=relink(text, "", posixpath.dirname(page))))
+        front = _FRONT if page.endswith("index.md") else ""
+        files.append(File.generated(config, page, content=front + relink(text, "", posixpath.dirname(page))))
     files.append(File.generated(config, "commands.md", content=commands()))
     return files
 
