@@ -86,8 +86,10 @@ def paced(frames: Iterable[Frame]) -> Iterator[Frame]:
 def numbered(pictures: Iterable[tuple[VideoFrame, Orientation]], clock: Clock, first: int = 0) -> Iterator[Frame]:
     """Give pictures their numbers, the first of which is `first`, and their times."""
     reformatter = VideoReformatter()  # a new one for each picture would cost more than small pictures do
+    shape, size = (0, 0), 0
     for number, (picture, turn) in enumerate(pictures, first):
-        size = sum(plane.buffer_size for plane in picture.planes)
+        if (picture.width, picture.height) != shape:
+            shape, size = (picture.width, picture.height), sum(plane.buffer_size for plane in picture.planes)
         upright = partial(_upright, picture, turn, reformatter)
         yield Frame(upright, number, clock.read(picture.time), size=size)
 

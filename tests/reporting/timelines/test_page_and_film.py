@@ -63,6 +63,7 @@ def test_page(video: Path, tmp_path: Path) -> None:
     assert found["labels"]["1"] == "</script><b>clap"
     assert found["events"][1] == {"start": 0.8, "end": 1.4, "label": 1, "probability": 0.7, "row": 0}
     assert found["curves"]["0"] == [90, 80, 70, 60, 50, 40, 30]
+    assert (found["begin"], data(page_text(content(video, begin=0.2), tmp_path))["begin"]) == (0, 0.2)
     assert found["times"] == [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4]
     assert found["source"].endswith("/a%20b.mkv")
     assert not re.search(r"(?:src|href)=", page), "the page is self-contained"
@@ -96,13 +97,15 @@ def test_film_keeps_pictures_times_and_sound(video: Path, tmp_path: Path) -> Non
 
 
 def test_film_of_a_part_begins_with_it(video: Path, tmp_path: Path) -> None:
-    write_film(content(Path(f"{video}#t=0.4,0.8")), tmp_path / "film.mp4")
+    write_film(content(Path(f"{video}#t=0.4,0.8"), begin=0.4, duration=0.8), tmp_path / "film.mp4")
     with av.open(str(tmp_path / "film.mp4")) as film:
         assert sum(frame.samples for frame in film.decode(audio=0)) < 10_000
         film.seek(0)
         frames = list(film.decode(video=0))
     assert [shown_number(frame.to_ndarray(format="rgb24")[:HEIGHT]) for frame in frames] == list(range(10, 20))
     assert frames[0].time == 0
+    bars = [frame.to_ndarray(format="rgb24")[-3].astype(int).sum(axis=1) for frame in frames]
+    assert bars[0].argmax() < 0.2 * WIDTH and bars[-1].argmax() > 0.8 * WIDTH
 
 
 def test_film_of_a_camera_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class TimelineContent:
         rule: how windows became events.
         events: in order of time.
         duration: seconds until the end of the last window.
+        begin: seconds at which the first window begins, which is later than 0 in parts of videos.
         windows: number of classified windows.
         readings: reads the windows again, in order; there may be many.
         notes: what was assumed or is missing.
@@ -42,6 +43,7 @@ class TimelineContent:
     duration: float
     windows: int
     readings: Callable[[], Iterator[Reading]]
+    begin: float = 0.0
     notes: tuple[str, ...] = ()
     recording: Recording | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -49,8 +51,9 @@ class TimelineContent:
     @classmethod
     def of(cls, timeline: Timeline, labels: Sequence[str], rule: EventRule, journal: Journal) -> TimelineContent:
         """The content of a journal that holds all windows of a timeline."""
-        windows, duration = 0, 0.0
+        windows, begin, duration = 0, 0.0, 0.0
         for reading in journal.readings():
+            begin = begin if windows else reading.start
             windows, duration = windows + 1, reading.end
         source = timeline.source
         return cls(
@@ -63,9 +66,14 @@ class TimelineContent:
             duration=duration,
             windows=windows,
             readings=journal.readings,
+            begin=begin,
             notes=tuple(journal.notes),
             recording=source if isinstance(source, Recording) else None,
         )
+
+    def share(self, time: float) -> float:
+        """Where a time lies between the beginning (0) and the end (1)."""
+        return (time - self.begin) / max(self.duration - self.begin, 1e-3)
 
     @property
     def file(self) -> Path | None:

@@ -147,7 +147,7 @@ class _Painter:
         bar = self._text(tuple(events), round(share * self._width)).copy()
         top = self._bar - len(self._strip)
         bar[top:] = self._strip
-        head = min(self._width - 1, int(self._width * time / max(self._content.duration, 1e-3)))
+        head = max(0, min(self._width - 1, int(self._width * self._content.share(time))))
         bar[top:, max(0, head - 1) : head + 1] = _INK
         return np.concatenate([image[:, : self._width], bar])
 
@@ -173,9 +173,9 @@ class _Painter:
         """The events of the whole video: (h, W, 3)."""
         picture = Image.new("RGB", (self._width, round(0.3 * self._bar)), _SOFT)
         draw = ImageDraw.Draw(picture)
-        scale = self._width / max(self._content.duration, 1e-3)
         for event in self._content.events:
-            area = (event.start * scale, 2, max(event.start * scale, event.end * scale - 1), picture.height - 3)
+            left, right = (self._width * self._content.share(time) for time in (event.start, event.end))
+            area = (left, 2, max(left, right - 1), picture.height - 3)
             draw.rectangle(area, ImageColor.getrgb(self._content.color(event.label)))
         return np.array(picture)
 

@@ -37,9 +37,10 @@ def _data(content: TimelineContent, folder: Path) -> dict[str, Any]:
     times, curves = _curves(content)
     return {
         "video": content.video,
-        "summary": f"{counted(len(content.events), 'event')} in {content.duration:.1f} s; {content.windows} windows of "
-        f"{content.window:g} s, every {content.hop:g} s",
+        "summary": f"{counted(len(content.events), 'event')} in {content.duration - content.begin:.1f} s; "
+        f"{content.windows} windows of {content.window:g} s, every {content.hop:g} s",
         "source": _source(content.file, folder),
+        "begin": round(content.begin, 3),
         "duration": round(content.duration, 3),
         "labels": {label: content.labels[label] for label in {*curves, *content.used_labels()}},
         "colors": {label: content.color(label) for label in {*curves, *content.used_labels()}},
