@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from testing.long_gestures import compose
 
-from trishift.cli import main as trishift
 from trishift.data.gestures import CLASSES, make_gestures
 from trishift.data.lists import read_list
 from trishift.evaluation.timeline_files import matched, read_predictions, read_truth
@@ -94,7 +95,8 @@ def is_found(spans: Sequence[Span], true: Span) -> bool:
 
 def run(*arguments: object) -> None:
     """Run a command of Trishift; its error ends the program."""
-    if status := trishift([str(argument) for argument in arguments]):
+    status = subprocess.run([sys.executable, "-m", "trishift", *map(str, arguments)]).returncode
+    if status:
         raise SystemExit(status)
 
 

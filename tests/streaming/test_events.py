@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from trishift.errors import RecipeError
 from trishift.evaluation.calibration import Calibration
+from trishift.evaluation.timelines import Span, VideoSpans, overlap_counts, timeline_metrics
 from trishift.streaming.events import Event, EventRule, Reading, event_rule, find_events, nothing_classes
 from trishift.streaming.timeline import Moment
+
+WINDOW = 5 / 3  # seconds
 
 
 def readings(*rows: dict[int, float], hop: float = 1.0, length: float = 1.0) -> list[Reading]:
@@ -101,3 +106,30 @@ def test_nothing_by_name() -> None:
 def test_rejects_settings(settings: dict[str, float]) -> None:
     with pytest.raises(RecipeError, match="--"):
         EventRule(**settings)  # type: ignore[arg-type]
+
+
+def test_events_of_200_actions_with_a_model_that_wants_most_of_an_action() -> None:
+    rng, time, hop = np.random.default_rng(0), 0.0, WINDOW / 4
+    actions: list[Span] = []
+    for label in rng.integers(1, 9, 200):
+        start = time + rng.uniform(0.7, 2)
+        actions.append(Span(start, start + rng.uniform(0.8, 1.2) * WINDOW, str(label)))
+        time = actions[-1].end + rng.uniform(0.7, 2)
+    windows = [seen(place * hop, actions, rng, place) for place in range(int((time - WINDOW) / hop))]
+    events = find_events(windows, event_rule(WINDOW, hop, nothing=frozenset({0})))
+    found = [Span(event.start, event.end, str(event.label), event.probability) for event in events]
+    metrics = timeline_metrics({"a": VideoSpans(found)}, {"a": VideoSpans(actions)})
+    assert metrics.f1[0.5] > 0.98 and metrics.edit == 1
+    for part in (actions[:10], actions[-10:]):
+        assert all(overlap_counts(found, [action], 0.5)[0] for action in part)
+
+
+def seen(start: float, actions: list[Span], rng: np.random.Generator, index: int) -> Reading:
+    """What such a model makes of a window: 0.5 if it shows 70 % of an action, and the rest is nothing."""
+    scores: dict[int, float] = {}
+    for action in (each for each in actions if each.start < start + WINDOW and each.end > start):
+        share = (min(action.end, start + WINDOW) - max(action.start, start)) / min(WINDOW, action.end - action.start)
+        scores[int(action.label)] = 1 / (1 + math.exp(-12 * (share - 0.7) - rng.normal(0, 0.5)))
+    total = max(1.0, sum(scores.values()))
+    probabilities = {label: value / total for label, value in scores.items()}
+    return Reading(index, start, start + WINDOW, {0: 1 - sum(probabilities.values()), **probabilities})
