@@ -5,6 +5,7 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import shutil
@@ -23,10 +24,13 @@ from paddle.static import InputSpec as PortSpec
 
 from trishift.backends import matrix_library
 from trishift.backends.contract import Execution
+from trishift.backends.paddle import tensors as naming
 from trishift.backends.paddle.device import select_device
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.streaming import StreamingRecognizer
+from trishift.backends.paddle.temporal_shift import temporal_shift
 from trishift.backends.program import ProgramSpec
+from trishift.model.folding import SplitConv, split_convs
 from trishift.model.spec import InputSpec
 
 PREFIX = "inference"  # of the files in an exported folder
@@ -65,6 +69,44 @@ class PixelRecognizer(nn.Layer):
         return F.sigmoid(logits) if self.multi_label else F.softmax(logits)
 
 
+class _SplitConv(nn.Layer):
+    """A 1x1 convolution with its norm and the shift before it, see `model.folding.SplitConv`."""
+
+    def __init__(self, entry: SplitConv, segments: int) -> None:
+        super().__init__()
+        self.segments, self.shift = segments, entry.shift
+        channels, features, *_ = entry.staying.shape
+        self.moved = entry.moving.shape[1]
+        self.staying = nn.Conv2D(features, channels, 1)
+        self.moving = nn.Conv2D(self.moved, channels, 1, bias_attr=False)
+        naming.write(self.staying.weight, entry.staying)
+        naming.write(self.staying.bias, entry.folded.bias)
+        naming.write(self.moving.weight, entry.moving)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H, W)."""
+        moved = temporal_shift(x[:, : self.moved], self.segments, self.shift)
+        return self.staying(x) + self.moving(moved)
+
+
+def _split_shifts(network: Recognizer) -> Recognizer:
+    """A copy of a network that copies only the features that move: runtimes copy shifted ones several times."""
+    split = copy.deepcopy(network)
+    layers = dict(split.named_sublayers())
+    weights = {name: naming.read(tensor) for name, tensor in naming.tensors(network).items()}
+    for entry in split_convs(network.spec, weights):
+        _put(layers, entry.folded.conv.module, _SplitConv(entry, layers[entry.shift_path].segments))
+        for path in (entry.folded.norm.module, entry.shift_path):
+            _put(layers, path, nn.Identity())
+    return split
+
+
+def _put(layers: dict[str, nn.Layer], path: str, layer: nn.Layer) -> None:
+    """Replace the layer at a path."""
+    parent, _, name = path.rpartition(".")
+    setattr(layers[parent], name, layer)
+
+
 class _StateAsList(nn.Layer):
     """A streaming network with its state as one argument, since `to_static` does not support `*state`."""
 
@@ -78,8 +120,8 @@ class _StateAsList(nn.Layer):
 
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
-    """A layer with the inputs and outputs of `spec` that shares the network's weights; the state is one input."""
-    layer = StreamingRecognizer(network) if spec.streaming else network
+    """A layer with the inputs and outputs of `spec` and the network's present weights; the state is one input."""
+    layer = StreamingRecognizer(network) if spec.streaming else _split_shifts(network)
     layer = PixelRecognizer(layer, spec.pixels, spec.model.multi_label) if spec.pixels else layer
     layer = _StateAsList(layer) if spec.streaming else layer
     layer.eval()

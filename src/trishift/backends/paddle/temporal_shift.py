@@ -37,13 +37,25 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     fold = channels // shift.div
     if fold == 0:
         return x
+    if shift.direction == "unidirectional" and fold == channels:
+        return _from_past(x, segments)
     if shift.direction == "unidirectional":
         first, rest = paddle.split(x, [fold, channels - fold], axis=1)
         return paddle.concat([_from_past(first, segments), rest], axis=1)
+    if channels == 2 * fold and segments > 1:
+        return _shift_halves(x, segments, shift)
     first, second, rest = paddle.split(x, [fold, fold, channels - 2 * fold], axis=1)
     if shift.order == "future_first":
         return paddle.concat([_from_future(first, segments), _from_past(second, segments), rest], axis=1)
     return paddle.concat([_from_past(first, segments), _from_future(second, segments), rest], axis=1)
+
+
+def _shift_halves(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
+    """`temporal_shift` of channels that all move; programs refuse an empty rest."""
+    first, second = paddle.split(x, 2, axis=1)
+    if shift.order == "future_first":
+        return paddle.concat([_from_future(first, segments), _from_past(second, segments)], axis=1)
+    return paddle.concat([_from_past(first, segments), _from_future(second, segments)], axis=1)
 
 
 def _from_past(x: Tensor, segments: int) -> Tensor:

@@ -5,12 +5,14 @@ Shape legend: N clips, T segments, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +21,13 @@ from torch.export.passes import move_to_device_pass
 
 from trishift.backends.contract import Execution
 from trishift.backends.program import ProgramSpec
+from trishift.backends.pytorch import tensors as naming
 from trishift.backends.pytorch.device import select_device
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.streaming import StreamingRecognizer
+from trishift.backends.pytorch.temporal_shift import temporal_shift
 from trishift.errors import FrameworkError
+from trishift.model.folding import SplitConv, split_convs
 from trishift.model.spec import InputSpec
 
 _EXAMPLE_BATCH = 2  # 0 and 1 would become constants of the traced program
@@ -61,9 +66,47 @@ class PixelRecognizer(nn.Module):
         return logits.sigmoid() if self.multi_label else logits.softmax(-1)
 
 
+class _SplitConv(nn.Module):
+    """A 1x1 convolution with its norm and the shift before it, see `model.folding.SplitConv`."""
+
+    def __init__(self, entry: SplitConv, segments: int) -> None:
+        super().__init__()
+        self.segments, self.shift = segments, entry.shift
+        channels, features, *_ = entry.staying.shape
+        self.staying = nn.Conv2d(features, channels, 1)
+        self.moving = nn.Conv2d(entry.moving.shape[1], channels, 1, bias=False)
+        assert self.staying.bias is not None
+        naming.write(self.staying.weight, entry.staying)
+        naming.write(self.staying.bias, entry.folded.bias)
+        naming.write(self.moving.weight, entry.moving)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H, W)."""
+        moved = temporal_shift(x[:, : self.moving.in_channels], self.segments, self.shift)
+        return self.staying(x) + self.moving(moved)
+
+
+def _split_shifts(network: Recognizer) -> Recognizer:
+    """A copy of a network that copies only the features that move: runtimes copy shifted ones several times."""
+    split = copy.deepcopy(network)
+    weights = {name: naming.read(tensor) for name, tensor in naming.tensors(network).items()}
+    for entry in split_convs(network.spec, weights):
+        shift: Any = split.get_submodule(entry.shift_path)
+        _put(split, entry.folded.conv.module, _SplitConv(entry, shift.segments))
+        for path in (entry.folded.norm.module, entry.shift_path):
+            _put(split, path, nn.Identity())
+    return split
+
+
+def _put(network: nn.Module, path: str, module: nn.Module) -> None:
+    """Replace the module at a path."""
+    parent, _, name = path.rpartition(".")
+    setattr(network.get_submodule(parent), name, module)
+
+
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Module:
-    """A module with the inputs and outputs of `spec` that shares the network's weights."""
-    module = StreamingRecognizer(network) if spec.streaming else network
+    """A module with the inputs and outputs of `spec` and the network's present weights."""
+    module = StreamingRecognizer(network) if spec.streaming else _split_shifts(network)
     return (PixelRecognizer(module, spec.pixels, spec.model.multi_label) if spec.pixels else module).eval()
 
 

@@ -77,7 +77,8 @@ def _shift_channels(x: Tensor, segments: int, div: int, moves: tuple[_Move, ...]
     fold = channels // div
     *folds, rest = clips.split([*(fold for _ in moves), channels - len(moves) * fold], channel_axis)
     moved = [move(part) for move, part in zip(moves, folds, strict=True)]
-    return torch.cat([*moved, rest], channel_axis).flatten(0, 1)
+    kept = [rest] if rest.shape[channel_axis] else []  # runtimes refuse or copy empty parts
+    return torch.cat([*moved, *kept], channel_axis).flatten(0, 1)
 
 
 def _from_past(clips: Tensor) -> Tensor:
