@@ -36,7 +36,8 @@ SMALL = (  # words added to commands that match
     (r"^prepare gestures .*--train 270", "--size 32"),
     (r"^finetune (?!.*--folds)", "--folds 2"),
     (r"^finetune (?!.*train\.epochs)", "train.epochs=1"),
-    (r"^finetune ", "train.batch_size=4 input.resize=32 input.crop=32"),
+    (r"^finetune ", "input.resize=32 input.crop=32"),
+    (r"^finetune clips", "train.batch_size=7"),
 )
 ELSEWHERE = {  # commands that other tests run, in the framework, runtime or environment that they need
     r"--format (paddle|mindir)|best\.mindir": "tests/export/test_parity.py",
