@@ -43,7 +43,7 @@ ELSEWHERE = {  # commands that other tests run, in the framework, runtime or env
     r"--format (paddle|mindir)|best\.mindir": "tests/export/test_parity.py",
     r"openvino-int8|--format onnx (?!.*uint8)": "tests/commands/test_export.py",
     r"^trishift convert .*--verify": "tests/checkpoints/test_conversion.py",
-    r"finetune clips --from (tsm\.safetensors|mobilenetv2)": "tests/commands/test_finetune.py",
+    r"finetune clips --from (tsm\.safetensors|mobilenetv2|.*unidirectional)": "tests/commands/test_finetune.py",
     r"^trishift stream 0": "tests/streaming/test_sources.py",
     r"^trishift demo": "tests/serving/test_page.py",
     r"^trishift serve": "tests/commands/test_serve.py",
