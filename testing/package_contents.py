@@ -11,7 +11,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-DATA = ("*.py", "*.txt", "*.yaml", "*.html", "*.css", "*.js", "*.json", "*.svg", "*.mjs", "*.wasm", "py.typed")
+DATA = (
+    "*.py",
+    "*.txt",
+    "*.yaml",
+    "*.html",
+    "*.css",
+    "*.js",
+    "*.json",
+    "*.svg",
+    "*.mjs",
+    "*.wasm",
+    "py.typed",
+    "VERSION",
+)
 
 
 def wanted_files() -> set[str]:

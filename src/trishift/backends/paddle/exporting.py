@@ -121,7 +121,11 @@ class _StateAsList(nn.Layer):
 
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Layer:
     """A layer with the inputs and outputs of `spec` and the network's present weights; the state is one input."""
-    layer = StreamingRecognizer(network) if spec.streaming else _split_shifts(network)
+    layer: nn.Layer = network
+    if spec.streaming:
+        layer = StreamingRecognizer(network)
+    elif isinstance(network, Recognizer):  # a network whose layers are observed keeps them
+        layer = _split_shifts(network)
     layer = PixelRecognizer(layer, spec.pixels, spec.model.multi_label) if spec.pixels else layer
     layer = _StateAsList(layer) if spec.streaming else layer
     layer.eval()
