@@ -12,7 +12,7 @@ from tests.support.tiny import write_recipe
 
 from trishift.checkpoints.canonical import load
 from trishift.errors import DataError, RecipeError
-from trishift.evaluation.intervals import interval, majority_metrics, video_values
+from trishift.evaluation.intervals import gain, interval, majority_metrics, video_values
 from trishift.evaluation.metrics import softmax
 from trishift.model.spec import HeadSpec, ModelSpec
 from trishift.recipe import Recipe, TrainSpec, load_recipe, recipe_from_dict
@@ -154,6 +154,8 @@ def test_intervals() -> None:
     )  # a published example
     grouped = interval(hits, ["a"] * 8 + ["b"] * 2)
     assert (grouped.low, grouped.high) == (0, 1) and "2 groups" in grouped.method
+    lone = interval(hits, ["a"] * 10), gain(hits, 0 * hits, ["a"] * 10)
+    assert [(found.low, found.high) for found in lone] == [(0, 1), (-1, 1)]  # one group proves nothing
     certain = interval(np.ones(4))
     assert 0.5 < certain.low < certain.high == 1
 

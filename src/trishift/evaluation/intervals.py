@@ -47,13 +47,13 @@ def interval(values: np.ndarray, groups: Sequence[str] | None = None) -> Interva
     independent = len(set(names)) == len(names)
     if independent and np.isin(values, (0, 1)).all():
         return _wilson(int(values.sum()), len(values))
-    return _bootstrap(np.asarray(values, float), names)
+    return _bootstrap(np.asarray(values, float), names, lowest=0)
 
 
 def gain(values: np.ndarray, others: np.ndarray, groups: Sequence[str] | None = None) -> Interval:
     """The interval of the mean difference of two (V,) results for the same videos, a bootstrap over groups."""
     names = [str(number) for number in range(len(values))] if groups is None else groups
-    return _bootstrap(values - others, names)
+    return _bootstrap(values - others, names, lowest=-1)
 
 
 def _wilson(hits: int, total: int) -> Interval:
@@ -65,8 +65,10 @@ def _wilson(hits: int, total: int) -> Interval:
     return Interval(rate, max(0.0, float(center - half)), min(1.0, float(center + half)), "Wilson")
 
 
-def _bootstrap(values: np.ndarray, groups: Sequence[str]) -> Interval:
+def _bootstrap(values: np.ndarray, groups: Sequence[str], lowest: float) -> Interval:
     names, place = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
+    if len(names) == 1:
+        return Interval(float(values.mean()), lowest, 1.0, "one group, which says nothing about others")
     sums, counts = np.bincount(place, values), np.bincount(place)
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), _RESAMPLES)  # times a group is drawn
