@@ -12,6 +12,7 @@ import pytest
 import trishift
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.canonical import load, save
+from trishift.checkpoints.files import weight_path
 from trishift.cli import main
 from trishift.data.lists import read_list, write_list
 from trishift.model.initialization import initial_tensors
@@ -83,6 +84,8 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
     assert load(output / "model.safetensors").labels == load(output / "probe.safetensors").labels
     last = read_metrics(output / "fold-0-seed-1", "evaluation")[-1]["top1"]
     assert summary["each_run"]["1"][0] == pytest.approx(last)
+    assert load(output / "model.safetensors").meta["window"] > 0
+    assert weight_path(output) == output / "model.safetensors"
     status, again, _ = run(capsys, *command, "train.epochs=1")
     assert status == 0 and "epoch 1/1: loss" not in again.partition("all-clips")[0]
     status, _, err = run(capsys, *command, "train.epochs=1", "--seeds", "2")

@@ -22,6 +22,7 @@ from trishift.io.regular import check_regular
 from trishift.io.wording import unreadable
 
 RUN_FILES = ("best.safetensors", "last.safetensors")  # the weights in a run folder, best first
+FINAL_MODEL = "model.safetensors"  # of a fine-tuning
 _HEAD = 512  # bytes that identify a format
 _LARGEST_INFLATION = 50  # of float32 in memory over bytes on disk; 1 to 4 in published files
 _log = logging.getLogger(__name__)
@@ -30,11 +31,13 @@ _log = logging.getLogger(__name__)
 def weight_path(path: str | Path) -> Path:
     """Return the weight file that a path names: itself, or the best (else the newest) weights of a run folder.
 
+    The folder of a fine-tuning stands for its final model.
+
     Raises:
         CheckpointError: the folder contains run folders.
     """
     path = Path(path)
-    for name in RUN_FILES:
+    for name in (*RUN_FILES, FINAL_MODEL):
         if (path / name).is_file():
             _announce(path, name)
             return path / name

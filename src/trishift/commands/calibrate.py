@@ -111,6 +111,8 @@ def _from_videos(options: argparse.Namespace) -> tuple[Checkpoint, Evaluation]:
     else:
         recipe = required_recipe(options, model.meta)
         data = recipe.data
+        if data.val_list and not data.path(data.val_list).is_file():
+            raise RecipeError(f"{data.path(data.val_list)}: the recipe's list is not here; name one with --filelist")
     protocol = asked or (recipe.evaluation if recipe else Protocol())
     check_protocol(model, protocol)
     dataset = open_labeled(model, data, protocol, str(options.checkpoint))

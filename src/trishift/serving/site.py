@@ -52,4 +52,5 @@ def write_site(model: Path, folder: Path) -> None:
     with staged(folder) as new:
         shutil.copytree(PAGE, new)
         shutil.copytree(model, new / _MODEL)
+        shutil.copymode(new, new / _MODEL)  # the model's folder is private until now
         write_text(new / "_headers", "/*\n" + "".join(f"  {name}: {value}\n" for name, value in HEADERS.items()))

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from trishift.checkpoints import Checkpoint
-from trishift.checkpoints.canonical import load, save
-from trishift.checkpoints.files import RUN_FILES
+from trishift.checkpoints.canonical import WINDOW, load, save
+from trishift.checkpoints.files import FINAL_MODEL, RUN_FILES
 from trishift.data.prepare.folds import ALL, LABELS, Folds
 from trishift.errors import OutputError, TrainingError
 from trishift.evaluation.evaluator import Evaluation
@@ -37,7 +37,7 @@ from trishift.training.run_folder import final_weights
 from trishift.training.transfer import open_transfer
 
 LISTS, PLAN, SUMMARY, SCORES = "lists", "plan.json", "summary.json", "scores.npz"
-PROBE, MODEL = "probe.safetensors", "model.safetensors"
+PROBE, MODEL = "probe.safetensors", FINAL_MODEL
 
 
 @dataclass(frozen=True)
@@ -211,6 +211,9 @@ def finetune(tuning: FineTuning, *, limit: float | None = None, overwrite: bool 
 def ship(tuning: FineTuning, comparison: Comparison) -> None:
     """Write the final model, the better of fine-tuning and the probe, and the summary."""
     checkpoint = load(tuning.output / PROBE)
+    trained = load(final_weights(tuning.folder(tuning.seeds[0], 0)))
+    if WINDOW in trained.meta:  # the probe has only seen features
+        checkpoint = replace(checkpoint, meta={**checkpoint.meta, WINDOW: trained.meta[WINDOW]})
     if comparison.beats_probe:
         checkpoint = tuning.train_on_all()
         result = {comparison.study.metric[0]: comparison.result.mean}
