@@ -256,7 +256,7 @@ def _hostile_sources(folder: Path) -> None:
 
 def read_source(path: Path, out: Path) -> None:
     """Open what `trishift stream SOURCE` would open, without waiting for an answer."""
-    from trishift.streaming.opening import open_source
+    from trishift.streaming.sources import open_source
 
     text = path.read_bytes().decode("utf-8", "surrogateescape")
     if "\0" in text:

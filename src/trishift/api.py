@@ -34,8 +34,8 @@ from trishift.export.opening import is_exported
 from trishift.export.predictors import Choice, exported_predictor, weights_predictor
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, ModelSpec
-from trishift.streaming.opening import open_source
-from trishift.streaming.sources import Source
+from trishift.streaming.source import Source
+from trishift.streaming.sources import open_source
 from trishift.streaming.stream import Stream
 from trishift.streaming.timeline import Timeline, window_lengths
 from trishift.zoo.published import matching

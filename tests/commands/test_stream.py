@@ -16,7 +16,7 @@ from trishift.cli import main
 from trishift.data.sources import open_clip
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 from trishift.streaming.smoothing import Smoother, Smoothing
-from trishift.streaming.sources import Frame
+from trishift.streaming.source import Frame
 from trishift.streaming.watching import Observation, watch
 
 LABELS = ("up", "down", "left")

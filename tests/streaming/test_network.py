@@ -15,8 +15,8 @@ from testing.encoded_clips import HEIGHT, WIDTH, encode, shown_number
 from tests.support.paths import SUPPORT
 
 from trishift.errors import DataError
-from trishift.streaming.opening import open_source
 from trishift.streaming.reader import NewestFrames
+from trishift.streaming.sources import open_source
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")  # the one that the distribution's GStreamer bindings are for
 RTSP_PARTS_MISSING = 77

@@ -17,10 +17,10 @@ from testing.encoded_clips import HEIGHT, NUM_FRAMES, VIDEOS, WIDTH, encode, sho
 from trishift.data import video
 from trishift.errors import DataError, FrameworkError
 from trishift.streaming.live import Camera, NetworkStream, OpenCvCamera
-from trishift.streaming.opening import open_source
 from trishift.streaming.reader import NewestFrames, reconnecting, strided
 from trishift.streaming.recording import Recording
-from trishift.streaming.sources import Frame, Source, paced
+from trishift.streaming.source import Frame, Source, paced
+from trishift.streaming.sources import open_source
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 

@@ -19,9 +19,9 @@ from trishift.data.sampling import SamplingSpec
 from trishift.errors import DataError, RecipeError
 from trishift.evaluation.evaluator import iter_scores
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
-from trishift.streaming.opening import open_source
 from trishift.streaming.recording import Recording
-from trishift.streaming.sources import Frame, Source
+from trishift.streaming.source import Frame, Source
+from trishift.streaming.sources import open_source
 from trishift.streaming.timeline import Moment, Timeline, window_lengths
 
 SMALL = {"num_classes": 5, "num_segments": 4, "width": 4}

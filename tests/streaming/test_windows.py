@@ -10,7 +10,7 @@ import pytest
 from trishift.errors import DataError, RecipeError
 from trishift.streaming import windows as geometry
 from trishift.streaming.clock import Clock
-from trishift.streaming.sources import Frame
+from trishift.streaming.source import Frame
 from trishift.streaming.windows import HeldFrame, Window, slide
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trishift.streaming.reader import NewestFrames
     from trishift.streaming.sliding import SlidingStream
     from trishift.streaming.smoothing import Smoothing
-    from trishift.streaming.sources import Frame, Source
+    from trishift.streaming.source import Frame, Source
     from trishift.streaming.stream import Stream
     from trishift.streaming.watching import Observation
 
@@ -47,9 +47,9 @@ def main(arguments: list[str]) -> None:
     _check(options)
 
     from trishift.reporting.overlay import Window, WindowClosedError
-    from trishift.streaming.opening import open_source
     from trishift.streaming.reader import NewestFrames
     from trishift.streaming.smoothing import Smoother
+    from trishift.streaming.sources import open_source
     from trishift.streaming.stream import Stream
     from trishift.streaming.watching import watch
 
@@ -169,7 +169,7 @@ def _smoothing(options: argparse.Namespace) -> Smoothing:
 def _frames(source: Source, options: argparse.Namespace, keep: int) -> NewestFrames | Iterator[Frame]:
     """Every frame of a file; the newest `keep` frames of any other source."""
     from trishift.streaming.reader import NewestFrames, reconnecting, strided
-    from trishift.streaming.sources import paced
+    from trishift.streaming.source import paced
 
     if not source.live:
         frames = strided(source.frames(), options.stride)

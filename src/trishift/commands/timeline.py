@@ -121,7 +121,7 @@ def _rule(options: argparse.Namespace, model: Model) -> EventRule:
 
 
 def _opened(video: str, model: Model, options: argparse.Namespace) -> Timeline:
-    from trishift.streaming.opening import open_source
+    from trishift.streaming.sources import open_source
 
     template = options.template if split_part(video)[0].is_dir() else None
     source = open_source(video, template=template, flow=model.input.modality == "flow", fps=options.fps)

@@ -17,7 +17,7 @@ from trishift.data.orientation import Orientation, Orientations
 from trishift.data.packets import demuxed
 from trishift.errors import DataError, without_secrets
 from trishift.streaming.clock import Clock
-from trishift.streaming.sources import Frame, Source, numbered
+from trishift.streaming.source import Frame, Source, numbered
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "rtsp_transport": "tcp"}
 _FILE_PROTOCOLS = frozenset({"http", "https", "ftp", "sftp"})  # of recordings as well as live sources

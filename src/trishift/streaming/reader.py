@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from trishift.errors import DataError
-from trishift.streaming.sources import Frame, Source
+from trishift.streaming.source import Frame, Source
 
 
 class NewestFrames:

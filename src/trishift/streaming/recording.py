@@ -16,7 +16,7 @@ from trishift.data.video import VideoFile, open_seekable, probe, stream_frames
 from trishift.io.regular import is_dir
 from trishift.io.wording import counted
 from trishift.streaming.clock import UNKNOWN_FPS, Clock
-from trishift.streaming.sources import Frame, Source, numbered
+from trishift.streaming.source import Frame, Source, numbered
 
 _FRAMES_BEFORE = 3  # decoded before those that are wanted
 _FLOW_AT_ONCE = 32  # steps, of which each needs two neighboring frames

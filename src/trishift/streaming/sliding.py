@@ -10,7 +10,7 @@ from trishift.backends.contract import Predictor
 from trishift.data.protocol import Protocol
 from trishift.errors import DataError
 from trishift.model.spec import InputSpec
-from trishift.streaming.sources import Frame
+from trishift.streaming.source import Frame
 from trishift.streaming.timeline import WindowScorer
 from trishift.streaming.windows import HeldFrame, Window, check_lengths
 

@@ -1,99 +1,62 @@
-"""The interface of frame sources for streaming."""
+"""Open the source that a user means."""
 
 from __future__ import annotations
 
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+import os
+import sys
+from pathlib import Path
+from urllib.parse import unquote
 
-import numpy as np
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from trishift.data.parts import split_part
+from trishift.errors import DataError, shortened
+from trishift.io.regular import is_dir
+from trishift.streaming.live import Camera, NetworkStream, OpenCvCamera
+from trishift.streaming.recording import Recording
+from trishift.streaming.source import Source
 
-from trishift.data.orientation import Orientation
-from trishift.streaming.clock import Clock
+_LONGEST = 4096  # characters of a path or an address
 
 
-@dataclass(frozen=True)
-class Frame:
-    """A picture with its time.
+def open_source(
+    text: str,
+    timeout: float = 10.0,
+    live: bool | None = None,
+    template: str | None = None,
+    *,
+    flow: bool = False,
+    fps: float | None = None,
+) -> Source:
+    """The source that a user means: the number of a camera, a URL, or the path of a video or of a frame folder.
 
-    Attributes:
-        picture: (H, W, 3) uint8 RGB, upright, or a function that converts the decoded picture to it.
-        number: position in the source, from 0.
-        time: seconds since the source's first frame, by the source's clock.
-        connection: number of times the source has been reopened.
-        size: bytes of the picture as it is held.
+    Args:
+        text: `0`, `rtsp://host/stream`, `http://...`, `udp://...`, `video.mp4`, `frames/`.
+        timeout: seconds without an answer after which a camera or a network source counts as dropped.
+        live: whether a URL is a live source or a recording; None: a live source if its protocol is, or if what it
+            sends has neither a size nor a duration.
+        template: file name of the pictures of a frame folder, see `open_clip`; None: detected.
+        flow: yield optical flow instead of pictures.
+        fps: frames per second of a frame folder; None: 30.
+
+    Raises:
+        DataError: there is a template, but the source is not a frame folder; or flow of a camera or an address.
+        FrameworkError: cameras need OpenCV on this system.
     """
-
-    picture: np.ndarray | Callable[[], np.ndarray]
-    number: int
-    time: float
-    connection: int = 0
-    size: int = 0
-
-    @property
-    def image(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright; converted on each access, so frames that nobody looks at cost nothing."""
-        return self.picture() if callable(self.picture) else self.picture
-
-
-class Source(ABC):
-    """A source of frames that can be opened repeatedly.
-
-    Attributes:
-        name: name for messages and files, without passwords.
-        live: whether frames keep arriving on their own, so that those not taken are lost.
-        fps: mean frames per second; None if unknown, or before the source is opened.
-        duration: seconds that the source announces; None if unknown, or before it is opened.
-    """
-
-    name: str
-    live: bool
-    fps: float | None = None
-    duration: float | None = None
-
-    @abstractmethod
-    def frames(self) -> Iterator[Frame]:
-        """Open the source and yield its frames until it ends.
-
-        Raises:
-            DataError: the source cannot be opened, or drops.
-        """
-
-    def frames_from(self, seconds: float) -> Iterator[Frame]:
-        """Yield the first frame, and then at least all frames from some seconds after it. Raises like `frames`.
-
-        Sources that cannot skip frames yield all.
-        """
-        return self.frames()
-
-    def notes(self) -> list[str]:
-        """Remarks about the frames read so far: what was assumed or is missing."""
-        return []
+    if len(text) > _LONGEST or "\0" in unquote(text):
+        raise DataError(f"{shortened(text)}: neither a path nor an address; give a camera's number, a URL or a file")
+    if template is not None and not is_dir(split_part(text)[0]):
+        raise DataError(f"{text}: not a frame folder; remove --template")
+    if flow and (text.isdecimal() or "://" in text.removeprefix("file://")):
+        raise DataError(f"{text}: the model needs optical flow, which is computed only for files and frame folders")
+    if text.isdecimal() and template is None:
+        return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
+    if text.startswith("file://"):
+        return Recording(_file_of(text), flow=flow)
+    if "://" in text:
+        return NetworkStream(text, timeout, live)
+    return Recording(Path(text), template, flow=flow, fps=fps)
 
 
-def paced(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield frames at the speed they were recorded."""
-    start = time.monotonic()
-    for frame in frames:
-        time.sleep(max(0.0, start + frame.time - time.monotonic()))
-        yield frame
-
-
-def numbered(pictures: Iterable[tuple[VideoFrame, Orientation]], clock: Clock, first: int = 0) -> Iterator[Frame]:
-    """Give pictures their numbers, the first of which is `first`, and their times."""
-    reformatter = VideoReformatter()  # a new one for each picture would cost more than small pictures do
-    shape, size = (0, 0), 0
-    for number, (picture, turn) in enumerate(pictures, first):
-        if (picture.width, picture.height) != shape:
-            shape, size = (picture.width, picture.height), sum(plane.buffer_size for plane in picture.planes)
-        upright = partial(_upright, picture, turn, reformatter)
-        yield Frame(upright, number, clock.read(picture.time), size=size)
-
-
-def _upright(picture: VideoFrame, turn: Orientation, reformatter: VideoReformatter) -> np.ndarray:
-    """(H, W, 3) uint8 RGB with the display matrix applied."""
-    return turn.apply(reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray())
+def _file_of(url: str) -> Path:
+    """The path of a file URL, with or without percent encoding."""
+    path = Path(url.removeprefix("file://"))
+    return path if os.path.lexists(path) else Path(unquote(str(path)))

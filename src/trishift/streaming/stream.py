@@ -9,7 +9,7 @@ from trishift.data.transforms import evaluation_views
 from trishift.errors import DataError
 from trishift.model.online import check_streamable
 from trishift.model.spec import InputSpec
-from trishift.streaming.sources import Frame
+from trishift.streaming.source import Frame
 
 
 class Stream:

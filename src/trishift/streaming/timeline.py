@@ -28,7 +28,7 @@ from trishift.model.online import frames_are_independent
 from trishift.model.relations import prediction_relations
 from trishift.model.spec import InputSpec, segment_length
 from trishift.streaming.reader import NewestFrames
-from trishift.streaming.sources import Frame, Source
+from trishift.streaming.source import Frame, Source
 from trishift.streaming.windows import HeldFrame, Window, check_lengths, slide
 
 _ASSUMED_WINDOW = 2.5  # seconds

@@ -11,7 +11,7 @@ import numpy as np
 from trishift.evaluation.calibration import NOTHING
 from trishift.streaming.sliding import SlidingStream
 from trishift.streaming.smoothing import Smoother
-from trishift.streaming.sources import Frame
+from trishift.streaming.source import Frame
 from trishift.streaming.stream import Stream
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trishift.errors import DataError, RecipeError
-from trishift.streaming.sources import Frame
+from trishift.streaming.source import Frame
 
 _SAME = 1e-6  # seconds; times closer than this are equal
 _ONLY_FRAME = 1 / 30  # seconds that a video of a single frame lasts

@@ -15,7 +15,7 @@ from trishift.io.line_files import open_lines
 from trishift.reporting.timelines.files import output_files
 from trishift.reporting.timelines.journal import Journal, journal_settings
 from trishift.streaming.events import EventRule, Reading
-from trishift.streaming.opening import open_source
+from trishift.streaming.sources import open_source
 
 LABELS = ("wave", "clap")
 READINGS = [Reading(n, n / 2, n / 2 + 2, {1: 0.9, 0: 0.1}) for n in (0, 1, 2, 4, 5, 6)]  # window 3 had no frames
