@@ -172,6 +172,8 @@ def _write_onnx(program: torch.export.ExportedProgram, spec: ProgramSpec, path: 
     assert written is not None
     if written.model.opset_imports[""] != opset:  # torch keeps its own opset where it cannot convert
         raise _cannot_write(opset)
+    for node in written.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces, with the paths of this machine
     written.save(path, external_data=False)
 
 
