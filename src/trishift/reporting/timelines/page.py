@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import mimetypes
 import os
-from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from trishift.io.wording import counted
+from trishift.reporting.pages.rendering import data_uri, render
 from trishift.reporting.timelines.content import TimelineContent
 
 _PLAYABLE = frozenset({".mp4", ".m4v", ".mov", ".webm", ".ogv"})
@@ -27,9 +28,8 @@ def page_text(content: TimelineContent, folder: Path) -> str:
         content: the timeline.
         folder: of the page, for the relative address of the video.
     """
-    template = files("trishift.reporting.timelines").joinpath("page.html").read_text("utf-8")
-    data = json.dumps(_data(content, folder), ensure_ascii=False)
-    return template.replace("@DATA@", data.replace("<", "\\u003c"))  # no text can end the script
+    data = json.dumps(_data(content, folder), ensure_ascii=False).replace("<", "\\u003c")  # no text can end the script
+    return render("timeline.html", title=PurePath(content.video).name, data=Markup(data))
 
 
 def _data(content: TimelineContent, folder: Path) -> dict[str, Any]:
@@ -85,5 +85,5 @@ def _source(file: Path | None, folder: Path) -> str | None:
         return None
     kind = mimetypes.guess_type(file.name)[0] or "video/mp4"
     if file.suffix.lower() in _PLAYABLE and file.stat().st_size <= _MOST_EMBEDDED:
-        return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+        return data_uri(file.read_bytes(), kind)
     return quote(os.path.relpath(file.resolve(), folder.resolve()).replace(os.sep, "/"))
