@@ -29,7 +29,7 @@ LAYERS = (  # lowest first; a package imports only from the layers below its own
     ("export", "streaming", "training"),
     ("reporting",),
     ("api",),
-    ("serving", "speed"),
+    ("serving", "speed", "checking"),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -22,7 +22,17 @@ from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
 SOURCE = ROOT / "src" / "trishift"
 PUBLIC = {
-    *("load", "convert", "Model", "Model.__call__", "Model.predict", "Model.features", "Model.stream", "Stream.step"),
+    *(
+        "load",
+        "convert",
+        "check",
+        "Model",
+        "Model.__call__",
+        "Model.predict",
+        "Model.features",
+        "Model.stream",
+        "Stream.step",
+    ),
     *("Model.timeline", "find_events"),
     *("load_recipe", "ModelSpec", "ShiftSpec", "import_weights", "inspect_weights", "open_clip", "open_flow"),
     *("training_clip", "evaluation_clips", "draw_relations", "evaluation_relations", "top_predictions"),

@@ -13,9 +13,13 @@ from trishift.version import __version__
 if TYPE_CHECKING:
     from trishift import recipe
     from trishift.api import Model, convert, list_models, load
+    from trishift.checking.ways import check
 
-_HOMES = dict.fromkeys(("Model", "convert", "list_models", "load"), "trishift.api")
-__all__ = ["Model", "__version__", "convert", "list_models", "load", "recipe"]
+_HOMES = {
+    **dict.fromkeys(("Model", "convert", "list_models", "load"), "trishift.api"),
+    "check": "trishift.checking.ways",
+}
+__all__ = ["Model", "__version__", "check", "convert", "list_models", "load", "recipe"]
 
 
 def __getattr__(name: str) -> Any:

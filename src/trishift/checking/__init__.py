@@ -1,0 +1,1 @@
+"""Do all ways of running a model agree? One clip through readers, commands, frameworks, runtimes and exports."""
