@@ -29,6 +29,10 @@ class RecipeError(TrishiftError):
     """A recipe file or an override is wrong."""
 
 
+class EntryError(RecipeError):
+    """An entry that no recipe can have: it is misspelled, unknown, or its value has another type."""
+
+
 class DataError(TrishiftError):
     """A list, a video or a frame folder cannot be used."""
 

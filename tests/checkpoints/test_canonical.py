@@ -139,6 +139,7 @@ def test_rejects_newer_versions_and_foreign_files(tmp_path: Path) -> None:
         *(("meta", key, "x") for key in ("recipe", "epoch", "metrics", "thresholds")),
         ("input", "mean", "x"),
         *(("meta", "calibration", value) for value in ("x", {}, {"temperature": 0, "thresholds": [0.5, 0.5]})),
+        *(("meta", "thresholds", value) for value in ([0.5], [0.5, True], [0.5, -1])),
         ("meta", "calibration", {"temperature": 1, "thresholds": [0.5]}),
         ("meta", "calibration", {"temperature": True, "thresholds": [0.5, 0.5]}),
         ("meta", "calibration", {"temperature": 1, "thresholds": [0.5, 1.5]}),

@@ -264,13 +264,19 @@ def test_shell_script_needs_both_arguments() -> None:
 
 
 def test_logits_that_are_not_finite_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
     def computed(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-        np.save(command[5], np.full((1, 2), np.nan if command[3] == "paddle" else 1, np.float32))
+        started.append(command[3])
+        for file in command[5:]:
+            logits = np.full((1, 2), np.nan if command[3] == "paddle" else 1, np.float32)
+            np.save(Path(file).with_suffix(".npy"), logits)
         return subprocess.CompletedProcess(command, 0, "cpu\n", "")
 
     monkeypatch.setattr("trishift.checkpoints.verification.check_framework", lambda name: None)
     monkeypatch.setattr("trishift.checkpoints.verification.subprocess.run", computed)
     model = originals.model_of(ModelSpec("resnet10", 2, 2, width=8))
-    assert [each.relative for each in verify(model, model, ["mindspore"])] == [0]
+    assert [each.relative for each in verify(model, model, ["pytorch", "mindspore"])] == [0, 0]
+    assert started == ["pytorch", "mindspore"]  # each once
     with pytest.raises(CheckpointError, match="paddle: the logits of a random clip are not finite"):
         verify(model, model, ["mindspore", "paddle"])

@@ -70,9 +70,11 @@ def test_commands_use_a_calibration(
 ) -> None:
     before = infer(weights, gestures, tmp_path / "before.json")
     assert command("eval", "--checkpoint", weights, "--output", tmp_path / "raw.json") == 0
-    assert command("calibrate", "--checkpoint", weights, "--precision", 0.9) == 0
+    assert command("calibrate", "--checkpoint", weights, "--precision", 0.9) == 1
+    assert "calibration: the list has 18 videos, too few to" in error_line(capsys)
+    assert command("calibrate", "--checkpoint", weights, "--precision", 0.9, "--force") == 0
     out = capsys.readouterr().out
-    assert "the logits say nothing" in out and "are too few to" in out and "9 classes have 0.9 itself" in out
+    assert "the logits say nothing" in out and "too few to" in out and "9 classes have 0.9 itself" in out
     model = trishift.load(weights)
     assert model.calibration.temperature > 2 and model.thresholds is not None
     assert model.thresholds.tolist() == [0.9] * 9
@@ -168,7 +170,12 @@ def test_entries_of_later_versions_are_ignored_but_kept(
 
 
 def test_names_clips_of_the_training_list(weights: Path, gestures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("calibrate", "--checkpoint", weights, "--filelist", gestures / "train.txt", "--batch-size", 36) == 0
+    assert (
+        command(
+            "calibrate", "--checkpoint", weights, "--filelist", gestures / "train.txt", "--batch-size", 36, "--force"
+        )
+        == 0
+    )
     assert "warning: 36 of 36 videos are in the training list" in capsys.readouterr().err
 
 
@@ -180,7 +187,10 @@ def test_names_clips_of_the_training_list(weights: Path, gestures: Path, capsys:
         (["--filelist", "{folder}/none.txt"], "none.txt"),
         (["--filelist", "{folder}/empty.txt"], "the list is empty"),
         (["--filelist", "{folder}/paths.txt"], "paths.txt:1"),
-        (["--filelist", "{folder}/one.csv"], "all videos have the same class"),
+        (["--filelist", "{folder}/one.csv"], "the list has 1 video, too few"),
+        (["--filelist", "{folder}/one.csv", "--force"], "all videos have the same class"),
+        (["--scores", "{folder}/few.scores.npz"], "the list has 2 videos in 2 groups, too few to"),
+        (["train.epochs=x"], "override 'train.epochs=x': train.epochs: input should be a valid integer"),
         (["--filelist", "{folder}/wrong.csv"], "wrong.csv:2"),
         (["--filelist", "{folder}/one.csv", "--scores", "result.json"], "--filelist: has no effect"),
         (["--scores", "{folder}/none.json"], "none.json"),
@@ -210,7 +220,11 @@ def test_mistakes_are_one_line_and_change_nothing(
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    rows = {"two": (np.zeros((2, 2)), [0, 1]), "several": (np.zeros((2, 9)), np.eye(9)[:2])}
+    rows = {
+        "two": (np.zeros((2, 2)), [0, 1]),
+        "several": (np.zeros((2, 9)), np.eye(9)[:2]),
+        "few": (np.eye(9)[:2], [0, 1]),
+    }
     for name, (logits, targets) in {**rows, "nan": (np.full((2, 9), np.nan), [0, 1])}.items():
         labels = np.array(CLASSES[: logits.shape[1]])
         np.savez(tmp_path / f"{name}.scores.npz", names=["a", "b"], scores=logits, targets=targets, labels=labels)

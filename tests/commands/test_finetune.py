@@ -15,6 +15,7 @@ from trishift.checkpoints.canonical import load, save
 from trishift.checkpoints.files import weight_path
 from trishift.cli import main
 from trishift.data.lists import read_list, write_list
+from trishift.evaluation.scores import read_scores
 from trishift.model.initialization import initial_tensors
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import load_recipe
@@ -70,12 +71,14 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
     assert status == 0, err
     for text in (
         "3 runs of 1 epoch, about",
+        "if the probe is shipped, without the run on all clips",
         "fold-1-seed-1",
         "seed  fold 0  fold 1",
         "fine-tuned: ",
         "next: trishift",
     ):
         assert text in out
+    assert out.count("next: ") == 1 and out.rstrip().endswith(f"next: trishift infer --checkpoint {output} VIDEO")
     recipe = load_recipe(output / "fold-0-seed-1" / "recipe.yaml")
     assert recipe.input.crop == 32 and recipe.data.augmentation.size is None  # pixels of the weights, not of the recipe
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
@@ -84,6 +87,14 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
     assert load(output / "model.safetensors").labels == load(output / "probe.safetensors").labels
     last = read_metrics(output / "fold-0-seed-1", "evaluation")[-1]["top1"]
     assert summary["each_run"]["1"][0] == pytest.approx(last)
+    reached = {"finetuned": summary["finetuned"]["mean"], "probe": summary["probe"]["probe"]["mean"]}
+    held_out = json.loads((output / "held_out.json").read_text(encoding="utf-8"))
+    assert held_out["top1"] == pytest.approx(reached[summary["shipped"]])
+    assert read_scores(output / "held_out.json").logits.shape == (18, 9)
+    status, _, err = run(capsys, "calibrate", "--checkpoint", str(output), "--force")
+    assert status == 0 and f"scores: {output / 'held_out.json'}" in err and "warning" not in err
+    calibration = load(output / "model.safetensors").meta["calibration"]
+    assert (calibration["videos"], calibration["protocol"]) == (18, held_out["protocol"])
     assert load(output / "model.safetensors").meta["window"] > 0
     assert weight_path(output) == output / "model.safetensors"
     status, again, _ = run(capsys, *command, "train.epochs=1")
@@ -100,7 +111,6 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
         (["--seeds", "1,1"], "--seeds 1,1: each seed"),
         (["--seeds", "x"], "--seeds x: write whole numbers"),
         (["--groups", "nowhere.csv:person"], "nowhere.csv"),
-        (["train.head_strat=probe"], "train.head_strat"),
     ],
 )
 def test_refusals(
@@ -109,6 +119,31 @@ def test_refusals(
     command = ["finetune", str(clips), "--from", str(weights), "--folds", "2", "--output", str(tmp_path / "f")]
     status, _, err = run(capsys, *command, *SMALL, *extra)
     assert status == 1 and message in err and not list((tmp_path / "f").glob("fold*"))
+
+
+@pytest.mark.parametrize("command", ["probe", "finetune"])
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["train.head_strat=probe"], "train.head_strat"),
+        (["train.epochs=x"], "override 'train.epochs=x': train.epochs: input should be a valid integer"),
+        (["train.freeze=[layer9]"], "train.freeze.stages: resnet10 has no stage 'layer9'"),
+        (["--device", "abacus"], "--device abacus: is unknown"),
+        (["--folds", "1"], "--folds 1: cross-validation needs 2 or more folds"),
+    ],
+)
+def test_wrong_options_are_refused_before_the_clips_are_read(
+    command: str,
+    extra: list[str],
+    message: str,
+    clips: Path,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [command, str(clips), "--from", str(weights), "--output", str(tmp_path / "f"), *SMALL, *extra]
+    status, _, err = run(capsys, *words)
+    assert status == 1 and message in err and not (tmp_path / "f").exists()
 
 
 def test_times() -> None:

@@ -56,9 +56,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["demo", "tsm", "--checkpoint", "tsm"], "--checkpoint: the weights are given twice; leave one out"),
         (
             ["demo", "tsm", "--export", "site"],
-            "its shift is bidirectional; without --export, this machine runs the model",
+            "its shift is bidirectional, so no browser can run it; train or fine-tune one with "
+            "model.shift.direction=unidirectional, or leave out --export, and this machine runs it",
         ),
-        (["demo", "tsm", "--export", "."], ".: exists already; name a new folder"),
+        (["demo", "tsm", "--export", "."], ".: has other files than a page; name a new folder"),
+        (["demo", "tsm", "--export", ".", "--force"], ".: has other files than a page; name a new folder"),
+        (["demo", "tsm", "--force"], "--force: has no effect without --export; remove it"),
         (["demo", "missing"], "missing.safetensors: no such file"),
     ],
 )
@@ -70,6 +73,7 @@ def test_wrong_arguments_are_one_line(
     text: str,
 ) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(site, "check_runtime", lambda: None)
     models = {name: f"{name}.safetensors" for name in (*SPECS, "missing")}
     models |= {"x=tsm": "x=tsm.safetensors", "x=trn": "x=trn.safetensors"}
     assert command(*(models.get(word, word) for word in arguments)) == 1
@@ -100,7 +104,6 @@ def test_missing_package_names_the_extra(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("online", ""),
         ("tsm", "its shift is bidirectional"),
         ("trn", "its relations need all frames of a clip"),
         ("flow", "it takes flow of several frames, not single pictures"),
@@ -108,7 +111,7 @@ def test_missing_package_names_the_extra(
 )
 def test_models_that_browsers_cannot_run_say_why(folder: Path, tmp_path: Path, name: str, reason: str) -> None:
     examined = browser.examined(folder / f"{name}.safetensors")
-    assert browser.obstacle(examined) == reason
+    assert (browser.obstacle(examined) or ("",))[0] == reason
     browser.write_server_model(examined, name, tmp_path)
     assert json.loads((tmp_path / "model.json").read_text())["labels"] == ["a", "<b>"]
 
@@ -135,7 +138,9 @@ def test_commands_answer(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "serving online, tsm on http://127.0.0.1:" in capsys.readouterr().out
 
 
-def test_demo_exports_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_exports_a_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(site, "check_runtime", lambda: None)
     assert command("demo", ONLINE, "--export", tmp_path / "site") == 0
     files = {path.relative_to(tmp_path / "site").as_posix() for path in (tmp_path / "site").rglob("*")}
@@ -153,6 +158,12 @@ def test_demo_exports_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(description["proof"]) == 2
     assert len(description["proof"][0]) == len(description["labels"])
     assert description["bytes"] == ONLINE.stat().st_size
+    (tmp_path / "site" / "CNAME").write_text("example.org")
+    assert command("demo", ONLINE, "--export", tmp_path / "site") == 1
+    assert "site: has a page already; name a new folder, or replace it with --force" in error_line(capsys)
+    (tmp_path / "site/index.html").unlink()
+    assert command("demo", ONLINE, "--export", tmp_path / "site", "--force") == 0
+    assert (tmp_path / "site/index.html").is_file() and (tmp_path / "site/CNAME").is_file()  # of the user's web host
 
 
 def test_missing_runtime_names_the_script(
@@ -160,4 +171,4 @@ def test_missing_runtime_names_the_script(
 ) -> None:
     monkeypatch.setattr(site, "_RUNTIME", tmp_path)
     assert command("demo", ONLINE, "--export", tmp_path / "site") == 1
-    assert error_line(capsys).endswith("run: bash scripts/web_assets.sh")
+    assert error_line(capsys).endswith(f"run: bash scripts/web_assets.sh '{tmp_path}'")

@@ -156,7 +156,19 @@ def test_cross_validation_keeps_groups_together_and_needs_enough() -> None:
     assert found.calibration_error == pytest.approx(calibration_error(held, targets))
     assert found.coverage == predicted.any(axis=1).mean()
     study = CalibrationStudy(videos(logits[:40], targets[:40]), Calibration(), 0.9)
-    assert "40 videos in 40 groups are too few" in study.report(list("abcd"))
+    assert "the list has 40 videos in 40 groups, too few" in study.report(list("abcd"))
+    assert study.doubt() in study.report(list("abcd"))
+
+
+def test_doubts_a_calibration_that_does_harm() -> None:
+    """Few videos and a model that is calibrated already: there is only noise to fit."""
+    harmful, helpful = (
+        CalibrationStudy(videos(*overconfident(60, factor, seed=1)), Calibration(), 0.9) for factor in (1.0, 3.0)
+    )
+    before, _, validated = harmful.measured.values()
+    assert validated.nll > before.nll and validated.calibration_error > before.calibration_error + 0.01
+    assert "raises the calibration error from 15.69% to 18.04% and the NLL from" in harmful.doubt()
+    assert helpful.doubt() == ""
 
 
 @pytest.mark.parametrize(

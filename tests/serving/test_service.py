@@ -144,7 +144,9 @@ def test_batches_change_no_logits(model: trishift.Model, video: Path) -> None:
     ("body", "kind", "status", "text"),
     [
         (b"x" * (LIMITS.most_bytes + 1), "video/mp4", 413, "larger than 1 MiB"),
-        (b"x", "text/html", 415, "'text/html': is not supported"),
+        (b"x", "text/html", 415, "content type 'text/html' is not supported; send video/*"),
+        (b"x", "", 415, "the request has no content type; send video/*"),
+        (b"x", "application/x-www-form-urlencoded", 415, "curl: -H 'Content-Type: video/mp4'"),
         (b"{}", "application/json", 415, "--allow-urls"),
         (b"no video", "video/mp4", 422, "the upload: not a video"),
         (b"", "video/mp4", 422, "the upload: the file is empty"),
@@ -164,6 +166,19 @@ def test_wrong_bodies_are_refused(server: Server, body: bytes, kind: str, status
 
 def test_unknown_models_are_named(server: Server, video: Path) -> None:
     assert server.post(b"", query="?model=tyni") == (404, {"detail": "model 'tyni' is unknown; one of tiny"})
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("top_k=0", "parameter top_k: must be greater than or equal to 1, not '0'"),
+        ("top_k=x", "parameter top_k: must be a valid integer, not 'x'"),
+        ("logits=maybe", "parameter logits: must be a valid boolean, not 'maybe'"),
+        ("topk=3", "parameter 'topk' is unknown; did you mean 'top_k'?"),
+    ],
+)
+def test_wrong_queries_are_one_line(server: Server, query: str, text: str) -> None:
+    assert server.post(b"", query=f"?{query}") == (422, {"detail": text})
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}])
@@ -187,6 +202,7 @@ def test_health_metrics_and_openapi(server: Server) -> None:
     assert "trishift_predictions_in_progress 0.0" in request(server.port, "GET", "/metrics")[1]
     post = request(server.port, "GET", "/openapi.json")[1]["paths"]["/v1/predict"]["post"]
     assert "multipart/form-data" in post["requestBody"]["content"]
+    assert post["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
 
 
 def test_lines_cannot_be_forged(server: Server) -> None:

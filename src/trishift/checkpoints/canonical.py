@@ -161,20 +161,23 @@ def _checked_meta(meta: Any, num_classes: int | None) -> dict[str, Any]:
     window = meta.get(WINDOW)
     if window is not None and not (_is_number(window) and 0 < window < float("inf")):
         raise ValueError("meta.window must be a positive number of seconds")
-    thresholds = meta.get("thresholds")
-    if thresholds is not None and not all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds):
-        raise ValueError("meta.thresholds must be probabilities")
+    if (thresholds := meta.get("thresholds")) is not None:
+        _check_thresholds("thresholds", thresholds, num_classes or len(thresholds))  # a backbone may keep them
     if meta.get(CALIBRATION) is not None:
         _check_calibration(meta[CALIBRATION], num_classes)
     return dict(meta)
 
 
 def _check_calibration(entry: dict[str, Any], num_classes: int | None) -> None:
-    temperature, thresholds = entry["temperature"], entry["thresholds"]
+    temperature = entry["temperature"]
     if not (_is_number(temperature) and 0 < temperature < float("inf")):
         raise ValueError("meta.calibration.temperature must be a positive number")
+    _check_thresholds("calibration.thresholds", entry["thresholds"], num_classes)
+
+
+def _check_thresholds(name: str, thresholds: Any, num_classes: int | None) -> None:
     if len(thresholds) != num_classes or not all(_is_number(value) and 0 <= value <= 1 for value in thresholds):
-        raise ValueError("meta.calibration.thresholds must be a probability per class")
+        raise ValueError(f"meta.{name} must be a probability per class")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,6 +1,7 @@
-"""`python -m trishift.checkpoints.run_once FRAMEWORK WEIGHTS LOGITS DEVICE`: write the logits of a fixed random clip.
+"""`python -m trishift.checkpoints.run_once FRAMEWORK DEVICE WEIGHTS...`: write the logits of a fixed random clip.
 
-The device is printed; an empty DEVICE is the best one that the framework finds.
+The logits of each file go into a .npy file beside it. The device is printed; an empty DEVICE is the best one that the
+framework finds.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def predict(framework: str, weights: Path, device: Device) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    chosen = cast(Device, sys.argv[4] or find_device(sys.argv[1]))
-    np.save(sys.argv[3], predict(sys.argv[1], Path(sys.argv[2]), chosen))
+    framework, device, *files = sys.argv[1:]
+    chosen = cast(Device, device or find_device(framework))
+    for file in map(Path, files):
+        np.save(file.with_suffix(".npy"), predict(framework, file, chosen))
     print(chosen)

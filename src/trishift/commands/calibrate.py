@@ -18,7 +18,14 @@ from trishift.commands.shared.arguments import (
 )
 from trishift.commands.shared.devices import AUTO, add_device, named_device
 from trishift.commands.shared.inputs import check_protocol, load_model
-from trishift.commands.shared.labeled import add_recipe, data_of_list, open_labeled, required_recipe, stored_recipe
+from trishift.commands.shared.labeled import (
+    add_recipe,
+    check_recipe,
+    data_of_list,
+    open_labeled,
+    required_recipe,
+    stored_recipe,
+)
 from trishift.commands.shared.outputs import add_strict, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import CheckpointError, DataError, RecipeError
@@ -34,6 +41,7 @@ EXAMPLES = """\
   trishift calibrate --checkpoint best.safetensors --filelist val.txt --precision 0.9 --output calibrated.safetensors
   trishift calibrate --checkpoint best.safetensors --scores result.json      (of trishift eval --output result.json)
 """
+_REMEDY = "give a longer list, or write it anyway with --force"
 
 
 def main(arguments: list[str]) -> None:
@@ -42,10 +50,12 @@ def main(arguments: list[str]) -> None:
     check_positive(options, "batch_size", "workers")
     if not 0 < options.wanted < 1:
         raise RecipeError(f"--precision {options.wanted:g}: must lie between 0 and 1, for example 0.95")
+    check_recipe(options)
     options.checkpoint.check()
     if options.device != AUTO:
         options.device = named_device(options.device)  # refuses unknown ones before the work
     target = _target(options)
+    options.scores = options.scores or _held_out(options)
 
     from trishift.checkpoints.canonical import CALIBRATION
     from trishift.evaluation.calibrating import CalibrationStudy, LabeledLogits
@@ -54,12 +64,14 @@ def main(arguments: list[str]) -> None:
     checkpoint, evaluation = _from_scores(options) if options.scores else _from_videos(options)
     videos = LabeledLogits(evaluation.scores, evaluation.targets, evaluation.groups or evaluation.names)
     videos.check(evaluation.names)
-    _warn_of_training_clips(checkpoint, evaluation)
+    _warn_of_training_clips(checkpoint, evaluation, options.scores)
     assert checkpoint.spec is not None
     before = stored_calibration(checkpoint.meta, checkpoint.spec, raw=True)
     study = CalibrationStudy(videos, before, options.wanted)
     print(study.report(evaluation.labels))
     report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
+    if (doubt := study.doubt()) and not options.force:
+        raise DataError(f"calibration: {doubt}, so nothing is written; {_REMEDY}")
     _write(options, {CALIBRATION: study.entry(protocol=evaluation.protocol)}, target)
     print(f"written: {target}")
 
@@ -90,6 +102,21 @@ def _target(options: argparse.Namespace) -> Path:
     return target
 
 
+def _held_out(options: argparse.Namespace) -> Path | None:
+    """The scores beside the final model of a fine-tuning, which was trained on every clip that it has."""
+    from trishift.checkpoints.files import FINAL_MODEL
+    from trishift.evaluation.scores import HELD_OUT
+
+    local = options.checkpoint.local
+    if options.filelist or options.config or local is None or local.name != FINAL_MODEL:
+        return None
+    scores = local.with_name(HELD_OUT)
+    if not scores.is_file():
+        return None
+    status(f"scores: {scores}, of the folds that held the clips out")
+    return scores
+
+
 def _is_same(target: Path, local: Path | None) -> bool:
     return local is not None and target.exists() and target.samefile(local)
 
@@ -99,6 +126,7 @@ def _from_videos(options: argparse.Namespace) -> tuple[Checkpoint, Evaluation]:
     from trishift.checkpoints import Checkpoint
     from trishift.data.protocol import Protocol, named_protocol
     from trishift.data.spec import DataSpec
+    from trishift.evaluation.calibrating import too_few
     from trishift.evaluation.evaluator import evaluate
 
     asked = named_protocol(options.protocol) if options.protocol else None
@@ -116,6 +144,8 @@ def _from_videos(options: argparse.Namespace) -> tuple[Checkpoint, Evaluation]:
     protocol = asked or (recipe.evaluation if recipe else Protocol())
     check_protocol(model, protocol)
     dataset = open_labeled(model, data, protocol, str(options.checkpoint))
+    if (doubt := too_few(len(dataset))) and not options.force:
+        raise DataError(f"calibration: {doubt}; {_REMEDY}")
     workers = options.workers or data.workers
     evaluation = evaluate(model.session, dataset, batch_size=options.batch_size, workers=workers)
     model.session.close()
@@ -144,12 +174,13 @@ def _from_scores(options: argparse.Namespace) -> tuple[Checkpoint, Evaluation]:
     )
 
 
-def _warn_of_training_clips(checkpoint: Checkpoint, evaluation: Evaluation) -> None:
+def _warn_of_training_clips(checkpoint: Checkpoint, evaluation: Evaluation, scores: Path | None) -> None:
     """A model is more confident on the videos that it was trained on."""
     from trishift.data.lists import read_list
+    from trishift.evaluation.scores import HELD_OUT
     from trishift.recipe import recipe_from_dict
 
-    if not checkpoint.meta.get("recipe"):
+    if not checkpoint.meta.get("recipe") or (scores is not None and scores.name == HELD_OUT):
         return
     try:
         recipe: Recipe = recipe_from_dict(checkpoint.meta["recipe"])
@@ -213,7 +244,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, help="new file (.safetensors, .pth, .ckpt, .pdparams); default: the checkpoint itself"
     )
-    parser.add_argument("--force", action="store_true", help="replace an existing output")
+    text = "replace an existing output, and write a calibration that was not shown to help on other videos"
+    parser.add_argument("--force", action="store_true", help=text)
     parser.add_argument("--batch-size", type=int, default=8, help="videos and views per forward pass; default: 8")
     parser.add_argument("--workers", type=int, help="threads or processes that read clips; default: the recipe's")
     add_framework(parser)

@@ -18,7 +18,7 @@ from trishift.commands.shared.inputs import load_model
 from trishift.commands.shared.outputs import add_strict, check_folder, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.servers import add_server, limits_of
-from trishift.errors import OutputError, RecipeError
+from trishift.errors import RecipeError
 from trishift.zoo.sources import WeightSource
 
 EXAMPLES = """\
@@ -48,7 +48,11 @@ def main(arguments: list[str]) -> None:
     from trishift.serving.service import make_service
 
     if options.export:
-        _check_new(options.export)
+        check_folder(options.export)
+        site.check_target(options.export, force=options.force)
+        site.check_runtime()
+    elif options.force:
+        raise RecipeError("--force: has no effect without --export; remove it")
     options.checkpoint.check()
     bound = None if options.export else bind(_HOST, options.port)
     path, name = options.checkpoint.fetch(), options.checkpoint.title
@@ -60,9 +64,12 @@ def main(arguments: list[str]) -> None:
             site.check_runtime()
             browser.write_browser_model(examined, path, name, Path(folder))
         elif bound is None:
-            raise RecipeError(f"{options.checkpoint}: {obstacle}; without --export, this machine runs the model")
+            raise RecipeError(
+                f"{options.checkpoint}: {obstacle[0]}, so no browser can run it; {obstacle[1]}, or leave out --export, "
+                "and this machine runs it"
+            )
         else:
-            status(f"the browser cannot run this model: {obstacle}; this machine does")
+            status(f"the browser cannot run this model: {obstacle[0]}; this machine does (or {obstacle[1]})")
             models[name] = Served(name, load_model(options))
             browser.write_server_model(examined, name, Path(folder))
         if bound is None:
@@ -84,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--export", type=Path, metavar="DIR", help="write the page as a folder for any web host instead"
     )
+    parser.add_argument("--force", action="store_true", help="replace a page that --export has written")
     add_server(parser)
     add_framework(parser)
     add_runtime(parser)
@@ -91,9 +99,3 @@ def _parser() -> argparse.ArgumentParser:
     add_import_options(parser)
     add_strict(parser)
     return parser
-
-
-def _check_new(folder: Path) -> None:
-    if folder.exists():
-        raise OutputError(f"{folder}: exists already; name a new folder")
-    check_folder(folder)

@@ -19,7 +19,7 @@ from trishift.commands.shared.arguments import (
     check_positive,
 )
 from trishift.commands.shared.inputs import check_protocol, load_model
-from trishift.commands.shared.labeled import add_recipe, open_labeled, required_recipe
+from trishift.commands.shared.labeled import add_recipe, check_recipe, open_labeled, required_recipe
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, parts
@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> None:
     from trishift.evaluation.merging import SHARD
     from trishift.reporting.evaluation import reliability_line, write_evaluation
 
+    check_recipe(options)
     if options.output:
         check_file(options.output, [".json"])
     shard = Shard.parse(options.shard)

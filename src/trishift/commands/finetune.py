@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace another fine-tuning in the output folder")
     options = parser.parse_intermixed_args(arguments)
 
+    from trishift.evaluation.scores import HELD_OUT
+    from trishift.reporting.evaluation import write_result, write_scores
     from trishift.training.budget import read_time
     from trishift.training.finetune import MODEL, FineTuning, finetune
 
@@ -36,10 +38,13 @@ def main(arguments: list[str]) -> None:
     output, folds = open_clips(options)
     tuning = FineTuning(recipe_of(options, folds), options.framework, folds, seeds, output.absolute())
     comparison = finetune(tuning, limit=limit, overwrite=options.overwrite)
+    held_out = comparison.held_out(str(tuning.recipe.evaluation))
+    write_scores(held_out, (output / HELD_OUT).with_suffix(".scores.npz"))
+    write_result(held_out, output / HELD_OUT)
     print(f"\n{comparison.table()}\n\nprobe:      {comparison.study.result}\nfine-tuned: {comparison.result}")
     print(comparison.verdict())
-    print(f"written: {output / MODEL}, summary.json and one folder per run")
-    print(f"next: trishift infer --checkpoint {shlex.quote(str(output / MODEL))} VIDEO")
+    print(f"written: {output / MODEL}, summary.json, {HELD_OUT} and one folder per run")
+    print(f"next: trishift infer --checkpoint {shlex.quote(str(output))} VIDEO")
 
 
 def _seeds(text: str) -> tuple[int, ...]:

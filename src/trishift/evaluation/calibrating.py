@@ -29,6 +29,7 @@ LIMITS = (0.01, 100.0)  # of the temperature
 FEWEST = 5  # videos of a class, and right predictions, that determine its threshold
 FOLDS = 5
 _FEWEST_PER_FOLD = 10  # videos
+_NOISE = 0.01  # of the calibration error, which varies by more than that between lists
 _HALVINGS = 60  # of an interval of logarithms: far below float64's resolution
 
 
@@ -182,9 +183,20 @@ def fit_calibration(videos: LabeledLogits, precision: float) -> tuple[Calibratio
     return Calibration(videos.multi_label, temperature, thresholds), reasons
 
 
+def too_few(videos: int, groups: int | None = None) -> str:
+    """Why a calibration cannot be fitted to some videos and measured on others; empty if it can."""
+    if (groups is None or groups >= FOLDS) and videos >= FOLDS * _FEWEST_PER_FOLD:
+        return ""
+    divided = "" if groups is None else f" in {counted(groups, 'group')}"
+    return (
+        f"the list has {counted(videos, 'video')}{divided}, too few to fit to some and measure on others "
+        f"({FOLDS * _FEWEST_PER_FOLD} in {FOLDS} groups are needed)"
+    )
+
+
 def cross_validate(videos: LabeledLogits, precision: float) -> Reliability | None:
     """Measure the calibration of `FOLDS` folds, each fitted to the other folds; None if there are too few videos."""
-    if len(set(videos.groups)) < FOLDS or len(videos.logits) < FOLDS * _FEWEST_PER_FOLD:
+    if too_few(len(videos.logits), len(set(videos.groups))):
         return None
     classes = videos.targets.argmax(axis=1) if videos.multi_label else videos.targets
     fold_of = split(classes.tolist(), videos.groups, [1 / FOLDS] * FOLDS, seed=0)
@@ -237,6 +249,18 @@ class CalibrationStudy:
         found = {name: self.videos.reliability(calibration) for name, calibration in rows.items()}
         return found if validated is None else {**found, "cross_validated": validated}
 
+    def doubt(self) -> str:
+        """Why the calibration is not known to help on other videos; empty if it is, or at least does no harm there."""
+        before, after = self.measured["before"], self.measured.get("cross_validated")
+        if after is None:
+            return too_few(len(self.videos.logits), len(set(self.videos.groups)))
+        if after.nll <= before.nll or after.calibration_error <= before.calibration_error + _NOISE:
+            return ""
+        return (
+            f"on videos that were not fitted to, it raises the calibration error from {before.calibration_error:.2%} "
+            f"to {after.calibration_error:.2%} and the NLL from {before.nll:.3f} to {after.nll:.3f}"
+        )
+
     def entry(self, **context: Any) -> dict[str, Any]:
         """The entry of a checkpoint's metadata, with `context` added."""
         assert self.calibration.thresholds is not None
@@ -285,11 +309,7 @@ class CalibrationStudy:
             figures = f"{each.calibration_error:17.2%}  {each.nll:6.3f}  {precision}  {each.coverage:8.1%}"
             lines.append(f"{names[name]:{width}}  {figures}")
         if "cross_validated" not in self.measured:
-            groups = counted(len(set(self.videos.groups)), "group")
-            lines.append(
-                f"the second row is optimistic: {counted(len(self.videos.logits), 'video')} in {groups} are too few to "
-                f"fit to some and measure on others ({FOLDS * _FEWEST_PER_FOLD} in {FOLDS} are needed)"
-            )
+            lines.append(f"the second row is optimistic: {self.doubt()}")
         return lines
 
     def _classes(self, labels: Sequence[str]) -> list[str]:

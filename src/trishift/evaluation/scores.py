@@ -2,6 +2,7 @@
 
 result.json            an evaluation; its scores are in the file below
 result.scores.npz      its scores, see `reporting/evaluation.py`
+held_out.json          the same for a fine-tuning: each clip's scores are of the fold that held it out
 0_crop1.pkl            one view per video, a list of [(1, K) float32 logits, label]; videos have no names
 folder of .pkl         the views of one model
 """
@@ -25,6 +26,7 @@ from trishift.io.pickles import NUMPY, PickledArray, unpickle
 from trishift.io.regular import check_regular
 from trishift.io.wording import counted, nearest_path
 
+HELD_OUT = "held_out.json"
 PICKLES = frozenset({".pkl", ".pickle"})
 _INFLATION = 50  # of a pickle's arrays in memory over bytes on disk
 _log = logging.getLogger(__name__)

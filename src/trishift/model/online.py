@@ -24,19 +24,23 @@ def check_streamable(spec: ModelSpec) -> None:
         RecipeError: the model has a bidirectional shift, motion modules, non-local blocks, temporal pooling or a
             relation head.
     """
+    if obstacle := streaming_obstacle(spec):
+        raise RecipeError(f"the model cannot run frame by frame, {obstacle[0]}; train one with {obstacle[1]}")
+
+
+def streaming_obstacle(spec: ModelSpec) -> tuple[str, str] | None:
+    """Why a model cannot run frame by frame, and what one has that can; None if it can."""
     if spec.shift is not None and spec.shift.direction != "unidirectional":
-        reason, remedy = "its shift is bidirectional", "model.shift.direction=unidirectional"
-    elif spec.motion is not None:
-        reason, remedy = "its motion modules compare the segments of a clip", "a unidirectional shift (TSM)"
-    elif spec.non_local:
-        reason, remedy = "its non-local blocks compare all frames of a clip", "model.non_local=false"
-    elif spec.temporal_pool:
-        reason, remedy = "temporal pooling merges frames", "model.temporal_pool=false"
-    elif spec.head.consensus != "average":
-        reason, remedy = "its relations need all frames of a clip", "model.head.consensus=average"
-    else:
-        return
-    raise RecipeError(f"the model cannot run frame by frame, {reason}; train one with {remedy}")
+        return "its shift is bidirectional", "model.shift.direction=unidirectional"
+    if spec.motion is not None:
+        return "its motion modules compare the segments of a clip", "a unidirectional shift (TSM)"
+    if spec.non_local:
+        return "its non-local blocks compare all frames of a clip", "model.non_local=false"
+    if spec.temporal_pool:
+        return "temporal pooling merges frames", "model.temporal_pool=false"
+    if spec.head.consensus != "average":
+        return "its relations need all frames of a clip", "model.head.consensus=average"
+    return None
 
 
 def frames_are_independent(spec: ModelSpec) -> bool:

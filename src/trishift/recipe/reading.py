@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from trishift.errors import RecipeError, shortened, without_secrets
+from trishift.errors import EntryError, RecipeError, shortened, without_secrets
 from trishift.io.atomic import write_text
 from trishift.io.typed import NO_NUMBER, misplaced_boolean
 from trishift.io.wording import nearest
@@ -73,6 +73,20 @@ def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides:
     return _validate(merged, _Blame([Layer(Path(origin), known, None)], list(overrides)))
 
 
+def check_entries(overrides: Sequence[str]) -> None:
+    """Refuse overrides that are wrong in any recipe, before there is one.
+
+    Raises:
+        EntryError: a key is unknown, or a value has another type.
+    """
+    try:
+        recipe_from_dict({}, overrides=overrides)
+    except EntryError:
+        raise
+    except RecipeError:
+        pass  # it may fit another recipe
+
+
 def recipe_to_dict(recipe: Recipe, *, secrets: bool = False) -> dict[str, Any]:
     """Convert a recipe to plain YAML and JSON types.
 
@@ -115,18 +129,18 @@ def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
 def _parse_override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise RecipeError(
+        raise EntryError(
             f"override {shortened(repr(text))}: write it as section.key=value, for example train.epochs=10"
         )
     try:
         result: Any = parse_yaml(value)[0]
     except YamlError as error:
-        raise RecipeError(
+        raise EntryError(
             f"override {shortened(repr(text))}: the value is {shortened(error.reason)}; quote it"
         ) from None
     parts = key.strip().split(".")
     if len(parts) > _DEEPEST:
-        raise RecipeError(f"override {shortened(repr(text))}: no key is nested that deeply")
+        raise EntryError(f"override {shortened(repr(text))}: no key is nested that deeply")
     for part in reversed(parts):
         result = {part: result}
     return spell_out(with_present_names(result, f"override {shortened(repr(text))}"))
@@ -179,11 +193,11 @@ def _validate(data: dict[str, Any], blame: _Blame) -> Recipe:
     keys = misplaced_boolean(Recipe, data)
     if keys is not None:
         found = reduce(getitem, keys, data)
-        raise RecipeError(_explain({"type": "number_type", "loc": keys, "msg": NO_NUMBER, "input": found}, blame))
+        raise EntryError(_explain({"type": "number_type", "loc": keys, "msg": NO_NUMBER, "input": found}, blame))
     try:
         recipe: Recipe = _adapter().validate_python(_filled_in(_with_nulls(data, Recipe)))
     except ValidationError as error:
-        raise RecipeError(_explain(error.errors()[0], blame)) from None
+        raise EntryError(_explain(error.errors()[0], blame)) from None
     except RecipeError as error:
         name = _NAME.split(str(error), maxsplit=1)[0]
         key = blame.complete(name)

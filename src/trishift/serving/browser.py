@@ -13,7 +13,7 @@ import numpy as np
 from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints.canonical import CALIBRATION, WINDOW
 from trishift.data.transforms import channel_order
-from trishift.errors import CheckpointError, RecipeError
+from trishift.errors import CheckpointError
 from trishift.evaluation.calibration import stored_calibration
 from trishift.export.description import Description, description_path
 from trishift.export.opening import describe, is_exported, open_exported
@@ -22,7 +22,7 @@ from trishift.export.session import RuntimeSession
 from trishift.export.writing import export_checkpoint
 from trishift.io.atomic import write_text
 from trishift.io.wording import counted
-from trishift.model.online import check_streamable
+from trishift.model.online import streaming_obstacle
 from trishift.model.pixels import normalization
 from trishift.model.spec import InputSpec
 from trishift.streaming.timeline import stored_window
@@ -34,23 +34,20 @@ _RATE = 12.0  # frames per second of models that do not record the length of the
 _PROOF_STEPS = 2
 
 
-def obstacle(model: Checkpoint | Description) -> str:
-    """Why a browser cannot run weights or an exported model frame by frame; empty if it can."""
+def obstacle(model: Checkpoint | Description) -> tuple[str, str] | None:
+    """Why a browser cannot run weights or an exported model frame by frame, and a remedy; None if it can."""
     if isinstance(model, Description):
         program = model.program
         if model.format.name != "onnx" or not program.streaming or program.pixels or program.batch:
-            return "it was not exported with --format onnx --streaming"
+            return "it was not exported with --format onnx --streaming", "give its checkpoint"
         return obstacle(model.checkpoint)
     spec, pixels = model.spec, model.input
     if spec is None or pixels is None or not spec.num_classes:
         raise CheckpointError("the weights have no head; there is nothing to show")
     if (pixels.modality, spec.in_channels) != ("rgb", 3):
-        return f"it takes {pixels.modality} of several frames, not single pictures"
-    try:
-        check_streamable(spec)
-    except RecipeError as error:
-        return str(error).partition(";")[0].partition(", ")[2]
-    return ""
+        return f"it takes {pixels.modality} of several frames, not single pictures", "give a model of RGB frames"
+    found = streaming_obstacle(spec)
+    return found and (found[0], f"train or fine-tune one with {found[1]}")
 
 
 def examined(path: Path, **options: Any) -> Checkpoint | Description:
@@ -88,9 +85,10 @@ def write_browser_model(model: Checkpoint | Description, path: Path, name: str, 
 
 
 def write_server_model(model: Checkpoint | Description, name: str, folder: Path) -> None:
-    """Write `model.json` of a model that runs on the server."""
+    """Write `model.json` of a model that runs on the server, as the browser cannot run it."""
     checkpoint = model.checkpoint if isinstance(model, Description) else model
-    _write(checkpoint, name, folder, {"reason": f"The browser cannot run this model: {obstacle(model)}."})
+    reason, _ = obstacle(model) or ("", "")
+    _write(checkpoint, name, folder, {"reason": f"The browser cannot run this model: {reason}."})
 
 
 def _write(checkpoint: Checkpoint, name: str, folder: Path, entries: dict[str, Any]) -> None:

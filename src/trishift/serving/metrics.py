@@ -19,11 +19,28 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.requests = Counter("trishift_requests", "Finished requests.", ["status"], registry=self._registry)
-        self.seconds = Histogram("trishift_prediction_seconds", "Durations of predictions.", registry=self._registry)
-        self.in_progress = Gauge("trishift_predictions_in_progress", "Predictions.", registry=self._registry)
+        self.requests = Counter(
+            "trishift_requests",
+            "HTTP requests of all kinds by status; 499: the client closed the connection before the answer.",
+            ["status"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "trishift_prediction_seconds",
+            "Seconds per prediction, from the first byte to the answer, failed ones included, refused ones (429) not.",
+            registry=self._registry,
+        )
+        self.in_progress = Gauge(
+            "trishift_predictions_in_progress",
+            "Predictions that are being uploaded, decoded or computed, or wait for a batch; --queue is their limit.",
+            registry=self._registry,
+        )
         self.batches = Histogram(
-            "trishift_batch_views", "Views per forward pass.", ["model"], buckets=_BATCHES, registry=self._registry
+            "trishift_batch_views",
+            "Views (clips x crops) that share a forward pass, by model; the count is the number of passes.",
+            ["model"],
+            buckets=_BATCHES,
+            registry=self._registry,
         )
 
     def text(self) -> bytes:

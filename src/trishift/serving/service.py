@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
 
-from trishift.errors import DataError, TrishiftError
+from trishift.errors import DataError, TrishiftError, shortened
 from trishift.io.wording import one_of
 from trishift.serving.metrics import Metrics
 from trishift.serving.models import Served
@@ -38,6 +41,27 @@ class Limits:
     most_bytes: int = 64 * 2**20
     workers: int = 2
     allow_urls: bool = False
+
+
+class _Options(BaseModel):
+    """The query of a prediction."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(None, description="name of the model; default: the first one")
+    top_k: int = Field(5, ge=1, description="classes in the answer, the likeliest first")
+    logits: bool = Field(False, description="whether to add the logits of all classes")
+
+
+class Problem(BaseModel):
+    """The body of every refusal."""
+
+    detail: str
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (400, 403, 404, 408, 413, 415, 422, 429, 500, 504)
+}
 
 
 class _Places:
@@ -79,6 +103,10 @@ def make_service(models: Mapping[str, Served], limits: Limits, metrics: Metrics)
     # The pages of FastAPI's documentation load scripts from elsewhere.
     service = FastAPI(title="Trishift", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
 
+    @service.exception_handler(RequestValidationError)
+    async def refuse_query(request: Request, error: RequestValidationError) -> Response:
+        return JSONResponse({"detail": _explained(error.errors()[0])}, 422)
+
     @service.get("/health")
     async def health() -> dict[str, Any]:
         """Whether the server answers."""
@@ -94,12 +122,10 @@ def make_service(models: Mapping[str, Served], limits: Limits, metrics: Metrics)
         """Models, their classes and input."""
         return [served.describe() for served in models.values()]
 
-    @service.post("/v1/predict", openapi_extra={"requestBody": BODY})
-    async def predict(
-        request: Request, model: str | None = None, top_k: int = Query(5, ge=1), logits: bool = False
-    ) -> dict[str, Any]:
+    @service.post("/v1/predict", openapi_extra={"requestBody": BODY}, responses=_REFUSALS)
+    async def predict(request: Request, options: Annotated[_Options, Query()]) -> dict[str, Any]:
         """Predict the classes of a video, or of frames."""
-        served = _named(models, model)
+        served = _named(models, options.model)
         step, code = "the upload", 408
         with places.one(), metrics.seconds.time():
             try:
@@ -114,9 +140,18 @@ def make_service(models: Mapping[str, Served], limits: Limits, metrics: Metrics)
                 raise HTTPException(422, str(error)) from None
             except TrishiftError as error:
                 raise HTTPException(500, str(error)) from None
-        return served.answer(scores, top_k, logits)
+        return served.answer(scores, options.top_k, options.logits)
 
     return service
+
+
+def _explained(error: Mapping[str, Any]) -> str:
+    """One line about a wrong parameter of a query."""
+    name = str(error["loc"][-1])
+    if error["type"] == "extra_forbidden":
+        return f"parameter {shortened(repr(name))} is unknown{one_of(name, _Options.model_fields)}"
+    reason = str(error["msg"]).replace("Input should be", "must be").partition(", unable")[0]
+    return f"parameter {name}: {reason}, not {shortened(repr(error['input']))}"
 
 
 def _named(models: Mapping[str, Served], name: str | None) -> Served:

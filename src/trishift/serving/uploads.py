@@ -25,7 +25,7 @@ _FRAME = "img_{:05d}"
 _MOST_FRAMES = 1000
 _CHUNK = 2**20
 _SECONDS_OF_SILENCE = 10
-_TYPES = f"send video/*, application/octet-stream, {_ARRAY} or multipart/form-data"
+_TYPES = f"send video/*, application/octet-stream, {_ARRAY} or multipart/form-data (curl: -H 'Content-Type: video/mp4')"
 BODY: dict[str, Any] = {  # for OpenAPI
     "required": True,
     "content": {
@@ -74,7 +74,8 @@ async def _save(request: Request, folder: Path, most_bytes: int, allow_urls: boo
         if not allow_urls:
             raise HTTPException(415, "addresses are not fetched; start the server with --allow-urls, or send the video")
         return await run_in_threadpool(_fetched, await _address(request), folder / "body", most_bytes)
-    raise HTTPException(415, f"content type {kind or 'missing'!r}: is not supported; {_TYPES}")
+    problem = f"content type {kind!r} is not supported" if kind else "the request has no content type"
+    raise HTTPException(415, f"{problem}; {_TYPES}")
 
 
 def _bounded(request: Request, most_bytes: int) -> Request:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,5 @@ def closing_report(evaluation: Evaluation, best: Mapping[str, Any], counts: np.n
             f"last epoch: {name} {last} on {len(evaluation.names)} clips",
             f"best: {name} {best[main]:.1%}, {where}; it was chosen on these clips, so expect less on others",
             f"baselines: {', '.join(baselines)}{verdict}",
-            f"next: trishift infer --checkpoint {shlex.quote(str(folder))} VIDEO",
         )
     )

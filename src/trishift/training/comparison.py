@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.intervals import Interval, gain, interval
 from trishift.evaluation.thresholds import ENTRY, choose_thresholds
 from trishift.training.probe_study import ProbeStudy
@@ -82,6 +83,19 @@ class Comparison:
             },
             "shipped": "finetuned" if self.beats_probe else "probe",
         }
+
+    def held_out(self, protocol: str) -> Evaluation:
+        """Every clip by the network or probe of the fold that held it out, of the kind that is shipped.
+
+        Args:
+            protocol: description of the evaluation protocol.
+        """
+        folds = self.study.folds
+        logits = next(iter(self.logits.values())) if self.beats_probe else self.study.logits
+        known = np.isfinite(logits).all(axis=1)
+        names, groups = (np.array(all_, object)[known].tolist() for all_ in (folds.names, folds.groups))
+        scores = logits[known].astype(np.float32)
+        return Evaluation(protocol, folds.labels, names, scores, folds.targets[known], [], groups)
 
     def thresholds(self) -> dict[str, list[float]]:
         """Thresholds from the clips of all folds, for models with several labels."""

@@ -92,7 +92,7 @@ class FineTuning:
                 "recipe": recipe_to_dict(self.recipe),
                 "framework": self.framework,
                 "seeds": list(self.seeds),
-                "clips": [str(record.path) for record in self.folds.records],
+                "clips": self.folds.names,
                 "validated": [np.flatnonzero(mask).tolist() for mask in self.folds.validated],
             }
         )
@@ -107,11 +107,11 @@ class FineTuning:
         for path in (self.output / PLAN, *self.output.glob(f"*/{SCORES}"), *self.output.glob(f"*/{RUN_FILES[1]}")):
             path.unlink(missing_ok=True)
 
-    def workload(self, opening: float) -> Workload:
-        """The clips of all runs, with the one on all clips; `opening` is the time to open a run in seconds."""
+    def workload(self, opening: float, *, final: bool = True) -> Workload:
+        """The clips of all runs; `opening` is the time to open a run in seconds, `final` adds the run on all clips."""
         validated, seeds = self.folds.validated, len(self.seeds)
-        training = seeds * int((~validated).sum()) + len(self.folds.records)
-        return Workload(training, seeds * int(validated.sum()), len(self.runs) + 1, opening)
+        training = seeds * int((~validated).sum()) + final * len(self.folds.records)
+        return Workload(training, seeds * int(validated.sum()), len(self.runs) + final, opening)
 
     def folder(self, seed: int, fold: int) -> Path:
         """The run folder of a fold and seed."""
@@ -130,7 +130,7 @@ class FineTuning:
     def score(self, seed: int) -> np.ndarray:
         """(N, K) logits of the last epochs, each row from the fold that validates the clip; NaN if none does."""
         logits = np.full((len(self.folds.records), len(self.folds.labels)), np.nan)
-        place = {str(record.path): row for row, record in enumerate(self.folds.records)}
+        place = {name: row for row, name in enumerate(self.folds.names)}
         for fold in range(len(self.folds)):
             for name, scores in self._scores(seed, fold).items():
                 if name in place:
@@ -156,7 +156,7 @@ class FineTuning:
     def _train(self, folder: Path, recipe: Recipe) -> Evaluation | None:
         resume = folder if (folder / RUN_FILES[1]).is_file() else None
         print(f"\n{folder.name}", flush=True)
-        return train(recipe, self.framework, folder, resume=resume, overwrite=resume is None)
+        return train(recipe, self.framework, folder, resume=resume, overwrite=resume is None, advise=False)
 
     def train_on_all(self) -> Checkpoint:
         """The weights after training on all clips with the first seed."""
@@ -189,13 +189,20 @@ def finetune(tuning: FineTuning, *, limit: float | None = None, overwrite: bool 
     recipe, labels = tuning.recipe, tuning.folds.labels
     began = time.perf_counter()
     session = open_transfer(recipe, tuning.framework, labels)
-    work = tuning.workload(opening=time.perf_counter() - began)
+    opening = time.perf_counter() - began
+    work = tuning.workload(opening)
     if epochs is None:
         per_clip = seconds_per_clip(tuning.recipe_of(tuning.seeds[0], 0), session)
         wanted = recipe.train.epochs
         epochs = wanted if limit is None else work.affordable_epochs(limit, per_clip, wanted)
-        estimate = spell_time(work.seconds(epochs, per_clip))
-        print(f"{work.runs} runs of {counted(epochs, 'epoch', 'epochs')}, about {estimate}", flush=True)
+        longest, shortest = (
+            spell_time(each.seconds(epochs, per_clip)) for each in (work, tuning.workload(opening, final=False))
+        )
+        print(
+            f"{work.runs} runs of {counted(epochs, 'epoch', 'epochs')}, about {longest}; {shortest} if the probe is "
+            "shipped, without the run on all clips",
+            flush=True,
+        )
     tuning = tuning.with_epochs(epochs)
     write_text(tuning.output / PLAN, tuning.plan() + "\n")
     study = study_probe(recipe, session, tuning.folds)

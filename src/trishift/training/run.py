@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,7 @@ def train(
     resume: Path | None = None,
     until: int | None = None,
     overwrite: bool = False,
+    advise: bool = True,
 ) -> Evaluation | None:
     """Train a recipe in a framework.
 
@@ -55,6 +57,7 @@ def train(
         resume: the run folder or `last.safetensors` to resume, from any framework.
         until: stop after this epoch (counted from 1); the learning rate schedule still spans the whole recipe.
         overwrite: replace the run in `output`.
+        advise: end with the command that uses the result.
 
     Returns:
         The last evaluation.
@@ -107,6 +110,8 @@ def train(
                 if evaluation is not None and trainer.best is not None:
                     print(closing_report(evaluation, trainer.best, train_set.class_counts(), path))
                 print(f"run folder: {path}{hint}", flush=True)
+                if advise and not unfinished:
+                    print(f"next: trishift infer --checkpoint {shlex.quote(str(path))} VIDEO", flush=True)
             return evaluation
     finally:
         session.close()

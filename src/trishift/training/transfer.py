@@ -9,12 +9,14 @@ from trishift.backends import open_session
 from trishift.backends.session import Session
 from trishift.checkpoints import import_weights
 from trishift.data.prepare.folds import Folds
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, RecipeError
 from trishift.model.serialization import to_json
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.training.initial_weights import load_initial_weights
 from trishift.zoo.sources import WeightSource, weight_source
+
+_ANY_CLASSES = 2
 
 
 def recipe_for(recipe: Recipe, weights: WeightSource, folds: Folds, overrides: Sequence[str] = ()) -> Recipe:
@@ -33,16 +35,33 @@ def recipe_for(recipe: Recipe, weights: WeightSource, folds: Folds, overrides: S
         CheckpointError: the file is unreadable or describes no network.
         RecipeError: the result or an override is invalid.
     """
+    return _recipe_for(recipe, weights, len(folds.labels), folds.multi_label, overrides)
+
+
+def check_overrides(recipe: Recipe, weights: WeightSource, overrides: Sequence[str]) -> None:
+    """Refuse overrides that are wrong for any clips, before the clips are read. Raises like `recipe_for`."""
+    try:
+        _recipe_for(recipe, weights, _ANY_CLASSES, False, overrides)
+    except RecipeError as error:
+        try:
+            _recipe_for(recipe, weights, _ANY_CLASSES, True, overrides)
+        except RecipeError:
+            raise error from None
+
+
+def _recipe_for(
+    recipe: Recipe, weights: WeightSource, num_classes: int, multi_label: bool, overrides: Sequence[str]
+) -> Recipe:
     checkpoint, _ = import_weights(weights.fetch(), fallback=recipe.model)
     if checkpoint.spec is None or checkpoint.input is None:
         raise CheckpointError(f"{weights}: does not describe its network; convert it with trishift convert")
     model, pixels = _network(recipe, checkpoint.spec, checkpoint.input)
-    model = replace(model, num_classes=len(folds.labels), head=HeadSpec(), multi_label=folds.multi_label)
+    model = replace(model, num_classes=num_classes, head=HeadSpec(), multi_label=multi_label)
     data = recipe_to_dict(recipe, secrets=True)
     if pixels.crop != recipe.input.crop:  # the recipe's training size belongs to its own crop
         data["data"]["augmentation"]["size"] = None
     train = {**data["train"], "initial_weights": weights.text, "new_head": True}
-    if folds.multi_label and not recipe.train.loss.multi_label:
+    if multi_label and not recipe.train.loss.multi_label:
         train["loss"] = {"name": "bce"}
     changed = {**data, "model": to_json(model), "input": to_json(pixels), "train": train}
     return recipe_from_dict(changed, str(weights), overrides)

@@ -1,5 +1,5 @@
-// Runs in a browser: classifies given frames with the page's own modules, watches the page classify the camera, and
-// reports both to the test.
+// Runs in a browser: watches the page classify the camera, classifies the given frames, if any, with the page's own
+// modules, and reports both to the test.
 
 import { Recognizer } from "/recognizer.js";
 import { cropped } from "/pixels.js";
@@ -9,7 +9,9 @@ const page = () => document.getElementById("page").contentDocument;
 const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
 async function givenFrames() {
-  const { frames, width, height, input } = await (await fetch("frames.json")).json();
+  const given = await (await fetch("frames.json")).json();
+  if (!given) return {};
+  const { frames, width, height, input } = given;
   const pictures = frames.map((base64) => Uint8ClampedArray.from(atob(base64), (character) => character.charCodeAt(0)));
   const recognizer = new Recognizer();
   const opened = await recognizer.open(new URL("/model/", location.href).href, "wasm");

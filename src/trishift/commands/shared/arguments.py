@@ -69,7 +69,7 @@ def add_runtime(parser: argparse.ArgumentParser, *, layers: bool = False) -> Non
             f"{networks}, an exported model in its format's own runtime; native: weights as is; compiled: weights, "
             "compiled by their framework; others: an exported model, or the program of weights (made once)"
         )
-        parser.add_argument("--compile", action="store_true", help="another name of --runtime compiled")
+        parser.add_argument("--compile", action="store_true", help="an older name of --runtime compiled")
     parser.add_argument("--runtime", choices=choices, default="auto", help=text)
 
 
@@ -83,6 +83,7 @@ def runtime_of(options: argparse.Namespace) -> str:
         return runtime_named(options.runtime)
     if options.runtime not in ("auto", "compiled"):
         raise RecipeError(f"--compile: means --runtime compiled, not {options.runtime}; remove one of them")
+    status("note: --compile is an older name of --runtime compiled")
     return "compiled"
 
 

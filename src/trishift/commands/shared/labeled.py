@@ -26,6 +26,21 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of a recipe entry")
 
 
+def check_recipe(options: argparse.Namespace) -> None:
+    """Refuse a wrong recipe or override before the weights are read.
+
+    Raises:
+        RecipeError: names it.
+    """
+    from trishift.recipe import check_entries, load_recipe
+    from trishift.recipe.finding import find_recipe
+
+    if options.config:
+        options.config = find_recipe(options.config)
+        load_recipe(options.config, options.overrides)
+    check_entries(options.overrides)
+
+
 def stored_recipe(options: argparse.Namespace, meta: dict[str, Any]) -> Recipe | None:
     """The recipe of `--config`, else the one in the checkpoint, if there is one."""
     from trishift.recipe import load_recipe, recipe_from_dict

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trishift.commands.shared.devices import AUTO, add_device, device_of
+from trishift.backends import check_framework
+from trishift.commands.shared.devices import AUTO, add_device, device_of, named_device
 from trishift.commands.shared.outputs import check_folder
 from trishift.zoo.sources import WeightSource
 
@@ -41,22 +42,43 @@ def add_own_clips(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def open_clips(options: argparse.Namespace) -> tuple[Path, Folds]:
-    """Make the output folder and divide the clips, whose lists go below it if they have none."""
-    from trishift.data.prepare.folds import open_folds
+    """Check all options, then make the output folder and divide the clips, whose lists go below it if they have none.
 
+    Raises:
+        TrishiftError: an option is wrong; no clip has been read.
+        DataError: the clips cannot be used.
+    """
+    from trishift.data.prepare.folds import check_request, open_folds
+
+    check_request(options.clips, options.folds)
+    check_framework(options.framework)
+    if options.device != AUTO:
+        options.device = named_device(options.device)
     options.weights.check()
+    _check_recipe(options)
     output: Path = options.output or Path("runs") / f"{options.clips.absolute().name}-{options.command}"
     check_folder(output)
     return output, open_folds(options.clips, output / "data", folds=options.folds, groups=options.groups)
 
 
+def _check_recipe(options: argparse.Namespace) -> None:
+    """Refuse a wrong recipe, and overrides that do not fit it with the network of the weights."""
+    from trishift.recipe import check_entries, load_recipe
+    from trishift.recipe.finding import find_recipe
+    from trishift.training.transfer import check_overrides
+
+    options.config = find_recipe(options.config)
+    recipe = load_recipe(options.config)
+    check_entries(options.overrides)  # before a download
+    check_overrides(recipe, options.weights, options.overrides)
+
+
 def recipe_of(options: argparse.Namespace, folds: Folds) -> Recipe:
     """The recipe for the weights of `--from` and the clips."""
     from trishift.recipe import load_recipe, sets_key
-    from trishift.recipe.finding import find_recipe
     from trishift.training.transfer import recipe_for
 
-    overrides, config = list(options.overrides), find_recipe(options.config)
-    if options.device != AUTO or not sets_key(config, overrides, "execution.device"):
+    overrides = list(options.overrides)
+    if options.device != AUTO or not sets_key(options.config, overrides, "execution.device"):
         overrides.append(f"execution.device={device_of(options)}")
-    return recipe_for(load_recipe(config), options.weights, folds, overrides)
+    return recipe_for(load_recipe(options.config), options.weights, folds, overrides)

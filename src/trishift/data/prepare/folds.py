@@ -45,6 +45,11 @@ class Folds:
         return any(len(record.labels) != 1 for record in self.records)
 
     @property
+    def names(self) -> list[str]:
+        """The path of every clip."""
+        return [str(record.path) for record in self.records]
+
+    @property
     def groups(self) -> list[str]:
         """The group of every clip."""
         return [str(record.group) for record in self.records]
@@ -83,10 +88,7 @@ def open_folds(clips: Path, work: Path, *, folds: int | None = None, groups: str
     Raises:
         DataError: no usable clips, or too few groups for the folds.
     """
-    if not clips.is_dir():
-        raise DataError(f"{clips}: is not a folder; name a folder of class folders, or one with prepared lists")
-    if folds is not None and folds < 2:
-        raise DataError(f"--folds {folds}: cross-validation needs 2 or more folds; {FOLDS} is usual")
+    check_request(clips, folds)
     source = clips
     if not _is_prepared(clips):
         print(prepare_folder(clips, work, groups=groups, val_fraction=0, force=True), flush=True)
@@ -103,6 +105,18 @@ def open_folds(clips: Path, work: Path, *, folds: int | None = None, groups: str
     result = Folds(str(clips), tuple(records), labels, validated)
     _check(result)
     return result
+
+
+def check_request(clips: Path, folds: int | None) -> None:
+    """Refuse arguments of `open_folds` that are wrong for any clips.
+
+    Raises:
+        DataError: `clips` is not a folder, or there is only one fold.
+    """
+    if not clips.is_dir():
+        raise DataError(f"{clips}: is not a folder; name a folder of class folders, or one with prepared lists")
+    if folds is not None and folds < 2:
+        raise DataError(f"--folds {folds}: cross-validation needs 2 or more folds; {FOLDS} is usual")
 
 
 def _is_prepared(folder: Path) -> bool:
