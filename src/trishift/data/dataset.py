@@ -253,17 +253,24 @@ class TrainingSet(ClipDataset):
         raise DataError(f"{_REPLACEMENTS} consecutive clips cannot be read; last: {self.misses()[-1][1]}")
 
     def usual_length(self) -> float | None:
-        """Median seconds that a sampled clip spans, of the clips examined so far; None if their rates are unknown.
+        """Median seconds that a sampled clip spans; None if the frame rate is unknown.
 
+        If the list has frame counts, all clips count, at the median rate of those examined so far; otherwise, these.
         Clips in which nothing happens do not count: they are as long as whoever cut them wanted.
         """
+        rates = [fps for _, fps in self._examined.values() if fps]
+        if not rates:
+            return None
         sampling = self._data.sampling
         most = sampling.window if sampling.mode == "dense" else np.inf
+        rate, frames = float(np.median(rates)), self._records.frame_counts()
+        if frames is None:
+            seconds = {index: min(found, most) / fps for index, (found, fps) in self._examined.items() if fps}
+        else:
+            seconds = dict(enumerate(np.minimum(frames, most) / rate))
         nothing = {number for number, label in enumerate(self.labels) if means_nothing(label)}
-        seconds = {index: min(frames, most) / fps for index, (frames, fps) in self._examined.items() if fps}
         of_actions = [seconds[index] for index in seconds if not nothing.issuperset(self._records.labels[index])]
-        chosen = of_actions or list(seconds.values())
-        return round(float(np.median(chosen)), 3) or None if chosen else None
+        return round(float(np.median(of_actions or list(seconds.values()))), 3) or None
 
     def _view(self, index: int, rng: np.random.Generator) -> Sample:
         record, reader = self._records[index], self._reader

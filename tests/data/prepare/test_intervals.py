@@ -13,7 +13,7 @@ from testing.encoded_clips import encode
 
 from trishift.cli import main
 from trishift.data.annotations.videos import VideoFolder
-from trishift.data.gestures.encoding import FRAME_RATE
+from trishift.data.gestures.encoding import FRAME_RATE, write_clip
 from trishift.data.lists import read_labels, read_list
 from trishift.data.prepare import IntervalOptions, prepare_intervals
 from trishift.errors import DataError
@@ -67,6 +67,20 @@ def test_background_lies_between_annotations(videos: Path, tmp_path: Path) -> No
     ]
     median = 10 / FRAME_RATE
     assert any(f"background: 12 parts of {6 / FRAME_RATE:.3g} to {median:.3g} s as" in note for note in report.notes)
+
+
+def test_still_background_is_no_duplicate(tmp_path: Path) -> None:
+    """One camera shows the same picture in all videos while nothing happens."""
+    rng = np.random.default_rng(0)
+    still = rng.integers(0, 255, (1, 32, 32, 3), np.uint8)
+    for number in range(2):
+        actions = rng.integers(0, 255, (20, 32, 32, 3), np.uint8)
+        write_clip(tmp_path / f"{number}.mp4", np.concatenate([actions, np.repeat(still, 20, axis=0)]))
+    marks = annotate(tmp_path, *(f"{n}.mp4,{s},{s + 10},{c}" for n in (0, 1) for s, c in ((0, "wave"), (10, "clap"))))
+    background = IntervalOptions(background="nothing", margin=0, max_length=20 / FRAME_RATE)
+    report = prepare_intervals([marks], tmp_path / "out", intervals=background, val_fraction=0.5)
+    assert not report.duplicates
+    assert report.split["nothing"] == [1, 1]
 
 
 def test_overlaps_need_multi_label(videos: Path, tmp_path: Path) -> None:

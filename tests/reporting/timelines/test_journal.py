@@ -83,3 +83,14 @@ def test_settings_hold_no_secrets_and_the_calibration() -> None:
 )
 def test_outputs_are_named_after_videos(video: str, name: str) -> None:
     assert output_files(["out/{name}.json"], [video]) == [[Path(f"out/{name}.json")]]
+
+
+def test_parts_of_a_video_have_outputs_of_their_own() -> None:
+    parts = ["long.mp4#t=1:00,1:02.5", "long.mp4#frames=0,30"]
+    assert output_files(["{name}_{start}_{end}.csv"], parts) == [[Path("long_60_62.5.csv")], [Path("long_0_30.csv")]]
+    with pytest.raises(OutputError, match=r"is the output of .*; add {start} and {end} to {name} in --output"):
+        output_files(["{name}.csv"], parts)
+    with pytest.raises(OutputError, match="give the videos different names"):
+        output_files(["{name}.csv"], ["a/long.mp4", "b/long.mp4"])
+    with pytest.raises(OutputError, match=r"write {name} into --output"):
+        output_files(["long.csv"], ["a.mp4", "b.mp4"])

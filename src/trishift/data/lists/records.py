@@ -11,6 +11,8 @@ from itertools import islice, starmap
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from trishift.data.lists.columns import Shared, Texts
 from trishift.data.parts import split_part
 
@@ -110,6 +112,10 @@ class ClipList(Sequence[VideoRecord]):
     def line(self, index: int) -> int:
         """Line of a clip in the list, from 1."""
         return self._lines[index]
+
+    def frame_counts(self) -> np.ndarray | None:
+        """Frames of each clip according to the list, (N,) int64; None unless it has all of them."""
+        return None if _UNKNOWN in self._num_frames else np.array(self._num_frames, np.int64)
 
     def group(self, index: int) -> str | None:
         """Group of a clip, None if the list has none."""

@@ -30,11 +30,13 @@ class FoundClip:
         path: path relative to the clips' folder; may name a part of a video, see `parts`.
         labels: class names; several only in annotated parts of videos.
         split: `train`, `val` or `test` if the clip belongs to a ready split.
+        is_background: whether nobody has marked it; such clips look alike wherever nothing moves.
     """
 
     path: Path
     labels: tuple[str, ...]
     split: str | None = None
+    is_background: bool = False
 
 
 @dataclass

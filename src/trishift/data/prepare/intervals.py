@@ -306,7 +306,7 @@ def _add_background(
         covered = [*(span.frames for span in video.spans), *video.excluded]
         for gap in gaps(covered, video.num_frames, frames[0], frames[1], max(1, frames[2])):
             path = Path(f"{video.path}{Part(gap.start, gap.stop)}")
-            found.clips.append(FoundClip(path, (str(chosen.background),), splits.get(video.path)))
+            found.clips.append(FoundClip(path, (str(chosen.background),), splits.get(video.path), is_background=True))
             count += 1
     rates = "" if all(video.fps for video in videos) else f"; frame folders count as {_ASSUMED_FPS:g} fps"
     found.notes.append(

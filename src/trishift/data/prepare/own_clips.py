@@ -141,7 +141,8 @@ def _distinct(
     readable.sort(key=lambda clip: _PRECEDENCE.index(clip.split))
     duplicates = identical_clips(directory, [clip.path for clip in readable])
     if not keep_similar:
-        signatures = {clip.path: checked[clip.path].signature for clip in readable if clip.path not in duplicates}
+        compared = [clip.path for clip in readable if not (clip.is_background or clip.path in duplicates)]
+        signatures = {path: checked[path].signature for path in compared}
         similar = similar_clips({path: known for path, known in signatures.items() if known is not None}, directory)
         if similar:
             report.notes.append(
