@@ -48,6 +48,7 @@ ELSEWHERE = {  # commands that other tests run, in the framework, runtime or env
     r"^trishift demo": "tests/serving/test_page.py",
     r"^trishift serve": "tests/commands/test_serve.py",
     r"^trishift benchmark": "tests/test_speed.py",
+    r"^trishift explain": "tests/reporting/test_explanations.py",
     r"^trishift check": "tests/checking/test_check.py",
     r"^trishift doctor": "tests/commands/test_config.py",
     r"^trishift quickstart": "tests/support/guide_stage.py",

@@ -37,6 +37,7 @@ COMMANDS = {
     "demo": "recognize actions in a web page, live from a camera",
     "timeline": "find out what happens when in long videos",
     "timeline-eval": "compare timelines with the truth",
+    "explain": "show where a network looks, and what each frame contributes",
     "check": "compare all ways of running a model on one clip",
     "benchmark": "measure a model in every framework and runtime",
     "features": "write activations of named layers, one file per video",

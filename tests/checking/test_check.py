@@ -19,9 +19,10 @@ import trishift
 from trishift.backends import open_session
 from trishift.checking import ways
 from trishift.checking.agreement import Agreement, Way
-from trishift.checking.trace import Gap, Pixels, gap
+from trishift.checking.trace import Gap, gap
 from trishift.checkpoints import Checkpoint
 from trishift.checkpoints.canonical import save
+from trishift.data.stages import Pixels
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.export.planning import ExportOptions
 from trishift.export.writing import export_checkpoint

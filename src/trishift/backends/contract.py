@@ -250,6 +250,11 @@ class Predictor(Protocol):
     def classify(self, features: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """Evaluation mode: pooled features (N, T', F) float32 to (N, K) float32 logits; the head of `predict`."""
 
+    def head_gradients(
+        self, features: np.ndarray, classes: np.ndarray, relations: Sequence[np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Gradients (N, T', F) of one logit per clip, of `classes` (N,), with respect to the pooled features."""
+
     def state_shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
         """Shifted block to the shape (C // div, H', W') of its stream buffer, see `online.state_shapes`."""
 

@@ -232,6 +232,14 @@ class Session(Trainable):
         with self._evaluation():
             return self._access.to_numpy(self.network.head(self._tensor(features), self._relations(relations)))
 
+    def head_gradients(
+        self, features: np.ndarray, classes: np.ndarray, relations: Sequence[np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Gradients (N, T', F) of one logit per clip, of `classes` (N,), with respect to pooled features (N, T', F)."""
+        chosen = self._tensor(np.eye(self.spec.num_classes, dtype=np.float32)[classes])
+        gradients = self._head_gradients(self._tensor(features), chosen, self._relations(relations))
+        return self._access.to_numpy(gradients)
+
     def _layer(self, name: str) -> Module:
         if name in _ENDS:
             return self.network.backbone if name == "pooled" else self.network.head
@@ -346,6 +354,10 @@ class Session(Trainable):
     @abstractmethod
     def _logits(self, clips: np.ndarray, relations: Relations) -> np.ndarray:
         """Logits (N, K) of clips (N, T, C, H, W)."""
+
+    @abstractmethod
+    def _head_gradients(self, features: Tensor, chosen: Tensor, relations: Relations) -> Tensor:
+        """Evaluation mode: gradient of the sum of logits times `chosen` (N, K) with respect to features (N, T', F)."""
 
     @abstractmethod
     def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from trishift.checking.pixels import Change
-from trishift.checking.trace import PIXEL_STAGES, STAGES, Gap
+from trishift.checking.trace import STAGES, Gap
+from trishift.data.stages import PIXEL_STAGES
 from trishift.io.terminal import printable
 
 _EXACT = 1e-2  # gray levels: what float32 leaves of equal pixels

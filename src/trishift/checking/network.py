@@ -10,8 +10,8 @@ import numpy as np
 
 from trishift.backends import open_session
 from trishift.checking.pixels import Change
-from trishift.checking.trace import Pixels
 from trishift.checkpoints.canonical import Checkpoint
+from trishift.data.stages import Pixels
 from trishift.errors import TrishiftError
 from trishift.model.pixels import normalization
 from trishift.model.relations import prediction_relations

@@ -14,7 +14,7 @@ from itertools import combinations, product
 import numpy as np
 from PIL import Image
 
-from trishift.checking.trace import PIXEL_STAGES, Pixels
+from trishift.data.stages import PIXEL_STAGES, Pixels
 from trishift.data.transforms import Box, channel_order, crop_boxes, resize, resized_size
 from trishift.io.wording import counted, shown_first
 from trishift.model.pixels import normalization

@@ -11,13 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from trishift.data.transforms import channel_order, crop, crop_boxes, normalize, planar, resize, resized_size
-from trishift.data.transforms import stack_segments as stack
-from trishift.model.pixels import normalization
-from trishift.model.spec import InputSpec, segment_length
+from trishift.data.stages import PIXEL_STAGES, Pixels
 from trishift.model.tensors import Tensors
 
-PIXEL_STAGES = ("frames", "resize", "crop", "colors", "normalization")
 STAGES = (*PIXEL_STAGES, "weights", "features", "logits", "probabilities")
 """In the order in which they are computed, so the first one that differs is the cause of all others."""
 
@@ -25,53 +21,6 @@ Trace = Mapping[str, np.ndarray]
 LEVELS_ROUNDED = 2.0  # gray levels (root mean square), and the largest in one pixel: decoders round colors differently
 LEVEL_ROUNDED = 16.0
 _WEIGHTS_ROUNDED = 1e-6
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """The stages of a model's pixels.
-
-    Attributes:
-        input: the pixels that the model expects.
-        channels: C.
-    """
-
-    input: InputSpec
-    channels: int
-
-    @property
-    def length(self) -> int:
-        """Frames per segment."""
-        return segment_length(self.input.modality, self.channels)
-
-    def trace(self, images: np.ndarray, segments: int, start: str = "frames") -> dict[str, np.ndarray]:
-        """The pixel stages of pictures (F, H, W, 3) uint8 from one of the first three stages on, with the center crop.
-
-        The last one, `normalization`, is the network's input (clips, T, C, H, W) float32.
-        """
-        arrays = {start: images}
-        if start == "frames":
-            height, width = resized_size(images.shape[1], images.shape[2], self.input.resize_size)
-            images = arrays["resize"] = resize(images, height, width)
-        if start != "crop":
-            height, width = images.shape[1:3]
-            box = crop_boxes(height, width, self.input.crop_size, "center")[0]
-            images = arrays["crop"] = crop(images, box)
-        clips = self.clips(normalize(images, self.input), segments)
-        return {**arrays, "colors": planar(images, self.input), "normalization": clips}
-
-    def clips(self, frames: np.ndarray, segments: int) -> np.ndarray:
-        """Normalized frames (F, 3, H, W) as clips (clips, T, C, H, W)."""
-        stacked = stack(frames, self.input, self.length)
-        return stacked.reshape(-1, segments, *stacked.shape[1:])
-
-    def frames(self, clips: np.ndarray) -> np.ndarray:
-        """The inverse of `clips`, except for frame differences, which stay as they are."""
-        return clips.reshape(-1, len(channel_order(self.input)), *clips.shape[-2:])
-
-    def levels(self, difference: np.ndarray) -> np.ndarray:
-        """A difference of network inputs (..., C, H, W) in gray levels."""
-        return difference / normalization(self.input, self.channels).factors
 
 
 @dataclass(frozen=True)

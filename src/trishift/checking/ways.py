@@ -18,7 +18,7 @@ from trishift.checking.agreement import Agreement, Way, first_parting
 from trishift.checking.network import name_network_change, spec_changes
 from trishift.checking.pixels import Video, name_changes
 from trishift.checking.running import in_process
-from trishift.checking.trace import PIXEL_STAGES, Gap, Pixels, Recorder, fingerprint, gap
+from trishift.checking.trace import Gap, Recorder, fingerprint, gap
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.checkpoints.verification import TOLERANCE
 from trishift.data.clip_reader import ClipReader
@@ -29,6 +29,7 @@ from trishift.data.parts import split_part
 from trishift.data.protocol import Protocol
 from trishift.data.sampling import evaluation_clips
 from trishift.data.sources import FrameRange
+from trishift.data.stages import PIXEL_STAGES, Pixels
 from trishift.errors import CheckpointError, DataError, RecipeError, TrishiftError
 from trishift.evaluation.evaluator import evaluate
 from trishift.export.formats import RUNTIMES

@@ -39,7 +39,7 @@ class Deployed:
         return state_shapes(self.spec, height, width)
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> Tensors:
-        """Unavailable for programs.
+        """Unavailable for programs, as are `classify` and `head_gradients`.
 
         Raises:
             RecipeError: always.
@@ -47,12 +47,14 @@ class Deployed:
         raise RecipeError(f"{self.framework}: a program exposes no layers; load its checkpoint without a runtime")
 
     def classify(self, features: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        """Unavailable for programs.
+        """Unavailable, see `features`."""
+        return self.features(features, ())["logits"]
 
-        Raises:
-            RecipeError: always.
-        """
-        raise RecipeError(f"{self.framework}: a program exposes no layers; load its checkpoint without a runtime")
+    def head_gradients(
+        self, features: np.ndarray, classes: np.ndarray, relations: Sequence[np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Unavailable, see `features`."""
+        return self.features(features, ())["pooled"]
 
     def prefetch(self, clips: np.ndarray) -> None:
         """Do nothing: runtimes copy clips themselves."""

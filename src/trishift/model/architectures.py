@@ -232,3 +232,10 @@ INCEPTION_LAYERS = {
     "projection": "pool_proj",
 }
 """Maps the backends' attributes of an inception block to the layer names of the Caffe model."""
+
+
+def last_maps(backbone: str) -> str:
+    """The layer whose feature maps, averaged over their pixels, are the pooled features."""
+    if backbone in RESNETS:
+        return "layer4"
+    return f"features.{len(inverted_residuals()) + 1}" if backbone == "mobilenet_v2" else BN_INCEPTION_BLOCKS[-1].name

@@ -127,6 +127,14 @@ class Session(base.Session):
 
         return Pass(logits, self.execution.compile)
 
+    def _head_gradients(self, features: Tensor, chosen: Tensor, relations: base.Relations) -> Tensor:
+        self.network.set_train(False)
+
+        def total(features: Tensor) -> Tensor:
+            return (self.network.head(features, relations) * chosen).sum()
+
+        return mindspore.grad(total)(features)
+
     def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:
         if form.name == "compiled":
             return compiled_form(self.network, streaming)

@@ -111,6 +111,12 @@ class Session(base.Session):
         arguments = (self._tensor(clips),) if relations is None else (self._tensor(clips), None, relations)
         return naming.to_numpy(self._run(*arguments))
 
+    def _head_gradients(self, features: Tensor, chosen: Tensor, relations: base.Relations) -> Tensor:
+        self.network.eval()
+        features.stop_gradient = False
+        total = (self.network.head(features, relations) * chosen).sum()
+        return paddle.grad(total, features)[0]
+
     def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:
         if form.name == "compiled":
             return compiled_form(self.network, streaming)

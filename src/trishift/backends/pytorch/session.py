@@ -113,6 +113,13 @@ class Session(base.Session):
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
         return naming.to_numpy(self._run(self._tensor(clips), None, relations))
 
+    def _head_gradients(self, features: Tensor, chosen: Tensor, relations: base.Relations) -> Tensor:
+        self.network.eval()
+        with torch.enable_grad():
+            leaf = features.clone().requires_grad_()
+            total = (self.network.head(leaf, relations) * chosen).sum()
+        return torch.autograd.grad(total, leaf)[0]
+
     def _make(self, form: FastForm, streaming: bool, layers: Sequence[str]) -> Callable[..., Any]:
         if form.name == "compiled":
             made = compiled_form(self.network, streaming)

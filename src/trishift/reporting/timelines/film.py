@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,13 +14,11 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from trishift.errors import DataError
-from trishift.io.atomic import staged
 from trishift.reporting.fonts import font_files
+from trishift.reporting.mp4 import CLOCK, mp4_file
 from trishift.reporting.timelines.content import TimelineContent
 from trishift.streaming.events import Event, Reading
-from trishift.streaming.recording import Recording
 
-_CLOCK = 90_000  # ticks per second
 _BAR = 0.16  # share of the picture's height
 _LEAST_BAR = 40  # pixels
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})  # sound that MP4 files hold
@@ -35,39 +32,24 @@ def write_film(content: TimelineContent, path: Path) -> None:
         DataError: there is no file to read again, it cannot be read, or FFmpeg has no H.264 encoder.
         OutputError: the file cannot be written.
     """
-    if content.recording is None:
+    recording = content.recording
+    if recording is None:
         raise DataError(f"{content.video}: cannot be read again for {path}; save the video to a file first")
-    with staged(path) as new:
-        try:
-            _encode(content, content.recording, new)
-        except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno:  # from the operating system
-                raise
-            raise DataError(f"{path}: cannot be encoded ({error}); does PyAV have libx264?") from error
-
-
-def _encode(content: TimelineContent, recording: Recording, path: Path) -> None:
     sound = av.open(f"file:{recording.file}", metadata_errors="replace") if recording.is_video else nullcontext()
-    with av.open(str(path), "w", format="mp4") as output, sound as heard:
-        stream: Any = output.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "23"})
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, _CLOCK)
+    with mp4_file(path) as film, sound as heard:
         packets: _Sound | None = None
-        last, time = -1, 0.0
+        time = 0.0
         for frame in recording.frames():
             image, time = frame.image, frame.time
             if packets is None:
                 painter, begin = _Painter(content, *image.shape[:2]), time
-                stream.height, stream.width = painter.size
-                packets = _Sound(output, heard, begin)
-            picture = av.VideoFrame.from_ndarray(painter.painted(image, time))
-            last = max(last + 1, round((time - begin) * _CLOCK))  # equal times would be refused
-            picture.pts, picture.time_base = last, Fraction(1, _CLOCK)
+                film.set_size(*painter.size)
+                packets = _Sound(film.output, heard, begin)
             packets.write_until(time - begin)
-            output.mux(stream.encode(picture))
-        output.mux(stream.encode())
+            film.add(painter.painted(image, time), time - begin)
+        film.finish()
         if packets is not None:
-            packets.finish(time - begin + 1 / _CLOCK if recording.is_part else float("inf"))
+            packets.finish(time - begin + 1 / CLOCK if recording.is_part else float("inf"))
 
 
 class _Sound:

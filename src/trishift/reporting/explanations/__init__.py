@@ -1,0 +1,1 @@
+"""Explanations of a prediction as pictures, films and pages."""
