@@ -1,7 +1,7 @@
 """`trishift quickstart`: train, evaluate and predict on the built-in gestures with ordinary commands.
 
 Generates the clips, trains TSN, TSM and TRN, evaluates and predicts, evaluates TSM's checkpoint in every installed
-framework, hands one training run from framework to framework, and writes a table, `summary.json` and
+framework, hands a short training run from framework to framework, and writes a table, `summary.json` and
 `quickstart.png`.
 """
 
@@ -33,6 +33,8 @@ EXAMPLES = """\
   trishift quickstart --tiny                                   (does it run here? seconds, without learning much)
 """
 MODELS = ("tsn", "tsm", "trn")
+RELAY, ALONE = "relay", "relay-alone"  # run folders: handed from framework to framework, and not
+ONE_OF = 7  # the relay trains on every seventh clip, 8 steps per epoch; more would take minutes and show the same
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Size:
     recipe: tuple[str, ...] = ()
 
 
-FULL = Size()
+FULL = Size(recipe=("train.evaluate_every=2",))
 TINY = Size(
     ("--train", "36", "--val", "18", "--size", "32"),
     ("input.resize=32", "input.crop=32", "model.width=8", "train.epochs=1"),
@@ -70,18 +72,20 @@ def main(arguments: list[str]) -> None:
     began = time.monotonic()
     data = output / "gestures"
     call("prepare", "gestures", str(data), *size.clips)
+    top1 = {}
     for model in MODELS:
-        call("train", "--config", f"gestures/{model}", "--framework", options.framework, "--device", options.device,
-             "--output", str(output / model), "--overwrite", f"data.root={data}", *size.recipe)  # fmt: skip
-        evaluate(output, model, options.framework, options.device)
+        start = ("--overwrite", f"data.root={data}", *size.recipe)
+        train(output / model, model, options.framework, options.device, *start)
+        top1[model] = evaluate(output, model, options.framework, options.device)
     clips = sorted((data / "val").rglob("*.mp4"))[:3]
     call("infer", "--checkpoint", str(best(output, "tsm")), "--framework", options.framework,
          "--device", options.device, "--output", str(output / "predictions.json"), *map(str, clips))  # fmt: skip
-    compared = [options.framework] if options.tiny else installed()
-    parity = {name: evaluate(output, "tsm", name, options.device) for name in compared}
-    runners = [options.framework, *(name for name in parity if name != options.framework)]
-    run_relay(output, data, runners, options.device, size)
-    summary = summarize(output, runners, parity, time.monotonic() - began)
+    others = [] if options.tiny else [name for name in installed() if name != options.framework]
+    parity = {name: evaluate(output, "tsm", name, options.device) for name in others}
+    runners = [options.framework, *others]
+    if others:
+        run_relay(output, data, runners, options.device)
+    summary = summarize(output, runners, {options.framework: top1["tsm"], **parity}, time.monotonic() - began)
     write_text(output / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw(data, output, output / "quickstart.png", runners)
     print_table(summary)
@@ -112,6 +116,12 @@ def result_file(output: Path, model: str, framework: str) -> Path:
     return output / model / f"result-{framework}.json"
 
 
+def train(folder: Path, model: str, framework: str, device: str, *arguments: str) -> None:
+    """Train a recipe of the gestures."""
+    call("train", "--config", f"gestures/{model}", "--framework", framework, "--device", device,
+         "--output", str(folder), *arguments)  # fmt: skip
+
+
 def evaluate(output: Path, model: str, framework: str, device: str) -> float:
     """Evaluate a model's best checkpoint and return its top-1 accuracy."""
     path = result_file(output, model, framework)
@@ -125,29 +135,39 @@ def installed() -> list[str]:
     return [name for name in FRAMEWORKS if importlib.util.find_spec(MODULES[name])]
 
 
-def run_relay(output: Path, data: Path, frameworks: list[str], device: str, size: Size) -> None:
-    """Train TSM again, one epoch per framework, each continuing where the previous one stopped."""
+def run_relay(output: Path, data: Path, frameworks: list[str], device: str) -> None:
+    """Train TSM on a part of the clips: an epoch per framework, each continuing the last, and all in the first one."""
+    from trishift.data.lists import read_list, write_list
+
+    clips = read_list(data / "train.txt")[::ONE_OF]
+    write_list(data / "relay.txt", clips)
+    print(f"\nOne run handed from framework to framework, on {len(clips)} of the training clips: {data / 'relay.txt'}")
+    settings = (f"data.root={data}", "data.train_list=relay.txt", "train.evaluate_every=0",
+                f"train.epochs={len(frameworks)}")  # fmt: skip
     for epoch, framework in enumerate(frameworks, 1):
-        start = ["--resume", str(output / "relay")] if epoch > 1 else ["--overwrite"]
-        call("train", "--config", "gestures/tsm", "--framework", framework, "--device", device,
-             "--output", str(output / "relay"), "--until", str(epoch), *start, f"data.root={data}",
-             *size.recipe)  # fmt: skip
+        start = ("--resume", str(output / RELAY)) if epoch > 1 else ("--overwrite",)
+        train(output / RELAY, "tsm", framework, device, *start, "--until", str(epoch), *settings)
+    train(output / ALONE, "tsm", frameworks[0], device, "--overwrite", *settings)
 
 
-def epoch_losses(run: Path, epochs: int) -> list[float]:
-    """Mean training loss per epoch, for the first epochs of a run."""
+def relay_losses(output: Path, frameworks: list[str]) -> dict[str, Any]:
+    """Mean training loss per epoch of the relay, and of the same run in one framework."""
     from trishift.training.sinks import read_metrics
 
-    steps = read_metrics(run, "train")
-    return [fmean(step["loss"] for step in steps if step["epoch"] == epoch) for epoch in range(1, epochs + 1)]
+    losses = {}
+    for kind, run in (("loss", RELAY), ("loss_in_one_framework", ALONE)):
+        steps = read_metrics(output / run, "train")
+        epochs = range(1, len(frameworks) + 1)
+        losses[kind] = [fmean(step["loss"] for step in steps if step["epoch"] == epoch) for epoch in epochs]
+    return {"frameworks": frameworks, **losses}
 
 
 def summarize(output: Path, frameworks: list[str], parity: dict[str, float], seconds: float) -> dict[str, Any]:
     """The content of summary.json: accuracies and checkpoints by model, seconds, and TSM in every framework.
 
-    `frameworks` lists the relay's frameworks in order; the first one trained everything else.
+    `frameworks` lists the relay's frameworks in order; the first one trained everything else. One alone has no relay.
     """
-    framework, epochs = frameworks[0], len(frameworks)
+    framework = frameworks[0]
     results = {m: json.loads(result_file(output, m, framework).read_text(encoding="utf-8")) for m in MODELS}
     return {
         "framework": framework,
@@ -156,11 +176,7 @@ def summarize(output: Path, frameworks: list[str], parity: dict[str, float], sec
         "seconds": round(seconds, 1),
         "checkpoint": {model: str(best(output, model)) for model in MODELS},
         "parity": {"tsm_top1": parity, "largest_logit_difference": largest_difference(output, parity)},
-        "relay": {
-            "frameworks": frameworks,
-            "loss": epoch_losses(output / "relay", epochs),
-            "loss_in_one_framework": epoch_losses(output / "tsm", epochs),
-        },
+        **({"relay": relay_losses(output, frameworks)} if len(frameworks) > 1 else {}),
     }
 
 
@@ -182,11 +198,13 @@ def print_table(summary: dict[str, Any]) -> None:
     print(f"\nGestures, {summary['framework']}, {summary['seconds']:.0f} s in total")
     for model, accuracy in summary["accuracy"].items():
         print(f"  {model.upper()}   top-1 {accuracy:7.2%}   {summary['checkpoint'][model]}")
+    if "relay" not in summary:  # with one framework
+        return
     print("The same TSM checkpoint in every installed framework")
     for framework, accuracy in summary["parity"]["tsm_top1"].items():
         print(f"  {framework:<10} top-1 {accuracy:7.2%}")
     print(f"  largest relative difference of logits {summary['parity']['largest_logit_difference']:.1e}")
-    relay = summary["relay"]
-    print(f"Mean training loss of TSM: handed on after every epoch, and entirely in {summary['framework']}")
-    for name, handed_on, alone in zip(*relay.values(), strict=True):
+    print(f"Mean training loss of TSM on every {ONE_OF}th clip: handed on after every epoch, and entirely in "
+          f"{summary['framework']}")  # fmt: skip
+    for name, handed_on, alone in zip(*summary["relay"].values(), strict=True):
         print(f"  {name:<10} {handed_on:.4f}   {alone:.4f}")

@@ -25,7 +25,7 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
         data: folder of the gesture set.
         output: the quickstart's folder, with its three runs.
         picture: the PNG to write.
-        frameworks: the relay's frameworks, in order; the first one trained everything else.
+        frameworks: the relay's frameworks, in order; the first one trained everything else. One alone has no relay.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,17 +35,20 @@ def draw(data: Path, output: Path, picture: Path, frameworks: Sequence[str]) -> 
 
     preview = output / "gestures.png"
     write_preview(GestureSet(*(data / f"{name}.txt" for name in ("train", "val", "labels"))), preview)
-    figure = Figure(figsize=(17, 10.5), layout="constrained")
+    rows = 3 if len(frameworks) > 1 else 2
+    heights = (1, 1.3, 0.8)[:rows]
+    figure = Figure(figsize=(17, 3.4 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     layout: list[HashableList[str]] = [["clips", "curves"], ["clips", "confusion"], ["relay", "relay"]]
-    axes: dict[str, Axes] = figure.subplot_mosaic(layout, width_ratios=(1.1, 1), height_ratios=(1, 1.3, 0.8))
+    axes: dict[str, Axes] = figure.subplot_mosaic(layout[:rows], width_ratios=(1.1, 1), height_ratios=heights)
     with Image.open(preview) as image:
         axes["clips"].imshow(np.asarray(image), interpolation="lanczos")
     axes["clips"].set_axis_off()
     axes["clips"].set_title("One clip of each class, time from left to right", fontsize=11)
     _draw_curves(axes["curves"], output)
     _draw_confusion(axes["confusion"], output / "tsm")
-    _draw_relay(axes["relay"], output, frameworks)
+    if "relay" in axes:
+        _draw_relay(axes["relay"], output, frameworks)
     with staged(picture) as new:
         figure.savefig(new, dpi=110)
 
@@ -89,7 +92,7 @@ def _draw_confusion(axes: Axes, run: Path) -> None:
 
 def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
     relay = _step_losses(output / "relay")
-    solo = _step_losses(output / "tsm")[: len(relay)]
+    solo = _step_losses(output / "relay-alone")
     axes.plot(range(len(solo)), solo, color="#c4ccd4", linewidth=5, label=f"{frameworks[0]} alone")
     steps = len(relay) // len(frameworks)
     for number, (framework, color) in enumerate(zip(frameworks, COLORS.values(), strict=False)):
@@ -98,7 +101,7 @@ def _draw_relay(axes: Axes, output: Path, frameworks: Sequence[str]) -> None:
             part, [relay[i] for i in part], "o-", color=color, markersize=3, linewidth=1, label=f"relay: {framework}"
         )
     axes.set(xlabel="step", ylabel="training loss")
-    axes.set_title("One run handed from framework to framework, one epoch each", fontsize=11)
+    axes.set_title("One run handed from framework to framework, one epoch each, on every seventh clip", fontsize=11)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 

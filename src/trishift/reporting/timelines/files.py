@@ -65,7 +65,7 @@ def output_files(patterns: Sequence[str], videos: Sequence[str]) -> list[list[Pa
                 if _part(video) and _NAME in str(patterns):
                     remedy = f"add {_START} and {_END} to {_NAME} in --output"
                 elif _NAME in str(patterns):
-                    remedy = "give the videos different names, or process them one by one"
+                    remedy = "give the videos different names"
                 raise OutputError(f"{path}: is the output of {owners[path]} and of {video}; {remedy}")
             owners[path] = video
     return files
