@@ -48,6 +48,8 @@ ELSEWHERE = {  # commands that other tests run, in the framework, runtime or env
     r"^trishift demo": "tests/serving/test_page.py",
     r"^trishift serve": "tests/commands/test_serve.py",
     r"^trishift benchmark": "tests/test_speed.py",
+    r"^trishift audit": "tests/evaluation/test_auditing.py",
+    r"^trishift curve": "tests/training/test_learning_curve.py",
     r"^trishift explain": "tests/reporting/test_explanations.py",
     r"^trishift check": "tests/checking/test_check.py",
     r"^trishift doctor": "tests/commands/test_config.py",

@@ -26,6 +26,7 @@ from trishift.version import __version__
 COMMANDS = {
     "train": "train a recipe",
     "probe": "measure what a linear classifier reaches on your clips",
+    "curve": "find out what more clips are worth",
     "finetune": "adapt weights to your clips, never below the probe",
     "eval": "evaluate weights on a list of videos",
     "calibrate": "make probabilities reliable, and choose thresholds",
@@ -37,6 +38,7 @@ COMMANDS = {
     "demo": "recognize actions in a web page, live from a camera",
     "timeline": "find out what happens when in long videos",
     "timeline-eval": "compare timelines with the truth",
+    "audit": "find out whether a task needs time, or single frames do",
     "explain": "show where a network looks, and what each frame contributes",
     "check": "compare all ways of running a model on one clip",
     "benchmark": "measure a model in every framework and runtime",

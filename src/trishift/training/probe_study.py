@@ -149,15 +149,24 @@ def study_probe(recipe: Recipe, session: Session, folds: Folds) -> ProbeStudy:
     Raises:
         DataError: no clip can be read.
     """
+    features, kept = read_features(recipe, session, folds, still=True)
+    return study_features(features[:, 0], features[:, 1], kept, recipe.train.seed)
+
+
+def read_features(recipe: Recipe, session: Session, folds: Folds, still: bool = False) -> tuple[np.ndarray, Folds]:
+    """Features of the readable clips, see `pooled_features`, and the folds of these; the others are named.
+
+    Raises:
+        DataError: no clip can be read.
+    """
     reader = ClipReader(recipe.input, recipe.model, template=recipe.data.template)
     dataset = EvaluationSet(folds.records, folds.labels, reader, recipe.evaluation)
     size, workers = recipe.train.batch_size, recipe.data.workers
-    features, readable = pooled_features(session, dataset, batch_size=size, workers=workers, still=True)
+    features, readable = pooled_features(session, dataset, batch_size=size, workers=workers, still=still)
     for _, reason in dataset.misses():
         print(f"warning: left out: {reason}", flush=True)
     records = tuple(record for record, kept in zip(folds.records, readable, strict=True) if kept)
-    kept = replace(folds, records=records, validated=folds.validated[:, readable])
-    return study_features(features[readable, 0], features[readable, 1], kept, recipe.train.seed)
+    return features[readable], replace(folds, records=records, validated=folds.validated[:, readable])
 
 
 def study_features(whole: np.ndarray, still: np.ndarray, folds: Folds, seed: int = 0) -> ProbeStudy:

@@ -1,0 +1,41 @@
+"""`trishift curve`: accuracy against the number of clips, and what more of them are worth."""
+
+from __future__ import annotations
+
+import json
+
+from trishift.commands.shared.arguments import add_framework, check_positive
+from trishift.commands.shared.own_clips import add_own_clips, open_clips, recipe_of
+from trishift.commands.shared.parser import make_parser
+
+EXAMPLES = """\
+  trishift curve my_clips --from mobilenet_v2.safetensors
+  trishift curve my_clips --from tsm_kinetics.pth --groups '_(person[0-9]+)_' --more 500
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, extract features, fit, print and write."""
+    parser = make_parser("curve", "Fit accuracy against the number of clips: what are more of them worth?", EXAMPLES)
+    add_own_clips(parser, "curve")
+    add_framework(parser)
+    parser.add_argument("--more", type=int, default=200, metavar="N", help="additional clips to value; default: 200")
+    options = parser.parse_intermixed_args(arguments)
+    check_positive(options, "more")
+
+    from trishift.io.atomic import write_atomically, write_text
+    from trishift.reporting.learning_curve import draw
+    from trishift.reporting.pages.charts import png
+    from trishift.training.learning_curve import learning_curve, near_duplicates
+    from trishift.training.probe_study import read_features
+    from trishift.training.transfer import open_transfer
+
+    output, folds = open_clips(options)
+    recipe = recipe_of(options, folds)
+    session = open_transfer(recipe, options.framework, folds.labels)
+    features, kept = read_features(recipe, session, folds)
+    curve = learning_curve(features, kept, near_duplicates(kept), recipe.train.seed)
+    write_text(output / "curve.json", json.dumps(curve.summary(options.more), indent=2, ensure_ascii=False) + "\n")
+    write_atomically(output / "curve.png", lambda file: png(file, lambda axes: draw(curve, options.more, axes)))
+    print(curve.report(options.more))
+    print(f"written: {output / 'curve.json'}, curve.png")
