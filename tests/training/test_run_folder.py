@@ -114,7 +114,7 @@ def test_overwrite_replaces_only_the_run(config: Path, tmp_path: Path, whole: Pa
     (run / "tensorboard/events.out.tfevents.1.old").touch()
     recipe = load_recipe(config, ["train.epochs=2", "train.evaluate_every=2"])
     train(recipe, "pytorch", run, until=1, overwrite=True)
-    assert set(content(run)) == {"recipe.yaml", "metrics.jsonl", "last.safetensors", "result.json"}
+    assert set(content(run)) == {"recipe.yaml", "metrics.jsonl", "last.safetensors", "run.json", "result.json"}
     assert not list((run / "tensorboard").glob("*.old"))
     assert len(list((run / "tensorboard").iterdir())) == 1
 

@@ -20,6 +20,7 @@ from trishift.model.tensors import Tensors
 Framework = Literal["pytorch", "mindspore", "paddle"]
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)
 MODULES = {"pytorch": "torch", "mindspore": "mindspore", "paddle": "paddle"}
+PACKAGES = {"pytorch": "torch", "mindspore": "mindspore", "paddle": "paddlepaddle"}  # as pip names them
 
 
 def check_framework(framework: str) -> None:

@@ -23,6 +23,7 @@ from trishift.commands.shared.labeled import add_recipe, check_recipe, open_labe
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, parts
+from trishift.commands.shared.reports import add_no_report, attempt_report
 from trishift.evaluation.shards import Shard
 
 EXAMPLES = """\
@@ -61,6 +62,8 @@ def main(arguments: list[str]) -> None:
         context = {"checkpoint": str(options.checkpoint), "framework": opened[0].framework}
         part = {SHARD: str(shard)} if shard.count > 1 else {}
         status(f"written: {write_evaluation(evaluation, options.output, **context, **part)}")
+        if evaluation.measurable and not options.no_report:
+            attempt_report(options.output, opened[0].framework)
     report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
 
 
@@ -100,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     add_execution(parser)
     add_import_options(parser)
     add_protocol(parser, "the recipe's")
-    parser.add_argument("--output", type=Path, help="result.json; scores and per-class results are written beside it")
+    parser.add_argument("--output", type=Path, help="result.json; scores, per-class results and a report are beside it")
+    add_no_report(parser)
     add_reading(parser)
     add_devices(parser)
     parser.set_defaults(workers=None)

@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace another fine-tuning in the output folder")
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.evaluation.scores import HELD_OUT
-    from trishift.reporting.evaluation import write_result, write_scores
+    from trishift.evaluation.scores import HELD_OUT, write_scores
+    from trishift.reporting.evaluation import write_result
     from trishift.training.budget import read_time
     from trishift.training.finetune import MODEL, FineTuning, finetune
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 from trishift.commands.shared.arguments import add_framework, check_positive
 from trishift.commands.shared.devices import AUTO, add_device, device_of
 from trishift.commands.shared.parser import make_parser
+from trishift.commands.shared.reports import add_no_report, attempt_report
 from trishift.errors import RecipeError
 
 EXAMPLES = """\
@@ -45,6 +47,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="show the command that trains in N processes; default: 1"
     )
+    add_no_report(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a recipe entry")
     options = parser.parse_intermixed_args(arguments)
     check_positive(options, "devices")
@@ -65,7 +68,17 @@ def main(arguments: list[str]) -> None:
         overrides = [*overrides, f"execution.device={device_of(options)}"]
     recipe = load_recipe(config, overrides, recorded=options.config is None)
     output = options.output or folder or Path("runs") / recipe.name
-    train(recipe, options.framework, output, resume=options.resume, until=options.until, overwrite=options.overwrite)
+    report = partial(attempt_report, framework=options.framework)
+    train(
+        recipe,
+        options.framework,
+        output,
+        resume=options.resume,
+        until=options.until,
+        overwrite=options.overwrite,
+        command=["train", *arguments],
+        done=report if recipe.log.report and not options.no_report else str,
+    )
 
 
 def _launched(framework: str, count: int, arguments: list[str]) -> str:

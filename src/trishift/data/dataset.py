@@ -30,6 +30,7 @@ from trishift.data.transforms import evaluation_views, train_augmentation, view_
 from trishift.errors import DataError
 from trishift.io.wording import counted
 from trishift.model.pixels import Normalization, normalization
+from trishift.model.spec import InputSpec
 
 _LOG = logging.getLogger(__name__)
 _REPLACEMENTS = 20  # consecutive unreadable clips before training stops
@@ -93,6 +94,11 @@ class ClipDataset(ABC):
     def worker_type(self) -> WorkerType:
         """What reads the clips best, see `DataSpec`."""
         return self._reader.worker_type
+
+    @property
+    def input(self) -> InputSpec:
+        """The format of the pixels."""
+        return self._reader.input
 
     @property
     def num_classes(self) -> int:

@@ -1,7 +1,8 @@
 """Run a model over a list of videos under a protocol and keep every score.
 
 A video's score is the mean logits of its views (clips x crops), as in the originals. Unreadable videos are never
-replaced by others: they are listed by name as misses and excluded from the metrics.
+replaced by others: they are listed by name as misses and excluded from the metrics, like those whose scores are not
+finite.
 """
 
 from __future__ import annotations
@@ -148,7 +149,8 @@ def evaluate_part(
 ) -> Evaluation:
     """Score some videos of a labeled dataset, perhaps none; see `score_videos` and `joined`."""
     scores, scored = score_videos(session, dataset, batch_size=batch_size, workers=workers, only=indices)
-    kept = [index for index in indices if scored[index]]
+    finite = np.isfinite(scores).all(axis=1)
+    kept = [index for index in indices if scored[index] and finite[index]]
     targets = np.array([dataset.target(index) for index in kept])
     empty = np.zeros((0, dataset.num_classes), np.float32) if dataset.multi_label else np.zeros(0, np.int64)
     return Evaluation(
@@ -157,7 +159,7 @@ def evaluate_part(
         names=[dataset.name(i) for i in kept],
         scores=scores[kept],
         targets=targets if kept else empty,
-        misses=_misses(dataset, [index for index in indices if not scored[index]]),
+        misses=_misses(dataset, [index for index in indices if not (scored[index] and finite[index])], scored),
         groups=[dataset.group(index) for index in kept],
     )
 
@@ -174,12 +176,16 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
     )
 
 
-def _misses(dataset: EvaluationSet, indices: Sequence[int]) -> list[tuple[str, str]]:
-    """(name, reason) of videos without scores; each rank knows only the reasons for its own videos."""
+def _misses(dataset: EvaluationSet, indices: Sequence[int], scored: np.ndarray) -> list[tuple[str, str]]:
+    """(name, reason) of videos without usable scores; each rank knows only the reasons for its own videos."""
     reasons = dict(dataset.misses())
     elsewhere = "could not be read by another process; evaluate in one process to see why"
-    names = [dataset.name(index) for index in indices]
-    return [(name, reasons.get(name, f"{name}: {elsewhere}")) for name in names]
+    infinite = "its scores are infinite or not numbers; check the weights, or use fp32"
+    misses = []
+    for index in indices:
+        name = dataset.name(index)
+        misses.append((name, reasons.get(name, f"{name}: {infinite if scored[index] else elsewhere}")))
+    return misses
 
 
 def score_videos(

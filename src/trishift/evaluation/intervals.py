@@ -57,24 +57,41 @@ def gain(values: np.ndarray, others: np.ndarray, groups: Sequence[str] | None = 
 
 
 def _wilson(hits: int, total: int) -> Interval:
-    """Wilson's score interval, which stays within 0 and 1 and works for few videos."""
+    return Interval(hits / total, *wilson_bounds(hits / total, total), "Wilson")
+
+
+def wilson_bounds(rate: float, total: int) -> tuple[float, float]:
+    """Wilson's score interval of a rate, which stays within 0 and 1 and works for few trials."""
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    rate, spread = hits / total, z * z / total
+    spread = z * z / total
     center = (rate + spread / 2) / (1 + spread)
     half = z * np.sqrt(rate * (1 - rate) / total + spread / (4 * total)) / (1 + spread)
-    return Interval(rate, max(0.0, float(center - half)), min(1.0, float(center + half)), "Wilson")
+    return max(0.0, float(center - half)), min(1.0, float(center + half))
 
 
 def _bootstrap(values: np.ndarray, groups: Sequence[str], lowest: float) -> Interval:
-    names, place = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
+    names, place = grouped(groups, len(values))
     if len(names) == 1:
         return Interval(float(values.mean()), lowest, 1.0, "one group, which says nothing about others")
     sums, counts = np.bincount(place, values), np.bincount(place)
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), _RESAMPLES)  # times a group is drawn
+    drawn = drawn_groups(len(names), _RESAMPLES)
     means = (drawn @ sums) / (drawn @ counts)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(values.mean()), float(low), float(high), f"bootstrap over {len(names)} groups")
+
+
+def grouped(groups: Sequence[str] | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The (G,) names of groups, and the (V,) group of each of `count` videos; None: every video is its own group."""
+    if groups is None:
+        return np.arange(count), np.arange(count)
+    names, place = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
+    return names, place
+
+
+def drawn_groups(count: int, resamples: int) -> np.ndarray:
+    """(R, G) how often each group is drawn in a bootstrap; always the same draws."""
+    drawn: np.ndarray = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), resamples)
+    return drawn
 
 
 def accuracy(evaluation: Evaluation) -> Interval:

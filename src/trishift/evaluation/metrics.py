@@ -71,9 +71,9 @@ def confusion(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def single_label_metrics(scores: np.ndarray, targets: np.ndarray) -> Metrics:
     """Top-1, top-5 and mean class accuracy of (V, K) scores against (V,) class indices, V > 0."""
-    matrix = confusion(scores, targets)
-    occurring = matrix.sum(axis=1) > 0
-    recall = np.diag(matrix)[occurring] / matrix.sum(axis=1)[occurring]
+    found = targets, targets[scores.argmax(axis=1) == targets]
+    counts, right = (np.bincount(numbers, minlength=scores.shape[1]) for numbers in found)
+    recall = right[counts > 0] / counts[counts > 0]
     top1, top5 = (topk_accuracy(scores, targets, k) for k in (1, 5))
     return Metrics(top1, top5, float(recall.mean()))
 
@@ -127,12 +127,24 @@ def calibration_error(probabilities: np.ndarray, targets: np.ndarray) -> float:
         >>> round(calibration_error(sure, np.array([0, 1])), 6)
         0.4
     """
+    count, confidence, frequency = reliability_bins(probabilities, targets)
+    return float((count * np.abs(confidence - frequency)).sum() / count.sum())
+
+
+def reliability_bins(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(3, BINS): the number of probabilities in each bin of `calibration_error`, their mean, and how often they hold.
+
+    Args:
+        probabilities: (V, K), V > 0.
+        targets: (V,) class indices, or (V, K) zeros and ones.
+    """
     if targets.ndim == 1:
         confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
     else:
         confidence, hits = probabilities.ravel(), targets.ravel() > 0
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    return float(np.abs(np.bincount(bins, confidence - hits)).sum() / len(confidence))
+    count, *sums = (np.bincount(bins, weights, BINS) for weights in (None, confidence, hits))
+    return np.array([count, *(each / np.maximum(count, 1) for each in sums)])
 
 
 def mean_nll(logits: np.ndarray, targets: np.ndarray) -> float:

@@ -1,7 +1,8 @@
 """Score files: those of Trishift's evaluations, and the pickles of MSN's and TDN's test scripts.
 
 result.json            an evaluation; its scores are in the file below
-result.scores.npz      its scores, see `reporting/evaluation.py`
+result.scores.npz      its scores: names (V,), scores (V, K) float32 logits averaged over views, targets (V,) or (V, K),
+                       labels (K,), and groups (V,) if they are known
 held_out.json          the same for a fine-tuning: each clip's scores are of the fold that held it out
 0_crop1.pkl            one view per video, a list of [(1, K) float32 logits, label]; videos have no names
 folder of .pkl         the views of one model
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from trishift.errors import CheckpointError, DataError, brief
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import softmax, to_logits
 from trishift.io.atomic import write_atomically
-from trishift.io.npz import read_npz
+from trishift.io.npz import has_array, read_npz
 from trishift.io.pickles import NUMPY, PickledArray, unpickle
 from trishift.io.regular import check_regular
 from trishift.io.wording import counted, nearest_path
@@ -43,6 +45,7 @@ class Scores:
         targets: (V,) class indices, or (V, K) zeros and ones.
         names: V video names; None if the file has none, so that only the order identifies videos.
         labels: K class names; None if the file has none.
+        groups: V groups of videos that belong together; None if the file has none.
     """
 
     source: Path
@@ -50,6 +53,7 @@ class Scores:
     targets: np.ndarray
     names: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
 
 def read_scores(path: Path) -> Scores:
@@ -93,12 +97,14 @@ def evaluation_of_model(scores: Scores, labels: tuple[str, ...], multi_label: bo
     names = np.array(scores.names or [str(number) for number in range(len(known))], object)
     if not known.all():
         _log.warning("%s: %s without a label left out", scores.source, counted(int((~known).sum()), "video"))
-    return Evaluation(protocol, labels, names[known].tolist(), scores.logits[known], scores.targets[known], [])
+    groups = None if scores.groups is None else np.array(scores.groups, object)[known].tolist()
+    return Evaluation(protocol, labels, names[known].tolist(), scores.logits[known], scores.targets[known], [], groups)
 
 
 def _read_arrays(path: Path) -> Scores:
     try:
         names, scores, targets, labels = read_npz(path, _ARRAYS)
+        groups = read_npz(path, ["groups"])[0] if has_array(path, "groups") else None
     except ValueError as error:
         raise DataError(f"{path}: not a score file of an evaluation ({error}); evaluate again") from None
     kinds = [names.dtype.kind, labels.dtype.kind, scores.dtype.kind]
@@ -106,8 +112,11 @@ def _read_arrays(path: Path) -> Scores:
         raise DataError(f"{path}: names, scores, targets or labels have the wrong type; evaluate again")
     if [names.ndim, labels.ndim] != [1, 1] or scores.shape != (len(names), len(labels)) or len(targets) != len(names):
         raise DataError(f"{path}: names, scores, targets and labels differ in length; evaluate again")
+    if groups is not None and (groups.dtype.kind != "U" or groups.shape != names.shape):
+        raise DataError(f"{path}: its groups are not one text per video; evaluate again")
     _check_values(path, scores, targets)
-    return Scores(path, scores, targets, tuple(names.tolist()), tuple(labels.tolist()))
+    texts = (None if array is None else tuple(array.tolist()) for array in (names, labels, groups))
+    return Scores(path, scores, targets, *texts)
 
 
 def _check_values(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:
@@ -168,6 +177,19 @@ def _read_views(folder: Path, files: list[Path]) -> Scores:
             raise DataError(f"{view.source}: contains other videos than {views[0].source}; use one folder per model")
     mean = np.mean([softmax(view.logits.astype(np.float64)) for view in views], axis=0)
     return Scores(folder, to_logits(mean, multi_label=False).astype(np.float32), views[0].targets)
+
+
+def write_scores(evaluation: Evaluation, path: Path) -> None:
+    """Write the scores of an evaluation; see the module docstring for the arrays."""
+    texts: dict[str, Sequence[str]] = {"names": evaluation.names, "labels": evaluation.labels}
+    if evaluation.groups is not None:
+        texts["groups"] = evaluation.groups
+    arrays = {
+        "scores": evaluation.scores,
+        "targets": evaluation.targets,
+        **{name: np.array(values, np.str_) for name, values in texts.items()},
+    }
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def write_pickle(evaluation: Evaluation, path: Path) -> None:

@@ -36,6 +36,12 @@ def read_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     return arrays
 
 
+def has_array(path: Path, name: str) -> bool:
+    """Whether a file that `read_npz` accepts has an array of this name."""
+    with zipfile.ZipFile(path) as archive:
+        return f"{name}.npy" in archive.namelist()
+
+
 def _refuse_bombs(path: Path) -> None:
     """Compare the declared sizes of the arrays with the size of the file."""
     size = check_regular(path)

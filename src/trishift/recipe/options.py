@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from trishift.errors import RecipeError
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
@@ -113,3 +114,23 @@ class DistillationSpec:
     def is_on(self) -> bool:
         """Whether anything guides the training."""
         return bool(self.teachers) or self.mutual
+
+
+@dataclass(frozen=True)
+class LogSpec:
+    """Where the numbers of a run go, beside metrics.jsonl and the report in its folder.
+
+    Attributes:
+        to: `tensorboard` (files in the run folder), or nothing.
+        report: write report.html and its pictures after training.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    to: tuple[Literal["tensorboard"], ...] = ("tensorboard",)
+    report: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.to:
+            if self.to.count(name) > 1:
+                raise RecipeError(f"log.to: {name} is listed twice; remove one of them")

@@ -18,7 +18,7 @@ from trishift.model.architectures import RESNETS
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
-from trishift.recipe.options import BestSpec, DistillationSpec, FreezeSpec
+from trishift.recipe.options import BestSpec, DistillationSpec, FreezeSpec, LogSpec
 
 _LEAST = {  # smallest values of numbers, where a section does not check its own
     **dict.fromkeys(("train.epochs", "train.batch_size", "train.accumulate"), 1),
@@ -228,6 +228,7 @@ class Recipe:
         train: optimization.
         evaluation: the protocol of evaluations.
         execution: device, precision and speed.
+        log: where the numbers of a run go.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -239,6 +240,7 @@ class Recipe:
     train: TrainSpec = field(default_factory=TrainSpec)
     evaluation: Protocol = field(default_factory=Protocol)
     execution: Execution = field(default_factory=Execution)
+    log: LogSpec = field(default_factory=LogSpec)
 
     def __post_init__(self) -> None:
         settle_numbers(self)

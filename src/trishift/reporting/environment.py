@@ -14,13 +14,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from trishift.backends import FRAMEWORKS
+from trishift.backends import FRAMEWORKS, PACKAGES
 from trishift.errors import TrishiftError, brief, install_hint
 from trishift.io.atomic import check_writable
 from trishift.zoo.home import home, is_offline, mirror
 
 State = Literal["ok", "missing", "problem"]
-_PACKAGES = {"pytorch": "torch", "mindspore": "mindspore", "paddle": "paddlepaddle"}
 _OPTIONAL = {  # package to its extra and its purpose
     "onnxruntime": ("export", "runs ONNX exports"),
     "onnx": ("export", "writes ONNX exports"),
@@ -77,7 +76,7 @@ def _machine() -> Iterator[Check]:
 def _framework(name: str) -> Check:
     """Import a framework in a new process, where it can neither crash this one nor disturb another framework."""
     try:
-        installed = version(_PACKAGES[name])
+        installed = version(PACKAGES[name])
     except PackageNotFoundError:
         return Check("frameworks", name, "missing", "not installed", install_hint(name))
     command = [sys.executable, "-c", _PROBE.format(name)]

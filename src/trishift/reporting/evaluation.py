@@ -1,9 +1,9 @@
 """Output files of an evaluation.
 
 result.json     protocol, metrics, counts, misses, calibration error; multi-label: also thresholds (K,), for raw scores
-scores.npz      names (V,), scores (V, K) float32 logits averaged over views, targets (V,) or (V, K), labels (K,)
-confusion.csv   counts; rows are true classes, columns predicted classes
-confusion.png   the same as a picture, rows normalized
+scores.npz      scores, labels and names of the videos, see `evaluation/scores.py`
+confusion.csv   counts; rows are true classes, columns predicted classes. Over 1,000 classes: the pairs that occur
+confusion.png   the same as a picture, rows normalized; only of 1,000 classes or fewer
 classes.csv     multi-label, instead of the confusion matrix: one row per class, see `write_classes`
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,9 +20,13 @@ import numpy as np
 
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import class_precisions, confusion, to_probabilities
+from trishift.evaluation.scores import write_scores
 from trishift.evaluation.thresholds import ENTRY
 from trishift.io.atomic import write_atomically, write_text
+from trishift.io.terminal import printable
 from trishift.reporting.fonts import label_fonts
+
+_MOST_OF_A_MATRIX = 1000  # classes
 
 
 def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
@@ -35,7 +40,8 @@ def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
     else:
         write_confusion(evaluation, path.with_suffix(".confusion.csv"), path.with_suffix(".confusion.png"))
     write_result(evaluation, path, **context)
-    others = ".classes.csv" if evaluation.multi_label else ".confusion.csv, .confusion.png"
+    pictured = len(evaluation.labels) <= _MOST_OF_A_MATRIX
+    others = ".classes.csv" if evaluation.multi_label else ".confusion.csv" + ", .confusion.png" * pictured
     return f"{path} and, beside it, .scores.npz, {others}"
 
 
@@ -59,20 +65,11 @@ def reliability_line(evaluation: Evaluation) -> str:
     return f"{text} at temperature {evaluation.temperature:.3f}; {raw}"
 
 
-def write_scores(evaluation: Evaluation, path: Path) -> None:
-    """Write per-video scores; see the module docstring for the arrays."""
-
-    arrays = {
-        "names": np.array(evaluation.names, np.str_),
-        "scores": evaluation.scores,
-        "targets": evaluation.targets,
-        "labels": np.array(evaluation.labels, np.str_),
-    }
-    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
-
-
 def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> None:
     """Write the confusion matrix as CSV and as a picture."""
+    if len(evaluation.labels) > _MOST_OF_A_MATRIX:
+        _write_pairs(evaluation, csv_path)
+        return
     matrix = confusion(evaluation.scores, evaluation.targets)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -81,6 +78,17 @@ def write_confusion(evaluation: Evaluation, csv_path: Path, png_path: Path) -> N
     write_text(csv_path, buffer.getvalue())
     with label_fonts(evaluation.labels):
         write_atomically(png_path, lambda file: _draw_confusion(matrix, evaluation.labels, file))
+
+
+def _write_pairs(evaluation: Evaluation, path: Path) -> None:
+    """Write true class, predicted class and count of the pairs that occur, the most frequent first."""
+    pairs = Counter(zip(evaluation.targets.tolist(), evaluation.scores.argmax(axis=1).tolist(), strict=True))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["true", "predicted", "count"])
+    labels = evaluation.labels
+    writer.writerows([labels[true], labels[predicted], count] for (true, predicted), count in pairs.most_common())
+    write_text(path, buffer.getvalue())
 
 
 def write_classes(evaluation: Evaluation, path: Path) -> None:
@@ -117,8 +125,9 @@ def _draw_confusion(matrix: np.ndarray, labels: tuple[str, ...], file: BinaryIO)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
     axes.set(xlabel="predicted", ylabel="true")
     if len(labels) <= 60:  # more would be illegible
-        axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
-        axes.set_yticks(range(len(labels)), labels, fontsize=8)
+        names = [printable(label) for label in labels]
+        axes.set_xticks(range(len(labels)), names, rotation=60, ha="right", fontsize=8, parse_math=False)
+        axes.set_yticks(range(len(labels)), names, fontsize=8, parse_math=False)
     if len(labels) <= 20:
         for (row, column), count in np.ndenumerate(matrix):
             if count:

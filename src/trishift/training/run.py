@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from trishift.training.mutual import Peer
 from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan, prepare_optimizer
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
+from trishift.training.run_record import RunRecord
 from trishift.training.selection import out_of_patience
 from trishift.training.trainer import Trainer
 from trishift.zoo.sources import WeightSource, weight_source
@@ -47,6 +49,8 @@ def train(
     until: int | None = None,
     overwrite: bool = False,
     advise: bool = True,
+    command: Sequence[str] = (),
+    done: Callable[[Path], object] = str,
 ) -> Evaluation | None:
     """Train a recipe in a framework.
 
@@ -58,6 +62,8 @@ def train(
         until: stop after this epoch (counted from 1); the learning rate schedule still spans the whole recipe.
         overwrite: replace the run in `output`.
         advise: end with the command that uses the result.
+        command: words of the command, for the record of the run.
+        done: called by rank 0 with the run folder once it is complete.
 
     Returns:
         The last evaluation.
@@ -103,7 +109,8 @@ def train(
                     print(f"warning: {warning}")
                 print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
             trainer = Trainer(recipe, session, plans, teachers, peer, train_set, val_set, folder, position)
-            evaluation = trainer.fit(until)
+            with recorded(path, trainer, session, train_set, val_set, warnings, command):
+                evaluation = trainer.fit(until)
             if session.rank == 0:
                 unfinished = until is not None and until < recipe.train.epochs
                 hint = f"; {how_to_continue(path, session)}" if unfinished else ""
@@ -112,9 +119,37 @@ def train(
                 print(f"run folder: {path}{hint}", flush=True)
                 if advise and not unfinished:
                     print(f"next: trishift infer --checkpoint {shlex.quote(str(path))} VIDEO", flush=True)
-            return evaluation
     finally:
         session.close()
+    if session.rank == 0:
+        done(path)
+    return evaluation
+
+
+@contextmanager
+def recorded(
+    path: Path,
+    trainer: Trainer,
+    session: Session,
+    train_set: TrainingSet,
+    val_set: EvaluationSet | None,
+    warnings: Sequence[str],
+    command: Sequence[str],
+) -> Iterator[None]:
+    """Record a part of a run in its folder, however it ends."""
+    if session.rank:
+        yield
+        return
+    data = {
+        "training_clips": len(train_set),
+        "validation_clips": 0 if val_set is None else len(val_set),
+        "class_counts": train_set.class_counts().tolist(),
+    }
+    record = RunRecord(path, session, data, warnings, command)
+    try:
+        yield
+    finally:
+        record.finish(trainer.epochs)
 
 
 def why_finished(position: Position, recipe: Recipe) -> str:

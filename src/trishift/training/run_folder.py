@@ -7,6 +7,9 @@ best.safetensors   the weights with the best metric so far (`train.best.metric`;
 kept/              the best few evaluated weights, by epoch (`train.best.keep`)
 evaluated.safetensors   the weights as last evaluated, if they differ from the trained ones: their running mean
                    (`train.ema`), with norms measured anew (`train.precise_bn`)
+best.scores.npz    the scores behind that metric, see `evaluation/scores.py`
+run.json           framework, machine, time and warnings, see `run_record.py`
+report.html        the run at a glance; curves.png and others beside it, see `reporting/report`
 skipped.txt        unreadable training clips that were skipped (data.on_error=skip), with the reason
 """
 
@@ -22,19 +25,37 @@ from trishift.backends.session import Session
 from trishift.checkpoints.canonical import WINDOW, Checkpoint, encode_description, save
 from trishift.checkpoints.training_state import TrainingState, load_state, save_state
 from trishift.errors import CheckpointError, DataError
+from trishift.evaluation.evaluator import Evaluation
+from trishift.evaluation.scores import write_scores
 from trishift.evaluation.thresholds import ENTRY
 from trishift.io.atomic import make_folder, write_atomically, write_text
 from trishift.io.wording import nearest_path, shown_first
 from trishift.model.tensors import Tensors
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
 from trishift.recipe.renames import has_old_names
+from trishift.training.run_record import RECORD
 from trishift.training.sinks import counts_from_zero
 from trishift.version import __version__
 
-_LAST, EVALUATED = "last.safetensors", "evaluated.safetensors"
+_LAST, EVALUATED, BEST_SCORES = "last.safetensors", "evaluated.safetensors", "best.scores.npz"
 _FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", EVALUATED, "skipped.txt")
+_RESULTS = (
+    BEST_SCORES,
+    RECORD,
+    "report.html",
+    "curves.png",
+    "calibration.png",
+    "confusion.png",
+)  # of a run that is replaced
 _WITHIN_EPOCH = ("train.batch_size", "train.accumulate", "data.balance.by", "data.balance.beta")  # order of the clips
-_INHERITED = ("metrics.jsonl", "best.safetensors", EVALUATED, "skipped.txt")  # by a run resumed elsewhere
+_INHERITED = (
+    "metrics.jsonl",
+    "best.safetensors",
+    BEST_SCORES,
+    EVALUATED,
+    "skipped.txt",
+    RECORD,
+)  # by a run resumed elsewhere
 
 
 def final_weights(path: Path) -> Path:
@@ -139,18 +160,20 @@ class RunFolder:
         )
         save_state(self.path / _LAST, self._checkpoint(position, metrics), state)
 
-    def save_evaluated(self, position: Position, metrics: Mapping[str, Any]) -> None:
+    def save_evaluated(self, position: Position, metrics: Mapping[str, Any], evaluation: Evaluation) -> None:
         """Save the weights only, for evaluation, prediction and export, in the files that they have earned.
 
         Args:
             position: with the evaluation of these weights.
             metrics: epoch and metrics of these weights.
+            evaluation: their scores.
         """
         checkpoint, epoch = self._checkpoint(position, metrics), metrics["epoch"]
         if self._recipe.train.evaluates_others:
             save(self.path / EVALUATED, checkpoint)
         if position.best is not None and position.best["epoch"] == epoch:
             save(self.path / "best.safetensors", checkpoint)
+            write_scores(evaluation, self.path / BEST_SCORES)
         wanted = {_kept_name(entry["epoch"]) for entry in position.kept}
         if _kept_name(epoch) in wanted:
             save(self.path / "kept" / _kept_name(epoch), checkpoint)
@@ -173,7 +196,7 @@ class RunFolder:
         return len(self._skipped)
 
     def _remove_run(self) -> None:
-        for name in _FILES:
+        for name in (*_FILES, *_RESULTS):
             (self.path / name).unlink(missing_ok=True)
         for name in ("tensorboard", "kept"):
             shutil.rmtree(self.path / name, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,20 @@ class MetricsLog:
     On resume, records from the resumed iteration on are dropped, so that no iteration appears twice.
     """
 
-    def __init__(self, folder: Path, resume_iteration: int | None = None) -> None:
-        from tensorboardX import SummaryWriter
-
+    def __init__(
+        self, folder: Path, resume_iteration: int | None = None, to: Collection[str] = ("tensorboard",)
+    ) -> None:
         self.path = folder / "metrics.jsonl"
         if resume_iteration is None:
             write_text(self.path, "")
         else:
             self._truncate(resume_iteration)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_iteration)
+        self._board = None
+        if "tensorboard" in to:
+            from tensorboardX import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_iteration)
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
         """Add a record of a kind (`train` or `evaluation`); values that are not finite become null."""
@@ -41,13 +45,14 @@ class MetricsLog:
                 f"{self.path}: cannot be written ({error.strerror}); the last checkpoint is intact"
             ) from error
         for name, value in known.items():
-            if isinstance(value, (int, float)):
+            if self._board is not None and isinstance(value, (int, float)):
                 self._board.add_scalar(f"{kind}/{name}", value, iteration)
 
     def close(self) -> None:
         """Flush and close both files."""
         self._file.close()
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
     def _truncate(self, iteration: int) -> None:
         if not self.path.exists():

@@ -81,7 +81,7 @@ class Trainer:
             epochs=recipe.train.epochs,
         )
         resumed = position.iteration if position.iteration else None
-        self._log = MetricsLog(folder.path, resumed) if self._leader else None
+        self._log = MetricsLog(folder.path, resumed, recipe.log.to) if self._leader else None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -92,6 +92,11 @@ class Trainer:
     def best(self) -> Mapping[str, Any] | None:
         """Epoch and metrics of the best evaluation; epoch 0 is the probe that the run started from."""
         return self._position.best
+
+    @property
+    def epochs(self) -> int:
+        """Completed epochs of the run."""
+        return self._position.epoch
 
     def fit(self, until: int | None = None) -> Evaluation | None:
         """Train to the end of the recipe, or to the end of epoch number `until` (1-based).
@@ -280,10 +285,10 @@ class Trainer:
         self._position = with_evaluation(position, self._recipe, epoch, metrics)
         if self._leader:
             assert self._log is not None
-            record = {**evaluation.summary(), **({"epoch": epoch} if epoch else {})}
+            record = {**evaluation.summary(), **evaluation.reliability, **({"epoch": epoch} if epoch else {})}
             self._log.write(kind, max(0, self._position.iteration - 1), record)
             print(f"{f'epoch {epoch}' if epoch else 'probe, before training'}: {evaluation}", flush=True)
-            self._folder.save_evaluated(self._position, _entry(epoch, evaluation))
+            self._folder.save_evaluated(self._position, _entry(epoch, evaluation), evaluation)
         return evaluation
 
     def _out_of_patience(self) -> bool:

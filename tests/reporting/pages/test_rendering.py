@@ -9,7 +9,7 @@ from jinja2 import UndefinedError
 from PIL import Image
 
 from trishift.io.terminal import printable
-from trishift.reporting.pages.charts import COLORS, png, svg
+from trishift.reporting.pages.charts import COLORS, Chart, png
 from trishift.reporting.pages.rendering import picture_uri, render
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\n$x^2$ https://ann:pw@example.org/a\udcff"
@@ -33,12 +33,13 @@ def test_charts_are_drawn_once_for_pages_and_files() -> None:
         axes.plot([0, 1], [0, 1], color=COLORS["blue"])  # type: ignore[attr-defined]
         axes.set_title(printable(HOSTILE))  # type: ignore[attr-defined]
 
-    drawn = svg(panel)
+    chart = Chart(panel)
+    drawn = chart.svg()
     assert "var(--blue)" in drawn and "#1f6fb8" not in drawn and "system-ui" in drawn
     assert "<script" not in drawn and "$x^2$" in drawn and "width=" not in drawn[: drawn.index(">")]
-    assert drawn == svg(panel)
+    assert drawn == Chart(panel).svg()
     file = io.BytesIO()
-    png(file, panel, panel)
+    png(file, chart, chart)
     picture = Image.open(file)
     assert picture.height > picture.width
 

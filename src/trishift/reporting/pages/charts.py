@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 COLORS = {  # of the light style; each stands for the variable of this name in style.css
     "ground": "#ffffff",
@@ -53,38 +53,64 @@ Draw = Callable[["Axes"], None]
 """Draws a chart. Texts from files must be `printable`."""
 
 
-def style(number: int) -> dict[str, str]:
+def style(number: int) -> dict[str, Any]:
     """Color and dashes of a line, by its number."""
     return {"color": COLORS[SERIES[number % len(SERIES)]], "linestyle": _DASHES[number // len(SERIES) % len(_DASHES)]}
 
 
-def svg(*panels: Draw) -> Markup:
-    """The panels below each other as inline SVG, whose colors are variables of the page's style."""
-    buffer = io.BytesIO()
-    _save(panels, buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue().decode("utf-8")
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
-    text = re.sub(r' width="\S+pt" height="\S+pt"', ' role="img"', text, count=1)
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text)
-    for name, color in COLORS.items():
-        text = text.replace(color, f"var(--{name})")
-    return Markup(text)  # matplotlib escapes its texts
+class Chart:
+    """A chart, drawn once and written in both forms."""
+
+    def __init__(self, draw: Draw) -> None:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        with rc_context(_RC):
+            self._figure: Figure = Figure(figsize=_INCHES, layout="constrained")
+            FigureCanvasAgg(self._figure)
+            draw(self._figure.add_subplot())
+
+    def svg(self) -> Markup:
+        """Inline SVG, whose colors are variables of the page's style."""
+        text = self._saved(format="svg", transparent=True, metadata={"Date": None, "Creator": None}).decode("utf-8")
+        text = text[text.index("<svg") :]
+        text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
+        text = re.sub(r' width="\S+pt" height="\S+pt"', ' role="img"', text, count=1)
+        text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text)
+        for name, color in COLORS.items():
+            text = text.replace(color, f"var(--{name})")
+        return Markup(text)  # matplotlib escapes its texts
+
+    def picture(self) -> Image:
+        """The chart in the light style."""
+        from PIL import Image
+
+        return Image.open(io.BytesIO(self._saved(format="png", dpi=160, facecolor=COLORS["ground"])))
+
+    def _saved(self, **options: Any) -> bytes:
+        from matplotlib import rc_context
+
+        buffer = io.BytesIO()
+        with rc_context(_RC):
+            self._figure.savefig(buffer, **options)
+        self._figure.set_layout_engine("none")  # the layout stays as it is
+        return buffer.getvalue()
 
 
-def png(file: BinaryIO, *panels: Draw) -> None:
-    """Write the panels below each other as a picture."""
-    _save(panels, file, format="png", dpi=160, facecolor=COLORS["ground"])
+def svg(panel: Draw) -> Markup:
+    """A chart that is only shown on a page."""
+    return Chart(panel).svg()
 
 
-def _save(panels: tuple[Draw, ...], file: BinaryIO, **options: Any) -> None:
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def png(file: BinaryIO, *charts: Chart | Draw) -> None:
+    """Write charts below each other as one picture."""
+    from PIL import Image
 
-    with rc_context(_RC):
-        figure: Figure = Figure(figsize=(_INCHES[0], _INCHES[1] * len(panels)), layout="constrained")
-        FigureCanvasAgg(figure)
-        for axes, draw in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-            draw(axes)
-        figure.savefig(file, **options)
+    parts = [(chart if isinstance(chart, Chart) else Chart(chart)).picture() for chart in charts]
+    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), COLORS["ground"])
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    whole.save(file, "PNG")

@@ -1,0 +1,162 @@
+"""The subject of a report: a run folder, or the result of an evaluation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trishift.errors import DataError
+from trishift.evaluation.evaluator import Evaluation
+from trishift.evaluation.scores import evaluation_of_model, read_scores
+from trishift.io.wording import counted, nearest_path
+from trishift.recipe import Recipe, load_recipe
+from trishift.training.run_folder import BEST_SCORES, holds_run, read_skipped
+from trishift.training.run_record import read_record
+from trishift.training.sinks import read_metrics
+
+SCORES = ".scores.npz"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run or a result.
+
+    Attributes:
+        path: the run folder or the result.json.
+        evaluation: the scores that the report is about; None if there are none.
+        scores: the file with these scores.
+        recipe: of the run, or of the evaluated checkpoint, if it is known.
+        context: entries of result.json such as `checkpoint` and `framework`.
+        notes: what the reader should know first.
+    """
+
+    path: Path
+    evaluation: Evaluation | None
+    scores: Path | None = None
+    recipe: Recipe | None = None
+    context: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a run folder."""
+        return self.path.is_dir()
+
+    @property
+    def name(self) -> str:
+        """Its short name."""
+        return self.path.resolve().name if self.is_run else self.path.stem
+
+    @cached_property
+    def steps(self) -> list[dict[str, Any]]:
+        """Records of the optimizer steps."""
+        return read_metrics(self.path, "train") if self.is_run else []
+
+    @cached_property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Records of the evaluations during training."""
+        return read_metrics(self.path, "evaluation") if self.is_run else []
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The contents of run.json."""
+        return read_record(self.path) if self.is_run else {}
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were started."""
+        return max((step.get("epoch") or 0 for step in self.steps), default=0)
+
+
+def read_subject(path: Path) -> Subject:
+    """Read a run folder or a result.json.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if path.is_dir():
+        if not holds_run(path):
+            raise DataError(f"{path}: holds no run; name a run folder, or the result.json of an evaluation")
+        return _run(path)
+    if path.suffix != ".json" or not path.is_file():
+        raise DataError(
+            f"{path}: is neither a run folder nor the result.json of an evaluation"
+            f"{nearest_path(path) or '; write one with trishift eval --output result.json'}"
+        )
+    return _result(path)
+
+
+def _result(path: Path) -> Subject:
+    context = _summary(path)
+    evaluation = _evaluation(path, context)
+    recipe = path.parent / "recipe.yaml"
+    known = load_recipe(recipe, recorded=True) if recipe.is_file() and _is_of(context, path.parent) else None
+    return Subject(path, evaluation, path.with_suffix(SCORES), known, context)
+
+
+def _is_of(context: dict[str, Any], folder: Path) -> bool:
+    """Whether the checkpoint of a result is that of the run in its folder."""
+    checkpoint = Path(str(context.get("checkpoint", "")))
+    return (folder / checkpoint.name).is_file() or checkpoint.name == folder.name
+
+
+def _run(path: Path) -> Subject:
+    recipe = load_recipe(path / "recipe.yaml", recorded=True) if (path / "recipe.yaml").is_file() else None
+    subject = Subject(path, None, recipe=recipe)
+    notes = [*_progress(subject), *subject.record.get("warnings", [])]
+    if skipped := read_skipped(path / "skipped.txt"):
+        clips = counted(len(skipped), "unreadable training clip was", "unreadable training clips were")
+        notes.append(f"{clips} skipped, see skipped.txt.")
+    scores = path / BEST_SCORES
+    if not scores.is_file():
+        others = sorted(path.glob(f"*{SCORES}"), key=lambda file: (file.stat().st_mtime, file.name))
+        if not others:
+            command = f"trishift eval --checkpoint {path} --output {path / 'result.json'}"
+            notes.append(f"There are no scores of single clips yet; write them with {command}")
+            return replace(subject, notes=tuple(notes))
+        scores = others[-1]
+        notes.append(f"Confusion, classes and clips are those of {scores.name}, the newest evaluation in the folder.")
+    result = scores.with_name(scores.name.removesuffix(SCORES) + ".json")
+    context = _summary(result) if result.is_file() else _best(subject)
+    return replace(subject, evaluation=_evaluation(result, context), scores=scores, context=context, notes=tuple(notes))
+
+
+def _progress(subject: Subject) -> list[str]:
+    """A note if the run is not complete."""
+    done = max((record.get("epoch") or 0 for record in subject.evaluations), default=0)
+    wanted = 0 if subject.recipe is None else subject.recipe.train.epochs
+    if subject.epochs >= wanted and (done >= wanted or not subject.evaluations):
+        return []
+    running = [part for part in subject.record.get("parts", []) if "seconds" not in part]
+    state = "is still running, or was killed" if running else "stopped early, or goes on later"
+    return [f"This run {state}: {done} of {counted(wanted, 'epoch')} evaluated so far."]
+
+
+def _best(subject: Subject) -> dict[str, Any]:
+    """The record of the best evaluation, whose scores a run keeps."""
+    recipe, records = subject.recipe, subject.evaluations
+    if not records:
+        return {}
+    metric = (recipe and recipe.train.best.metric) or ("sample_map" if "sample_map" in records[0] else "top1")
+    return max(records, key=lambda record: record.get(metric) or 0)  # the first of equal ones, as in training
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is not the result of an evaluation; evaluate again")
+    return content
+
+
+def _evaluation(path: Path, context: dict[str, Any]) -> Evaluation:
+    scores = read_scores(path.with_name(path.stem + SCORES))
+    labels = scores.labels or tuple(str(number) for number in range(scores.logits.shape[1]))
+    evaluation = evaluation_of_model(scores, labels, scores.targets.ndim == 2, str(context.get("protocol", "")))
+    misses = [(str(miss["name"]), str(miss["reason"])) for miss in context.get("misses", [])]
+    return replace(evaluation, misses=misses, temperature=float(context.get("temperature", 1)))

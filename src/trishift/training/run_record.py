@@ -1,0 +1,91 @@
+"""run.json: when, where and on what a run was trained, and the warnings about its data.
+
+A resumed run adds a part. Everything that must not differ between a resumed and an unbroken run is elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from trishift.backends import PACKAGES
+from trishift.backends.session import Session
+from trishift.errors import without_secrets
+from trishift.io.atomic import write_text
+from trishift.version import __version__
+
+RECORD = "run.json"
+
+
+class RunRecord:
+    """Writes the record of one part of a run, at its beginning and at its end.
+
+    Args:
+        folder: the run folder, which may hold the record of earlier parts.
+        session: trains.
+        data: `training_clips`, `validation_clips` and `class_counts`.
+        warnings: about the data.
+        command: words of the command that started it, if one did.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        session: Session,
+        data: dict[str, Any],
+        warnings: Sequence[str],
+        command: Sequence[str] = (),
+    ) -> None:
+        self._path, self._session = folder / RECORD, session
+        self._earlier: list[dict[str, Any]] = list(read_record(folder).get("parts", []))
+        self._common = {"data": data, "warnings": list(warnings)}
+        self._part: dict[str, Any] = {
+            "command": [without_secrets(word) for word in command],
+            "version": __version__,
+            "framework": session.framework,
+            "framework_version": _version(PACKAGES[session.framework]),
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "device": session.execution.device,
+            "precision": session.execution.precision,
+            "processes": session.world_size,
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        self._began = time.monotonic()
+        self._write()
+
+    def finish(self, epochs: int) -> None:
+        """Record the time, the memory and the epochs done so far."""
+        self._part |= {
+            "seconds": round(time.monotonic() - self._began, 1),
+            "epochs": epochs,
+            "peak_memory": self._session.peak_memory(),
+        }
+        self._write()
+
+    def _write(self) -> None:
+        content = {**self._common, "parts": [*self._earlier, self._part]}
+        write_text(self._path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a run; empty if an earlier version wrote none, or if it is damaged."""
+    with suppress(OSError, ValueError):
+        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # built from sources
+        return "unknown"
