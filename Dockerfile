@@ -32,7 +32,7 @@ RUN case "$DEVICE" in \
     && rm -r /wheels
 # An ordinary user; any other one (docker run --user) can write these folders, too.
 RUN useradd --uid 1000 trishift && install --directory --mode 1777 /work /cache
-USER trishift
+USER 1000
 ENV TRISHIFT_HOME=/cache/trishift MPLCONFIGDIR=/cache/matplotlib
 WORKDIR /work
 ENTRYPOINT ["trishift"]

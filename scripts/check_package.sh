@@ -9,14 +9,15 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [ -n "${WORK:-}" ] || { WORK=$(mktemp -d); trap 'rm -rf "$WORK"' EXIT; }
 extras=("$@")
-[ $# -gt 0 ] || extras=(none pytorch mindspore paddle export serve hub demo)
+[ $# -gt 0 ] || extras=(none pytorch mindspore paddle export serve hub demo docs)
 
 # A clean environment below $WORK.
 environment() { "${PYTHON:-python3}" -m venv --clear "$WORK/$1" && "$WORK/$1/bin/pip" install --quiet "${@:2}"; }
 
 environment build build
 rm -rf "$WORK/dist"
-"$WORK/build/bin/python" -m build --outdir "$WORK/dist" "$root"
+log=$WORK/build.log
+"$WORK/build/bin/python" -m build --outdir "$WORK/dist" "$root" >"$log" 2>&1 || { tail -n 30 "$log"; exit 1; }
 (cd "$root" && "$WORK/build/bin/python" -m testing.package_contents "$WORK"/dist/*.whl)
 
 # An empty folder, in which nothing of the repository can be imported by accident.
@@ -35,6 +36,7 @@ for extra in "${extras[@]}"; do
     case "$extra" in
         pytorch|mindspore|paddle) "$bin/trishift" quickstart --tiny --framework "$extra" --output "$extra" >"$extra.txt" ||
             { tail -n 30 "$extra.txt"; exit 1; } ;;
+        docs) (cd "$root" && "$bin/mkdocs" build --quiet --strict --site-dir "$WORK/site") ;;
     esac
     rm -rf "${WORK:?}/$extra"  # frameworks are large
 done

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support import guide_stage
 from tests.support.command_line import command
-from tests.support.guides import Block, blocks, name
+from tests.support.guides import Block, blocks, name, steps
 from tests.support.paths import ROOT
 
 PAGES = [
@@ -33,7 +33,7 @@ SMALL = (  # words added to commands that match
     (r"^quickstart(?!.*--tiny)", "--tiny"),
     (r"^prepare gestures .*--hands 2", "--train 72 --val 72 --size 32"),
     (r"^prepare gestures (?!.*--(train|hands))", "--train 36 --val 18 --size 32"),
-    (r"^prepare gestures .*--train 270", "--size 32"),
+    (r"^prepare gestures .*--train 144", "--size 32"),
     (r"^finetune (?!.*--folds)", "--folds 2"),
     (r"^finetune (?!.*train\.epochs)", "train.epochs=1"),
     (r"^finetune ", "input.resize=32 input.crop=32"),
@@ -43,7 +43,8 @@ ELSEWHERE = {  # commands that other tests run, in the framework, runtime or env
     r"--format (paddle|mindir)|best\.mindir": "tests/export/test_parity.py",
     r"openvino-int8|--format onnx (?!.*uint8)": "tests/commands/test_export.py",
     r"^trishift convert .*--verify": "tests/checkpoints/test_conversion.py",
-    r"finetune clips --from (tsm\.safetensors|mobilenetv2|.*unidirectional)": "tests/commands/test_finetune.py",
+    r"finetune clips --from (tsm\.safetensors|mobilenetv2)": "tests/commands/test_finetune.py",
+    r"web_assets|finetune .*unidirectional|(CLIPS|clips)-finetune drawn": "tests/test_readme.py",
     r"^trishift stream 0": "tests/streaming/test_sources.py",
     r"^trishift demo": "tests/serving/test_page.py",
     r"^trishift serve": "tests/commands/test_serve.py",
@@ -67,11 +68,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         guide_stage.build(tmp_path_factory.mktemp("guides"), monkeypatch)
         yield set()
-
-
-def steps(text: str) -> Iterator[str]:
-    """The commands of a block: each of the program's, and everything between them."""
-    yield from filter(str.strip, re.split(r"^(trishift .*)$\n?", text, flags=re.MULTILINE))
 
 
 def small_words(step: str) -> list[str]:

@@ -45,6 +45,11 @@ def blocks(page: Path) -> list[Block]:
     return [Block(found["language"], found["text"], found["reason"]) for found in _BLOCK.finditer(_joined(page))]
 
 
+def steps(text: str) -> list[str]:
+    """The commands of a block: each of the program's, and everything between them."""
+    return list(filter(str.strip, re.split(r"^(trishift .*)$\n?", text, flags=re.MULTILINE)))
+
+
 def _joined(page: Path) -> str:
     """The text of a page, in which no command continues on the next line."""
     return page.read_text("utf-8").replace("\\\n", " ")
