@@ -22,6 +22,7 @@ from trishift.evaluation.findings import Findings
 from trishift.model.initialization import initial_tensors
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import load_recipe, recipe_to_dict
+from trishift.reporting.audit import page_text
 
 needs_pytorch = pytest.mark.skipif("pytorch" in MISSING, reason="pytorch is not installed")
 TSM = ModelSpec("resnet10", 4, 8, width=4, shift=ShiftSpec(div=4))
@@ -103,6 +104,12 @@ def test_says_that_time_is_needed() -> None:
     assert any_order.overall.kind == "several frames" and any_order.verdict.startswith("time needed: several frames")
 
 
+def test_page_is_safe() -> None:
+    page = page_text(Findings(replace(audited(), misses=[("x<b>", "x<b>.mp4: damaged")])))
+    assert "&lt;i&gt;" in page and "<i>clap" not in page and "x&lt;b&gt;.mp4" in page and "\x1b" not in page
+    assert page.count("<svg") == 1 and "told by" in page
+
+
 def test_says_that_single_frames_do() -> None:
     findings = Findings(audited(backward=0.95))
     assert findings.verdict.startswith("single frames do:") and findings.summary()["needs_time"] is False
@@ -149,7 +156,8 @@ def test_command(gestures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     tensors = initial_tensors(spec, 0)
     pixels, weights = InputSpec(resize=32, crop=32), tmp_path / "w.safetensors"
     save(weights, Checkpoint(tensors, spec, pixels, labels, {"recipe": recipe_to_dict(recipe)}))
-    assert command("audit", "--checkpoint", weights, "--output", tmp_path / "audit.json") == 0
+    outputs = [tmp_path / "audit.json", tmp_path / "audit.html"]
+    assert command("audit", "--checkpoint", weights, "--output", *outputs) == 0
     assert "still border" in capsys.readouterr().out
     written = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert written["overall"]["videos"] == 18 and set(VARIANTS) < set(written["overall"]["reached"])

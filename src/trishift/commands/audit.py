@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   trishift audit --checkpoint runs/gestures-tsm
-  trishift audit --checkpoint tsm_k400.pth --num-segments 8 --config kinetics/tsm_r50_8f --output audit.json
+  trishift audit --checkpoint tsm_k400.pth --num-segments 8 --config kinetics/tsm_r50_8f --output audit.html
   trishift audit --checkpoint runs/fold-0 --folds runs/fold-1 runs/fold-2
 """
 
@@ -41,9 +40,12 @@ def main(arguments: list[str]) -> None:
     from trishift.evaluation.auditing import Audited
     from trishift.evaluation.findings import Findings
     from trishift.io.atomic import write_text
+    from trishift.reporting.audit import WRITERS
 
-    if options.output:
-        check_file(options.output, [".json"])
+    for path in options.output:
+        check_file(path, list(WRITERS))
+    for weights in (options.checkpoint, *options.folds):
+        weights.check()
     parts = []
     for weights in (options.checkpoint, *options.folds):
         options.checkpoint = weights
@@ -51,9 +53,9 @@ def main(arguments: list[str]) -> None:
     audited = reduce(Audited.joined, parts)
     findings = Findings(audited)
     print(findings.report())
-    if options.output:
-        write_text(options.output, json.dumps(findings.summary(), indent=2, ensure_ascii=False) + "\n")
-        status(f"written: {options.output}")
+    for path in options.output:
+        write_text(path, WRITERS[path.suffix](findings))
+        status(f"written: {path}")
     report_misses(audited.misses, len(audited.names) + len(audited.misses), strict=options.strict)
 
 
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "audit", "Evaluate with frames reversed, shuffled, alone and fewer: does the task need time?", EXAMPLES
     )
     add_checkpoint(parser, "weights of any family")
-    text = "weights of the other folds of a cross-validation, each on its own list; results are joined"
+    text = "weights of the other folds of a cross-validation, each on its own list; give key=value first"
     parser.add_argument("--folds", type=WeightSource, nargs="+", default=[], metavar="WEIGHTS", help=text)
     add_framework(parser)
     add_runtime(parser, layers=True)
@@ -84,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     add_protocol(parser, "the recipe's")
     parser.add_argument("--batch-size", type=int, default=8, help="videos and views per forward pass; default: 8")
     parser.add_argument("--workers", type=int, help="threads or processes that read clips; default: the recipe's")
-    parser.add_argument("--output", type=Path, help="audit.json with all figures and intervals")
+    text = "page (.html) or all figures and intervals (.json); several are possible"
+    parser.add_argument("--output", type=Path, nargs="+", default=[], metavar="FILE", help=text)
     add_strict(parser)
     add_recipe(parser)
     return parser

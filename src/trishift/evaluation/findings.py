@@ -172,8 +172,7 @@ class Findings:
         if str(self.enough) in found.losses:
             loss = _points(found.losses[str(self.enough)])
             lines.append(f"{segments} instead of {self.audited.spec.num_segments} lose {loss}")
-        border = self.audited.scores["still border"]
-        reached = interval(video_values(border, self.audited.targets), self._labeled_groups)
+        reached = self.interval_of("still border")
         if reached.low > found.chance:
             lines.append(
                 f"the still border of the pictures alone reaches {reached.mean:.1%}, chance is {found.chance:.1%}: the "
@@ -181,12 +180,12 @@ class Findings:
             )
         return lines
 
-    @property
-    def _labeled_groups(self) -> list[str]:
-        targets = self.audited.targets
-        if targets.ndim == 1:
-            return self.audited.groups
-        return [group for group, row in zip(self.audited.groups, targets, strict=True) if row.any()]
+    def interval_of(self, name: str) -> Interval:
+        """The interval of the main metric under an alteration."""
+        targets, groups = self.audited.targets, self.audited.groups
+        if targets.ndim == 2:
+            groups = [group for group, row in zip(groups, targets, strict=True) if row.any()]
+        return interval(video_values(self.audited.scores[name], targets), groups)
 
     def told_by(self, label: str) -> str:
         """What tells a class, in plain words."""
@@ -201,12 +200,9 @@ class Findings:
 
     def report(self) -> str:
         """Verdict, tables and advice."""
-        name = "mAP" if self.audited.targets.ndim == 2 else "top-1"
         found = self.overall
-        fewer = {text: counted(int(text), "segment") for text in self.audited.scores if text not in VARIANTS}
-        rows = [("", name, "loss, in points")]
-        named = dict(zip(VARIANTS, VARIANTS, strict=True)) | fewer
-        rows += [(words, f"{found.reached[text]:.1%}", self._loss(text)) for text, words in named.items()]
+        rows = [("", self.metric, "loss, in points")]
+        rows += [(words, f"{found.reached[name]:.1%}", self.loss(name)) for name, words in self.names.items()]
         lines = [self.verdict, "", *_table(rows)]
         if self.classes:
             head = ("class", "clips", "as trained", "single frames", "backward", "told by")
@@ -220,7 +216,19 @@ class Findings:
             lines += ["", *_table([head, *shown])]
         return "\n".join([*lines, "", *(f"advice: {line}" for line in self.advice())])
 
-    def _loss(self, name: str) -> str:
+    @property
+    def metric(self) -> str:
+        """Name of the main metric."""
+        return "mAP" if self.audited.targets.ndim == 2 else "top-1"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The alterations in words."""
+        fewer = (name for name in self.audited.scores if name not in VARIANTS)
+        return {name: name for name in VARIANTS} | {name: counted(int(name), "segment") for name in fewer}
+
+    def loss(self, name: str) -> str:
+        """The loss under an alteration with its interval, in points; empty for the clips as they are."""
         return "" if name == "as trained" else _points(self.overall.losses[name])
 
     def summary(self) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class LearningCurve:
         if not self._resampled:
             return f"{fitted}; a single group says nothing about new clips, name --groups"
         text = f"{100 * added.mean:+.1f} points ({100 * added.low:+.1f} to {100 * added.high:+.1f})"
-        doubt = "" if added.low > _CLOSE else "; the interval includes nothing, so better features may help more"
+        doubt = "" if added.low > _CLOSE else "; the interval includes zero, so better features may help more"
         return f"{more} more clips, beyond {total}, are worth {text}{doubt}; fitted: {fitted}"
 
     def duplicates(self) -> str:
