@@ -30,6 +30,7 @@ COMMANDS = {
     "finetune": "adapt weights to your clips, never below the probe",
     "eval": "evaluate weights on a list of videos",
     "report": "write a run or an evaluation as an HTML page",
+    "compare": "compare runs on the same clips",
     "calibrate": "make probabilities reliable, and choose thresholds",
     "merge": "join the results of shards of a list",
     "fuse": "fuse the scores of several models",
