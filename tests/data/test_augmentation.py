@@ -192,6 +192,7 @@ def recipe(**augmentation: Any) -> dict[str, Any]:
         (recipe(erasing={"area": [0.5, 0.2]}), r"erasing\.area: \[0\.5, 0\.2\] is not a range"),
         (recipe(resized_crop={"area": [0, 1]}), r"resized_crop\.area: \[0\.0, 1\.0\] is not a range within \(0, 1\]"),
         (recipe(speed=[0.5, 2]), r"data\.augmentation\.speed: 2 is too fast.*sampling\.mode=dense"),
+        (recipe(jitter=30), r"data\.augmentation\.jitter: 30 is not a share of a clip's length"),
         (recipe(speed=[0, 1]), r"data\.augmentation\.speed: \[0\.0, 1\.0\] is not a range"),
         (recipe(speed=[0.5]), r"data\.augmentation\.speed: must be a longer list, not \[0\.5\]"),
         (recipe(speed=[0.5, 1, 1]), r"data\.augmentation\.speed: must be a list of 2 entries, not"),

@@ -157,6 +157,27 @@ def test_reversed_clips_get_the_reversed_label(records: list[VideoRecord]) -> No
     assert found == {(label, False, label) for label in range(4)} | {(0, True, 1), (1, True, 0), (2, True, 2)}
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_jitter_moves_parts_within_their_video(cache: bool, tmp_path: Path) -> None:
+    for number in range(16):
+        Image.new("RGB", (24, 24), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    reader = ClipReader(INPUT, MODEL, cache=cache)
+
+    def starts(path: str, jitter: float) -> set[int]:
+        found = set()
+        for seed in range(40):
+            draws = np.random.default_rng(seed)
+            frames = reader.read(Path(path), lambda _, count, **__: np.arange(count), SamplingSpec(), draws, jitter)
+            numbers = frames[:, 0, 0, 0].tolist()
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            found.add(numbers[0])
+        return found
+
+    assert starts(f"{tmp_path}#frames=2,12", 0.3) == {0, 1, 2, 3, 4, 5}  # not before the first frame
+    assert starts(f"{tmp_path}#frames=2,12", 0) == {2}
+    assert starts(str(tmp_path), 0.3) == {0}
+
+
 def test_a_repeated_clip_gets_another_view(records: list[VideoRecord]) -> None:
     data = dataset(records, balance=BalanceSpec("class"))
     views = [data.load(3, 1, use).clips for use in (0, 1, 2, 1)]

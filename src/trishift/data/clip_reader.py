@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from trishift.data.sampling import SamplingSpec
-from trishift.data.sources import FrameSource, open_clip, open_flow
+from trishift.data.sources import FrameRange, FrameSource, open_clip, open_flow
 from trishift.data.spec import WorkerType
 from trishift.data.transforms import stack_segments
 from trishift.model.spec import InputSpec, ModelSpec, segment_length
 
-_Decoded = tuple[np.ndarray, float | None]  # all frames, and frames per second
+_Decoded = tuple[np.ndarray, float | None, range]  # all frames, their rate, and the places of the clip among them
 
 
 class ClipReader:
@@ -44,11 +44,16 @@ class ClipReader:
         self.input, self.model = input_spec, model
         self._length = segment_length(input_spec.modality, model.in_channels)
         self._template, self._caches = template, cache
-        self._cache: dict[Path, _Decoded] = {}
+        self._cache: dict[tuple[Path, float], _Decoded] = {}
         self.worker_type: WorkerType = "threads" if cache and worker_type == "auto" else worker_type
 
     def read(
-        self, path: Path, choose: Callable[..., np.ndarray], sampling: SamplingSpec, rng: np.random.Generator
+        self,
+        path: Path,
+        choose: Callable[..., np.ndarray],
+        sampling: SamplingSpec,
+        rng: np.random.Generator,
+        jitter: float = 0.0,
     ) -> np.ndarray:
         """Read the frames of a clip that `choose` selects.
 
@@ -57,6 +62,7 @@ class ClipReader:
             choose: `training_clip` or `evaluation_clips`.
             sampling: passed to `choose`.
             rng: passed to `choose`.
+            jitter: largest random offset of a part in its video, as a share of the part's length.
 
         Returns:
             (clips * T * length, H, W, F) uint8.
@@ -66,10 +72,11 @@ class ClipReader:
         """
         choose = partial(choose, sampling, num_segments=self.model.num_segments, length=self._length, rng=rng)
         if self._caches:
-            frames, fps = self._decoded(path)
-            return frames[choose(len(frames), fps=fps).reshape(-1)]
+            frames, fps, clip = self._decoded(path, jitter)
+            return frames[_offset(clip, len(frames), rng) + choose(len(clip), fps=fps).reshape(-1)]
         with self.open(path) as source:
-            return source.read(choose(source.num_frames, fps=source.fps).reshape(-1))
+            clip = _widened(source, jitter)
+            return source.read(_offset(clip, source.num_frames, rng) + choose(len(clip), fps=source.fps).reshape(-1))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_cache": {}}
@@ -87,8 +94,22 @@ class ClipReader:
         opener = open_flow if self.input.modality == "flow" else open_clip
         return opener(path, template=self._template)
 
-    def _decoded(self, path: Path) -> _Decoded:
-        if path not in self._cache:
+    def _decoded(self, path: Path, jitter: float) -> _Decoded:
+        if (path, jitter) not in self._cache:
             with self.open(path) as source:
-                self._cache[path] = source.read(range(source.num_frames)), source.fps
-        return self._cache[path]
+                clip = _widened(source, jitter)
+                self._cache[path, jitter] = source.read(range(source.num_frames)), source.fps, clip
+        return self._cache[path, jitter]
+
+
+def _widened(source: FrameSource, jitter: float) -> range:
+    """Let a part reach into the video around it; returns the places of its own frames."""
+    count = source.num_frames
+    before = source.widen(round(jitter * count)) if jitter and isinstance(source, FrameRange) else 0
+    return range(before, before + count)
+
+
+def _offset(clip: range, num_frames: int, rng: np.random.Generator) -> int:
+    """Where a clip begins among the frames around it: anywhere, so that it stays within them."""
+    room = num_frames - len(clip)
+    return int(rng.integers(room + 1)) if room else 0

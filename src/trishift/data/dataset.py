@@ -280,7 +280,7 @@ class TrainingSet(ClipDataset):
 
     def _view(self, index: int, rng: np.random.Generator) -> Sample:
         record, reader = self._records[index], self._reader
-        frames = reader.read(record.path, self._choose, self._data.sampling, rng)
+        frames = reader.read(record.path, self._choose, self._data.sampling, rng, self.augmentation.jitter)
         labels = record.labels
         if self.augmentation.reverse != "none" and rng.random() < 0.5:
             backward = [other for label in labels if (other := self.reversed[label]) is not None]

@@ -77,10 +77,19 @@ class FrameRange(FrameSource):
     def __init__(self, source: FrameSource, part: Part) -> None:
         self.path, self.fps = Path(f"{source.path}{part}"), source.fps
         self._source = source
-        self.numbers = part.frames(source.num_frames, source.fps, str(source.path), source.times)
-        self.num_frames = len(self.numbers)
-        if source.times is not None:
-            self.times = source.times[self.numbers.start : self.numbers.stop] - source.times[self.numbers.start]
+        self._set(part.frames(source.num_frames, source.fps, str(source.path), source.times))
+
+    def widen(self, margin: int) -> int:
+        """Add up to `margin` frames of the other source on either side; returns how many were added before."""
+        start, stop = max(0, self.numbers.start - margin), min(self._source.num_frames, self.numbers.stop + margin)
+        added = self.numbers.start - start
+        self._set(range(start, stop))
+        return added
+
+    def _set(self, numbers: range) -> None:
+        self.numbers, self.num_frames, times = numbers, len(numbers), self._source.times
+        if times is not None:
+            self.times = times[numbers.start : numbers.stop] - times[numbers.start]
 
     def _read(self, wanted: list[int]) -> np.ndarray:
         return self._source.read([self.numbers[index] for index in wanted])

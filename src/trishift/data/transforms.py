@@ -54,6 +54,8 @@ class AugmentationSpec:
         color: color jitter.
         erasing: random erasing.
         speed: range of playback speeds, see `augmentation.timing`.
+        jitter: largest offset of a part of a video from its marks, as a share of its length: networks that slide over
+            long videos see windows beside actions. Whole videos are not affected.
         reverse: `none`; `same_labels`: play half of the clips backward; `swap_labels`: also swap the labels of classes
             that turn into each other, and never reverse clips of a class that turns into none of the list
             (`directions.reversed_labels`).
@@ -72,6 +74,7 @@ class AugmentationSpec:
     color: ColorSpec = field(default_factory=ColorSpec)
     erasing: ErasingSpec = field(default_factory=ErasingSpec)
     speed: Range = (1.0, 1.0)
+    jitter: float = 0.0
     reverse: Literal["none", "same_labels", "swap_labels"] = "none"
     opposites: tuple[tuple[str, str], ...] = ()
 
@@ -81,6 +84,8 @@ class AugmentationSpec:
         if self.max_distort < 0:
             raise RecipeError("augmentation.max_distort must not be negative")
         check_range("augmentation.speed", self.speed, 0, MAX_SPEED)
+        if not 0 <= self.jitter < 1:
+            raise RecipeError(f"augmentation.jitter: {self.jitter:g} is not a share of a clip's length; use 0 to 0.5")
         if self.opposites and self.reverse == "none":
             raise RecipeError("augmentation.opposites: applies to reversed clips; set augmentation.reverse=swap_labels")
 
