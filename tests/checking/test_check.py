@@ -117,6 +117,7 @@ def test_names_a_swapped_fold_of_the_shift(folder: Path) -> None:
     way = check(folder, predict=network(SWAPPED))
     words = "the folds of its shift are swapped: past_first, expected future_first"
     assert (way.parts_at, way.changes) == ("features", (("features", words),))
+    assert check(folder, predict=lambda clips: network(SWAPPED)(clips) + 3).changes == way.changes  # up to a constant
     swapped_colors = check(folder, predict=lambda clips: network(SPEC)(np.ascontiguousarray(clips[:, :, ::-1])))
     assert swapped_colors.parts_at == "colors"
     broken = check(folder, predict=lambda clips: np.full((1, 3), np.nan, np.float32))
@@ -179,8 +180,8 @@ def test_refuses_what_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
 
 
 def test_rounded_pixels_are_not_judged_by_their_scores() -> None:
-    rounded = Way("opencv", {"frames": Gap(1.4, parts=False), "logits": Gap(0.01, parts=True)})
-    assert rounded.parts_at is None and "rounded differently" in rounded.verdict
+    rounded = Way("opencv", {"frames": Gap(1.4, parts=False), "probabilities": Gap(0.01, parts=True)})
+    assert rounded.parts_at is None and "moves probabilities by 0.01" in rounded.verdict
     exact = Way("openvino", {"frames": Gap(0, parts=False), "logits": Gap(0.01, parts=True)})
     assert exact.parts_at == "logits"
     text = str(Agreement("a\x1b[31m.mp4", "w", (0,), "<b>", 0.5, (rounded, exact)))

@@ -49,8 +49,10 @@ class Way:
             return f"skipped: {self.skipped}"
         stage = self.parts_at
         if stage is None:
-            inexact = is_rounded(self.gaps)
-            words = "agrees; its pixels are rounded differently, so scores move a little" if inexact else "agrees"
+            words = "agrees"
+            if is_rounded(self.gaps) and "probabilities" in self.gaps:
+                moved = self.gaps["probabilities"].size
+                words += f" up to the rounding of its pixels, which moves probabilities by {moved:.2g} of the largest"
         else:
             reasons = [words if name == stage else f"{name}: {words}" for name, words in self.changes]
             shape = self.gaps[stage].words if stage in self.gaps else ""

@@ -162,7 +162,8 @@ class Findings:
             words = f"this TSN needs its {segments}" if kept else f"{segments} are enough for this TSN"
             lines.append(f"{words}; whether a TSM is better, only training one tells")
         elif not found.needs_time:
-            lines.append(f"a TSN with {segments} should do: it has no shift and reads fewer frames")
+            saved = " and reads fewer frames" if self.enough < self.audited.spec.num_segments else ""
+            lines.append(f"a TSN with {segments} should do: it has no shift{saved}")
         elif found.kind == "several frames":
             lines.append(f"a TSN with {segments} may do, as the order does not matter; a TSM is the safe choice")
         elif self.enough <= _FEW_SEGMENTS:
