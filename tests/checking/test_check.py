@@ -174,6 +174,10 @@ def test_refuses_what_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
         check(folder, frames=np.zeros((4, 32), np.uint8))
     with pytest.raises(RecipeError, match="'inver' is unknown"):
         trishift.check(folder / "clip", folder / "w.safetensors", only=["inver"])
+    with pytest.raises(CheckpointError, match=r"none\.onnx: no such file"):
+        check(folder, against=[tmp_path / "none.onnx"])
+    skipped = trishift.check(folder / "clip", folder / "w.safetensors", only=["stream"])
+    assert skipped.ways[0].skipped and not skipped.agrees  # nothing was compared
     (tmp_path / "w.onnx").touch()
     with pytest.raises(CheckpointError, match="the exported model as `against`"):
         trishift.check(folder / "clip", tmp_path / "w.onnx")

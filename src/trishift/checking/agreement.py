@@ -104,8 +104,9 @@ class Agreement:
 
     @property
     def agrees(self) -> bool:
-        """Whether no way parts; skipped ones do not count."""
-        return all(way.skipped or way.parts_at is None for way in self.ways)
+        """Whether some way ran, and none parts."""
+        ran = [way for way in self.ways if not way.skipped]
+        return bool(ran) and all(way.parts_at is None for way in ran)
 
     def summary(self) -> dict[str, Any]:
         """Everything as JSON types."""
