@@ -107,4 +107,7 @@ def spell_out(data: dict[str, Any]) -> dict[str, Any]:
         if isinstance(values, dict) and isinstance(short, str | list):
             entry = [short] if name == "stages" and isinstance(short, str) else short
             data = {**data, section: {**values, key: {name: entry}}}
+    log = data.get("log")
+    if isinstance(log, dict) and isinstance(log.get("to"), str):
+        data = {**data, "log": {**log, "to": [log["to"]]}}
     return data

@@ -121,13 +121,14 @@ class LogSpec:
     """Where the numbers of a run go, beside metrics.jsonl and the report in its folder.
 
     Attributes:
-        to: `tensorboard` (files in the run folder), or nothing.
+        to: `tensorboard` (files in the run folder), `wandb`, `mlflow` and `swanlab`, through their own packages, which
+            take project, server and key from the environment; one name is short for a list.
         report: write report.html and its pictures after training.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
-    to: tuple[Literal["tensorboard"], ...] = ("tensorboard",)
+    to: tuple[Literal["tensorboard", "wandb", "mlflow", "swanlab"], ...] = ("tensorboard",)
     report: bool = True
 
     def __post_init__(self) -> None:

@@ -36,6 +36,7 @@ from trishift.training.parameter_groups import describe_groups, optimization_pla
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
 from trishift.training.run_record import RunRecord
 from trishift.training.selection import out_of_patience
+from trishift.training.trackers import check_trackers
 from trishift.training.trainer import Trainer
 from trishift.zoo.sources import WeightSource, weight_source
 
@@ -68,6 +69,7 @@ def train(
     Returns:
         The last evaluation.
     """
+    check_trackers(recipe.log.to)
     resumed = None if resume is None else run_to_resume(resume)
     start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
     for source in (*([] if start is None else [start]), *teacher_sources(recipe)):

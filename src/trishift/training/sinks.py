@@ -1,38 +1,33 @@
-"""Files of a run's numbers: JSON lines (the reference) and TensorBoard."""
+"""The numbers of a run: JSON lines (the reference), and trackers."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trishift.errors import DataError, OutputError
 from trishift.io.atomic import write_text
 from trishift.io.regular import check_regular
+from trishift.training.trackers import Trackers
 
 
 class MetricsLog:
-    """Appends records to `metrics.jsonl` and their numbers to TensorBoard.
+    """Appends records to `metrics.jsonl` and their numbers to trackers.
 
     On resume, records from the resumed iteration on are dropped, so that no iteration appears twice.
     """
 
-    def __init__(
-        self, folder: Path, resume_iteration: int | None = None, to: Collection[str] = ("tensorboard",)
-    ) -> None:
+    def __init__(self, folder: Path, resume_iteration: int | None = None, trackers: Trackers | None = None) -> None:
         self.path = folder / "metrics.jsonl"
         if resume_iteration is None:
             write_text(self.path, "")
         else:
             self._truncate(resume_iteration)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = None
-        if "tensorboard" in to:
-            from tensorboardX import SummaryWriter
-
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_iteration)
+        self._trackers = trackers or Trackers(("tensorboard",), folder, {}, resume_iteration)
 
     def write(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
         """Add a record of a kind (`train` or `evaluation`); values that are not finite become null."""
@@ -44,15 +39,13 @@ class MetricsLog:
             raise OutputError(
                 f"{self.path}: cannot be written ({error.strerror}); the last checkpoint is intact"
             ) from error
-        for name, value in known.items():
-            if self._board is not None and isinstance(value, (int, float)):
-                self._board.add_scalar(f"{kind}/{name}", value, iteration)
+        numbers = {f"{kind}/{name}": value for name, value in known.items() if isinstance(value, int | float)}
+        self._trackers.log(numbers, iteration)
 
     def close(self) -> None:
-        """Flush and close both files."""
+        """Flush and close everything."""
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        self._trackers.close()
 
     def _truncate(self, iteration: int) -> None:
         if not self.path.exists():

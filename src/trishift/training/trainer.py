@@ -22,7 +22,7 @@ from trishift.data.dataset import EvaluationSet, TrainingSet
 from trishift.data.loader import Batch, Loader
 from trishift.data.mixing import draw_mixtures, mix
 from trishift.evaluation.evaluator import Evaluation, evaluate
-from trishift.recipe import Recipe
+from trishift.recipe import Recipe, recipe_to_dict
 from trishift.training.distillation import Teachers
 from trishift.training.draws import draw_step, take
 from trishift.training.interruption import Interrupted, StopSignal, how_to_continue
@@ -35,6 +35,7 @@ from trishift.training.run_folder import Position, RunFolder
 from trishift.training.schedule import average_decay, learning_rate
 from trishift.training.selection import metric_of, out_of_patience, with_evaluation
 from trishift.training.sinks import MetricsLog
+from trishift.training.trackers import Trackers
 
 
 class Trainer:
@@ -81,7 +82,10 @@ class Trainer:
             epochs=recipe.train.epochs,
         )
         resumed = position.iteration if position.iteration else None
-        self._log = MetricsLog(folder.path, resumed, recipe.log.to) if self._leader else None
+        self._log = None
+        if self._leader:
+            trackers = Trackers(recipe.log.to, folder.path, recipe_to_dict(recipe), resumed)
+            self._log = MetricsLog(folder.path, resumed, trackers)
 
     @property
     def batches_per_epoch(self) -> int:
