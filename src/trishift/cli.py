@@ -53,6 +53,7 @@ COMMANDS = {
     "models": "list and download published weights",
     "doctor": "examine what is installed here",
     "config": "show a recipe, its differences, or the keys of recipes",
+    "completion": "print shell completions",
     "prepare": "turn data sets into lists and labels",
     "quickstart": "train, evaluate and predict on the built-in gestures",
 }
@@ -68,15 +69,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(run(name, partial(_call, name), arguments[1:]))
     if name and not name.startswith("-"):
         sys.exit(_fail(f"error: {name}: unknown command{one_of(name, [*COMMANDS, *ALIASES])}", 2))
+    parser = _top_parser()
+    parser.parse_args(arguments)
+    parser.print_help()
+    sys.exit(0 if not arguments else 2)
+
+
+def _top_parser(complete: bool = False) -> argparse.ArgumentParser:
+    """The parser of `trishift`; if `complete`, with the options of all commands, which takes seconds."""
     parser = argparse.ArgumentParser(prog="trishift", description="Video action recognition in three frameworks.")
     parser.add_argument("--version", action="version", version=f"trishift {__version__}")
     listing = parser.add_subparsers(metavar="COMMAND")
     for name, text in COMMANDS.items():
         aliases = [alias for alias, command in ALIASES.items() if command == name]
-        listing.add_parser(name, help=text, aliases=aliases, add_help=False)
-    parser.parse_args(arguments)
-    parser.print_help()
-    sys.exit(0 if not arguments else 2)
+        own = [_parser_of(name)] if complete else []
+        listing.add_parser(name, help=text, aliases=aliases, add_help=complete, parents=own, conflict_handler="resolve")
+    return parser
 
 
 def run(name: str, command: Callable[[list[str]], None], arguments: Sequence[str]) -> int:
@@ -144,7 +152,35 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def _call(name: str, arguments: list[str]) -> None:
     """Import a command, which can take seconds, and call it."""
-    importlib.import_module(f"trishift.commands.{name.replace('-', '_')}").main(arguments)
+    _main_of(name)(arguments)
+
+
+def _main_of(name: str) -> Callable[[list[str]], None]:
+    if name == "completion":
+        return _completion
+    main: Callable[[list[str]], None] = importlib.import_module(f"trishift.commands.{name.replace('-', '_')}").main
+    return main
+
+
+def _parser_of(name: str) -> argparse.ArgumentParser:
+    from trishift.commands.shared.parser import parser_of
+
+    return parser_of(_main_of(name))
+
+
+def _completion(arguments: list[str]) -> None:
+    """Print the completions of all commands and options for a shell."""
+    from trishift.commands.shared.parser import make_parser
+
+    examples = "  trishift completion zsh > ~/.zfunc/_trishift      (in a folder of fpath)\n"
+    examples += '  eval "$(trishift completion bash)"                (in ~/.bashrc)\n'
+    parser = make_parser("completion", "Print shell completions of commands and options.", examples)
+    parser.add_argument("shell", choices=["bash", "zsh"])
+    options = parser.parse_args(arguments)
+
+    import shtab
+
+    print(shtab.complete(_top_parser(complete=True), shell=options.shell))
 
 
 def _status(name: str, command: Callable[[list[str]], None], arguments: list[str]) -> int:

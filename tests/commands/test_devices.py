@@ -23,6 +23,7 @@ from trishift.zoo.sources import WeightSource
 
 WITHOUT_MODEL = {
     *("config", "doctor", "fuse", "inspect", "merge", "models", "prepare", "publish", "push", "timeline-eval"),
+    *("compare", "completion", "report"),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.support.command_line import command
 
+from trishift.cli import COMMANDS
+
 
 @pytest.mark.parametrize(
     ("words", "message"),
@@ -38,3 +40,12 @@ def test_wrong_command_lines_are_one_line(words: str, message: str, capsys: pyte
     assert printed.out == ""
     (line,) = printed.err.splitlines()
     assert line.startswith(f"error: {message}")
+
+
+def test_completions_know_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("completion", "bash") == 0
+    script = capsys.readouterr().out
+    assert script.startswith("# AUTOMATICALLY GENERATED")
+    for name in COMMANDS:
+        assert f"_shtab_trishift_{name.replace('-', '_')}_option_strings=" in script, name
+    assert "--no-films" in script and "'--resume'" in script

@@ -58,3 +58,23 @@ def test_json_lines_stay_valid_in_every_encoding(text: str) -> None:
     line = json.dumps({"name": text}, ensure_ascii=False)
     for encoding in ("ascii", "utf-8", "cp1252"):
         assert json.loads(written(line, encoding)) == {"name": text}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colors_are_for_terminals_of_users_who_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(stream: io.StringIO) -> str:
+        SafeStream(stream).write("error: a.mp4: \x1b[0m; warning: no\nreport: b\n")
+        return stream.getvalue()
+
+    plain = "error: a.mp4: \\u001b[0m; warning: no\nreport: b\n"
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert shown(io.StringIO()) == plain
+    colored = shown(Terminal())
+    assert colored == plain.replace("error:", "\x1b[1;31merror:\x1b[0m").replace("report:", "\x1b[32mreport:\x1b[0m")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert shown(Terminal()) == plain

@@ -20,9 +20,11 @@ from trishift.commands.shared.arguments import (
     check_positive,
 )
 from trishift.commands.shared.inputs import (
+    Truth,
     add_calibration,
     add_videos,
     check_protocol,
+    labels_of,
     load_model,
     protocol_of,
     set_calibration,
@@ -60,27 +62,30 @@ def main(arguments: list[str]) -> None:
         PredictionFile(options.output) if options.output else nullcontext() as file,
         parts(options, partial(_predict, listed)) as streams,
     ):
-        for report in [next(stream) for stream in streams][:1]:
-            status(report)
+        opened: Sequence[tuple[str, Sequence[str]]] = [next(stream) for stream in streams]
+        status(opened[0][0])
+        truth = Truth(labels_of(options.filelist, options.root, opened[0][1]), opened[0][1])
         for result in in_order(streams):
             if not isinstance(result, Prediction):
                 misses.append(result)
                 continue
-            print(result)
+            print(f"{result}{truth.note(result)}")
             if file is not None:
                 file.add(result)
+    if truth.known:
+        print(truth.summary())
     if options.output:
         status(f"written: {options.output}")
     report_misses(misses, len(listed), strict=options.strict)
 
 
 def _predict(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> Iterator[Any]:
-    """Yield the model's report, then numbered predictions and misses of a part of the videos."""
+    """Yield the model's report with its class names, then numbered predictions and misses of a part of the videos."""
     protocol = protocol_of(options)
     model = load_model(options, clips=len(options.videos))
     check_protocol(model, protocol)
     set_calibration(model, options)
-    yield model.report.summary()
+    yield model.report.summary(), model.labels
     yield from model.numbered_predictions(
         options.videos,
         options.top_k,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,7 +82,8 @@ class _Mlflow:
         self._mlflow.end_run()
 
 
-_SERVICES = {"wandb": _Wandb, "swanlab": _SwanLab, "mlflow": _Mlflow}
+_Service = Callable[[Path, Mapping[str, Any]], Tracker]
+_SERVICES: dict[str, _Service] = {"wandb": _Wandb, "swanlab": _SwanLab, "mlflow": _Mlflow}
 
 
 def check_trackers(names: Collection[str]) -> None:

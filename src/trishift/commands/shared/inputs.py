@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from trishift.commands.shared.arguments import execution_of, import_options, runtime_of
 from trishift.commands.shared.outputs import status
 from trishift.data.parts import split_part
 from trishift.errors import DataError
+from trishift.io.terminal import printable
+from trishift.io.wording import counted
 
 if TYPE_CHECKING:
     from trishift.api import Model
     from trishift.data.protocol import Protocol
+    from trishift.evaluation.prediction import Prediction
 
 _LOG = logging.getLogger(__name__)
 
@@ -183,3 +188,50 @@ def listed(filelist: Path, root: Path | None) -> list[Path]:
         return [record.path for record in read_list(filelist, root)]
     except DataError:
         return plain  # plain paths, none of which exists: each is reported later
+
+
+def labels_of(filelist: Path | None, root: Path | None, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The labels in a list by the path of the clip, as `videos_of` names it; empty if the list has none."""
+    from trishift.data.lists import read_list
+
+    if filelist is None:
+        return {}
+    try:
+        return {str(record.path): record.labels for record in read_list(filelist, root, class_names=names)}
+    except DataError:
+        return {}  # a list of plain paths
+
+
+class Truth:
+    """Compares predictions with the labels of a list.
+
+    Args:
+        labels: class numbers by path.
+        names: class names.
+    """
+
+    def __init__(self, labels: Mapping[str, Sequence[int]], names: Sequence[str]) -> None:
+        self._labels, self._names = labels, names
+        self._right: list[bool] = []
+
+    @property
+    def known(self) -> bool:
+        """Whether the label of a prediction was known."""
+        return bool(self._right)
+
+    def note(self, prediction: Prediction) -> str:
+        """The true label, for the end of a line; counts the prediction. Empty if it is unknown."""
+        labels = self._labels.get(prediction.name, ())
+        if not labels:
+            return ""
+        right = prediction.classes[0] in labels
+        self._right.append(right)
+        names = ", ".join(printable(self._names[label]) for label in labels)
+        return f"; true: {names}" if right else f"; true: {names} (wrong)"
+
+    def summary(self) -> str:
+        """How often the most likely class was true."""
+        from trishift.evaluation.intervals import interval
+
+        rate = interval(np.array(self._right, float))
+        return f"{sum(self._right)} of {counted(len(self._right), 'labeled video')} right: {rate}"

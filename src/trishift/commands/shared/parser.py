@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from trishift.io.terminal import printable
@@ -23,6 +24,28 @@ def make_parser(name: str, description: str, examples: str) -> Parser:
     )
 
 
+class _Found(BaseException):
+    """Carries a parser out of a command's `main`."""
+
+    def __init__(self, parser: Parser) -> None:
+        self.parser = parser
+
+
+_looking: ContextVar[bool] = ContextVar("looking", default=False)
+
+
+def parser_of(main: Callable[[list[str]], None]) -> Parser:
+    """The parser of a command, which does not run: its `main` makes the parser before anything else."""
+    token = _looking.set(True)
+    try:
+        main([])
+    except _Found as found:
+        return found.parser
+    finally:
+        _looking.reset(token)
+    raise AssertionError(f"{main.__module__} parses nothing")
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that prints `error: <option>: <problem>; <remedy>`."""
 
@@ -32,6 +55,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as usual, keeping the words for messages."""
+        if _looking.get():
+            raise _Found(self)
         self._words = tuple(map(str, sys.argv[1:] if args is None else args))
         return super().parse_known_args(args, namespace)
 
