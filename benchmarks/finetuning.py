@@ -54,6 +54,16 @@ RECIPES = {  # overrides of custom/finetune
     "drawn head": ["train.head_start=drawn"],
     "all stages": ["train.freeze=[]"],
     "label smoothing": ["train.loss.label_smoothing=0.1"],
+    "EMA": ["train.ema=0.99"],
+    "layer decay": ["train.layer_decay=0.75"],
+    "precise batch norms": ["train.precise_bn=20"],
+    "mixup": ["train.mixing.mixup=0.2"],
+    "VideoMix": ["train.mixing.videomix=1", "train.mixing.probability=0.5"],
+    "RandAugment": ["data.augmentation.rand_augment.operations=2"],
+    "color jitter": [f"data.augmentation.color.{name}=0.4" for name in ("brightness", "contrast", "saturation")],
+    "random erasing": ["data.augmentation.erasing.probability=0.25"],
+    "training at 128 pixels": ["data.augmentation.size=null"],
+    "frozen norms": ["train.frozen_bn=true"],
     "2018": [*DRAWN],
     "2018, frozen norms": [*DRAWN, *FROZEN],
     "probe head, frozen norms": [*DRAWN, *FROZEN, *PROBE, "model.dropout=0"],
@@ -81,7 +91,7 @@ def open_set(name: str, options: argparse.Namespace) -> Folds:
     elif name.startswith("gestures-"):
         clips = 9 * int(name.removeprefix("gestures-"))
         made = make_gestures(work / "clips", train=clips + clips % 18, val=18, size=112)
-        made.val_list.unlink()
+        made.val_list.unlink(missing_ok=True)
         folds = open_folds(work / "clips", work / "data", folds=options.folds)
     else:
         folds = open_folds(options.clips / name, work / "data", folds=options.folds, groups=GROUPS[name])
