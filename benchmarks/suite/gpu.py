@@ -1,43 +1,58 @@
-"""PyTorch on one NVIDIA GPU: prediction and training, the shift, and the code of 2018.
+"""PyTorch on one NVIDIA GPU: prediction and training, the shift, the loader, and the code of 2018.
 
-Without a GPU, `--quick` runs the same code on the CPU, and otherwise there is one row that says so.
+Clips are on the host. Predictions take float32 clips and training steps uint8 ones, which the GPU normalizes; the next
+batch is copied meanwhile, as in `trishift eval` and `trishift train`. Without a GPU, `--quick` runs the same code on
+the CPU, and otherwise there is one row that says so.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import statistics
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from benchmarks.interleaved import Call, compared, measure
+from benchmarks.media import generated
 from benchmarks.options import Options, noise
 from benchmarks.rows import Row
+from benchmarks.suite.loader import training_set
 from benchmarks.suite.train import LR
 from testing.weights import smooth_weights
 
 from trishift.backends import find_device, open_session
 from trishift.backends.contract import Execution, MicroBatch
 from trishift.backends.fast_forms import FormName
-from trishift.model.spec import ModelSpec
+from trishift.data.loader import Loader
+from trishift.errors import FrameworkError
+from trishift.model.pixels import normalization
+from trishift.model.spec import InputSpec, ModelSpec, default_input
 from trishift.recipe import TrainSpec
 from trishift.training.parameter_groups import optimization_plan
 
-SHIFT_TARGET, SPEEDUP_TARGET = 1.02, 5.0
-BATCH, WARM_UP = 16, 4
-EXECUTIONS: dict[str, dict[str, Any]] = {  # settings of sessions; `form` is for predictions only
-    "fp32, fused": {"form": "fused"},
-    "tf32, fused": {"precision": "tf32", "form": "fused"},
-    "bf16, fused": {"precision": "bf16", "form": "fused"},
-    "fp32": {"channels_last": False},
-    "fp32, channels_last": {"channels_last": True},
-    "bf16": {"precision": "bf16", "channels_last": False},
-    "bf16, channels_last": {"precision": "bf16", "channels_last": True},
-    "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compile": True},
+SHIFT_TARGET, SPEEDUP_TARGET, LOADER_TARGET = 1.02, 5.0, 0.95
+BATCH, AT_ONCE, WARM_UP = 16, 4, 3  # clips; batches per call, so that the host runs ahead of the GPU; calls
+PREDICTIONS: dict[str, dict[str, Any]] = {
+    "fp32, as is": {"channels_last": False},
+    "fp32": {"form": "fused"},
+    "fp32, compiled": {"form": "compiled"},
+    "tf32": {"precision": "tf32", "form": "fused"},
+    "bf16, as is": {"precision": "bf16", "channels_last": True},
+    "bf16": {"precision": "bf16", "form": "fused"},
+    "bf16, compiled": {"precision": "bf16", "form": "compiled"},
 }
-QUICK = ("fp32, fused", "fp32")
+STEPS: dict[str, dict[str, Any]] = {
+    "fp32": {},
+    "tf32, NHWC": {"precision": "tf32", "channels_last": True},
+    "bf16, NHWC": {"precision": "bf16", "channels_last": True},
+    "bf16, NHWC, compiled": {"precision": "bf16", "channels_last": True, "compile": True},
+}
+QUICK = ("fp32",)
+Maker = Callable[[ModelSpec, int, dict[str, Any]], Call]
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -46,49 +61,142 @@ def rows(options: Options) -> Iterator[Row]:
     if device != "gpu" and not options.quick:
         yield Row("one GPU", note="there is none here")
         return
-    spec, batch = options.spec, 2 if options.quick else BATCH
-    clips = noise(batch, spec, options.size)
-    fastest: dict[str, tuple[float, Call]] = {}
-    for name in QUICK if options.quick else EXECUTIONS:
-        execution = EXECUTIONS[name]
-        tasks = {"prediction": predicting, **({} if "form" in execution else {"training step": stepping})}
-        for task, make in tasks.items():
-            calls = {
-                model: make(network, clips, {**execution, "device": device})
-                for model, network in (("TSN", replace(spec, shift=None)), ("TSM", spec))
-            }
-            times = measure(calls, options.rounds, WARM_UP)
-            yield compared(f"{name}, {task} of {batch} clips, TSM against TSN", times, "TSM", "TSN", SHIFT_TARGET)
+    batch = 2 if options.quick else BATCH
+    tasks: dict[str, tuple[Maker, dict[str, Any]]] = {
+        "prediction": (predicting, PREDICTIONS),
+        "training step": (stepping, STEPS),
+    }
+    for task, (make, executions) in tasks.items():
+        fastest: tuple[float, str, dict[str, Any]] | None = None
+        for name in QUICK if options.quick else executions:
+            settings = {**executions[name], "device": device}
+            title = f"{task} of {batch} clips, {name}: TSM against TSN"
+            try:
+                times = shift_times(make, options, batch, settings)
+            except (FrameworkError, RuntimeError) as error:
+                yield Row(title, note=str(error).splitlines()[0])
+                continue
+            yield compared(title, times, "TSM", "TSN", SHIFT_TARGET)
             median = statistics.median(times["TSM"])
-            if task not in fastest or median < fastest[task][0]:
-                fastest[task] = median, calls["TSM"]
-    for task, (_, ours) in fastest.items():
-        times = measure({"published": published(spec, clips, device, task), "ours": ours}, options.rounds, WARM_UP)
-        speeds = {key: [1000 * batch / value for value in values] for key, values in times.items()}
-        row = compared(f"fastest {task} against the code of 2018", speeds, "ours", "published", SPEEDUP_TARGET)
-        yield replace(row, unit="clips/s", at_least=True)
+            fastest = min(fastest or (median, name, settings), (median, name, settings), key=lambda entry: entry[0])
+        if fastest is not None:
+            _, name, settings = fastest
+            yield speedup(f"{task} of {batch} clips, {name}", make, options, batch, settings)
+    latency = {"precision": "fp32" if options.quick else "bf16", "form": "fused", "device": device}
+    yield speedup(f"prediction of one clip, {latency['precision']}", predicting, options, 1, latency)
+    if not options.quick:
+        yield fed(options, {**STEPS["bf16, NHWC"], "device": device})
 
 
-def predicting(spec: ModelSpec, clips: np.ndarray, settings: dict[str, Any]) -> Call:
-    """A prediction, whose result is copied to the host."""
+def shift_times(make: Maker, options: Options, batch: int, settings: dict[str, Any]) -> dict[str, list[float]]:
+    """Milliseconds per batch of TSM and TSN."""
+    specs = {"TSN": replace(options.spec, shift=None), "TSM": options.spec}
+    times = measure(
+        {model: make(spec, batch, {**settings, "size": options.size}) for model, spec in specs.items()},
+        options.rounds,
+        WARM_UP,
+    )
+    return {model: [value / AT_ONCE for value in values] for model, values in times.items()}
+
+
+def speedup(title: str, make: Maker, options: Options, batch: int, settings: dict[str, Any]) -> Row:
+    """Clips per second against the code of 2018, in float32."""
+    calls = {
+        "published": published(options, batch, settings["device"], make),
+        "ours": make(options.spec, batch, {**settings, "size": options.size}),
+    }
+    times = measure(calls, options.rounds, WARM_UP)
+    speeds = {key: [1000 * batch * AT_ONCE / value for value in values] for key, values in times.items()}
+    row = compared(f"{title}: against the code of 2018", speeds, "ours", "published", SPEEDUP_TARGET)
+    return replace(row, unit="clips/s", at_least=True)
+
+
+def predicting(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
+    """Predictions, whose results are copied to the host."""
+    execution = {name: value for name, value in settings.items() if name not in ("form", "size")}
     form: FormName = settings.get("form", "native")
-    execution = {name: value for name, value in settings.items() if name != "form"}
-    return partial(open_session("pytorch", spec, Execution(**execution), form=form, strict=True).predict, clips)
+    session = open_session(
+        "pytorch", spec, Execution(**execution), weights=smooth_weights(spec), form=form, strict=True
+    )
+    clips = [noise(batch, spec, settings["size"]) for _ in range(2)]
+
+    def call() -> None:
+        for number in range(AT_ONCE):
+            session.prefetch(clips[(number + 1) % 2])
+            session.predict(clips[number % 2])
+
+    session.predict(clips[0])
+    return call
 
 
-def stepping(spec: ModelSpec, clips: np.ndarray, execution: dict[str, Any]) -> Call:
-    """A training step, including the copy of its clips to the device, until its loss is known."""
-    session = open_session("pytorch", spec, Execution(**execution), weights=smooth_weights(spec))
+def stepping(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
+    """Training steps, until the loss of the last one is known."""
+    session = trained(spec, settings)
+    rule = normalization(default_input(spec.backbone), spec.in_channels)
+    shape = (batch, spec.num_segments, spec.in_channels, settings["size"], settings["size"])
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, shape, np.uint8) for _ in range(2)]
+    parts = [MicroBatch(each, np.zeros(batch, np.int64), normalization=rule) for each in clips]
+
+    def call() -> float:
+        for number in range(AT_ONCE):
+            session.prefetch(clips[(number + 1) % 2])
+            loss = session.train_step([parts[number % 2]], LR).loss
+        return float(loss)
+
+    call()
+    return call
+
+
+def trained(spec: ModelSpec, settings: dict[str, Any]) -> Any:
+    """A session that trains as published."""
+    execution = Execution(**{name: value for name, value in settings.items() if name != "size"})
+    session = open_session("pytorch", spec, execution, weights=smooth_weights(spec))
     session.prepare_training(optimization_plan(session.parameters(), TrainSpec(partial_bn=True, clip_norm=20), "rgb"))
-    part = MicroBatch(clips, np.zeros(len(clips), np.int64))
-    return lambda: session.train_step([part], LR).loss
+    return session
 
 
-def published(spec: ModelSpec, clips: np.ndarray, device: str, task: str) -> Call:
-    """A prediction or a training step by the code of 2018."""
+def published(options: Options, batch: int, device: str, make: Maker) -> Call:
+    """As many predictions or training steps by the code of 2018, from pinned memory."""
     from benchmarks.baselines import network
 
     place = "cuda" if device == "gpu" else "cpu"
-    if task == "prediction":
-        return network.prediction(spec, smooth_weights(spec), clips, place)
-    return network.train_step(spec, smooth_weights(spec), clips, np.zeros(len(clips), np.int64), LR, place)
+    spec, weights = options.spec, smooth_weights(options.spec)
+    clips = noise(batch, spec, options.size)
+    if make is predicting:
+        call: Call = network.prediction(spec, weights, clips, place)
+    else:
+        call = network.train_step(spec, weights, clips, np.zeros(batch, np.int64), LR, place)
+    return lambda: [call() for _ in range(AT_ONCE)]
+
+
+def fed(options: Options, settings: dict[str, Any]) -> Row:
+    """Training from video files, against the slower of the loader alone and the steps alone."""
+    cores, batches = os.cpu_count() or 1, 12
+    videos = generated(options, count=8) * (BATCH * batches // 8)
+    dataset = training_set(videos, InputSpec())
+    loader = Loader(dataset, BATCH, shuffle=False, workers=cores)
+    session = trained(options.spec, settings)
+
+    def epoch(number: int, *, steps: bool) -> float:
+        start, loss, ahead = time.perf_counter(), 0.0, None
+        for batch in itertools.chain(loader.batches(number), [None]):
+            if batch is not None:
+                session.prefetch(batch.clips[:, 0])
+            if ahead is not None and steps:
+                part = MicroBatch(ahead.clips[:, 0], ahead.targets, normalization=dataset.normalization)
+                loss = session.train_step([part], LR).loss
+            ahead = batch
+        float(loss)
+        return BATCH * batches / (time.perf_counter() - start)
+
+    epoch(0, steps=True)
+    both = [epoch(number, steps=True) for number in range(1, 4)]
+    loading = [epoch(number, steps=False) for number in range(1, 4)]
+    step = stepping(options.spec, BATCH, {**settings, "size": options.size})
+    computing = [1000 * BATCH * AT_ONCE / value for value in measure({"steps": step}, 3, 1)["steps"]]
+    bound = min(statistics.median(loading), statistics.median(computing))
+    note = f"{cores} cores: loader {statistics.median(loading):.0f}, steps {statistics.median(computing):.0f} clips/s"
+    ours = statistics.median(both)
+    title = "training from videos, bf16: against the slower of its parts"
+    return Row(title, ours, bound, ours / bound, LOADER_TARGET, "clips/s", at_least=True, note=note)

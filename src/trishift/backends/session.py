@@ -147,6 +147,8 @@ class Session(Trainable):
         """Zero-pad a batch to the largest size so far for clips of this shape, for which there is a graph already."""
         size = max(len(clips), self._batch_sizes.get(clips.shape[1:], 0))
         self._batch_sizes[clips.shape[1:]] = size
+        if len(clips) == size:
+            return clips  # the same array, whose copy to the device may have begun
         padding = np.zeros((size - len(clips), *clips.shape[1:]), clips.dtype)
         return np.concatenate([clips, padding])
 

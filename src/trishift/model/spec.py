@@ -68,6 +68,13 @@ class ShiftSpec:
     order: Literal["future_first", "past_first"] = "future_first"
     placement: Literal["block", "blockres"] | tuple[str, ...] = "blockres"
 
+    @property
+    def origins(self) -> tuple[int, ...]:
+        """The frame that each fold comes from, relative to the frame that it moves to."""
+        if self.direction == "unidirectional":
+            return (-1,)
+        return (1, -1) if self.order == "future_first" else (-1, 1)
+
 
 @dataclass(frozen=True)
 class MotionSpec:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from testing import golden_records, originals
+from testing.weights import smooth_weights
 from tests.support import golden_worker
 from tests.support.parity.cases import Case, cases, redrawn
 from tests.support.parity.comparison import compare
@@ -21,6 +22,7 @@ from tests.support.parity.measurement import measure
 import trishift
 from trishift.backends import open_session
 from trishift.backends.contract import Execution, MicroBatch
+from trishift.backends.pytorch.temporal_shift import temporal_shift
 from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.recipe import TrainSpec
 from trishift.training.parameter_groups import optimization_plan
@@ -69,6 +71,41 @@ def test_mixed_precision_trains_like_float32(precision: str, options: dict) -> N
     assert np.allclose(mixed, full, rtol=0.15, atol=0.1)
 
 
+SHIFTS = [ShiftSpec(), ShiftSpec(order="past_first"), ShiftSpec(direction="unidirectional"), ShiftSpec(div=4)]
+
+
+@pytest.mark.parametrize("shift", SHIFTS, ids=str)
+def test_shift_kernel_moves_the_same_features(shift: ShiftSpec) -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        for layout in (torch.contiguous_format, torch.channels_last):
+            for channels, side in ((64, 5), (16, 7), (256, 14)):
+                x = torch.randn(6, channels, side, side, dtype=dtype).to(memory_format=layout)
+                on_gpu = x.cuda().requires_grad_()
+                shifted = temporal_shift(on_gpu, 3, shift)
+                assert torch.equal(shifted.cpu(), temporal_shift(x, 3, shift))
+                x.requires_grad_()
+                (temporal_shift(x, 3, shift) * x.detach()).sum().backward()
+                (shifted * on_gpu.detach()).sum().backward()
+                assert torch.equal(on_gpu.grad.cpu(), x.grad)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+@pytest.mark.parametrize("shift", [None, *SHIFTS], ids=str)
+def test_fused_form_computes_the_same_also_when_it_is_replayed(precision: str, shift: ShiftSpec | None) -> None:
+    spec = ModelSpec("resnet50", 5, num_segments=4, shift=shift, dropout=0.0)
+    weights = smooth_weights(spec)
+    plain = open_session("pytorch", spec, GPU, weights=weights)
+    fused = open_session(
+        "pytorch", spec, dataclasses.replace(GPU, precision=precision), weights=weights, form="fused", strict=True
+    )
+    rng = np.random.default_rng(0)
+    for batch in (2, 2, 2, 2, 2, 3, 2):  # recorded at the fourth call
+        clips = rng.standard_normal((batch, 4, 3, 64, 64), np.float32)
+        expected, found = plain.predict(clips), fused.predict(clips)
+        tolerance = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}[precision]
+        assert np.abs(found - expected).max() < tolerance * np.abs(expected).max()
+
+
 def test_stream_matches_the_clip() -> None:
     spec = dataclasses.replace(SMALL, shift=ShiftSpec(direction="unidirectional"))
     session = open_session("pytorch", spec, GPU)
@@ -82,6 +119,8 @@ def test_stream_matches_the_clip() -> None:
 
 RANK = """
 import numpy as np
+from testing.weights import smooth_weights
+
 import trishift
 from trishift.backends import open_session
 from trishift.backends.contract import Execution, MicroBatch

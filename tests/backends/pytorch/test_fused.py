@@ -16,6 +16,7 @@ from trishift.backends.contract import Execution
 from trishift.backends.fast_forms import NATIVE
 from trishift.backends.pytorch.deformable import DeformableConv
 from trishift.backends.pytorch.fused import fuse
+from trishift.backends.pytorch.kernels.cuda import CudaConv
 from trishift.backends.pytorch.session import Session
 from trishift.errors import RecipeError
 from trishift.model.initialization import initial_tensors
@@ -99,7 +100,8 @@ def test_form_for_gpus_converts_convolutions_once() -> None:
     spec = SPECS["tsm"]
     session = Session(spec, Execution(), weights=smooth_weights(spec))
     fused = fuse(session.network.eval(), streaming=False, precision="bf16", device="gpu")
-    weights = [layer.weight for layer in fused.modules() if isinstance(layer, nn.Conv2d)]
+    weights = [layer.weight for layer in fused.modules() if isinstance(layer, CudaConv)]
+    assert not any(isinstance(layer, nn.Conv2d) for layer in fused.modules())
     assert {weight.dtype for weight in weights} == {torch.bfloat16}
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
     clips = torch.randn((2, 4, 3, 32, 32), generator=torch.Generator().manual_seed(1))

@@ -1,9 +1,9 @@
 """The fast forms of a network: the same function with the same weights, made for prediction.
 
-In the fused form, the network's graph (torch.fx) is rewritten. Batch norms become part of the convolutions before them.
-On CPUs, activations and residual sums become part of oneDNN's convolution kernels, so that each feature map is written
-once. Temporal shifts exchange channels in place there, and the identity path takes the exchange back: this moves half
-as much as a copy. GPUs keep their own kernels for all that, in NHWC.
+In the fused form, the network's graph (torch.fx) is rewritten. Batch norms become part of the convolutions before them,
+and activations and residual sums part of the convolutions' kernels, so that each feature map is written once. On CPUs,
+temporal shifts exchange channels in place, and the identity path takes the exchange back: this moves half as much as a
+copy. On GPUs, convolutions read shifted features where they lie, and the kernels are recorded and launched together.
 
 Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
 """
@@ -14,6 +14,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from trishift.backends.contract import Device
 from trishift.backends.pytorch.deformable import DeformableConv
+from trishift.backends.pytorch.kernels.cuda import CudaConv
+from trishift.backends.pytorch.kernels.onednn import OneDNNConv
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.relation import RelationHead
 from trishift.backends.pytorch.resnet import TemporalPool
@@ -32,6 +35,7 @@ from trishift.backends.pytorch.temporal_shift import TemporalShift
 from trishift.model.spec import ShiftSpec
 
 _OPAQUE = (TemporalShift, TemporalPool, DeformableConv, RelationHead)  # Python code that fx cannot follow
+_CONVS = (OneDNNConv, CudaConv)
 _Node = Any  # an fx.Node, whose arguments may be anything by its type
 _SUMS = (operator.add, "add_")
 _RELU6 = ("hardtanh", [0.0, 6.0])  # in oneDNN's terms
@@ -61,7 +65,7 @@ def fuse(
     if device == "cpu":
         fusion.use_onednn()
     else:
-        fusion.use_channels_last()
+        fusion.use_cuda(reduced=precision != "fp32")
     return fusion.finished()
 
 
@@ -124,40 +128,6 @@ class _Tracer(fx.Tracer):
         return super().to_bool(obj)
 
 
-class _Conv(nn.Module):
-    """A convolution with its activation, and optionally a sum before it, in one kernel of oneDNN.
-
-    Attributes:
-        geometry: padding, stride, dilation, groups.
-        activation: name and limits, as oneDNN calls them.
-        overwrites: whether the sum is written to the memory of its other term.
-    """
-
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.weight = conv.weight.detach().to(dtype)
-        self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
-        self.geometry: list[Any] = [list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups]
-        self.activation: tuple[str, list[float]] = ("none", [])
-        self.overwrites = False
-
-    def forward(self, x: Tensor, term: Tensor | None = None) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W'); `term` is added before the activation."""
-        x = x.to(self.weight.dtype, memory_format=torch.channels_last)
-        if not self.weight.is_mkldnn:  # oneDNN chooses the layout by the size of the first input
-            reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
-            self.weight = reorder(self.weight.to_mkldnn(), *self.geometry, x.shape)
-        name, limits = self.activation
-        layer = (self.weight, self.bias, *self.geometry)
-        if term is None:
-            return torch.ops.mkldnn._convolution_pointwise(x, *layer, name, limits, "")
-        term = term.to(x.dtype, memory_format=torch.channels_last)
-        rest = (*layer, "add", 1.0, None if name == "none" else name, limits, "")
-        if self.overwrites:
-            return torch.ops.mkldnn._convolution_pointwise_.binary(term, x, *rest)
-        return torch.ops.mkldnn._convolution_pointwise.binary(x, term, *rest)
-
-
 class _Fusion:
     """Rewrites the graph of a network.
 
@@ -185,19 +155,20 @@ class _Fusion:
 
     def use_onednn(self) -> None:
         """Use oneDNN's convolutions, with sums and activations, and shift in place; after `fold_norms`."""
-        for conv in self._calls(nn.Conv2d):
-            self._set(conv, _Conv(self._get(conv), self._dtype))
-            self._absorb_activation(conv, conv)
-        for conv in reversed(list(self._calls(_Conv))):  # of two terms, the later one adds itself to the other
-            self._absorb_sum(conv)
+        self._fuse_convs(partial(OneDNNConv, dtype=self._dtype))
         for shift in self._calls(TemporalShift):
             self._exchange_in_place(shift)
 
-    def use_channels_last(self) -> None:
-        """Let convolutions compute in NHWC and in the precision of the form."""
-        for conv in self._calls(nn.Conv2d):
-            layer = deepcopy(self._get(conv)).requires_grad_(False)
-            self._set(conv, layer.to(dtype=self._dtype, memory_format=torch.channels_last))
+    def use_cuda(self, *, reduced: bool) -> None:
+        """Use the convolutions of GPUs, with sums, activations and shifts; after `fold_norms`.
+
+        `reduced`: in reduced precision.
+        """
+        self._fuse_convs(partial(CudaConv, dtype=self._dtype, reduced=reduced))
+        for shift in self._calls(TemporalShift):
+            user = _only_user(shift)
+            if self._is_call(user, CudaConv) and self._get(user).absorb(self._get(shift)):
+                self._replace(shift, shift.args[0])
 
     def finished(self) -> fx.GraphModule:
         """The module with code that follows the rewritten graph."""
@@ -211,6 +182,14 @@ class _Fusion:
         if self._is_call(conv, nn.Conv2d) and len(conv.users) == 1:
             self._set(conv, fuse_conv_bn_eval(self._get(conv), self._get(norm)))
             self._replace(norm, conv)
+
+    def _fuse_convs(self, make: Callable[[nn.Conv2d], nn.Module]) -> None:
+        """Let convolutions compute activations and sums, too."""
+        for conv in self._calls(nn.Conv2d):
+            self._set(conv, make(self._get(conv)))
+            self._absorb_activation(conv, conv)
+        for conv in reversed(list(self._calls(*_CONVS))):  # of two terms, the later one adds itself to the other
+            self._absorb_sum(conv)
 
     def _absorb_activation(self, conv: _Node, node: _Node) -> None:
         """Let a convolution compute the activation that alone reads `node`."""
@@ -246,7 +225,9 @@ class _Fusion:
         x, layer = shift.args[0], self._get(shift)
         readers = [user for user in x.users if user is not shift]
         early = [
-            user for user in readers if user.target is torch.clone or (self._is_call(user, _Conv) and user.args == (x,))
+            user
+            for user in readers
+            if user.target is torch.clone or (self._is_call(user, *_CONVS) and user.args == (x,))
         ]
         late = [user for user in readers if user not in early]
         is_over = all(user < late[0] and self._copies(user) for user in shift.users) if late else True
@@ -264,20 +245,23 @@ class _Fusion:
 
     def _is_new(self, node: Any) -> bool:
         """Whether a feature map has memory of its own."""
-        return node.target in (F.max_pool2d, torch.clone) or self._is_call(node, _Conv, TemporalShift)
+        return node.target in (F.max_pool2d, torch.clone) or self._is_call(node, *_CONVS, TemporalShift)
 
     def _copies(self, node: _Node) -> bool:
         """Whether a result shares no memory with what it was computed from."""
         return self._is_new(node) and not (node.op == "call_module" and getattr(self._get(node), "overwrites", False))
 
-    def _calls(self, kind: type[nn.Module]) -> Iterator[_Node]:
-        """The nodes of modules that are called once."""
+    def _calls(self, *kinds: type[nn.Module]) -> Iterator[_Node]:
+        """The nodes of modules of these types that are called once."""
         calls = Counter(node.target for node in self._graph.nodes)
-        return (node for node in list(self._graph.nodes) if calls[node.target] == 1 and self._is_call(node, kind))
+        return (node for node in list(self._graph.nodes) if calls[node.target] == 1 and self._is_call(node, *kinds))
 
     def _is_call(self, node: Any, *kinds: type[nn.Module]) -> bool:
         """Whether a node calls a module of one of these types; subclasses are something else (deformable ones)."""
         return isinstance(node, fx.Node) and node.op == "call_module" and type(self._get(node)) in kinds
+
+    def _is_conv_of(self, node: _Node, x: _Node) -> bool:
+        return self._is_call(node, *_CONVS) and node.args == (x,)
 
     def _get(self, node: _Node) -> Any:
         return self.module.get_submodule(str(node.target))

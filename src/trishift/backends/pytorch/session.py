@@ -23,6 +23,7 @@ from trishift.backends.pytorch.device import find_device, select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.exporting import Program, write_program
 from trishift.backends.pytorch.fused import compiled_form, fuse
+from trishift.backends.pytorch.kernels.graphs import Replayed
 from trishift.backends.pytorch.losses import guided_loss
 from trishift.backends.pytorch.optimizer import Optimizer, make_optimizer
 from trishift.backends.pytorch.recognizer import Recognizer
@@ -125,6 +126,8 @@ class Session(base.Session):
             made = compiled_form(self.network, streaming)
         else:
             made = fuse(self.network, streaming, self.execution.precision, self.execution.device, layers)
+            if self.execution.device == "gpu":
+                made = Replayed(made)
         return (lambda *inputs: _owned(made(*inputs))) if streaming else made
 
     def _layers(self) -> Mapping[str, nn.Module]:

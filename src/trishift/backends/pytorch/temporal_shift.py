@@ -6,6 +6,7 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from trishift.model.spec import ModelSpec, ShiftSpec
 
-_Move = Callable[[Tensor], Tensor]
+HAS_TRITON = find_spec("triton") is not None  # CUDA builds of PyTorch bring it
 SHIFT_NODE = "_ShiftBackward"  # in autograd's graph
 AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 
@@ -35,26 +36,19 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     Returns:
         (N * T, C, H, W), a new tensor in the memory format of x.
     """
-    moves = _moves(shift)
+    moves = shift.origins
     if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
         return _Shift.apply(x, segments, shift.div, moves)
     return _shift(x, segments, shift.div, moves)
-
-
-def _moves(shift: ShiftSpec) -> tuple[_Move, ...]:
-    """How each fold of channels moves."""
-    if shift.direction == "unidirectional":
-        return (_from_past,)
-    return (_from_future, _from_past) if shift.order == "future_first" else (_from_past, _from_future)
 
 
 class _Shift(torch.autograd.Function):
     """A shift whose gradient is the shift the other way: one copy, where autograd would make one per operation."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, segments: int, div: int, moves: tuple[_Move, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, segments: int, div: int, moves: tuple[int, ...]) -> Tensor:
         ctx.save_for_backward(x)  # for readers of the output that do not keep it, see `resnet.ResidualBlock`
-        ctx.arguments = segments, div, tuple(_from_future if move is _from_past else _from_past for move in moves)
+        ctx.arguments = segments, div, tuple(-move for move in moves)
         return _shift(x, segments, div, moves)
 
     @staticmethod
@@ -63,20 +57,28 @@ class _Shift(torch.autograd.Function):
         return _shift(gradient, *ctx.arguments), None, None, None
 
 
-def _shift(x: Tensor, segments: int, div: int, moves: tuple[_Move, ...]) -> Tensor:
+def _shift(x: Tensor, segments: int, div: int, moves: tuple[int, ...]) -> Tensor:
     """(N * T, C, H, W) to a new tensor in its memory format."""
+    if x.is_cuda and HAS_TRITON and _is_dense(x) and not torch.compiler.is_compiling():
+        from trishift.backends.pytorch.kernels.products import shifted
+
+        return shifted(x, segments, div, moves)
     if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
         return _shift_channels(x.permute(0, 2, 3, 1), segments, div, moves, channel_axis=4).permute(0, 3, 1, 2)
     return _shift_channels(x, segments, div, moves, channel_axis=2)
 
 
-def _shift_channels(x: Tensor, segments: int, div: int, moves: tuple[_Move, ...], channel_axis: int) -> Tensor:
+def _is_dense(x: Tensor) -> bool:
+    return x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _shift_channels(x: Tensor, segments: int, div: int, moves: tuple[int, ...], channel_axis: int) -> Tensor:
     """Move folds of (N * T, ...), with C on `channel_axis` after N and T are split."""
     clips = x.unflatten(0, (-1, segments))
     channels = clips.shape[channel_axis]
     fold = channels // div
     *folds, rest = clips.split([*(fold for _ in moves), channels - len(moves) * fold], channel_axis)
-    moved = [move(part) for move, part in zip(moves, folds, strict=True)]
+    moved = [(_from_future if move > 0 else _from_past)(part) for move, part in zip(moves, folds, strict=True)]
     kept = [rest] if rest.shape[channel_axis] else []  # runtimes refuse or copy empty parts
     return torch.cat([*moved, *kept], channel_axis).flatten(0, 1)
 
