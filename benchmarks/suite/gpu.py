@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from benchmarks.options import Options, noise
 from benchmarks.rows import Row
 from benchmarks.suite.loader import training_set
 from benchmarks.suite.train import LR
-from testing.weights import smooth_weights
+from testing import weights
 
 from trishift.backends import find_device, open_session
 from trishift.backends.contract import Execution, MicroBatch
@@ -39,7 +40,6 @@ BATCH, AT_ONCE, WARM_UP = 16, 4, 3  # clips; batches per call, so that the host 
 PREDICTIONS: dict[str, dict[str, Any]] = {
     "fp32, as is": {"channels_last": False},
     "fp32": {"form": "fused"},
-    "fp32, compiled": {"form": "compiled"},
     "tf32": {"precision": "tf32", "form": "fused"},
     "bf16, as is": {"precision": "bf16", "channels_last": True},
     "bf16": {"precision": "bf16", "form": "fused"},
@@ -53,6 +53,12 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 QUICK = ("fp32",)
 Maker = Callable[[ModelSpec, int, dict[str, Any]], Call]
+
+
+@cache
+def weights_of(spec: ModelSpec) -> Any:
+    """Weights of a network."""
+    return weights.smooth_weights(spec)
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -115,9 +121,7 @@ def predicting(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
     """Predictions, whose results are copied to the host."""
     execution = {name: value for name, value in settings.items() if name not in ("form", "size")}
     form: FormName = settings.get("form", "native")
-    session = open_session(
-        "pytorch", spec, Execution(**execution), weights=smooth_weights(spec), form=form, strict=True
-    )
+    session = open_session("pytorch", spec, Execution(**execution), weights=weights_of(spec), form=form, strict=True)
     clips = [noise(batch, spec, settings["size"]) for _ in range(2)]
 
     def call() -> None:
@@ -151,7 +155,7 @@ def stepping(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
 def trained(spec: ModelSpec, settings: dict[str, Any]) -> Any:
     """A session that trains as published."""
     execution = Execution(**{name: value for name, value in settings.items() if name != "size"})
-    session = open_session("pytorch", spec, execution, weights=smooth_weights(spec))
+    session = open_session("pytorch", spec, execution, weights=weights_of(spec))
     session.prepare_training(optimization_plan(session.parameters(), TrainSpec(partial_bn=True, clip_norm=20), "rgb"))
     return session
 
@@ -161,12 +165,12 @@ def published(options: Options, batch: int, device: str, make: Maker) -> Call:
     from benchmarks.baselines import network
 
     place = "cuda" if device == "gpu" else "cpu"
-    spec, weights = options.spec, smooth_weights(options.spec)
+    spec, tensors = options.spec, weights_of(options.spec)
     clips = noise(batch, spec, options.size)
     if make is predicting:
-        call: Call = network.prediction(spec, weights, clips, place)
+        call: Call = network.prediction(spec, tensors, clips, place)
     else:
-        call = network.train_step(spec, weights, clips, np.zeros(batch, np.int64), LR, place)
+        call = network.train_step(spec, tensors, clips, np.zeros(batch, np.int64), LR, place)
     return lambda: [call() for _ in range(AT_ONCE)]
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.backends.pytorch.temporal_shift import HAS_TRITON, TemporalShift, temporal_shift
+from trishift.backends.pytorch.temporal_shift import HAS_TRITON, TemporalShift
 
 _CHANNELS, _FOLD = 64, 32  # the blocks of our kernel, which divide the channels of a layer and of a fold
 
@@ -16,9 +16,9 @@ _CHANNELS, _FOLD = 64, 32  # the blocks of our kernel, which divide the channels
 class CudaConv(nn.Module):
     """A convolution with its activation, and optionally a shift and a sum before it.
 
-    In reduced precision, cuDNN computes it with its activation and sum in one kernel, in NHWC; 1x1 convolutions are
-    products in a kernel of our own, which reads the shifted features where they lie. cuDNN has no such kernels for
-    float32, and is faster in NCHW there.
+    In reduced precision, cuDNN computes it with its activation and sum in one kernel, in NHWC; 1x1 convolutions of
+    shifted features are products in a kernel of our own, which reads the features where they lie. Both are of no use in
+    float32, where cuDNN is faster in NCHW.
 
     Attributes:
         geometry: stride, padding, dilation, groups.
@@ -40,15 +40,12 @@ class CudaConv(nn.Module):
         self.shift: TemporalShift | None = None
         self._reduced = reduced
         pointwise = self.geometry == [[1, 1], [0, 0], [1, 1], 1] and conv.kernel_size == (1, 1)
-        self._is_product = HAS_TRITON and reduced and pointwise and self._divides(conv)
-
-    @staticmethod
-    def _divides(conv: nn.Conv2d) -> bool:
-        return conv.out_channels % _CHANNELS == 0 and conv.in_channels % _FOLD == 0
+        self._shifts = HAS_TRITON and reduced and pointwise and conv.out_channels % _CHANNELS == 0
 
     def absorb(self, shift: TemporalShift) -> bool:
         """Shift the input, if the kernel can do that; returns whether it can."""
-        if self._is_product and self.weight.shape[1] // shift.spec.div % _FOLD == 0:
+        channels = self.weight.shape[1]
+        if self._shifts and channels % _FOLD == 0 and channels // shift.spec.div % _FOLD == 0:
             self.shift = shift
         return self.shift is not None
 
@@ -56,10 +53,10 @@ class CudaConv(nn.Module):
         """(N * T, C, H, W) to (N * T, C', H', W'); `term` is added before the activation."""
         x = x.to(self.weight.dtype, memory_format=self._layout)
         name, limits = self.activation
-        if self._is_product and x.is_cuda and name in ("none", "relu"):
+        if self.shift is not None and name in ("none", "relu"):
             return self._product(x, term)
         if self.shift is not None:
-            x = temporal_shift(x, self.shift.segments, self.shift.spec)
+            x = self.shift(x)
         if self._reduced and x.is_cuda and name == "relu":
             return self._cudnn(x, term)
         y = F.conv2d(x, self.weight, self.bias, *self.geometry)

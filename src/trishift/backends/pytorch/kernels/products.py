@@ -79,7 +79,7 @@ def shifted_product(
     rows = frames * height * width
     columns = min(outputs, 128) if outputs % 128 == 0 else 64
     depth, stages = (64, 3) if channels >= 1024 and fold % 64 == 0 else (32, 5)
-    _product[triton.cdiv(rows, 128), outputs // columns](
+    _product[(triton.cdiv(rows, 128) * (outputs // columns),)](
         *(x, weight, bias, y if term is None else term, y),
         *(rows, height * width, segments, channels, outputs, fold, first, second),
         **{"SUM": term is not None, "RELU": relu, "ROWS": 128, "COLUMNS": columns, "DEPTH": depth},
@@ -96,26 +96,21 @@ def _product(  # noqa: ANN202
     SUM: tl.constexpr, RELU: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Rows are the pixels of all frames. A fold is read from the row of the same pixel in the frame it comes from."""
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    tiles = outputs // COLUMNS  # neighbors in time read the same rows, which are still in the cache
+    row = tl.program_id(0) // tiles * ROWS + tl.arange(0, ROWS)
+    column = tl.program_id(0) % tiles * COLUMNS + tl.arange(0, COLUMNS)
     channel = tl.arange(0, DEPTH)
     inside = row < rows
     segment = (row // pixels) % segments
     start = row.to(tl.int64) * channels
     kernel = weight + column[None, :] * channels + channel[:, None]
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for part in tl.static_range(3):  # the first fold, the second fold, and the channels that stay
-        if part == 0:
-            move, end = first, fold
-        elif part == 1:
-            move, end = second, 2 * fold
-        else:
-            move, end = 0, channels
+    for k in range(0, channels, DEPTH):  # one loop, so that loads run ahead from one fold to the next
+        move = tl.where(k < fold, first, tl.where(k < 2 * fold, second, 0))
         known = inside & (segment + move >= 0) & (segment + move < segments)
-        moved = start + move * pixels * channels
-        for k in range(part * fold, end, DEPTH):
-            features = tl.load(x + moved[:, None] + (k + channel)[None, :], mask=known[:, None], other=0.0)
-            total = tl.dot(features, tl.load(kernel + k), total)
+        moved = start + move * pixels * channels + k
+        features = tl.load(x + moved[:, None] + channel[None, :], mask=known[:, None], other=0.0)
+        total = tl.dot(features, tl.load(kernel + k), total)
     target = row.to(tl.int64)[:, None] * outputs + column[None, :]
     total += tl.load(bias + column)[None, :]
     if SUM:
