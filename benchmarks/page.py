@@ -59,7 +59,8 @@ def section(name: str, newest: Newest) -> str:
 def machine(facts: Mapping[str, Any]) -> str:
     """One line about a machine."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    return f"{facts['cores']} cores of {facts['cpu']}, {facts['memory_gb']} GB; {versions}"
+    gpu = f", {facts['gpu']}" if "gpu" in facts else ""
+    return f"{facts['cores']} cores of {facts['cpu']}, {facts['memory_gb']} GB{gpu}; {versions}"
 
 
 def circumstances(report: Report) -> str:

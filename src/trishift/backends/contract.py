@@ -39,7 +39,7 @@ class Execution:
         precision: `fp32`, `tf32` (products in TensorFloat-32), `bf16` or `fp16` (mixed; weights stay float32), or
             `int8` (calibrated exports).
         channels_last: use the NHWC memory format where the framework has one; None leaves the choice to the backend:
-            PyTorch uses it on CPUs, where prediction and training are faster in it.
+            PyTorch uses it where it is faster, on CPUs, and on GPUs in reduced precision.
         compile: compile the network (torch.compile, MindSpore graph mode, Paddle to_static); None leaves the choice to
             the backend: MindSpore compiles once it pays off, the others run eagerly.
         sync_batch_norm: compute batch statistics over all ranks, where the framework supports it.

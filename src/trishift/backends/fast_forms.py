@@ -71,7 +71,7 @@ def _compiled(framework: str, device: str, method: str, *precisions: str, **more
 
 FAST_FORMS = (
     FastForm("fused", "pytorch", "cpu", ("fp32", *_HALVES), "fused oneDNN convolutions, shifts in place", 0.67),
-    FastForm("fused", "pytorch", "gpu", ("fp32", "tf32", *_HALVES), f"{_FOLDED}, NHWC"),
+    FastForm("fused", "pytorch", "gpu", ("fp32", "tf32", *_HALVES), "fused CUDA convolutions, replayed", 0.98),
     FastForm("fused", "paddle", "cpu", ("fp32",), _INFERENCE, 0.54, pays_from=8, motion=False, sized=True),
     FastForm("fused", "mindspore", "cpu", ("fp32",), _FOLDED, 0.95, pays_from=32, fixed_batch=True),
     _compiled("pytorch", "cpu", _FROZEN, "fp32", *_HALVES, fixed_batch=True),
