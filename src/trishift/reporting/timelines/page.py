@@ -38,7 +38,7 @@ def _data(content: TimelineContent, folder: Path) -> dict[str, Any]:
     return {
         "video": content.video,
         "summary": f"{counted(len(content.events), 'event')} in {content.duration - content.begin:.1f} s; "
-        f"{content.windows} windows of {content.window:g} s, every {content.hop:g} s",
+        f"{content.windows} windows of {content.window:.3g} s, every {content.hop:.2g} s",
         "source": _source(content.file, folder),
         "begin": round(content.begin, 3),
         "duration": round(content.duration, 3),
