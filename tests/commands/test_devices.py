@@ -24,6 +24,7 @@ from trishift.zoo.sources import WeightSource
 WITHOUT_MODEL = {
     *("config", "doctor", "fuse", "inspect", "merge", "models", "prepare", "publish", "push", "timeline-eval"),
     *("compare", "completion", "report"),
+    "check",  # compares on the CPU
 }
 
 
@@ -149,7 +150,7 @@ def test_exports_are_compared_on_the_cpu_unless_told(
     assert capsys.readouterr().err.count("device: cpu (") == 1
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_MODEL - {"probe", "finetune"}))
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_MODEL - {"curve", "probe", "finetune"}))
 def test_every_command_refuses_a_device_before_the_work(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +165,7 @@ def test_every_command_refuses_a_device_before_the_work(
         "features": ["--checkpoint", "x", "--output", "features", "x.mp4"],
         "infer": ["--checkpoint", "x", "x.mp4"],
         "timeline": ["--checkpoint", "x", "x.mp4"],
+        "explain": ["--checkpoint", "x", "x.mp4"],
         "serve": ["x"],
     }.get(name, ["--checkpoint", "x"])
     assert command(name, *arguments, "--device", "mps") == 1

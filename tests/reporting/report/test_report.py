@@ -46,7 +46,7 @@ def write_run(folder: Path, found: Evaluation, epochs: int = 2, recipe: Recipe |
     folder.mkdir()
     save_recipe(recipe or recipe_from_dict({"name": "tiny", "train": {"epochs": 2}}), folder / "recipe.yaml")
     records = [
-        {"kind": "train", "iteration": i, "loss": 2.0 / (i + 1), "lr": 0.1, "accuracy": i / 10, "epoch": i // 3 + 1}
+        {"kind": "train", "iteration": i, "loss": 2.0 / (i + 1), "lr": 0.1, "epoch": i // 3 + 1}
         for i in range(3 * epochs)
     ]
     for epoch in range(1, epochs + 1):

@@ -60,9 +60,8 @@ def _films(subject: Subject, framework: str | None, names: list[str]) -> Mapping
     from trishift.data.opening import unlabeled_set
     from trishift.evaluation.films import read_films
 
-    source = (
-        subject.path if subject.is_run and "checkpoint" not in subject.context else subject.context.get("checkpoint")
-    )
+    best = subject.path / "best.safetensors"
+    source = subject.context.get("checkpoint", best if best.is_file() else None)
     if source is None or not names:
         return {}
     chosen = framework or _framework(str(subject.context.get("framework") or _trained_in(subject)))

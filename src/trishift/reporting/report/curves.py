@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_POINTS = 300  # per curve; more are averaged
-Points = tuple[np.ndarray, np.ndarray]
+Points = tuple[np.ndarray, ...]  # x and y
 
 
 def curves(subject: Subject) -> list[Chart]:
@@ -27,10 +27,8 @@ def curves(subject: Subject) -> list[Chart]:
     loss = {"training": _of_steps(subject, "loss", per_epoch), "validation (NLL)": _of_epochs(subject, "nll")}
     panels: list[Draw] = [partial(_lines, title="Loss", series=loss)]
     name, text = ("sample_map", "mAP") if any("sample_map" in r for r in subject.evaluations) else ("top1", "top-1")
-    accuracy = {f"validation {text}": _of_epochs(subject, name)}
-    if name == "top1":
-        accuracy = {"training top-1": _of_steps(subject, "accuracy", per_epoch, smooth=per_epoch), **accuracy}
-    panels.append(partial(_lines, title="Accuracy (%)", series=accuracy, factor=100.0))
+    accuracy = {text: _of_epochs(subject, name)}
+    panels.append(partial(_lines, title=f"Validation {text} (%)", series=accuracy, factor=100.0))
     rate = {"learning rate": _of_steps(subject, "lr", per_epoch)}
     panels.append(partial(_lines, title="Learning rate", series=rate, lowest=0.0))
     return [Chart(panel) for panel in panels]
@@ -50,8 +48,8 @@ def _steps_per_epoch(subject: Subject) -> int:
     return int(np.bincount(epochs).max())
 
 
-def _of_steps(subject: Subject, name: str, per_epoch: int, smooth: int = 1) -> Points:
-    """(epoch, value) of the steps, averaged to few points, or over `smooth` steps if these are more."""
+def _of_steps(subject: Subject, name: str, per_epoch: int) -> Points:
+    """(epoch, value) of the steps, averaged to few points."""
     pairs = [
         ((step["iteration"] + 1) / per_epoch, step[name])
         for step in subject.steps
@@ -59,11 +57,8 @@ def _of_steps(subject: Subject, name: str, per_epoch: int, smooth: int = 1) -> P
     ]
     if not pairs:
         return np.zeros(0), np.zeros(0)
-    count = min(len(pairs), _MOST_POINTS, max(1, len(pairs) // smooth))
-    parts = np.array_split(np.array(pairs, float), count)
-    return np.array([part[-1, 0] if smooth > 1 else part[:, 0].mean() for part in parts]), np.array(
-        [part[:, 1].mean() for part in parts]
-    )
+    parts = np.array_split(np.array(pairs, float), min(len(pairs), _MOST_POINTS))
+    return tuple(np.array([part.mean(axis=0) for part in parts]).T)
 
 
 def _of_epochs(subject: Subject, name: str) -> Points:
@@ -73,12 +68,15 @@ def _of_epochs(subject: Subject, name: str) -> Points:
 
 
 def _lines(axes: Axes, title: str, series: dict[str, Points], factor: float = 1.0, lowest: float | None = None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for number, (label, (x, y)) in enumerate(series.items()):
         if len(x):
             marker = "o" if len(x) <= 40 else ""
             axes.plot(x, factor * y, marker=marker, markersize=4, label=label, **style(number))
     axes.set_title(title)
     axes.set(xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if lowest is not None:
         axes.set_ylim(bottom=lowest)
     if len(axes.lines) > 1:
