@@ -35,6 +35,8 @@ def test_eval_uses_the_recipe_inside_the_checkpoint(run_folder: Path, capsys: py
         "result.scores.npz",
         "result.confusion.csv",
         "result.confusion.png",
+        "result.calibration.png",
+        "result.report.html",
     }
 
 
