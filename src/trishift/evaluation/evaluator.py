@@ -166,13 +166,14 @@ def evaluate_part(
 
 def joined(parts: Sequence[Evaluation]) -> Evaluation:
     """The evaluation of a list from the evaluations of all its parts, in order."""
+    known = all(part.groups is not None for part in parts if part.names)
     return replace(
         parts[0],
         names=[name for part in parts for name in part.names],
         scores=np.concatenate([part.scores for part in parts]),
         targets=np.concatenate([part.targets for part in parts]),
         misses=[miss for part in parts for miss in part.misses],
-        groups=[group for part in parts for group in part.groups or ()] or None,
+        groups=[group for part in parts for group in part.groups or ()] if known else None,
     )
 
 

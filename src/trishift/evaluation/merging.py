@@ -73,9 +73,8 @@ def _evaluation(path: Path) -> Evaluation:
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: is damaged ({error!r}); evaluate again") from None
     names, labels = list(scores.names or ()), scores.labels or ()
-    return Evaluation(
-        protocol, labels, names, scores.logits, scores.targets, misses, temperature=_temperature(path, result)
-    )
+    groups, temperature = None if scores.groups is None else list(scores.groups), _temperature(path, result)
+    return Evaluation(protocol, labels, names, scores.logits, scores.targets, misses, groups, temperature)
 
 
 def _temperature(path: Path, result: dict[str, Any]) -> float:
