@@ -126,7 +126,7 @@ def evaluate(output: Path, model: str, framework: str, device: str) -> float:
     """Evaluate a model's best checkpoint and return its top-1 accuracy."""
     path = result_file(output, model, framework)
     call("eval", "--checkpoint", str(best(output, model)), "--framework", framework, "--device", device,
-         "--output", str(path))  # fmt: skip
+         "--output", str(path), "--no-report")  # fmt: skip
     return float(json.loads(path.read_text(encoding="utf-8"))["top1"])
 
 
@@ -143,7 +143,7 @@ def run_relay(output: Path, data: Path, frameworks: list[str], device: str) -> N
     write_list(data / "relay.txt", clips)
     print(f"\nOne run handed from framework to framework, on {len(clips)} of the training clips: {data / 'relay.txt'}")
     settings = (f"data.root={data}", "data.train_list=relay.txt", "train.evaluate_every=0",
-                f"train.epochs={len(frameworks)}")  # fmt: skip
+                f"train.epochs={len(frameworks)}", "log.report=false")  # fmt: skip
     for epoch, framework in enumerate(frameworks, 1):
         start = ("--resume", str(output / RELAY)) if epoch > 1 else ("--overwrite",)
         train(output / RELAY, "tsm", framework, device, *start, "--until", str(epoch), *settings)
