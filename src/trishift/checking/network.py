@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,11 +47,12 @@ def name_network_change(
     largest = max(float(np.abs(found).max()), float(np.finfo(np.float32).tiny))
     spec = checkpoint.spec
     assert spec is not None
-    for stage, words, changed, clips in _candidates(spec, clip, pixels):
+    for stage, words, change, clips in _candidates(spec, clip, pixels):
         try:
+            changed = replace(spec, **change)
             session = open_session(framework, changed, weights=checkpoint.tensors)
             computed = session.predict(clips, prediction_relations(changed)).mean(axis=0)
-        except TrishiftError:  # the weights do not fit
+        except TrishiftError:  # there is no such network, or the weights do not fit it
             continue
         if computed.shape != logits.shape:
             continue
@@ -60,21 +61,24 @@ def name_network_change(
     return []
 
 
-def _candidates(spec: ModelSpec, clip: np.ndarray, pixels: Pixels) -> Iterator[tuple[str, str, ModelSpec, np.ndarray]]:
+def _candidates(
+    spec: ModelSpec, clip: np.ndarray, pixels: Pixels
+) -> Iterator[tuple[str, str, dict[str, Any], np.ndarray]]:
+    """Stage and words of a change, the properties of the network that it sets, which may not fit, and its input."""
     for words, shift in _shifts(spec.shift):
-        yield "features", words, replace(spec, shift=shift), clip
+        yield "features", words, {"shift": shift}, clip
     if spec.head.consensus != "average":
         for mode in ("expected", "all", "first"):
-            yield "logits", f"relations: {mode}", replace(spec, head=replace(spec.head, relations=mode)), clip
+            yield "logits", f"relations: {mode}", {"head": replace(spec.head, relations=mode)}, clip
     channels = clip.reshape(*clip.shape[:2], -1, 3, *clip.shape[-2:]) if clip.shape[2] % 3 == 0 else None
     if channels is not None:
-        yield "colors", "red and blue are swapped", spec, channels[:, :, :, ::-1].reshape(clip.shape).copy()
-    yield "frames", "in reverse order", spec, clip[:, ::-1].copy()
+        yield "colors", "red and blue are swapped", {}, channels[:, :, :, ::-1].reshape(clip.shape).copy()
+    yield "frames", "in reverse order", {}, clip[:, ::-1].copy()
     rule = normalization(pixels.input, clip.shape[2])
     levels = (clip + rule.offsets) / rule.factors
     if pixels.input.modality == "rgb":
         for words, (factor, offset) in _SCALES.items():
-            yield "normalization", f"pixels {words}", spec, (levels * factor - offset).astype(np.float32)
+            yield "normalization", f"pixels {words}", {}, (levels * factor - offset).astype(np.float32)
 
 
 def _shifts(given: ShiftSpec | None) -> Iterator[tuple[str, ShiftSpec | None]]:

@@ -59,6 +59,8 @@ def name_changes(found: np.ndarray, stage: str, pixels: Pixels, video: Video) ->
         pixels: the model's reader.
         video: the clip.
     """
+    if len(found) != len(video.numbers):  # frame differences, which are fewer than the frames
+        return []
     search = _Search(found, stage, pixels, video)
     return search.combined() or search.frame_by_frame()
 
