@@ -45,6 +45,7 @@ _RESULTS = (
     "report.html",
     "curves.png",
     "calibration.png",
+    "confusion.csv",
     "confusion.png",
 )  # of a run that is replaced
 _WITHIN_EPOCH = ("train.batch_size", "train.accumulate", "data.balance.by", "data.balance.beta")  # order of the clips

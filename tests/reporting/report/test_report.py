@@ -123,6 +123,24 @@ def test_a_run_that_is_not_complete(tmp_path: Path) -> None:
     assert "0 of 2 epochs" in text_of(write_report(read_subject(run)))
 
 
+def test_the_best_weights_may_be_those_of_the_probe(tmp_path: Path) -> None:
+    found = evaluation()
+    run = write_run(tmp_path / "run", found)
+    assert "after epoch 1" in text_of(write_report(read_subject(run)))
+    probe = {"kind": "probe", "iteration": 0, **found.summary(), "top1": 1.0}
+    metrics = run / "metrics.jsonl"
+    metrics.write_text(json.dumps(probe) + "\n" + metrics.read_text())
+    assert "the probe, before training" in text_of(write_report(read_subject(run)))
+
+
+def test_pictures_beside_another_page_have_its_name(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    write_report(read_subject(write_run(tmp_path / "run", evaluation())), page=tmp_path / "pages/mine.html")
+    suffixes = {path.name.removeprefix("mine.") for path in (tmp_path / "pages").iterdir()}
+    assert suffixes == {"html", "curves.png", "calibration.png", "confusion.csv", "confusion.png"}
+    assert all(path.name.startswith("mine.") for path in (tmp_path / "pages").iterdir())
+
+
 def test_result_of_an_evaluation(tmp_path: Path) -> None:
     found = evaluation(temperature=2.0)
     write_result(found, tmp_path / "result.json", checkpoint="weights.safetensors", framework="paddle")

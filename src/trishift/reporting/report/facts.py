@@ -79,7 +79,9 @@ def _evaluation(subject: Subject) -> Rows:
     rows += [(name, str(subject.context[name])) for name in ("checkpoint", "framework") if name in subject.context]
     if subject.is_run and "epoch" in subject.context:
         chosen = "chosen on these clips, so expect less on others"
-        rows.append(("weights", f"best.safetensors, after epoch {subject.context['epoch']}; {chosen}"))
+        epoch = subject.context["epoch"]
+        origin = f"after epoch {epoch}" if epoch else "the probe, before training"
+        rows.append(("weights", f"best.safetensors, {origin}; {chosen}"))
     if subject.scores is not None:
         rows.append(("scores", subject.scores.name))
     if subject.evaluation.temperature != 1:

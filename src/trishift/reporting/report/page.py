@@ -57,19 +57,21 @@ def write_report(subject: Subject, read_films: ReadFilms | None = None, page: Pa
     Args:
         subject: what to report.
         read_films: reads clips by name; None: the page has no film strips.
-        page: default: report.html in the run folder, or beside the result.
+        page: default: report.html in the run folder, or beside the result. Pictures beside another page have its name.
     """
+    elsewhere = page is not None and page != page_of(subject)
     page = page or page_of(subject)
     charts = Charts(curves(subject), None if subject.evaluation is None else reliability(subject.evaluation))
     write_text(page, report_text(subject, charts, read_films, page.parent))
-    prefix = "" if subject.is_run else f"{subject.name}."
+    prefix = f"{page.stem}." if elsewhere else "" if subject.is_run else f"{subject.name}."
     if charts.curves:
         write_atomically(page.parent / f"{prefix}{CURVES}", lambda file: png(file, *charts.curves))
     if charts.reliability is not None:
         calibration = charts.reliability
         write_atomically(page.parent / f"{prefix}{CALIBRATION}", lambda file: png(file, calibration))
     if subject.is_run and subject.evaluation is not None and not subject.evaluation.multi_label:
-        write_confusion(subject.evaluation, page.parent / "confusion.csv", page.parent / "confusion.png")
+        names = (f"{prefix}confusion.csv", f"{prefix}confusion.png")
+        write_confusion(subject.evaluation, *(page.parent / name for name in names))
     return page
 
 

@@ -137,7 +137,8 @@ def _progress(subject: Subject) -> list[str]:
 
 def _best(subject: Subject) -> dict[str, Any]:
     """The record of the best evaluation, whose scores a run keeps."""
-    recipe, records = subject.recipe, subject.evaluations
+    probes = read_metrics(subject.path, "probe")  # before training, whose weights are the best if none beat it
+    recipe, records = subject.recipe, [*({**probe, "epoch": 0} for probe in probes), *subject.evaluations]
     if not records:
         return {}
     metric = (recipe and recipe.train.best.metric) or ("sample_map" if "sample_map" in records[0] else "top1")
