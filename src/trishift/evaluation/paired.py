@@ -39,13 +39,13 @@ class Difference:
         better, worse: videos that only this model, or only the other one, gets right; with several labels, videos with
             a higher or lower average precision.
         p_value: of McNemar's exact test, that such a difference or a larger one is chance. It takes videos as
-            independent; with groups, trust the interval.
+            independent; with groups, trust the interval. None for several seeds: it needs one decision per video.
     """
 
     gain: Interval
     better: int
     worse: int
-    p_value: float
+    p_value: float | None
 
 
 def shared_videos(evaluations: Sequence[Evaluation], sources: Sequence[str]) -> Shared:
@@ -65,6 +65,10 @@ def shared_videos(evaluations: Sequence[Evaluation], sources: Sequence[str]) -> 
     for each, place, source in zip(evaluations, places, sources, strict=True):
         if each.labels != first.labels:
             raise DataError(f"{source}: has other classes than {sources[0]}; compare runs of one data set")
+        if each.multi_label != first.multi_label:
+            raise DataError(
+                f"only one of {source} and {sources[0]} has several labels per clip; compare runs of one task"
+            )
         if not names:
             raise DataError(f"{source} and {sources[0]} have no clip in common; evaluate both on one list")
         restricted.append(_restricted(each, [place[name] for name in names]))
@@ -105,7 +109,8 @@ def compare(ours: Sequence[Evaluation], theirs: Sequence[Evaluation]) -> Differe
     """
     (values, groups), (others, _) = _values(ours), _values(theirs)
     better, worse = int((values > others).sum()), int((values < others).sum())
-    return Difference(gain(values, others, groups), better, worse, p_value(better, worse))
+    chance = p_value(better, worse) if len(ours) == len(theirs) == 1 else None
+    return Difference(gain(values, others, groups), better, worse, chance)
 
 
 def _values(evaluations: Sequence[Evaluation]) -> tuple[np.ndarray, list[str] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,10 @@ from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.paired import compare, p_value, shared_videos
 from trishift.evaluation.scores import write_scores
+from trishift.recipe import recipe_from_dict
 from trishift.reporting.evaluation import write_result
+from trishift.reporting.report.comparison import compare_runs
+from trishift.reporting.report.subject import Subject
 
 NAMES = [f"{number}.mp4" for number in range(40)]
 
@@ -49,9 +53,26 @@ def test_refuses_other_classes_clips_and_labels() -> None:
         (replace(one, labels=("x", "y", "z")), "other classes"),
         (replace(one, names=[f"x{name}" for name in one.names]), "no clip in common"),
         (replace(one, targets=(one.targets + 1) % 3), r"0\.mp4 has another label"),
+        (replace(one, targets=np.eye(3)[one.targets]), "several labels"),
     ):
         with pytest.raises(DataError, match=problem):
             shared_videos([one, other], ["one", "other"])
+
+
+def test_mcnemars_test_is_for_single_runs() -> None:
+    one, other = evaluation(np.arange(40) % 2 == 0), evaluation(np.ones(40, bool))
+    assert compare([other], [one]).p_value is not None
+    assert compare([other], [one, other]).p_value is None and compare([one, other], [one]).p_value is None
+
+
+def test_seeds_are_one_row_and_frameworks_are_not(tmp_path: Path) -> None:
+    subjects = []
+    for name, seed, framework in (("a", 1, "pytorch"), ("b", 2, "pytorch"), ("c", 1, "paddle")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"parts": [{"framework": framework}]}))
+        recipe = recipe_from_dict({"train": {"seed": seed}})
+        subjects.append(Subject(tmp_path / name, evaluation(np.ones(9, bool)), recipe=recipe))
+    assert [row.name for row in compare_runs(subjects).rows] == ["a and 1 more seed", "c"]
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

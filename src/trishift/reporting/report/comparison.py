@@ -13,6 +13,7 @@ from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.intervals import Interval
 from trishift.evaluation.paired import Difference, compare, left_out_note, main_interval, shared_videos
 from trishift.io.terminal import printable
+from trishift.io.wording import counted
 from trishift.recipe import Recipe, recipe_to_dict
 from trishift.recipe.keys import differences
 from trishift.reporting.pages.charts import Chart, style
@@ -85,17 +86,19 @@ def compare_runs(subjects: Sequence[Subject]) -> Comparison:
 
 
 def _without_seed(subject: Subject) -> str:
-    """Equal for runs of one recipe whose seeds differ, else different."""
+    """Equal for runs of one recipe in the same frameworks whose seeds differ, else different."""
     recipe = subject.recipe
     if recipe is None or not subject.is_run:
         return str(subject.path)
     values = recipe_to_dict(recipe)
     values["train"] = {**values["train"], "seed": None}
-    return repr({**values, "name": None})
+    frameworks = dict.fromkeys(part.get("framework") for part in subject.record.get("parts", []))
+    return repr({**values, "name": None, "frameworks": list(frameworks)})
 
 
 def _name(subjects: Sequence[Subject]) -> str:
-    return subjects[0].name if len(subjects) == 1 else f"{subjects[0].name} and {len(subjects) - 1} more seeds"
+    others = len(subjects) - 1
+    return f"{subjects[0].name} and {counted(others, 'more seed')}" if others else subjects[0].name
 
 
 def table(comparison: Comparison) -> list[list[str]]:
@@ -115,8 +118,7 @@ def _against_first(row: Row) -> list[str]:
     found = row.difference
     low, high = 100 * found.gain.low, 100 * found.gain.high
     points = f"{100 * found.gain.mean:+.1f} ({low:+.1f} to {high:+.1f})"
-    # McNemar's test needs one decision per clip, and takes clips as independent
-    return [points, f"{found.better}/{found.worse}", f"{found.p_value:.2g}" if len(row.subjects) == 1 else "–"]
+    return [points, f"{found.better}/{found.worse}", "–" if found.p_value is None else f"{found.p_value:.2g}"]
 
 
 def summary(comparison: Comparison) -> dict[str, Any]:
