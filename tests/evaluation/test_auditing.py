@@ -130,6 +130,7 @@ def test_claims_nothing_without_grounds() -> None:
     few = audited()
     one_group = Findings(replace(few, groups=["g"] * 80))
     assert {found.kind for found in one_group.classes.values()} == {"too few clips"}
+    assert "one group" in one_group.verdict and one_group.summary()["needs_time"] is None
 
 
 def test_joins_folds() -> None:

@@ -111,7 +111,7 @@ class Findings:
         losses = {name: gain(base, each, groups) for name, each in values.items() if name != "as trained"}
         accuracy = interval(base, groups)
         reached = {name: float(each.mean()) for name, each in values.items()}
-        few = own is not None and (len(base) < _FEW or len(set(groups)) < 2)
+        few = len(set(groups)) < 2 or (own is not None and len(base) < _FEW)
         kind: Kind = "too few clips" if few else _kind(accuracy, chance, reached, losses)
         return Finding(len(base), accuracy, chance, reached, losses, kind, self._becomes(chosen, own))
 
@@ -128,6 +128,10 @@ class Findings:
     def verdict(self) -> str:
         """Whether the task needs time."""
         found, network = self.overall, self.network
+        if found.kind == "too few clips":
+            return (
+                "all clips belong to one group, such as one video, which says nothing about others, so nothing is said"
+            )
         if found.kind == "not learned":
             return (
                 f"this network ({network}) is not clearly better than chance ({found.chance:.1%}), so nothing is said"
@@ -156,6 +160,8 @@ class Findings:
         found, segments = self.overall, counted(self.enough, "segment")
         if found.kind == "not learned":
             return ["train it further, or check its labels"]
+        if found.kind == "too few clips":
+            return ["audit clips of several videos, or give the list other groups"]
         lines = []
         if self.is_blind:
             kept = self.enough == self.audited.spec.num_segments
@@ -234,9 +240,10 @@ class Findings:
 
     def summary(self) -> dict[str, Any]:
         """Everything as JSON types."""
+        unknown = self.is_blind or self.overall.kind in ("not learned", "too few clips")
         return {
             "verdict": self.verdict,
-            "needs_time": None if self.is_blind or self.overall.kind == "not learned" else self.overall.needs_time,
+            "needs_time": None if unknown else self.overall.needs_time,
             "advice": self.advice(),
             "network": self.network,
             "enough_segments": self.enough,
