@@ -108,7 +108,8 @@ def _held_out(options: argparse.Namespace) -> Path | None:
     from trishift.evaluation.scores import HELD_OUT
 
     local = options.checkpoint.local
-    if options.filelist or options.config or local is None or local.name != FINAL_MODEL:
+    asked = options.filelist or options.root or options.protocol or options.config or options.overrides
+    if asked or local is None or local.name != FINAL_MODEL:
         return None
     scores = local.with_name(HELD_OUT)
     if not scores.is_file():
