@@ -6,7 +6,6 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from trishift.backends.pytorch.kernels.availability import has_kernels
 from trishift.model.spec import ModelSpec, ShiftSpec
 
-HAS_TRITON = find_spec("triton") is not None  # CUDA builds of PyTorch bring it
 SHIFT_NODE = "_ShiftBackward"  # in autograd's graph
 AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 
@@ -59,7 +58,7 @@ class _Shift(torch.autograd.Function):
 
 def _shift(x: Tensor, segments: int, div: int, moves: tuple[int, ...]) -> Tensor:
     """(N * T, C, H, W) to a new tensor in its memory format."""
-    if x.is_cuda and HAS_TRITON and _is_dense(x) and not torch.compiler.is_compiling():
+    if x.is_cuda and not torch.compiler.is_compiling() and _is_dense(x) and has_kernels():
         from trishift.backends.pytorch.kernels.products import shifted
 
         return shifted(x, segments, div, moves)

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.backends.pytorch.temporal_shift import HAS_TRITON, TemporalShift
+from trishift.backends.pytorch.kernels.availability import has_kernels
+from trishift.backends.pytorch.temporal_shift import TemporalShift
 
 _CHANNELS, _FOLD = 64, 32  # the blocks of our kernel, which divide the channels of a layer and of a fold
 
@@ -40,7 +41,7 @@ class CudaConv(nn.Module):
         self.shift: TemporalShift | None = None
         self._reduced = reduced
         pointwise = self.geometry == [[1, 1], [0, 0], [1, 1], 1] and conv.kernel_size == (1, 1)
-        self._shifts = HAS_TRITON and reduced and pointwise and conv.out_channels % _CHANNELS == 0
+        self._shifts = reduced and pointwise and conv.out_channels % _CHANNELS == 0 and has_kernels()
 
     def absorb(self, shift: TemporalShift) -> bool:
         """Shift the input, if the kernel can do that; returns whether it can."""
