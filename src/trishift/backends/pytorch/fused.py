@@ -260,9 +260,6 @@ class _Fusion:
         """Whether a node calls a module of one of these types; subclasses are something else (deformable ones)."""
         return isinstance(node, fx.Node) and node.op == "call_module" and type(self._get(node)) in kinds
 
-    def _is_conv_of(self, node: _Node, x: _Node) -> bool:
-        return self._is_call(node, *_CONVS) and node.args == (x,)
-
     def _get(self, node: _Node) -> Any:
         return self.module.get_submodule(str(node.target))
 

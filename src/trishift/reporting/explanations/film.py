@@ -90,9 +90,10 @@ class _Painter:
         values = self._content.explanation.left_out
         peak = float(np.abs(values).max()) or 1.0
         middle, room, cell = round(0.75 * self._bar), 0.22 * self._bar, self._width / len(values)
+        gap = min(2.0, cell / 4)  # between many segments
         draw.line((0, middle, self._width, middle), _SOFT)
         for place, value in enumerate(values):
             top, bottom = sorted((middle, middle - round(room * float(value) / peak)))
             color = ImageColor.getrgb(COLORS["blue" if value >= 0 else "orange"])
-            draw.rectangle((place * cell + 2, top, (place + 1) * cell - 2, bottom), color)
+            draw.rectangle((place * cell + gap, top, (place + 1) * cell - gap, bottom), color)
         return np.array(picture)
