@@ -7,6 +7,7 @@ import pytest
 
 from trishift.data.transforms import evaluation_views
 from trishift.evaluation.films import frame_logits, pictures
+from trishift.export.session import Deployed
 from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 
 
@@ -29,3 +30,9 @@ def test_the_mean_over_frames_is_the_score_of_the_clip() -> None:
     np.testing.assert_allclose(logits.mean(0), session.predict(clips)[0], atol=1e-5)
     relations = ModelSpec("resnet10", 3, num_segments=4, width=4, head=HeadSpec("multi_scale"))
     assert frame_logits(open_session("pytorch", relations), clips[0]) is None
+
+
+def test_programs_score_no_frames() -> None:
+    program = Deployed()
+    program.spec = ModelSpec("resnet10", 3, num_segments=4, width=4)
+    assert frame_logits(program, np.zeros((4, 3, 32, 32), np.float32)) is None

@@ -60,11 +60,7 @@ def pictures(clip: np.ndarray, pixels: InputSpec) -> np.ndarray:
 def frame_logits(session: Any, clip: np.ndarray) -> np.ndarray | None:
     """(T, K) logits of the frames of a clip (T, C, H, W), whose mean is that of the clip; None if there are none."""
     spec = session.spec
-    if (
-        spec.head.consensus != "average"
-        or spec.output_segments != spec.num_segments
-        or not hasattr(session, "classify")
-    ):
+    if spec.head.consensus != "average" or spec.output_segments != spec.num_segments or not session.has_layers:
         return None
     features = session.features(clip[None], ["pooled"])["pooled"][0]  # (T, F)
     logits: np.ndarray = session.classify(features[:, None])

@@ -30,7 +30,8 @@ def write_report(path: Path, framework: str | None = None, *, films: bool = True
 
     Args:
         path: the folder or file.
-        framework: scores the frames of film strips; None: the one that trained or evaluated, or one that is installed.
+        framework: scores the frames of film strips; None or a runtime: the one that trained or evaluated, or one that
+            is installed.
         films: whether to show film strips.
         page: default: report.html in the run folder, or beside the result.
 
@@ -59,13 +60,19 @@ def _films(subject: Subject, framework: str | None, names: list[str]) -> Mapping
     from trishift.api import load
     from trishift.data.opening import unlabeled_set
     from trishift.evaluation.films import read_films
+    from trishift.export.opening import is_exported
+    from trishift.zoo.sources import weight_source
 
     best = subject.path / "best.safetensors"
     source = subject.context.get("checkpoint", best if best.is_file() else None)
     if source is None or not names:
         return {}
-    chosen = framework or _framework(str(subject.context.get("framework") or _trained_in(subject)))
-    model = load(source, chosen, runtime="native")
+    local = weight_source(source).local
+    if local is not None and is_exported(local):
+        model = load(source)
+    else:
+        used = str(subject.context.get("framework") or _trained_in(subject))
+        model = load(source, framework if framework in FRAMEWORKS else _framework(used), runtime="native")
     if model.input.modality != "rgb":
         raise DataError(f"the model sees {model.input.modality}, not pictures")
     recipe = subject.recipe
