@@ -74,6 +74,6 @@ def test_doctor_finds_problems(
 
 
 def test_doctor_without_any_framework(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_PACKAGES", dict.fromkeys(environment.FRAMEWORKS, "no-such-package"))
+    monkeypatch.setattr(environment, "PACKAGES", dict.fromkeys(environment.FRAMEWORKS, "no-such-package"))
     problems = [check.detail for check in environment.examine() if check.state == "problem"]
     assert problems == ["no framework is installed"]

@@ -48,4 +48,4 @@ def test_completions_know_every_command_and_option(capsys: pytest.CaptureFixture
     assert script.startswith("# AUTOMATICALLY GENERATED")
     for name in COMMANDS:
         assert f"_shtab_trishift_{name.replace('-', '_')}_option_strings=" in script, name
-    assert "--no-films" in script and "'--resume'" in script
+    assert "--no-films" in script and " --resume " in script

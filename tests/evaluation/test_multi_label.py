@@ -60,7 +60,8 @@ def test_eval_reports_per_class_metrics(folder: Path, tmp_path: Path, capsys: py
     checkpoint, result = folder / "run/best.safetensors", tmp_path / "result.json"
     assert command("eval", "--checkpoint", checkpoint, "--output", result) == 0
     assert "over samples" in capsys.readouterr().out
-    names = {"result.json", "result.scores.npz", "result.classes.csv"}
+    pages = {"result.report.html", "result.calibration.png"}
+    names = {"result.json", "result.scores.npz", "result.classes.csv", *pages}
     assert {path.name for path in tmp_path.iterdir()} == names
     summary = json.loads(result.read_text())
     assert summary["thresholds"] == pytest.approx(load(checkpoint).meta["thresholds"], abs=1e-6)

@@ -370,6 +370,8 @@ def test_every_command_takes_names(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip.mp4").touch()
+    (tmp_path / "clips" / "a").mkdir(parents=True)
+    (tmp_path / "clips" / "a" / "clip.mp4").touch()
     assert command(*words) == 1
     assert "tsm-tiny: no such file, and no published weights of that name; several are" in capsys.readouterr().err
     assert not zoo.requests

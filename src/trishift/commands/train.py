@@ -68,7 +68,8 @@ def main(arguments: list[str]) -> None:
         overrides = [*overrides, f"execution.device={device_of(options)}"]
     recipe = load_recipe(config, overrides, recorded=options.config is None)
     output = options.output or folder or Path("runs") / recipe.name
-    report = partial(attempt_report, framework=options.framework)
+    alone = not recipe.execution.distributed  # a framework that has left a group of processes may crash on a new model
+    report = partial(attempt_report, framework=options.framework, films=alone)
     train(
         recipe,
         options.framework,

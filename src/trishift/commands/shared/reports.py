@@ -45,10 +45,10 @@ def write_report(path: Path, framework: str | None = None, *, films: bool = True
     return write(subject, (lambda names: _films(subject, framework, names)) if films else None, page)
 
 
-def attempt_report(path: Path, framework: str | None = None) -> None:
+def attempt_report(path: Path, framework: str | None = None, *, films: bool = True) -> None:
     """Write a report after the work; if that fails, one warning says so."""
     try:
-        page = write_report(path, framework)
+        page = write_report(path, framework, films=films)
     except Exception as error:
         again = f"trishift report {shlex.quote(str(path))}"
         status(f"warning: the report could not be written ({brief(error)}); repeat it with: {again}")
