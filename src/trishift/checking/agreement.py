@@ -12,6 +12,7 @@ from trishift.checking.pixels import Change
 from trishift.checking.trace import STAGES, Gap
 from trishift.data.stages import PIXEL_STAGES
 from trishift.io.terminal import printable
+from trishift.io.text_table import aligned
 
 _EXACT = 1e-2  # gray levels: what float32 leaves of equal pixels
 UNEXPLAINED = "no known change of the reader or of the network explains it"
@@ -121,19 +122,13 @@ class Agreement:
         ran = [way for way in self.ways if not way.skipped]
         shown = [stage for stage in STAGES if any(stage in way.gaps for way in ran)]
         rows = [["", *shown], *([printable(way.name), *(_cell(way, stage) for stage in shown)] for way in ran)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        table = [
-            "  ".join(
-                cell.rjust(width) if column else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
         name = max(len(printable(way.name)) for way in self.ways) if self.ways else 0
         verdicts = [f"{printable(way.name):{name}}  {printable(way.verdict)}" for way in self.ways]
         units = "pixels differ by gray levels (root mean square), all else by a share of the largest value"
         head = f"{printable(self.clip)}: {printable(self.label)} {self.probability:.1%}; frames {_numbers(self.frames)}"
-        return "\n".join([head, "", *table, units, "", *verdicts, *(f"note: {note}" for note in self.notes)])
+        return "\n".join(
+            [head, "", *aligned(rows, "<>"), units, "", *verdicts, *(f"note: {note}" for note in self.notes)]
+        )
 
 
 def _cell(way: Way, stage: str) -> str:

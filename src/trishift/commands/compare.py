@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> None:
         raise DataError(f"compare: {options.runs[0]} is a single RUN; name at least two")
 
     from trishift.io.atomic import write_text
+    from trishift.io.text_table import aligned
     from trishift.reporting.report.comparison import compare_runs, page_text, summary, table
     from trishift.reporting.report.subject import read_subject
 
@@ -38,9 +39,7 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(summary(comparison)))
     else:
         rows = [[printable(cell) for cell in row] for row in table(comparison)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("\n".join(aligned(rows, "<")))
         print(f"{comparison.clips} clips; differences in points, from the first row, with 95% intervals")
     if comparison.note:
         status(f"note: {comparison.note}")

@@ -99,6 +99,7 @@ def _facts(entry: Published) -> dict[str, Any]:
 
 
 def _print_table(entries: Iterable[Published]) -> None:
+    from trishift.io.text_table import aligned
     from trishift.zoo.converted import state
     from trishift.zoo.home import home
 
@@ -107,9 +108,5 @@ def _print_table(entries: Iterable[Published]) -> None:
         costs = f"{entry.num_parameters / 1e6:.1f}", f"{entry.multiplications / 1e9:.1f}"
         frames, accuracy = str(entry.model.num_segments), ", ".join(map(str, entry.accuracy)) or "-"
         rows.append((entry.name, entry.data, frames, *costs, state(entry), accuracy))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        sides = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust, str.ljust, str.ljust)
-        cells = (side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    print("\n".join(aligned(rows, "<<>>><")))
     print(f"{len(rows) - 1} published weights; downloads go to {home()} (TRISHIFT_HOME)")

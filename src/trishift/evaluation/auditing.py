@@ -9,7 +9,7 @@ Shape legend: N clips, T segments, L frames per segment, C channels, H x W pixel
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -138,7 +138,7 @@ def _forms(session: Predictor, length: int) -> dict[str, Callable[[np.ndarray], 
 
     alterations: dict[str, _Alter] = {
         "as trained": lambda clips: clips,
-        "backward": lambda clips: _of_frames(_as_frames(clips, length)[:, ::-1], clips.shape),
+        "backward": lambda clips: _as_frames(clips, length)[:, ::-1].reshape(clips.shape),
         "shuffled": _shuffled,
         "still border": lambda clips: _border(clips, length),
     }
@@ -157,10 +157,6 @@ def _as_frames(clips: np.ndarray, length: int) -> np.ndarray:
     return clips.reshape(len(clips), clips.shape[1] * length, -1, *clips.shape[3:])
 
 
-def _of_frames(frames: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    return frames.reshape(shape)
-
-
 def _shuffled(clips: np.ndarray) -> np.ndarray:
     """Segments in an order that is drawn from the pixels of each clip, so that it does not depend on the batch."""
     orders = [np.random.default_rng(zlib.crc32(clip.tobytes())).permutation(len(clip)) for clip in clips]
@@ -170,7 +166,7 @@ def _shuffled(clips: np.ndarray) -> np.ndarray:
 def _frozen(clips: np.ndarray, place: int, length: int) -> np.ndarray:
     frames = _as_frames(clips, length)
     frame = place * length + length // 2
-    return _of_frames(np.repeat(frames[:, frame : frame + 1], frames.shape[1], axis=1), clips.shape)
+    return np.repeat(frames[:, frame : frame + 1], frames.shape[1], axis=1).reshape(clips.shape)
 
 
 def _thinned(clips: np.ndarray, count: int) -> np.ndarray:
@@ -185,4 +181,4 @@ def _border(clips: np.ndarray, length: int) -> np.ndarray:
     width = max(1, round(_BORDER * min(clips.shape[3:])))
     still = np.median(frames, axis=1, keepdims=True).astype(np.float32)
     still[..., width:-width, width:-width] = 0  # the mean color
-    return _of_frames(np.repeat(still, frames.shape[1], axis=1), clips.shape)
+    return np.repeat(still, frames.shape[1], axis=1).reshape(clips.shape)

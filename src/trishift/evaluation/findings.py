@@ -6,7 +6,6 @@ A loss is clear if the 95 % interval of the paired difference, a bootstrap over 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +15,7 @@ import numpy as np
 from trishift.evaluation.auditing import VARIANTS, Audited
 from trishift.evaluation.intervals import Interval, gain, interval, majority_metrics, video_values
 from trishift.io.terminal import printable
+from trishift.io.text_table import aligned
 from trishift.io.wording import counted
 from trishift.model.online import frames_are_independent
 
@@ -210,7 +210,7 @@ class Findings:
         found = self.overall
         rows = [("", self.metric, "loss, in points")]
         rows += [(words, f"{found.reached[name]:.1%}", self.loss(name)) for name, words in self.names.items()]
-        lines = [self.verdict, "", *_table(rows)]
+        lines = [self.verdict, "", *aligned(rows, "<><")]
         if self.classes:
             head = ("class", "clips", "as trained", "single frames", "backward", "told by")
             shown = [
@@ -220,7 +220,7 @@ class Findings:
                 )
                 for label, each in self.classes.items()
             ]
-            lines += ["", *_table([head, *shown])]
+            lines += ["", *aligned([head, *shown], "<>>>><")]
         return "\n".join([*lines, "", *(f"advice: {line}" for line in self.advice())])
 
     @property
@@ -266,18 +266,6 @@ def _kind(accuracy: Interval, chance: float, reached: dict[str, float], losses: 
 
 def _points(loss: Interval) -> str:
     return f"{100 * loss.mean:.1f} ({100 * loss.low:.1f} to {100 * loss.high:.1f})"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    last = len(widths) - 1
-    return [
-        "  ".join(
-            cell if column == last else cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _json(found: Finding) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.intervals import Interval, gain, interval
 from trishift.evaluation.thresholds import ENTRY, choose_thresholds
+from trishift.io.text_table import aligned
 from trishift.training.probe_study import ProbeStudy
 
 
@@ -56,8 +57,7 @@ class Comparison:
         ):
             each = [f"{self.study.of_fold(fold, logits):.1%}" for fold in folds]
             rows.append((name, *each, f"{self.study.values(logits).mean():.1%}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join(aligned(rows, ">"))
 
     def verdict(self) -> str:
         """What was reached, and which model is shipped."""

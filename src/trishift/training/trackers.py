@@ -44,9 +44,11 @@ class _TensorBoard:
         self._writer.close()
 
 
-class _Wandb:
-    def __init__(self, folder: Path, recipe: Mapping[str, Any]) -> None:
-        self._run = importlib.import_module("wandb").init(name=folder.name, dir=str(folder), config=dict(recipe))
+class _Run:
+    """A run of Weights & Biases or of SwanLab, whose interfaces are alike."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._run.log(dict(values), step=step)
@@ -55,16 +57,14 @@ class _Wandb:
         self._run.finish()
 
 
-class _SwanLab:
-    def __init__(self, folder: Path, recipe: Mapping[str, Any]) -> None:
-        swanlab = importlib.import_module("swanlab")
-        self._run = swanlab.init(name=folder.name, log_dir=str(folder / "swanlab"), config=dict(recipe))
+def _wandb(folder: Path, recipe: Mapping[str, Any]) -> Tracker:
+    wandb = importlib.import_module("wandb")
+    return _Run(wandb.init(name=folder.name, dir=str(folder), config=dict(recipe)))
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        self._run.log(dict(values), step=step)
 
-    def close(self) -> None:
-        self._run.finish()
+def _swanlab(folder: Path, recipe: Mapping[str, Any]) -> Tracker:
+    swanlab = importlib.import_module("swanlab")
+    return _Run(swanlab.init(name=folder.name, log_dir=str(folder / "swanlab"), config=dict(recipe)))
 
 
 class _Mlflow:
@@ -83,7 +83,7 @@ class _Mlflow:
 
 
 _Service = Callable[[Path, Mapping[str, Any]], Tracker]
-_SERVICES: dict[str, _Service] = {"wandb": _Wandb, "swanlab": _SwanLab, "mlflow": _Mlflow}
+_SERVICES: dict[str, _Service] = {"wandb": _wandb, "swanlab": _swanlab, "mlflow": _Mlflow}
 
 
 def check_trackers(names: Collection[str]) -> None:

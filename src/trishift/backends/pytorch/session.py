@@ -62,7 +62,9 @@ class Session(base.Session):
 
     def _channels_last(self) -> bool:
         chosen = self.execution.channels_last
-        return self.execution.device == "cpu" or self.execution.precision != "fp32" if chosen is None else chosen
+        if chosen is not None:
+            return chosen
+        return self.execution.device == "cpu" or self.execution.precision != "fp32"
 
     def _device_memory(self) -> int:
         return int(torch.cuda.max_memory_allocated())

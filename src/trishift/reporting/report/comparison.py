@@ -173,6 +173,7 @@ def _keys(comparison: Comparison) -> list[tuple[str, list[str]]]:
         return []
     names = dict.fromkeys(name for other in known[1:] for name, _, _ in differences(other, known[0]))
     names.pop("name", None)
-    columns = [{name: after for name, _, after in differences(recipe, Recipe())} for recipe in known]
-    defaults = {name: before for recipe in known for name, before, _ in differences(recipe, Recipe())}
+    changes = [differences(recipe, Recipe()) for recipe in known]
+    columns = [{name: after for name, _, after in own} for own in changes]
+    defaults = {name: before for own in changes for name, before, _ in own}
     return [(name, [column.get(name, defaults.get(name, "")) for column in columns]) for name in names]

@@ -54,16 +54,18 @@ class CudaConv(nn.Module):
         """(N * T, C, H, W) to (N * T, C', H', W'); `term` is added before the activation."""
         x = x.to(self.weight.dtype, memory_format=self._layout)
         name, limits = self.activation
-        if self.shift is not None and name in ("none", "relu"):
-            return self._product(x, term)
         if self.shift is not None:
+            if name in ("none", "relu"):
+                return self._product(x, term)
             x = self.shift(x)
         if self._reduced and x.is_cuda and name == "relu":
             return self._cudnn(x, term)
         y = F.conv2d(x, self.weight, self.bias, *self.geometry)
         if term is not None:
             y = y.add_(term)
-        return {"none": lambda: y, "relu": y.relu_}.get(name, lambda: y.clamp_(*limits))()
+        if name == "relu":
+            return y.relu_()
+        return y if name == "none" else y.clamp_(*limits)
 
     def _product(self, x: Tensor, term: Tensor | None) -> Tensor:
         from trishift.backends.pytorch.kernels.products import shifted_product
