@@ -94,7 +94,7 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels-last",
         action=argparse.BooleanOptionalAction,
-        help="NHWC memory format, where available; default: where it is faster, in PyTorch on CPUs",
+        help="NHWC memory format, where available; default: where PyTorch is faster with it",
     )
 
 
