@@ -1,8 +1,7 @@
 """PyTorch on one NVIDIA GPU: prediction and training, the shift, the loader, and the code of 2018.
 
-Clips are on the host. Predictions take float32 clips and training steps uint8 ones, which the GPU normalizes; the next
-batch is copied meanwhile, as in `trishift eval` and `trishift train`. Without a GPU, `--quick` runs the same code on
-the CPU, and otherwise there is one row that says so.
+Clips are on the host, uint8; the GPU normalizes them, and the next batch is copied meanwhile, as in `trishift eval` and
+`trishift train`. Without a GPU, `--quick` runs the same code on the CPU, and otherwise there is one row that says so.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from trishift.backends.contract import Execution, MicroBatch
 from trishift.backends.fast_forms import FormName
 from trishift.data.loader import Loader
 from trishift.errors import FrameworkError
-from trishift.model.pixels import normalization
+from trishift.model.pixels import Normalization, normalization
 from trishift.model.spec import InputSpec, ModelSpec, default_input
 from trishift.recipe import TrainSpec
 from trishift.training.parameter_groups import optimization_plan
@@ -122,7 +121,8 @@ def predicting(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
     execution = {name: value for name, value in settings.items() if name not in ("form", "size")}
     form: FormName = settings.get("form", "native")
     session = open_session("pytorch", spec, Execution(**execution), weights=weights_of(spec), form=form, strict=True)
-    clips = [noise(batch, spec, settings["size"]) for _ in range(2)]
+    session.accept_pixels(rule_of(spec))
+    clips = pixels(batch, spec, settings["size"])
 
     def call() -> None:
         for number in range(AT_ONCE):
@@ -136,11 +136,8 @@ def predicting(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
 def stepping(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
     """Training steps, until the loss of the last one is known."""
     session = trained(spec, settings)
-    rule = normalization(default_input(spec.backbone), spec.in_channels)
-    shape = (batch, spec.num_segments, spec.in_channels, settings["size"], settings["size"])
-    rng = np.random.default_rng(0)
-    clips = [rng.integers(0, 256, shape, np.uint8) for _ in range(2)]
-    parts = [MicroBatch(each, np.zeros(batch, np.int64), normalization=rule) for each in clips]
+    clips = pixels(batch, spec, settings["size"])
+    parts = [MicroBatch(each, np.zeros(batch, np.int64), normalization=rule_of(spec)) for each in clips]
 
     def call() -> float:
         for number in range(AT_ONCE):
@@ -150,6 +147,17 @@ def stepping(spec: ModelSpec, batch: int, settings: dict[str, Any]) -> Call:
 
     call()
     return call
+
+
+def pixels(batch: int, spec: ModelSpec, size: int) -> list[np.ndarray]:
+    """Two batches (N, T, C, H, W) of uint8 noise."""
+    shape = (2, batch, spec.num_segments, spec.in_channels, size, size)
+    return list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+
+def rule_of(spec: ModelSpec) -> Normalization:
+    """The usual normalization of a network's clips."""
+    return normalization(default_input(spec.backbone), spec.in_channels)
 
 
 def trained(spec: ModelSpec, settings: dict[str, Any]) -> Any:

@@ -38,6 +38,7 @@ from trishift.evaluation.metrics import (
 )
 from trishift.evaluation.prediction import top_predictions, write_predictions
 from trishift.evaluation.thresholds import choose_thresholds, read_thresholds
+from trishift.model.pixels import Normalization
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.reporting.evaluation import write_classes, write_confusion, write_result, write_scores
 
@@ -244,6 +245,9 @@ class FirstOfTwoRanks:
     spec = ModelSpec("resnet10", 3, num_segments=2)
     framework, rank, world_size = "pytorch", 0, 2
 
+    def accept_pixels(self, rule: Normalization) -> bool:
+        return False
+
     def predict(self, clips: np.ndarray, relations: object = None) -> np.ndarray:
         return np.tile(np.float32([1, 2, 3]), (len(clips), 1))
 
@@ -252,15 +256,49 @@ class FirstOfTwoRanks:
         return np.concatenate([array, peer])
 
 
-def test_misses_of_other_processes_are_listed(tmp_path: Path) -> None:
+class Device(FirstOfTwoRanks):
+    """A session that normalizes pixels itself."""
+
+    world_size = 1
+    rule: Normalization | None = None
+
+    def accept_pixels(self, rule: Normalization) -> bool:
+        self.rule = rule
+        return True
+
+    def predict(self, clips: np.ndarray, relations: object = None) -> np.ndarray:
+        assert (clips.dtype == np.uint8) == (self.rule is not None)
+        return (clips if self.rule is None else self.rule(clips)).mean((1, 3, 4))
+
+    def prefetch(self, clips: np.ndarray) -> None:
+        pass
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+
+def folders(path: Path, count: int) -> list[VideoRecord]:
     records = []
-    for number in range(4):
-        folder = tmp_path / f"clip_{number}"
+    for number in range(count):
+        folder = path / f"clip_{number}"
         folder.mkdir()
         for frame in (1, 2):
-            Image.new("RGB", (32, 32)).save(folder / f"img_{frame:05d}.jpg")
+            Image.new("RGB", (32, 32), (10 * number, 3, 7)).save(folder / f"img_{frame:05d}.jpg")
         records.append(VideoRecord(folder, (number % 3,), 2, number + 1))
+    return records
+
+
+def test_pixels_are_normalized_where_the_network_is(tmp_path: Path) -> None:
     pixels = InputSpec(resize=32, crop=32)
+    dataset = EvaluationSet(folders(tmp_path, 3), ["a", "b", "c"], ClipReader(pixels, Device.spec), Protocol(crops="ten"))
+    expected = [rows.mean((0, 1, 3, 4)) for rows in (dataset.load(index).clips for index in range(3))]
+    found = evaluate(Device(), dataset, batch_size=4, workers=1)  # type: ignore[arg-type]
+    assert dataset.load(0).clips.dtype == np.uint8
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-6)
+
+
+def test_misses_of_other_processes_are_listed(tmp_path: Path) -> None:
+    records, pixels = folders(tmp_path, 4), InputSpec(resize=32, crop=32)
     dataset = EvaluationSet(records, ["a", "b", "c"], ClipReader(pixels, FirstOfTwoRanks.spec), Protocol())
     evaluation = evaluate(FirstOfTwoRanks(), dataset, batch_size=1, workers=1)  # type: ignore[arg-type]
     assert [Path(name).name for name in evaluation.names] == ["clip_0", "clip_2"]

@@ -239,7 +239,13 @@ class Predictor(Protocol):
         """Number of processes."""
 
     def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits."""
+        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits; uint8, see `accept_pixels`."""
+
+    def accept_pixels(self, rule: Normalization) -> bool:
+        """From now on, normalize uint8 clips that `predict` gets, if they are to be copied to a device.
+
+        They cross to it in a quarter of the bytes. Returns False if clips must be float32.
+        """
 
     def prefetch(self, clips: np.ndarray) -> None:
         """Begin to copy clips (N, T, C, H, W) for a later call, if the device can do that while it computes."""

@@ -31,6 +31,7 @@ from trishift.io.memory import peak_memory
 from trishift.model.feature_maps import check_size
 from trishift.model.initialization import initial_tensors
 from trishift.model.online import state_shapes, zero_state
+from trishift.model.pixels import Normalization
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Tensors
 
@@ -81,6 +82,7 @@ class Session(Trainable):
         self._strict = strict
         self._fast: dict[Any, Any] = {}  # by size, streaming and layers, made on first use
         self._batch_sizes: dict[tuple[int, ...], int] = {}  # the largest so far
+        self._rule: Normalization | None = None
         self._ranks = self._join()
         with self._access.undrawn():
             self.network: Module = self._build()
@@ -99,7 +101,7 @@ class Session(Trainable):
     # Prediction
 
     def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits.
+        """Evaluation mode: (N, T, C, H, W) float32 to (N, K) float32 logits; uint8, see `accept_pixels`.
 
         Raises:
             RecipeError: the head needs `sampled` relations and none were passed.
@@ -113,8 +115,16 @@ class Session(Trainable):
             if fast is not None:
                 assert self._form is not None
                 filled = self._filled(clips) if self._form.fixed_batch else clips
-                return self._arrays(fast(self._tensor(filled)))[0][: len(clips)]
+                return self._arrays(fast(self._clips(filled)))[0][: len(clips)]
             return self._logits(clips, self._relations(relations))
+
+    def accept_pixels(self, rule: Normalization) -> bool:
+        """Normalize uint8 clips by this rule from now on; False on a CPU, see `contract.Predictor`."""
+        self._rule = rule
+        return self.execution.device != "cpu"
+
+    def _clips(self, clips: np.ndarray) -> Tensor:
+        return self._normalized(clips, self._rule)
 
     def _fast_form(
         self, shape: tuple[int, ...], streaming: bool = False, layers: tuple[str, ...] = (), exists: bool = True

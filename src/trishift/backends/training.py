@@ -28,7 +28,8 @@ from trishift.backends.contract import (
 )
 from trishift.backends.host_memory import keep_freed
 from trishift.backends.loss_scale import LossScale, clip_factor
-from trishift.errors import CheckpointError, TrainingError
+from trishift.errors import CheckpointError, DataError, TrainingError
+from trishift.model.pixels import Normalization
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, Tensors, parameters, tensor_shapes, tensor_table
 
@@ -241,14 +242,16 @@ class Trainable(ABC):
         optional = (batch.guide, draws.dropout, draws.survival)
         guide, dropout, survival = (None if array is None else self._tensor(array) for array in optional)
         relations = self._relations(draws.relations)
-        return self._clips(batch), self._tensor(batch.targets), guide, dropout, relations, survival
+        clips = self._normalized(batch.clips, batch.normalization)
+        return clips, self._tensor(batch.targets), guide, dropout, relations, survival
 
-    def _clips(self, batch: MicroBatch) -> Tensor:
-        """The normalized clips of a batch, on the device."""
-        clips, rule = self._tensor(batch.clips), batch.normalization
+    def _normalized(self, clips: np.ndarray, rule: Normalization | None) -> Tensor:
+        """Clips on the device, normalized there if they are uint8."""
+        if clips.dtype != np.uint8:
+            return self._tensor(clips)
         if rule is None:
-            return clips
-        return self._access.normalize(clips, self._tensor(rule.factors), self._tensor(rule.offsets))
+            raise DataError("clips of uint8: nobody said how to normalize them; call accept_pixels, or pass float32")
+        return self._access.normalize(self._tensor(clips), self._tensor(rule.factors), self._tensor(rule.offsets))
 
     def _relations(self, tables: Sequence[np.ndarray] | None) -> Relations:
         return tuple(self._tensor(table) for table in tables or ()) or None

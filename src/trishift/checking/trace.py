@@ -79,6 +79,10 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
+    def accept_pixels(self, rule: Any) -> bool:
+        """False, so that the clips are what the network gets."""
+        return False
+
     def predict(self, clips: np.ndarray, relations: Any = None) -> np.ndarray:
         """The predictor's logits (N, K) of clips (N, T, C, H, W)."""
         self.clips, self.logits = clips.copy(), self._predictor.predict(clips, relations)

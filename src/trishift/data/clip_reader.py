@@ -13,6 +13,7 @@ from trishift.data.sampling import SamplingSpec
 from trishift.data.sources import FrameRange, FrameSource, open_clip, open_flow
 from trishift.data.spec import WorkerType
 from trishift.data.transforms import stack_segments
+from trishift.model.pixels import Normalization, normalization
 from trishift.model.spec import InputSpec, ModelSpec, segment_length
 
 _Decoded = tuple[np.ndarray, float | None, range]  # all frames, their rate, and the places of the clip among them
@@ -82,8 +83,13 @@ class ClipReader:
         return {**vars(self), "_cache": {}}
 
     def segments(self, frames: np.ndarray) -> np.ndarray:
-        """Arrange normalized frames (..., S * length, F, H, W) as segments (..., S, C, H, W)."""
+        """Arrange frames (..., S * length, F, H, W) as segments (..., S, C, H, W)."""
         return stack_segments(frames, self.input, self._length)
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """That of segments of pixels; None if they are made of differences of normalized frames."""
+        return None if self.input.modality == "rgbdiff" else normalization(self.input, self.model.in_channels)
 
     def open(self, path: Path) -> FrameSource:
         """Open the frames of a clip, or its optical flow for flow models.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from trishift.data.spec import DataSpec, WorkerType
 from trishift.data.transforms import evaluation_views, train_augmentation, view_size
 from trishift.errors import DataError
 from trishift.io.wording import counted
-from trishift.model.pixels import Normalization, normalization
+from trishift.model.pixels import Normalization
 from trishift.model.spec import InputSpec
 
 _LOG = logging.getLogger(__name__)
@@ -225,8 +225,8 @@ class TrainingSet(ClipDataset):
         self._data = data
         self.augmentation, self.balance = data.augmentation, data.balance
         self.size = data.augmentation.clip_size(reader.input)
-        if not (data.augmentation.erasing.probability or reader.input.modality == "rgbdiff"):  # these need floats
-            self.normalization = normalization(reader.input, reader.model.in_channels)
+        if not data.augmentation.erasing.probability:  # which is done in normalized pixels
+            self.normalization = reader.normalization
         self.mirrored = mirrored_labels(labels)
         self.reversed = reversed_labels(labels, data.augmentation.opposites)
         if self.augmentation.reverse == "same_labels":
@@ -316,6 +316,11 @@ class EvaluationSet(ClipDataset):
         self.num_views = protocol.num_views
         self.size = view_size(reader.input, protocol.full_resolution)
 
+    def normalize_for(self, accepts: Callable[[Normalization], bool]) -> None:
+        """Load uint8 clips if they can be normalized on the device; see `contract.Predictor.accept_pixels`."""
+        rule = self._reader.normalization
+        self.normalization = rule if rule is not None and accepts(rule) else None
+
     def load(self, index: int, epoch: int = 0, use: int = 0) -> Sample:
         """Load all views of a clip, the same in every epoch; returns an invalid sample if it cannot be read."""
         rng = np.random.default_rng((self._seed, index))
@@ -325,6 +330,7 @@ class EvaluationSet(ClipDataset):
         except DataError as error:
             self._record_miss(index, error)
             return replace(self.padding, target=self.target(index))
-        views = evaluation_views(frames, reader.input, protocol.crops, protocol.full_resolution)
+        raw = self.normalization is not None
+        views = evaluation_views(frames, reader.input, protocol.crops, protocol.full_resolution, raw)
         clips = reader.segments(views)  # (crops, clips * T, C, H, W)
         return Sample(clips.reshape(self.clip_shape), self.target(index))

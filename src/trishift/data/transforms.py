@@ -135,19 +135,24 @@ def train_augmentation(
 
 
 def evaluation_views(
-    frames: np.ndarray, input_spec: InputSpec, crops: Crops = "center", full_resolution: bool = False
+    frames: np.ndarray,
+    input_spec: InputSpec,
+    crops: Crops = "center",
+    full_resolution: bool = False,
+    raw: bool = False,
 ) -> np.ndarray:
-    """Create the views of a clip whose logits are averaged in evaluation.
+    """Create the views of a clip whose logits are averaged in evaluation; `raw`: without normalizing them.
 
     Clips are resized to cover `input_spec.resize`, then cropped to `view_size`. View order, as in the originals:
     `three`: left, right, center (top, bottom, center for clips narrower than the view); `five`: upper left, upper
     right, lower left, lower right, center; `ten`: the same, each followed by its mirror image.
 
     Returns:
-        (V, T, F, *view_size) float32 with V = 1, 3, 5 or 10.
+        (V, T, F, *view_size) float32, uint8 if `raw`, with V = 1, 3, 5 or 10.
     """
     views = evaluation_crops(frames, input_spec, crops, full_resolution)
-    return np.stack([normalize(view, input_spec) for view in views])
+    finish = planar if raw else normalize
+    return np.stack([finish(view, input_spec) for view in views])
 
 
 def evaluation_crops(

@@ -10,6 +10,7 @@ import numpy as np
 
 from trishift.backends.contract import Execution, Predictor
 from trishift.io.wording import counted
+from trishift.model.pixels import Normalization
 
 _CLIPS = 4
 
@@ -31,16 +32,23 @@ class Compared:
         self._say = say
         self._predictor, self._precision = predictor, precision
         self._exact: Callable[[], Predictor] | None = exact
+        self._rule: Normalization | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
+
+    def accept_pixels(self, rule: Normalization) -> bool:
+        """See `backends.contract.Predictor`."""
+        self._rule = rule if self._predictor.accept_pixels(rule) else None
+        return self._rule is not None
 
     def predict(self, clips: np.ndarray, relations: Sequence[np.ndarray] | None = None) -> np.ndarray:
         """The predictor's logits (N, K) of clips (N, T, C, H, W) float32; compares those of the first clips."""
         logits = self._predictor.predict(clips, relations)
         if self._exact is not None:
             exact, self._exact = self._exact(), None
-            expected = exact.predict(clips[:_CLIPS], relations)
+            first = clips[:_CLIPS]
+            expected = exact.predict(first if self._rule is None else self._rule(first), relations)
             exact.close()
             self._say(f"{self._precision} against fp32 on {agreement(logits[:_CLIPS], expected)}")
         return logits

@@ -30,6 +30,7 @@ from trishift.evaluation.metrics import (
 )
 from trishift.evaluation.thresholds import choose_thresholds
 from trishift.io.wording import counted
+from trishift.model.pixels import Normalization
 from trishift.model.relations import prediction_relations
 
 
@@ -230,7 +231,8 @@ def iter_scores(
     def predict(clips: np.ndarray) -> np.ndarray:
         return session.predict(clips, relations)
 
-    return iter_videos(session, dataset, predict, batch_size=batch_size, workers=workers, only=only)
+    accepts = session.accept_pixels
+    return iter_videos(session, dataset, predict, batch_size=batch_size, workers=workers, only=only, accepts=accepts)
 
 
 def iter_videos(
@@ -241,6 +243,7 @@ def iter_videos(
     batch_size: int,
     workers: int,
     only: Sequence[int] | None = None,
+    accepts: Callable[[Normalization], bool] = lambda _: False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, result averaged over views) of each readable video; every rank gets all of them.
 
@@ -251,7 +254,9 @@ def iter_videos(
         batch_size: videos per loader batch and views per forward pass, on each rank.
         workers: threads or processes that read clips.
         only: indices of the videos to read; None: all.
+        accepts: whether `compute` takes uint8 views, see `contract.Predictor.accept_pixels`.
     """
+    dataset.normalize_for(accepts)
     loader = Loader(
         dataset,
         batch_size * session.world_size,

@@ -15,6 +15,7 @@ from trishift.backends.program import ProgramSpec
 from trishift.errors import DataError, RecipeError
 from trishift.evaluation.metrics import to_logits
 from trishift.model.online import state_shapes
+from trishift.model.pixels import Normalization
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Tensors
 
@@ -55,6 +56,10 @@ class Deployed:
     ) -> np.ndarray:
         """Unavailable, see `features`."""
         return self.features(features, ())["pooled"]
+
+    def accept_pixels(self, rule: Normalization) -> bool:
+        """False: programs take float32 clips."""
+        return False
 
     def prefetch(self, clips: np.ndarray) -> None:
         """Do nothing: runtimes copy clips themselves."""

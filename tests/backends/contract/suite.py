@@ -19,6 +19,7 @@ from tests.support.command_line import command
 from tests.support.file_server import serving
 from tests.support.sessions import (
     CLIPS,
+    RNG,
     SPEC,
     TARGETS,
     assert_close,
@@ -32,8 +33,9 @@ from trishift.backends.fast_forms import NATIVE
 from trishift.backends.limits import UNSUPPORTED, Unsupported
 from trishift.errors import CheckpointError, DataError, FrameworkError, RecipeError
 from trishift.model.initialization import initial_tensors
+from trishift.model.pixels import normalization
 from trishift.model.relations import all_relations, draw_relations
-from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
+from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 from trishift.training.probe import fit_probe
 
 FRAMEWORK = os.environ["TRISHIFT_FRAMEWORK"]
@@ -115,6 +117,15 @@ def test_prediction_is_pure_and_per_clip() -> None:
     assert logits.shape == (4, 4)
     np.testing.assert_allclose(session.predict(CLIPS[3:])[0], logits[3], rtol=1e-4, atol=1e-6)
     assert_close(session.dump_tensors(), before, rtol=0)
+
+
+def test_predictions_take_pixels() -> None:
+    pixels, rule = RNG.integers(256, size=CLIPS.shape, dtype=np.uint8), normalization(InputSpec(), 3)
+    session = make_session()
+    with pytest.raises(DataError, match="clips of uint8: nobody said how to normalize them; call accept_pixels"):
+        session.predict(pixels)
+    assert not session.accept_pixels(rule)  # nothing is gained on a CPU, but it can
+    np.testing.assert_allclose(session.predict(pixels), session.predict(rule(pixels)), rtol=1e-5, atol=1e-6)
 
 
 def test_fused_form_follows_the_weights(caplog: pytest.LogCaptureFixture) -> None:

@@ -117,7 +117,7 @@ class Session(base.Session):
 
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
         filled = clips if self.execution.compile is False else self._filled(clips)
-        return naming.to_numpy(self._run(self._tensor(filled), relations))[: len(clips)]
+        return naming.to_numpy(self._run(self._clips(filled), relations))[: len(clips)]
 
     def _evaluation_pass(self, network: Recognizer) -> Pass:
         """A function of (clips, relations): the logits."""

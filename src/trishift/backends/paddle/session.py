@@ -108,7 +108,7 @@ class Session(base.Session):
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
         if self._run is None:
             self._run = Pass(self.network, self.execution.compile)
-        arguments = (self._tensor(clips),) if relations is None else (self._tensor(clips), None, relations)
+        arguments = (self._clips(clips),) if relations is None else (self._clips(clips), None, relations)
         return naming.to_numpy(self._run(*arguments))
 
     def _head_gradients(self, features: Tensor, chosen: Tensor, relations: base.Relations) -> Tensor:

@@ -114,7 +114,7 @@ class Session(base.Session):
         return torch.autocast(self._device.partition(":")[0], dtype, enabled=dtype is not None)
 
     def _logits(self, clips: np.ndarray, relations: base.Relations) -> np.ndarray:
-        return naming.to_numpy(self._run(self._tensor(clips), None, relations))
+        return naming.to_numpy(self._run(self._clips(clips), None, relations))
 
     def _head_gradients(self, features: Tensor, chosen: Tensor, relations: base.Relations) -> Tensor:
         self.network.eval()
