@@ -290,7 +290,9 @@ def folders(path: Path, count: int) -> list[VideoRecord]:
 
 def test_pixels_are_normalized_where_the_network_is(tmp_path: Path) -> None:
     pixels = InputSpec(resize=32, crop=32)
-    dataset = EvaluationSet(folders(tmp_path, 3), ["a", "b", "c"], ClipReader(pixels, Device.spec), Protocol(crops="ten"))
+    dataset = EvaluationSet(
+        folders(tmp_path, 3), ["a", "b", "c"], ClipReader(pixels, Device.spec), Protocol(crops="ten")
+    )
     expected = [rows.mean((0, 1, 3, 4)) for rows in (dataset.load(index).clips for index in range(3))]
     found = evaluate(Device(), dataset, batch_size=4, workers=1)  # type: ignore[arg-type]
     assert dataset.load(0).clips.dtype == np.uint8

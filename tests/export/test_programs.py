@@ -127,7 +127,7 @@ def test_missing_precision_becomes_fp32_unless_strict(
     assert "precision tf32: only GPUs have it; pytorch predicts in fp32" in caplog.text
 
 
-def test_key_depends_on_all_that_determines_a_program() -> None:
+def test_key_depends_on_all_that_determines_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ExportOptions("onnx", "pytorch", runtime="onnxruntime")
     keys = {
         programs.key(CHECKPOINT, "weights", options),
@@ -139,6 +139,8 @@ def test_key_depends_on_all_that_determines_a_program() -> None:
         programs.key(CHECKPOINT, "weights", replace(options, streaming=True)),
     }
     assert len(keys) == 7
+    monkeypatch.setattr(programs, "version_of", lambda *folders: f"other code in {folders}")
+    assert programs.key(CHECKPOINT, "weights", options) not in keys
 
 
 def test_unused_programs_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

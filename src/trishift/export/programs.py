@@ -1,8 +1,8 @@
 """Programs of checkpoints: a runtime such as ONNX Runtime runs weights as if they had been exported.
 
 A program is made on first use, verified like every export, and kept in `programs/KEY/` below the home folder (see
-`zoo.home`). KEY stands for all that determines it: weights, model, pixels, format, runtime and versions. Making one
-removes those that were not used for longest, beyond `BOUND` bytes.
+`zoo.home`). KEY stands for all that determines it: weights, model, pixels, format, runtime, versions and the
+code that writes it. Making one removes those that were not used for longest, beyond `BOUND` bytes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from trishift.export.session import Deployed, RuntimeSession
 from trishift.export.writing import export_checkpoint
 from trishift.model.feature_maps import check_size
 from trishift.model.tensors import Tensors
+from trishift.version import version_of
 from trishift.zoo.home import claimed, home
 
 _LOG = logging.getLogger(__name__)
@@ -160,10 +161,11 @@ def format_of(runtime: str) -> Format:
 def key(checkpoint: Checkpoint, weights: str, options: ExportOptions) -> str:
     """Name of a program: a hash of all that determines it, with `weights` for that of the tensors."""
     runtime, writer, target = str(options.runtime), str(options.framework), FORMATS[options.format]
-    packages = sorted({"trishift", *(_PACKAGES.get(name, name) for name in (runtime, writer, *target.packages))})
+    packages = sorted({_PACKAGES.get(name, name) for name in (runtime, writer, *target.packages)})
     versions = [f"{name} {version(name)}" for name in packages]
     kind = "stream" if options.streaming else "clips"
-    parts = [encode_description(checkpoint), weights, target.name, runtime, writer, kind, *versions]
+    code = version_of("model", f"backends/{writer}", "export")
+    parts = [encode_description(checkpoint), weights, target.name, runtime, writer, kind, code, *versions]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

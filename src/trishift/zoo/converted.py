@@ -12,7 +12,7 @@ from trishift.checkpoints.files import sha256
 from trishift.checkpoints.reading import describe_model
 from trishift.errors import CheckpointError
 from trishift.io.atomic import write_text
-from trishift.version import __version__
+from trishift.version import version_of
 from trishift.zoo.downloading import part_of
 from trishift.zoo.fetching import check_available, obtain, wanted_published
 from trishift.zoo.home import claimed, home, key_of, read_sums
@@ -112,6 +112,6 @@ def _record_path(entry: Published) -> Path:
 
 def _rules(entry: Published) -> str:
     """What the conversion depends on besides the file."""
-    return hash_of(
-        repr((__version__, entry.dialect, entry.options, entry.spec, entry.labels or entry.data, entry.sha256)).encode()
-    ).hexdigest()
+    code = version_of("model", "checkpoints")
+    wanted = (code, entry.dialect, entry.options, entry.spec, entry.labels or entry.data, entry.sha256)
+    return hash_of(repr(wanted).encode()).hexdigest()
