@@ -120,7 +120,7 @@ def _data(subject: Subject, recipe: Recipe) -> Rows:
     rows = [(name, str(value)) for name, value in named if value]
     if recorded:
         counts = recorded.get("class_counts") or [0]
-        spread = f"{min(counts):,} to {max(counts):,} per class"
+        spread = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)})) + " per class"
         rows.append(("training clips", f"{recorded.get('training_clips', 0):,}, {spread}"))
         rows.append(("validation clips", f"{recorded.get('validation_clips', 0):,}"))
     return rows
