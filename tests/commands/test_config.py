@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -55,22 +55,28 @@ def test_doctor_reports_versions_and_folders(tmp_path: Path, capsys: pytest.Capt
 def test_doctor_finds_problems(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def installed(package: str) -> str:
+    def installed(package: str) -> tuple[str, str] | None:
         if package in ("torch", "onnx"):
-            raise PackageNotFoundError
-        return "2.9.0" if package == "mindspore" else version(package) if package == "av" else "3.0"
+            return None
+        return {"mindspore": (package, "2.9.0"), "paddlepaddle": ("paddlepaddle-gpu", "3.0")}.get(package, ("", "3.0"))
 
-    monkeypatch.setattr(environment, "version", installed)
+    monkeypatch.setattr(environment, "installed", installed)
+    monkeypatch.setattr(environment, "unmet", lambda package: iter([("numpy<2", "2.1.0")]))
     (tmp_path / "home").write_text("a file")
     assert command("doctor") == 1
     lines = capsys.readouterr().out.splitlines()
     assert "  missing pytorch: not installed; in the Trishift repository, run: pip install '.[pytorch]'" in lines
     assert any(line.startswith("  problem mindspore: 2.9.0 may compute 100 times slower") for line in lines)
+    clash = "  problem paddle: 3.0 (paddlepaddle-gpu) needs numpy<2, found 2.1.0; pip install 'numpy<2'"
+    assert clash in lines
     assert any(line.startswith("  missing onnx: not installed, writes ONNX exports") for line in lines)
     assert any(line.startswith("  problem downloads and programs:") for line in lines)
     monkeypatch.setattr(environment, "_PROBE", "raise ImportError('libcudart.so is missing, not {}')")
     assert command("doctor") == 1
-    assert "3.0 cannot be imported (ImportError: libcudart.so is missing, not paddle)" in capsys.readouterr().out
+    assert (
+        "3.0 (paddlepaddle-gpu) cannot be imported (ImportError: libcudart.so is missing, not paddle)"
+        in capsys.readouterr().out
+    )
 
 
 def test_doctor_without_any_framework(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from trishift.export.planning import ExportOptions, plan
 from trishift.export.runtimes import check_packages, check_precision
 from trishift.export.session import Deployed, RuntimeSession
 from trishift.export.writing import export_checkpoint
+from trishift.io.packages import installed
 from trishift.model.feature_maps import check_size
 from trishift.model.tensors import Tensors
 from trishift.version import version_of
@@ -162,7 +162,7 @@ def key(checkpoint: Checkpoint, weights: str, options: ExportOptions) -> str:
     """Name of a program: a hash of all that determines it, with `weights` for that of the tensors."""
     runtime, writer, target = str(options.runtime), str(options.framework), FORMATS[options.format]
     packages = sorted({_PACKAGES.get(name, name) for name in (runtime, writer, *target.packages)})
-    versions = [f"{name} {version(name)}" for name in packages]
+    versions = [str(installed(name)) for name in packages]
     kind = "stream" if options.streaming else "clips"
     code = version_of("model", f"backends/{writer}", "export")
     parts = [encode_description(checkpoint), weights, target.name, runtime, writer, kind, code, *versions]

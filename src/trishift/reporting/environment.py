@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from trishift.backends import FRAMEWORKS, PACKAGES
 from trishift.errors import TrishiftError, brief, install_hint
 from trishift.io.atomic import check_writable
+from trishift.io.packages import installed, unmet
 from trishift.zoo.home import home, is_offline, mirror
 
 State = Literal["ok", "missing", "problem"]
@@ -75,28 +76,28 @@ def _machine() -> Iterator[Check]:
 
 def _framework(name: str) -> Check:
     """Import a framework in a new process, where it can neither crash this one nor disturb another framework."""
-    try:
-        installed = version(PACKAGES[name])
-    except PackageNotFoundError:
+    found = installed(PACKAGES[name])
+    if found is None:
         return Check("frameworks", name, "missing", "not installed", install_hint(name))
+    package, number = found
+    build = number if package == PACKAGES[name] else f"{number} ({package})"
     command = [sys.executable, "-c", _PROBE.format(name)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, env=environment)
     except subprocess.TimeoutExpired:
-        return Check("frameworks", name, "problem", f"{installed}, whose import takes over {_PATIENCE} s")
+        return Check("frameworks", name, "problem", f"{build}, whose import takes over {_PATIENCE} s")
     lines = (done.stderr if done.returncode else done.stdout).split("\n")
     last = next((line for line in reversed(lines) if line.strip()), f"status {done.returncode}")
     if done.returncode:
-        return Check(
-            "frameworks", name, "problem", f"{installed} cannot be imported ({last[:200]})", "install it again"
-        )
-    if name == "mindspore" and last == "cpu" and not installed.startswith(_TESTED_MINDSPORE):
+        return Check("frameworks", name, "problem", f"{build} cannot be imported ({last[:200]})", "install it again")
+    if name == "mindspore" and last == "cpu" and not number.startswith(_TESTED_MINDSPORE):
         remedy = "install mindspore==2.8.0"
-        return Check(
-            "frameworks", name, "problem", f"{installed} may compute 100 times slower on CPUs than 2.8", remedy
-        )
-    return Check("frameworks", name, "ok", f"{installed}, best device: {last}")
+        return Check("frameworks", name, "problem", f"{build} may compute 100 times slower on CPUs than 2.8", remedy)
+    if conflicts := list(unmet(package)):
+        wanted, there = conflicts[0]
+        return Check("frameworks", name, "problem", f"{build} needs {wanted}, found {there}", f"pip install '{wanted}'")
+    return Check("frameworks", name, "ok", f"{build}, best device: {last}")
 
 
 def _decoding() -> Iterator[Check]:
@@ -123,10 +124,11 @@ def _has_decoder(name: str) -> bool:
 
 def _optional(package: str, entry: tuple[str, str]) -> Check:
     extra, purpose = entry
-    try:
-        return Check("optional", package, "ok", f"{version(package)}, {purpose}")
-    except PackageNotFoundError:
+    found = installed(package)
+    if found is None:
         return Check("optional", package, "missing", f"not installed, {purpose}", install_hint(extra))
+    build = found[1] if found[0] == package else f"{found[1]} ({found[0]})"
+    return Check("optional", package, "ok", f"{build}, {purpose}")
 
 
 def _folders() -> Iterator[Check]:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from trishift.backends import PACKAGES
 from trishift.backends.session import Session
 from trishift.errors import without_secrets
 from trishift.io.atomic import write_text
+from trishift.io.packages import installed
 from trishift.version import __version__
 
 RECORD = "run.json"
@@ -50,7 +50,7 @@ class RunRecord:
             "command": [without_secrets(word) for word in command],
             "version": __version__,
             "framework": session.framework,
-            "framework_version": _version(PACKAGES[session.framework]),
+            "framework_version": (installed(PACKAGES[session.framework]) or ("", "unknown"))[1],  # built from sources
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.machine()}",
             "device": session.execution.device,
@@ -82,10 +82,3 @@ def read_record(folder: Path) -> dict[str, Any]:
         if isinstance(content, dict):
             return content
     return {}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # built from sources
-        return "unknown"
