@@ -34,6 +34,7 @@ SPECS = {
         "bn_inception", 27, head=HeadSpec("multiscale_relation", relations="all")
     ),
     "trn_single_bninception_3f": ModelSpec("bn_inception", 174, num_segments=3, head=HeadSpec("relation")),
+    "pptsm_resnet50_vd_8f": ModelSpec("resnet50_vd", 400, negative_slope=0.01, shift=ShiftSpec(order="past_first")),
     "msn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()),
 }
 
@@ -45,9 +46,9 @@ NO_INFLUENCE = {  # tensors an original stores but never uses
 def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return the weights of a record's tensor `name`."""
     normal = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-    if name.endswith(("running_var", "moving_variance")):
+    if name.endswith(("running_var", "moving_variance", "._variance")):
         value = 0.5 + np.abs(normal)
-    elif name.endswith(("running_mean", "moving_mean", "bias", "beta")):
+    elif name.endswith(("running_mean", "moving_mean", "._mean", "bias", "beta")):
         value = 0.1 * normal
     elif len(shape) <= 1:
         value = 0.5 + 0.5 * np.abs(normal)
@@ -59,8 +60,11 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def clips(entry: dict[str, Any], spec: ModelSpec) -> np.ndarray:
     """Return a record's input: (N, T, C, H, W)."""
-    draw = np.random.default_rng(entry["input_seed"]).standard_normal(entry["input_shape"]).astype(np.float32)
-    return draw.reshape(-1, spec.num_segments, spec.in_channels, *draw.shape[-2:])
+    generator = np.random.default_rng(entry["input_seed"])
+    draw = generator.standard_normal(entry["input_shape"])
+    if "input_offset" in entry:  # a level for every channel of every frame, which shows their order
+        draw += entry["input_offset"] * generator.standard_normal((*entry["input_shape"][:2], 1, 1))
+    return draw.astype(np.float32).reshape(-1, spec.num_segments, spec.in_channels, *draw.shape[-2:])
 
 
 def logits(entry: dict[str, Any]) -> np.ndarray:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testing import originals
+from testing.golden_records import SPECS
 from testing.originals import Shapes, in_file, model_of, paddle_resnet, read, trn_head, tsm_resnet
 
 from trishift.checkpoints import Checkpoint, import_weights
@@ -235,6 +236,8 @@ FAMILIES = [
         "paddlevideo",
         ModelSpec("resnet101", 5, width=8, shift=ShiftSpec(order="past_first", placement=block_names("resnet101"))),
     ),
+    ("pptsm", ModelSpec("resnet50_vd", 5, width=8, negative_slope=0.01, shift=ShiftSpec(order="past_first"))),
+    ("pptsm", ModelSpec("resnet101_vd", 5, width=8, negative_slope=0.01, shift=ShiftSpec(order="past_first"))),
     ("mindspore_trn", ModelSpec("bn_inception", 5, 4, head=HeadSpec("multiscale_relation"))),
     ("mindspore_tsm", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec())),
     ("mindspore_tsm", ModelSpec("resnet101", 5, width=4, shift=ShiftSpec())),
@@ -249,6 +252,18 @@ FAMILIES = [
     ("paddleclas", ModelSpec("resnet50", 1000, 1, width=4)),
     ("bn_inception", ModelSpec("bn_inception", 1000, 1)),
 ]
+
+
+def test_pp_tsm_and_pp_tsn_have_the_same_names() -> None:
+    shapes = {name: tuple(shape) for name, shape in originals.record("pptsm_resnet50_vd_8f")["keys"]}
+    assumed = read(shapes, "ppTSM_k400_uniform")
+    assert assumed.spec == SPECS["pptsm_resnet50_vd_8f"]
+    plain = replace(SPECS["pptsm_resnet50_vd_8f"], negative_slope=0.0, shift=None)
+    assert read(shapes, "ppTSN_k400").spec == plain
+    assert read(shapes, shift="none").spec == plain
+    assert read(shapes, num_segments=16).spec.shift == ShiftSpec(16, order="past_first")
+    with pytest.raises(CheckpointError, match="unequal folds"):
+        read(shapes, num_segments=12)
 
 
 def non_local_shapes(form: str) -> dict[str, tuple[int, ...]]:

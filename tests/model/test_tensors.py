@@ -11,6 +11,8 @@ from tests.support import isolated
 from tests.support.own_tensors import MODELS
 
 from trishift.backends import MODULES
+from trishift.model.cost import num_parameters
+from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Role, TensorInfo, parameters, tensor_shapes, tensor_table
 
 ROLES: dict[str, Role] = {
@@ -83,3 +85,11 @@ def test_motion_tensors_are_not_in_image_classifiers() -> None:
     }
     assert all(image[row.image_tensor or row.name] == row.shape for row in backbone)
     assert not {row.name for row in rows_of("motion", "motion")} & set(image)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "tensors", "scalars"), [("resnet50_vd", 277, 24_346_864), ("resnet101_vd", 532, 43_338_992)]
+)
+def test_pp_tsm_has_as_many_numbers_as_the_original(backbone: str, tensors: int, scalars: int) -> None:
+    spec = ModelSpec(backbone, 400, negative_slope=0.01)  # type: ignore[arg-type]
+    assert (len(tensor_table(spec)), num_parameters(spec)) == (tensors, scalars)

@@ -23,6 +23,7 @@ MODELS = {
     "gaussian": ModelSpec("resnet34", 3, width=8, non_local=True, non_local_form="gaussian"),
     "concatenation": ModelSpec("resnet34", 3, width=8, non_local=True, non_local_form="concatenation"),
     "relation": ModelSpec("resnet50", 3, width=8, head=HeadSpec("relation", hidden_width=16, relation_width=8)),
+    "variant D": ModelSpec("resnet14_vd", 3, width=8, negative_slope=0.01, shift=ShiftSpec()),
     "motion": ModelSpec("resnet14", 3, 4, in_channels=15, width=16, motion=MotionSpec(window=4)),
     "mobilenet_v2": ModelSpec("mobilenet_v2", 3, shift=ShiftSpec()),
     "bn_inception": ModelSpec("bn_inception", 3, 5, head=HeadSpec("multiscale_relation", relation_width=8)),

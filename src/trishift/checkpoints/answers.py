@@ -91,13 +91,13 @@ class Answers:
             f"{self._path}: the weights do not determine {question}; set {option}=... (or {flag(option)} ...)"
         )
 
-    def assume(self, option: str, default: Any) -> Any:
-        """Return a value for which all published weights agree on a default."""
+    def assume(self, option: str, default: Any, reason: str = "as in all published weights") -> Any:
+        """Return a value that has a default, for a reason to be noted; else the user's or that of the file's name."""
         if option in self._options:
             return self._options[option]
         if option in self._hints:
             return self._note(option, self._hints[option], "from the file's name")
-        return self._note(option, default, "as in all published weights")
+        return self._note(option, default, reason)
 
     def _note(self, option: str, value: Any, reason: str) -> Any:
         self.notes.append(f"{option}={value} ({reason})")
@@ -129,8 +129,8 @@ def _hints(path: Path) -> dict[str, Any]:
         if found := _SHIFT.search(name):
             hints.setdefault("shift", found[2])
             hints.setdefault("shift_div", int(found[1]))
-        elif "tsn" in words or (name.startswith("TSM_") and "_segment" in name):
+        elif words & {"tsn", "pptsn"} or (name.startswith("TSM_") and "_segment" in name):
             hints.setdefault("shift", "none")  # a run of the TSM codebase without shift is a TSN
-        elif "tsm" in words:
+        elif words & {"tsm", "pptsm"}:
             hints.setdefault("shift", "tsm")
     return hints

@@ -104,7 +104,8 @@ def model_from_shapes(path: Path, recognition: Recognition, names: Names) -> Mod
     if shape is not None:
         if len(shape) != 4 or min(shape) < 1:
             raise CheckpointError(f"{path}: the first convolution has shape {shape}; the file is damaged")
-        width = shape[0] if recognition.backbone in RESNETS else spec.width
+        resnet = RESNETS.get(recognition.backbone)
+        width = shape[0] * (2 if resnet.vd else 1) if resnet else spec.width
         spec = replace(spec, in_channels=shape[1], width=width)
     head = next(info for info in tensor_table(replace(spec, num_classes=1)) if info.group == "head_weight")
     shape = _shape(recognition.dialect.spellings(head, spec), names)

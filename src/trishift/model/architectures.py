@@ -12,10 +12,18 @@ from typing import Literal, NamedTuple
 
 @dataclass(frozen=True)
 class ResNetArchitecture:
-    """A ResNet of He et al. 2016 (arXiv:1512.03385), stride on the 3x3 convolution as in torchvision."""
+    """A ResNet of He et al. 2016 (arXiv:1512.03385), stride on the 3x3 convolution as in torchvision.
+
+    Attributes:
+        block: two 3x3 convolutions, or 1x1, 3x3 and 1x1.
+        depths: blocks per stage.
+        vd: the variant D of He et al. 2019 (arXiv:1812.01187): three 3x3 convolutions in the stem, and shortcuts that
+            average 2x2 pixels instead of skipping three of four.
+    """
 
     block: Literal["basic", "bottleneck"]
     depths: tuple[int, ...]
+    vd: bool = False
 
     @property
     def expansion(self) -> int:
@@ -33,6 +41,9 @@ RESNETS = {
     "resnet50": ResNetArchitecture("bottleneck", (3, 4, 6, 3)),
     "resnet101": ResNetArchitecture("bottleneck", (3, 4, 23, 3)),
     "resnet152": ResNetArchitecture("bottleneck", (3, 8, 36, 3)),
+    "resnet14_vd": ResNetArchitecture("bottleneck", (1, 1, 1, 1), vd=True),
+    "resnet50_vd": ResNetArchitecture("bottleneck", (3, 4, 6, 3), vd=True),
+    "resnet101_vd": ResNetArchitecture("bottleneck", (3, 4, 23, 3), vd=True),
 }
 
 
@@ -46,6 +57,7 @@ class ResidualBlock:
     width: int
     channels: int
     stride: int
+    vd: bool
 
     @property
     def has_projection(self) -> bool:
@@ -61,7 +73,9 @@ def residual_blocks(backbone: str, stem_width: int) -> tuple[ResidualBlock, ...]
         channels = width * architecture.expansion
         for index in range(depth):
             stride = 2 if stage > 1 and index == 0 else 1
-            blocks.append(ResidualBlock(f"layer{stage}.{index}", stage, in_channels, width, channels, stride))
+            blocks.append(
+                ResidualBlock(f"layer{stage}.{index}", stage, in_channels, width, channels, stride, architecture.vd)
+            )
             in_channels = channels
     return tuple(blocks)
 
@@ -202,10 +216,11 @@ def residual_shift_blocks(backbone: str) -> tuple[str, ...]:
     """The blocks that the original TSM's `blockres` rule shifts.
 
     ResNet: every block, or every second block of each stage if layer3 has 23 blocks or more (ResNet-101
-    and deeper). MobileNetV2: the blocks with a residual connection. BNInception has no residual blocks.
+    and deeper); every block of the variants D, as in PP-TSM. MobileNetV2: the blocks with a residual connection.
+    BNInception has no residual blocks.
     """
     if backbone in RESNETS:
-        step = 2 if RESNETS[backbone].depths[2] >= 23 else 1
+        step = 2 if RESNETS[backbone].depths[2] >= 23 and not RESNETS[backbone].vd else 1
         return tuple(name for name in block_names(backbone) if int(name.rpartition(".")[2]) % step == 0)
     if backbone == "mobilenet_v2":
         return tuple(block.name for block in inverted_residuals() if block.has_residual)

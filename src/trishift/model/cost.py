@@ -102,7 +102,7 @@ def _strides(spec: ModelSpec) -> dict[str, int]:
 
 
 def _resnet_stride(name: str, spec: ModelSpec) -> int:
-    if name in ("conv1", "pyramid.conv1", "pyramid.conv2"):
+    if name.startswith("conv1") or name in ("pyramid.conv1", "pyramid.conv2"):
         return 2
     if name.startswith(("pyramid.", "motion_layer1.")):
         return 4

@@ -21,8 +21,9 @@ from trishift.model.architectures import (
 from trishift.model.sizes import SIZE_FORM, Size, WrittenSize, covers, size_of, size_text, written_size
 
 Backbone = Literal[
-    "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "bn_inception"
-]
+    "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "resnet14_vd", "resnet50_vd", "resnet101_vd", "mobilenet_v2", "bn_inception"
+]  # fmt: skip
 RelationMode = Literal["expected", "all", "first", "sampled"]
 RELATION_MODES: tuple[RelationMode, ...] = get_args(RelationMode)
 NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
@@ -156,6 +157,7 @@ class ModelSpec:
         num_segments: T, the segments (frames) per clip.
         in_channels: C per segment, see `segment_length` (one RGB frame: 3; flow of 5 frames: 10; 5 differences: 15).
         width: stem width of a ResNet (64 in all published networks; smaller values make toy models).
+        negative_slope: slope of a ResNet's activations below zero: 0 is ReLU, 0.01 the leaky ReLU of PP-TSM.
         shift: temporal shift, or None (TSN, TRN, MSN).
         motion: the motion modules of MSN (ResNet-50 and deeper, in_channels 15), or None.
         non_local: the five non-local blocks of NL-TSM (ResNet-50 and deeper).
@@ -182,6 +184,7 @@ class ModelSpec:
     num_segments: int = 8
     in_channels: int = 3
     width: int = 64
+    negative_slope: float = 0.0
     shift: ShiftSpec | None = None
     motion: MotionSpec | None = None
     non_local: bool = False
@@ -229,8 +232,12 @@ class ModelSpec:
             missing = [name for name in NON_LOCAL_BLOCKS if name not in block_names(self.backbone)]
             if self.non_local and missing:
                 raise RecipeError(f"non_local: {self.backbone} has no block {missing[0]}; use resnet34 or deeper")
-        elif self.non_local or self.temporal_pool or self.width != 64:
-            raise RecipeError(f"non_local, temporal_pool and width are for ResNets, not {self.backbone}")
+        elif self.non_local or self.temporal_pool or self.width != 64 or self.negative_slope:
+            raise RecipeError(
+                f"non_local, temporal_pool, width and negative_slope are for ResNets, not {self.backbone}"
+            )
+        if not 0 <= self.negative_slope < 1:
+            raise RecipeError(f"negative_slope: {self.negative_slope} is not in [0, 1)")
         if self.temporal_pool and self.num_segments % 2:
             raise RecipeError(f"temporal_pool: num_segments must be even, not {self.num_segments}")
 
@@ -243,6 +250,8 @@ class ModelSpec:
             raise RecipeError(
                 f"motion: a segment is {MOTION_FRAMES} RGB frames; set in_channels to 15, not {self.in_channels}"
             )
+        if RESNETS[self.backbone].vd or self.negative_slope:
+            raise RecipeError("motion: MSN is a plain ResNet with ReLU; use resnet50 or deeper, without negative_slope")
         others = {"shift": self.shift is not None, "non_local": self.non_local, "temporal_pool": self.temporal_pool}
         for option, wanted in others.items():
             if wanted:

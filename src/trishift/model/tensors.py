@@ -145,7 +145,15 @@ def _in_part(part: ModelPart, rows: Rows) -> Rows:
 
 def _resnet(spec: ModelSpec) -> Rows:
     blocks = residual_blocks(spec.backbone, spec.width)
-    yield from _resnet_conv("backbone.conv1", (spec.width, spec.frame_channels, 7, 7), spec, first=True)
+    if RESNETS[spec.backbone].vd:
+        half = spec.width // 2
+        yield from _resnet_conv("backbone.conv1.0", (half, spec.frame_channels, 3, 3), spec, first=True)
+        yield from _norm("backbone.conv1.1", half)
+        yield from _resnet_conv("backbone.conv1.3", (half, half, 3, 3), spec)
+        yield from _norm("backbone.conv1.4", half)
+        yield from _resnet_conv("backbone.conv1.6", (spec.width, half, 3, 3), spec)
+    else:
+        yield from _resnet_conv("backbone.conv1", (spec.width, spec.frame_channels, 7, 7), spec, first=True)
     yield from _norm("backbone.bn1", spec.width)
     for block in blocks:
         yield from _residual_block(block, spec)
@@ -174,8 +182,9 @@ def _residual_block(block: ResidualBlock, spec: ModelSpec) -> Rows:
         yield from _resnet_conv(f"{name}.conv{k}", kernel, spec)
         yield from _norm(f"{name}.bn{k}", kernel[0])
     if block.has_projection:
-        yield from _resnet_conv(f"{name}.downsample.0", (outputs, inputs, 1, 1), spec)
-        yield from _norm(f"{name}.downsample.1", outputs)
+        place = int(block.vd)  # after the pooling, which has no tensors
+        yield from _resnet_conv(f"{name}.downsample.{place}", (outputs, inputs, 1, 1), spec)
+        yield from _norm(f"{name}.downsample.{place + 1}", outputs)
     if block.name in spec.non_local_blocks:
         yield from _in_part("non_local", _non_local(f"{name}.non_local", outputs, spec.non_local_form))
     if spec.motion and block.stage > 1:

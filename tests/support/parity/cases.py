@@ -57,6 +57,10 @@ def _resnet(depth: int, **options: object) -> ModelSpec:
     return ModelSpec(f"resnet{depth}", 5, num_segments=4, width=16, **options)  # type: ignore[arg-type]
 
 
+def _resnet_vd(depth: int, shift: ShiftSpec) -> ModelSpec:
+    return ModelSpec(f"resnet{depth}_vd", 5, 4, width=16, negative_slope=0.01, shift=shift)  # type: ignore[arg-type]
+
+
 def _msn(depth: int, segments: int, motion: MotionSpec) -> ModelSpec:
     return ModelSpec(f"resnet{depth}", 5, segments, in_channels=15, width=8, motion=motion)
 
@@ -79,6 +83,7 @@ def cases() -> tuple[Case, ...]:
         Case("tsn resnet34 gaussian", gaussian, TINY_STEPS, size=SMALL),
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale, multi_label=True), MULTI_LABEL, compiled=True),
         Case("trn resnet50", _resnet(50, head=HeadSpec("relation", relation_width=32, hidden_width=64)), FULL_BN),
+        Case("tsm resnet14_vd", _resnet_vd(14, ShiftSpec(order="past_first")), FULL_BN, size=(72, 104)),
         Case("msn resnet14", _msn(14, 2, MotionSpec(window=2)), UNIFORM, size=FLAT, clips=2),
         Case("msn resnet50", _msn(50, 8, MotionSpec()), UNIFORM, size=SMALL, clips=2),
         Case("msn resnet50 16 segments", _msn(50, 16, MotionSpec(stem_share=0.25)), FULL_BN, size=SMALL, clips=2),

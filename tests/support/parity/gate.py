@@ -21,6 +21,7 @@ IN_SUITE = {
     "mindspore": (  # eager mode is slow: every family and backbone, with and without partial batch norm
         *("tsm resnet18 block", "tsm resnet50 non-local", "tsn resnet34 gaussian", "trn resnet18 multi-scale"),
         *("tsm mobilenet_v2 online", "trn bn_inception multi-scale", "msn resnet14"),
+        "tsm resnet14_vd",
     ),
     "paddle": tuple(
         case.name

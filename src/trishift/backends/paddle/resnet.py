@@ -34,21 +34,51 @@ def conv1x1(in_channels: int, channels: int, stride: int = 1, bias: bool = False
     return nn.Conv2D(in_channels, channels, 1, stride, bias_attr=None if bias else False)
 
 
-def projection(in_channels: int, channels: int, stride: int, bias: bool = False) -> nn.Layer:
-    """The identity path of a residual block: a strided 1x1 convolution where shapes change."""
+class Activation(nn.Layer):
+    """ReLU, or leaky ReLU of a slope below zero."""
+
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        # a leaky ReLU, without the operator that Paddle's inference on oneDNN crashes on after a convolution
+        return F.relu(x) if self.slope == 0 else paddle.maximum(x, self.slope * x)
+
+
+def deep_stem(in_channels: int, channels: int, slope: float) -> nn.Layer:
+    """The variant D of `conv7x7`: three 3x3 convolutions, with norms and activations between them."""
+    half = channels // 2
+    return nn.Sequential(
+        *(conv3x3(in_channels, half, 2), batch_norm(half), Activation(slope)),
+        *(conv3x3(half, half), batch_norm(half), Activation(slope)),
+        conv3x3(half, channels),
+    )
+
+
+def projection(in_channels: int, channels: int, stride: int, bias: bool = False, vd: bool = False) -> nn.Layer:
+    """The identity path of a residual block where shapes change: a strided 1x1 convolution.
+
+    `vd`: of averages of 2x2 pixels instead; at the border of an odd size of those that there are.
+    """
     if stride == 1 and in_channels == channels:
         return nn.Identity()
+    if vd:
+        mean = nn.Identity() if stride == 1 else nn.AvgPool2D(2, 2, ceil_mode=True)
+        return nn.Sequential(mean, conv1x1(in_channels, channels), batch_norm(channels))
     return nn.Sequential(conv1x1(in_channels, channels, stride, bias), batch_norm(channels))
 
 
 class ResidualBlock(nn.Layer):
-    """relu(branch(shift(x)) + identity), then the non-local block, if any.
+    """activation(branch(shift(x)) + identity), then the non-local block, if any.
 
     Attributes:
         shift: temporal shift or identity.
         shifts_identity: whether the identity path reads the shifted features as well.
         downsample: projection on the identity path, or identity.
         non_local: non-local block or identity.
+        activation: after every norm and after the sum.
     """
 
     shift: nn.Layer
@@ -56,6 +86,7 @@ class ResidualBlock(nn.Layer):
     conv1: nn.Layer
     downsample: nn.Layer
     non_local: nn.Layer
+    activation: nn.Layer
 
     def branch(self, x: Tensor) -> Tensor:
         """The residual branch up to its last batch norm: (N * T, C, H, W) to (N * T, C', H', W')."""
@@ -71,7 +102,7 @@ class ResidualBlock(nn.Layer):
         branch = self.branch(shifted)
         if survival is not None:
             branch = branch * survival.repeat_interleave(x.shape[0] // survival.shape[0]).reshape([-1, 1, 1, 1])
-        return self.non_local(F.relu(branch + identity))
+        return self.non_local(self.activation(branch + identity))
 
     def _enter(self, x: Tensor) -> Tensor:
         """`conv1`. Of a shifted input it keeps no copy for the backward pass, which shifts the kept input again.
@@ -98,7 +129,14 @@ class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions (ResNet-34 and smaller)."""
 
     def __init__(
-        self, in_channels: int, width: int, stride: int, shift: nn.Layer, shifts_identity: bool, non_local: nn.Layer
+        self,
+        in_channels: int,
+        width: int,
+        stride: int,
+        shift: nn.Layer,
+        shifts_identity: bool,
+        non_local: nn.Layer,
+        slope: float = 0.0,
     ) -> None:
         super().__init__()
         self.shift = shift
@@ -109,10 +147,11 @@ class BasicBlock(ResidualBlock):
         self.bn2 = batch_norm(width)
         self.downsample = projection(in_channels, width, stride)
         self.non_local = non_local
+        self.activation = Activation(slope)
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, width, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self._enter(x)))
+        x = self.activation(self.bn1(self._enter(x)))
         return self.bn2(self.conv2(x))
 
 
@@ -129,7 +168,9 @@ class Bottleneck(ResidualBlock):
         shift: nn.Layer,
         shifts_identity: bool,
         non_local: nn.Layer,
+        slope: float = 0.0,
         bias: bool = False,
+        vd: bool = False,
     ) -> None:
         super().__init__()
         channels = width * self.expansion
@@ -141,13 +182,14 @@ class Bottleneck(ResidualBlock):
         self.bn2 = batch_norm(width)
         self.conv3 = conv1x1(width, channels, bias=bias)
         self.bn3 = batch_norm(channels)
-        self.downsample = projection(in_channels, channels, stride, bias)
+        self.downsample = projection(in_channels, channels, stride, bias, vd)
         self.non_local = non_local
+        self.activation = Activation(slope)
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
-        x = F.relu(self.bn1(self._enter(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
+        x = self.activation(self.bn1(self._enter(x)))
+        x = self.activation(self.bn2(self.conv2(x)))
         return self.bn3(self.conv3(x))
 
 
@@ -189,8 +231,12 @@ class ResNet(nn.Layer):
         super().__init__()
         self.spec = spec
         self.starts = tuple(accumulate(RESNETS[spec.backbone].depths[:3]))
-        self.conv1 = conv7x7(spec.frame_channels, spec.width, self.conv_bias)
+        if RESNETS[spec.backbone].vd:
+            self.conv1 = deep_stem(spec.frame_channels, spec.width, spec.negative_slope)
+        else:
+            self.conv1 = conv7x7(spec.frame_channels, spec.width, self.conv_bias)
         self.bn1 = batch_norm(spec.width)
+        self.activation = Activation(spec.negative_slope)
         self.layer1 = self._stage(1)
         self.temporal_pool = TemporalPool(spec.num_segments) if spec.temporal_pool else nn.Identity()
         self.layer2 = self._stage(2)
@@ -205,17 +251,19 @@ class ResNet(nn.Layer):
     def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
         """Build a block with the shift and the non-local block that the spec asks for."""
         spec = self.spec
-        build = Bottleneck if RESNETS[spec.backbone].block == "bottleneck" else BasicBlock
         segments = spec.num_segments if block.stage == 1 else spec.output_segments
         shift = shift_at(spec, block.name, segments)
         non_local: nn.Layer = nn.Identity()
         if block.name in spec.non_local_blocks:
             non_local = NonLocalBlock(block.channels, segments, spec.non_local_form)
-        return build(block.in_channels, block.width, block.stride, shift, spec.shifts_identity, non_local)
+        width, stride, slope = block.width, block.stride, spec.negative_slope
+        if RESNETS[spec.backbone].block == "basic":
+            return BasicBlock(block.in_channels, width, stride, shift, spec.shifts_identity, non_local, slope)
+        return Bottleneck(block.in_channels, width, stride, shift, spec.shifts_identity, non_local, slope, vd=block.vd)
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at a quarter of their size."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.activation(self.bn1(self.conv1(x)))
         return F.max_pool2d(x, 3, 2, padding=1)
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:

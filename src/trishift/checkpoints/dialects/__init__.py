@@ -11,6 +11,7 @@ from trishift.checkpoints.dialects.msn import MotionSensitiveNetwork
 from trishift.checkpoints.dialects.native import NATIVE
 from trishift.checkpoints.dialects.paddle1 import PaddleFluid
 from trishift.checkpoints.dialects.paddlevideo import PaddleVideo
+from trishift.checkpoints.dialects.pptsm import PPTSM
 from trishift.checkpoints.dialects.torchvision import PaddleVision, Torchvision
 from trishift.checkpoints.dialects.trn import TemporalRelationNetwork
 from trishift.checkpoints.dialects.tsm import M4, EmbeddedTSM, FlatMobileNet, TemporalShiftModule
@@ -34,6 +35,7 @@ DIALECTS: dict[str, Dialect] = {  # if two fit equally well, the first one wins
         MotionSensitiveNetwork(),
         MMAction2(),
         PaddleVideo(),
+        PPTSM(),
         PaddleFluid(),
         MindSporeTRN(),
         MindSporeTSM(),
