@@ -6,6 +6,7 @@ Each record lists the tensors of an original checkpoint and the original's logit
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,17 @@ SPECS = {
     "trn_multiscale_bninception_8f_all": ModelSpec(
         "bn_inception", 27, head=HeadSpec("multiscale_relation", relations="all")
     ),
+    "trn_multiscale_inceptionv3_8f_all": ModelSpec(
+        "inception_v3", 339, head=HeadSpec("multiscale_relation", relations="all")
+    ),
     "trn_single_bninception_3f": ModelSpec("bn_inception", 174, num_segments=3, head=HeadSpec("relation")),
     "pptsm_resnet50_vd_8f": ModelSpec("resnet50_vd", 400, negative_slope=0.01, shift=ShiftSpec(order="past_first")),
     "msn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()),
+}
+
+GAINS = {  # of tensors in networks without residuals, through which the input would fade
+    r"_Conv2D\.weight$": 1.5,
+    r"^base_model\.mixed_10_.*_batchnorm\.weight$": 0.05,
 }
 
 NO_INFLUENCE = {  # tensors an original stores but never uses
@@ -54,6 +63,7 @@ def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
         value = 0.5 + 0.5 * np.abs(normal)
     else:
         value = normal * np.sqrt(1.0 / np.prod(shape[1:]))
+    value = value * next((gain for pattern, gain in GAINS.items() if re.search(pattern, name)), 1.0)
     parent = name.split(".")[-2] if "." in name else ""
     return value.astype(np.float32) * np.float32(0.3 if "offset" in parent else 1)
 

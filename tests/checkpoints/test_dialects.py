@@ -251,6 +251,8 @@ FAMILIES = [
     ("mindcv", ModelSpec("resnet18", 1000, 1, width=4)),
     ("paddleclas", ModelSpec("resnet50", 1000, 1, width=4)),
     ("bn_inception", ModelSpec("bn_inception", 1000, 1)),
+    ("inception_v3", ModelSpec("inception_v3", 1000, 1)),
+    ("trn", ModelSpec("inception_v3", 5, 3, head=HeadSpec("multiscale_relation"))),
 ]
 
 

@@ -14,6 +14,7 @@ from trishift.model.spec import InputSpec, ModelSpec
 
 NON_LOCAL = ModelSpec("resnet34", 3, 1, width=2, non_local=True)
 BN_INCEPTION = ModelSpec("bn_inception", 3, 1)
+INCEPTION_V3 = ModelSpec("inception_v3", 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +59,17 @@ def test_another_crop_keeps_or_raises_resize() -> None:
     assert spec.with_crop((128, 320)) == InputSpec(resize=(256, 320), crop=(128, 320))
 
 
-@pytest.mark.parametrize("spec", [NON_LOCAL, BN_INCEPTION], ids=lambda spec: spec.backbone)
+def test_inception_v3_takes_299_pixels() -> None:
+    for size in (299, 75, 107):
+        check_size(INCEPTION_V3, (size, size))
+    with pytest.raises(RecipeError, match=r"224 x 224 pixels do not suit inception_v3.*; use 299, or another "):
+        check_size(INCEPTION_V3, (224, 224))
+
+
+@pytest.mark.parametrize("spec", [NON_LOCAL, BN_INCEPTION, INCEPTION_V3], ids=lambda spec: spec.backbone)
 def test_refuses_the_sizes_that_fail_inside_the_network(spec: ModelSpec) -> None:
     session = open_session("pytorch", spec)
-    for height, width in [(32, 48), (33, 70), (15, 33), (17, 40), (31, 38), (16, 64)]:
+    for height, width in [(32, 48), (33, 70), (15, 33), (17, 40), (31, 38), (16, 64), (75, 79), (76, 83)]:
         clips = np.zeros((1, 1, 3, height, width), np.float32)
         try:
             with session._evaluation():

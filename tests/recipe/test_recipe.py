@@ -14,7 +14,7 @@ from tests.support.recipes import BASE, write
 from trishift.backends.contract import OptimizerSpec
 from trishift.errors import RecipeError
 from trishift.model.losses import LossSpec
-from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+from trishift.model.spec import CAFFE_INPUT, InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import Recipe, TrainSpec, load_recipe, recipe_from_dict, recipe_to_dict, save_recipe
 from trishift.recipe.renames import RENAMED
 
@@ -136,6 +136,11 @@ def test_saved_recipe_reads_back_equal(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "base.yaml", BASE), ["model.shift.placement=[layer1.0, layer2.1]"])
     save_recipe(recipe, tmp_path / "saved.yaml")
     assert load_recipe(tmp_path / "saved.yaml") == recipe
+
+
+def test_inception_v3_gets_caffe_pixels_of_299_by_default(tmp_path: Path) -> None:
+    found = load_recipe(write(tmp_path, "r.yaml", "model: {backbone: inception_v3}\n")).input
+    assert found == replace(CAFFE_INPUT, resize=341, crop=299)
 
 
 def test_bn_inception_gets_caffe_pixels_by_default(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ MODELS = {
     "motion": ModelSpec("resnet14", 3, 4, in_channels=15, width=16, motion=MotionSpec(window=4)),
     "mobilenet_v2": ModelSpec("mobilenet_v2", 3, shift=ShiftSpec()),
     "bn_inception": ModelSpec("bn_inception", 3, 5, head=HeadSpec("multiscale_relation", relation_width=8)),
+    "inception_v3": ModelSpec("inception_v3", 3, 2),
 }
 LAYERS = {  # class names of the frameworks, including base classes of ours
     **dict.fromkeys(("Conv2d", "Conv3d", "Conv2D", "Conv3D", "LearnedShift"), "conv"),

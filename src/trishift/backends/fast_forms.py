@@ -21,7 +21,6 @@ from trishift.model.spec import ModelSpec
 _LOG = logging.getLogger(__name__)
 _TOLERANCE = {"fp32": 1e-4, "tf32": 0.02, "bf16": 0.25, "fp16": 0.05}  # of the largest value, which is rounded, too
 _TINY = float(np.finfo(np.float32).tiny)
-PROOF_SIZE = (64, 64)  # of the frames with which a form for all sizes is proven
 PATIENCE = 8  # calls before MindSpore compiles a graph, which takes as long as five to ten of them
 NATIVE = "the network as is"
 

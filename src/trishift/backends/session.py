@@ -23,12 +23,12 @@ from trishift.backends.contract import (
     State,
     check_clips,
 )
-from trishift.backends.fast_forms import NATIVE, PROOF_SIZE, FastForm, FormName, fast_form, proven
+from trishift.backends.fast_forms import NATIVE, FastForm, FormName, fast_form, proven
 from trishift.backends.program import ProgramSpec
 from trishift.backends.training import Module, Relations, Tensor, Trainable
 from trishift.errors import RecipeError
 from trishift.io.memory import peak_memory
-from trishift.model.feature_maps import check_size
+from trishift.model.feature_maps import check_size, small_size
 from trishift.model.initialization import initial_tensors
 from trishift.model.online import state_shapes, zero_state
 from trishift.model.pixels import Normalization
@@ -141,7 +141,7 @@ class Session(Trainable):
         if form is None or not exists or (layers and not form.has_layers):
             self.last_form = NATIVE
             return None
-        kind = (shape[-2:] if form.sized else PROOF_SIZE, streaming, layers)
+        kind = (shape[-2:] if form.sized else small_size(self.spec), streaming, layers)
         if kind not in self._fast:
             inputs, expected = self._proof((shape[0] if form.sized else 1, shape[-3], *kind[0]), streaming, layers)
             make = partial(self._make, form, streaming, [self._path(name) for name in layers])

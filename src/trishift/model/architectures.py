@@ -1,13 +1,15 @@
 """The published backbones as tables: depths, widths, strides and the names of their blocks.
 
 Every framework's builder reads these tables, so each network is described once. Block names are canonical:
-torchvision's for ResNet and MobileNetV2, the Caffe layer names for BNInception.
+torchvision's for ResNet, MobileNetV2 and InceptionV3 (see `inception_v3`), the Caffe layer names for BNInception.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,8 @@ BN_INCEPTION_BLOCKS = (
     InceptionBlock("inception_5b", 1024, 352, (192, 320), (192, 224, 224), 128, "max"),
 )
 
-BACKBONES = (*RESNETS, "mobilenet_v2", "bn_inception")
+BACKBONES = (*RESNETS, "mobilenet_v2", "bn_inception", "inception_v3")
+INCEPTIONS = ("bn_inception", "inception_v3")  # Caffe conversions: BGR pixels, and blocks without an identity path
 
 
 class ShiftSite(NamedTuple):
@@ -195,12 +198,15 @@ def shift_sites(backbone: str, width: int = 64) -> tuple[ShiftSite, ...]:
     """Every block input of a backbone that can be shifted along time, in network order.
 
     ResNet (of stem width `width`): the residual blocks (`layer1.0`, ...). MobileNetV2: the inverted residuals
-    (`features.1`, ...). BNInception: the second stem stage (`conv2`) and the ten inception blocks.
+    (`features.1`, ...). BNInception: the second stem stage (`conv2`) and the ten inception blocks. InceptionV3: the
+    eleven mixed blocks (`Mixed_5b`, ...).
     """
     if backbone in RESNETS:
         return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in residual_blocks(backbone, width))
     if backbone == "mobilenet_v2":
         return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in inverted_residuals())
+    if backbone == "inception_v3":
+        return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in INCEPTION_V3_BLOCKS)
     return (
         ShiftSite("conv2", BN_INCEPTION_STEM_WIDTH, 2),
         *(ShiftSite(b.name, b.in_channels, b.stride) for b in BN_INCEPTION_BLOCKS),
@@ -217,7 +223,7 @@ def residual_shift_blocks(backbone: str) -> tuple[str, ...]:
 
     ResNet: every block, or every second block of each stage if layer3 has 23 blocks or more (ResNet-101
     and deeper); every block of the variants D, as in PP-TSM. MobileNetV2: the blocks with a residual connection.
-    BNInception has no residual blocks.
+    Inception networks have no residual blocks.
     """
     if backbone in RESNETS:
         step = 2 if RESNETS[backbone].depths[2] >= 23 and not RESNETS[backbone].vd else 1
@@ -234,6 +240,8 @@ def feature_width(backbone: str, width: int = 64) -> int:
     """Channels of the pooled features; `width` is a ResNet's stem width (64 in all published networks)."""
     if backbone in RESNETS:
         return width * 8 * RESNETS[backbone].expansion
+    if backbone == "inception_v3":
+        return INCEPTION_V3_BLOCKS[-1].channels
     return MOBILENET_V2_LAST_WIDTH if backbone == "mobilenet_v2" else BN_INCEPTION_BLOCKS[-1].channels
 
 
@@ -253,4 +261,6 @@ def last_maps(backbone: str) -> str:
     """The layer whose feature maps, averaged over their pixels, are the pooled features."""
     if backbone in RESNETS:
         return "layer4"
-    return f"features.{len(inverted_residuals()) + 1}" if backbone == "mobilenet_v2" else BN_INCEPTION_BLOCKS[-1].name
+    if backbone == "mobilenet_v2":
+        return f"features.{len(inverted_residuals()) + 1}"
+    return block_names(backbone)[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from trishift.model.architectures import (
     BN_INCEPTION_BLOCKS,
@@ -11,6 +12,8 @@ from trishift.model.architectures import (
     inverted_residuals,
     residual_blocks,
 )
+from trishift.model.feature_maps import inception_stem_sizes, input_sizes, unpadded
+from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS
 from trishift.model.sizes import Size, WrittenSize, size_of
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, parameters, tensor_table
@@ -43,13 +46,13 @@ def multiplications(spec: ModelSpec, size: WrittenSize = 224) -> int:
         >>> round(multiplications(ModelSpec("resnet50", num_classes=400)) / 1e9, 1)  # 8 frames
         32.7
     """
-    strides, frame = _strides(spec), size_of(size)
+    sizes = _output_sizes(spec, size_of(size))
     kernels = [info for info in tensor_table(spec) if info.role == "weight" and info.layer in ("conv", "linear")]
-    total = sum(math.prod(info.shape) * _uses(info, spec, strides, frame) for info in kernels)
-    return total + sum(_pairwise(block, spec, strides, frame) for block in spec.non_local_blocks)
+    total = sum(math.prod(info.shape) * _uses(info, spec, sizes) for info in kernels)
+    return total + sum(_pairwise(block, spec, sizes) for block in spec.non_local_blocks)
 
 
-def _uses(info: TensorInfo, spec: ModelSpec, strides: dict[str, int], frame: Size) -> int:
+def _uses(info: TensorInfo, spec: ModelSpec, sizes: Mapping[str, Size]) -> int:
     """How often each number of a kernel is multiplied: positions of the output times frames."""
     name = info.layer_name
     if info.part == "head":
@@ -61,7 +64,7 @@ def _uses(info: TensorInfo, spec: ModelSpec, strides: dict[str, int], frame: Siz
         frames = frames // spec.motion_window * (spec.motion_window - 1)
     if name == "backbone.pyramid.conv1":
         frames *= 2  # two differences per segment
-    return frames * math.prod(_map_size(strides[name.removeprefix("backbone.")], frame))
+    return frames * math.prod(sizes[name.removeprefix("backbone.")])
 
 
 def _frames(name: str, spec: ModelSpec) -> int:
@@ -70,14 +73,25 @@ def _frames(name: str, spec: ModelSpec) -> int:
     return spec.num_segments if early else spec.output_segments
 
 
-def _map_size(stride: int, frame: Size) -> Size:
-    return math.ceil(frame[0] / stride), math.ceil(frame[1] / stride)
+def _output_sizes(spec: ModelSpec, frame: Size) -> dict[str, Size]:
+    """Name of every convolution, without `backbone.`, to the size of its output."""
+    if spec.backbone == "inception_v3":
+        inputs = input_sizes(spec, frame)
+        within = {
+            f"{block.name}.{layer.name}": unpadded(inputs[block.name]) if layer.stride == 2 else inputs[block.name]
+            for block in INCEPTION_V3_BLOCKS
+            for layer in block.layers
+        }
+        return {f"{name}.conv": size for name, size in (inception_stem_sizes(frame) | within).items()}
+    return {
+        name: (math.ceil(frame[0] / stride), math.ceil(frame[1] / stride)) for name, stride in _strides(spec).items()
+    }
 
 
-def _pairwise(block: str, spec: ModelSpec, strides: dict[str, int], frame: Size) -> int:
+def _pairwise(block: str, spec: ModelSpec, sizes: Mapping[str, Size]) -> int:
     """Multiplications between the positions of a clip in the non-local block after a residual block."""
     output = next(b for b in residual_blocks(spec.backbone, spec.width) if b.name == block).channels
-    inner, (height, width) = output // 2, _map_size(strides[f"{block}.non_local.g"], frame)
+    inner, (height, width) = output // 2, sizes[f"{block}.non_local.g"]
     frames = _frames(f"backbone.{block}.", spec)
     queries, keys = frames * height * width, frames * (height // 2) * (width // 2)
     if spec.non_local_form == "dot_product":  # in the cheaper order of products

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trishift.errors import RecipeError
 from trishift.model.architectures import RESNETS, shift_sites
+from trishift.model.inception_v3 import INCEPTION_V3_STEM, POOLED_STEM_LAYERS
 from trishift.model.sizes import Size, size_text
 from trishift.model.spec import ModelSpec
 
@@ -11,10 +12,11 @@ from trishift.model.spec import ModelSpec
 def input_sizes(spec: ModelSpec, picture: Size) -> dict[str, Size]:
     """Size of each block's input, by name and in network order."""
     size, sizes = _after_stem(spec, picture), {}
+    halved = {"bn_inception": _pooled, "inception_v3": unpadded}.get(spec.backbone, _halved)
     for site in shift_sites(spec.backbone, spec.width):
         sizes[site.block] = size
         if site.stride == 2:
-            size = _pooled(size) if spec.backbone == "bn_inception" else _halved(size)
+            size = halved(size)
     return sizes
 
 
@@ -39,6 +41,11 @@ def check_size(spec: ModelSpec, picture: Size, name: str = "size") -> None:
             f"{name}: {size_text(picture)} pixels do not suit bn_inception, the branches of a block would differ in "
             "size; use multiples of 32"
         )
+    if spec.backbone == "inception_v3" and any(side < 7 or side % 4 != 3 for side in sizes["Mixed_5b"]):
+        raise RecipeError(  # both pools between the stages need an odd side
+            f"{name}: {size_text(picture)} pixels do not suit inception_v3, the branches of a block would differ in "
+            "size; use 299, or another multiple of 32 plus 11, from 75"
+        )
     strides = {site.block: site.stride for site in shift_sites(spec.backbone, spec.width)}
     for block in spec.non_local_blocks:
         output = _halved(sizes[block]) if strides[block] == 2 else sizes[block]
@@ -49,11 +56,33 @@ def check_size(spec: ModelSpec, picture: Size, name: str = "size") -> None:
             )
 
 
+def small_size(spec: ModelSpec) -> Size:
+    """A small picture that suits the network, with which forms for all sizes are proven."""
+    return (75, 75) if spec.backbone == "inception_v3" else (64, 64)
+
+
 def _after_stem(spec: ModelSpec, picture: Size) -> Size:
     """Size of the first block's input."""
     if spec.backbone in RESNETS:
         return _halved(_halved(picture))
+    if spec.backbone == "inception_v3":
+        return _pooled(inception_stem_sizes(picture)[INCEPTION_V3_STEM[-1].name])
     return _halved(picture) if spec.backbone == "mobilenet_v2" else _pooled(_halved(picture))
+
+
+def inception_stem_sizes(picture: Size) -> dict[str, Size]:
+    """Output size of each layer in InceptionV3's stem, before its pool."""
+    size, sizes = picture, {}
+    for layer in INCEPTION_V3_STEM:
+        size = size if layer.padding[0] * 2 + 1 == layer.kernel[0] else unpadded(size, layer.stride)
+        sizes[layer.name] = size
+        size = _pooled(size) if layer.name in POOLED_STEM_LAYERS else size
+    return sizes
+
+
+def unpadded(size: Size, stride: int = 2) -> Size:
+    """Size after a 3x3 layer without padding."""
+    return (size[0] - 3) // stride + 1, (size[1] - 3) // stride + 1
 
 
 def _halved(size: Size) -> Size:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from trishift.model.architectures import INCEPTIONS
 from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
@@ -70,7 +71,7 @@ class SplitConv:
 def split_convs(spec: ModelSpec, tensors: Tensors) -> Iterator[SplitConv]:
     """Split the 1x1 convolution after each shift, if nothing else reads the shifted features."""
     shift = spec.shift
-    if shift is None or spec.shifts_identity or spec.backbone == "bn_inception":  # its blocks have several readers
+    if shift is None or spec.shifts_identity or spec.backbone in INCEPTIONS:  # their blocks have several readers
         return
     folds = 2 if shift.direction == "bidirectional" else 1
     convs = list(folded_convs(spec, tensors))

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from trishift.errors import RecipeError
 from trishift.model.architectures import (
     BACKBONES,
+    INCEPTIONS,
     NON_LOCAL_BLOCKS,
     RESNETS,
     block_names,
@@ -22,7 +23,7 @@ from trishift.model.sizes import SIZE_FORM, Size, WrittenSize, covers, size_of, 
 
 Backbone = Literal[
     "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-    "resnet14_vd", "resnet50_vd", "resnet101_vd", "mobilenet_v2", "bn_inception"
+    "resnet14_vd", "resnet50_vd", "resnet101_vd", "mobilenet_v2", "bn_inception", "inception_v3",
 ]  # fmt: skip
 RelationMode = Literal["expected", "all", "first", "sampled"]
 RELATION_MODES: tuple[RelationMode, ...] = get_args(RelationMode)
@@ -53,7 +54,7 @@ class ShiftSpec:
             original's order; `past_first` is PaddleVideo's.
         placement: `blockres` shifts the input of the residual branch (in the published selection of blocks); `block`
             shifts the input of the whole block, including its identity path; a tuple of block names shifts the branch
-            inputs of these blocks (in BNInception, which has no residual branches, the block inputs).
+            inputs of these blocks (in Inception networks, which have no residual branches, the block inputs).
 
     Example:
         >>> from trishift.model.spec import ShiftSpec
@@ -220,8 +221,10 @@ class ModelSpec:
             return
         if self.shift.div < 2:
             raise RecipeError(f"shift.div: {self.shift.div} would shift more channels than there are; use 2 or more")
-        if self.backbone == "bn_inception" and self.shift.placement == "blockres":
-            raise RecipeError("shift.placement: bn_inception has no residual blocks; use 'block' or a list of blocks")
+        if self.backbone in INCEPTIONS and self.shift.placement == "blockres":
+            raise RecipeError(
+                f"shift.placement: {self.backbone} has no residual blocks; use 'block' or a list of blocks"
+            )
         if isinstance(self.shift.placement, tuple):
             unknown = [name for name in self.shift.placement if name not in block_names(self.backbone)]
             if unknown:
@@ -357,7 +360,7 @@ class InputSpec:
 
 
 CAFFE_INPUT = InputSpec(channel_order="bgr", scale=1.0, mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
-"""BNInception's input (TSN's Caffe conversion): BGR, 0..255, mean only."""
+"""BNInception's input (TSN's Caffe conversion): BGR, 0..255, mean only. InceptionV3 has larger pictures."""
 
 
 def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
@@ -366,7 +369,9 @@ def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
     Flow: the gray value of no motion maps to zero, and both directions share the mean of the colors' standard
     deviations. RGB differences are computed from pixels that are scaled but not normalized.
     """
-    base = CAFFE_INPUT if backbone == "bn_inception" else InputSpec()
+    base = CAFFE_INPUT if backbone in INCEPTIONS else InputSpec()
+    if backbone == "inception_v3":
+        base = replace(base, resize=341, crop=299)
     if modality == "flow":
         still = 128.0 if base.scale == 1 else 0.5
         return replace(base, modality="flow", mean=(still,) * 2, std=(sum(base.std) / 3,) * 2)

@@ -3,9 +3,10 @@
 ResNet         stem, layer1 to layer4 (MSN: also pyramid and motion_layer1, beside the stem and layer1)
 MobileNetV2    stem, layer1 to layer4: the same resolutions as in ResNet
 BNInception    stem, inception_3, inception_4, inception_5
+InceptionV3    stem, Mixed_5, Mixed_6, Mixed_7
 every head     head
 
-`backbone` stands for all stages but the head, `early` for those up to layer2 or inception_3.
+`backbone` stands for all stages but the head, `early` for those up to layer2, inception_3 or Mixed_5.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ HEAD = "head"
 _DEPTHS = {
     **{"stem": 0, "pyramid": 0, "layer1": 1, "motion_layer1": 1, "layer2": 2, "layer3": 3, "layer4": 4},
     **{"inception_3": 1, "inception_4": 2, "inception_5": 3},
+    **{"Mixed_5": 1, "Mixed_6": 2, "Mixed_7": 3},
 }
 STAGE_SETS = {
     "backbone": frozenset(_DEPTHS),
-    "early": frozenset({"stem", "pyramid", "layer1", "motion_layer1", "layer2", "inception_3"}),
+    "early": frozenset({"stem", "pyramid", "layer1", "motion_layer1", "layer2", "inception_3", "Mixed_5"}),
 }
 """Names that stand for several stages of any backbone. The early ones see edges and textures, at a high resolution."""
 _FIRST_FEATURES = {"stem": 0, "layer1": 2, "layer2": 4, "layer3": 7, "layer4": 14}  # in MobileNetV2
@@ -32,7 +34,7 @@ def stage_of(info: TensorInfo) -> str:
     """The stage of a tensor."""
     if not info.layer_name.startswith("backbone."):
         return HEAD
-    module = re.match(r"backbone\.(?:(\w*layer\d|pyramid|inception_\d)|features\.(\d+))", info.layer_name)
+    module = re.match(r"backbone\.(?:(\w*layer\d|pyramid|inception_\d|Mixed_\d)|features\.(\d+))", info.layer_name)
     if module is None:
         return "stem"
     named, feature = module.groups()

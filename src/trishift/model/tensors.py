@@ -25,6 +25,7 @@ from trishift.model.architectures import (
     inverted_residuals,
     residual_blocks,
 )
+from trishift.model.inception_v3 import inception_v3_layers
 from trishift.model.spec import MOTION_REDUCTION, ModelSpec, NonLocalForm, Shape
 
 Layer = Literal["conv", "linear", "norm"]
@@ -85,6 +86,8 @@ def tensor_table(spec: ModelSpec) -> tuple[TensorInfo, ...]:
         backbone = _resnet(spec)
     elif spec.backbone == "mobilenet_v2":
         backbone = _mobilenet_v2(spec)
+    elif spec.backbone == "inception_v3":
+        backbone = _inception_v3(spec)
     else:
         backbone = _bn_inception(spec)
     return (*backbone, *(_in_part("head", _head(spec)) if spec.num_classes else ()))
@@ -295,6 +298,17 @@ def _inception_branches(block: InceptionBlock) -> Iterator[tuple[str, Shape]]:
     yield "double_2", (double[2], double[1], 3, 3)
     if block.projection:
         yield "projection", (block.projection, inputs, 1, 1)
+
+
+# InceptionV3
+
+
+def _inception_v3(spec: ModelSpec) -> Rows:
+    for i, (name, _, layer) in enumerate(inception_v3_layers()):
+        inputs = layer.in_channels if i else spec.in_channels
+        shape = (layer.channels, inputs, *layer.kernel)
+        yield from _conv(f"backbone.{name}.conv", shape, bias="zeros", first=not i)
+        yield from _norm(f"backbone.{name}.bn", layer.channels)
 
 
 # Heads

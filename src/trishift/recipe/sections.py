@@ -14,7 +14,7 @@ from trishift.data.sampling import check_length
 from trishift.data.spec import DataSpec
 from trishift.errors import RecipeError
 from trishift.io.typed import inner_types
-from trishift.model.architectures import RESNETS
+from trishift.model.architectures import INCEPTIONS, RESNETS
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import LossSpec
 from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
@@ -246,9 +246,9 @@ class Recipe:
         settle_numbers(self)
         check_numbers(self)
         caffe = self.input.channel_order == "bgr" and self.input.scale == 1
-        if self.model.backbone == "bn_inception" and not caffe:
+        if self.model.backbone in INCEPTIONS and not caffe:
             raise RecipeError(
-                "input: bn_inception expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
+                f"input: {self.model.backbone} expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
                 "remove the color settings from the input section to get them"
             )
         length = segment_length(self.input.modality, self.model.in_channels)

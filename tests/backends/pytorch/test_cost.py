@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -19,6 +21,7 @@ SPECS = [
     ModelSpec("resnet50", 174, 8, in_channels=15, motion=MotionSpec()),
     ModelSpec("mobilenet_v2", 27, 8),
     ModelSpec("bn_inception", 174, 8, head=MULTISCALE),
+    ModelSpec("inception_v3", 339, 8, head=MULTISCALE),
 ]
 
 
@@ -28,7 +31,7 @@ def name_of(spec: ModelSpec) -> str:
 
 @pytest.mark.parametrize("spec", SPECS, ids=name_of)
 def test_multiplications_equal_pytorchs_count(spec: ModelSpec) -> None:
-    size = (64, 96)
+    size = (75, 107) if spec.backbone == "inception_v3" else (64, 96)
     with torch.device("meta"), torch.no_grad():
         network = Recognizer(spec).eval()
         with FlopCounterMode(display=False) as counter:
@@ -52,3 +55,11 @@ def test_multiplications_equal_pytorchs_count(spec: ModelSpec) -> None:
 def test_cost_equals_published_figures(spec: ModelSpec, billions: float | None, millions: float) -> None:
     assert num_parameters(spec) / 1e6 == pytest.approx(millions, abs=0.006)
     assert billions is None or multiplications(spec) / 1e9 == pytest.approx(billions, abs=0.02)
+
+
+def test_cost_of_trn_inception_v3() -> None:
+    spec = ModelSpec("inception_v3", 339, 8, head=MULTISCALE)
+    assert num_parameters(spec) == 25_232_741
+    hidden, classifiers = sum(k * comb(8, k) for k in range(2, 9)) * 256 * 256, sum(comb(8, k) for k in range(2, 9))
+    relations = hidden + classifiers * 256 * 339  # one after the other, as in the original
+    assert multiplications(spec, 299) + relations == pytest.approx(45.8e9, abs=0.05e9)

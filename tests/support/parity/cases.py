@@ -93,6 +93,13 @@ def cases() -> tuple[Case, ...]:
         Case("tsn bn_inception", ModelSpec("bn_inception", 5, num_segments=4), size=SMALL),
         Case("tsm bn_inception", ModelSpec("bn_inception", 5, num_segments=4, shift=block), compiled=True, size=SMALL),
         Case("trn bn_inception multi-scale", ModelSpec("bn_inception", 5, num_segments=4, head=multiscale), size=SMALL),
+        Case(
+            "trn inception_v3 shifted",
+            ModelSpec("inception_v3", 5, 2, shift=block, head=HeadSpec("relation", 32)),
+            compiled=True,
+            size=(75, 107),
+            clips=2,
+        ),
     )
 
 

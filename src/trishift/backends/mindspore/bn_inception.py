@@ -11,15 +11,19 @@ from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
 from trishift.model.architectures import BN_INCEPTION_BLOCKS
+from trishift.model.inception_v3 import Kernel, Pool
 from trishift.model.spec import ModelSpec
 
 
 class ConvNormRelu(nn.Cell):
-    """Padded convolution with bias, batch norm, ReLU."""
+    """Convolution with bias, batch norm, ReLU; padded to keep its input's size unless `padded` is false."""
 
-    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, channels: int, kernel: Kernel, stride: int = 1, padded: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=True)
+        rows, columns = (kernel[0] // 2, kernel[1] // 2) if padded else (0, 0)
+        self.conv = nn.Conv2d(
+            in_channels, channels, kernel, stride, pad_mode="pad", padding=(rows, rows, columns, columns), has_bias=True
+        )
         self.bn = batch_norm(channels)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -27,18 +31,22 @@ class ConvNormRelu(nn.Cell):
         return ops.relu(self.bn(self.conv(x)))
 
 
-def _reduce_pool() -> nn.MaxPool2d:
-    """Caffe's downsampling max-pool: 3x3, stride 2, no padding, sizes rounded up."""
-    return nn.MaxPool2d(3, 2, pad_mode="pad", ceil_mode=True)
+class CaffePool(nn.Cell):
+    """Caffe's 3x3 pools: averages count the padding zeros, and `reduce` rounds sizes up."""
 
+    def __init__(self, kind: Pool) -> None:
+        super().__init__()
+        self.pool: nn.Cell
+        if kind == "reduce":
+            self.pool = nn.MaxPool2d(3, 2, pad_mode="pad", ceil_mode=True)
+        elif kind == "max":
+            self.pool = nn.MaxPool2d(3, 1, pad_mode="pad", padding=1)
+        else:
+            self.pool = nn.AvgPool2d(3, 1, pad_mode="pad", padding=1)
 
-def _block_pool(block: architectures.InceptionBlock) -> nn.Cell:
-    """The pool of an inception block's pool branch."""
-    if block.stride == 2:
-        return _reduce_pool()
-    if block.pool == "max":
-        return nn.MaxPool2d(3, 1, pad_mode="pad", padding=1)
-    return nn.AvgPool2d(3, 1, pad_mode="pad", padding=1)  # Caffe counts the padding zeros
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to the same shape, or half of it."""
+        return self.pool(x)
 
 
 class InceptionBlock(nn.Cell):
@@ -51,14 +59,14 @@ class InceptionBlock(nn.Cell):
         super().__init__()
         self.shift = shift
         inputs, stride = block.in_channels, block.stride
-        self.one = ConvNormRelu(inputs, block.one, 1) if block.one else None
-        self.three_reduce = ConvNormRelu(inputs, block.three[0], 1)
-        self.three = ConvNormRelu(block.three[0], block.three[1], 3, stride)
-        self.double_reduce = ConvNormRelu(inputs, block.double[0], 1)
-        self.double_1 = ConvNormRelu(block.double[0], block.double[1], 3)
-        self.double_2 = ConvNormRelu(block.double[1], block.double[2], 3, stride)
-        self.pool = _block_pool(block)
-        self.projection = ConvNormRelu(inputs, block.projection, 1) if block.projection else nn.Identity()
+        self.one = ConvNormRelu(inputs, block.one, (1, 1)) if block.one else None
+        self.three_reduce = ConvNormRelu(inputs, block.three[0], (1, 1))
+        self.three = ConvNormRelu(block.three[0], block.three[1], (3, 3), stride)
+        self.double_reduce = ConvNormRelu(inputs, block.double[0], (1, 1))
+        self.double_1 = ConvNormRelu(block.double[0], block.double[1], (3, 3))
+        self.double_2 = ConvNormRelu(block.double[1], block.double[2], (3, 3), stride)
+        self.pool = CaffePool("reduce" if stride == 2 else block.pool)
+        self.projection = ConvNormRelu(inputs, block.projection, (1, 1)) if block.projection else nn.Identity()
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
@@ -79,11 +87,11 @@ class BNInception(nn.Cell):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.stem_pool = _reduce_pool()
-        self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, 7, stride=2)
+        self.stem_pool = CaffePool("reduce")
+        self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, (7, 7), stride=2)
         self.conv2_shift = shift_at(spec, "conv2", spec.num_segments)
-        self.conv2_3x3_reduce = ConvNormRelu(64, 64, 1)
-        self.conv2_3x3 = ConvNormRelu(64, 192, 3)
+        self.conv2_3x3_reduce = ConvNormRelu(64, 64, (1, 1))
+        self.conv2_3x3 = ConvNormRelu(64, 192, (3, 3))
         for block in BN_INCEPTION_BLOCKS:
             self.insert_child_to_cell(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
         self._blocks = [getattr(self, block.name) for block in BN_INCEPTION_BLOCKS]

@@ -13,15 +13,17 @@ from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
 from trishift.model import architectures
 from trishift.model.architectures import BN_INCEPTION_BLOCKS
+from trishift.model.inception_v3 import Kernel, Pool
 from trishift.model.spec import ModelSpec
 
 
 class ConvNormRelu(nn.Layer):
-    """Padded convolution with bias, batch norm, ReLU."""
+    """Convolution with bias, batch norm, ReLU; padded to keep its input's size unless `padded` is false."""
 
-    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, channels: int, kernel: Kernel, stride: int = 1, padded: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2D(in_channels, channels, kernel, stride, padding=kernel // 2)
+        padding = (kernel[0] // 2, kernel[1] // 2) if padded else 0
+        self.conv = nn.Conv2D(in_channels, channels, kernel, stride, padding=padding)
         self.bn = batch_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,9 +31,20 @@ class ConvNormRelu(nn.Layer):
         return F.relu(self.bn(self.conv(x)))
 
 
-def _reduce_pool(x: Tensor) -> Tensor:
-    """Caffe's downsampling max-pool: 3x3, stride 2, no padding, sizes rounded up."""
-    return F.max_pool2d(x, 3, 2, ceil_mode=True)
+class CaffePool(nn.Layer):
+    """Caffe's 3x3 pools: averages count the padding zeros, and `reduce` rounds sizes up."""
+
+    def __init__(self, kind: Pool) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to the same shape, or half of it."""
+        if self.kind == "reduce":
+            return F.max_pool2d(x, 3, 2, ceil_mode=True)
+        if self.kind == "max":
+            return F.max_pool2d(x, 3, 1, padding=1)
+        return F.avg_pool2d(x, 3, 1, padding=1, exclusive=False)
 
 
 class InceptionBlock(nn.Layer):
@@ -42,16 +55,16 @@ class InceptionBlock(nn.Layer):
 
     def __init__(self, block: architectures.InceptionBlock, shift: nn.Layer) -> None:
         super().__init__()
-        self.block = block
         self.shift = shift
         inputs, stride = block.in_channels, block.stride
-        self.one = ConvNormRelu(inputs, block.one, 1) if block.one else None
-        self.three_reduce = ConvNormRelu(inputs, block.three[0], 1)
-        self.three = ConvNormRelu(block.three[0], block.three[1], 3, stride)
-        self.double_reduce = ConvNormRelu(inputs, block.double[0], 1)
-        self.double_1 = ConvNormRelu(block.double[0], block.double[1], 3)
-        self.double_2 = ConvNormRelu(block.double[1], block.double[2], 3, stride)
-        self.projection = ConvNormRelu(inputs, block.projection, 1) if block.projection else None
+        self.one = ConvNormRelu(inputs, block.one, (1, 1)) if block.one else None
+        self.three_reduce = ConvNormRelu(inputs, block.three[0], (1, 1))
+        self.three = ConvNormRelu(block.three[0], block.three[1], (3, 3), stride)
+        self.double_reduce = ConvNormRelu(inputs, block.double[0], (1, 1))
+        self.double_1 = ConvNormRelu(block.double[0], block.double[1], (3, 3))
+        self.double_2 = ConvNormRelu(block.double[1], block.double[2], (3, 3), stride)
+        self.pool = CaffePool("reduce" if stride == 2 else block.pool)
+        self.projection = ConvNormRelu(inputs, block.projection, (1, 1)) if block.projection else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
@@ -65,16 +78,9 @@ class InceptionBlock(nn.Layer):
         ]
         if self.one is not None:
             branches.insert(0, self.one(shifted))
-        pooled = self._pool(shifted)
+        pooled = self.pool(shifted)
         branches.append(pooled if self.projection is None else self.projection(pooled))
         return paddle.concat(branches, axis=1)
-
-    def _pool(self, x: Tensor) -> Tensor:
-        if self.block.stride == 2:
-            return _reduce_pool(x)
-        if self.block.pool == "max":
-            return F.max_pool2d(x, 3, 1, padding=1)
-        return F.avg_pool2d(x, 3, 1, padding=1, exclusive=False)  # Caffe counts the padding zeros
 
 
 class BNInception(nn.Layer):
@@ -82,20 +88,21 @@ class BNInception(nn.Layer):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, 7, stride=2)
+        self.conv1_7x7_s2 = ConvNormRelu(spec.in_channels, 64, (7, 7), stride=2)
+        self.stem_pool = CaffePool("reduce")
         self.conv2_shift = shift_at(spec, "conv2", spec.num_segments)
-        self.conv2_3x3_reduce = ConvNormRelu(64, 64, 1)
-        self.conv2_3x3 = ConvNormRelu(64, 192, 3)
+        self.conv2_3x3_reduce = ConvNormRelu(64, 64, (1, 1))
+        self.conv2_3x3 = ConvNormRelu(64, 192, (3, 3))
         for block in BN_INCEPTION_BLOCKS:
             self.add_sublayer(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the second stem stage, at a quarter of their size."""
-        return _reduce_pool(self.conv1_7x7_s2(x))
+        return self.stem_pool(self.conv1_7x7_s2(x))
 
     def conv2(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The second stem stage, which counts as the first block; x is not used."""
-        return _reduce_pool(self.conv2_3x3(self.conv2_3x3_reduce(shifted)))
+        return self.stem_pool(self.conv2_3x3(self.conv2_3x3_reduce(shifted)))
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from paddle import Tensor, nn
 
 from trishift.backends.paddle.bn_inception import BNInception
+from trishift.backends.paddle.inception_v3 import InceptionV3
 from trishift.backends.paddle.mobilenet_v2 import MobileNetV2
 from trishift.backends.paddle.motion import MotionResNet
 from trishift.backends.paddle.relation import RelationHead
@@ -30,7 +31,7 @@ class AverageHead(nn.Layer):
         return logits.sum(1) / logits.shape[1]  # compiled, `mean` prints a debugging line of Paddle's to stdout
 
 
-Backbone = MobileNetV2 | BNInception | ResNet
+Backbone = MobileNetV2 | BNInception | InceptionV3 | ResNet
 
 
 def build_backbone(spec: ModelSpec) -> Backbone:
@@ -39,6 +40,8 @@ def build_backbone(spec: ModelSpec) -> Backbone:
         return MobileNetV2(spec)
     if spec.backbone == "bn_inception":
         return BNInception(spec)
+    if spec.backbone == "inception_v3":
+        return InceptionV3(spec)
     return MotionResNet(spec) if spec.motion else ResNet(spec)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from trishift.backends.pytorch.bn_inception import BNInception
+from trishift.backends.pytorch.inception_v3 import InceptionV3
 from trishift.backends.pytorch.mobilenet_v2 import MobileNetV2
 from trishift.backends.pytorch.motion import MotionResNet
 from trishift.backends.pytorch.relation import RelationHead
@@ -29,7 +30,7 @@ class AverageHead(nn.Module):
         return self.fc(features).mean(1)
 
 
-Backbone = MobileNetV2 | BNInception | ResNet
+Backbone = MobileNetV2 | BNInception | InceptionV3 | ResNet
 
 
 def build_backbone(spec: ModelSpec) -> Backbone:
@@ -38,6 +39,8 @@ def build_backbone(spec: ModelSpec) -> Backbone:
         return MobileNetV2(spec)
     if spec.backbone == "bn_inception":
         return BNInception(spec)
+    if spec.backbone == "inception_v3":
+        return InceptionV3(spec)
     return MotionResNet(spec) if spec.motion else ResNet(spec)
 
 

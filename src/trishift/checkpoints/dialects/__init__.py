@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trishift.checkpoints.dialects.base import Dialect
-from trishift.checkpoints.dialects.bn_inception import BNInception
+from trishift.checkpoints.dialects.bn_inception import BNInception, InceptionV3
 from trishift.checkpoints.dialects.image_zoos import MindCV, PaddleClas, TimmMobileNet
 from trishift.checkpoints.dialects.mindspore_zoo import MindSporeTRN, MindSporeTSM, MindSporeTSN
 from trishift.checkpoints.dialects.mmaction2 import MMAction2
@@ -27,6 +27,7 @@ DIALECTS: dict[str, Dialect] = {  # if two fit equally well, the first one wins
         MindCV(),
         PaddleClas(),
         BNInception(),
+        InceptionV3(),
         M4(),
         TemporalShiftModule(),
         EmbeddedTSM(),

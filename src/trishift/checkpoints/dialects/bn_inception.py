@@ -1,10 +1,22 @@
-"""BNInception as converted from Caffe (yjxiong's model zoo): flat layer names, batch-norm vectors as (C,) or (1, C)."""
+"""Inception networks as converted from Caffe (yjxiong's zoo): flat names, batch-norm vectors as (C,) or (1, C)."""
 
 from __future__ import annotations
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.dialects.base import Dialect, Names, rewrite, unshifted_image_model
+from trishift.checkpoints.dialects.base import Dialect, Names, unshifted_image_model
+from trishift.model.inception_v3 import inception_v3_layers
 from trishift.model.spec import ModelSpec
+
+_INCEPTION_V3 = {
+    f"backbone.{name}.{part}": source + suffix
+    for name, source, _ in inception_v3_layers()
+    for part, suffix in (("conv", "_Conv2D"), ("bn", "_batchnorm"))
+}
+
+
+def caffe_layer(layer: str) -> str:
+    """Flat name of a backbone's canonical layer: BNInception's own, or InceptionV3's `mixed_1_tower_conv_Conv2D`."""
+    return _INCEPTION_V3.get(layer) or layer.removeprefix("backbone.")
 
 
 class BNInception(Dialect):
@@ -19,8 +31,20 @@ class BNInception(Dialect):
         """Canonical names without prefix."""
         if layer == "head.fc":
             return ("fc", "last_linear")
-        return (rewrite(layer, ((r"backbone\.(.*)", r"\1"),)),)
+        return (caffe_layer(layer),)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """Describe an image classifier."""
         return unshifted_image_model(model, answers)
+
+
+class InceptionV3(BNInception):
+    """`conv_Conv2D.weight`, `mixed_1_tower_conv_batchnorm.running_mean`, `top_cls_fc.weight`."""
+
+    name = "inception_v3"
+    title = "InceptionV3 image classifier (Caffe conversion)"
+    backbones: tuple[str, ...] = ("inception_v3",)
+
+    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
+        """Flat names of the Caffe layers."""
+        return ("top_cls_fc",) if layer == "head.fc" else (caffe_layer(layer),)

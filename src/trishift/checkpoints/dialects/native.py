@@ -18,7 +18,7 @@ from trishift.checkpoints.dialects.base import (
     ask_shift,
 )
 from trishift.errors import CheckpointError
-from trishift.model.architectures import BACKBONES
+from trishift.model.architectures import BACKBONES, INCEPTIONS
 from trishift.model.spec import ModelSpec
 
 
@@ -46,7 +46,7 @@ class Native(Dialect):
         if names.any(r"\.pyramid\."):
             raise CheckpointError("an MSN without a description; convert the run's .safetensors file instead")
         model = replace(model, num_segments=ask_segments(answers, model), non_local=names.any(r"\.non_local\."))
-        placement = "block" if model.backbone == "bn_inception" else "blockres"
+        placement = "block" if model.backbone in INCEPTIONS else "blockres"
         return replace(model, shift=ask_shift(answers, placement, div=int(answers.assume("shift_div", 8))))
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, ask_segments, rewrite
+from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names, ask_segments
+from trishift.checkpoints.dialects.bn_inception import caffe_layer
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo
@@ -17,7 +18,7 @@ class TemporalRelationNetwork(Dialect):
 
     name = "trn"
     title = "TRN-pytorch"
-    backbones: tuple[str, ...] = ("bn_inception", *IMAGENET_RESNETS)
+    backbones: tuple[str, ...] = ("bn_inception", "inception_v3", *IMAGENET_RESNETS)
     container: str | None = "state_dict"
     prefix = "module."
     wrappers = ("module", "base_model")
@@ -30,7 +31,7 @@ class TemporalRelationNetwork(Dialect):
         """Relations are under `consensus`."""
         if layer == "head.fc":
             return ("new_fc",)
-        return (relation_layer(layer, spec) or rewrite(layer, ((r"backbone\.(.*)", r"\1"),)),)
+        return (relation_layer(layer, spec) or caffe_layer(layer),)
 
     def wrap(self, name: str, tensor: TensorInfo, spec: ModelSpec) -> str:
         """Add `base_model.`."""

@@ -1,0 +1,84 @@
+"""InceptionV3 (Szegedy et al. 2016, arXiv:1512.00567; Caffe conversion of TRN) on frames, with temporal shifts.
+
+Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are adjacent on the batch axis.
+"""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from trishift.backends.paddle.bn_inception import CaffePool, ConvNormRelu
+from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
+from trishift.model import inception_v3
+from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS, INCEPTION_V3_STEM, POOLED_STEM_LAYERS, InceptionLayer
+from trishift.model.spec import ModelSpec
+
+
+def _layer(layer: InceptionLayer, in_channels: int | None = None) -> ConvNormRelu:
+    inputs = in_channels or layer.in_channels
+    return ConvNormRelu(inputs, layer.channels, layer.kernel, layer.stride, layer.padded)
+
+
+class MixedBlock(nn.Layer):
+    """Concatenated branches on the (shifted) block input."""
+
+    def __init__(self, block: inception_v3.MixedBlock, shift: nn.Layer) -> None:
+        super().__init__()
+        self.block = block
+        self.shift = shift
+        self.pools = nn.LayerList([CaffePool(branch.pool) for branch in block.branches if branch.pool])
+        for layer in block.layers:
+            self.add_sublayer(layer.name, _layer(layer))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from the shifted input; x is not used, because there is no identity path."""
+        outputs: list[Tensor] = []
+        pools = iter(self.pools)
+        for branch in self.block.branches:
+            y = next(pools)(shifted) if branch.pool else shifted
+            for layer in branch.chain:
+                y = getattr(self, layer.name)(y)
+            outputs += [getattr(self, layer.name)(y) for layer in branch.fork] or [y]
+        return paddle.concat(outputs, axis=1)
+
+
+class InceptionV3(nn.Layer):
+    """InceptionV3 from frames to pooled features."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        for i, layer in enumerate(INCEPTION_V3_STEM):
+            self.add_sublayer(layer.name, _layer(layer, None if i else spec.in_channels))
+        self.stem_pool = CaffePool("reduce")
+        for block in INCEPTION_V3_BLOCKS:
+            self.add_sublayer(block.name, MixedBlock(block, shift_at(spec, block.name, spec.num_segments)))
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the first block, at about an eighth of their size."""
+        for layer in INCEPTION_V3_STEM:
+            x = getattr(self, layer.name)(x)
+            if layer.name in POOLED_STEM_LAYERS:
+                x = self.stem_pool(x)
+        return x
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        walk = self.named_sublayers()
+        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, MixedBlock))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T, F, H, W) to (N * T, F)."""
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, F)."""
+        x = self.stem(x)
+        for block in INCEPTION_V3_BLOCKS:
+            x = getattr(self, block.name)(x)
+        return self.pool(x)
