@@ -129,7 +129,8 @@ def micro_batches(case: Case, step: int) -> list[MicroBatch]:
 def _clips(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Clips that differ from each other, from frame to frame, from corner to corner and from pixel to pixel."""
     clips, segments, channels, height, width = shape
-    coarse = rng.standard_normal((clips, segments, channels, 4, 4)).repeat(height // 4, 3).repeat(width // 4, 4)
+    corners = rng.standard_normal((clips, segments, channels, 4, 4))
+    coarse = corners.repeat(-(-height // 4), 3).repeat(-(-width // 4), 4)[..., :height, :width]
     frames = rng.standard_normal((clips, segments, channels, 1, 1))
     whole = rng.standard_normal((clips, 1, channels, 1, 1))
     return (rng.standard_normal(shape) + coarse + frames + 2 * whole).astype(np.float32)
