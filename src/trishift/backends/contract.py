@@ -160,10 +160,11 @@ class StepResult:
     Args:
         loss: scalar, the mean loss over all ranks.
         gradient_norm: scalar, the total gradient norm before clipping (NaN if it was not computed).
+        accuracy: scalar, see `accuracy`.
     """
 
-    def __init__(self, loss: Any, gradient_norm: Any = math.nan) -> None:
-        self._loss, self._gradient_norm = loss, gradient_norm
+    def __init__(self, loss: Any, gradient_norm: Any = math.nan, accuracy: Any = math.nan) -> None:
+        self._loss, self._gradient_norm, self._accuracy = loss, gradient_norm, accuracy
 
     @cached_property
     def loss(self) -> float:
@@ -174,6 +175,14 @@ class StepResult:
     def gradient_norm(self) -> float:
         """Total gradient norm before clipping, NaN if it was not computed."""
         return float(self._gradient_norm)
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Top-1 of the step's training clips before the update; the mean target of the best classes if they are mixed.
+
+        NaN with several labels per clip.
+        """
+        return float(self._accuracy)
 
 
 def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:

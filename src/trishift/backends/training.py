@@ -142,7 +142,7 @@ class Trainable(ABC):
         """
         optimizer, scale = self._prepared(), self._loss_scale.factor
         shares = [replace(batch, weight=batch.weight / len(batches)) for batch in batches]
-        loss, own = self._accumulate(shares, scale)
+        loss, hits, own = self._accumulate(shares, scale)
         gradients = dict(zip(own, self._ranks.means(list(own.values())), strict=True))
         norm: Any = math.nan
         if self._clip_norm is not None or self._loss_scale.enabled:
@@ -150,7 +150,9 @@ class Trainable(ABC):
         if self._loss_scale.update(norm):
             optimizer.step(gradients, self._factor(norm, scale), lr)
         self._average_statistics()
-        return StepResult(self._ranks.mean(loss), norm if self._clip_norm is not None else math.nan)
+        loss, hits = self._ranks.means([loss, hits])
+        accuracy = math.nan if self.spec.multi_label else hits
+        return StepResult(loss, norm if self._clip_norm is not None else math.nan, accuracy)
 
     def _factor(self, norm: Any, scale: float) -> Any:
         """The factor on gradients that are `scale` times too large; None: 1, which need not be applied."""
@@ -209,7 +211,7 @@ class Trainable(ABC):
 
     def gradients(self, batch: MicroBatch) -> tuple[float, Tensors]:
         """Loss and unclipped gradients of a training pass on this rank; updates running statistics, not weights."""
-        loss, gradients = self._accumulate([batch], 1.0)
+        loss, _, gradients = self._accumulate([batch], 1.0)
         copies = self._copies(gradients)
         self._zero_gradients()
         return float(loss), copies
@@ -219,15 +221,15 @@ class Trainable(ABC):
             raise TrainingError("the session has no optimizer yet; call prepare_training first")
         return self._optimizer
 
-    def _accumulate(self, batches: Sequence[MicroBatch], scale: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum of the losses of this rank's micro-batches, and the gradients of that sum times `scale`."""
+    def _accumulate(self, batches: Sequence[MicroBatch], scale: float) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Loss, summed over this rank's micro-batches, their mean hits, and the gradients of the loss times `scale`."""
         for batch in batches:
             check_clips(batch.clips.shape, self.spec)
         self._on_weights_change()
         self._zero_gradients()
         self._train_mode()
-        losses = [self._backward(batch, scale) for batch in batches]
-        return sum(losses[1:], losses[0]), self._gradients()
+        losses, hits = zip(*(self._backward(batch, scale) for batch in batches), strict=True)
+        return sum(losses[1:], losses[0]), sum(hits[1:], hits[0]) / len(hits), self._gradients()
 
     def _average_statistics(self) -> None:
         if self._ranks.world_size > 1:
@@ -279,8 +281,8 @@ class Trainable(ABC):
         """Clear all gradients."""
 
     @abstractmethod
-    def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
-        """Accumulate the gradients of a batch's weighted loss times `scale`; returns the loss without the scale."""
+    def _backward(self, batch: MicroBatch, scale: float) -> tuple[Tensor, Tensor]:
+        """Accumulate the gradients of a batch's weighted loss times `scale`; returns the unscaled loss and `hits`."""
 
     @abstractmethod
     def _gradients(self) -> dict[str, Tensor]:

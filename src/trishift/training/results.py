@@ -76,6 +76,10 @@ class Results:
                 )
             if self._log:
                 norm = step.result.gradient_norm
-                values = {"loss": loss, "lr": step.lr, "gradient_norm": norm, "epoch": step.epoch}
+                accuracy = step.result.accuracy
+                values = {
+                    **{"loss": loss, "lr": step.lr, "gradient_norm": norm, "epoch": step.epoch},
+                    **({} if math.isnan(accuracy) else {"top1": accuracy}),
+                }
                 self._log.write("train", step.iteration, values)
             self.losses.append(loss)

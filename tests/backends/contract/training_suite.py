@@ -161,6 +161,17 @@ def test_accumulated_micro_batches_equal_one_batch() -> None:
     assert_close(parts.dump_tensors(), whole.dump_tensors(), rtol=1e-3, atol=1e-5)
 
 
+def test_accuracy_is_that_of_the_clips_before_the_step() -> None:
+    session = make_session()
+    session.prepare_training(make_plan(session, norms(session)))  # which compute the same as in prediction
+    best = session.predict(CLIPS).argmax(1)
+    right = np.array([best[0], best[1], best[2], (best[3] + 1) % 4])
+    soft = np.float32(0.7) * np.eye(4, dtype=np.float32)[right] + np.float32(0.075)
+    halves = [MicroBatch(CLIPS[half], right[half]) for half in (slice(2), slice(2, 4))]
+    assert session.train_step(halves, lr=0.0).accuracy == pytest.approx(0.75)
+    assert session.train_step([MicroBatch(CLIPS, soft)], lr=0.0).accuracy == pytest.approx((3 * 0.775 + 0.075) / 4)
+
+
 def test_micro_batch_weight_scales_loss_and_gradients() -> None:
     session, (batch,) = make_session(), micro_batches()
     (loss, gradients), (half_loss, half) = session.gradients(batch), session.gradients(replace(batch, weight=0.5))

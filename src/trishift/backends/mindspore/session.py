@@ -76,7 +76,7 @@ class Session(base.Session):
         return make_optimizer(self._trained, plan)
 
     def _training_pass(self, network: Recognizer, spec: LossSpec, guidance: GuideSpec) -> Pass:
-        """A function of clips, targets, draws and a factor: the loss times the factor, and its gradients."""
+        """A function of clips, targets, draws and a factor: the loss times the factor and `hits`, and its gradients."""
         criterion = guided_loss(spec, guidance)
 
         def training_loss(
@@ -87,10 +87,11 @@ class Session(base.Session):
             relations: tuple[Tensor, ...] | None,
             survival: Tensor | None,
             factor: Tensor,
-        ) -> Tensor:
-            return criterion(network(clips, dropout, relations, survival), targets, guide) * factor
+        ) -> tuple[Tensor, Tensor]:
+            logits = network(clips, dropout, relations, survival)
+            return criterion(logits, targets, guide) * factor, naming.hits(logits, targets)
 
-        gradients = mindspore.value_and_grad(training_loss, None, list(self._trained.values()))
+        gradients = mindspore.value_and_grad(training_loss, None, list(self._trained.values()), has_aux=True)
         return Pass(gradients, self.execution.compile)
 
     def _train_mode(self) -> None:
@@ -99,11 +100,12 @@ class Session(base.Session):
     def _zero_gradients(self) -> None:
         self._sums = {}
 
-    def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
-        batch_loss, gradients = self._train(*self._inputs(batch), Tensor(batch.weight * scale, mstype.float32))
+    def _backward(self, batch: MicroBatch, scale: float) -> tuple[Tensor, Tensor]:
+        factor = Tensor(batch.weight * scale, mstype.float32)
+        (batch_loss, hits), gradients = self._train(*self._inputs(batch), factor)
         named = zip(self._trained, gradients, strict=True)
         self._sums = {name: self._sums[name] + value if self._sums else value for name, value in named}
-        return batch_loss / scale
+        return batch_loss / scale, hits
 
     def _gradients(self) -> dict[str, Tensor]:
         return self._sums

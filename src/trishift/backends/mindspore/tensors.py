@@ -91,6 +91,13 @@ def normalize(pixels: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
     return pixels.astype(mstype.float32) * factors - offsets
 
 
+def hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Share of clips whose best class in (N, K) is the target (N,), or the mean of its targets (N, K)."""
+    best = logits.argmax(1)
+    found = best == targets if targets.ndim == 1 else ops.gather_elements(targets, 1, best.expand_dims(1))
+    return found.astype(mstype.float32).mean()
+
+
 def blend(tensor: Tensor, value: Tensor, share: float) -> None:
     """Move a tensor towards another by a share of their difference, in place."""
     assign(tensor, tensor + (value - tensor) * share)

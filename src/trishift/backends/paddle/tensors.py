@@ -78,6 +78,13 @@ def normalize(pixels: Tensor, factors: Tensor, offsets: Tensor) -> Tensor:
     return pixels.astype("float32") * factors - offsets
 
 
+def hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Share of clips whose best class in (N, K) is the target (N,), or the mean of its targets (N, K)."""
+    best = logits.argmax(1)
+    found = best == targets if targets.ndim == 1 else paddle.take_along_axis(targets, best.unsqueeze(1), 1)
+    return found.astype("float32").mean()
+
+
 @paddle.no_grad()
 def blend(tensor: Tensor, value: Tensor, share: float) -> None:
     """Move a tensor towards another by a share of their difference, in place."""

@@ -86,13 +86,13 @@ class Session(base.Session):
     def _zero_gradients(self) -> None:
         self.network.zero_grad(set_to_none=True)
 
-    def _backward(self, batch: MicroBatch, scale: float) -> Tensor:
+    def _backward(self, batch: MicroBatch, scale: float) -> tuple[Tensor, Tensor]:
         clips, targets, guide, *draws = self._inputs(batch)
         with self._mixed_precision():
             logits = self._run(clips, *draws)
         batch_loss = self._loss(logits, targets, guide) * batch.weight
         (batch_loss * scale).backward()
-        return batch_loss.detach()
+        return batch_loss.detach(), naming.hits(logits.detach(), targets)
 
     def _gradients(self) -> dict[str, Tensor]:
         return {name: tensor.grad for name, tensor in self._parameters().items() if tensor.grad is not None}

@@ -86,6 +86,13 @@ def normalize(pixels: torch.Tensor, factors: torch.Tensor, offsets: torch.Tensor
     return (pixels * factors).sub_(offsets)
 
 
+def hits(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Share of clips whose best class in (N, K) is the target (N,), or the mean of its targets (N, K)."""
+    best = logits.argmax(1)
+    found = best == targets if targets.ndim == 1 else targets.gather(1, best[:, None])
+    return found.float().mean()
+
+
 @torch.no_grad()
 def blend(tensor: torch.Tensor, value: torch.Tensor, share: float) -> None:
     """Move a tensor towards another by a share of their difference, in place."""

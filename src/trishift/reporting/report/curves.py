@@ -27,8 +27,10 @@ def curves(subject: Subject) -> list[Chart]:
     loss = {"training": _of_steps(subject, "loss", per_epoch), "validation (NLL)": _of_epochs(subject, "nll")}
     panels: list[Draw] = [partial(_lines, title="Loss", series=loss)]
     name, text = ("sample_map", "mAP") if any("sample_map" in r for r in subject.evaluations) else ("top1", "top-1")
-    accuracy = {text: _of_epochs(subject, name)}
-    panels.append(partial(_lines, title=f"Validation {text} (%)", series=accuracy, factor=100.0))
+    accuracy = {"training": _of_steps(subject, name, per_epoch), "validation": _of_epochs(subject, name)}
+    known = {which: points for which, points in accuracy.items() if len(points[0])}
+    title = f"{text} (%)" if len(known) > 1 else f"{'Training' if 'training' in known else 'Validation'} {text} (%)"
+    panels.append(partial(_lines, title=title[:1].upper() + title[1:], series=known, factor=100.0))
     rate = {"learning rate": _of_steps(subject, "lr", per_epoch)}
     panels.append(partial(_lines, title="Learning rate", series=rate, lowest=0.0))
     return [Chart(panel) for panel in panels]
