@@ -268,6 +268,13 @@ def test_pp_tsm_and_pp_tsn_have_the_same_names() -> None:
         read(shapes, num_segments=12)
 
 
+def test_image_weights_of_resnet_vd_have_no_prefix() -> None:
+    keys = originals.record("pptsm_resnet50_vd_8f")["keys"]
+    shapes = {name.removeprefix("backbone.").replace("head.fc", "out"): tuple(shape) for name, shape in keys}
+    spec = read(shapes, "ResNet50_vd_ssld_v2_pretrained").spec
+    assert (spec.backbone, spec.num_segments, spec.shift, spec.negative_slope) == ("resnet50_vd", 1, None, 0.0)
+
+
 def non_local_shapes(form: str) -> dict[str, tuple[int, ...]]:
     spec = ModelSpec("resnet50", 5, width=4, non_local=True, non_local_form=form)
     return {name: array.shape for name, array in foreign_tensors(model_of(spec), DIALECTS["mmaction2"]).items()}

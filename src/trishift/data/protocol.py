@@ -52,6 +52,7 @@ PROTOCOLS = {
     "dense": Protocol(SamplingSpec("dense"), "three", full_resolution=True),  # Kinetics, 30 views (non-local networks)
     "dense_center": Protocol(SamplingSpec("dense")),  # 10 views
     "m4": Protocol(SamplingSpec("m4")),  # Multi-Moments models
+    "dense_three": Protocol(SamplingSpec("dense"), "three"),  # 30 views of the training size (PP-TSM)
     "dense_ten": Protocol(SamplingSpec("dense"), "ten"),  # 100 views (mmaction2)
 }
 
