@@ -108,6 +108,10 @@ def test_clips_without_labels_are_counted(folder: Path, tmp_path: Path, capsys: 
     options = ("train.epochs=1", "train.loss={name: lsep, class_weights: null}")
     assert command("train", "--config", folder / "tiny.yaml", "--output", tmp_path, *options) == 0
     assert "note: 1 training clip has no label; lsep learns nothing from them" in capsys.readouterr().out
+    (part,) = json.loads((tmp_path / "run.json").read_text())["parts"]
+    assert part["recipe"] == str(folder / "tiny.yaml") and part["changes"][0][0] == "train.epochs"
+    steps = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps[0]["kind"] == "train" and "top1" not in steps[0]  # several labels have no best one
 
 
 @pytest.mark.parametrize(

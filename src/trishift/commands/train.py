@@ -55,11 +55,14 @@ def main(arguments: list[str]) -> None:
         raise RecipeError(_launched(options.framework, options.devices, arguments))
 
     from trishift.recipe import load_recipe, sets_key
+    from trishift.recipe.finding import find_recipe
+    from trishift.recipe.keys import differences
     from trishift.training.run import train
     from trishift.training.run_folder import run_to_resume
+    from trishift.training.run_record import Origin
 
     folder = options.resume and run_to_resume(options.resume)
-    config = options.config or (folder and folder / "recipe.yaml")
+    config = find_recipe(options.config) if options.config else folder and folder / "recipe.yaml"
     if config is None:
         raise RecipeError("train: no recipe is given; add --config RECIPE, for instance --config gestures/tsm")
     overrides = options.overrides
@@ -69,6 +72,9 @@ def main(arguments: list[str]) -> None:
     recipe = load_recipe(config, overrides, recorded=options.config is None)
     output = options.output or folder or Path("runs") / recipe.name
     alone = not recipe.execution.distributed  # a framework that has left a group of processes may crash on a new model
+    origin = Origin(["train", *arguments])
+    if options.config and not folder:
+        origin = origin._replace(recipe=str(options.config), changes=differences(recipe, load_recipe(config)))
     report = partial(attempt_report, framework=options.framework, films=alone)
     train(
         recipe,
@@ -77,7 +83,7 @@ def main(arguments: list[str]) -> None:
         resume=options.resume,
         until=options.until,
         overwrite=options.overwrite,
-        command=["train", *arguments],
+        origin=origin,
         done=report if recipe.log.report and not options.no_report else str,
     )
 

@@ -34,7 +34,7 @@ from trishift.training.mutual import Peer
 from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan, prepare_optimizer
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
-from trishift.training.run_record import RunRecord
+from trishift.training.run_record import Origin, RunRecord
 from trishift.training.selection import out_of_patience
 from trishift.training.trackers import check_trackers
 from trishift.training.trainer import Trainer
@@ -50,7 +50,7 @@ def train(
     until: int | None = None,
     overwrite: bool = False,
     advise: bool = True,
-    command: Sequence[str] = (),
+    origin: Origin = Origin(),  # noqa: B008 (immutable)
     done: Callable[[Path], object] = str,
 ) -> Evaluation | None:
     """Train a recipe in a framework.
@@ -63,7 +63,7 @@ def train(
         until: stop after this epoch (counted from 1); the learning rate schedule still spans the whole recipe.
         overwrite: replace the run in `output`.
         advise: end with the command that uses the result.
-        command: words of the command, for the record of the run.
+        origin: how it was started, for the record of the run.
         done: called by rank 0 with the run folder once it is complete.
 
     Returns:
@@ -111,7 +111,7 @@ def train(
                     print(f"warning: {warning}")
                 print(f"parameter groups: {describe_groups(session.parameters(), plan)}", flush=True)
             trainer = Trainer(recipe, session, plans, teachers, peer, train_set, val_set, folder, position)
-            with recorded(path, trainer, session, train_set, val_set, warnings, command):
+            with recorded(path, trainer, session, train_set, val_set, warnings, origin):
                 evaluation = trainer.fit(until)
             if session.rank == 0:
                 unfinished = until is not None and until < recipe.train.epochs
@@ -136,7 +136,7 @@ def recorded(
     train_set: TrainingSet,
     val_set: EvaluationSet | None,
     warnings: Sequence[str],
-    command: Sequence[str],
+    origin: Origin,
 ) -> Iterator[None]:
     """Record a part of a run in its folder, however it ends."""
     if session.rank:
@@ -147,7 +147,7 @@ def recorded(
         "validation_clips": 0 if val_set is None else len(val_set),
         "class_counts": train_set.class_counts().tolist(),
     }
-    record = RunRecord(path, session, data, warnings, command)
+    record = RunRecord(path, session, data, warnings, origin)
     try:
         yield
     finally:

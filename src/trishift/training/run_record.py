@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trishift.backends import PACKAGES
 from trishift.backends.session import Session
@@ -24,6 +24,20 @@ from trishift.version import __version__
 RECORD = "run.json"
 
 
+class Origin(NamedTuple):
+    """How a part of a run was started.
+
+    Attributes:
+        command: words of the command, if one did.
+        recipe: the recipe file or name that the command gave.
+        changes: what the command changed in it: (key, value in the file, value in the run), see `recipe.keys`.
+    """
+
+    command: Sequence[str] = ()
+    recipe: str = ""
+    changes: Sequence[tuple[str, str, str]] = ()
+
+
 class RunRecord:
     """Writes the record of one part of a run, at its beginning and at its end.
 
@@ -32,7 +46,7 @@ class RunRecord:
         session: trains.
         data: `training_clips`, `validation_clips` and `class_counts`.
         warnings: about the data.
-        command: words of the command that started it, if one did.
+        origin: how it was started.
     """
 
     def __init__(
@@ -41,13 +55,15 @@ class RunRecord:
         session: Session,
         data: dict[str, Any],
         warnings: Sequence[str],
-        command: Sequence[str] = (),
+        origin: Origin = Origin(),  # noqa: B008 (immutable)
     ) -> None:
         self._path, self._session = folder / RECORD, session
         self._earlier: list[dict[str, Any]] = list(read_record(folder).get("parts", []))
         self._common = {"data": data, "warnings": list(warnings)}
         self._part: dict[str, Any] = {
-            "command": [without_secrets(word) for word in command],
+            "command": [without_secrets(word) for word in origin.command],
+            "recipe": origin.recipe,
+            "changes": [[without_secrets(text) for text in change] for change in origin.changes],
             "version": __version__,
             "framework": session.framework,
             "framework_version": (installed(PACKAGES[session.framework]) or ("", "unknown"))[1],  # built from sources

@@ -97,6 +97,18 @@ def test_nothing_is_fetched_and_no_name_becomes_markup(tmp_path: Path) -> None:
     assert "default-src 'none'" in page
 
 
+def test_recipe_is_compared_with_that_of_the_command(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", evaluation(), recipe=recipe_from_dict({"name": "tiny", "train": {"lr": 0.5}}))
+    assert "keys differ from the defaults" in text_of(write_report(read_subject(run)))
+    part = {"recipe": "gestures/tsm", "changes": [["train.lr", "0.1", "0.5"]]}
+    (run / "run.json").write_text(json.dumps({"parts": [part, {"recipe": "", "changes": []}]}))
+    text = text_of(write_report(read_subject(run)))
+    assert "1 key differs from gestures/tsm , with which the run was started" in text
+    assert "Key Recipe This run train.lr 0.1 0.5" in text
+    (run / "run.json").write_text(json.dumps({"parts": [{**part, "changes": []}]}))
+    assert "No keys differ from gestures/tsm" in text_of(write_report(read_subject(run)))
+
+
 @pytest.mark.parametrize(("classes", "videos"), [(1, 3), (2, 1), (10_000, 40)])
 def test_any_number_of_classes(tmp_path: Path, classes: int, videos: int) -> None:
     found = evaluation(classes, videos, groups=None)

@@ -63,9 +63,13 @@ def setup(subject: Subject) -> dict[str, Any]:
     groups: list[tuple[str, Rows]] = [("Evaluation", _evaluation(subject)), ("Environment", _environment(subject))]
     if recipe is not None:
         groups += [("Model", _model(recipe)), ("Data", _data(subject, recipe)), ("Cost", _cost(subject, recipe))]
+    first = (subject.record.get("parts") or [{}])[0]
+    base = first.get("recipe", "")
+    changes = first["changes"] if base else [] if recipe is None else differences(recipe, Recipe())
     return {
         "groups": [(name, rows) for name, rows in groups if rows],
-        "changes": [] if recipe is None else differences(recipe, Recipe()),
+        "base": base,
+        "changes": changes,
         "recipe": "" if recipe is None else recipe_text(recipe),
     }
 
