@@ -16,7 +16,7 @@ import pytest
 import torch
 from scripts.list_recipes import CONFIGS, DOCUMENT, document, read_header, recipe_files
 from tests.support import isolated
-from tests.support.recipe_steps import Steps, two_steps
+from tests.support.recipe_steps import Steps, side_of, two_steps
 
 from trishift.backends.pytorch import tensors
 from trishift.backends.pytorch.recognizer import Recognizer
@@ -30,8 +30,8 @@ RECIPES = recipe_files()
 PUBLISHED = [path for path in RECIPES if path.parent.name not in ("gestures", "custom")]
 DIRECTED = ("jester", "somethingv1", "somethingv2")  # data sets with directional classes
 ELSEWHERE = {  # recipes of other codebases in their frameworks; plans do not depend on frameworks, networks have parity
-    "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml"],
-    "paddle": ["kinetics/tsm_r50_8f_paddle.yaml", "jester/trn_bn_inception.yaml"],
+    "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml", "kinetics/tsm_r50_vd_8f.yaml"],
+    "paddle": ["kinetics/tsm_r50_8f_paddle.yaml", "kinetics/tsm_r50_vd_8f.yaml", "jester/trn_bn_inception.yaml"],
 }
 WITHOUT_EFFECT = (  # on two steps with small batches and frames
     *("name", "input.resize", "input.crop", "input.mean", "input.std", "model.num_classes", "model.width"),
@@ -180,7 +180,7 @@ def check(steps: Steps, path: Path) -> None:
     assert steps.trained == steps.expected, path
     assert not steps.disturbed, path
     views, model = recipe.evaluation.num_views, recipe.model
-    assert steps.views_shape == [views, model.num_segments, model.in_channels, 32, 32], path
+    assert steps.views_shape == [views, model.num_segments, model.in_channels, side_of(model), side_of(model)], path
 
 
 def test_two_steps_train_the_planned_tensors(both_hands: Path) -> None:

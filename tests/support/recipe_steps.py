@@ -17,6 +17,7 @@ from trishift.backends.contract import MicroBatch
 from trishift.data.loader import Loader
 from trishift.data.opening import open_datasets
 from trishift.model.architectures import RESNETS
+from trishift.model.spec import ModelSpec
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.draws import draw_step
 from trishift.training.parameter_groups import frozen_layers, frozen_norms, optimization_plan
@@ -24,7 +25,7 @@ from trishift.training.run import with_classes
 
 BATCH = 2
 SMALL = [
-    *("input.resize=32", "input.crop=32", "data.clips=null", "data.template=null", "data.workers=1"),
+    *("data.clips=null", "data.template=null", "data.workers=1"),
     *(f"train.batch_size={BATCH}", "train.warmup_epochs=0", "execution.compile=false"),
 ]
 
@@ -48,12 +49,18 @@ class Steps:
     views_shape: list[int]
 
 
+def side_of(model: ModelSpec) -> int:
+    """Pixels on a side of the frames: few, but enough for every layer."""
+    return 75 if model.backbone == "inception_v3" else 32
+
+
 def small_recipe(config: Path, gestures: Path) -> Recipe:
-    """The recipe on gestures of one or two hands, with frames of 32 pixels and an eighth of the width."""
+    """The recipe on gestures of one or two hands, with small frames and an eighth of the width."""
     model = load_recipe(config).model
     root, suffix = (gestures / "two-hands", "csv") if model.multi_label else (gestures / "one-hand", "txt")
     lists = [f"data.train_list=train.{suffix}", f"data.val_list=val.{suffix}", "data.labels=labels.txt"]
-    overrides = [*SMALL, f"data.root={root}", *lists]
+    side = side_of(model)
+    overrides = [*SMALL, f"input.resize={side}", f"input.crop={side}", f"data.root={root}", *lists]
     if model.backbone in RESNETS:
         overrides.append("model.width=8")
     return load_recipe(config, overrides)

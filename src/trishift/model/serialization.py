@@ -39,7 +39,10 @@ def from_json(cls: type[_Spec], data: dict[str, Any]) -> _Spec:
     except ValidationError as error:
         problem = error.errors()[0]
         place, found = ".".join(map(str, problem["loc"])), repr(problem["input"])[:60]
-        raise RecipeError(f"{cls.__name__}: {place}: {problem['msg'].lower()}, not {found}") from None
+        reason = problem["msg"].lower()
+        if problem["type"] == "literal_error":  # whose list of choices is long
+            raise RecipeError(f"{cls.__name__}: {place}: {found} is unknown; {reason}") from None
+        raise RecipeError(f"{cls.__name__}: {place}: {reason}, not {found}") from None
     return spec
 
 
