@@ -91,6 +91,9 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
     held_out = json.loads((output / "held_out.json").read_text(encoding="utf-8"))
     assert held_out["top1"] == pytest.approx(reached[summary["shipped"]])
     assert read_scores(output / "held_out.json").logits.shape == (18, 9)
+    assert f"report: {output / 'held_out.report.html'}" in err and "warning" not in err
+    page = (output / "held_out.report.html").read_text(encoding="utf-8")
+    assert f"{100 * held_out['top1']:.1f} %" in page
     status, _, err = run(capsys, "calibrate", "--checkpoint", str(output), "--force")
     assert status == 0 and f"scores: {output / 'held_out.json'}" in err and "warning" not in err
     calibration = load(output / "model.safetensors").meta["calibration"]

@@ -7,6 +7,7 @@ import shlex
 from trishift.commands.shared.arguments import add_framework
 from trishift.commands.shared.own_clips import add_own_clips, open_clips, recipe_of
 from trishift.commands.shared.parser import make_parser
+from trishift.commands.shared.reports import add_no_report, attempt_report
 from trishift.errors import RecipeError
 
 EXAMPLES = """\
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> None:
         "--seeds", default="1", help="seeds, separated by commas, each trained in every fold; default: 1"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace another fine-tuning in the output folder")
+    add_no_report(parser)
     options = parser.parse_intermixed_args(arguments)
 
     from trishift.evaluation.scores import HELD_OUT, write_scores
@@ -43,6 +45,8 @@ def main(arguments: list[str]) -> None:
     write_result(held_out, output / HELD_OUT)
     print(f"\n{comparison.table()}\n\nprobe:      {comparison.study.result}\nfine-tuned: {comparison.result}")
     print(comparison.verdict())
+    if not options.no_report:
+        attempt_report(output / HELD_OUT, films=False)  # the clips' networks differ by fold
     print(f"written: {output / MODEL}, summary.json, {HELD_OUT} and one folder per run")
     print(f"next: trishift infer --checkpoint {shlex.quote(str(output))} VIDEO")
 
