@@ -74,7 +74,7 @@ def inception_stem_sizes(picture: Size) -> dict[str, Size]:
     """Output size of each layer in InceptionV3's stem, before its pool."""
     size, sizes = picture, {}
     for layer in INCEPTION_V3_STEM:
-        size = size if layer.padding[0] * 2 + 1 == layer.kernel[0] else unpadded(size, layer.stride)
+        size = size if layer.padded else unpadded(size, layer.stride)
         sizes[layer.name] = size
         size = _pooled(size) if layer.name in POOLED_STEM_LAYERS else size
     return sizes

@@ -221,14 +221,13 @@ class ModelSpec:
             return
         if self.shift.div < 2:
             raise RecipeError(f"shift.div: {self.shift.div} would shift more channels than there are; use 2 or more")
-        if self.backbone in INCEPTIONS and self.shift.placement == "blockres":
-            raise RecipeError(
-                f"shift.placement: {self.backbone} has no residual blocks; use 'block' or a list of blocks"
-            )
-        if isinstance(self.shift.placement, tuple):
-            unknown = [name for name in self.shift.placement if name not in block_names(self.backbone)]
+        backbone, placement = self.backbone, self.shift.placement
+        if backbone in INCEPTIONS and placement == "blockres":
+            raise RecipeError(f"shift.placement: {backbone} has no residual blocks; use 'block' or a list of blocks")
+        if isinstance(placement, tuple):
+            unknown = [name for name in placement if name not in block_names(backbone)]
             if unknown:
-                raise RecipeError(f"shift.placement: {self.backbone} has no block {unknown[0]!r}")
+                raise RecipeError(f"shift.placement: {backbone} has no block {unknown[0]!r}")
 
     def _check_resnet_options(self) -> None:
         if self.backbone in RESNETS:

@@ -80,7 +80,7 @@ def _framework(name: str) -> Check:
     if found is None:
         return Check("frameworks", name, "missing", "not installed", install_hint(name))
     package, number = found
-    build = number if package == PACKAGES[name] else f"{number} ({package})"
+    build = _build(PACKAGES[name], package, number)
     command = [sys.executable, "-c", _PROBE.format(name)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -94,10 +94,15 @@ def _framework(name: str) -> Check:
     if name == "mindspore" and last == "cpu" and not number.startswith(_TESTED_MINDSPORE):
         remedy = "install mindspore==2.8.0"
         return Check("frameworks", name, "problem", f"{build} may compute 100 times slower on CPUs than 2.8", remedy)
-    if conflicts := list(unmet(package)):
-        wanted, there = conflicts[0]
+    if conflict := next(unmet(package), None):
+        wanted, there = conflict
         return Check("frameworks", name, "problem", f"{build} needs {wanted}, found {there}", f"pip install '{wanted}'")
     return Check("frameworks", name, "ok", f"{build}, best device: {last}")
+
+
+def _build(package: str, found: str, number: str) -> str:
+    """The version of a package, with the name of another build of it."""
+    return number if found == package else f"{number} ({found})"
 
 
 def _decoding() -> Iterator[Check]:
@@ -127,8 +132,7 @@ def _optional(package: str, entry: tuple[str, str]) -> Check:
     found = installed(package)
     if found is None:
         return Check("optional", package, "missing", f"not installed, {purpose}", install_hint(extra))
-    build = found[1] if found[0] == package else f"{found[1]} ({found[0]})"
-    return Check("optional", package, "ok", f"{build}, {purpose}")
+    return Check("optional", package, "ok", f"{_build(package, *found)}, {purpose}")
 
 
 def _folders() -> Iterator[Check]:

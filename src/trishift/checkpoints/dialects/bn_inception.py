@@ -25,13 +25,12 @@ class BNInception(Dialect):
     name = "bn_inception"
     title = "BNInception image classifier (Caffe conversion)"
     backbones: tuple[str, ...] = ("bn_inception",)
+    heads: tuple[str, ...] = ("fc", "last_linear")
     label_lists: tuple[str, ...] = ()
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """Canonical names without prefix."""
-        if layer == "head.fc":
-            return ("fc", "last_linear")
-        return (caffe_layer(layer),)
+        """Flat names of the Caffe layers."""
+        return self.heads if layer == "head.fc" else (caffe_layer(layer),)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """Describe an image classifier."""
@@ -43,8 +42,5 @@ class InceptionV3(BNInception):
 
     name = "inception_v3"
     title = "InceptionV3 image classifier (Caffe conversion)"
-    backbones: tuple[str, ...] = ("inception_v3",)
-
-    def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
-        """Flat names of the Caffe layers."""
-        return ("top_cls_fc",) if layer == "head.fc" else (caffe_layer(layer),)
+    backbones = ("inception_v3",)
+    heads = ("top_cls_fc",)

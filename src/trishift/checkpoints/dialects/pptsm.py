@@ -15,7 +15,12 @@ from trishift.errors import CheckpointError
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 SLOPE = 0.01
-_STEM = {"0": "1", "1": "1", "3": "2", "4": "2", "6": "3"}  # in `conv1` to the number of the convolution
+_STEM = {
+    **{"backbone.conv1.0": "conv1_1._conv", "backbone.conv1.1": "conv1_1._batch_norm"},
+    **{"backbone.conv1.3": "conv1_2._conv", "backbone.conv1.4": "conv1_2._batch_norm"},
+    **{"backbone.conv1.6": "conv1_3._conv", "backbone.bn1": "conv1_3._batch_norm"},
+}
+_BLOCK = re.compile(r"backbone\.layer(\d)\.(\d+)\.(conv|bn|downsample\.)(\d)")
 
 
 class PPTSM(PaddleVideo):
@@ -29,16 +34,13 @@ class PPTSM(PaddleVideo):
         """conv1..3 are conv0..2, `downsample` is `short`; the stem's are conv1_1..3."""
         if layer == "head.fc":
             return super().layer_names(layer, spec)
-        block = re.match(r"^backbone\.layer(\d)\.(\d+)\.(conv|bn|downsample\.)(\d)$", layer)
-        if block is None:
-            number = layer.removeprefix("backbone.conv1.")
-            is_norm = number in ("1", "4", "backbone.bn1")
-            place = f"conv1_{_STEM.get(number, '3')}"
-        else:
-            is_norm = block[3] == "bn" or (block[3], block[4]) == ("downsample.", "2")
-            conv = "short" if block[3] == "downsample." else f"conv{int(block[4]) - 1}"
-            place = f"bb_{int(block[1]) - 1}_{block[2]}.{conv}"
-        return (f"{place}.{'_batch_norm' if is_norm else '_conv'}",)
+        match = _BLOCK.fullmatch(layer)
+        if match is None:
+            return (_STEM[layer],)
+        stage, index, kind, number = int(match[1]), match[2], match[3], int(match[4])
+        place = "short" if kind == "downsample." else f"conv{number - 1}"
+        part = "_batch_norm" if kind == "bn" or (kind == "downsample." and number == 2) else "_conv"
+        return (f"bb_{stage - 1}_{index}.{place}.{part}",)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """Take it for a PP-TSM of 8 frames, and say so, unless told otherwise; T determines the ratio."""
