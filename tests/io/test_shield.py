@@ -82,7 +82,7 @@ def slow_fork():
     return child
 
 def ended(number, frame):
-    print("in the work" if os.getpid() != own else "outside", flush=True)
+    print("in the work" if os.getpid() != own else "outside", file=sys.stderr, flush=True)  # may interrupt print()
     sys.exit(143)
 
 os.fork = slow_fork
@@ -91,8 +91,8 @@ signal.signal(signal.SIGTERM, ended)
     script = SCRIPT.format(work="time.sleep(60)", end="None", status=0)
     script = script.replace("own = os.getpid()", signal_within_fork)
     command = [sys.executable, "-c", script]
-    run = subprocess.run(command, env=isolated.environment(), stdout=PIPE, text=True, timeout=30)
-    assert (run.returncode, run.stdout.split("\n")[-2]) == (143, "in the work")
+    run = subprocess.run(command, env=isolated.environment(), capture_output=True, text=True, timeout=30)
+    assert (run.returncode, run.stderr.split("\n")[-2]) == (143, "in the work")
 
 
 def test_the_work_ends_with_a_killed_process() -> None:
