@@ -77,10 +77,10 @@ def commands() -> str:
 
 
 def help_of(command: str) -> str:
-    """The text of `trishift COMMAND --help`, 100 columns wide."""
+    """The text of `trishift COMMAND --help`, as wide as a page shows it."""
     from trishift.cli import main
 
-    wide = mock.patch.dict(os.environ, COLUMNS="100")
+    wide = mock.patch.dict(os.environ, COLUMNS="96")
     with wide, contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
         main([command, "--help"])
     return text.getvalue()
