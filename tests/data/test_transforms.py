@@ -14,8 +14,8 @@ from trishift.data.sampling import uniform_eval
 from trishift.data.sources import open_clip
 from trishift.data.transforms import AugmentationSpec, Box
 from trishift.errors import RecipeError
-from trishift.model.pixels import normalization
-from trishift.model.spec import CAFFE_INPUT, InputSpec, Modality, default_input, segment_length
+from trishift.model.pixels import normalization, segment_length
+from trishift.model.spec import CAFFE_INPUT, InputSpec, Modality, default_input
 
 PLAIN = InputSpec(resize=16, crop=12, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 

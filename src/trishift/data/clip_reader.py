@@ -13,8 +13,8 @@ from trishift.data.sampling import SamplingSpec
 from trishift.data.sources import FrameRange, FrameSource, open_clip, open_flow
 from trishift.data.spec import WorkerType
 from trishift.data.transforms import stack_segments
-from trishift.model.pixels import Normalization, normalization
-from trishift.model.spec import InputSpec, ModelSpec, segment_length
+from trishift.model.pixels import Normalization, normalization, segment_length
+from trishift.model.spec import InputSpec, ModelSpec
 
 _Decoded = tuple[np.ndarray, float | None, range]  # all frames, their rate, and the places of the clip among them
 

@@ -1,7 +1,7 @@
 """Frame sampling.
 
 All functions return frame numbers from 0 as (clips, T * length) int64: T segments of `length` consecutive frames each
-(`spec.segment_length`; past the end, the last frame is repeated). n is the number of frames of the clip, T the number
+(`pixels.segment_length`; past the end, the last frame is repeated). n is the number of frames of the clip, T the number
 of segments, and `rng` the random generator of training. Any n >= 1 works.
 
 Sources: TSN and TSM (Wang et al. 2016, arXiv:1608.00859; Lin et al. 2019, arXiv:1811.08383), the multi-moments models

@@ -20,8 +20,8 @@ from trishift.data.transforms import (
     resized_size,
     stack_segments,
 )
-from trishift.model.pixels import normalization
-from trishift.model.spec import InputSpec, segment_length
+from trishift.model.pixels import normalization, segment_length
+from trishift.model.spec import InputSpec
 
 PIXEL_STAGES = ("frames", "resize", "crop", "colors", "normalization")
 

@@ -21,8 +21,9 @@ from trishift.data.dataset import EvaluationSet
 from trishift.data.sampling import uniform_eval
 from trishift.errors import DataError, RecipeError
 from trishift.evaluation.evaluator import iter_videos
+from trishift.model.pixels import segment_length
 from trishift.model.relations import prediction_relations
-from trishift.model.spec import InputSpec, ModelSpec, segment_length
+from trishift.model.spec import InputSpec, ModelSpec
 
 Variant = Literal["as trained", "backward", "shuffled", "single frames", "still border"]
 VARIANTS: dict[str, str] = {

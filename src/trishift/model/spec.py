@@ -379,22 +379,4 @@ def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
     return base
 
 
-def segment_length(modality: Modality, in_channels: int) -> int:
-    """Consecutive frames per segment of C channels.
-
-    RGB: C / 3 (1 frame; 5 frames in MSN's windows of 15 channels). Flow: C / 2 pairs of x and y. RGB differences: one
-    frame more than differences, so 6 for 15 channels.
-
-    Raises:
-        RecipeError: C is not a multiple of the modality's channels per frame.
-    """
-    frames, rest = divmod(in_channels, FRAME_CHANNELS[modality])
-    if rest:
-        raise RecipeError(
-            f"model.in_channels: {in_channels} is not a multiple of the {FRAME_CHANNELS[modality]} channels per frame "
-            f"({modality}); RGB frames have 3, five flow pairs 10, five differences 15"
-        )
-    return frames + 1 if modality == "rgbdiff" else frames
-
-
 assert set(get_args(Backbone)) == set(BACKBONES)

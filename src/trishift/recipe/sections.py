@@ -17,7 +17,8 @@ from trishift.io.typed import inner_types
 from trishift.model.architectures import INCEPTIONS, RESNETS
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import LossSpec
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec, segment_length
+from trishift.model.pixels import segment_length
+from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
 from trishift.recipe.options import BestSpec, DistillationSpec, FreezeSpec, LogSpec
 
 _LEAST = {  # smallest values of numbers, where a section does not check its own

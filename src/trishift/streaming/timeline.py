@@ -25,8 +25,9 @@ from trishift.data.transforms import evaluation_crops, normalize, stack_segments
 from trishift.evaluation.calibration import Calibration
 from trishift.io.wording import counted
 from trishift.model.online import frames_are_independent
+from trishift.model.pixels import segment_length
 from trishift.model.relations import prediction_relations
-from trishift.model.spec import InputSpec, segment_length
+from trishift.model.spec import InputSpec
 from trishift.streaming.reader import NewestFrames
 from trishift.streaming.source import Frame, Source
 from trishift.streaming.windows import HeldFrame, Window, check_lengths, slide

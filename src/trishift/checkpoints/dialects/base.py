@@ -16,7 +16,8 @@ import numpy as np
 from trishift.checkpoints.answers import Answers
 from trishift.errors import CheckpointError
 from trishift.model.architectures import RESNETS, block_names, residual_shift_blocks
-from trishift.model.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, default_input, segment_length
+from trishift.model.pixels import segment_length
+from trishift.model.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, default_input
 from trishift.model.tensors import TensorInfo
 
 TORCH_NORM = {role: role for role in ("weight", "bias", "running_mean", "running_var")}

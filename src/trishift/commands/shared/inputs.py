@@ -94,7 +94,7 @@ def check_protocol(model: Model, protocol: Protocol) -> None:
     from trishift.data.sampling import check_length
     from trishift.data.transforms import view_size
     from trishift.model.feature_maps import check_size
-    from trishift.model.spec import segment_length
+    from trishift.model.pixels import segment_length
 
     check_length(protocol.sampling, segment_length(model.input.modality, model.spec.in_channels))
     spec, size = model.spec, view_size(model.input, protocol.full_resolution)
