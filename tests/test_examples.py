@@ -35,7 +35,7 @@ PUBLIC = {
     ),
     *("Model.timeline", "find_events"),
     *("load_recipe", "ModelSpec", "ShiftSpec", "import_weights", "inspect_weights", "open_clip", "open_flow"),
-    *("training_clip", "evaluation_clips", "draw_relations", "evaluation_relations", "top_predictions"),
+    *("training_clip", "evaluation_clips", "draw_relations", "evaluation_relations", "predictions_of"),
     *("prepare_folder", "make_gestures", "read_labels", "read_list", "split_part"),
 }
 

@@ -3,7 +3,7 @@
 import trishift
 model = trishift.load("weights.pth", framework="mindspore", num_segments=8)
 logits = model(clips)                          # (N, T, C, H, W) float32 -> (N, K) float32
-model.predict("video.mp4", top_k=5)            # [(label, probability), ...]
+model.predict("video.mp4").top(5)              # [(label, probability), ...]
 stream = model.stream()                        # unidirectional models, one frame per step
 stream.step(frame)                             # (N, 3, H, W) float32 -> (N, K) float32
 """
@@ -23,12 +23,13 @@ from trishift.backends.contract import Execution, Predictor
 from trishift.checkpoints import Checkpoint, Conversion, import_weights
 from trishift.checkpoints import convert as convert_file
 from trishift.checkpoints.conversion import check_destination
+from trishift.data.lists import ClipList
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.calibration import stored_calibration
-from trishift.evaluation.evaluator import iter_scores
-from trishift.evaluation.prediction import Prediction, Ranking, top_predictions
+from trishift.evaluation.predicting import Results, predict_batches
+from trishift.evaluation.prediction import Miss, Prediction
 from trishift.export.formats import runtime_named
 from trishift.export.opening import is_exported
 from trishift.export.predictors import Choice, exported_predictor, weights_predictor
@@ -116,89 +117,62 @@ class Model:
         """
         return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
-    def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> Ranking:
-        """Return the k most likely classes of a video file or frame folder: [(label, probability), ...].
+    def predict(self, path: str | Path, protocol: Protocol | None = None) -> Prediction:
+        """Predict the classes of a video file or frame folder.
 
-        The names of the predicted classes are in the attribute `predicted` of the result, which is empty for nothing. A
-        multi-label model lists all of them, even if there are more than k.
+        Args:
+            path: the video.
+            protocol: clips and crops; default: one clip, center crop.
 
         Raises:
             DataError: the video cannot be read.
 
         Example:
             >>> model = trishift.load("model.safetensors")
-            >>> for label, probability in model.predict("clip.mp4", top_k=2):
+            >>> for label, probability in model.predict("clip.mp4").top(2):
             ...     print(f"{label}: {probability:.0%}")
             Swiping Left: 80%
             Swiping Right: 10%
         """
-        predictions, misses = self.predict_many([Path(path)], top_k, protocol)
-        if misses:
-            raise DataError(misses[0][1])
-        return predictions[0].pairs()
+        [[(_, result)]] = self.predict_batches(ClipList.of([Path(path)]), protocol)
+        if isinstance(result, Miss):
+            raise DataError(result.reason)
+        return result
 
-    def predict_many(
-        self, paths: Sequence[Path], top_k: int = 5, protocol: Protocol | None = None, workers: int = 2
-    ) -> tuple[list[Prediction], list[tuple[str, str]]]:
-        """Predictions of the readable videos in order, and (name, reason) of the others."""
-        predictions: list[Prediction] = []
-        misses: list[tuple[str, str]] = []
-        for result in self.iter_predictions(paths, top_k, protocol, workers=workers):
-            if isinstance(result, Prediction):
-                predictions.append(result)
-            else:
-                misses.append(result)
-        return predictions, misses
-
-    def iter_predictions(
+    def predict_batches(
         self,
-        paths: Sequence[Path],
-        top_k: int = 5,
+        clips: ClipList,
         protocol: Protocol | None = None,
         *,
-        batch_size: int = 4,
+        batch_size: int = 8,
         workers: int = 2,
         template: str | None = None,
-    ) -> Iterator[Prediction | tuple[str, str]]:
-        """Predict videos and frame folders one after another.
+        only: Sequence[int] | np.ndarray | None = None,
+    ) -> Iterator[Results]:
+        """Predict the videos and frame folders of a list.
 
         Args:
-            paths: the videos.
-            top_k: classes per video.
+            clips: the list.
             protocol: clips and crops; default: one clip, center crop.
             batch_size: videos per batch and views per forward pass.
             workers: threads or processes that read clips.
             template: file name of a frame in frame folders, see `FrameFolder`; None: detected.
+            only: indices of the clips to predict, ascending; None: all.
 
         Yields:
-            The prediction of each readable video, in order, as soon as it is known; at the end, (name, reason) per
-            unreadable video.
+            The results of each batch as soon as they are known, in the order of the list: the index of each video, and
+            its prediction, or a `Miss` if it cannot be read.
         """
-        for _, result in self.numbered_predictions(
-            paths, top_k, protocol, batch_size=batch_size, workers=workers, template=template
-        ):
-            yield result
-
-    def numbered_predictions(
-        self,
-        paths: Sequence[Path],
-        top_k: int = 5,
-        protocol: Protocol | None = None,
-        *,
-        batch_size: int = 4,
-        workers: int = 2,
-        template: str | None = None,
-        only: Sequence[int] | None = None,
-    ) -> Iterator[tuple[int, Prediction | tuple[str, str]]]:
-        """Like `iter_predictions`, with the index of each video in `paths`; `only` selects videos by index."""
-        dataset = unlabeled_set(paths, self.input, self.spec, protocol or Protocol(), template)
-        scores = iter_scores(self.session, dataset, batch_size=batch_size, workers=workers, only=only)
-        for index, logits in scores:
-            name = [str(paths[index])]
-            [prediction] = top_predictions(name, logits[None], self.labels, top_k, self.calibration)
-            yield index, prediction
-        for index, reason in dataset.numbered_misses():
-            yield index, (dataset.name(index), reason)
+        dataset = unlabeled_set(clips, self.input, self.spec, protocol or Protocol(), template)
+        return predict_batches(
+            self.session,
+            dataset,
+            self.labels,
+            self.calibration,
+            batch_size=batch_size,
+            workers=workers,
+            only=only,
+        )
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Return activations of named layers (`layer1`, ..., `pooled`, `logits`), with a frame axis: (N, T, ...).
@@ -345,7 +319,7 @@ def load(
         >>> model = trishift.load("model.safetensors", framework="pytorch")
         >>> model.spec.backbone
         'resnet10'
-        >>> [(label, probability)] = model.predict("clip.mp4", top_k=1)
+        >>> [(label, probability)] = model.predict("clip.mp4").top(1)
         >>> label
         'Swiping Left'
     """

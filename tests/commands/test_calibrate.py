@@ -84,7 +84,7 @@ def test_commands_use_a_calibration(
     assert [row["predictions"][0]["label"] for row in after] == [row["predictions"][0]["label"] for row in before]
     assert f"{next(iter(after))['video']}: nothing; " in capsys.readouterr().out
     assert model.predict(after[0]["video"]).predicted == ()
-    assert model.predict(after[0]["video"])[0][1] == pytest.approx(after[0]["predictions"][0]["probability"])
+    assert model.predict(after[0]["video"]).top(1)[0][1] == pytest.approx(after[0]["predictions"][0]["probability"])
     assert infer(weights, gestures, tmp_path / "raw-again.json", "--raw") == before
     assert (tmp_path / "raw-again.json").read_bytes() == (tmp_path / "before.json").read_bytes()
     moment = next(iter(model.timeline(after[0]["video"], window=60)))

@@ -72,7 +72,7 @@ def test_the_python_api_agrees_with_the_commands(run_folder: Path, tmp_path: Pat
     video = next((run_folder / "data/val").glob("*.mp4"))
     model = trishift.load(checkpoint)
     assert len(model.labels) == 9
-    pairs = model.predict(video, top_k=3)
+    pairs = model.predict(video).top(3)
     assert len(pairs) == 3
     assert pairs == sorted(pairs, key=lambda pair: -pair[1])
     command("infer", "--checkpoint", checkpoint, video, "--top-k", 3, "--output", tmp_path / "p.json")

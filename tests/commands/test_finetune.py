@@ -16,10 +16,11 @@ from trishift.checkpoints.files import weight_path
 from trishift.cli import main
 from trishift.data.lists import read_list, write_list
 from trishift.evaluation.scores import read_scores
+from trishift.io.wording import spell_time
 from trishift.model.initialization import initial_tensors
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import load_recipe
-from trishift.training.budget import Workload, read_time, spell_time
+from trishift.training.budget import Workload, read_time
 from trishift.training.sinks import read_metrics
 
 SMALL = ["train.batch_size=3", "data.augmentation.flip=none", "--device", "cpu"]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,13 @@ from testing.encoded_clips import encode
 from tests.support.command_line import command
 
 import trishift
-from trishift.api import Model
 from trishift.backends import open_session
 from trishift.checkpoints import Checkpoint, canonical
 from trishift.cli import run
 from trishift.data.dataset import EvaluationSet
+from trishift.data.lists import ClipList
 from trishift.errors import DataError
-from trishift.evaluation.prediction import Prediction, PredictionFile
+from trishift.evaluation.prediction import Miss, Prediction
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
 LABELS = ("caf\u00e9", "\u624b\u8bdd", "red \x1b[31m")
@@ -146,7 +146,7 @@ def test_missing_folders_are_made(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "new/deeper/p.json"
     assert command("predict", "--checkpoint", folder / "model.safetensors", folder / "videos", "--output", output) == 0
     assert len(json.loads(output.read_text())) == 3
-    assert files_in(tmp_path / "new") == {"deeper", "deeper/p.json"}
+    assert files_in(tmp_path / "new") == {"deeper", "deeper/p.json", "deeper/.p.json.job.jsonl"}
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -174,58 +174,6 @@ def test_file_names_cannot_add_lines(folder: Path, tmp_path: Path, capsys: pytes
     assert len(errors(capsys)) == 1
 
 
-def stop_after(number: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raise an error after some predictions."""
-    original = Model.numbered_predictions
-
-    def interrupted(self: Model, *arguments: object, **options: object) -> Iterator[object]:
-        for count, result in enumerate(original(self, *arguments, **options), 1):  # type: ignore[arg-type]
-            yield result
-            if count == number:
-                raise error
-
-    monkeypatch.setattr(Model, "numbered_predictions", interrupted)
-
-
-@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".pkl"])
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (DataError("disk on fire"), 1)])
-def test_interrupted_predictions_are_kept(
-    folder: Path,
-    tmp_path: Path,
-    suffix: str,
-    error: BaseException,
-    status: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    arguments = ("infer", "--checkpoint", folder / "model.safetensors", "--batch-size", 1)
-    videos = sorted((folder / "videos").iterdir())
-    assert command(*arguments, "--output", tmp_path / f"a{suffix}", "--", *videos[:2]) == 0
-    capsys.readouterr()
-    stop_after(2, error, monkeypatch)
-    assert command(*arguments, "--output", tmp_path / f"b{suffix}", "--", *videos) == status
-    assert len(errors(capsys)) == 1
-    assert (tmp_path / f"b{suffix}").read_bytes() == (tmp_path / f"a{suffix}").read_bytes()
-
-
-def test_json_lines_appear_one_by_one(tmp_path: Path) -> None:
-    path = tmp_path / "p.jsonl"
-    with PredictionFile(path) as file:
-        for count in range(1, 4):
-            file.add(Prediction(f"{count}.mp4", (0,), (1.0,), ("x",)))
-            lines = [json.loads(line) for line in path.read_text().splitlines()]
-            assert [line["video"] for line in lines] == [f"{number}.mp4" for number in range(1, count + 1)]
-
-
-def test_failure_before_the_first_prediction_keeps_the_old_file(tmp_path: Path) -> None:
-    for suffix in (".json", ".jsonl"):
-        path = tmp_path / f"old{suffix}"
-        path.write_text("old")
-        with pytest.raises(DataError), PredictionFile(path):
-            raise DataError("nothing readable")
-        assert path.read_text() == "old"
-
-
 def test_some_unreadable_videos_are_a_warning(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listing = tmp_path / "list.txt"
     listing.write_text(f"{folder / 'videos/1.mp4'}\n{tmp_path / 'gone.mp4'}\n{folder / 'videos/2.mp4'}\n")
@@ -234,7 +182,7 @@ def test_some_unreadable_videos_are_a_warning(folder: Path, tmp_path: Path, caps
         assert command(*arguments) == 0
         error = capsys.readouterr().err
         assert "warning: 1 of 3 videos could not be read" in error and "gone.mp4" in error
-        assert command(*arguments, "--strict") == 1
+        assert command(*arguments, "--strict") == 1  # although `infer` has nothing left to do
         assert "error: 1 of 3 videos could not be read" in capsys.readouterr().err
     assert [Path(row["video"]).name for row in json.loads((tmp_path / "p.json").read_text())] == ["1.mp4", "2.mp4"]
 
@@ -249,13 +197,17 @@ def test_shards_of_infer_share_the_list(folder: Path, tmp_path: Path) -> None:
     assert names == [["1.mp4"], ["2.mp4", "3.mp4"]]
 
 
-def test_iteration_agrees_with_predict(folder: Path) -> None:
+def test_batches_agree_with_predict(folder: Path) -> None:
     model = trishift.load(folder / "model.safetensors")
     videos = sorted((folder / "videos").iterdir())
-    results = list(model.iter_predictions([*videos, folder / "gone.mp4"], top_k=2, batch_size=1))
-    *predictions, miss = results
-    assert [p.pairs() for p in predictions if isinstance(p, Prediction)] == [model.predict(v, top_k=2) for v in videos]
-    assert isinstance(miss, tuple) and miss[0] == str(folder / "gone.mp4")
+    paths = [videos[0], folder / "gone.mp4", *videos[1:]]
+    results = dict(chain.from_iterable(model.predict_batches(ClipList.of(paths), batch_size=2)))
+    assert list(results) == [0, 1, 2, 3]
+    miss = results.pop(1)
+    assert isinstance(miss, Miss) and miss.name == str(folder / "gone.mp4")
+    for video, result in zip(videos, results.values(), strict=True):
+        assert isinstance(result, Prediction) and result.time > 0
+        assert result.top(2) == [(label, pytest.approx(value)) for label, value in model.predict(video).top(2)]
 
 
 def fail_with(error: BaseException) -> int:

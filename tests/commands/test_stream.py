@@ -76,7 +76,7 @@ def test_any_model_runs_in_windows(folder: Path, capsys: pytest.CaptureFixture[s
     model = trishift.load(checkpoint)
     for line in found:
         part = Path(f"{video}#frames={line['frame'] - 19},{line['frame'] + 1}")
-        [(name, probability)] = model.predict(part, top_k=1)
+        [(name, probability)] = model.predict(part).top(1)
         assert (line["name"], line["probability"]) == (name, pytest.approx(probability, abs=1e-3))
 
 

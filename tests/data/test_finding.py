@@ -104,7 +104,7 @@ def test_commands_take_folders_of_clips(tmp_path: Path, caplog: pytest.LogCaptur
         save_pictures(tmp_path / clip, "img_{:05d}.jpg")
     (tmp_path / "notes.txt").write_text("notes")
     options = parser.parse_args([str(tmp_path), "--template", "img_*.jpg"])
-    assert videos_of(options) == [tmp_path / "a", tmp_path / "b"]
+    assert [record.path for record in videos_of(options)] == [tmp_path / "a", tmp_path / "b"]
     assert options.template == "img_*.jpg"
     assert "skipped files that are not clips (1)" in caplog.text
 

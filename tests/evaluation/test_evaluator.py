@@ -36,7 +36,8 @@ from trishift.evaluation.metrics import (
     softmax,
     topk_accuracy,
 )
-from trishift.evaluation.prediction import top_predictions, write_predictions
+from trishift.evaluation.prediction import Prediction, predictions_of
+from trishift.evaluation.prediction_files import write_rows
 from trishift.evaluation.thresholds import choose_thresholds, read_thresholds
 from trishift.model.pixels import Normalization
 from trishift.model.spec import InputSpec, ModelSpec
@@ -179,15 +180,19 @@ def test_multi_label_report(tmp_path: Path) -> None:
     assert float(rows[0]["f1"]) == pytest.approx(f1_score(targets[:, 0], chosen))
 
 
+def write_predictions(predictions: list[Prediction], path: Path, top_k: int = 2) -> None:
+    write_rows([prediction.to_dict(top_k) for prediction in predictions], path)
+
+
 def test_multi_label_predictions_list_all_above_threshold(tmp_path: Path) -> None:
     logits = np.array([[-1.0, 2.0, 1.0, 0.0], [-3.0, -3.0, -3.0, -2.0]])
     calibration = Calibration(True, thresholds=np.array([0.9, 0.5, 0.5, 0.5]))
-    predictions = top_predictions(["a.mp4", "b.mp4"], logits, list("wxyz"), 1, calibration)
-    assert [p.labels for p in predictions] == [("x", "y", "z"), ("z",)]
-    assert str(predictions[0]) == "a.mp4: [x 88.1%], [y 73.1%], [z 50.0%]"
-    assert str(predictions[1]) == "b.mp4: nothing; z 11.9%"
+    predictions = predictions_of(["a.mp4", "b.mp4"], logits, list("wxyz"), calibration)
+    assert [[label for label, _ in p.top(1)] for p in predictions] == [["x", "y", "z"], ["z"]]
+    assert predictions[0].text(1) == "a.mp4: [x 88.1%], [y 73.1%], [z 50.0%]"
+    assert predictions[1].text(1) == "b.mp4: nothing; z 11.9%"
     for suffix in (".json", ".csv"):
-        write_predictions(predictions, tmp_path / f"out{suffix}")
+        write_predictions(predictions, tmp_path / f"out{suffix}", 1)
     first, second = json.loads((tmp_path / "out.json").read_text())
     assert (first["labels"], second["labels"]) == (["x", "y", "z"], [])
     assert second["predictions"][0]["applies"] is False
@@ -198,15 +203,15 @@ def test_multi_label_predictions_list_all_above_threshold(tmp_path: Path) -> Non
 def test_calibrated_prediction_below_its_threshold_is_nothing(tmp_path: Path) -> None:
     logits = 2 * np.log(np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]]))
     calibration = Calibration(temperature=2.0, thresholds=np.array([0.6, 0.0, 0.0]))
-    predictions = top_predictions(["a.mp4", "b.mp4"], logits, ["x", "y", "z"], 2, calibration)
-    assert list(map(str, predictions)) == ["a.mp4: [x 70.0%], y 20.0%", "b.mp4: nothing; x 50.0%, y 40.0%"]
-    assert [p.pairs().predicted for p in predictions] == [("x",), ()]
+    predictions = predictions_of(["a.mp4", "b.mp4"], logits, ["x", "y", "z"], calibration)
+    assert [p.text(2) for p in predictions] == ["a.mp4: [x 70.0%], y 20.0%", "b.mp4: nothing; x 50.0%, y 40.0%"]
+    assert [p.predicted for p in predictions] == [("x",), ()]
     write_predictions(predictions, tmp_path / "out.json")
     rows = json.loads((tmp_path / "out.json").read_text())
     assert [row["labels"] for row in rows] == [["x"], []]
     assert [entry["applies"] for row in rows for entry in row["predictions"]] == [True, False, False, False]
-    [plain] = top_predictions(["a.mp4"], logits[1:], ["x", "y", "z"], 1)
-    assert (plain.pairs().predicted, plain.applies) == (("x",), None)
+    [plain] = predictions_of(["a.mp4"], logits[1:], ["x", "y", "z"])
+    assert (plain.predicted, plain.applies) == (("x",), None)
 
 
 def test_reports_hold_counts_scores_and_misses(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -226,8 +231,8 @@ def test_reports_hold_counts_scores_and_misses(evaluation: Evaluation, tmp_path:
 
 def test_predictions_are_sorted_and_written_in_every_format(tmp_path: Path) -> None:
     logits = np.log(np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]]))
-    predictions = top_predictions(["a.mp4", "b.mp4"], logits, ["x", "y", "z"], 2)
-    assert predictions[0].pairs() == [("y", pytest.approx(0.6)), ("z", pytest.approx(0.3))]
+    predictions = predictions_of(["a.mp4", "b.mp4"], logits, ["x", "y", "z"])
+    assert predictions[0].top(2) == [("y", pytest.approx(0.6)), ("z", pytest.approx(0.3))]
     for suffix in (".json", ".csv", ".pkl"):
         write_predictions(predictions, tmp_path / f"out{suffix}")
     assert json.loads((tmp_path / "out.json").read_text())[1]["predictions"][0]["label"] == "x"
@@ -235,8 +240,6 @@ def test_predictions_are_sorted_and_written_in_every_format(tmp_path: Path) -> N
     name, probabilities, classes = pickle.loads((tmp_path / "out.pkl").read_bytes())[0]
     assert (name, classes) == ("a.mp4", [1, 2])
     assert probabilities == [pytest.approx(0.6), pytest.approx(0.3)]
-    with pytest.raises(DataError, match=r"\.xml"):
-        write_predictions(predictions, tmp_path / "out.xml")
 
 
 class FirstOfTwoRanks:

@@ -89,7 +89,7 @@ def test_export_predicts_like_its_checkpoint(folder: Path, tmp_path: Path) -> No
     checkpoint, video = folder / "run/best.safetensors", next((folder / "data/val").glob("*.mp4"))
     arguments = ("--format", "onnx", "--uint8", "--output", tmp_path)
     assert command("export", "--checkpoint", checkpoint, *arguments) == 0
-    one, other = (trishift.load(path).predict(video, top_k=8) for path in (checkpoint, tmp_path / "best.onnx"))
+    one, other = (trishift.load(path).predict(video).top(8) for path in (checkpoint, tmp_path / "best.onnx"))
     assert [label for label, _ in one] == [label for label, _ in other]
     assert [p for _, p in one] == pytest.approx([p for _, p in other], abs=1e-4)
 

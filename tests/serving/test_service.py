@@ -100,7 +100,7 @@ def test_answers_are_those_of_infer(server: Server, model: trishift.Model, video
     status, answer = server.post(video.read_bytes(), query="?top_k=3&logits=true")
     assert status == 200
     found = [(entry["label"], entry["probability"]) for entry in answer["predictions"]]
-    assert found == model.predict(video, top_k=3)
+    assert found == model.predict(video).top(3)
     powers = np.exp(answer["logits"])
     by_class = sorted(answer["predictions"], key=lambda entry: entry["class"])
     np.testing.assert_allclose([entry["probability"] for entry in by_class], powers / powers.sum(), rtol=1e-6)

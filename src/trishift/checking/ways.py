@@ -240,13 +240,9 @@ class _Reference:
     def by_infer(self, name: str) -> Way:
         """`trishift infer`."""
         model, recorder = self._recording()
-        predictions, misses = model.predict_many([self.clip], model.spec.num_classes, self.protocol, workers=1)
-        if misses:
-            raise DataError(misses[0][1])
-        probabilities = np.zeros(model.spec.num_classes)
-        probabilities[list(predictions[0].classes)] = predictions[0].probabilities
+        scores = {"probabilities": model.predict(self.clip, self.protocol).scores}
         logits = self._logits(recorder.logits)
-        return self._way(name, {"normalization": recorder.clips, "logits": logits, "probabilities": probabilities})
+        return self._way(name, {"normalization": recorder.clips, "logits": logits} | scores)
 
     def by_timeline(self, name: str) -> Way:
         """`trishift timeline` with one window."""

@@ -142,7 +142,7 @@ def _target(options: argparse.Namespace) -> tuple[Path, str]:
 def _clips(checkpoint: Checkpoint, options: argparse.Namespace) -> tuple[CalibrationClips, CalibrationClips]:
     from trishift.export.calibration import split_clips
 
-    parts = split_clips(listed(options.calibration, options.root), checkpoint, options.clips)
+    parts = split_clips([*map(Path, listed(options.calibration, options.root).paths())], checkpoint, options.clips)
     for clips in parts:
         clips.check()
     return parts

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     from trishift.evaluation.bold_moments import split_videos
     from trishift.evaluation.features import output_paths, pending
 
-    videos = videos_of(options)
+    videos = [*map(Path, videos_of(options).paths())]
     if options.layout == "bold-moments":
         split_videos(videos)  # refuses bad names before the work
     outputs = output_paths(videos, options.output)
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         for report in [next(stream) for stream in streams][:1]:
             status(report)
         status(f"{counted(len(mine), 'video')}, {len(mine) - len(todo)} of them complete")
-        for result in in_order(streams):
+        for _, result in in_order(streams):
             if isinstance(result, Path):
                 print(f"written: {result}")
             else:

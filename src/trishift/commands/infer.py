@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trishift.commands.shared.arguments import (
     add_checkpoint,
@@ -28,12 +27,22 @@ from trishift.commands.shared.inputs import (
     load_model,
     protocol_of,
     set_calibration,
+    truth_summary,
     videos_of,
 )
-from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
+from trishift.commands.shared.jobs import add_overwrite, job_settings
+from trishift.commands.shared.outputs import SHOWN_MISSES, add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, in_order, parts
 from trishift.evaluation.shards import Shard
+from trishift.io.progress import Progress
+from trishift.io.wording import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trishift.evaluation.prediction import Miss
+    from trishift.evaluation.prediction_job import PredictionJob
 
 EXAMPLES = """\
   trishift infer --checkpoint runs/gestures-tsm/best.safetensors clip.mp4
@@ -50,51 +59,76 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_intermixed_args(arguments)
     check_positive(options, "top_k", "batch_size", "workers", "devices")
 
-    from trishift.evaluation.prediction import FORMATS, Prediction, PredictionFile
+    from trishift.evaluation.prediction_files import FORMATS
+    from trishift.evaluation.prediction_job import MISSED, missing_of, open_prediction_job
 
     if options.output:
         check_file(options.output, FORMATS)
+    protocol_of(options)  # refuses unknown names before the work
     options.videos = videos_of(options)
     listed = Shard.parse(options.shard).of(range(len(options.videos)), options.batch_size)
-    protocol_of(options)  # refuses unknown names before the work
-    misses = []
+    settings = job_settings(options, options.videos) if options.output else {}
+    misses: list[Miss] = []
+    with open_prediction_job(
+        options.output, settings, len(listed), top_k=options.top_k, restart=options.overwrite
+    ) as job:
+        if job.finished:
+            status(f"{options.output}: complete already; --overwrite predicts again")
+        else:
+            misses = _predict_missing(options, listed, job)
+    if text := truth_summary(job.counts):
+        print(text)
+    file = missing_of(options.output) if options.output else None
+    report_misses(misses, len(listed), strict=options.strict, count=job.counts[MISSED], file=file)
+
+
+def _predict_missing(options: argparse.Namespace, listed: Sequence[int], job: PredictionJob) -> list[Miss]:
+    """Predict the listed videos that are not done; returns the first of those that cannot be read."""
+    from trishift.evaluation.prediction import Miss
+
+    if job.done:
+        status(f"{options.output}: continued, {job.done} of {counted(len(listed), 'video')} done")
+    misses: list[Miss] = []
+    start = listed[0] if listed else 0
     with (
-        PredictionFile(options.output) if options.output else nullcontext() as file,
-        parts(options, partial(_predict, listed)) as streams,
+        parts(options, partial(_predict, job.pending() + start)) as streams,
+        Progress("infer", len(listed), job.done) as progress,
     ):
         opened: Sequence[tuple[str, Sequence[str]]] = [next(stream) for stream in streams]
-        status(opened[0][0])
-        truth = Truth(labels_of(options.filelist, options.root, opened[0][1]), opened[0][1])
-        for result in in_order(streams):
-            if not isinstance(result, Prediction):
-                misses.append(result)
-                continue
-            print(f"{result}{truth.note(result)}")
-            if file is not None:
-                file.add(result)
-    if truth.known:
-        print(truth.summary())
+        summary, names = opened[0]
+        status(summary)
+        truth = Truth(labels_of(options.videos, options, names), names)
+        for _, results in in_order(streams):
+            notes = [truth.note(index, result) for index, result in results]
+            job.add([(index - start, result) for index, result in results], truth.take_counts())
+            for (_, result), note in zip(results, notes, strict=True):
+                if isinstance(result, Miss):
+                    misses += [result] if len(misses) < SHOWN_MISSES else []
+                else:
+                    progress.print(f"{result.text(options.top_k)}{note}")
+            progress.update(len(results))
+    job.finish()
     if options.output:
         status(f"written: {options.output}")
-    report_misses(misses, len(listed), strict=options.strict)
+    return misses
 
 
-def _predict(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> Iterator[Any]:
-    """Yield the model's report with its class names, then numbered predictions and misses of a part of the videos."""
+def _predict(listed: np.ndarray, options: argparse.Namespace, part: Shard) -> Iterator[Any]:
+    """Yield the model's report with its class names, then the results of each batch of a part of the videos."""
     protocol = protocol_of(options)
-    model = load_model(options, clips=len(options.videos))
+    model = load_model(options, clips=len(listed))
     check_protocol(model, protocol)
     set_calibration(model, options)
     yield model.report.summary(), model.labels
-    yield from model.numbered_predictions(
+    for results in model.predict_batches(
         options.videos,
-        options.top_k,
         protocol,
         batch_size=options.batch_size,
         workers=options.workers,
         template=options.template,
         only=part.turns(listed, options.batch_size),
-    )
+    ):
+        yield results[0][0], results
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,8 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--top-k", type=int, default=5, help="classes to show; default: 5")
     add_calibration(parser)
     parser.add_argument(
-        "--output", type=Path, help="predictions as .json, .jsonl (a line per video), .csv or .pkl (Paddle's format)"
+        "--output",
+        type=Path,
+        help="predictions as .jsonl (a line per video), .csv, .json or .pkl (Paddle's format); repeat a command to "
+        "continue it",
     )
+    add_overwrite(parser)
     add_reading(parser)
     add_devices(parser)
     add_strict(parser)

@@ -29,7 +29,6 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     from trishift.evaluation.merging import is_evaluation, merge_evaluations, merge_predictions
-    from trishift.io.atomic import write_atomically
     from trishift.reporting.evaluation import write_evaluation
 
     check_file(options.output, [options.parts[0].suffix])
@@ -38,6 +37,5 @@ def main(arguments: list[str]) -> None:
         print(evaluation)
         status(f"written: {write_evaluation(evaluation, options.output, **context)}")
         return
-    content = merge_predictions(options.parts)
-    write_atomically(options.output, lambda file: file.write(content))
+    merge_predictions(options.parts, options.output)
     status(f"written: {options.output}")

@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     with parts(options, partial(_work, listed)) as streams:
         for report in [next(stream) for stream in streams][:1]:
             status(report)
-        for result in in_order(streams):
+        for _, result in in_order(streams):
             if isinstance(result, Finished):
                 result.show()
             else:
@@ -101,13 +101,11 @@ def _work(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> It
     set_calibration(model, options)
     rule = _rule(options, model)
     yield model.report.summary()
-    misses: list[tuple[int, tuple[str, str]]] = []
     for index in part.turns(listed):
         try:
             yield index, _finished(_opened(options.videos[index], model, options), model, rule, options, index)
         except DataError as error:
-            misses.append((index, (options.videos[index], str(error))))
-    yield from misses
+            yield index, (options.videos[index], str(error))
 
 
 def _rule(options: argparse.Namespace, model: Model) -> EventRule:

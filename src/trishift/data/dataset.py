@@ -162,6 +162,11 @@ class ClipDataset(ABC):
         with self._lock:
             return sorted(self._misses.items())
 
+    def take_miss(self, index: int) -> str:
+        """The reason why a clip could not be read, which is then forgotten."""
+        with self._lock:
+            return self._misses.pop(index)
+
     def take_misses(self) -> dict[int, str]:
         """The reasons why clips could not be read since the last call, by index."""
         with self._lock:

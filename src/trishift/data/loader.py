@@ -74,7 +74,7 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
         workers: int = 2,
-        only: Sequence[int] | None = None,
+        only: Sequence[int] | np.ndarray | None = None,
         drop_last: bool = False,
         epochs: int = 1,
     ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from trishift.data.classes import are_named, class_order
 from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import ClipDataset, EvaluationSet, TrainingSet
-from trishift.data.lists import ClipList, VideoRecord, find_labels, read_labels, read_list
+from trishift.data.lists import ClipList, find_labels, read_labels, read_list
 from trishift.data.lists.columns import hashes
 from trishift.data.protocol import Protocol
 from trishift.data.spec import DataSpec
@@ -82,10 +82,14 @@ def open_evaluation_set(
 
 
 def unlabeled_set(
-    paths: Sequence[Path], input_spec: InputSpec, model: ModelSpec, protocol: Protocol, template: str | None = None
+    clips: ClipList | Sequence[Path],
+    input_spec: InputSpec,
+    model: ModelSpec,
+    protocol: Protocol,
+    template: str | None = None,
 ) -> EvaluationSet:
     """Open videos or frame folders without labels."""
-    records = [VideoRecord(path, (), None, line) for line, path in enumerate(paths, 1)]
+    records = clips.unlabeled() if isinstance(clips, ClipList) else ClipList.of(clips)
     return EvaluationSet(records, (), ClipReader(input_spec, model, template=template), protocol)
 
 

@@ -33,6 +33,8 @@ from trishift.io.wording import counted
 from trishift.model.pixels import Normalization
 from trishift.model.relations import prediction_relations
 
+_MISSED = -2  # minus the index of a video that could not be read; that of padding is -1, and so becomes -1
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -226,13 +228,26 @@ def iter_scores(
     only: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index, (K,) float32 logits) of each readable video as soon as it is scored; see `score_videos`."""
+    for indices, logits, _ in score_batches(session, dataset, batch_size=batch_size, workers=workers, only=only):
+        yield from zip(indices.tolist(), logits, strict=True)
+
+
+def score_batches(
+    session: Predictor,
+    dataset: EvaluationSet,
+    *,
+    batch_size: int,
+    workers: int,
+    only: Sequence[int] | np.ndarray | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+    """Yield the indices and (R, K) float32 logits of each batch, and the unreadable videos; see `iter_batches`."""
     relations = prediction_relations(session.spec)
 
     def predict(clips: np.ndarray) -> np.ndarray:
         return session.predict(clips, relations)
 
     accepts = session.accept_pixels
-    return iter_videos(session, dataset, predict, batch_size=batch_size, workers=workers, only=only, accepts=accepts)
+    return iter_batches(session, dataset, predict, batch_size=batch_size, workers=workers, only=only, accepts=accepts)
 
 
 def iter_videos(
@@ -245,7 +260,25 @@ def iter_videos(
     only: Sequence[int] | None = None,
     accepts: Callable[[Normalization], bool] = lambda _: False,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (index, result averaged over views) of each readable video; every rank gets all of them.
+    """Yield (index, result averaged over views) of each readable video; see `iter_batches`."""
+    batches = iter_batches(
+        session, dataset, compute, batch_size=batch_size, workers=workers, only=only, accepts=accepts
+    )
+    for indices, results, _ in batches:
+        yield from zip(indices.tolist(), results, strict=True)
+
+
+def iter_batches(
+    session: Predictor,
+    dataset: EvaluationSet,
+    compute: Callable[[np.ndarray], np.ndarray],
+    *,
+    batch_size: int,
+    workers: int,
+    only: Sequence[int] | np.ndarray | None = None,
+    accepts: Callable[[Normalization], bool] = lambda _: False,
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+    """Compute results of videos; every rank gets all of them.
 
     Args:
         session: the network, which knows the ranks.
@@ -255,6 +288,10 @@ def iter_videos(
         workers: threads or processes that read clips.
         only: indices of the videos to read; None: all.
         accepts: whether `compute` takes uint8 views, see `contract.Predictor.accept_pixels`.
+
+    Yields:
+        For each batch, the (R,) indices of its readable videos, their (R, ...) results averaged over views, and the
+        indices of the others.
     """
     dataset.normalize_for(accepts)
     loader = Loader(
@@ -266,18 +303,20 @@ def iter_videos(
         workers=workers,
         only=only,
     )
-    for batch in loader.batches(0):
-        indices, results = _compute_batch(session, compute, batch, batch_size)
-        gathered = session.gather(indices), session.gather(results)
-        for index, row in zip(*gathered, strict=True):
-            if index >= 0:
-                yield int(index), row
+    try:
+        for batch in loader.batches(0):
+            codes, results = _compute_batch(session, compute, batch, batch_size)
+            codes, results = session.gather(codes), session.gather(results)
+            readable = codes >= 0
+            yield codes[readable], results[readable], [_MISSED - int(code) for code in codes[codes <= _MISSED]]
+    finally:
+        loader.close()
 
 
 def _compute_batch(
     session: Predictor, compute: Callable[[np.ndarray], np.ndarray], batch: Batch, views_per_pass: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Dataset indices (-1 for padding and misses) and view-averaged results of one batch.
+    """Dataset indices (-1 for padding, -2 - index for misses) and view-averaged results of one batch.
 
     The views of a pass are copied to the device while those of the pass before are computed.
     """
@@ -291,4 +330,4 @@ def _compute_batch(
         parts.append(compute(present))
     rows = np.concatenate(parts)
     results = rows.reshape(videos, views, *rows.shape[1:]).mean(axis=1)
-    return np.where(batch.valid, batch.indices, -1), results
+    return np.where(batch.valid, batch.indices, _MISSED - batch.indices), results

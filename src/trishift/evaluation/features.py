@@ -94,7 +94,7 @@ def write_features(
     *,
     batch_size: int = 8,
     workers: int = 2,
-    only: Sequence[int] | None = None,
+    only: Sequence[int] | np.ndarray | None = None,
 ) -> Iterator[tuple[int, Path | tuple[str, str]]]:
     """Write one file per video, each atomically.
 
@@ -108,8 +108,8 @@ def write_features(
         only: indices of the videos to read; None: all.
 
     Yields:
-        The index of a video and its file, as soon as it is written; at the end, the index and (name, reason) of each
-        unreadable video.
+        In the order of the list, the index of a video and its file as soon as it is written, or (name, reason) if it
+        cannot be read.
 
     Raises:
         RecipeError: the network has no such layer.
@@ -117,13 +117,12 @@ def write_features(
     videos = list(outputs)
     dataset = unlabeled_set(videos, input_spec, session.spec, settings.protocol, settings.template)
     for batch in Loader(dataset, 1, shuffle=False, workers=workers, only=only).batches(0):
-        if not batch.valid[0]:
-            continue
         index = int(batch.indices[0])
+        if not batch.valid[0]:
+            yield index, (dataset.name(index), dataset.take_miss(index))
+            continue
         _save(outputs[videos[index]], _video_features(session, batch.clips[0], settings, batch_size), settings)
         yield index, outputs[videos[index]]
-    for index, reason in dataset.numbered_misses():
-        yield index, (dataset.name(index), reason)
 
 
 def pooled_features(

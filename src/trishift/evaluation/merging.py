@@ -8,15 +8,18 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import Evaluation, joined
-from trishift.evaluation.prediction import FORMATS, LINES
+from trishift.evaluation.prediction_files import FORMATS, LINES, write_rows
 from trishift.evaluation.scores import PICKLES, read_scores
 from trishift.evaluation.shards import Shard
+from trishift.io.atomic import write_atomically
 from trishift.io.pickles import NUMPY, unpickle
 
 SHARD = "shard"  # entry of a shard's result.json
@@ -84,11 +87,12 @@ def _temperature(path: Path, result: dict[str, Any]) -> float:
     return float(value)
 
 
-def merge_predictions(paths: Sequence[Path]) -> bytes:
-    """The content of prediction files of one format, in the given order, as a file of that format.
+def merge_predictions(paths: Sequence[Path], output: Path) -> None:
+    """Write the content of prediction files of one format, in the given order, to a file of that format.
 
     Raises:
         DataError: a file is damaged, or the files have different formats.
+        OutputError: the file cannot be written.
     """
     suffix = paths[0].suffix
     for path in paths:
@@ -96,31 +100,53 @@ def merge_predictions(paths: Sequence[Path]) -> bytes:
             raise DataError(f"{path}: unknown format {path.suffix!r}; use {', '.join(FORMATS)}")
         if path.suffix != suffix:
             raise DataError(f"{path}: is not a {suffix} file like {paths[0]}; merge files of one format")
-    if suffix == LINES:
-        return b"".join(_read(path) for path in paths)
-    if suffix == ".csv":
-        return _merge_tables(paths)
-    if suffix in PICKLES:
-        return pickle.dumps([row for path in paths for row in _read_pickle(path)], protocol=2)
-    rows = [row for path in paths for row in _read_rows(path)]
-    return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+    if suffix in (LINES, ".csv"):
+        header = _header(paths) if suffix == ".csv" else b""
+        write_atomically(output, lambda file: _join(paths, header, file))
+    elif suffix in PICKLES:
+        content = pickle.dumps([row for path in paths for row in _read_pickle(path)], protocol=2)
+        write_atomically(output, lambda file: file.write(content))
+    else:
+        write_rows((row for path in paths for row in _read_rows(path)), output)
 
 
-def _merge_tables(paths: Sequence[Path]) -> bytes:
-    texts = [_read(path).decode("utf-8", "surrogateescape") for path in paths]
-    headers = [text.partition("\r\n")[0] for text in texts]
-    for path, header in zip(paths, headers, strict=True):
-        if not header or header != headers[0]:
-            raise DataError(f"{path}: its columns are not those of {paths[0]}; merge the files of one `trishift infer`")
-    bodies = [texts[0], *(text.partition("\r\n")[2] for text in texts[1:])]
-    return "".join(bodies).encode("utf-8", "surrogateescape")
+def _header(paths: Sequence[Path]) -> bytes:
+    """The first line of tables, which is the same in all that have rows."""
+    wanted = (b"", paths[0])
+    for path in paths:
+        with _readable(path) as file:
+            header, has_rows = file.readline(), bool(file.readline())
+        if wanted[0] and header and header != wanted[0]:
+            raise DataError(
+                f"{path}: its columns are not those of {wanted[1]}; merge the files of one `trishift infer`"
+            )
+        wanted = (header, path) if has_rows or not wanted[0] else wanted
+    return wanted[0]
+
+
+def _join(paths: Sequence[Path], header: bytes, output: BinaryIO) -> None:
+    """Copy files one after the other, with one header."""
+    output.write(header)
+    for path in paths:
+        with _readable(path) as file:
+            if header:
+                file.readline()
+            shutil.copyfileobj(file, output)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    with file:
+        yield file
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    with _readable(path) as file:
+        return file.read()
 
 
 def _read_json(path: Path) -> Any:

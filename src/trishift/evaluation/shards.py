@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from trishift.errors import RecipeError
 
 _Item = TypeVar("_Item")
@@ -45,12 +47,13 @@ class Shard:
         start, end = (batches * each // self.count * batch for each in (self.index - 1, self.index))
         return items[start:end]
 
-    def turns(self, items: Sequence[_Item], batch: int = 1) -> list[_Item]:
-        """Every `count`-th batch, so that the results of all parts arrive in the order of the list.
+    def turns(self, items: Sequence[int] | np.ndarray, batch: int = 1) -> np.ndarray:
+        """Every `count`-th batch of numbers, so that the results of all parts arrive in the order of the list.
 
         Example:
             >>> from trishift.evaluation.shards import Shard
-            >>> Shard(1, 2).turns("abcdefg", batch=2), Shard(2, 2).turns("abcdefg", batch=2)
-            (['a', 'b', 'e', 'f'], ['c', 'd', 'g'])
+            >>> Shard(1, 2).turns(range(7), batch=2), Shard(2, 2).turns(range(7), batch=2)
+            (array([0, 1, 4, 5]), array([2, 3, 6]))
         """
-        return [item for place, item in enumerate(items) if place // batch % self.count == self.index - 1]
+        numbers = np.asarray(items, np.int64)
+        return numbers[np.arange(len(numbers)) // batch % self.count == self.index - 1]

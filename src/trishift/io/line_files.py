@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from typing import Any
 from trishift.errors import OutputError
 from trishift.io.atomic import make_folder
 from trishift.io.locks import locked_by
+from trishift.io.wording import plain
 
 Record = dict[str, Any]
 _BLOCK = 65536  # bytes
 
 
-class LineFile:
-    """A file of JSON objects, one per line; see `open_lines`.
+class GrowingFile:
+    """A file that grows by whole records: what has been appended stays, whatever happens later.
 
     Args:
         path: the file.
@@ -32,6 +33,45 @@ class LineFile:
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self.path, self._file = path, file
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._file.seek(0, os.SEEK_END)
+
+    def append(self, content: bytes) -> None:
+        """Append content, all of it or nothing.
+
+        Raises:
+            OutputError: the operating system refuses (full disk); what was there before stays.
+        """
+        rest, end = memoryview(content), self.size
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.cut(end)
+            reason = error.strerror or str(error)
+            raise OutputError(
+                f"{self.path}: cannot be written ({reason}); the lines so far are kept, repeat the command to continue"
+            ) from error
+
+    def cut(self, size: int) -> None:
+        """Remove what follows the first bytes, as far as the operating system allows it."""
+        with suppress(OSError):  # the next writer tries again
+            self._file.truncate(size)
+
+    def sync(self) -> None:
+        """Flush to disk, for the case of a power cut."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class LineFile(GrowingFile):
+    """A file of JSON objects, one per line; see `open_lines`."""
 
     def __iter__(self) -> Iterator[Record]:
         """Read all objects; one that cannot be read ends them."""
@@ -46,41 +86,43 @@ class LineFile:
                 yield record
 
     def add(self, *records: Record) -> None:
-        """Append objects.
-
-        Raises:
-            OutputError: the operating system refuses (full disk); the lines before stay.
-        """
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        rest = memoryview(text.encode("utf-8", "surrogateescape"))
-        end = self._file.seek(0, os.SEEK_END)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self._cut(end)
-            reason = error.strerror or str(error)
-            raise OutputError(
-                f"{self.path}: cannot be written ({reason}); the lines so far are kept, repeat the command to continue"
-            ) from error
+        """Append objects. Raises like `append`."""
+        self.append(b"".join(map(encode_line, records)))
 
     def keep(self, count: int) -> None:
         """Remove all but the first lines."""
         with self.path.open("rb") as file:
             for _ in range(count):
                 file.readline()
-            self._cut(file.tell())
+            self.cut(file.tell())
 
-    def _cut(self, size: int) -> None:
-        try:
-            self._file.truncate(size)
-        except OSError:  # an incomplete line remains, which the next writer removes
-            return
+
+def encode_line(record: Record) -> bytes:
+    """A JSON object as a line; bytes of file names that are not UTF-8 stay as they are."""
+    return (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+
+
+def changed_setting(found: Record, wanted: Record) -> str | None:
+    """The first setting by which the header of a file differs from the wanted one, in words; None if none does.
+
+    Example:
+        >>> from trishift.io.line_files import changed_setting
+        >>> changed_setting({"hop": 1, "window": 2}, {"hop": 1, "window": 4})
+        'another window (before 2, now 4)'
+    """
+    for key in {**wanted, **found}:
+        if found.get(key) != wanted.get(key):
+            return f"another {key} ({plain({'before': found.get(key), 'now': wanted.get(key)})})"
+    return None
 
 
 @contextmanager
-def open_lines(path: Path) -> Iterator[LineFile]:
+def open_lines(path: Path, subject: Path | None = None) -> Iterator[LineFile]:
     """Open a file of lines for one writer; it is created if missing.
+
+    Args:
+        path: the file.
+        subject: what the lines are about, for errors; None: the file itself.
 
     Raises:
         OutputError: another process writes it, or the operating system refuses.
@@ -90,7 +132,9 @@ def open_lines(path: Path) -> Iterator[LineFile]:
     try:
         with locked_by(lock) as ours:
             if not ours:
-                raise OutputError(f"{path}: another process is writing it; wait for it, or name another file")
+                raise OutputError(
+                    f"{subject or path}: another process is writing it; wait for it, or name another file"
+                )
             with _opened(path) as file:
                 yield LineFile(path, file)
     except OSError as error:

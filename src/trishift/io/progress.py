@@ -1,4 +1,4 @@
-"""Progress of long jobs."""
+"""Progress of long jobs: a tqdm bar on a terminal, and elsewhere (logs, CI) a line every now and then."""
 
 from __future__ import annotations
 
@@ -10,21 +10,75 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from trishift.io.wording import spell_time
+
 _Item = TypeVar("_Item")
 _SECONDS_BETWEEN_LINES = 30.0
 
 
-def track(items: Iterable[_Item], total: int, title: str) -> Iterator[_Item]:
-    """Yield the items; shows a progress bar on a terminal, or prints a line every 30 seconds elsewhere (logs, CI)."""
-    if sys.stderr.isatty():
-        yield from tqdm(items, title, total, leave=False)
-        return
-    last = time.monotonic()
-    for count, item in enumerate(items, 1):
-        yield item
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            print(f"{title}: {count} of {total}", file=sys.stderr, flush=True)
+class Progress:
+    """Counts what is done and shows it with the speed and the time left; for use in a `with` block.
+
+    Args:
+        title: text beside the bar.
+        total: the count in the end; None: unknown.
+        start: what was done before.
+        unit: one of what is counted.
+    """
+
+    def __init__(self, title: str, total: int | None, start: int = 0, unit: str = "clip") -> None:
+        self._title, self._total, self._start, self._unit = title, total, start, unit
+        self._done = start
+        self._begin = self._last = time.monotonic()
+        self._bar = tqdm(
+            desc=title,
+            total=total,
+            initial=start,
+            unit=f" {unit}s",
+            dynamic_ncols=True,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def update(self, count: int = 1) -> None:
+        """Count what has been done since the last call."""
+        self._done += count
+        if not self._bar.disable:
+            self._bar.update(count)
+        elif time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            print(f"{self._title}: {self.note()}", file=sys.stderr, flush=True)
+
+    def note(self) -> str:
+        """What is done, clips per second and the time left."""
+        speed = (self._done - self._start) / max(time.monotonic() - self._begin, 1e-9)
+        if self._total is None:
+            return f"{self._done:,}, {speed:.3g} {self._unit}s/s"
+        left = (self._total - self._done) / speed if speed else 0.0
+        ahead = f", {spell_time(left)} left" if speed else ""
+        return f"{self._done:,} of {self._total:,}, {speed:.3g} {self._unit}s/s{ahead}"
+
+    def print(self, line: str) -> None:
+        """Print a line of results to stdout, above the bar if both are on one terminal."""
+        if self._bar.disable:
+            print(line)
+        else:
+            with tqdm.external_write_mode(sys.stdout):
+                print(line)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._bar.close()
+
+
+def track(items: Iterable[_Item], total: int, title: str, unit: str = "file") -> Iterator[_Item]:
+    """Yield the items and show the progress."""
+    with Progress(title, total, unit=unit) as progress:
+        for item in items:
+            yield item
+            progress.update()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     hissing = one.endswith(("s", "x", "tch", "sh"))  # but epochs
     plural = many or one + ("es" if hissing else "s")
     return f"{number} {one if number == 1 else plural}"
+
+
+def spell_time(seconds: float) -> str:
+    """`40s`, `12m` or `2.5h`, rounded up."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)}s"
+    return f"{math.ceil(seconds / 60)}m" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:g}h"
 
 
 def shown_first(names: Sequence[object], most: int) -> str:

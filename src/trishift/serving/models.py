@@ -12,7 +12,7 @@ from trishift.api import Model
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import DataError
-from trishift.evaluation.prediction import json_row, top_predictions
+from trishift.evaluation.prediction import predictions_of
 from trishift.serving.batching import Batcher, is_independent
 
 
@@ -60,8 +60,8 @@ class Served:
 
     def answer(self, logits: np.ndarray, top_k: int, with_logits: bool) -> dict[str, Any]:
         """The most likely classes as JSON, in the form of `trishift infer --output predictions.json`."""
-        [prediction] = top_predictions([""], logits[None], self.model.labels, top_k, self.model.calibration)
-        row = {"model": self.name, **json_row(prediction)}
+        [prediction] = predictions_of([""], logits[None], self.model.labels, self.model.calibration)
+        row = {"model": self.name, **prediction.to_dict(top_k)}
         del row["video"]
         return row | ({"logits": logits.tolist()} if with_logits else {})
 

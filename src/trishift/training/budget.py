@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from trishift.backends.session import Session
 from trishift.data.loader import Loader
 from trishift.data.opening import open_datasets
 from trishift.errors import RecipeError
-from trishift.io.wording import counted
+from trishift.io.wording import counted, spell_time
 from trishift.recipe import Recipe
 from trishift.training.draws import draw_step
 from trishift.training.parameter_groups import optimization_plan
@@ -32,13 +31,6 @@ def read_time(text: str) -> float:
     if match is None or not float(match[1]):
         raise RecipeError(f"--time {text}: write it as 90s, 30m or 2h")
     return float(match[1]) * _UNITS[match[2] or "m"]
-
-
-def spell_time(seconds: float) -> str:
-    """`40s`, `12m` or `2.5h`, rounded up."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)}s"
-    return f"{math.ceil(seconds / 60)}m" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:g}h"
 
 
 @dataclass(frozen=True)

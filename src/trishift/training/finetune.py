@@ -27,9 +27,9 @@ from trishift.errors import OutputError, TrainingError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.io.atomic import write_atomically, write_text
 from trishift.io.npz import read_npz
-from trishift.io.wording import counted
+from trishift.io.wording import counted, spell_time
 from trishift.recipe import Recipe, recipe_to_dict
-from trishift.training.budget import Workload, seconds_per_clip, spell_time
+from trishift.training.budget import Workload, seconds_per_clip
 from trishift.training.comparison import Comparison
 from trishift.training.probe_study import save_probe, study_probe
 from trishift.training.run import train

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from trishift.training.budget import spell_time
+from trishift.io.wording import spell_time
 
 _Item = TypeVar("_Item")
 

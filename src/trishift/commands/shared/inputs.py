@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +14,20 @@ import numpy as np
 
 from trishift.commands.shared.arguments import execution_of, import_options, runtime_of
 from trishift.commands.shared.outputs import status
+from trishift.data.lists import ClipList, read_list
 from trishift.data.parts import split_part
 from trishift.errors import DataError
+from trishift.io.regular import exists
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
 if TYPE_CHECKING:
     from trishift.api import Model
     from trishift.data.protocol import Protocol
-    from trishift.evaluation.prediction import Prediction
+    from trishift.evaluation.prediction import Miss, Prediction
 
 _LOG = logging.getLogger(__name__)
+_LOOKED_FOR = 1000  # clips of a list
 
 
 def load_model(options: argparse.Namespace, say: Callable[[str], object] = status, clips: int | None = None) -> Model:
@@ -122,14 +127,13 @@ def add_template(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def videos_of(options: argparse.Namespace) -> list[Path]:
-    """The videos given as arguments, followed by those of `--filelist`.
+def videos_of(options: argparse.Namespace) -> ClipList:
+    """The videos given as arguments, followed by those of `--filelist`, with its labels if they are numbers.
 
     Raises:
         DataError: no videos were given, or a template that applies to none of them.
     """
-    videos = [path for video in options.videos for path in _clips_below(video)]
-    return _with_list(videos, options)
+    return _with_list([path for video in options.videos for path in _clips_below(video)], options)
 
 
 def sources_of(options: argparse.Namespace) -> list[str]:
@@ -138,7 +142,7 @@ def sources_of(options: argparse.Namespace) -> list[str]:
     videos = [path for text in options.videos if not _is_stream(text) for path in _clips_below(Path(text))]
     if streams and not videos and not options.filelist:
         return streams
-    return [*streams, *map(str, _with_list(videos, options))]
+    return [*streams, *_with_list(videos, options).paths()]
 
 
 def _is_stream(text: str) -> bool:
@@ -146,24 +150,30 @@ def _is_stream(text: str) -> bool:
     return (text.isdecimal() or "://" in text) and not Path(text).exists()
 
 
-def _with_list(videos: list[Path], options: argparse.Namespace) -> list[Path]:
+def _with_list(videos: list[Path], options: argparse.Namespace) -> ClipList:
     """Add the videos of `--filelist`. Raises like `videos_of`."""
+    clips = ClipList.of(videos)
     if options.filelist:
-        videos = videos + listed(options.filelist, options.root)
-    if not videos:
+        from_list = listed(options.filelist, options.root)
+        clips = ClipList(records=chain(clips, from_list)) if videos else from_list
+    if not clips:
         raise DataError("give at least one VIDEO or a --filelist")
-    check_template(options.template, videos)
-    return videos
+    check_template(options.template, clips)
+    return clips
 
 
-def check_template(template: str | None, videos: Sequence[Path]) -> None:
+def check_template(template: str | None, videos: Sequence[Path] | ClipList) -> None:
     """Refuse a `--template` that would have no effect.
 
     Raises:
         DataError: no video is a folder.
     """
-    if template is not None and not any(split_part(video)[0].is_dir() for video in videos):
-        what = f"{videos[0]} is not" if len(videos) == 1 else f"none of the {len(videos)} videos is"
+    if template is None:
+        return
+    paths = map(Path, videos.paths()) if isinstance(videos, ClipList) else iter(videos)
+    first = next(paths)
+    if not any(split_part(video)[0].is_dir() for video in chain([first], paths)):
+        what = f"{first} is not" if len(videos) == 1 else f"none of the {len(videos)} videos is"
         raise DataError(f"--template {template}: {what} a folder of frames; remove it")
 
 
@@ -177,61 +187,77 @@ def _clips_below(path: Path) -> list[Path]:
     return found.clips
 
 
-def listed(filelist: Path, root: Path | None) -> list[Path]:
-    """The videos of a list of plain paths, or of paths with frame counts and labels."""
-    from trishift.data.lists import read_list
+def listed(filelist: Path, root: Path | None) -> ClipList:
+    """The videos of a list of plain paths, or of paths with frame counts and labels, whichever exist.
 
-    plain = [record.path for record in read_list(filelist, root, has_labels=False)]
-    if any(path.exists() for path in plain):
-        return plain
+    In a long list, only some are looked for.
+    """
     try:
-        return [record.path for record in read_list(filelist, root)]
+        with_labels = read_list(filelist, root)
     except DataError:
-        return plain  # plain paths, none of which exists: each is reported later
+        return read_list(filelist, root, has_labels=False)  # also if none exists: each is reported later
+    if _any_exists(with_labels):
+        return with_labels
+    plain = read_list(filelist, root, has_labels=False)  # names that end in numbers
+    return plain if _any_exists(plain) else with_labels
 
 
-def labels_of(filelist: Path | None, root: Path | None, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The labels in a list by the path of the clip, as `videos_of` names it; empty if the list has none."""
-    from trishift.data.lists import read_list
+def _any_exists(clips: ClipList) -> bool:
+    return any(exists(clips.path(index)) for index in range(0, len(clips), max(1, len(clips) // _LOOKED_FOR)))
 
-    if filelist is None:
-        return {}
+
+def labels_of(videos: ClipList, options: argparse.Namespace, names: Sequence[str]) -> ClipList:
+    """The videos with the labels in `--filelist`; without any if they are not classes of the model.
+
+    Args:
+        videos: as from `videos_of`.
+        options: arguments with `filelist` and `root`.
+        names: class names of the model.
+    """
+    highest = max((max(labels, default=-1) for labels in videos.label_counts()), default=-1)
+    if 0 <= highest < len(names) or options.filelist is None:
+        return videos
     try:
-        return {str(record.path): record.labels for record in read_list(filelist, root, class_names=names)}
-    except DataError:
-        return {}  # a list of plain paths
+        named = read_list(options.filelist, options.root, class_names=names)
+    except DataError:  # plain paths, or classes of another model
+        return videos.unlabeled()
+    return named if len(named) == len(videos) else ClipList(records=chain(videos[: -len(named)], named))
 
 
 class Truth:
     """Compares predictions with the labels of a list.
 
     Args:
-        labels: class numbers by path.
+        clips: the list.
         names: class names.
     """
 
-    def __init__(self, labels: Mapping[str, Sequence[int]], names: Sequence[str]) -> None:
-        self._labels, self._names = labels, names
-        self._right: list[bool] = []
+    def __init__(self, clips: ClipList, names: Sequence[str]) -> None:
+        self._clips, self._names = clips, names
+        self._counts: Counter[str] = Counter()
 
-    @property
-    def known(self) -> bool:
-        """Whether the label of a prediction was known."""
-        return bool(self._right)
-
-    def note(self, prediction: Prediction) -> str:
+    def note(self, index: int, result: Prediction | Miss) -> str:
         """The true label, for the end of a line; counts the prediction. Empty if it is unknown."""
-        labels = self._labels.get(prediction.name, ())
-        if not labels:
+        labels = self._clips.labels[index]
+        if not labels or isinstance(result, tuple):
             return ""
-        right = prediction.classes[0] in labels
-        self._right.append(right)
+        right = result.classes(1)[0] in labels
+        self._counts.update(labeled=1, right=int(right))
         names = ", ".join(printable(self._names[label]) for label in labels)
         return f"; true: {names}" if right else f"; true: {names} (wrong)"
 
-    def summary(self) -> str:
-        """How often the most likely class was true."""
-        from trishift.evaluation.intervals import interval
+    def take_counts(self) -> Counter[str]:
+        """How many predictions since the last call were `labeled`, and how many of these `right`."""
+        counts, self._counts = self._counts, Counter()
+        return counts
 
-        rate = interval(np.array(self._right, float))
-        return f"{sum(self._right)} of {counted(len(self._right), 'labeled video')} right: {rate}"
+
+def truth_summary(counts: Mapping[str, int]) -> str:
+    """How often the most likely class was true, from the counts of `Truth`; empty if no label was known."""
+    from trishift.evaluation.intervals import interval
+
+    labeled, right = counts["labeled"], counts["right"]
+    if not labeled:
+        return ""
+    rate = interval(np.repeat([1.0, 0.0], [right, labeled - right]))
+    return f"{right} of {counted(labeled, 'labeled video')} right: {rate}"

@@ -12,6 +12,8 @@ from trishift.io.atomic import check_writable
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
+SHOWN_MISSES = 20  # unreadable videos that are named
+
 
 def status(text: object) -> None:
     """Print a line about the work, apart from its results, to stderr."""
@@ -48,22 +50,36 @@ def add_strict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help=f"{text}cannot be made")
 
 
-def report_misses(misses: Sequence[tuple[str, str]], total: int, *, strict: bool) -> None:
+def report_misses(
+    misses: Sequence[tuple[str, str]],
+    total: int,
+    *,
+    strict: bool,
+    count: int | None = None,
+    file: Path | None = None,
+) -> None:
     """Warn about unreadable videos, one per line.
 
     Args:
-        misses: (name, reason) of each.
+        misses: (name, reason) of them, or of the first few.
         total: number of videos.
         strict: make it an error.
+        count: number of the unreadable ones, if `misses` are not all.
+        file: lists all of them.
 
     Raises:
         DataError: no video could be read, or `strict` and one could not.
     """
-    if not misses:
+    count = len(misses) if count is None else count
+    if not count:
         return
-    count = f"{len(misses)} of {counted(total, 'video')} could not be read"
-    if strict or len(misses) == total:
-        raise DataError(f"{count}: {'; '.join(reason for _, reason in misses)}")
-    print(f"warning: {count}; --strict makes this an error", file=sys.stderr)
-    for _, reason in misses:
+    shown = [reason for _, reason in misses[:SHOWN_MISSES]]
+    where = f", all listed in {file}" if file is not None else ""
+    summary = f"{count} of {counted(total, 'video')} could not be read"
+    if strict or count == total:
+        raise DataError(f"{summary}{where}: {'; '.join(shown)}")
+    print(f"warning: {summary}{where}; --strict makes this an error", file=sys.stderr)
+    for reason in shown:
         print(f"  {printable(reason)}", file=sys.stderr)
+    if shown and count > len(shown):
+        print(f"  and {count - len(shown)} more", file=sys.stderr)

@@ -58,10 +58,9 @@ def _part(work: _Work[_Result], options: argparse.Namespace, index: int) -> Iter
         raise TrishiftError(error.phrased(partial(spelled, "eval"))) from None
 
 
-def in_order(results: Sequence[Iterator[tuple[int, _Result]]]) -> Iterator[_Result]:
-    """Numbered results of several parts in the order of the list, misses (name, reason) last, as within each part."""
-    for _, result in heapq.merge(*results, key=lambda numbered: (isinstance(numbered[1], tuple), numbered[0])):
-        yield result
+def in_order(results: Sequence[Iterator[tuple[int, _Result]]]) -> Iterator[tuple[int, _Result]]:
+    """Numbered results of several parts, ascending within each part, in the order of the list."""
+    return heapq.merge(*results, key=lambda numbered: numbered[0])
 
 
 def environments(device: str, count: int) -> list[dict[str, str]]:

@@ -58,6 +58,13 @@ class ClipList(Sequence[VideoRecord]):
         self._groups: Shared[str | None] = Shared()
         self.extend((str(r.path), r.labels, r.num_frames, r.line, r.group) for r in records)
 
+    @classmethod
+    def of(cls, paths: Iterable[Path]) -> ClipList:
+        """Clips without labels."""
+        clips = cls()
+        clips.extend((str(path), (), None, line, None) for line, path in enumerate(paths, 1))
+        return clips
+
     def extend(self, rows: Iterable[Row]) -> None:
         """Add clips; only for the code that builds a list."""
         rows = iter(rows)
@@ -144,6 +151,12 @@ class ClipList(Sequence[VideoRecord]):
         """The same clips with each class number `k` replaced by `order[k]`."""
         changed = copy(self)
         changed.labels = self.labels.mapped(lambda labels: tuple(order[label] for label in labels))
+        return changed
+
+    def unlabeled(self) -> ClipList:
+        """The same clips without their labels."""
+        changed = copy(self)
+        changed.labels = self.labels.mapped(lambda _: ())
         return changed
 
     def label_counts(self) -> Counter[tuple[int, ...]]:

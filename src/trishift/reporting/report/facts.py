@@ -7,14 +7,13 @@ from typing import Any
 
 from trishift.data.transforms import view_size
 from trishift.evaluation.intervals import accuracy
-from trishift.io.wording import counted
+from trishift.io.wording import counted, spell_time
 from trishift.model.cost import multiplications, num_parameters
 from trishift.recipe import Recipe
 from trishift.recipe.keys import differences
 from trishift.recipe.reading import recipe_text
 from trishift.reporting.pages.rendering import number, percent
 from trishift.reporting.report.subject import Subject
-from trishift.training.budget import spell_time
 
 _NAMES = {
     "top1": "Top-1",

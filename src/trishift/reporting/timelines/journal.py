@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trishift.errors import OutputError
-from trishift.io.line_files import LineFile, Record, open_lines
-from trishift.io.wording import plain
+from trishift.io.line_files import LineFile, Record, changed_setting, open_lines
 from trishift.streaming.events import EventRule, Reading
 from trishift.streaming.recording import Recording
 from trishift.streaming.timeline import Moment, Timeline
@@ -181,9 +180,8 @@ class Journal:
         return {"window": reading.index, "start": reading.start, "end": reading.end, "predictions": predictions}
 
 
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _difference(found: Record, wanted: Record) -> str:
     """What keeps a file from being continued."""
     if "timeline" not in found:
         return "is no timeline of Trishift"
-    key = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
-    return f"was begun with another {key} ({plain({'before': found.get(key), 'now': wanted.get(key)})})"
+    return f"was begun with {changed_setting(found, wanted)}"
