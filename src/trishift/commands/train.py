@@ -54,27 +54,25 @@ def main(arguments: list[str]) -> None:
     if options.devices > 1:
         raise RecipeError(_launched(options.framework, options.devices, arguments))
 
-    from trishift.recipe import load_recipe, sets_key
-    from trishift.recipe.finding import find_recipe
-    from trishift.recipe.keys import differences
+    from trishift.recipe import RecipeFile
     from trishift.training.run import train
     from trishift.training.run_folder import run_to_resume
     from trishift.training.run_record import Origin
 
     folder = options.resume and run_to_resume(options.resume)
-    config = find_recipe(options.config) if options.config else folder and folder / "recipe.yaml"
+    config = options.config or (folder and folder / "recipe.yaml")
     if config is None:
         raise RecipeError("train: no recipe is given; add --config RECIPE, for instance --config gestures/tsm")
-    overrides = options.overrides
-    if options.device or not sets_key(config, overrides, "execution.device"):
+    file, overrides = RecipeFile(config, recorded=options.config is None), options.overrides
+    if options.device or not file.sets(overrides, "execution.device"):
         options.device = options.device or AUTO
         overrides = [*overrides, f"execution.device={device_of(options)}"]
-    recipe = load_recipe(config, overrides, recorded=options.config is None)
+    recipe = file.resolve(overrides)
     output = options.output or folder or Path("runs") / recipe.name
     alone = not recipe.execution.distributed  # a framework that has left a group of processes may crash on a new model
     origin = Origin(["train", *arguments])
     if options.config and not folder:
-        origin = origin._replace(recipe=str(options.config), changes=differences(recipe, load_recipe(config)))
+        origin = Origin.of_recipe(origin.command, str(options.config), file, recipe)
     report = partial(attempt_report, framework=options.framework, films=alone)
     train(
         recipe,

@@ -28,11 +28,12 @@ _MAX_FILES = 100  # per recipe, each counted as often as it is inherited
 
 @dataclass(frozen=True)
 class Layer:
-    """One file of the inheritance chain: its content and its YAML nodes (for line numbers)."""
+    """One file of the inheritance chain: its content, its YAML nodes (for line numbers) and its bases as written."""
 
     path: Path
     data: dict[str, Any]
     node: yaml.Node | None
+    bases: tuple[str, ...] = ()
 
     def line_of(self, keys: Sequence[str]) -> int | None:
         """Return the 1-based line of the deepest of these nested keys in this file, or None if the first is absent."""
@@ -86,10 +87,10 @@ def _read_into(layers: list[Layer], path: Path, seen: tuple[Path, ...], *, recor
         raise RecipeError(f"{path}: a recipe must be a mapping of sections, not a {type(data).__name__}")
     written = [key for key in _BASE_KEYS if key in data]
     bases = [data.pop(key) for key in written]
-    layer = Layer(path, spell_out(with_present_names(data, None if recorded else str(path))), node)
+    bases = bases[0] if bases and isinstance(bases[0], list) else bases
+    layer = Layer(path, spell_out(with_present_names(data, None if recorded else str(path))), node, tuple(bases))
     if len(written) > 1:
         raise RecipeError(f"{path}:{layer.line_of(written[:1])}: {written[0]} and {written[1]} mean the same; keep one")
-    bases = bases[0] if bases and isinstance(bases[0], list) else bases
     if not all(isinstance(base, str) for base in bases):
         raise RecipeError(
             f"{path}:{layer.line_of(written)}: {written[0]}: must be the path or name of a recipe, or a list of them"

@@ -50,18 +50,62 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, recorded: bo
         >>> recipe.model.backbone, recipe.train.lr
         ('resnet10', 0.02)
     """
-    layers = read_layers(find_recipe(path), recorded=recorded)
+    return RecipeFile(path, recorded=recorded).resolve(overrides)
+
+
+class RecipeFile:
+    """A recipe file and its bases, read once.
+
+    Args:
+        path: as in `load_recipe`.
+        recorded: as in `load_recipe`.
+
+    Raises:
+        RecipeError: a file cannot be read.
+
+    Example:
+        >>> from trishift.recipe import RecipeFile
+        >>> file = RecipeFile("gestures/tsm")
+        >>> file.resolve(["train.lr=0.02"]).train.lr, file.sets([], "execution.device")
+        (0.02, False)
+        >>> name, base = file.base()
+        >>> name, base.name
+        ('base.yaml', 'gestures')
+    """
+
+    def __init__(self, path: str | Path, *, recorded: bool = False) -> None:
+        self._layers = read_layers(find_recipe(path), recorded=recorded)
+
+    def resolve(self, overrides: Sequence[str] = ()) -> Recipe:
+        """The validated recipe with overrides, applied in order.
+
+        Raises:
+            RecipeError: any mistake, as one line with file, line and nearest valid key.
+        """
+        return _resolve(self._layers, list(overrides))
+
+    def sets(self, overrides: Sequence[str], key: str) -> bool:
+        """Whether the file, one of its bases or an override sets a dotted key."""
+        return _Blame(self._layers, list(overrides)).find(key.split(".")) is not None
+
+    def base(self) -> tuple[str, Recipe] | None:
+        """Its bases as the file names them, and the recipe they make; None without bases, or if they are incomplete."""
+        *inherited, own = self._layers
+        if not own.bases:
+            return None
+        try:
+            return ", ".join(own.bases), _resolve(inherited, [])
+        except RecipeError:  # parts of a recipe, which only the file makes whole
+            return None
+
+
+def _resolve(layers: Sequence[Layer], overrides: list[str]) -> Recipe:
     data: dict[str, Any] = {}
     for layer in layers:
         data = _merge(data, layer.data)
     for text in overrides:
         data = _merge(data, _parse_override(text))
-    return _validate(data, _Blame(layers, list(overrides)))
-
-
-def sets_key(path: str | Path, overrides: Sequence[str], key: str) -> bool:
-    """Whether a recipe file, one of its bases or an override sets a dotted key."""
-    return _Blame(read_layers(find_recipe(path), recorded=True), list(overrides)).find(key.split(".")) is not None
+    return _validate(data, _Blame(list(layers), overrides))
 
 
 def recipe_from_dict(data: Mapping[str, Any], origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:

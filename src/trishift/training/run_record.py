@@ -19,6 +19,8 @@ from trishift.backends.session import Session
 from trishift.errors import without_secrets
 from trishift.io.atomic import write_text
 from trishift.io.packages import installed
+from trishift.recipe import Recipe, RecipeFile
+from trishift.recipe.keys import differences
 from trishift.version import __version__
 
 RECORD = "run.json"
@@ -30,12 +32,21 @@ class Origin(NamedTuple):
     Attributes:
         command: words of the command, if one did.
         recipe: the recipe file or name that the command gave.
-        changes: what the command changed in it: (key, value in the file, value in the run), see `recipe.keys`.
+        base: the bases of this recipe, as it names them; empty if it has none.
+        changes: how the run differs from the base, else from the recipe: (key, value there, value in the run), see
+            `recipe.keys`.
     """
 
     command: Sequence[str] = ()
     recipe: str = ""
+    base: str = ""
     changes: Sequence[tuple[str, str, str]] = ()
+
+    @classmethod
+    def of_recipe(cls, command: Sequence[str], name: str, file: RecipeFile, recipe: Recipe) -> Origin:
+        """The origin of a command that named a recipe, and made this one of its file."""
+        base, compared = file.base() or ("", file.resolve())
+        return cls(command, name, base, differences(recipe, compared))
 
 
 class RunRecord:
@@ -63,6 +74,7 @@ class RunRecord:
         self._part: dict[str, Any] = {
             "command": [without_secrets(word) for word in origin.command],
             "recipe": origin.recipe,
+            "base": origin.base,
             "changes": [[without_secrets(text) for text in change] for change in origin.changes],
             "version": __version__,
             "framework": session.framework,

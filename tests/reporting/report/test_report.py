@@ -16,11 +16,12 @@ from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.films import Film
 from trishift.evaluation.scores import write_scores
-from trishift.recipe import Recipe, save_recipe
+from trishift.recipe import Recipe, RecipeFile, save_recipe
 from trishift.recipe.reading import recipe_from_dict
 from trishift.reporting.evaluation import write_result
 from trishift.reporting.report.page import write_report
 from trishift.reporting.report.subject import read_subject
+from trishift.training.run_record import Origin
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\x1b[31m$\\frac{.mp4"
 
@@ -107,6 +108,31 @@ def test_recipe_is_compared_with_that_of_the_command(tmp_path: Path) -> None:
     assert "Key Recipe This run train.lr 0.1 0.5" in text
     (run / "run.json").write_text(json.dumps({"parts": [{**part, "changes": []}]}))
     assert "No keys differ from gestures/tsm" in text_of(write_report(read_subject(run)))
+
+
+def test_recipe_is_compared_with_its_base(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("base: gestures/tsm\ntrain: {lr: 0.5}\n")
+    file = RecipeFile(mine)
+    origin = Origin.of_recipe(["train"], str(mine), file, file.resolve(["train.epochs=3"]))
+    assert origin.base == "gestures/tsm"
+    assert [(key, after) for key, _, after in origin.changes] == [("train.epochs", "3"), ("train.lr", "0.5")]
+    run = write_run(tmp_path / "run", evaluation())
+    (run / "run.json").write_text(json.dumps({"parts": [origin._asdict()]}))
+    text = text_of(write_report(read_subject(run)))
+    assert f"2 keys differ from gestures/tsm , the base of {mine} , with which the run was started" in text
+    assert "Key Base This run train.epochs" in text
+
+
+def test_recipe_without_a_whole_base_is_compared_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("train: {batch_size: 3, accumulate: 2}\n")
+    alone, whole = tmp_path / "alone.yaml", tmp_path / "whole.yaml"
+    alone.write_text("train: {lr: 0.5}\n")
+    whole.write_text("base: part.yaml\ntrain: {batch_size: 4}\n")
+    for path in (alone, whole):
+        file = RecipeFile(path)
+        changed = Origin.of_recipe([], str(path), file, file.resolve(["train.epochs=3"]))
+        assert changed.base == "" and [key for key, *_ in changed.changes] == ["train.epochs"]
 
 
 @pytest.mark.parametrize(("classes", "videos"), [(1, 3), (2, 1), (10_000, 40)])

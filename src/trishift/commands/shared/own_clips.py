@@ -75,10 +75,10 @@ def _check_recipe(options: argparse.Namespace) -> None:
 
 def recipe_of(options: argparse.Namespace, folds: Folds) -> Recipe:
     """The recipe for the weights of `--from` and the clips."""
-    from trishift.recipe import load_recipe, sets_key
+    from trishift.recipe import RecipeFile
     from trishift.training.transfer import recipe_for
 
-    overrides = list(options.overrides)
-    if options.device != AUTO or not sets_key(options.config, overrides, "execution.device"):
+    file, overrides = RecipeFile(options.config), list(options.overrides)
+    if options.device != AUTO or not file.sets(overrides, "execution.device"):
         overrides.append(f"execution.device={device_of(options)}")
-    return recipe_for(load_recipe(options.config), options.weights, folds, overrides)
+    return recipe_for(file.resolve(), options.weights, folds, overrides)

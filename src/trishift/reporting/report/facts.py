@@ -63,10 +63,11 @@ def setup(subject: Subject) -> dict[str, Any]:
     if recipe is not None:
         groups += [("Model", _model(recipe)), ("Data", _data(subject, recipe)), ("Cost", _cost(subject, recipe))]
     first = (subject.record.get("parts") or [{}])[0]
-    base = first.get("recipe", "")
-    changes = first["changes"] if base else [] if recipe is None else differences(recipe, Recipe())
+    named, base = first.get("recipe", ""), first.get("base", "")
+    changes = first["changes"] if named else [] if recipe is None else differences(recipe, Recipe())
     return {
         "groups": [(name, rows) for name, rows in groups if rows],
+        "named": named,
         "base": base,
         "changes": changes,
         "recipe": "" if recipe is None else recipe_text(recipe),
