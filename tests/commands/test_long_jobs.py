@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from testing.encoded_clips import encode
 from tests.support.command_line import command
@@ -22,7 +23,7 @@ from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
 CLIPS = 60
 BROKEN = (7, 30, 31)  # numbers of clips that cannot be read
-OUTPUTS = ("p.jsonl", "p.csv", "p.json", "p.pkl")
+OUTPUTS = ("p.jsonl", "p.csv", "p.json", "p.parquet", "p.pkl")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,21 @@ def test_interrupted_predictions_are_continued(
     assert command(*arguments(folder, tmp_path / name)) == 0
     assert "complete already; --overwrite predicts again" in capsys.readouterr().err
     assert files_in(tmp_path) == expected
+
+
+def test_parquet_has_the_rows_of_the_lines(folder: Path, whole: Path) -> None:
+    table = pyarrow.parquet.read_table(whole / "p.parquet")
+    assert table.to_pylist() == [json.loads(line) for line in (whole / "p.jsonl").read_text().splitlines()]
+    assert table.schema.field("predictions").type.value_type.field("class").type == pyarrow.int32()
+
+
+def test_parquet_needs_pyarrow(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert command(*arguments(folder, tmp_path / "p.parquet")) == 1
+    assert "Parquet needs pyarrow; in the Trishift repository, run: pip install" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_unreadable_videos_are_a_list_of_their_own(folder: Path, whole: Path, tmp_path: Path) -> None:

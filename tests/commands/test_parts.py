@@ -65,7 +65,7 @@ def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of one process."""
     whole = tmp_path_factory.mktemp("whole")
     assert evaluate(folder, whole / "eval.json") == 0
-    for suffix in ("json", "jsonl", "csv", "pkl"):
+    for suffix in ("json", "jsonl", "csv", "parquet", "pkl"):
         assert infer(folder, whole / f"infer.{suffix}") == 0
     return whole
 
@@ -78,7 +78,7 @@ def test_shards_of_eval_merge_to_the_whole(folder: Path, whole: Path, tmp_path: 
     assert contents(tmp_path / "merged") == {k: v for k, v in contents(whole).items() if k.startswith("eval")}
 
 
-@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "pkl"])
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet", "pkl"])
 def test_shards_of_infer_merge_to_the_whole(folder: Path, whole: Path, tmp_path: Path, suffix: str) -> None:
     paths = [tmp_path / f"{index}.{suffix}" for index in (1, 2)]
     for index, path in enumerate(paths, 1):
@@ -138,6 +138,7 @@ def test_parts_are_whole_batches_and_together_the_list(count: int, batch: int, i
         (["a.csv", "rows.json"], "rows.json: is not a .csv file like"),
         (["a.txt"], "unknown format '.txt'"),
         (["gone.jsonl"], "gone.jsonl: cannot be read"),
+        (["bad.parquet"], "bad.parquet: is no Parquet file"),
         (["bad.pkl"], "bad.pkl: is not a file of `trishift infer`"),
     ],
 )
@@ -154,6 +155,7 @@ def test_files_that_do_not_belong_together_are_refused(
     (tmp_path / "a.csv").write_text("video,rank\r\n")
     (tmp_path / "b.csv").write_text("video,place\r\n")
     (tmp_path / "bad.pkl").write_text("?")
+    (tmp_path / "bad.parquet").write_text("?")
     paths = [tmp_path / name for name in names]
     assert command("merge", *paths, "--output", tmp_path / f"result{paths[0].suffix}") == 1
     assert re.search(message, capsys.readouterr().err)

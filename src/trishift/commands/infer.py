@@ -59,11 +59,12 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_intermixed_args(arguments)
     check_positive(options, "top_k", "batch_size", "workers", "devices")
 
-    from trishift.evaluation.prediction_files import FORMATS
+    from trishift.evaluation.prediction_files import FORMATS, check_format
     from trishift.evaluation.prediction_job import MISSED, missing_of, open_prediction_job
 
     if options.output:
         check_file(options.output, FORMATS)
+        check_format(options.output)
     protocol_of(options)  # refuses unknown names before the work
     options.videos = videos_of(options)
     listed = Shard.parse(options.shard).of(range(len(options.videos)), options.batch_size)
@@ -144,8 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         type=Path,
-        help="predictions as .jsonl (a line per video), .csv, .json or .pkl (Paddle's format); repeat a command to "
-        "continue it",
+        help="predictions as .jsonl (a line per video), .csv, .parquet, .json or .pkl (Paddle's format); repeat the "
+        "command to continue them",
     )
     add_overwrite(parser)
     add_reading(parser)

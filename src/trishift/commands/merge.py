@@ -11,7 +11,7 @@ EXAMPLES = """\
   trishift eval --checkpoint best.safetensors --shard 1/2 --output 1.json     (on one machine)
   trishift eval --checkpoint best.safetensors --shard 2/2 --output 2.json     (on another one)
   trishift merge 1.json 2.json --output result.json
-  trishift merge predictions-1.csv predictions-2.csv --output predictions.csv
+  trishift merge predictions-1.parquet predictions-2.parquet --output predictions.parquet
 """
 
 
@@ -29,9 +29,11 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     from trishift.evaluation.merging import is_evaluation, merge_evaluations, merge_predictions
+    from trishift.evaluation.prediction_files import check_format
     from trishift.reporting.evaluation import write_evaluation
 
     check_file(options.output, [options.parts[0].suffix])
+    check_format(options.output)
     if is_evaluation(options.parts[0]):
         evaluation, context = merge_evaluations(options.parts)
         print(evaluation)

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 
 from trishift.errors import CheckpointError, DataError
 from trishift.evaluation.evaluator import Evaluation, joined
-from trishift.evaluation.prediction_files import FORMATS, LINES, write_rows
+from trishift.evaluation.parquet import read_parquet
+from trishift.evaluation.prediction_files import FORMATS, LINES, PARQUET, write_rows
 from trishift.evaluation.scores import PICKLES, read_scores
 from trishift.evaluation.shards import Shard
 from trishift.io.atomic import write_atomically
@@ -107,7 +108,8 @@ def merge_predictions(paths: Sequence[Path], output: Path) -> None:
         content = pickle.dumps([row for path in paths for row in _read_pickle(path)], protocol=2)
         write_atomically(output, lambda file: file.write(content))
     else:
-        write_rows((row for path in paths for row in _read_rows(path)), output)
+        read = read_parquet if suffix == PARQUET else _read_rows
+        write_rows((row for path in paths for row in read(path)), output)
 
 
 def _header(paths: Sequence[Path]) -> bytes:

@@ -3,6 +3,7 @@
 .jsonl  a line {"video", "predictions": [{"class", "label", "probability"}]} per video, see `Prediction.to_dict`
 .csv    a row per class: video, rank, class, label, probability, and for models with thresholds applies (0 or 1)
 .json   a list of the objects of .jsonl
+.parquet  the same columns by pyarrow, a row per video
 .pkl    the list of (video, [probabilities], [class indices]) that Paddle's TSM wrote
 
 The first two grow while a job runs; the others are made of lines in the end, at once.
@@ -20,14 +21,25 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from trishift.errors import DataError
+from trishift.evaluation.parquet import check_installed, write_parquet
 from trishift.io.atomic import write_atomically
 from trishift.io.line_files import encode_line
 
 Row = dict[str, Any]
 """A prediction as from `Prediction.to_dict`."""
 
-LINES = ".jsonl"
+LINES, PARQUET = ".jsonl", ".parquet"
 _COLUMNS = ("video", "rank", "class", "label", "probability")
+
+
+def check_format(path: Path) -> None:
+    """Refuse a format that cannot be written here, before the work.
+
+    Raises:
+        FrameworkError: a package is missing.
+    """
+    if path.suffix == PARQUET:
+        check_installed()
 
 
 def encode_rows(rows: Iterable[Row], suffix: str, *, first: bool) -> bytes:
@@ -105,6 +117,7 @@ def _write_growing(suffix: str) -> Callable[[Iterable[Row], BinaryIO], None]:
 GROWING = (LINES, ".csv")
 _WRITERS: dict[str, Callable[[Iterable[Row], BinaryIO], None]] = {
     ".json": _write_list,
+    PARQUET: write_parquet,
     ".pkl": _write_pickle,
     ".pickle": _write_pickle,
     **{suffix: _write_growing(suffix) for suffix in GROWING},
