@@ -3,7 +3,7 @@
 import trishift
 model = trishift.load("weights.pth", framework="mindspore", num_segments=8)
 logits = model(clips)                          # (N, T, C, H, W) float32 -> (N, K) float32
-model.predict("video.mp4").top(5)              # [(label, probability), ...]
+model.predict("video.mp4", top_k=5)            # [(label, probability), ...]
 stream = model.stream()                        # unidirectional models, one frame per step
 stream.step(frame)                             # (N, 3, H, W) float32 -> (N, K) float32
 """
@@ -117,11 +117,15 @@ class Model:
         """
         return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
-    def predict(self, path: str | Path, protocol: Protocol | None = None) -> Prediction:
+    def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> Prediction:
         """Predict the classes of a video file or frame folder.
+
+        The result is the sequence of the likeliest classes, [(label, probability), ...], and holds all scores. Models
+        with thresholds list every predicted class, even if there are more than `top_k`.
 
         Args:
             path: the video.
+            top_k: classes in the sequence.
             protocol: clips and crops; default: one clip, center crop.
 
         Raises:
@@ -129,7 +133,7 @@ class Model:
 
         Example:
             >>> model = trishift.load("model.safetensors")
-            >>> for label, probability in model.predict("clip.mp4").top(2):
+            >>> for label, probability in model.predict("clip.mp4", top_k=2):
             ...     print(f"{label}: {probability:.0%}")
             Swiping Left: 80%
             Swiping Right: 10%
@@ -137,7 +141,7 @@ class Model:
         [[(_, result)]] = self.predict_batches(ClipList.of([Path(path)]), protocol)
         if isinstance(result, Miss):
             raise DataError(result.reason)
-        return result
+        return replace(result, top_k=top_k)
 
     def predict_batches(
         self,
@@ -319,7 +323,7 @@ def load(
         >>> model = trishift.load("model.safetensors", framework="pytorch")
         >>> model.spec.backbone
         'resnet10'
-        >>> [(label, probability)] = model.predict("clip.mp4").top(1)
+        >>> [(label, probability)] = model.predict("clip.mp4", top_k=1)
         >>> label
         'Swiping Left'
     """

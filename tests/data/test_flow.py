@@ -313,7 +313,7 @@ def test_motion_models_train_evaluate_and_predict(
     trained = trishift.load(tmp_path / "run/best.safetensors")
     assert (trained.input.modality, trained.spec.in_channels) == (modality, channels)
     video = next((gestures / "val").glob("swiping*.mp4"))
-    assert sum(p for _, p in trained.predict(video, PROTOCOLS["ten"]).top(9)) == pytest.approx(1)
+    assert sum(p for _, p in trained.predict(video, protocol=PROTOCOLS["ten"]).top(9)) == pytest.approx(1)
 
 
 def test_rejects_channels_that_do_not_fit_the_modality(tmp_path: Path) -> None:

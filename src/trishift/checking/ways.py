@@ -240,7 +240,7 @@ class _Reference:
     def by_infer(self, name: str) -> Way:
         """`trishift infer`."""
         model, recorder = self._recording()
-        scores = {"probabilities": model.predict(self.clip, self.protocol).scores}
+        scores = {"probabilities": model.predict(self.clip, protocol=self.protocol).scores}
         logits = self._logits(recorder.logits)
         return self._way(name, {"normalization": recorder.clips, "logits": logits} | scores)
 

@@ -111,7 +111,7 @@ def _sections(checkpoint: Checkpoint, spec: ModelSpec, facts: CardFacts) -> Iter
         yield f"* calibrated for precision {calibration.get('precision')}: temperature {calibration['temperature']:.4g}"
     yield from ("", "## Use", "", "```python", "import trishift", "")
     yield f'model = trishift.load("{facts.address}")  # framework="pytorch", "mindspore" or "paddle"'
-    yield 'model.predict("video.mp4").top(5)'
+    yield 'model.predict("video.mp4", top_k=5)'
     yield from ("```", "")
     if recipe := meta.get("recipe"):
         yield from ("## Training", "")
