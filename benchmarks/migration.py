@@ -43,16 +43,18 @@ REPLACED = (
     (r"\b(DATASET_ROOT|TARGET_PATH)\b", "data/jester-zoo"),
     (r"\bDATA_PATH\b", "downloads/jester"),
     (r"\bDATA\b", "data/custom"),
+    (r"\bFRAMES\b", "data/custom/1"),
     (r"\bFOLDER\b", "views"),
     (r"best.pth.tar(.* configs/kinetics/)", r"kinetics/best.pth.tar\1"),  # two models with the same file name
     (r"stream 0(.*) --show", r"stream video.mp4\1"),  # neither camera nor screen
 )
 ADDED = (
+    (r"prepare kinetics(?!.*--frames)", "--force"),  # the videos after the frames, in one folder
     (
         r"train.py --config|_train_gpu",
         "train.epochs=1 train.warmup_epochs=0 input.resize=32 input.crop=32 data.workers=1",
     ),
-    (r"(train.py --config|_train_gpu)(?!.* train.batch_size)", "train.batch_size=2"),
+    (r"(train.py --config|_train_gpu)(?!.* train.batch_size)", "train.batch_size=4"),
     (r" train.batch_size=256", "train.accumulate=32 data.train_list=256.txt"),
     (r"train.py .*--resume", "train.epochs=2"),
     (r"segment8_e50.pth .* --protocol center", "--output a.json"),

@@ -82,6 +82,20 @@ def paddle_resnet(classes: int) -> Shapes:
     return originals.paddle_resnet(50, fluid=True, width=64, classes=classes)
 
 
+def inception_relations(record: str, classes: int, last: str) -> Writer:
+    """Writer of TRN-pytorch's checkpoint with another number of classes in the layers that match `last`."""
+    shapes = {name: tuple(shape) for name, shape in originals.record(record)["keys"]}
+    of_classes = {name: (classes, *shape[1:]) for name, shape in shapes.items() if re.search(last, name)}
+    return trained(shapes | of_classes, "module.")
+
+
+def imagenet_resnet_vd(path: Path) -> None:
+    """Write PaddleVideo's copy of the ImageNet ResNet-50-vd."""
+    names = record_shapes("pptsm_resnet50_vd_8f", rename=lambda name: name.removeprefix("backbone."))
+    backbone = {name: shape for name, shape in names.items() if not name.startswith("head.")}
+    originals.write_pdparams(path, filled(backbone | {"out.weight": (2048, IMAGENET), "out.bias": (IMAGENET,)}))
+
+
 BLOCKRES = "resnet50_shift8_blockres_avg"
 MOBILENET = "MobileNetV2_shift8_blockres_avg"
 
@@ -104,6 +118,17 @@ WEIGHTS: dict[str, Writer] = {
     "trn.ckpt": of_record("mindspore_trn_bninception_8f"),
     "best.pth.tar": motion_network(SOMETHING),
     "kinetics/best.pth.tar": motion_network(KINETICS),
+    "TRN_something_RGB_BNInception_TRN_segment3_best.pth.tar": of_record("trn_single_bninception_3f"),
+    "TRN_something_RGB_BNInception_TRNmultiscale_segment8_best.pth.tar": inception_relations(
+        "trn_multiscale_bninception_8f_all", SOMETHING, r"fc_fusion_scales\.\d\.3\."
+    ),
+    "TRN_moments_RGB_InceptionV3_TRNmultiscale_segment8_best.pth.tar": of_record("trn_multiscale_inceptionv3_8f_all"),
+    "tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb_20220831-64d69186.pth": of_record(
+        "mmaction2_tsm_resnet50_8f"
+    ),
+    "ResNet50_vd_ssld_v2_pretrained.pdparams": imagenet_resnet_vd,
+    "ppTSM_k400_uniform.pdparams": of_record("pptsm_resnet50_vd_8f"),
+    "ppTSM_k400_dense.pdparams": of_record("pptsm_resnet50_vd_8f"),
 }
 
 
