@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trishift.commands.shared.arguments import (
     add_checkpoint,
@@ -18,6 +17,7 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     check_positive,
 )
+from trishift.commands.shared.engines import Work, add_engine, results_of
 from trishift.commands.shared.inputs import (
     Truth,
     add_calibration,
@@ -33,7 +33,7 @@ from trishift.commands.shared.inputs import (
 from trishift.commands.shared.jobs import add_overwrite, job_settings
 from trishift.commands.shared.outputs import SHOWN_MISSES, add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
-from trishift.commands.shared.parts import add_devices, in_order, parts
+from trishift.commands.shared.parts import add_devices
 from trishift.evaluation.shards import Shard
 from trishift.io.progress import Progress
 from trishift.io.wording import counted
@@ -41,7 +41,8 @@ from trishift.io.wording import counted
 if TYPE_CHECKING:
     import numpy as np
 
-    from trishift.evaluation.prediction import Miss
+    from trishift.evaluation.predicting import Results
+    from trishift.evaluation.prediction import Miss, Prediction
     from trishift.evaluation.prediction_job import PredictionJob
 
 EXAMPLES = """\
@@ -92,14 +93,12 @@ def _predict_missing(options: argparse.Namespace, listed: Sequence[int], job: Pr
     misses: list[Miss] = []
     start = listed[0] if listed else 0
     with (
-        parts(options, partial(_predict, job.pending() + start)) as streams,
+        results_of(options, _opened, job.pending() + start, options.batch_size) as ((summary, names), batches),
         Progress("infer", len(listed), job.done) as progress,
     ):
-        opened: Sequence[tuple[str, Sequence[str]]] = [next(stream) for stream in streams]
-        summary, names = opened[0]
         status(summary)
         truth = Truth(labels_of(options.videos, options, names), names)
-        for _, results in in_order(streams):
+        for results in batches:
             notes = [truth.note(index, result) for index, result in results]
             job.add([(index - start, result) for index, result in results], truth.take_counts())
             for (_, result), note in zip(results, notes, strict=True):
@@ -114,22 +113,18 @@ def _predict_missing(options: argparse.Namespace, listed: Sequence[int], job: Pr
     return misses
 
 
-def _predict(listed: np.ndarray, options: argparse.Namespace, part: Shard) -> Iterator[Any]:
-    """Yield the model's report with its class names, then the results of each batch of a part of the videos."""
+def _opened(options: argparse.Namespace) -> tuple[tuple[str, Sequence[str]], Work[Prediction | Miss]]:
+    """Open the model; returns its report with its class names, and what predicts videos of the list."""
     protocol = protocol_of(options)
-    model = load_model(options, clips=len(listed))
+    model = load_model(options, clips=len(options.videos))
     check_protocol(model, protocol)
     set_calibration(model, options)
-    yield model.report.summary(), model.labels
-    for results in model.predict_batches(
-        options.videos,
-        protocol,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        template=options.template,
-        only=part.turns(listed, options.batch_size),
-    ):
-        yield results[0][0], results
+    sizes = {"batch_size": options.batch_size, "workers": options.workers}
+
+    def predict(numbers: np.ndarray) -> Iterator[Results]:
+        return model.predict_batches(options.videos, protocol, template=options.template, **sizes, only=numbers)
+
+    return (model.report.summary(), model.labels), predict
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     add_overwrite(parser)
     add_reading(parser)
     add_devices(parser)
+    add_engine(parser)
     add_strict(parser)
     add_videos(parser)
     return parser

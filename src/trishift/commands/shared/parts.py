@@ -25,8 +25,8 @@ _LAUNCHED = ("PADDLE_TRAINERS_NUM", "MS_WORKER_NUM")  # torchrun: TORCHELASTIC_R
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
     """Add `--devices`."""
-    text = "processes, each on its own GPU (on a CPU, each with its share of the cores); default: 1"
-    parser.add_argument("--devices", type=int, default=1, metavar="N", help=text)
+    text = "processes, each on its own GPU (on a CPU, each with its share of the cores); default: 1, on a cluster all"
+    parser.add_argument("--devices", type=int, metavar="N", help=text)
 
 
 @contextmanager
@@ -40,14 +40,15 @@ def parts(options: argparse.Namespace, work: _Work[_Result]) -> Iterator[list[It
         RecipeError: there are fewer devices, or a launcher has started several copies of this command.
         TrishiftError: a process fails; names the process.
     """
-    _refuse_launchers(options.devices)
-    if options.devices == 1:
+    count = options.devices or 1
+    _refuse_launchers(count)
+    if count == 1:
         yield [work(options, Shard())]
         return
     options.checkpoint.fetch()  # once, before all processes want it
     device = device_of(options)
     settings = argparse.Namespace(**{**vars(options), "device": device})
-    with streams(partial(_part, work, settings), environments(device, options.devices)) as results:
+    with streams(partial(_part, work, settings), environments(device, count)) as results:
         yield results
 
 

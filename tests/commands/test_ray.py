@@ -1,0 +1,121 @@
+"""`--engine ray`: a cluster of two nodes predicts what this process predicts, and survives the loss of one."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testing.encoded_clips import encode
+from tests.support.command_line import command
+
+from trishift.backends import open_session
+from trishift.checkpoints import Checkpoint, canonical
+from trishift.evaluation.prediction_job import PredictionJob, _WrittenJob
+from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
+from ray.cluster_utils import Cluster  # noqa: E402
+
+CLIPS, BROKEN = 240, (5, 100)
+STORE = 80 * 2**20  # bytes of shared memory per node, the least that Ray takes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and a list of clips, two of which cannot be read."""
+    folder = tmp_path_factory.mktemp("ray")
+    spec = ModelSpec("resnet10", 3, 4, width=4, shift=ShiftSpec(4))
+    tensors = open_session("pytorch", spec).dump_tensors()
+    names = ("a", "b", "c")
+    canonical.save(folder / "model.safetensors", Checkpoint(tensors, spec, InputSpec(resize=36, crop=32), names))
+    encode(folder / "clip.mp4", "mpeg4", num_frames=9)
+    for number in range(CLIPS):
+        path = folder / f"{number:03}.mp4"
+        if number in BROKEN:
+            path.write_text("not a video")
+        else:
+            path.symlink_to("clip.mp4")
+    (folder / "list.txt").write_text("".join(f"{number:03}.mp4\n" for number in range(CLIPS)))
+    return folder
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster of two nodes, each with room for one process."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    node = {"num_cpus": 1, "object_store_memory": STORE}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster.second = cluster.add_node(**node)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def infer(folder: Path, output: Path, *more: object) -> int:
+    inputs = ("--filelist", folder / "list.txt", "--batch-size", 2, "--workers", 1, "--device", "cpu")
+    return command("infer", "--checkpoint", folder / "model.safetensors", *inputs, "--output", output, *more)
+
+
+def rows(path: Path) -> dict[str, object]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    found = {line["video"]: {e["label"]: round(e["probability"], 6) for e in line["predictions"]} for line in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def test_a_cluster_that_loses_a_node_predicts_like_one_process(
+    folder: Path, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert infer(folder, tmp_path / "local.jsonl") == 0
+    added, add = threading.Event(), _WrittenJob.add
+
+    def watched(self: PredictionJob, *arguments: object) -> None:
+        add(self, *arguments)  # type: ignore[arg-type]
+        added.set()
+
+    def kill() -> None:
+        added.wait(120)
+        cluster.remove_node(cluster.second, allow_graceful=False)
+
+    monkeypatch.setattr(_WrittenJob, "add", watched)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    output = tmp_path / "ray.jsonl"
+    assert infer(folder, output, "--engine", "ray", "--ray-address", cluster.address) == 0
+    killer.join()
+    assert rows(output) == rows(tmp_path / "local.jsonl")
+    name = "ray.jsonl.missing.csv"
+    assert sorted((tmp_path / name).read_text().splitlines()) == sorted(
+        (tmp_path / "local.jsonl.missing.csv").read_text().splitlines()
+    )
+    assert caplog.text.count("a process was lost") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:9", "--engine ray: there is no Ray cluster at 127.0.0.1:9 ("),
+        ("somewhere", "--ray-address somewhere: write it as HOST:PORT or ray://HOST:PORT"),
+        (None, "--engine ray: there is no Ray cluster on this machine ("),
+    ],
+)
+def test_a_missing_cluster_is_one_line(
+    folder: Path,
+    tmp_path: Path,
+    address: str | None,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    begin = time.monotonic()
+    more = () if address is None else ("--ray-address", address)
+    assert infer(folder, tmp_path / "p.jsonl", "--engine", "ray", *more) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert time.monotonic() - begin < 60
+    assert not list(tmp_path.iterdir())
