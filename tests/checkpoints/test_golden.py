@@ -41,7 +41,7 @@ def test_original_files_reproduce_their_logits(results: Path, name: str) -> None
     assert result["used"]
     differences = result["differences"]
     assert differences.keys() == {each for each in INSTALLED if golden_worker.computes(each, name)}
-    assert all(difference <= 1e-4 for difference in differences.values()), differences
+    assert all(difference <= 1e-5 for difference in differences.values()), differences
 
 
 def test_nchw_computes_the_same(tmp_path: Path) -> None:
@@ -51,4 +51,4 @@ def test_nchw_computes_the_same(tmp_path: Path) -> None:
     model = trishift.load(path, execution=Execution(channels_last=False), **golden_worker.options(name))
     expected = golden_records.logits(entry)
     found = model(golden_records.clips(entry, SPECS[name]))
-    assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4
+    assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-5
