@@ -218,6 +218,18 @@ def test_a_million_clips_take_little_memory(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "odd", ["", "a b/c.mp4 9 1", "./d.mp4 9 1", "e/ 9 1", "f,1", "g.mp4 0 1", "h.mp4 1 2 3", "# i 1", "j 1"]
+)
+def test_simple_lines_are_read_like_others(tmp_path: Path, odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    simple = [f"videos/{i:04}.mp4 {i % 50 + 1} {i % 9}" for i in range(100)]
+    path = saved(tmp_path, "\n".join([*simple[:70], odd, *simple[70:]]))
+    monkeypatch.setattr(reading, "_BLOCK", 8)
+    found = list(read_list(path))
+    monkeypatch.setattr(reading, "_simple_columns", lambda *_: None)
+    assert found == list(read_list(path))
+
+
 def test_equal_paths_are_one_clip(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a/b has label 2, but 1 in line 1"):
         read_list(saved(tmp_path, "a/b 1\n./a//b 2\n"))

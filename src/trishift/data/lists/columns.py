@@ -29,6 +29,10 @@ class Texts:
         self._ends.frombytes((len(self._bytes) + 1 + ends).astype(np.int64).tobytes())
         self._bytes += block
 
+    def any_has(self, part: str) -> bool:
+        """Whether some text contains a part."""
+        return part.encode(errors=_ERRORS) in self._bytes
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 

@@ -69,9 +69,9 @@ class ClipList(Sequence[VideoRecord]):
         """Add clips; only for the code that builds a list."""
         rows = iter(rows)
         while block := list(islice(rows, _BLOCK)):
-            self._add(*zip(*block, strict=True))
+            self.extend_columns(*zip(*block, strict=True))
 
-    def _add(
+    def extend_columns(
         self,
         names: Iterable[str],
         labels: Iterable[tuple[int, ...]],
@@ -79,9 +79,10 @@ class ClipList(Sequence[VideoRecord]):
         lines: Iterable[int],
         groups: Iterable[str | None],
     ) -> None:
+        """Add clips, given as the columns of their rows; only for the code that builds a list."""
         self.names.extend(names)
         self.labels.extend(labels)
-        self._num_frames.extend(_UNKNOWN if count is None else count for count in num_frames)
+        self._num_frames.extend([_UNKNOWN if count is None else count for count in num_frames])
         self._lines.extend(lines)
         self._groups.extend(groups)
 
