@@ -110,6 +110,7 @@ def test_clips_without_labels_are_counted(folder: Path, tmp_path: Path, capsys: 
     assert "note: 1 training clip has no label; lsep learns nothing from them" in capsys.readouterr().out
     (part,) = json.loads((tmp_path / "run.json").read_text())["parts"]
     assert part["recipe"] == str(folder / "tiny.yaml") and part["changes"][0][0] == "train.epochs"
+    assert set(part["training"]) == {"epoch", "loss"}
     steps = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps[0]["kind"] == "train" and "top1" not in steps[0]  # several labels have no best one
 

@@ -63,7 +63,18 @@ def test_live_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     monkeypatch.setattr(live.time, "monotonic", lambda: next(times))
     progress = Progress("epoch 2/3", 12, 10, clips=8, later=12, memory=lambda: 3 * 2**29)
     for index, _ in progress.track(iter("ab")):
-        progress.update(0.5 / (index - 9))
+        progress.update(0.5 / (index - 9), 0.75)
     assert (progress.waited, progress.stepped) == (10, 30)
-    line = "epoch 2/3: 12/12 loss 0.2500, 0.4 clips/s, waiting for data 25%, 1.5 GB, 4m left\n"
+    line = "epoch 2/3: 12/12 loss 0.2500, training top-1 75.0%, 0.4 clips/s, waiting for data 25%, 1.5 GB, 4m left\n"
     assert capsys.readouterr().out == line
+    assert progress.note(0.25).startswith("loss 0.2500, ")  # with several labels per clip, there is no accuracy
+
+
+def test_means_of_an_epoch() -> None:
+    results = Results(None, "cpu")
+    for number, accuracy in enumerate([0.25, 0.75], 1):
+        results.add(Step(1, number, number, 0.1, StepResult(2.0 / number, accuracy=accuracy)))
+    assert results.means() == {"loss": 1.5, "top1": 0.5}
+    several = Results(None, "cpu")
+    several.add(step(1, 2.0))
+    assert several.means() == {"loss": 2.0}

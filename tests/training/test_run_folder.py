@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -186,6 +187,15 @@ def test_resumed_files_equal_unbroken_ones(
     assert message.endswith(f"trishift train --resume {run}")
     train(load_recipe(run / "recipe.yaml"), "pytorch", run, resume=run)
     assert content(run) == content(whole)
+
+
+def test_record_has_the_means_of_the_last_epoch(whole: Path) -> None:
+    *_, part = json.loads((whole / "run.json").read_text())["parts"]
+    epoch = part["training"]["epoch"]
+    last = [step for step in read_metrics(whole, "train") if step["epoch"] == epoch]
+    assert epoch == part["epochs"]
+    for name in ("loss", "top1"):
+        assert part["training"][name] == pytest.approx(fmean(step[name] for step in last))
 
 
 def test_run_resumed_elsewhere_is_complete(config: Path, tmp_path: Path, half: Path, whole: Path) -> None:

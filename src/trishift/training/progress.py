@@ -1,7 +1,8 @@
-"""The live line of an epoch: loss, speed, share of waiting for data, memory and time left."""
+"""The live line of an epoch: loss, training accuracy, speed, share of waiting for data, memory and time left."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ from tqdm import tqdm
 from trishift.io.wording import spell_time
 
 _Item = TypeVar("_Item")
+
+
+def training_figures(loss: float, top1: float) -> str:
+    """Loss and accuracy of training clips in words; without the latter if it is NaN, as with several labels."""
+    return f"loss {loss:.4f}" if math.isnan(top1) else f"loss {loss:.4f}, training top-1 {top1:.1%}"
 
 
 class Progress:
@@ -59,23 +65,23 @@ class Progress:
             self.waited += self._lap()
             yield self._done, item
 
-    def update(self, loss: float) -> None:
-        """Count a step and show the latest loss that is known."""
+    def update(self, loss: float, top1: float = math.nan) -> None:
+        """Count a step and show the latest loss and accuracy of training clips that are known."""
         self.stepped += self._lap()
         self._done += 1
         if self._bar is not None:
             self._bar.update()
-            self._bar.set_postfix_str(self.note(loss), refresh=False)
+            self._bar.set_postfix_str(self.note(loss, top1), refresh=False)
         elif self._show and self._mark - self._last_line > self.SECONDS_BETWEEN_LINES:
             self._last_line = self._mark
-            print(f"{self._description}: {self._done}/{self._total} {self.note(loss)}", flush=True)
+            print(f"{self._description}: {self._done}/{self._total} {self.note(loss, top1)}", flush=True)
 
-    def note(self, loss: float) -> str:
-        """Loss, clips per second, share of waiting for data, memory and time left in training."""
+    def note(self, loss: float, top1: float = math.nan) -> str:
+        """Loss, training accuracy, clips per second, share of waiting for data, memory and time left in training."""
         seconds, steps = self.waited + self.stepped, self._done - self._start
         left = seconds / steps * (self._total - self._done + self._later)
         memory = self._memory()
-        parts = [f"loss {loss:.4f}", f"{self._clips * steps / max(seconds, 1e-9):.3g} clips/s"]
+        parts = [training_figures(loss, top1), f"{self._clips * steps / max(seconds, 1e-9):.3g} clips/s"]
         parts.append(f"waiting for data {self.waited / max(seconds, 1e-9):.0%}")
         parts += [f"{memory / 2**30:.1f} GB"] if memory else []
         return ", ".join([*parts, f"{spell_time(left)} left"])

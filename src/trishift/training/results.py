@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 from trishift.backends.contract import StepResult
 from trishift.errors import TrainingError
@@ -42,6 +43,7 @@ class Results:
 
     Attributes:
         losses: all losses read so far.
+        accuracies: the accuracy beside each, NaN with several labels per clip.
     """
 
     def __init__(self, log: MetricsLog | None, device: str, advice: Callable[[], str] = str) -> None:
@@ -49,6 +51,7 @@ class Results:
         self._most = 1 if device == "cpu" else _STEPS_BETWEEN_READS
         self._unread: list[Step] = []
         self.losses: list[float] = []
+        self.accuracies: list[float] = []
 
     def add(self, step: Step) -> None:
         """Add the next step; reads all results if enough of them have gathered.
@@ -74,12 +77,18 @@ class Results:
                     f"the loss is {loss} at epoch {step.epoch}, step {step.number} (lr {step.lr:.3g}): "
                     f"lower train.lr or set train.clip_norm{self._advice()}"
                 )
+            accuracy = step.result.accuracy
             if self._log:
                 norm = step.result.gradient_norm
-                accuracy = step.result.accuracy
                 values = {
                     **{"loss": loss, "lr": step.lr, "gradient_norm": norm, "epoch": step.epoch},
                     **({} if math.isnan(accuracy) else {"top1": accuracy}),
                 }
                 self._log.write("train", step.iteration, values)
             self.losses.append(loss)
+            self.accuracies.append(accuracy)
+
+    def means(self) -> dict[str, float]:
+        """The mean `loss` of what has been read, and `top1` unless clips have several labels."""
+        top1 = fmean(self.accuracies)
+        return {"loss": fmean(self.losses), **({} if math.isnan(top1) else {"top1": top1})}

@@ -151,7 +151,7 @@ def recorded(
     try:
         yield
     finally:
-        record.finish(trainer.epochs)
+        record.finish(trainer.epochs, trainer.training)
 
 
 def why_finished(position: Position, recipe: Recipe) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -89,11 +89,12 @@ class RunRecord:
         self._began = time.monotonic()
         self._write()
 
-    def finish(self, epochs: int) -> None:
-        """Record the time, the memory and the epochs done so far."""
+    def finish(self, epochs: int, training: Mapping[str, float]) -> None:
+        """Record the time, the memory, the epochs done so far, and `Trainer.training`."""
         self._part |= {
             "seconds": round(time.monotonic() - self._began, 1),
             "epochs": epochs,
+            "training": dict(training),
             "peak_memory": self._session.peak_memory(),
         }
         self._write()

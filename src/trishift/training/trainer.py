@@ -7,11 +7,11 @@ recipe, the seed and the position in the run, so a run resumes exactly where it 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from itertools import chain, islice
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from trishift.training.interruption import Interrupted, StopSignal, how_to_conti
 from trishift.training.mutual import Peer
 from trishift.training.output import gather_texts
 from trishift.training.parameter_groups import prepare_optimizer
-from trishift.training.progress import Progress
+from trishift.training.progress import Progress, training_figures
 from trishift.training.results import Results, Step
 from trishift.training.run_folder import Position, RunFolder
 from trishift.training.schedule import average_decay, learning_rate
@@ -50,6 +50,10 @@ class Trainer:
         train_set, val_set: training and validation clips; without the latter, nothing is evaluated.
         folder: the run folder; only rank 0 writes.
         position: where to start (the beginning, or the saved position of a resumed run).
+
+    Attributes:
+        training: the last complete epoch, with the means over its steps: `epoch`, `loss`, and `top1` unless clips have
+            several labels; empty before its end.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Trainer:
         self._train_set, self._val_set = train_set, val_set
         self._position = position
         self._num_skipped = 0
+        self.training: dict[str, float] = {}
         self._leader = session.rank == 0
         self._loader = Loader(
             train_set,
@@ -155,7 +160,7 @@ class Trainer:
         results = Results(self._log, self._session.execution.device, self._last_checkpoint)
         for index, batch in progress.track(self._loader.batches(epoch, start)):
             results.add(self._step(epoch, index, first + index, batch))
-            progress.update(results.losses[-1])
+            progress.update(results.losses[-1], results.accuracies[-1])
             here = replace(self._position, batch=index + 1, iteration=first + index + 1)
             if stop.requested:
                 progress.close()
@@ -173,8 +178,9 @@ class Trainer:
         results.read()
         self._position = replace(self._position, epoch=epoch + 1, batch=0, iteration=first + total)
         self._record_skipped()
-        if self._leader and results.losses:
-            self._report_epoch(epoch, fmean(results.losses), progress)
+        if results.losses:
+            self.training = {"epoch": epoch + 1, **results.means()}
+            self._report_epoch(progress)
 
     def _progress(self, epoch: int, start: int) -> Progress:
         epochs, steps = self._recipe.train.epochs, self.batches_per_epoch
@@ -334,10 +340,13 @@ class Trainer:
                 flush=True,
             )
 
-    def _report_epoch(self, epoch: int, loss: float, progress: Progress) -> None:
+    def _report_epoch(self, progress: Progress) -> None:
+        if not self._leader:
+            return
         note = f", unreadable clips skipped so far: {self._num_skipped}" if self._num_skipped else ""
+        loss, top1 = self.training["loss"], self.training.get("top1", math.nan)
         print(
-            f"epoch {epoch + 1}/{self._recipe.train.epochs}: loss {loss:.4f}, "
+            f"epoch {self.training['epoch']}/{self._recipe.train.epochs}: {training_figures(loss, top1)}, "
             f"data {progress.waited:.1f} s, steps {progress.stepped:.1f} s{note}",
             flush=True,
         )
