@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from trishift.io.wording import spell_time
 from trishift.model.initialization import initial_tensors
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import load_recipe
+from trishift.reporting.pages.rendering import percent
 from trishift.training.budget import Workload, read_time
 from trishift.training.sinks import read_metrics
 
@@ -94,7 +96,14 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
     assert read_scores(output / "held_out.json").logits.shape == (18, 9)
     assert f"report: {output / 'held_out.report.html'}" in err and "warning" not in err
     page = (output / "held_out.report.html").read_text(encoding="utf-8")
-    assert f"{100 * held_out['top1']:.1f} %" in page
+    assert percent(held_out["top1"]) in page
+    cells = re.findall(r'<td class="num">(?:<strong>)?([^<]*)', page[page.index("Results per fold") :])
+    each = [*summary["each_run"]["1"], summary["finetuned"]["mean"], *summary["probe"]["each_fold"]]
+    assert cells[: len(each)] == [percent(value) for value in each]
+    assert "so none is held out from it" in page and ("all-clips/report.html" in page) == (kept is not None)
+    if kept:
+        final = (output / kept / "report.html").read_text(encoding="utf-8")
+        assert "This run had no validation clips" in final and "held_out.report.html has those of the folds" in final
     status, _, err = run(capsys, "calibrate", "--checkpoint", str(output), "--force")
     assert status == 0 and f"scores: {output / 'held_out.json'}" in err and "warning" not in err
     calibration = load(output / "model.safetensors").meta["calibration"]

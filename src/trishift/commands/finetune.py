@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     from trishift.evaluation.scores import HELD_OUT, write_scores
     from trishift.reporting.evaluation import write_result
     from trishift.training.budget import read_time
-    from trishift.training.finetune import MODEL, FineTuning, finetune
+    from trishift.training.finetune import MODEL, ON_ALL, FineTuning, finetune
 
     seeds = _seeds(options.seeds)
     limit = read_time(options.time) if options.time else None
@@ -42,10 +42,12 @@ def main(arguments: list[str]) -> None:
     comparison = finetune(tuning, limit=limit, overwrite=options.overwrite)
     held_out = comparison.held_out(str(tuning.recipe.evaluation))
     write_scores(held_out, (output / HELD_OUT).with_suffix(".scores.npz"))
-    write_result(held_out, output / HELD_OUT)
+    write_result(held_out, output / HELD_OUT, folds=comparison.by_fold())
     print(f"\n{comparison.table()}\n\nprobe:      {comparison.study.result}\nfine-tuned: {comparison.result}")
     print(comparison.verdict())
     if not options.no_report:
+        if comparison.beats_probe:
+            attempt_report(output / ON_ALL, films=False)
         attempt_report(output / HELD_OUT, films=False)  # the clips' networks differ by fold
     print(f"written: {output / MODEL}, summary.json, {HELD_OUT} and one folder per run")
     print(f"next: trishift infer --checkpoint {shlex.quote(str(output))} VIDEO")

@@ -47,17 +47,24 @@ class Comparison:
         """Whether fine-tuning is better than the probe on these clips."""
         return self.gained.mean > 0
 
+    def rows(self) -> list[tuple[str, list[float], float]]:
+        """Per seed and for the probe: name, the main metric of each fold, and that of all clips."""
+        folds = range(len(self.study.folds))
+        named = {**{str(seed): logits for seed, logits in self.logits.items()}, "probe": self.study.logits}
+        return [
+            (name, [self.study.of_fold(fold, logits) for fold in folds], float(self.study.values(logits).mean()))
+            for name, logits in named.items()
+        ]
+
     def table(self) -> str:
         """One row per seed and one for the probe, one column per fold."""
-        folds = range(len(self.study.folds))
-        rows = [("seed", *(f"fold {fold}" for fold in folds), "mean")]
-        for name, logits in (
-            *((str(seed), scores) for seed, scores in self.logits.items()),
-            ("probe", self.study.logits),
-        ):
-            each = [f"{self.study.of_fold(fold, logits):.1%}" for fold in folds]
-            rows.append((name, *each, f"{self.study.values(logits).mean():.1%}"))
-        return "\n".join(aligned(rows, ">"))
+        head = ("seed", *(f"fold {fold}" for fold in range(len(self.study.folds))), "mean")
+        rows = [(name, *(f"{value:.1%}" for value in (*each, mean))) for name, each, mean in self.rows()]
+        return "\n".join(aligned([head, *rows], ">"))
+
+    def by_fold(self) -> dict[str, Any]:
+        """The table and the choice as JSON types, for the report of the held-out clips."""
+        return {"metric": self.study.metric[1], "rows": self.rows(), "verdict": self.verdict()}
 
     def verdict(self) -> str:
         """What was reached, and which model is shipped."""
@@ -73,14 +80,11 @@ class Comparison:
 
     def summary(self) -> dict[str, Any]:
         """Everything that is printed, as JSON types."""
-        folds = range(len(self.study.folds))
         return {
             "probe": self.study.summary(),
             "finetuned": {k: v for k, v in asdict(self.result).items() if k != "method"},
             "gain": {k: v for k, v in asdict(self.gained).items() if k != "method"},
-            "each_run": {
-                seed: [self.study.of_fold(fold, logits) for fold in folds] for seed, logits in self.logits.items()
-            },
+            "each_run": {name: each for name, each, _ in self.rows() if name != "probe"},
             "shipped": "finetuned" if self.beats_probe else "probe",
         }
 

@@ -37,7 +37,7 @@ from trishift.training.run_folder import final_weights
 from trishift.training.transfer import open_transfer
 
 LISTS, PLAN, SUMMARY, SCORES = "lists", "plan.json", "summary.json", "scores.npz"
-PROBE, MODEL = "probe.safetensors", FINAL_MODEL
+PROBE, MODEL, ON_ALL = "probe.safetensors", FINAL_MODEL, "all-clips"
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class FineTuning:
 
     def train_on_all(self) -> Checkpoint:
         """The weights after training on all clips with the first seed."""
-        folder = self.output / "all-clips"
+        folder = self.output / ON_ALL
         self._train(folder, self.recipe_of(self.seeds[0], None))
         return load(final_weights(folder))
 

@@ -201,7 +201,7 @@ def test_films_show_the_score_of_each_frame(tmp_path: Path) -> None:
     sure = np.where(wrong, found.scores.max(1) - np.log(np.exp(found.scores).sum(1)), -np.inf)
     assert asked[0] == found.names[sure.argmax()] and len(asked) == len(set(asked)) == 10
     assert "below each frame" in page
-    assert page.count("<img") == 10 * 4 and page.count('aria-label="25.0 %"') == 10 * 4 * 2  # true and predicted class
+    assert page.count("<img") == 10 * 4 and page.count('aria-label="25.0\N{NO-BREAK SPACE}%"') == 10 * 4 * 2  # true and predicted class
 
     def fail(names: list[str]) -> Mapping[str, Film]:
         raise DataError("the disk is gone")

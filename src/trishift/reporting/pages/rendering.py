@@ -65,9 +65,9 @@ def percent(value: float | None, digits: int = 1) -> str:
     Example:
         >>> from trishift.reporting.pages.rendering import percent
         >>> percent(0.9789), percent(float("nan"))
-        ('97.9 %', '–')
+        ('97.9\\xa0%', '–')
     """
-    return "–" if value is None or value != value else f"{100 * value:.{digits}f} %"
+    return "–" if value is None or value != value else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float | None, digits: int = 3) -> str:

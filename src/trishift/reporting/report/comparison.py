@@ -104,7 +104,7 @@ def _name(subjects: Sequence[Subject]) -> str:
 def table(comparison: Comparison) -> list[list[str]]:
     """The rows as texts, with a header."""
     seeds = any(row.spread is not None for row in comparison.rows)
-    lines = [["run", comparison.metric, *(["seeds"] if seeds else []), "difference", "better/worse", "p (McNemar)"]]
+    lines = [["run", comparison.metric, *(["seeds"] if seeds else []), "difference", "better/worse", "McNemar's p"]]
     for row in comparison.rows:
         metric = f"{row.metric.mean:.1%} ({row.metric.low:.1%} to {row.metric.high:.1%})"
         spread = "1" if row.spread is None else f"{len(row.subjects)}, ± {100 * row.spread:.1f}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from trishift.data.transforms import view_size
@@ -13,7 +15,8 @@ from trishift.recipe import Recipe
 from trishift.recipe.keys import differences
 from trishift.recipe.reading import recipe_text
 from trishift.reporting.pages.rendering import number, percent
-from trishift.reporting.report.subject import Subject
+from trishift.reporting.report.subject import Subject, page_of
+from trishift.training.finetune import ON_ALL
 
 _NAMES = {
     "top1": "Top-1",
@@ -34,7 +37,7 @@ def figures(subject: Subject) -> list[tuple[str, str, str]]:
     if evaluation is not None:
         main = accuracy(evaluation)
         name = "mAP over clips" if evaluation.multi_label else "Top-1"
-        found.append((name, percent(main.mean), f"{percent(main.low)} to {percent(main.high)} (95 %, {main.method})"))
+        found.append((name, percent(main.mean), f"{percent(main.low)} to {percent(main.high)} (95\N{NO-BREAK SPACE}%, {main.method})"))
         for entry, value in vars(evaluation.metrics).items():
             few = entry in ("top5", "p_at_5") and len(evaluation.labels) <= 5
             if entry in _NAMES and _NAMES[entry] != name and not few:
@@ -54,6 +57,34 @@ def figures(subject: Subject) -> list[tuple[str, str, str]]:
 def training_seconds(subject: Subject) -> float:
     """Seconds of all parts of a run that are recorded."""
     return float(sum(part.get("seconds", 0) for part in subject.record.get("parts", [])))
+
+
+@dataclass(frozen=True)
+class FoldTable:
+    """The results of a fine-tuning in every fold.
+
+    Attributes:
+        metric: its name.
+        rows: per seed and for the probe: name, the metric of each fold, and that of all clips.
+        verdict: what was reached, and which model is shipped.
+        final: path of the report of the run on all clips, which need not exist.
+    """
+
+    metric: str
+    rows: list[tuple[str, list[float], float]]
+    verdict: str
+    final: str
+
+
+def fold_table(subject: Subject) -> FoldTable | None:
+    """The folds of a fine-tuning; None if it is something else."""
+    with suppress(KeyError, TypeError, ValueError):
+        found = subject.context["folds"]
+        rows = [(str(name), [float(value) for value in each], float(mean)) for name, each, mean in found["rows"]]
+        if len({len(each) for _, each, _ in rows}) == 1:
+            final = page_of(subject.path.parent / ON_ALL)
+            return FoldTable(str(found["metric"]), rows, str(found["verdict"]), str(final))
+    return None
 
 
 def setup(subject: Subject) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from trishift.reporting.evaluation import write_confusion
 from trishift.reporting.pages.charts import Chart, png
 from trishift.reporting.pages.rendering import picture_uri, render
 from trishift.reporting.report.curves import curves, reliability
-from trishift.reporting.report.facts import figures, setup
+from trishift.reporting.report.facts import figures, fold_table, setup
 from trishift.reporting.report.mistakes import Clip, address, clips_of, confident_mistakes, confusions, hardest
-from trishift.reporting.report.subject import Subject
+from trishift.reporting.report.subject import Subject, page_of
 from trishift.version import __version__
 
-PAGE, CURVES, CALIBRATION = "report.html", "curves.png", "calibration.png"
+CURVES, CALIBRATION = "curves.png", "calibration.png"
 _STRIPS = 5  # of each kind
 _MOST_ROWS = 200  # of the table of classes
 _MOST_FRAMES = 16  # of a strip
@@ -59,8 +59,8 @@ def write_report(subject: Subject, read_films: ReadFilms | None = None, page: Pa
         read_films: reads clips by name; None: the page has no film strips.
         page: default: report.html in the run folder, or beside the result. Pictures beside another page have its name.
     """
-    elsewhere = page is not None and page != page_of(subject)
-    page = page or page_of(subject)
+    elsewhere = page is not None and page != page_of(subject.path)
+    page = page or page_of(subject.path)
     charts = Charts(curves(subject), None if subject.evaluation is None else reliability(subject.evaluation))
     write_text(page, report_text(subject, charts, read_films, page.parent))
     prefix = f"{page.stem}." if elsewhere else "" if subject.is_run else f"{subject.name}."
@@ -73,11 +73,6 @@ def write_report(subject: Subject, read_films: ReadFilms | None = None, page: Pa
         names = (f"{prefix}confusion.csv", f"{prefix}confusion.png")
         write_confusion(subject.evaluation, *(page.parent / name for name in names))
     return page
-
-
-def page_of(subject: Subject) -> Path:
-    """Where the page of a subject belongs."""
-    return subject.path / PAGE if subject.is_run else subject.path.with_suffix(f".{PAGE}")
 
 
 def report_text(subject: Subject, charts: Charts, read_films: ReadFilms | None, folder: Path) -> str:
@@ -101,6 +96,7 @@ def report_text(subject: Subject, charts: Charts, read_films: ReadFilms | None, 
         evaluation=evaluation,
         notes=notes,
         figures=figures(subject),
+        folds=fold_table(subject),
         curves=[chart.svg() for chart in charts.curves],
         reliability=charts.reliability and charts.reliability.svg(),
         confusion=None if evaluation is None or evaluation.multi_label else confusions(evaluation, clips),

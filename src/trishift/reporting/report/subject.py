@@ -10,14 +10,14 @@ from typing import Any
 
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
-from trishift.evaluation.scores import evaluation_of_model, read_scores
+from trishift.evaluation.scores import HELD_OUT, evaluation_of_model, read_scores
 from trishift.io.wording import counted, nearest_path
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.run_folder import BEST_SCORES, holds_run, read_skipped
 from trishift.training.run_record import read_record
 from trishift.training.sinks import read_metrics
 
-SCORES = ".scores.npz"
+PAGE, SCORES = "report.html", ".scores.npz"
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ def read_subject(path: Path) -> Subject:
     return _result(path)
 
 
+def page_of(path: Path) -> Path:
+    """Where the page of a run folder or a result belongs."""
+    return path / PAGE if path.is_dir() else path.with_suffix(f".{PAGE}")
+
+
 def _result(path: Path) -> Subject:
     context = _summary(path)
     evaluation = _evaluation(path, context)
@@ -113,6 +118,9 @@ def _run(path: Path) -> Subject:
     scores = path / BEST_SCORES
     if not scores.is_file():
         others = sorted(path.glob(f"*{SCORES}"), key=lambda file: (file.stat().st_mtime, file.name))
+        if not others and recipe is not None and not recipe.train.evaluate_every:
+            notes.append(_without_validation(path))
+            return replace(subject, notes=tuple(notes))
         if not others:
             command = f"trishift eval --checkpoint {path} --output {path / 'result.json'}"
             notes.append(f"There are no scores of single clips yet; write them with {command}")
@@ -122,6 +130,13 @@ def _run(path: Path) -> Subject:
     result = scores.with_name(scores.name.removesuffix(SCORES) + ".json")
     context = _summary(result) if result.is_file() else _best(subject)
     return replace(subject, evaluation=_evaluation(result, context), scores=scores, context=context, notes=tuple(notes))
+
+
+def _without_validation(path: Path) -> str:
+    """What the report of a run on all clips cannot show, and where it is for a fine-tuning."""
+    text = "This run had no validation clips, so there are no scores of clips that it has not seen."
+    folds = path.parent / HELD_OUT
+    return f"{text} {page_of(folds)} has those of the folds." if folds.is_file() else text
 
 
 def _progress(subject: Subject) -> list[str]:
