@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trishift.data.lists import VideoRecord, read_labels, read_list, write_labels, write_list
+from trishift.data.lists import clips as reading
 from trishift.data.parts import Part, split_part
 from trishift.errors import DataError, OutputError
 
