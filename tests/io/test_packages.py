@@ -35,3 +35,14 @@ def test_unmet_requirements_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     assert list(unmet("mindspore")) == [("numpy<2.0.0,>=1.20.0", "2.1.0"), ("absent>=1", "nothing")]
     assert not list(unmet("pillow"))
+
+
+def test_requirements_of_an_extra_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution(tmp_path, "paddlepaddle-gpu", "3.0.0")
+    wanted = ("absent>=1", "paddlepaddle>=3.1; extra == 'paddle'", "torch>=2.4; extra == 'pytorch'")
+    distribution(tmp_path, "trishift", "0.1.0", *wanted)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert list(unmet("trishift", "paddle")) == [("paddlepaddle-gpu>=3.1", "3.0.0")]
+    assert list(unmet("trishift", "pytorch")) == [("torch>=2.4", "nothing")]
+    assert list(unmet("trishift")) == [("absent>=1", "nothing")]
+    assert not list(unmet("never-installed"))

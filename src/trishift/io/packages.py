@@ -30,12 +30,28 @@ def installed(package: str) -> tuple[str, str] | None:
     return None
 
 
-def unmet(package: str) -> Iterator[tuple[str, str]]:
-    """What an installed package requires, but is not installed or has another version: (requirement, what is there)."""
-    for text in requires(package) or ():
-        wanted = Requirement(text)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
-            continue
+def unmet(package: str, extra: str = "") -> Iterator[tuple[str, str]]:
+    """What an installed package requires, but is not installed or has another version: (requirement, what is there).
+
+    Args:
+        package: its name; nothing is known of one that runs from its sources without being installed.
+        extra: what this extra adds to the requirements, instead of those that hold without it.
+    """
+    for wanted in _requirements(package, extra):
         found = installed(wanted.name)
-        if found is None or not wanted.specifier.contains(found[1], prereleases=True):
-            yield f"{wanted.name}{wanted.specifier}", found[1] if found else "nothing"
+        if found is None:
+            yield f"{wanted.name}{wanted.specifier}", "nothing"
+        elif not wanted.specifier.contains(found[1], prereleases=True):
+            yield f"{found[0]}{wanted.specifier}", found[1]
+
+
+def _requirements(package: str, extra: str) -> Iterator[Requirement]:
+    try:
+        texts = requires(package) or ()
+    except PackageNotFoundError:
+        return
+    for wanted in map(Requirement, texts):
+        marker = wanted.marker
+        always = marker is None or marker.evaluate({"extra": ""})
+        if always if not extra else marker is not None and not always and marker.evaluate({"extra": extra}):
+            yield wanted

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
+
 from trishift.backends import FRAMEWORKS, PACKAGES
 from trishift.errors import TrishiftError, brief, install_hint
 from trishift.io.atomic import check_writable
 from trishift.io.packages import installed, unmet
+from trishift.version import __version__
 from trishift.zoo.home import home, is_offline, mirror
 
 State = Literal["ok", "missing", "problem"]
@@ -33,6 +37,7 @@ _DECODERS = ("h264", "hevc", "mpeg4", "vp8", "vp9", "av1")
 _PROBE = "from trishift.backends import find_device; print(find_device({!r}))"
 _PATIENCE = 180  # seconds for the import of a framework on a busy machine
 _TESTED_MINDSPORE = "2.8."
+_OWN = "trishift"  # its extras have the names of the frameworks
 
 
 @dataclass(frozen=True)
@@ -61,17 +66,38 @@ def examine() -> list[Check]:
     """Check this machine. Every framework is imported in a process of its own."""
     with ThreadPoolExecutor() as pool:
         frameworks = pool.map(_framework, FRAMEWORKS)
-        checks = [*_machine(), *_decoding(), *(_optional(*entry) for entry in _OPTIONAL.items()), *_folders()]
+        machine = list(_machine())
+        others = [*_decoding(), *(_optional(*entry) for entry in _OPTIONAL.items()), *_folders()]
         found = list(frameworks)
     if all(check.state == "missing" for check in found):
         remedy = f"{install_hint('pytorch')}, or another framework"
         found.append(Check("frameworks", "none", "problem", "no framework is installed", remedy))
-    return [*checks[:1], *found, *checks[1:]]
+    return [*machine, *found, *others]
 
 
 def _machine() -> Iterator[Check]:
+    yield _own_packages()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check("machine", "Python", "ok", f"{platform.python_version()} on {platform.system()}, {cores} CPU cores")
+
+
+def _own_packages() -> Check:
+    """Trishift itself: whether what it requires is there."""
+    if installed(_OWN) is None:
+        detail = f"{__version__}, not installed as a package, so required versions are not compared"
+        return Check("machine", "Trishift", "ok", detail)
+    if conflicts := dict(unmet(_OWN)):
+        return Check("machine", "Trishift", "problem", f"{__version__} {_needs(conflicts)}", _install(conflicts))
+    return Check("machine", "Trishift", "ok", __version__)
+
+
+def _needs(conflicts: Mapping[str, str]) -> str:
+    """All unmet requirements in words."""
+    return "needs " + "; ".join(f"{wanted}, found {there}" for wanted, there in conflicts.items())
+
+
+def _install(conflicts: Iterable[str]) -> str:
+    return f"pip install {shlex.join(conflicts)}"
 
 
 def _framework(name: str) -> Check:
@@ -94,9 +120,8 @@ def _framework(name: str) -> Check:
     if name == "mindspore" and last == "cpu" and not number.startswith(_TESTED_MINDSPORE):
         remedy = "install mindspore==2.8.0"
         return Check("frameworks", name, "problem", f"{build} may compute 100 times slower on CPUs than 2.8", remedy)
-    if conflict := next(unmet(package), None):
-        wanted, there = conflict
-        return Check("frameworks", name, "problem", f"{build} needs {wanted}, found {there}", f"pip install '{wanted}'")
+    if conflicts := {**dict(unmet(_OWN, name)), **dict(unmet(package))}:
+        return Check("frameworks", name, "problem", f"{build} {_needs(conflicts)}", _install(conflicts))
     return Check("frameworks", name, "ok", f"{build}, best device: {last}")
 
 
@@ -132,6 +157,11 @@ def _optional(package: str, entry: tuple[str, str]) -> Check:
     found = installed(package)
     if found is None:
         return Check("optional", package, "missing", f"not installed, {purpose}", install_hint(extra))
+    conflicts = {wanted: there for wanted, there in unmet(_OWN, extra) if Requirement(wanted).name == found[0]}
+    if conflicts:
+        return Check(
+            "optional", package, "problem", f"{_build(package, *found)} {_needs(conflicts)}", _install(conflicts)
+        )
     return Check("optional", package, "ok", f"{_build(package, *found)}, {purpose}")
 
 

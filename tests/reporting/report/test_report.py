@@ -19,6 +19,7 @@ from trishift.evaluation.scores import write_scores
 from trishift.recipe import Recipe, RecipeFile, save_recipe
 from trishift.recipe.reading import recipe_from_dict
 from trishift.reporting.evaluation import write_result
+from trishift.reporting.pages.rendering import percent
 from trishift.reporting.report.page import write_report
 from trishift.reporting.report.subject import read_subject
 from trishift.training.run_record import Origin
@@ -201,7 +202,9 @@ def test_films_show_the_score_of_each_frame(tmp_path: Path) -> None:
     sure = np.where(wrong, found.scores.max(1) - np.log(np.exp(found.scores).sum(1)), -np.inf)
     assert asked[0] == found.names[sure.argmax()] and len(asked) == len(set(asked)) == 10
     assert "below each frame" in page
-    assert page.count("<img") == 10 * 4 and page.count('aria-label="25.0\N{NO-BREAK SPACE}%"') == 10 * 4 * 2  # true and predicted class
+    assert (
+        page.count("<img") == 10 * 4 and page.count(f'aria-label="{percent(0.25)}"') == 10 * 4 * 2
+    )  # true and predicted class
 
     def fail(names: list[str]) -> Mapping[str, Film]:
         raise DataError("the disk is gone")

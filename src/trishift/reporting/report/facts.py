@@ -37,7 +37,8 @@ def figures(subject: Subject) -> list[tuple[str, str, str]]:
     if evaluation is not None:
         main = accuracy(evaluation)
         name = "mAP over clips" if evaluation.multi_label else "Top-1"
-        found.append((name, percent(main.mean), f"{percent(main.low)} to {percent(main.high)} (95\N{NO-BREAK SPACE}%, {main.method})"))
+        interval = f"{percent(main.low)} to {percent(main.high)} ({percent(0.95, 0)}, {main.method})"
+        found.append((name, percent(main.mean), interval))
         for entry, value in vars(evaluation.metrics).items():
             few = entry in ("top5", "p_at_5") and len(evaluation.labels) <= 5
             if entry in _NAMES and _NAMES[entry] != name and not few:
