@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -23,11 +23,15 @@ from trishift.backends.contract import Execution, Predictor
 from trishift.checkpoints import Checkpoint, Conversion, import_weights
 from trishift.checkpoints import convert as convert_file
 from trishift.checkpoints.conversion import check_destination
+from trishift.data.clip_reader import ClipReader
+from trishift.data.dataset import EvaluationSet
+from trishift.data.given import GivenSet
 from trishift.data.lists import ClipList
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
-from trishift.errors import CheckpointError, DataError
+from trishift.errors import CheckpointError
 from trishift.evaluation.calibration import stored_calibration
+from trishift.evaluation.given import Clip, is_clip, predict_clips
 from trishift.evaluation.predicting import Results, predict_batches
 from trishift.evaluation.prediction import Miss, Prediction
 from trishift.export.formats import runtime_named
@@ -117,19 +121,50 @@ class Model:
         """
         return self.session.predict(np.asarray(clips, np.float32), prediction_relations(self.spec))
 
-    def predict(self, path: str | Path, top_k: int = 5, protocol: Protocol | None = None) -> Prediction:
-        """Predict the classes of a video file or frame folder.
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is an iterable, too
+        self, clips: Clip, top_k: int = 5, protocol: Protocol | None = None
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self,
+        clips: Iterable[Clip],
+        top_k: int = 5,
+        protocol: Protocol | None = None,
+        *,
+        batch_size: int = 8,
+        workers: int = 2,
+        misses: list[Miss] | None = None,
+    ) -> Iterator[Prediction]: ...
+    def predict(
+        self,
+        clips: Clip | Iterable[Clip],
+        top_k: int = 5,
+        protocol: Protocol | None = None,
+        *,
+        batch_size: int = 8,
+        workers: int = 2,
+        misses: list[Miss] | None = None,
+    ) -> Prediction | Iterator[Prediction]:
+        """Predict the classes of a clip, or of each of several clips as they come.
 
-        The result is the sequence of the likeliest classes, [(label, probability), ...], and holds all scores. Models
-        with thresholds list every predicted class, even if there are more than `top_k`.
+        A clip is a video file or frame folder, an http(s) address of a video, the bytes of a video file, or frames:
+        (T, H, W, 3) uint8 RGB. Its prediction is the sequence of likeliest classes, [(label, probability), ...], and
+        has all scores. Models with thresholds list every predicted class, even if there are more than `top_k`.
 
         Args:
-            path: the video.
+            clips: one clip, or an iterable of clips, which may be endless: a few batches are held at a time.
             top_k: classes in the sequence.
             protocol: clips and crops; default: one clip, center crop.
+            batch_size: clips per batch and views per forward pass.
+            workers: threads that read clips.
+            misses: of an iterable, where clips that cannot be read are added; None: the first one is an error.
+
+        Returns:
+            The prediction, or for an iterable an iterator of predictions, in order.
 
         Raises:
-            DataError: the video cannot be read.
+            DataError: a clip cannot be read.
 
         Example:
             >>> model = trishift.load("model.safetensors")
@@ -137,11 +172,19 @@ class Model:
             ...     print(f"{label}: {probability:.0%}")
             Swiping Left: 80%
             Swiping Right: 10%
+            >>> frames = np.zeros((16, 48, 64, 3), np.uint8)
+            >>> [prediction.name for prediction in model.predict(["clip.mp4", frames])]
+            ['clip.mp4', 'clip 1']
         """
-        [[(_, result)]] = self.predict_batches(ClipList.of([Path(path)]), protocol)
-        if isinstance(result, Miss):
-            raise DataError(result.reason)
-        return replace(result, top_k=top_k)
+        protocol = protocol or Protocol()
+
+        def predict(given: Sequence[Path | np.ndarray], names: Sequence[str]) -> Iterator[Results]:
+            dataset = GivenSet(given, names, ClipReader(self.input, self.spec), protocol)
+            return self._predict(dataset, batch_size, workers)
+
+        several = cast("Iterable[Clip]", [clips] if is_clip(clips) else clips)
+        predictions = (replace(each, top_k=top_k) for each in predict_clips(several, predict, batch_size, misses))
+        return next(predictions) if is_clip(clips) else predictions
 
     def predict_batches(
         self,
@@ -168,15 +211,13 @@ class Model:
             its prediction, or a `Miss` if it cannot be read.
         """
         dataset = unlabeled_set(clips, self.input, self.spec, protocol or Protocol(), template)
-        return predict_batches(
-            self.session,
-            dataset,
-            self.labels,
-            self.calibration,
-            batch_size=batch_size,
-            workers=workers,
-            only=only,
-        )
+        return self._predict(dataset, batch_size, workers, only)
+
+    def _predict(
+        self, dataset: EvaluationSet, batch_size: int, workers: int, only: Sequence[int] | np.ndarray | None = None
+    ) -> Iterator[Results]:
+        sizes = {"batch_size": batch_size, "workers": workers}
+        return predict_batches(self.session, dataset, self.labels, self.calibration, **sizes, only=only)
 
     def features(self, clips: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Return activations of named layers (`layer1`, ..., `pooled`, `logits`), with a frame axis: (N, T, ...).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +70,36 @@ class ClipReader:
         Raises:
             DataError: the clip cannot be read.
         """
-        choose = partial(choose, sampling, num_segments=self.model.num_segments, length=self._length, rng=rng)
         if self._caches:
             frames, fps, clip = self._decoded(path, jitter)
-            return frames[_offset(clip, len(frames), rng) + choose(len(clip), fps=fps).reshape(-1)]
+            return frames[_offset(clip, len(frames), rng) + self._chosen(choose, sampling, rng, len(clip), fps)]
         with self.open(path) as source:
-            clip = _widened(source, jitter)
-            return source.read(_offset(clip, source.num_frames, rng) + choose(len(clip), fps=source.fps).reshape(-1))
+            return self.sampled(source, choose, sampling, rng, jitter)
+
+    def sampled(
+        self,
+        source: FrameSource,
+        choose: Callable[..., np.ndarray],
+        sampling: SamplingSpec,
+        rng: np.random.Generator,
+        jitter: float = 0.0,
+    ) -> np.ndarray:
+        """Read the frames of an opened clip; otherwise like `read`."""
+        clip = _widened(source, jitter)
+        return source.read(
+            _offset(clip, source.num_frames, rng) + self._chosen(choose, sampling, rng, len(clip), source.fps)
+        )
+
+    def _chosen(
+        self,
+        choose: Callable[..., np.ndarray],
+        sampling: SamplingSpec,
+        rng: np.random.Generator,
+        num_frames: int,
+        fps: float | None,
+    ) -> np.ndarray:
+        spec = {"num_segments": self.model.num_segments, "length": self._length}
+        return choose(sampling, num_frames, rng=rng, fps=fps, **spec).reshape(-1)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_cache": {}}

@@ -331,7 +331,7 @@ class EvaluationSet(ClipDataset):
         rng = np.random.default_rng((self._seed, index))
         protocol, reader = self.protocol, self._reader
         try:
-            frames = reader.read(self._records.path(index), evaluation_clips, protocol.sampling, rng)
+            frames = self._frames(index, rng)
         except DataError as error:
             self._record_miss(index, error)
             return replace(self.padding, target=self.target(index))
@@ -339,3 +339,7 @@ class EvaluationSet(ClipDataset):
         views = evaluation_views(frames, reader.input, protocol.crops, protocol.full_resolution, raw)
         clips = reader.segments(views)  # (crops, clips * T, C, H, W)
         return Sample(clips.reshape(self.clip_shape), self.target(index))
+
+    def _frames(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """The sampled frames of a clip, see `ClipReader.read`."""
+        return self._reader.read(self._records.path(index), evaluation_clips, self.protocol.sampling, rng)
