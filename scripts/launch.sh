@@ -5,7 +5,9 @@
 #   DEVICE        gpu (default), cpu or ascend
 #   OUTPUT        run folder                           (default: runs/<name of the recipe's file>)
 #   NPROC         processes on this machine            (default: all GPUs; on cpu 2 to train, 1 to evaluate)
-#   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT        several machines
+#   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT        several machines: how many, which one this is (from 0), and an
+#                 address and a free port of machine 0, the same everywhere (default port: 29500)
+#   NODE_ADDR     address of this machine              (default: the one from which it reaches MASTER_ADDR)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 [ -d .venv/bin ] && export PATH="$PWD/.venv/bin:$PATH"
@@ -64,6 +66,24 @@ with socket.socket() as probe:
 PYTHON
 }
 
+# The address from which this machine reaches MASTER_ADDR, and MASTER_ADDR as a number, which Paddle needs.
+find_addresses() {
+    python - "$MASTER_ADDR" "${NODE_ADDR:-}" <<'PYTHON'
+import socket, sys
+master, own = sys.argv[1:]
+try:
+    master = socket.gethostbyname(master)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # sends nothing
+        probe.connect((master, 9))
+        print(own or probe.getsockname()[0], master)
+except OSError as error:
+    sys.exit(f"error: MASTER_ADDR={sys.argv[1]} cannot be reached from this machine ({error.strerror}); check name and network")
+PYTHON
+}
+
+# The network interface with an address, on which processes of CPUs exchange tensors.
+interface_of() { ip -o -4 addr show to "$1" 2>/dev/null | awk 'NR == 1 {print $2}'; }
+
 # Leave an old run and its logs alone: count up like `trishift train`, unless the arguments resume or replace the run.
 choose_output() {
     local wanted=$OUTPUT number=2
@@ -77,14 +97,23 @@ launch() {
     local processes port logs status=0
     processes=$(count_processes) && port=$(choose_port) || exit 1
     logs=$OUTPUT/ranks
+    if [ "$NNODES" -gt 1 ]; then
+        local addresses interface
+        addresses=$(find_addresses) || exit 1
+        read -r NODE_ADDR MASTER_ADDR <<<"$addresses"
+        interface=$(interface_of "$NODE_ADDR")
+        [ -n "$interface" ] && export GLOO_SOCKET_IFNAME=${GLOO_SOCKET_IFNAME:-$interface}
+        logs=$OUTPUT/ranks/node_$NODE_RANK
+    fi
     rm -rf "$logs"; mkdir -p "$logs" || fail "$OUTPUT cannot be written; set OUTPUT to another folder"
     case "$FRAMEWORK" in
         pytorch)
             OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun --nproc_per_node "$processes" --nnodes "$NNODES" \
-                --node_rank "$NODE_RANK" --master_addr "$MASTER_ADDR" --master_port "$port" "$@" || status=$? ;;
+                --node_rank "$NODE_RANK" --master_addr "$MASTER_ADDR" --master_port "$port" \
+                ${NODE_ADDR:+--local_addr "$NODE_ADDR"} "$@" || status=$? ;;
         paddle)
             local machines=()
-            [ "$NNODES" -gt 1 ] && machines=(--nnodes "$NNODES" --rank "$NODE_RANK" --master "$MASTER_ADDR:$port")
+            [ "$NNODES" -gt 1 ] && machines=(--nnodes "$NNODES" --rank "$NODE_RANK" --master "$MASTER_ADDR:$port" --host "$NODE_ADDR")
             python -m paddle.distributed.launch --nproc_per_node "$processes" "${machines[@]}" \
                 --log_dir "$logs" "$@" || status=$? ;;
         mindspore)

@@ -9,7 +9,7 @@ import importlib.util
 from pathlib import Path
 from typing import Literal, get_args
 
-from trishift.backends.contract import Device, Execution, Program
+from trishift.backends.contract import Device, Execution, Program, Ranks
 from trishift.backends.fast_forms import FormName
 from trishift.backends.program import ProgramSpec
 from trishift.backends.session import Session
@@ -40,6 +40,15 @@ def find_device(framework: str) -> Device:
     return _backend(framework).find_device()
 
 
+def join(framework: str, execution: Execution) -> Ranks:
+    """Join the processes that a framework's launcher started; this process alone unless `execution.distributed`.
+
+    Raises:
+        FrameworkError: the framework is unknown, not installed, cannot use the device, or there is no launcher.
+    """
+    return _backend(framework).join(execution)
+
+
 def open_session(
     framework: str,
     spec: ModelSpec,
@@ -48,6 +57,7 @@ def open_session(
     weights: Tensors | None = None,
     form: FormName = "native",
     strict: bool = False,
+    ranks: Ranks | None = None,
 ) -> Session:
     """Build a network in a framework, with weights or initial ones drawn from a seed; see `Session`.
 
@@ -55,7 +65,7 @@ def open_session(
         CheckpointError: the weights do not fit the network.
         FrameworkError: the framework is unknown, not installed, or does not support the requested device or precision.
     """
-    return _backend(framework)(spec, execution or Execution(), seed, weights, form, strict)
+    return _backend(framework)(spec, execution or Execution(), seed, weights, form, strict, ranks)
 
 
 def open_program(framework: str, path: Path, spec: ProgramSpec, execution: Execution) -> Program:

@@ -342,10 +342,19 @@ class Copies(Protocol):
 
 
 class Ranks(Protocol):
-    """This process's rank in the data-parallel group: `distributed.py`."""
+    """This process's rank in the data-parallel group: `distributed.py`.
+
+    Attributes:
+        rank: of this process, counted from 0.
+        world_size: number of processes.
+        local_rank: number of this process on its machine.
+        address: host name or address of the machine of rank 0.
+    """
 
     rank: int
     world_size: int
+    local_rank: int
+    address: str
 
     def mean(self, tensor: Any) -> Any:
         """The mean of a tensor over all ranks."""

@@ -61,6 +61,7 @@ class Session(Trainable):
         weights: Tensors | None = None,
         form: FormName = "native",
         strict: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         """Build the network, with the given weights or initial ones as the originals draw them.
 
@@ -71,6 +72,7 @@ class Session(Trainable):
             weights: tensors under canonical names, see `load_tensors`; None: initial weights.
             form: predict in this form where the backend has it, see `fast_forms`.
             strict: refuse to predict if the form cannot be made; otherwise the plain network predicts.
+            ranks: the processes that `join` found; None: joins them.
 
         Raises:
             CheckpointError: a tensor is missing, unknown or has another shape.
@@ -83,7 +85,8 @@ class Session(Trainable):
         self._fast: dict[Any, Any] = {}  # by size, streaming and layers, made on first use
         self._batch_sizes: dict[tuple[int, ...], int] = {}  # the largest so far
         self._rule: Normalization | None = None
-        self._ranks = self._join()
+        self._ranks = self.join(execution) if ranks is None else ranks
+        self._select(self._ranks)
         with self._access.undrawn():
             self.network: Module = self._build()
         self.load_tensors(initial_tensors(self.spec, seed) if weights is None else weights)
@@ -347,9 +350,14 @@ class Session(Trainable):
 
     # Implemented by each framework
 
+    @classmethod
     @abstractmethod
-    def _join(self) -> Ranks:
-        """Select the device and join the other processes."""
+    def join(cls, execution: Execution) -> Ranks:
+        """Join the processes that the launcher describes in the environment, if `execution.distributed`."""
+
+    @abstractmethod
+    def _select(self, ranks: Ranks) -> None:
+        """Select this process's device."""
 
     @abstractmethod
     def _build(self) -> Module:

@@ -25,6 +25,16 @@ def how_to_continue(folder: Path, session: Session) -> str:
     return f"continue with: trishift train --resume {shlex.quote(str(folder))}{framework}"
 
 
+def after_failure(folder: Path | None) -> str:
+    """Tell the user of a run in several processes, one of which failed, what to do, in a few words."""
+    if folder is None or not (folder / "last.safetensors").exists():
+        return "nothing is saved yet; start again once that is mended"
+    resume = f"--resume {shlex.quote(str(folder))}"
+    return (
+        f"the last checkpoint is intact; continue with the same command and {resume}, on as many processes as you like"
+    )
+
+
 class StopSignal:
     """While open, the first Ctrl-C or SIGTERM sets `requested`; the second one has its usual effect.
 

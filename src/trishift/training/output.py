@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trishift.backends.contract import Ranks
 from trishift.backends.session import Session
 from trishift.errors import OutputError, TrishiftError
 from trishift.io.atomic import make_folder
@@ -107,7 +108,7 @@ def on_leader(session: Session, task: Callable[[], str]) -> str:
     return message[1:]
 
 
-def gather_texts(session: Session, text: str) -> list[str]:
+def gather_texts(session: Session | Ranks, text: str) -> list[str]:
     """The texts of all ranks, in rank order."""
     data = np.frombuffer(text.encode("utf-8", errors="surrogateescape"), np.uint8)
     lengths = session.gather(np.array([len(data)], np.int64))

@@ -29,8 +29,9 @@ from trishift.training.closing import closing_report
 from trishift.training.distillation import Teachers, teacher_sources
 from trishift.training.head_start import prepare_head
 from trishift.training.initial_weights import dropped_calibration, load_initial_weights
-from trishift.training.interruption import how_to_continue
+from trishift.training.interruption import after_failure, how_to_continue
 from trishift.training.mutual import Peer
+from trishift.training.nodes import check_start, joined
 from trishift.training.output import check_space, claimed, on_leader
 from trishift.training.parameter_groups import describe_groups, optimization_plan, prepare_optimizer
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
@@ -74,15 +75,17 @@ def train(
     start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
     for source in (*([] if start is None else [start]), *teacher_sources(recipe)):
         source.check()
-    sections = (recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
-    train_set, val_set = open_datasets(*sections, validate=bool(recipe.train.evaluate_every))
-    recipe = with_classes(recipe, train_set)
-    warnings = check_data(recipe, train_set, val_set)
-    session = open_session(framework, recipe.model, recipe.execution, recipe.train.seed)
     in_place = overwrite or (resumed is not None and output.exists() and resumed.samefile(output))
-    try:
+    path: Path | None = None
+    with joined(framework, recipe, lambda: after_failure(path)) as ranks:
+        sections = (recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
+        train_set, val_set = open_datasets(*sections, validate=bool(recipe.train.evaluate_every))
+        recipe = with_classes(recipe, train_set)
+        warnings = check_data(recipe, train_set, val_set)
+        session = open_session(framework, recipe.model, recipe.execution, recipe.train.seed, ranks=ranks)
         check_sizes(recipe, train_set, session)
         position, state = load_start(recipe, session, resume or start, train_set.labels)
+        check_start(session)
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
         finished = resumed is not None and (position.epoch >= last_epoch or out_of_patience(position, recipe))
         if finished and session.rank == 0:
@@ -121,9 +124,8 @@ def train(
                 print(f"run folder: {path}{hint}", flush=True)
                 if advise and not unfinished:
                     print(f"next: trishift infer --checkpoint {shlex.quote(str(path))} VIDEO", flush=True)
-    finally:
-        session.close()
-    if session.rank == 0:
+        leads = session.rank == 0
+    if leads:
         done(path)
     return evaluation
 

@@ -21,7 +21,7 @@ class Ranks:
     """
 
     def __init__(self, distributed: bool, device: str) -> None:
-        self.rank, self.world_size, self.local_rank = 0, 1, 0
+        self.rank, self.world_size, self.local_rank, self.address = 0, 1, 0, "127.0.0.1"
         if not distributed:
             return
         if "MS_ROLE" not in os.environ:
@@ -32,6 +32,7 @@ class Ranks:
             )
         communication.init()
         self.rank, self.world_size = communication.get_rank(), communication.get_group_size()
+        self.address = os.environ["MS_SCHED_HOST"]
 
     def mean(self, tensor: Tensor) -> Tensor:
         """The mean of a float32 tensor over all ranks."""

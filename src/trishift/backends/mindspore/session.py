@@ -43,9 +43,14 @@ class Session(base.Session):
     framework = "mindspore"
     _access = naming
 
-    def _join(self) -> Ranks:
+    @classmethod
+    def join(cls, execution: Execution) -> Ranks:
+        """See `backends.session.Session`."""
+        select_device(execution)  # before tensors are exchanged
+        return Ranks(execution.distributed, execution.device)
+
+    def _select(self, ranks: base.Ranks) -> None:
         self._uploads = Copies(select_device(self.execution))
-        return Ranks(self.execution.distributed, self.execution.device)
 
     def _build(self) -> Recognizer:
         network = Recognizer(self.spec)

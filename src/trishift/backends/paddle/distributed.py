@@ -23,7 +23,7 @@ class Ranks:
     """
 
     def __init__(self, distributed: bool, device: str) -> None:
-        self.rank, self.world_size, self.local_rank = 0, 1, 0
+        self.rank, self.world_size, self.local_rank, self.address = 0, 1, 0, "127.0.0.1"
         if not distributed:
             return
         if "PADDLE_TRAINER_ID" not in os.environ:
@@ -38,6 +38,7 @@ class Ranks:
         if self.world_size > 1:
             os.environ["PADDLE_DISTRI_BACKEND"] = "nccl" if device == "gpu" else "gloo"
             dist.init_parallel_env()
+            self.address = os.environ["PADDLE_TRAINER_ENDPOINTS"].partition(":")[0]
 
     def mean(self, tensor: Tensor) -> Tensor:
         """The mean of a tensor over all ranks."""

@@ -38,10 +38,13 @@ class Session(base.Session):
     framework = "paddle"
     _access = naming
 
-    def _join(self) -> Ranks:
-        ranks = Ranks(self.execution.distributed, self.execution.device)
+    @classmethod
+    def join(cls, execution: Execution) -> Ranks:
+        """See `backends.session.Session`."""
+        return Ranks(execution.distributed, execution.device)
+
+    def _select(self, ranks: base.Ranks) -> None:
         self._uploads = Copies(select_device(self.execution, ranks.local_rank))
-        return ranks
 
     def _build(self) -> Recognizer:
         network = Recognizer(self.spec)

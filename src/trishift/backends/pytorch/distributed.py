@@ -23,8 +23,8 @@ class Ranks:
 
     def __init__(self, distributed: bool, device: str) -> None:
         self._joined = distributed
+        self.rank, self.world_size, self.local_rank, self.address = 0, 1, 0, "127.0.0.1"
         if not distributed:
-            self.rank, self.world_size, self.local_rank = 0, 1, 0
             return
         if "RANK" not in os.environ:
             raise ExecutionError(
@@ -34,6 +34,7 @@ class Ranks:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device == "gpu" else "gloo")
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
+        self.address = os.environ["MASTER_ADDR"]
 
     def mean(self, tensor: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over all ranks."""
