@@ -39,16 +39,23 @@ SPECS = {
     ),
     "trn_single_bninception_3f": ModelSpec("bn_inception", 174, num_segments=3, head=HeadSpec("relation")),
     "pptsm_resnet50_vd_8f": ModelSpec("resnet50_vd", 400, negative_slope=0.01, shift=ShiftSpec(order="past_first")),
+    "pptsm_mobilenetv3_8f": ModelSpec("pp_mobilenet_v3", 400, shift=ShiftSpec(order="past_first"), dropout=0.2),
+    "pptsmv2_lcnet": ModelSpec(
+        "pp_lcnet_v2", 400, 16, shift=ShiftSpec(16, order="past_first"), temporal_attention=True, dropout=0.2
+    ),
     "msn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()),
 }
 
 GAINS = {  # of tensors in networks without residuals, through which the input would fade
     r"_Conv2D\.weight$": 1.5,
+    r"^backbone\.(stem|stages)\..*conv\d?\.weight$": 1.65,
+    r"^backbone\.blocks\..*conv\d?\.weight$": 1.4,
     r"^base_model\.mixed_10_.*_batchnorm\.weight$": 0.05,
 }
 
 NO_INFLUENCE = {  # tensors an original stores but never uses
     "msn_resnet50_8f": r"^base_model\.(conv1_temp|conv1_5|conv_[12]\.bias)",
+    "pptsmv2_lcnet": r"dw_conv\.(weight|bias)$",
 }
 
 

@@ -181,11 +181,6 @@ def test_any_bottleneck_resnet_of_paddle(depth: int, fluid: bool, segments: int,
     assert {name: array.shape for name, array in back.items()} == shapes
 
 
-def test_rejects_unequal_paddle_folds() -> None:
-    with pytest.raises(CheckpointError, match="unequal folds"):
-        read(paddle_resnet(50, fluid=False, width=64), num_segments=7, shift="blockres")
-
-
 def msn_shapes() -> Shapes:
     """Return names and shapes of a motion sensitive network's file, without counters."""
     entry = originals.record("msn_resnet50_8f")
@@ -238,6 +233,13 @@ FAMILIES = [
     ),
     ("pptsm", ModelSpec("resnet50_vd", 5, width=8, negative_slope=0.01, shift=ShiftSpec(order="past_first"))),
     ("pptsm", ModelSpec("resnet101_vd", 5, width=8, negative_slope=0.01, shift=ShiftSpec(order="past_first"))),
+    ("pptsm_mobile", ModelSpec("pp_mobilenet_v2", 5, shift=ShiftSpec(order="past_first"), dropout=0.0)),
+    ("pptsm_mobile", ModelSpec("pp_mobilenet_v3", 5, shift=ShiftSpec(order="past_first"), dropout=0.2)),
+    ("pptsm_mobile", ModelSpec("pp_lcnet_v2", 5, shift=ShiftSpec(order="past_first"), dropout=0.2)),
+    (
+        "pptsm_mobile",
+        ModelSpec("pp_lcnet_v2", 5, 4, shift=ShiftSpec(4, order="past_first"), temporal_attention=True, dropout=0.2),
+    ),
     ("mindspore_trn", ModelSpec("bn_inception", 5, 4, head=HeadSpec("multiscale_relation"))),
     ("mindspore_tsm", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec())),
     ("mindspore_tsm", ModelSpec("resnet101", 5, width=4, shift=ShiftSpec())),
@@ -264,8 +266,6 @@ def test_pp_tsm_and_pp_tsn_have_the_same_names() -> None:
     assert read(shapes, "ppTSN_k400").spec == plain
     assert read(shapes, shift="none").spec == plain
     assert read(shapes, num_segments=16).spec.shift == ShiftSpec(16, order="past_first")
-    with pytest.raises(CheckpointError, match="unequal folds"):
-        read(shapes, num_segments=12)
 
 
 def test_image_weights_of_resnet_vd_have_no_prefix() -> None:

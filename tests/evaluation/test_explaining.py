@@ -17,7 +17,7 @@ from trishift.errors import DataError, RecipeError
 from trishift.evaluation.explaining import explain_clip, relation_contributions
 from trishift.model.initialization import initial_tensors
 from trishift.model.relations import prediction_relations
-from trishift.model.spec import HeadSpec
+from trishift.model.spec import HeadSpec, ModelSpec
 
 needs_pytorch = pytest.mark.skipif("pytorch" in MISSING, reason="pytorch is not installed")
 CLIP = np.random.default_rng(0).standard_normal((4, 3, 64, 64)).astype(np.float32)
@@ -81,6 +81,9 @@ def test_refuses_what_cannot_be_explained() -> None:
         explain_clip(session, CLIP, 9)
     with pytest.raises(DataError, match="not finite"):
         explain_clip(session, CLIP * np.nan)
+    light = open_session("pytorch", ModelSpec("pp_lcnet_v2", 3, 4))
+    with pytest.raises(RecipeError, match="pp_lcnet_v2 widens its pooled features, which have no maps"):
+        explain_clip(light, CLIP)
     session.has_layers = False
     with pytest.raises(RecipeError, match="give its weights"):
         explain_clip(session, CLIP)

@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "paddlevideo_tsm_resnet50_8f": {"num_segments": 8, "shift": "blockres"},
     "tsm_mobilenetv2_online": {"num_segments": 6},
     "trn_single_bninception_3f": {},
+    "pptsmv2_lcnet": {},
     "trn_multiscale_bninception_8f_all": {"relations": "all"},
     "trn_multiscale_inceptionv3_8f_all": {"relations": "all"},
     "mindspore_trn_bninception_8f": {"relations": "first"},

@@ -11,14 +11,15 @@ def shifted(x: np.ndarray, segments: int, shift: ShiftSpec) -> np.ndarray:
     """`ShiftSpec`, frame by frame and channel by channel: (N * T, C, H, W) in and out."""
     clips = x.reshape(-1, segments, *x.shape[1:])
     result = np.zeros_like(clips)
-    fold = clips.shape[2] // shift.div
+    channels = clips.shape[2]
+    fold = channels // shift.div
+    first, second = (1, -1) if shift.order == "future_first" else (-1, 1)
+    end = 2 * fold if shift.order == "future_first" else 2 * channels // shift.div  # as Paddle's operator
     if shift.direction == "unidirectional":
-        sources = {0: -1}
-    else:
-        sources = {0: 1, 1: -1} if shift.order == "future_first" else {0: -1, 1: 1}
+        first, end = -1, fold
     for t in range(segments):
-        for channel in range(clips.shape[2]):
-            source = t + sources.get(channel // fold if fold else 2, 0)
+        for channel in range(channels):
+            source = t + (first if channel < fold else second if channel < end else 0)
             if 0 <= source < segments:
                 result[:, t, channel] = clips[:, source, channel]
     return result.reshape(x.shape)

@@ -26,6 +26,9 @@ MODELS = {
     "variant D": ModelSpec("resnet14_vd", 3, width=8, negative_slope=0.01, shift=ShiftSpec()),
     "motion": ModelSpec("resnet14", 3, 4, in_channels=15, width=16, motion=MotionSpec(window=4)),
     "mobilenet_v2": ModelSpec("mobilenet_v2", 3, shift=ShiftSpec()),
+    "pp_mobilenet_v2": ModelSpec("pp_mobilenet_v2", 3),
+    "pp_mobilenet_v3": ModelSpec("pp_mobilenet_v3", 3, shift=ShiftSpec()),
+    "pp_lcnet_v2": ModelSpec("pp_lcnet_v2", 3, 4, shift=ShiftSpec(4), temporal_attention=True),
     "bn_inception": ModelSpec("bn_inception", 3, 5, head=HeadSpec("multiscale_relation", relation_width=8)),
     "inception_v3": ModelSpec("inception_v3", 3, 2),
 }

@@ -59,6 +59,8 @@ def test_layer_decay_slows_early_stages() -> None:
     [
         ("resnet18", "stem layer1 layer2 layer3 layer4"),
         ("mobilenet_v2", "stem layer1 layer2 layer3 layer4"),
+        ("pp_mobilenet_v3", "stem layer1 layer2 layer3 layer4"),
+        ("pp_lcnet_v2", "stem layer1 layer2 layer3 layer4"),
         ("bn_inception", "stem inception_3 inception_4 inception_5"),
         ("inception_v3", "stem Mixed_5 Mixed_6 Mixed_7"),
     ],

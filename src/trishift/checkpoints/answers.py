@@ -26,12 +26,14 @@ class Option:
     choices: tuple[str, ...] | None = None
 
 
+NETWORKS = ("student", "teacher")
 SHIFT_DIRECTIONS = ("bidirectional", "unidirectional")
 OPTIONS = {
     "num_segments": Option("frames per clip (T), if the weights do not determine it", int),
     "shift": Option("none for a TSN, else the placement of TSM's shift", choices=("none", "block", "blockres")),
     "shift_div": Option("the shift moves 1/SHIFT_DIV of the channels each way", int),
     "shift_direction": Option("unidirectional for an online TSM; default: bidirectional", choices=SHIFT_DIRECTIONS),
+    "network": Option("the network to read, of two that learned from each other", choices=NETWORKS),
     "relations": Option("relations of a TRN used in evaluation", choices=RELATION_MODES),
     "non_local_form": Option("pairwise function of non-local blocks", choices=("embedded_gaussian", "dot_product")),
     "modality": Option("input modality, if the channels do not determine it", choices=tuple(FRAME_CHANNELS)),

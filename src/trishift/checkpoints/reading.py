@@ -26,6 +26,7 @@ from trishift.checkpoints.formats.stored import StoredTensor, WeightFile
 from trishift.checkpoints.labels import labels_for
 from trishift.checkpoints.recognition import model_from_shapes, recognize, visible_names
 from trishift.checkpoints.report import ConversionReport
+from trishift.checkpoints.selection import one_network, refuse_rounded
 from trishift.errors import CheckpointError, RecipeError
 from trishift.io.wording import counted
 from trishift.model.spec import RELATION_MODES, InputSpec, ModelSpec
@@ -94,6 +95,8 @@ def import_file(
 def _read_foreign(
     file: WeightFile, dialect: str | None, answers: Answers, allow_partial: bool
 ) -> tuple[Checkpoint, ConversionReport]:
+    refuse_rounded(file)
+    file = one_network(file, answers)
     recognition = recognize(file, dialect)
     names = visible_names(file, recognition)
     family = recognition.dialect
@@ -268,6 +271,8 @@ def describe_model(spec: ModelSpec) -> str:
         words.append("motion modules")
     if spec.non_local:
         words.append(f"non-local {spec.non_local_form.replace('_', ' ')}")
+    if spec.temporal_attention:
+        words.append("temporal attention")
     if spec.temporal_pool:
         words.append("temporal pool")
     if spec.head.consensus != "average":

@@ -71,14 +71,20 @@ def explain_clip(predictor: Predictor, clip: np.ndarray, label: int | None = Non
 
     Raises:
         DataError: the logits are not finite.
-        RecipeError: an exported program, which exposes no layers, or the class is out of range.
+        RecipeError: an exported program, which exposes no layers, a network that changes its pooled features, or the
+            class is out of range.
     """
     spec = predictor.spec
     if not predictor.has_layers:
         raise RecipeError(f"{predictor.framework}: a program exposes no layers; give its weights")
     if label is not None and not 0 <= label < spec.num_classes:
         raise RecipeError(f"class {label} is out of range: there are {spec.num_classes}, numbered from 0")
-    relations, layer = prediction_relations(spec), last_maps(spec.backbone)
+    layer = last_maps(spec.backbone)
+    if layer is None:
+        raise RecipeError(
+            f"{spec.backbone} widens its pooled features, which have no maps, so there is none to explain"
+        )
+    relations = prediction_relations(spec)
     found = predictor.features(clip[None], [layer, "pooled"])
     logits = predictor.classify(found["pooled"], relations)[0]
     if not np.isfinite(logits).all():

@@ -2,6 +2,7 @@
 
 Every framework's builder reads these tables, so each network is described once. Block names are canonical:
 torchvision's for ResNet, MobileNetV2 and InceptionV3 (see `inception_v3`), the Caffe layer names for BNInception.
+PaddlePaddle's mobile networks (see `mobile`) have names like ResNets.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS
+from trishift.model.mobile import ATTENDED_STAGE, MOBILES
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ BN_INCEPTION_BLOCKS = (
     InceptionBlock("inception_5b", 1024, 352, (192, 320), (192, 224, 224), 128, "max"),
 )
 
-BACKBONES = (*RESNETS, "mobilenet_v2", "bn_inception", "inception_v3")
+BACKBONES = (*RESNETS, "mobilenet_v2", *MOBILES, "bn_inception", "inception_v3")
 INCEPTIONS = ("bn_inception", "inception_v3")  # Caffe conversions: BGR pixels, and blocks without an identity path
 
 
@@ -199,12 +201,14 @@ def shift_sites(backbone: str, width: int = 64) -> tuple[ShiftSite, ...]:
 
     ResNet (of stem width `width`): the residual blocks (`layer1.0`, ...). MobileNetV2: the inverted residuals
     (`features.1`, ...). BNInception: the second stem stage (`conv2`) and the ten inception blocks. InceptionV3: the
-    eleven mixed blocks (`Mixed_5b`, ...).
+    eleven mixed blocks (`Mixed_5b`, ...). Mobile networks of PaddlePaddle: all blocks (`layer0.0`, ...).
     """
     if backbone in RESNETS:
         return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in residual_blocks(backbone, width))
     if backbone == "mobilenet_v2":
         return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in inverted_residuals())
+    if backbone in MOBILES:
+        return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in MOBILES[backbone].blocks)
     if backbone == "inception_v3":
         return tuple(ShiftSite(b.name, b.in_channels, b.stride) for b in INCEPTION_V3_BLOCKS)
     return (
@@ -222,14 +226,18 @@ def residual_shift_blocks(backbone: str) -> tuple[str, ...]:
     """The blocks that the original TSM's `blockres` rule shifts.
 
     ResNet: every block, or every second block of each stage if layer3 has 23 blocks or more (ResNet-101
-    and deeper); every block of the variants D, as in PP-TSM. MobileNetV2: the blocks with a residual connection.
-    Inception networks have no residual blocks.
+    and deeper); every block of the variants D, as in PP-TSM. MobileNets: the blocks with a residual connection.
+    PP-LCNetV2: the first block of layer3, which PP-TSMv2 shifts. Inception networks have no residual blocks.
     """
     if backbone in RESNETS:
         step = 2 if RESNETS[backbone].depths[2] >= 23 and not RESNETS[backbone].vd else 1
         return tuple(name for name in block_names(backbone) if int(name.rpartition(".")[2]) % step == 0)
     if backbone == "mobilenet_v2":
         return tuple(block.name for block in inverted_residuals() if block.has_residual)
+    if backbone == "pp_lcnet_v2":
+        return (f"layer{ATTENDED_STAGE}.0",)
+    if backbone in MOBILES:
+        return tuple(block.name for block in MOBILES[backbone].blocks if block.has_residual)
     return ()
 
 
@@ -240,6 +248,8 @@ def feature_width(backbone: str, width: int = 64) -> int:
     """Channels of the pooled features; `width` is a ResNet's stem width (64 in all published networks)."""
     if backbone in RESNETS:
         return width * 8 * RESNETS[backbone].expansion
+    if backbone in MOBILES:
+        return MOBILES[backbone].features
     if backbone == "inception_v3":
         return INCEPTION_V3_BLOCKS[-1].channels
     return MOBILENET_V2_LAST_WIDTH if backbone == "mobilenet_v2" else BN_INCEPTION_BLOCKS[-1].channels
@@ -257,10 +267,12 @@ INCEPTION_LAYERS = {
 """Maps the backends' attributes of an inception block to the layer names of the Caffe model."""
 
 
-def last_maps(backbone: str) -> str:
-    """The layer whose feature maps, averaged over their pixels, are the pooled features."""
+def last_maps(backbone: str) -> str | None:
+    """The layer whose feature maps, averaged over their pixels, are the pooled features; None: a layer follows."""
     if backbone in RESNETS:
         return "layer4"
     if backbone == "mobilenet_v2":
         return f"features.{len(inverted_residuals()) + 1}"
+    if backbone in MOBILES:
+        return None if MOBILES[backbone].widen else "last"
     return block_names(backbone)[-1]

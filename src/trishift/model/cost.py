@@ -12,8 +12,9 @@ from trishift.model.architectures import (
     inverted_residuals,
     residual_blocks,
 )
-from trishift.model.feature_maps import inception_stem_sizes, input_sizes, unpadded
+from trishift.model.feature_maps import halved, inception_stem_sizes, input_sizes, unpadded
 from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS
+from trishift.model.mobile import MOBILES
 from trishift.model.sizes import Size, WrittenSize, size_of
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, parameters, tensor_table
@@ -57,6 +58,8 @@ def _uses(info: TensorInfo, spec: ModelSpec, sizes: Mapping[str, Size]) -> int:
     name = info.layer_name
     if info.part == "head":
         return 1 if name.endswith(".classifier") else spec.output_segments
+    if info.part == "attention":
+        return 1
     if name.endswith((".excitation.expand", ".non_local.pair")):
         return _frames(name, spec) if name.endswith(".expand") else 0  # pair: see _pairwise
     frames = _frames(name, spec)
@@ -75,6 +78,8 @@ def _frames(name: str, spec: ModelSpec) -> int:
 
 def _output_sizes(spec: ModelSpec, frame: Size) -> dict[str, Size]:
     """Name of every convolution, without `backbone.`, to the size of its output."""
+    if spec.backbone in MOBILES:
+        return _mobile_sizes(spec, frame)
     if spec.backbone == "inception_v3":
         inputs = input_sizes(spec, frame)
         within = {
@@ -86,6 +91,17 @@ def _output_sizes(spec: ModelSpec, frame: Size) -> dict[str, Size]:
     return {
         name: (math.ceil(frame[0] / stride), math.ceil(frame[1] / stride)) for name, stride in _strides(spec).items()
     }
+
+
+def _mobile_sizes(spec: ModelSpec, frame: Size) -> dict[str, Size]:
+    sizes, size = {"first.conv": halved(frame), "widen": (1, 1)}, halved(frame)
+    for block in MOBILES[spec.backbone].blocks:
+        sizes[f"{block.name}.expand.conv"] = size
+        size = halved(size) if block.stride == 2 else size
+        sizes |= {f"{block.name}.depthwise.{k}.conv": size for k in range(len(block.kernels))}
+        sizes |= {f"{block.name}.squeeze.{layer}": (1, 1) for layer in ("reduce", "expand")}
+        sizes |= {f"{block.name}.pointwise.{k}.conv": size for k in range(len(block.pointwise))}
+    return {**sizes, "last.conv": size}
 
 
 def _pairwise(block: str, spec: ModelSpec, sizes: Mapping[str, Size]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trishift.errors import RecipeError
 from trishift.model.architectures import RESNETS, shift_sites
 from trishift.model.inception_v3 import INCEPTION_V3_STEM, POOLED_STEM_LAYERS
+from trishift.model.mobile import MOBILES
 from trishift.model.sizes import Size, size_text
 from trishift.model.spec import ModelSpec
 
@@ -12,11 +13,11 @@ from trishift.model.spec import ModelSpec
 def input_sizes(spec: ModelSpec, picture: Size) -> dict[str, Size]:
     """Size of each block's input, by name and in network order."""
     size, sizes = _after_stem(spec, picture), {}
-    halved = {"bn_inception": _pooled, "inception_v3": unpadded}.get(spec.backbone, _halved)
+    shrunk = {"bn_inception": _pooled, "inception_v3": unpadded}.get(spec.backbone, halved)
     for site in shift_sites(spec.backbone, spec.width):
         sizes[site.block] = size
         if site.stride == 2:
-            size = halved(size)
+            size = shrunk(size)
     return sizes
 
 
@@ -48,7 +49,7 @@ def check_size(spec: ModelSpec, picture: Size, name: str = "size") -> None:
         )
     strides = {site.block: site.stride for site in shift_sites(spec.backbone, spec.width)}
     for block in spec.non_local_blocks:
-        output = _halved(sizes[block]) if strides[block] == 2 else sizes[block]
+        output = halved(sizes[block]) if strides[block] == 2 else sizes[block]
         if min(output) < 2:
             raise RecipeError(
                 f"{name}: {size_text(picture)} pixels are too small, the non-local block after {block} pools "
@@ -64,10 +65,11 @@ def small_size(spec: ModelSpec) -> Size:
 def _after_stem(spec: ModelSpec, picture: Size) -> Size:
     """Size of the first block's input."""
     if spec.backbone in RESNETS:
-        return _halved(_halved(picture))
+        return halved(halved(picture))
     if spec.backbone == "inception_v3":
         return _pooled(inception_stem_sizes(picture)[INCEPTION_V3_STEM[-1].name])
-    return _halved(picture) if spec.backbone == "mobilenet_v2" else _pooled(_halved(picture))
+    is_mobile = spec.backbone == "mobilenet_v2" or spec.backbone in MOBILES
+    return halved(picture) if is_mobile else _pooled(halved(picture))
 
 
 def inception_stem_sizes(picture: Size) -> dict[str, Size]:
@@ -85,7 +87,7 @@ def unpadded(size: Size, stride: int = 2) -> Size:
     return (size[0] - 3) // stride + 1, (size[1] - 3) // stride + 1
 
 
-def _halved(size: Size) -> Size:
+def halved(size: Size) -> Size:
     """Size after a padded layer of stride 2."""
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 

@@ -73,13 +73,13 @@ def split_convs(spec: ModelSpec, tensors: Tensors) -> Iterator[SplitConv]:
     shift = spec.shift
     if shift is None or spec.shifts_identity or spec.backbone in INCEPTIONS:  # their blocks have several readers
         return
-    folds = 2 if shift.direction == "bidirectional" else 1
     convs = list(folded_convs(spec, tensors))
     for block in (f"backbone.{name}" for name in spec.shifted_blocks):
         conv = next(conv for conv in convs if conv.conv.module.startswith(f"{block}."))
-        moved = folds * (conv.weight.shape[1] // shift.div)
-        if moved and conv.weight.shape[2:] == (1, 1):
+        folds = shift.folds(conv.weight.shape[1])
+        moved = sum(folds)
+        if moved and len(set(folds)) == 1 and conv.weight.shape[2:] == (1, 1):
             staying = conv.weight.copy()
             staying[:, :moved] = 0
             moving = np.ascontiguousarray(conv.weight[:, :moved])
-            yield SplitConv(f"{block}.shift", conv, staying, moving, replace(shift, div=folds))
+            yield SplitConv(f"{block}.shift", conv, staying, moving, replace(shift, div=len(folds)))

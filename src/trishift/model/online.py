@@ -36,6 +36,8 @@ def streaming_obstacle(spec: ModelSpec) -> tuple[str, str] | None:
         return "its motion modules compare the segments of a clip", "a unidirectional shift (TSM)"
     if spec.non_local:
         return "its non-local blocks compare all frames of a clip", "model.non_local=false"
+    if spec.temporal_attention:
+        return "its temporal attention compares all frames of a clip", "model.temporal_attention=false"
     if spec.temporal_pool:
         return "temporal pooling merges frames", "model.temporal_pool=false"
     if spec.head.consensus != "average":
@@ -49,7 +51,8 @@ def frames_are_independent(spec: ModelSpec) -> bool:
     True of TSN and TRN. In a model with a shift, also a unidirectional one, they depend on the segments before it, back
     to the beginning of its clip.
     """
-    return spec.shift is None and spec.motion is None and not spec.non_local and not spec.temporal_pool
+    mixes = spec.non_local or spec.temporal_pool or spec.temporal_attention
+    return spec.shift is None and spec.motion is None and not mixes
 
 
 def state_shapes(spec: ModelSpec, height: int, width: int) -> dict[str, tuple[int, int, int]]:

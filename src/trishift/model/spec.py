@@ -23,7 +23,8 @@ from trishift.model.sizes import SIZE_FORM, Size, WrittenSize, covers, size_of, 
 
 Backbone = Literal[
     "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-    "resnet14_vd", "resnet50_vd", "resnet101_vd", "mobilenet_v2", "bn_inception", "inception_v3",
+    "resnet14_vd", "resnet50_vd", "resnet101_vd", "mobilenet_v2", "pp_mobilenet_v2", "pp_mobilenet_v3",
+    "pp_lcnet_v2", "bn_inception", "inception_v3",
 ]  # fmt: skip
 RelationMode = Literal["expected", "all", "first", "sampled"]
 RELATION_MODES: tuple[RelationMode, ...] = get_args(RelationMode)
@@ -45,7 +46,8 @@ FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, s
 class ShiftSpec:
     """Temporal shift: where and how features move along time (TSM, Lin et al. 2019, arXiv:1811.08383).
 
-    With f = C // div, the first fold is channels [0, f), the second [f, 2f). Frames outside the clip are zero.
+    With f = C // div, the first fold is channels [0, f), the second [f, 2f), see `folds`. Frames outside the clip are
+    zero.
 
     Attributes:
         div: a fold has C // div channels.
@@ -76,6 +78,13 @@ class ShiftSpec:
         if self.direction == "unidirectional":
             return (-1,)
         return (1, -1) if self.order == "future_first" else (-1, 1)
+
+    def folds(self, channels: int) -> tuple[int, ...]:
+        """Channels of each fold; the second of Paddle's operator ends at 2 C // div and may have one channel more."""
+        fold = channels // self.div
+        if self.direction == "unidirectional":
+            return (fold,)
+        return (fold, fold if self.order == "future_first" else 2 * channels // self.div - fold)
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,7 @@ class ModelSpec:
         non_local_form: how non-local blocks compare two positions, see the backends' `NonLocalBlock`. All published TSM
             models use `embedded_gaussian`, except some of mmaction2's.
         temporal_pool: halve T by max pooling before layer2 (ResNet).
+        temporal_attention: weigh the frames before the shifted block (PP-LCNetV2), as PP-TSMv2 of 16 frames does.
         head: from frame features to clip logits.
         dropout: probability of dropping a pooled feature in training.
         multi_label: whether clips can have several labels. Logits then belong to independent classes (sigmoid) instead
@@ -191,6 +201,7 @@ class ModelSpec:
     non_local: bool = False
     non_local_form: NonLocalForm = "embedded_gaussian"
     temporal_pool: bool = False
+    temporal_attention: bool = False
     head: HeadSpec = field(default_factory=HeadSpec)
     dropout: float = 0.5
     multi_label: bool = False
@@ -238,6 +249,8 @@ class ModelSpec:
             raise RecipeError(
                 f"non_local, temporal_pool, width and negative_slope are for ResNets, not {self.backbone}"
             )
+        if self.temporal_attention and self.backbone != "pp_lcnet_v2":
+            raise RecipeError(f"temporal_attention: is for pp_lcnet_v2, not {self.backbone}; omit it")
         if not 0 <= self.negative_slope < 1:
             raise RecipeError(f"negative_slope: {self.negative_slope} is not in [0, 1)")
         if self.temporal_pool and self.num_segments % 2:

@@ -1,7 +1,7 @@
 """The stages of a network, by name: what can be frozen, and how far each tensor is from the input.
 
 ResNet         stem, layer1 to layer4 (MSN: also pyramid and motion_layer1, beside the stem and layer1)
-MobileNetV2    stem, layer1 to layer4: the same resolutions as in ResNet
+MobileNets     stem, layer1 to layer4: the same resolutions as in ResNet, and so in PP-LCNetV2
 BNInception    stem, inception_3, inception_4, inception_5
 InceptionV3    stem, Mixed_5, Mixed_6, Mixed_7
 every head     head
@@ -28,12 +28,16 @@ STAGE_SETS = {
 }
 """Names that stand for several stages of any backbone. The early ones see edges and textures, at a high resolution."""
 _FIRST_FEATURES = {"stem": 0, "layer1": 2, "layer2": 4, "layer3": 7, "layer4": 14}  # in MobileNetV2
+_MOBILE_PARTS = {"layer0": "stem", "attention": "layer3", "last": "layer4", "widen": "layer4"}  # see `mobile`
 
 
 def stage_of(info: TensorInfo) -> str:
     """The stage of a tensor."""
     if not info.layer_name.startswith("backbone."):
         return HEAD
+    part = info.layer_name.split(".")[1]
+    if part in _MOBILE_PARTS:
+        return _MOBILE_PARTS[part]
     module = re.match(r"backbone\.(?:(\w*layer\d|pyramid|inception_\d|Mixed_\d)|features\.(\d+))", info.layer_name)
     if module is None:
         return "stem"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -26,13 +27,14 @@ from trishift.model.architectures import (
     residual_blocks,
 )
 from trishift.model.inception_v3 import inception_v3_layers
+from trishift.model.mobile import ATTENDED_STAGE, MOBILES, SQUEEZE, MobileBlock
 from trishift.model.spec import MOTION_REDUCTION, ModelSpec, NonLocalForm, Shape
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]
 Initializer = Literal["he_normal", "fan_in_uniform", "classifier", "zeros", "ones", "shift", "offset"]
 Group = Literal["first_conv_weight", "first_conv_bias", "weight", "bias", "norm", "head_weight", "head_bias"]
-ModelPart = Literal["backbone", "non_local", "motion", "deformable", "head"]
+ModelPart = Literal["backbone", "non_local", "motion", "deformable", "attention", "head"]
 Tensors = dict[str, np.ndarray]  # by canonical name
 Rows = Iterator["TensorInfo"]
 
@@ -48,8 +50,9 @@ class TensorInfo:
         layer: type of the layer.
         initializer: initialization of an untrained tensor, see `initialization.py`.
         group: parameter group, see `parameter_groups.py`; None for running statistics, which are not optimized.
-        part: the part of the network it belongs to. `backbone`: shared with image classifiers. `non_local`, `motion`:
-            added by these options. `deformable`: kernels and biases of MSN's deformable convolutions. `head`: the rest.
+        part: the part of the network it belongs to. `backbone`: shared with image classifiers. `non_local`, `motion`,
+            `attention`: added by these options. `deformable`: kernels and biases of MSN's deformable convolutions.
+            `head`: the rest.
         module: path of the layer in each backend's network. It differs from `layer_name` only in BNInception, whose
             published names are flat.
         image_tensor: the image classifier's tensor that this one is initialized from, if its name differs (MSN's second
@@ -86,6 +89,8 @@ def tensor_table(spec: ModelSpec) -> tuple[TensorInfo, ...]:
         backbone = _resnet(spec)
     elif spec.backbone == "mobilenet_v2":
         backbone = _mobilenet_v2(spec)
+    elif spec.backbone in MOBILES:
+        backbone = _mobile(spec)
     elif spec.backbone == "inception_v3":
         backbone = _inception_v3(spec)
     else:
@@ -264,6 +269,44 @@ def _mobilenet_v2(spec: ModelSpec) -> Rows:
         channels = block.channels
     yield from _conv("backbone.features.18.0", (MOBILENET_V2_LAST_WIDTH, channels, 1, 1))
     yield from _norm("backbone.features.18.1", MOBILENET_V2_LAST_WIDTH)
+
+
+# Mobile networks
+
+
+def _mobile(spec: ModelSpec) -> Rows:
+    network = MOBILES[spec.backbone]
+    yield from _mobile_conv("backbone.first", (network.first, spec.in_channels, 3, 3), first=True)
+    for block in network.blocks:
+        if spec.temporal_attention and (block.stage, block.index) == (ATTENDED_STAGE, 0):
+            segments = spec.num_segments
+            attention = _linear("backbone.attention.fc", segments, segments, "classifier", "zeros")
+            yield from _in_part("attention", attention)
+        yield from _mobile_block(block)
+    channels = network.blocks[-1].channels
+    if network.last:
+        yield from _mobile_conv("backbone.last", (network.last, channels, 1, 1))
+        channels = network.last
+    if network.widen:
+        yield from _conv("backbone.widen", (network.widen, channels, 1, 1))
+
+
+def _mobile_block(block: MobileBlock) -> Rows:
+    name, hidden = f"backbone.{block.name}", block.hidden
+    if block.expanded:
+        yield from _mobile_conv(f"{name}.expand", (hidden, block.in_channels, 1, 1))
+    for k, size in enumerate(block.kernels):
+        yield from _mobile_conv(f"{name}.depthwise.{k}", (hidden, 1, size, size))
+    if block.squeezes:
+        yield from _conv(f"{name}.squeeze.reduce", (hidden // SQUEEZE, hidden, 1, 1), bias="zeros")
+        yield from _conv(f"{name}.squeeze.expand", (hidden, hidden // SQUEEZE, 1, 1), bias="zeros")
+    for k, (inputs, outputs) in enumerate(pairwise((hidden, *block.pointwise))):
+        yield from _mobile_conv(f"{name}.pointwise.{k}", (outputs, inputs, 1, 1))
+
+
+def _mobile_conv(name: str, shape: Shape, *, first: bool = False) -> Rows:
+    yield from _conv(f"{name}.conv", shape, first=first)
+    yield from _norm(f"{name}.bn", shape[0])
 
 
 # BNInception

@@ -24,6 +24,7 @@ SHIFTS = [
     ShiftSpec(div=4, direction="unidirectional"),
     ShiftSpec(div=2),
     ShiftSpec(div=16),
+    ShiftSpec(div=16, order="past_first"),  # a second fold only, as in Paddle
 ]
 
 

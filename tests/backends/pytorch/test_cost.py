@@ -20,6 +20,9 @@ SPECS = [
     *(ModelSpec("resnet50", 7, 2, non_local=True, non_local_form=form) for form in ("dot_product", "concatenation")),
     ModelSpec("resnet50", 174, 8, in_channels=15, motion=MotionSpec()),
     ModelSpec("mobilenet_v2", 27, 8),
+    ModelSpec("pp_mobilenet_v2", 400, 8),
+    ModelSpec("pp_mobilenet_v3", 400, 8),
+    ModelSpec("pp_lcnet_v2", 400, 16, temporal_attention=True),
     ModelSpec("bn_inception", 174, 8, head=MULTISCALE),
     ModelSpec("inception_v3", 339, 8, head=MULTISCALE),
 ]
@@ -55,6 +58,19 @@ def test_multiplications_equal_pytorchs_count(spec: ModelSpec) -> None:
 def test_cost_equals_published_figures(spec: ModelSpec, billions: float | None, millions: float) -> None:
     assert num_parameters(spec) / 1e6 == pytest.approx(millions, abs=0.006)
     assert billions is None or multiplications(spec) / 1e9 == pytest.approx(billions, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "billions", "numbers"),
+    [  # of 8 frames; counted in PaddleVideo's networks, whose PP-LCNetV2 has 113,152 more that it does not use
+        ("pp_mobilenet_v3", 1.75, 4_711_606),
+        ("pp_lcnet_v2", 4.79, 5_918_608),
+    ],
+)
+def test_cost_of_mobile_networks(backbone: str, billions: float, numbers: int) -> None:
+    spec = ModelSpec(backbone, 400, 8)
+    assert num_parameters(spec) == numbers
+    assert multiplications(spec) / 1e9 == pytest.approx(billions, abs=0.006)
 
 
 def test_cost_of_trn_inception_v3() -> None:

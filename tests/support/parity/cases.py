@@ -61,6 +61,11 @@ def _resnet_vd(depth: int, shift: ShiftSpec) -> ModelSpec:
     return ModelSpec(f"resnet{depth}_vd", 5, 4, width=16, negative_slope=0.01, shift=shift)  # type: ignore[arg-type]
 
 
+def _mobile(backbone: str, div: int, **options: object) -> ModelSpec:
+    shift = ShiftSpec(div, order="past_first")  # sixteenths of 24 channels make folds of 1 and 2
+    return ModelSpec(backbone, 5, 4, shift=shift, dropout=0.2, **options)  # type: ignore[arg-type]
+
+
 def _msn(depth: int, segments: int, motion: MotionSpec) -> ModelSpec:
     return ModelSpec(f"resnet{depth}", 5, segments, in_channels=15, width=8, motion=motion)
 
@@ -90,6 +95,9 @@ def cases() -> tuple[Case, ...]:
         Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),
         Case("tsm mobilenet_v2 online", ModelSpec("mobilenet_v2", 5, 4, shift=uni), compiled=True, clips=2),
         Case("trn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4, head=HeadSpec("relation"))),
+        Case("tsm pp_mobilenet_v2", ModelSpec("pp_mobilenet_v2", 5, 4, shift=uni, dropout=0.0), clips=2),
+        Case("tsm pp_mobilenet_v3", _mobile("pp_mobilenet_v3", 16), FULL_BN, compiled=True, clips=2),
+        Case("tsm pp_lcnet_v2", _mobile("pp_lcnet_v2", 4, temporal_attention=True), FULL_BN, compiled=True, clips=2),
         Case("tsn bn_inception", ModelSpec("bn_inception", 5, num_segments=4), size=SMALL),
         Case("tsm bn_inception", ModelSpec("bn_inception", 5, num_segments=4, shift=block), compiled=True, size=SMALL),
         Case("trn bn_inception multi-scale", ModelSpec("bn_inception", 5, num_segments=4, head=multiscale), size=SMALL),

@@ -11,10 +11,12 @@ from mindspore import Tensor, nn
 
 from trishift.backends.mindspore.bn_inception import BNInception
 from trishift.backends.mindspore.inception_v3 import InceptionV3
+from trishift.backends.mindspore.mobile import MobileNetwork
 from trishift.backends.mindspore.mobilenet_v2 import MobileNetV2
 from trishift.backends.mindspore.motion import MotionResNet
 from trishift.backends.mindspore.relation import RelationHead
 from trishift.backends.mindspore.resnet import ResNet
+from trishift.model.mobile import MOBILES
 from trishift.model.spec import ModelSpec
 
 
@@ -30,13 +32,15 @@ class AverageHead(nn.Cell):
         return self.fc(features).mean(1)
 
 
-Backbone = MobileNetV2 | BNInception | InceptionV3 | ResNet
+Backbone = MobileNetV2 | MobileNetwork | BNInception | InceptionV3 | ResNet
 
 
 def build_backbone(spec: ModelSpec) -> Backbone:
     """Build the network from frames (N * T, C, H, W) to pooled features (N * T', F)."""
     if spec.backbone == "mobilenet_v2":
         return MobileNetV2(spec)
+    if spec.backbone in MOBILES:
+        return MobileNetwork(spec)
     if spec.backbone == "bn_inception":
         return BNInception(spec)
     if spec.backbone == "inception_v3":

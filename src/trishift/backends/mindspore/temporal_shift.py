@@ -31,11 +31,12 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
         (N * T, C, H, W).
     """
     clips = x.reshape((-1, segments, *x.shape[1:]))  # (N, T, C, H, W)
-    fold = clips.shape[2] // shift.div
+    folds = shift.folds(clips.shape[2])
+    fold, end = folds[0], sum(folds)
     if shift.direction == "unidirectional":
         parts = [_from_past(clips[:, :, :fold]), clips[:, :, fold:]]
     else:
-        first, second, rest = clips[:, :, :fold], clips[:, :, fold : 2 * fold], clips[:, :, 2 * fold :]
+        first, second, rest = clips[:, :, :fold], clips[:, :, fold:end], clips[:, :, end:]
         if shift.order == "future_first":
             parts = [_from_future(first), _from_past(second), rest]
         else:

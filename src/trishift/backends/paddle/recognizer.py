@@ -11,10 +11,12 @@ from paddle import Tensor, nn
 
 from trishift.backends.paddle.bn_inception import BNInception
 from trishift.backends.paddle.inception_v3 import InceptionV3
+from trishift.backends.paddle.mobile import MobileNetwork
 from trishift.backends.paddle.mobilenet_v2 import MobileNetV2
 from trishift.backends.paddle.motion import MotionResNet
 from trishift.backends.paddle.relation import RelationHead
 from trishift.backends.paddle.resnet import ResNet
+from trishift.model.mobile import MOBILES
 from trishift.model.spec import ModelSpec
 
 
@@ -31,13 +33,15 @@ class AverageHead(nn.Layer):
         return logits.sum(1) / logits.shape[1]  # compiled, `mean` prints a debugging line of Paddle's to stdout
 
 
-Backbone = MobileNetV2 | BNInception | InceptionV3 | ResNet
+Backbone = MobileNetV2 | MobileNetwork | BNInception | InceptionV3 | ResNet
 
 
 def build_backbone(spec: ModelSpec) -> Backbone:
     """Build the network from frames (N * T, C, H, W) to pooled features (N * T', F)."""
     if spec.backbone == "mobilenet_v2":
         return MobileNetV2(spec)
+    if spec.backbone in MOBILES:
+        return MobileNetwork(spec)
     if spec.backbone == "bn_inception":
         return BNInception(spec)
     if spec.backbone == "inception_v3":

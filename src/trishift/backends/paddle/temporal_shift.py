@@ -33,29 +33,20 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     Returns:
         (N * T, C, H, W).
     """
-    channels = x.shape[1]
-    fold = channels // shift.div
-    if fold == 0:
+    folds = shift.folds(x.shape[1])
+    sizes, origins = [*folds, x.shape[1] - sum(folds)], [*shift.origins, 0]
+    rest = len(folds)  # programs refuse empty parts, but gradients of a single segment need one that stays
+    present = [k for k in range(len(sizes)) if sizes[k] or (segments == 1 and k == rest)]
+    pieces = paddle.split(x, [sizes[k] for k in present], axis=1) if len(present) > 1 else [x]
+    moved = [_moved(pieces[i], segments, origins[present[i]]) for i in range(len(present))]
+    return paddle.concat(moved, axis=1) if len(moved) > 1 else moved[0]
+
+
+def _moved(x: Tensor, segments: int, origin: int) -> Tensor:
+    """y[t] = x[t + origin] within each clip: (N * T, C, H, W) in and out."""
+    if origin == 0:
         return x
-    if shift.direction == "unidirectional" and fold == channels:
-        return _from_past(x, segments)
-    if shift.direction == "unidirectional":
-        first, rest = paddle.split(x, [fold, channels - fold], axis=1)
-        return paddle.concat([_from_past(first, segments), rest], axis=1)
-    if channels == 2 * fold and segments > 1:
-        return _shift_halves(x, segments, shift)
-    first, second, rest = paddle.split(x, [fold, fold, channels - 2 * fold], axis=1)
-    if shift.order == "future_first":
-        return paddle.concat([_from_future(first, segments), _from_past(second, segments), rest], axis=1)
-    return paddle.concat([_from_past(first, segments), _from_future(second, segments), rest], axis=1)
-
-
-def _shift_halves(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
-    """`temporal_shift` of channels that all move; programs refuse an empty rest."""
-    first, second = paddle.split(x, 2, axis=1)
-    if shift.order == "future_first":
-        return paddle.concat([_from_future(first, segments), _from_past(second, segments)], axis=1)
-    return paddle.concat([_from_past(first, segments), _from_future(second, segments)], axis=1)
+    return _from_future(x, segments) if origin > 0 else _from_past(x, segments)
 
 
 def _from_past(x: Tensor, segments: int) -> Tensor:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -198,7 +198,7 @@ class _Fusion:
             return
         if user.target is F.relu:
             self._get(conv).activation = ("relu", [])
-        elif self._is_call(user, nn.ReLU6):
+        elif user.target is F.relu6 or self._is_call(user, nn.ReLU6):
             self._get(conv).activation = _RELU6
         else:
             return
@@ -311,12 +311,12 @@ class _TakeBack(nn.Module):
 
 
 def _moving(x: Tensor, segments: int, shift: ShiftSpec) -> Iterator[tuple[Tensor, range]]:
-    """The channels that move, (N, T, H, W, C // div), and the segments in the order in which they are overwritten."""
+    """The channels that move, (N, T, H, W, fold), and the segments in the order in which they are overwritten."""
     clips = x.permute(0, 2, 3, 1).unflatten(0, (-1, segments))
-    fold = x.shape[1] // shift.div
+    ends = accumulate(shift.folds(x.shape[1]), initial=0)
     to_past, to_future = range(segments), range(segments - 1, -1, -1)
     orders = [to_future]
     if shift.direction == "bidirectional":
         orders = [to_past, to_future] if shift.order == "future_first" else [to_future, to_past]
-    for number, order in enumerate(orders):
-        yield clips[..., number * fold : (number + 1) * fold], order
+    for (start, end), order in zip(pairwise(ends), orders, strict=True):
+        yield clips[..., start:end], order

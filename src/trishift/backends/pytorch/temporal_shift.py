@@ -17,6 +17,7 @@ from trishift.backends.pytorch.kernels.availability import has_kernels
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 SHIFT_NODE = "_ShiftBackward"  # in autograd's graph
+Folds = tuple[int, ...]  # channels of each
 AfterShift = Callable[[Tensor, Tensor], Tensor]  # a block's input and its shifted input to the block's output
 
 
@@ -35,20 +36,20 @@ def temporal_shift(x: Tensor, segments: int, shift: ShiftSpec) -> Tensor:
     Returns:
         (N * T, C, H, W), a new tensor in the memory format of x.
     """
-    moves = shift.origins
+    moves, folds = shift.origins, shift.folds(x.shape[1])
     if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
-        return _Shift.apply(x, segments, shift.div, moves)
-    return _shift(x, segments, shift.div, moves)
+        return _Shift.apply(x, segments, folds, moves)
+    return _shift(x, segments, folds, moves)
 
 
 class _Shift(torch.autograd.Function):
     """A shift whose gradient is the shift the other way: one copy, where autograd would make one per operation."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, segments: int, div: int, moves: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, segments: int, folds: Folds, moves: tuple[int, ...]) -> Tensor:
         ctx.save_for_backward(x)  # for readers of the output that do not keep it, see `resnet.ResidualBlock`
-        ctx.arguments = segments, div, tuple(-move for move in moves)
-        return _shift(x, segments, div, moves)
+        ctx.arguments = segments, folds, tuple(-move for move in moves)
+        return _shift(x, segments, folds, moves)
 
     @staticmethod
     @once_differentiable
@@ -56,30 +57,29 @@ class _Shift(torch.autograd.Function):
         return _shift(gradient, *ctx.arguments), None, None, None
 
 
-def _shift(x: Tensor, segments: int, div: int, moves: tuple[int, ...]) -> Tensor:
+def _shift(x: Tensor, segments: int, folds: Folds, moves: tuple[int, ...]) -> Tensor:
     """(N * T, C, H, W) to a new tensor in its memory format."""
-    if x.is_cuda and not torch.compiler.is_compiling() and _is_dense(x) and has_kernels():
+    is_even = len(set(folds)) == 1  # as in the kernels
+    if x.is_cuda and is_even and not torch.compiler.is_compiling() and _is_dense(x) and has_kernels():
         from trishift.backends.pytorch.kernels.products import shifted
 
-        return shifted(x, segments, div, moves)
+        return shifted(x, segments, folds[0], moves)
     if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
-        return _shift_channels(x.permute(0, 2, 3, 1), segments, div, moves, channel_axis=4).permute(0, 3, 1, 2)
-    return _shift_channels(x, segments, div, moves, channel_axis=2)
+        return _shift_channels(x.permute(0, 2, 3, 1), segments, folds, moves, channel_axis=4).permute(0, 3, 1, 2)
+    return _shift_channels(x, segments, folds, moves, channel_axis=2)
 
 
 def _is_dense(x: Tensor) -> bool:
     return x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
 
 
-def _shift_channels(x: Tensor, segments: int, div: int, moves: tuple[int, ...], channel_axis: int) -> Tensor:
+def _shift_channels(x: Tensor, segments: int, folds: Folds, moves: tuple[int, ...], channel_axis: int) -> Tensor:
     """Move folds of (N * T, ...), with C on `channel_axis` after N and T are split."""
     clips = x.unflatten(0, (-1, segments))
-    channels = clips.shape[channel_axis]
-    fold = channels // div
-    *folds, rest = clips.split([*(fold for _ in moves), channels - len(moves) * fold], channel_axis)
-    moved = [(_from_future if move > 0 else _from_past)(part) for move, part in zip(moves, folds, strict=True)]
-    kept = [rest] if rest.shape[channel_axis] else []  # runtimes refuse or copy empty parts
-    return torch.cat([*moved, *kept], channel_axis).flatten(0, 1)
+    *parts, rest = clips.split([*folds, clips.shape[channel_axis] - sum(folds)], channel_axis)
+    moved = [(_from_future if move > 0 else _from_past)(part) for move, part in zip(moves, parts, strict=True)]
+    filled = [part for part in (*moved, rest) if part.shape[channel_axis]]  # runtimes refuse or copy empty parts
+    return torch.cat(filled, channel_axis).flatten(0, 1)
 
 
 def _from_past(clips: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from trishift.checkpoints.dialects.native import NATIVE
 from trishift.checkpoints.dialects.paddle1 import PaddleFluid
 from trishift.checkpoints.dialects.paddlevideo import PaddleVideo
 from trishift.checkpoints.dialects.pptsm import PPTSM
+from trishift.checkpoints.dialects.pptsm_mobile import PPTSMMobile
 from trishift.checkpoints.dialects.torchvision import PaddleVision, Torchvision
 from trishift.checkpoints.dialects.trn import TemporalRelationNetwork
 from trishift.checkpoints.dialects.tsm import M4, EmbeddedTSM, FlatMobileNet, TemporalShiftModule
@@ -37,6 +38,7 @@ DIALECTS: dict[str, Dialect] = {  # if two fit equally well, the first one wins
         MMAction2(),
         PaddleVideo(),
         PPTSM(),
+        PPTSMMobile(),
         PaddleFluid(),
         MindSporeTRN(),
         MindSporeTSM(),

@@ -1,7 +1,6 @@
 """ImageNet weights of timm, MindCV and PaddleClas, where they are named unlike torchvision's.
 
-timm's ResNets have torchvision's names. PaddleClas' MobileNetV2 has an additional convolution in its first block, which
-no other MobileNetV2 has, so it is not supported.
+timm's ResNets have torchvision's names. PaddleClas' MobileNets and PP-LCNetV2 are other networks, see `pptsm_mobile`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from trishift.checkpoints.dialects.base import (
     every_branch,
     unshifted_image_model,
 )
-from trishift.errors import CheckpointError
 from trishift.model.architectures import RESNETS
 from trishift.model.spec import ModelSpec
 
@@ -31,17 +30,6 @@ def lettered_block(stage: int, index: int, backbone: str) -> str:
     if stage == 3 and RESNETS[backbone].depths[2] >= 23 and index:
         return f"{stage + 1}b{index}"
     return f"{stage + 1}{chr(ord('a') + index)}"
-
-
-def check_folds(model: ModelSpec, div: int) -> None:
-    """Refuse a ratio for which Paddle's two folds differ in size, unlike in any other framework's shift."""
-    widths = [model.width, *(model.width * 2**s * RESNETS[model.backbone].expansion for s in range(4))]
-    uneven = [c for c in widths if int(c * (1 / div)) != c // div or int(2 * c * (1 / div)) != 2 * (c // div)]
-    if uneven:
-        raise CheckpointError(
-            f"num_segments={div}: Paddle splits {uneven[0]} channels into unequal folds, which is not supported; "
-            "use a num_segments that divides the channels (4, 8, 16)"
-        )
 
 
 class PaddleVideo(Dialect):
@@ -59,13 +47,13 @@ class PaddleVideo(Dialect):
         return any("._conv.weight" in name for name in names)
 
     def simplify(self, name: str) -> str:
-        """Strip `backbone.`."""
-        return name.removeprefix("backbone.")
+        """Strip `backbone.`, which is called `0.` beside a student."""
+        return re.sub(r"^(backbone|0)\.", "", name)
 
     def layer_names(self, layer: str, spec: ModelSpec) -> tuple[str, ...]:
         """conv1..3 are conv0..2, `downsample` is `short`."""
         if layer == "head.fc":
-            return ("head.fc", "fc", "out")
+            return ("head.fc", "fc", "out", "1.fc")
         part = "_batch_norm" if re.search(r"(bn\d|downsample\.1)$", layer) else "_conv"
         match = re.match(r"^backbone\.layer(\d)\.(\d+)\.(?:conv|bn|downsample\.)(\d)$", layer)
         if match is None:
@@ -85,6 +73,4 @@ class PaddleVideo(Dialect):
         segments = ask_segments(answers, model)
         div = int(answers.given("shift_div") or segments)
         shift = ask_shift(answers, every_branch(model.backbone), div=div, order="past_first")
-        if shift is not None:
-            check_folds(model, div)
         return replace(model, num_segments=segments, shift=shift)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import Names, unshifted_image_model
-from trishift.checkpoints.dialects.paddlevideo import PaddleVideo, check_folds
+from trishift.checkpoints.dialects.paddlevideo import PaddleVideo
 from trishift.errors import CheckpointError
 from trishift.model.spec import ModelSpec, ShiftSpec
 
@@ -44,7 +44,7 @@ class PPTSM(PaddleVideo):
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
         """Take it for a PP-TSM of 8 frames, and say so, unless told otherwise; T determines the ratio."""
-        if not names.any(r"^backbone\."):
+        if not names.any(r"^(backbone|0)\."):
             return unshifted_image_model(model, answers)
         shift = answers.assume("shift", "blockres", "a PP-TSM; shift=none for a PP-TSN, whose names are the same")
         segments = int(answers.assume("num_segments", 8))
@@ -53,7 +53,6 @@ class PPTSM(PaddleVideo):
         if shift not in ("blockres", "tsm"):
             raise CheckpointError(f"shift={shift!r}: weights of this family allow 'blockres' and 'none'")
         div = int(answers.given("shift_div") or segments)
-        check_folds(model, div)
         return replace(
             model,
             num_segments=segments,

@@ -24,7 +24,7 @@ def has_kernels() -> bool:
     try:
         from trishift.backends.pytorch.kernels.products import shifted
 
-        shifted(torch.zeros(2, 8, 1, 1, device="cuda"), 2, 8, (1, -1))
+        shifted(torch.zeros(2, 8, 1, 1, device="cuda"), 2, 1, (1, -1))
     except Exception as error:  # Triton's, the compiler's or the driver's
         _LOG.warning(
             "pytorch: the kernels of temporal shifts cannot be built (%s), so shifts are slower copies; install a C "

@@ -46,7 +46,8 @@ class CudaConv(nn.Module):
     def absorb(self, shift: TemporalShift) -> bool:
         """Shift the input, if the kernel can do that; returns whether it can."""
         channels = self.weight.shape[1]
-        if self._shifts and channels % _FOLD == 0 and channels // shift.spec.div % _FOLD == 0:
+        folds = set(shift.spec.folds(channels))
+        if self._shifts and channels % _FOLD == 0 and len(folds) == 1 and folds.pop() % _FOLD == 0:
             self.shift = shift
         return self.shift is not None
 

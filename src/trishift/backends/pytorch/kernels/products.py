@@ -16,16 +16,17 @@ _BLOCK = 1024
 _UNITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}  # bytes that are moved at once
 
 
-def shifted(x: Tensor, segments: int, div: int, moves: tuple[int, ...]) -> Tensor:
+def shifted(x: Tensor, segments: int, folded: int, moves: tuple[int, ...]) -> Tensor:
     """`temporal_shift` in one pass: (N * T, C, H, W), dense in NCHW or NHWC, to a new tensor in the same format.
 
-    A frame is a sequence of periods, which begin with the channels that move: its pixels in NHWC, itself in NCHW.
+    A frame is a sequence of periods, which begin with the channels that move, `folded` in each fold: its pixels in
+    NHWC, itself in NCHW.
     """
     y = torch.empty_like(x)
     channels, pixels, size = x.shape[1], x.shape[2] * x.shape[3], x.element_size()
     nchw = x.is_contiguous()
     period = channels * size * (pixels if nchw else 1)
-    fold = period // channels * (channels // div)
+    fold = period // channels * folded
     unit = math.gcd(fold, period, x.storage_offset() * size, 8)
     frame = channels * pixels * size // unit
     source, target = (_flat(tensor, nchw).view(_UNITS[unit]) for tensor in (x, y))
@@ -74,7 +75,7 @@ def shifted_product(
     y = torch.empty_like(x[:, :1].expand(-1, outputs, -1, -1), memory_format=torch.channels_last)
     segments, fold, first, second = frames, 0, 0, 0
     if shift is not None:
-        segments, fold = shift.segments, channels // shift.spec.div
+        segments, fold = shift.segments, shift.spec.folds(channels)[0]
         first, second = (*shift.spec.origins, 0)[:2]
     rows = frames * height * width
     columns = min(outputs, 128) if outputs % 128 == 0 else 64

@@ -1,0 +1,170 @@
+"""PaddlePaddle's networks of depthwise convolutions on frames: MobileNetV2, MobileNetV3 and PP-LCNetV2.
+
+`model.mobile` describes them. Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are
+adjacent on the batch axis.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from trishift.backends.paddle.batch_norm import batch_norm
+from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
+from trishift.model import mobile
+from trishift.model.mobile import MOBILES, SQUEEZE, Gate
+from trishift.model.spec import ModelSpec
+
+
+class Activation(nn.Layer):
+    """ReLU, ReLU6 or hard swish, x * min(max(x + 3, 0), 6) / 6."""
+
+    def __init__(self, kind: mobile.Activation) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        if self.kind == "hardswish":
+            return F.hardswish(x)
+        return F.relu(x) if self.kind == "relu" else F.relu6(x)
+
+
+class ConvNorm(nn.Layer):
+    """Padded convolution without bias, batch norm."""
+
+    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(
+            in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
+        )
+        self.bn = batch_norm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        return self.bn(self.conv(x))
+
+
+class SqueezeExcitation(nn.Layer):
+    """Weighs channels by a function of their means (Hu et al. 2018, arXiv:1709.01507)."""
+
+    def __init__(self, channels: int, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+        self.reduce = nn.Conv2D(channels, channels // SQUEEZE, 1)
+        self.expand = nn.Conv2D(channels // SQUEEZE, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        z = self.expand(F.relu(self.reduce(F.adaptive_avg_pool2d(x, 1))))
+        return x * (F.sigmoid(z) if self.gate == "sigmoid" else F.hardsigmoid(z, 0.2, 0.5))
+
+
+class TemporalAttention(nn.Layer):
+    """Weighs frames by a function of the means of all frames of their clip (PP-TSMv2)."""
+
+    def __init__(self, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+        self.fc = nn.Linear(segments, segments)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) in and out."""
+        means = x.mean((1, 2, 3)).reshape([-1, self.segments])  # (N, T)
+        return x * F.sigmoid(self.fc(means)).reshape([-1, 1, 1, 1])
+
+
+class MobileBlock(nn.Layer):
+    """See `model.mobile.MobileBlock`.
+
+    Attributes:
+        shift: temporal shift or identity, at the input of the branch.
+        shifts_identity: whether the identity path reads the shifted features as well.
+    """
+
+    def __init__(self, block: mobile.MobileBlock, gate: Gate, shift: nn.Layer, shifts_identity: bool) -> None:
+        super().__init__()
+        self.has_residual, self.linear = block.has_residual, block.linear
+        self.shift = shift
+        self.shifts_identity = shifts_identity
+        hidden = block.hidden
+        self.expand = ConvNorm(block.in_channels, hidden, 1) if block.expanded else None
+        self.depthwise = nn.LayerList([ConvNorm(hidden, hidden, size, block.stride, hidden) for size in block.kernels])
+        self.squeeze = SqueezeExcitation(hidden, gate) if block.squeezes else nn.Identity()
+        widths = (hidden, *block.pointwise)
+        self.pointwise = nn.LayerList([ConvNorm(inputs, outputs, 1) for inputs, outputs in pairwise(widths)])
+        self.activation = Activation(block.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
+        y = shifted if self.expand is None else self.activation(self.expand(shifted))
+        first, *others = self.depthwise
+        total = first(y)
+        for branch in others:
+            total = total + branch(y)
+        y = self.squeeze(self.activation(total))
+        for number, conv in enumerate(self.pointwise, 1):
+            y = conv(y)
+            y = y if self.linear and number == len(self.pointwise) else self.activation(y)
+        if not self.has_residual:
+            return y
+        return y + (shifted if self.shifts_identity else x)
+
+
+class MobileNetwork(nn.Layer):
+    """A mobile network from frames to pooled features."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network = MOBILES[spec.backbone]
+        self.first = ConvNorm(spec.in_channels, network.first, 3, 2)
+        self.activation = Activation(network.activation)
+        self.layer0 = self._stage(0)
+        self.layer1 = self._stage(1)
+        self.layer2 = self._stage(2)
+        self.attention = TemporalAttention(spec.num_segments) if spec.temporal_attention else nn.Identity()
+        self.layer3 = self._stage(3)
+        self.layer4 = self._stage(4)
+        channels = network.blocks[-1].channels
+        self.last = ConvNorm(channels, network.last, 1) if network.last else None
+        self.widen = nn.Conv2D(network.last or channels, network.widen, 1, bias_attr=False) if network.widen else None
+
+    def _stage(self, number: int) -> nn.Sequential:
+        """`layer0` to `layer4`."""
+        spec, gate = self.spec, self.network.gate
+        return nn.Sequential(
+            *(
+                MobileBlock(block, gate, shift_at(spec, block.name, spec.num_segments), spec.shifts_identity)
+                for block in self.network.stage(number)
+            )
+        )
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the first block, at half their size."""
+        return self.activation(self.first(x))
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        walk = self.named_sublayers()
+        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, MobileBlock))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T, C, H, W) through the last convolutions to (N * T, F)."""
+        if self.last is not None:
+            x = self.activation(self.last(x))
+        x = F.adaptive_avg_pool2d(x, 1)
+        if self.widen is not None:
+            x = self.activation(self.widen(x))
+        return x.flatten(1) * (1 - self.network.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, F)."""
+        x = self.layer2(self.layer1(self.layer0(self.stem(x))))
+        return self.pool(self.layer4(self.layer3(self.attention(x))))
