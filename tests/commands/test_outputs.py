@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -184,6 +185,8 @@ def test_some_unreadable_videos_are_a_warning(folder: Path, tmp_path: Path, caps
         assert "warning: 1 of 3 videos could not be read" in error and "gone.mp4" in error
         assert command(*arguments, "--strict") == 1  # although `infer` has nothing left to do
         assert "error: 1 of 3 videos could not be read" in capsys.readouterr().err
+        missing = output / "features.missing.csv" if name == "features" else Path(f"{output}.missing.csv")
+        assert [Path(row["path"]).name for row in csv.DictReader(missing.open())] == ["gone.mp4"]
     assert [Path(row["video"]).name for row in json.loads((tmp_path / "p.json").read_text())] == ["1.mp4", "2.mp4"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,12 @@ def test_unreadable_videos_are_reported(folder: Path, tmp_path: Path, capsys: py
     output = ("--output", tmp_path / "{name}.json")
     assert run(folder, tmp_path / "bad.mp4", folder / "video.mp4", *output) == 0
     assert "1 of 2 videos could not be read" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.mp4", "video.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.mp4", "timelines.missing.csv", "video.json"]
+    assert "bad.mp4" in (tmp_path / "timelines.missing.csv").read_text()
     assert run(folder, tmp_path / "bad.mp4", folder / "video.mp4", *output, "--strict") == 1
+    shutil.copy(folder / "video.mp4", tmp_path / "bad.mp4")
+    assert run(folder, tmp_path / "bad.mp4", folder / "video.mp4", *output) == 0
+    assert not (tmp_path / "timelines.missing.csv").exists()
 
 
 @pytest.mark.parametrize(

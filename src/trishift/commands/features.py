@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from trishift.checkpoints.files import sha256
+import numpy as np
+
 from trishift.commands.shared.arguments import (
     add_checkpoint,
     add_execution,
@@ -19,16 +20,20 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     check_positive,
 )
+from trishift.commands.shared.engines import Work, add_engine, results_of
 from trishift.commands.shared.inputs import add_videos, check_protocol, load_model, protocol_of, videos_of
+from trishift.commands.shared.jobs import weights_digest
 from trishift.commands.shared.outputs import add_strict, check_folder, report_misses, status
 from trishift.commands.shared.parser import make_parser
-from trishift.commands.shared.parts import add_devices, in_order, parts
+from trishift.commands.shared.parts import add_devices
 from trishift.errors import RecipeError
 from trishift.evaluation.shards import Shard
+from trishift.io.progress import Progress
 from trishift.io.wording import counted
 
 if TYPE_CHECKING:
     from trishift.evaluation.features import FeatureSettings
+    from trishift.evaluation.prediction import Miss
 
 EXAMPLES = """\
   trishift features --checkpoint best.safetensors --output features folder_of_videos/
@@ -45,6 +50,8 @@ def main(arguments: list[str]) -> None:
 
     from trishift.evaluation.bold_moments import split_videos
     from trishift.evaluation.features import output_paths, pending
+    from trishift.evaluation.missing import Misses, missing_in
+    from trishift.evaluation.prediction import Miss
 
     videos = [*map(Path, videos_of(options).paths())]
     if options.layout == "bold-moments":
@@ -55,37 +62,43 @@ def main(arguments: list[str]) -> None:
     mine = dict(shard.of(list(outputs.items())))
     todo = set(pending(mine, settings))
     numbers = [number for number, video in enumerate(outputs) if video in todo]
-    misses = []
-    with parts(options, partial(_write, outputs, settings, numbers)) as streams:
-        for report in [next(stream) for stream in streams][:1]:
-            status(report)
+    misses = Misses(missing_in(options.output, "features", shard))
+    with (
+        results_of(options, partial(_opened, outputs, settings), np.array(numbers, np.int64)) as (summary, batches),
+        Progress("features", len(mine), len(mine) - len(todo), "video") as progress,
+    ):
+        status(summary)
         status(f"{counted(len(mine), 'video')}, {len(mine) - len(todo)} of them complete")
-        for _, result in in_order(streams):
-            if isinstance(result, Path):
-                print(f"written: {result}")
-            else:
-                misses.append(result)
-    report_misses(misses, len(mine), strict=options.strict or options.layout == "bold-moments")
+        for results in batches:
+            for _, result in results:
+                if isinstance(result, Miss):
+                    misses.add(result)
+                else:
+                    progress.print(f"written: {result}")
+            progress.update(len(results))
+    misses.close()
+    strict = options.strict or options.layout == "bold-moments"
+    report_misses(misses.first, len(mine), strict=strict, count=misses.count, file=misses.file)
     if options.layout == "bold-moments":
         _join(outputs, settings, options.output)
 
 
-def _write(
-    outputs: dict[Path, Path],
-    settings: FeatureSettings,
-    numbers: Sequence[int],
-    options: argparse.Namespace,
-    part: Shard,
-) -> Iterator[Any]:
-    """Yield the model's report, then numbered files and misses of a part of the videos."""
+def _opened(
+    outputs: dict[Path, Path], settings: FeatureSettings, options: argparse.Namespace
+) -> tuple[str, Work[Path | Miss]]:
+    """Open the model; returns its report, and what writes the files of videos by their numbers."""
     from trishift.evaluation.features import check_layers, write_features
 
-    model = load_model(options, clips=len(numbers))
+    model = load_model(options, clips=len(outputs))
     check_protocol(model, settings.protocol)
     check_layers(model.session, model.input, settings.layers)
-    yield model.report.summary()
     sizes = {"batch_size": options.batch_size, "workers": options.workers}
-    yield from write_features(model.session, model.input, outputs, settings, **sizes, only=part.turns(numbers))
+
+    def write(numbers: np.ndarray) -> Iterator[list[tuple[int, Path | Miss]]]:
+        for result in write_features(model.session, model.input, outputs, settings, **sizes, only=numbers):
+            yield [result]
+
+    return model.report.summary(), write
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     add_protocol(parser, "one clip, center crop")
     add_reading(parser)
     add_devices(parser)
+    add_engine(parser)
     add_strict(parser)
     add_videos(parser)
     return parser
@@ -129,8 +143,7 @@ def _settings(options: argparse.Namespace) -> FeatureSettings:
     from trishift.evaluation.features import FeatureSettings
 
     protocol = protocol_of(options)
-    path = options.checkpoint.fetch()
-    weights = sha256(path) if path.is_file() else path.name
+    weights = weights_digest(options)
     if options.layout == "npz":
         layers = tuple(options.layers or ("pooled",))
         return FeatureSettings(layers, options.level or "video", options.maps, protocol, weights, options.template)

@@ -31,7 +31,7 @@ from trishift.commands.shared.inputs import (
     videos_of,
 )
 from trishift.commands.shared.jobs import add_overwrite, job_settings
-from trishift.commands.shared.outputs import SHOWN_MISSES, add_strict, check_file, report_misses, status
+from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices
 from trishift.evaluation.shards import Shard
@@ -60,8 +60,9 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_intermixed_args(arguments)
     check_positive(options, "top_k", "batch_size", "workers", "devices")
 
+    from trishift.evaluation.missing import missing_of
     from trishift.evaluation.prediction_files import FORMATS, check_format
-    from trishift.evaluation.prediction_job import MISSED, missing_of, open_prediction_job
+    from trishift.evaluation.prediction_job import MISSED, open_prediction_job
 
     if options.output:
         check_file(options.output, FORMATS)
@@ -86,6 +87,7 @@ def main(arguments: list[str]) -> None:
 
 def _predict_missing(options: argparse.Namespace, listed: Sequence[int], job: PredictionJob) -> list[Miss]:
     """Predict the listed videos that are not done; returns the first of those that cannot be read."""
+    from trishift.evaluation.missing import SHOWN
     from trishift.evaluation.prediction import Miss
 
     if job.done:
@@ -103,7 +105,7 @@ def _predict_missing(options: argparse.Namespace, listed: Sequence[int], job: Pr
             job.add([(index - start, result) for index, result in results], truth.take_counts())
             for (_, result), note in zip(results, notes, strict=True):
                 if isinstance(result, Miss):
-                    misses += [result] if len(misses) < SHOWN_MISSES else []
+                    misses += [result] if len(misses) < SHOWN else []
                 else:
                     progress.print(f"{result.text(options.top_k)}{note}")
             progress.update(len(results))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from trishift.commands.shared.arguments import (
     add_checkpoint,
@@ -19,6 +20,7 @@ from trishift.commands.shared.arguments import (
     add_runtime,
     check_positive,
 )
+from trishift.commands.shared.engines import Work, add_engine, results_of
 from trishift.commands.shared.inputs import (
     add_calibration,
     add_videos,
@@ -30,10 +32,11 @@ from trishift.commands.shared.inputs import (
 )
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
-from trishift.commands.shared.parts import add_devices, in_order, parts
+from trishift.commands.shared.parts import add_devices
 from trishift.data.parts import split_part
 from trishift.errors import DataError
 from trishift.evaluation.shards import Shard
+from trishift.io.progress import Progress
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trishift.api import Model
+    from trishift.evaluation.prediction import Miss
     from trishift.streaming.events import EventRule
     from trishift.streaming.timeline import Moment, Timeline
 
@@ -50,7 +54,6 @@ EXAMPLES = """\
   trishift timeline videos/ --checkpoint best.safetensors --window 2.5 --hop 0.5 --output 'timelines/{name}.jsonl'
   trishift timeline rtsp://camera.local/live --checkpoint best.onnx --output today.jsonl
 """
-_SECONDS_BETWEEN_LINES = 30.0
 
 
 def main(arguments: list[str]) -> None:
@@ -58,6 +61,8 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_intermixed_args(arguments)
     check_positive(options, "top_k", "batch_size", "devices")
 
+    from trishift.evaluation.missing import Misses, missing_in
+    from trishift.evaluation.prediction import Miss
     from trishift.reporting.timelines.files import FORMATS, output_files
 
     options.videos = sources_of(options)
@@ -65,17 +70,20 @@ def main(arguments: list[str]) -> None:
     for path in (path for paths in options.outputs for path in paths):
         check_file(path, FORMATS)
     protocol_of(options)  # refuses unknown names before the work
-    listed = Shard.parse(options.shard).of(range(len(options.videos)))
-    misses = []
-    with parts(options, partial(_work, listed)) as streams:
-        for report in [next(stream) for stream in streams][:1]:
-            status(report)
-        for _, result in in_order(streams):
-            if isinstance(result, Finished):
-                result.show()
-            else:
-                misses.append(result)
-    report_misses(misses, len(listed), strict=options.strict)
+    shard = Shard.parse(options.shard)
+    listed = shard.of(range(len(options.videos)))
+    first = next(iter(options.outputs[0]), None) if len(listed) > 1 else None
+    misses = Misses(first and missing_in(first.parent, "timelines", shard))
+    with results_of(options, _work, np.array(listed, np.int64)) as (summary, batches):
+        status(summary)
+        for results in batches:
+            for _, result in results:
+                if isinstance(result, Miss):
+                    misses.add(result)
+                else:
+                    result.show()
+    misses.close()
+    report_misses(misses.first, len(listed), strict=options.strict, count=misses.count, file=misses.file)
 
 
 @dataclass(frozen=True)
@@ -93,19 +101,25 @@ class Finished:
             status(line)
 
 
-def _work(listed: Sequence[int], options: argparse.Namespace, part: Shard) -> Iterator[Any]:
-    """Yield the model's report, then numbered results and misses of a part of the videos."""
+def _work(options: argparse.Namespace) -> tuple[str, Work[Finished | Miss]]:
+    """Open the model; returns its report, and what makes the timelines of videos by their numbers."""
+    from trishift.evaluation.prediction import Miss
+
     protocol = protocol_of(options)
     model = load_model(options)
     check_protocol(model, protocol)
     set_calibration(model, options)
     rule = _rule(options, model)
-    yield model.report.summary()
-    for index in part.turns(listed):
-        try:
-            yield index, _finished(_opened(options.videos[index], model, options), model, rule, options, index)
-        except DataError as error:
-            yield index, (options.videos[index], str(error))
+
+    def finish(numbers: np.ndarray) -> Iterator[list[tuple[int, Finished | Miss]]]:
+        for index in numbers.tolist():
+            video = options.videos[index]
+            try:
+                yield [(index, _finished(_opened(video, model, options), model, rule, options, index))]
+            except DataError as error:
+                yield [(index, Miss(video, str(error)))]
+
+    return model.report.summary(), finish
 
 
 def _rule(options: argparse.Namespace, model: Model) -> EventRule:
@@ -137,7 +151,8 @@ def _finished(timeline: Timeline, model: Model, rule: EventRule, options: argpar
     with open_journal(outputs, settings, model.labels, timeline) as journal:
         if journal.start and not journal.finished:
             status(f"{journal.path}: continued from window {journal.start}")
-        journal.fill(timeline, rule, _progress(timeline))
+        with _progress(timeline, journal.start) as show:
+            journal.fill(timeline, rule, show)
         content = TimelineContent.of(timeline, model.labels, rule, journal)
         for path in outputs:
             write_timeline(content, path)
@@ -150,23 +165,18 @@ def _finished(timeline: Timeline, model: Model, rule: EventRule, options: argpar
     return Finished(events, [*(f"note: {note}" for note in content.notes), summary, *written])
 
 
-def _progress(timeline: Timeline) -> Callable[[Moment], None]:
-    """A function that prints a line about the progress every 30 seconds."""
-    begin = last = time.monotonic()
-    first: float | None = None
+@contextmanager
+def _progress(timeline: Timeline, start: int) -> Iterator[Callable[[Moment], None]]:
+    """Yield a function that shows how far into the video a window ends; `start` is the number of the first one."""
+    done, duration = int(start * timeline.hop), timeline.source.duration
+    with Progress(timeline.source.name, round(duration) if duration else None, done, "second") as progress:
 
-    def show(moment: Moment) -> None:
-        nonlocal last, first
-        first = moment.start if first is None else first
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES:
-            last = now
-            total = timeline.source.duration
-            whole = f" of {total:.0f}" if total else ""
-            speed = (moment.end - first) / (now - begin)
-            status(f"{timeline.source.name}: {moment.end:.0f}{whole} s, {speed:.1f} x real time")
+        def show(moment: Moment) -> None:
+            nonlocal done
+            done, before = int(moment.end), done
+            progress.update(done - before)
 
-    return show
+        yield show
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -215,6 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_reading(parser)
     add_devices(parser)
+    add_engine(parser)
     add_strict(parser)
     add_videos(parser, live=True)
     return parser

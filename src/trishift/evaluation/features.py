@@ -20,6 +20,7 @@ from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import iter_videos
+from trishift.evaluation.prediction import Miss
 from trishift.io.atomic import write_atomically
 from trishift.io.npz import read_npz
 from trishift.model.spec import InputSpec
@@ -95,7 +96,7 @@ def write_features(
     batch_size: int = 8,
     workers: int = 2,
     only: Sequence[int] | np.ndarray | None = None,
-) -> Iterator[tuple[int, Path | tuple[str, str]]]:
+) -> Iterator[tuple[int, Path | Miss]]:
     """Write one file per video, each atomically.
 
     Args:
@@ -108,7 +109,7 @@ def write_features(
         only: indices of the videos to read; None: all.
 
     Yields:
-        In the order of the list, the index of a video and its file as soon as it is written, or (name, reason) if it
+        In the order of the list, the index of each video, and its file as soon as it is written, or a `Miss` if it
         cannot be read.
 
     Raises:
@@ -119,7 +120,7 @@ def write_features(
     for batch in Loader(dataset, 1, shuffle=False, workers=workers, only=only).batches(0):
         index = int(batch.indices[0])
         if not batch.valid[0]:
-            yield index, (dataset.name(index), dataset.take_miss(index))
+            yield index, Miss(dataset.name(index), dataset.take_miss(index))
             continue
         _save(outputs[videos[index]], _video_features(session, batch.clips[0], settings, batch_size), settings)
         yield index, outputs[videos[index]]

@@ -6,26 +6,20 @@ cannot be read are listed in `OUTPUT.missing.csv` with the reason, which is a li
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from trishift.evaluation.missing import missing_of, missing_rows
 from trishift.evaluation.predicting import Results
 from trishift.evaluation.prediction import Miss, Prediction
 from trishift.evaluation.prediction_files import GROWING, LINES, encode_rows, read_rows, write_rows
 from trishift.io.jobs import Job, open_job
 
 MISSED = "missed"  # count of a job
-
-
-def missing_of(output: Path) -> Path:
-    """The file that lists the videos that could not be read."""
-    return output.with_name(f"{output.name}.missing.csv")
 
 
 @contextmanager
@@ -112,7 +106,7 @@ class _WrittenJob(PredictionJob):
         rows = [result.to_dict(self._top_k) for _, result in results if isinstance(result, Prediction)]
         misses = [result for _, result in results if isinstance(result, Miss)]
         predicted = encode_rows(rows, self._rows.suffix, first=not self._job.sizes[0]) if rows else b""
-        missing = _table(misses, header=not self._job.sizes[1]) if misses else b""
+        missing = missing_rows(misses, header=not self._job.sizes[1]) if misses else b""
         super().add(results, counts)
         self._job.add([number for number, _ in results], (predicted, missing), self.counts)
 
@@ -124,9 +118,3 @@ class _WrittenJob(PredictionJob):
         if output != self._rows:
             self._rows.unlink(missing_ok=True)
         super().finish()
-
-
-def _table(misses: Sequence[Miss], *, header: bool) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows([*([("path", "reason")] if header else []), *misses])
-    return buffer.getvalue().encode("utf-8", "surrogateescape")

@@ -12,8 +12,6 @@ from trishift.io.atomic import check_writable
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
-SHOWN_MISSES = 20  # unreadable videos that are named
-
 
 def status(text: object) -> None:
     """Print a line about the work, apart from its results, to stderr."""
@@ -70,10 +68,12 @@ def report_misses(
     Raises:
         DataError: no video could be read, or `strict` and one could not.
     """
+    from trishift.evaluation.missing import SHOWN
+
     count = len(misses) if count is None else count
     if not count:
         return
-    shown = [reason for _, reason in misses[:SHOWN_MISSES]]
+    shown = [reason for _, reason in misses[:SHOWN]]
     where = f", all listed in {file}" if file is not None else ""
     summary = f"{count} of {counted(total, 'video')} could not be read"
     if strict or count == total:
