@@ -18,7 +18,15 @@ from trishift.commands.shared.arguments import (
 )
 from trishift.commands.shared.inputs import check_protocol, load_model
 from trishift.commands.shared.labeled import add_recipe, open_labeled, required_recipe
-from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
+from trishift.commands.shared.outputs import (
+    add_json,
+    add_strict,
+    check_file,
+    notes_aside,
+    print_json,
+    report_misses,
+    status,
+)
 from trishift.commands.shared.parser import make_parser
 from trishift.zoo.sources import WeightSource
 
@@ -47,12 +55,16 @@ def main(arguments: list[str]) -> None:
     for weights in (options.checkpoint, *options.folds):
         weights.check()
     parts = []
-    for weights in (options.checkpoint, *options.folds):
-        options.checkpoint = weights
-        parts.append(_audited(options))
+    with notes_aside(options):
+        for weights in (options.checkpoint, *options.folds):
+            options.checkpoint = weights
+            parts.append(_audited(options))
     audited = reduce(Audited.joined, parts)
     findings = Findings(audited)
-    print(findings.report())
+    if options.json:
+        print_json(findings.summary())
+    else:
+        print(findings.report())
     for path in options.output:
         write_text(path, WRITERS[path.suffix](findings))
         status(f"written: {path}")
@@ -88,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, help="threads or processes that read clips; default: the recipe's")
     text = "page (.html) or all figures and intervals (.json); several are possible"
     parser.add_argument("--output", type=Path, nargs="+", default=[], metavar="FILE", help=text)
+    add_json(parser)
     add_strict(parser)
     add_recipe(parser)
     return parser

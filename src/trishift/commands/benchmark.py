@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 from trishift.backends import FRAMEWORKS
 from trishift.commands.shared.arguments import add_checkpoint, add_import_options, check_positive, import_options
 from trishift.commands.shared.devices import AUTO, add_device, named_device
-from trishift.commands.shared.outputs import status
+from trishift.commands.shared.outputs import add_json, notes_aside, print_json, status
 from trishift.commands.shared.parser import make_parser
 from trishift.export.formats import RUNTIMES
 from trishift.io.terminal import printable
@@ -35,7 +34,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", nargs="+", choices=runners, default=[], help="frameworks and runtimes; default: all")
     parser.add_argument("--batch-size", type=int, default=1, help="clips per prediction; default: 1")
     parser.add_argument("--rounds", type=int, default=10, help="timed predictions of each form; default: 10")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     add_device(parser, "auto, the best device of each framework and runtime")
     add_import_options(parser)
     options = parser.parse_args(arguments)
@@ -44,18 +43,19 @@ def main(arguments: list[str]) -> None:
     from trishift.speed import forms_of, measure_speed
 
     device: Device | None = None if options.device == AUTO else named_device(options.device)
-    path = options.checkpoint.fetch()
-    measured = measure_speed(
-        path,
-        forms=forms_of(path, options.only),
-        batch_size=options.batch_size,
-        rounds=options.rounds,
-        device=device,
-        options=import_options(options),
-        say=status,
-    )
+    with notes_aside(options):
+        path = options.checkpoint.fetch()
+        measured = measure_speed(
+            path,
+            forms=forms_of(path, options.only),
+            batch_size=options.batch_size,
+            rounds=options.rounds,
+            device=device,
+            options=import_options(options),
+            say=status,
+        )
     if options.json:
-        print(json.dumps({"checkpoint": str(path), **as_json(measured)}, indent=1))
+        print_json({"checkpoint": str(path), **as_json(measured)})
     else:
         print("\n".join(report(measured)))
 

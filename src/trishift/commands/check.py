@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from trishift.commands.shared.arguments import (
     import_options,
 )
 from trishift.commands.shared.inputs import add_template, check_template
-from trishift.commands.shared.outputs import status
+from trishift.commands.shared.outputs import add_json, notes_aside, print_json, status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import DataError
 
@@ -46,23 +45,27 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--frames", type=Path, metavar="FILE.npz", help=text)
     add_tolerance(parser)
     add_template(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     add_import_options(parser)
     options = parser.parse_intermixed_args(arguments)
     check_template(options.template, [options.clip])
-    agreement = check(
-        options.clip,
-        options.checkpoint,
-        framework=options.framework,
-        against=options.against,
-        frames=None if options.frames is None else _own_frames(options.frames),
-        only=options.only,
-        tolerance=options.tolerance,
-        template=options.template,
-        say=status,
-        **import_options(options),
-    )
-    print(json.dumps(agreement.summary(), indent=1) if options.json else agreement)
+    with notes_aside(options):
+        agreement = check(
+            options.clip,
+            options.checkpoint,
+            framework=options.framework,
+            against=options.against,
+            frames=None if options.frames is None else _own_frames(options.frames),
+            only=options.only,
+            tolerance=options.tolerance,
+            template=options.template,
+            say=status,
+            **import_options(options),
+        )
+    if options.json:
+        print_json(agreement.summary())
+    else:
+        print(agreement)
     if not agreement.agrees:
         raise SystemExit(1)
 

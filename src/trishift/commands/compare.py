@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from trishift.commands.shared.outputs import check_file, status
+from trishift.commands.shared.outputs import add_json, check_file, print_json, status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import DataError
 from trishift.io.terminal import printable
@@ -22,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser = make_parser("compare", "Compare runs or evaluations with the first one, on the same clips.", EXAMPLES)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder, or result.json of an evaluation")
     parser.add_argument("--output", type=Path, help="page, .html")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     options = parser.parse_args(arguments)
     if options.output:
         check_file(options.output, [".html"])
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> None:
 
     comparison = compare_runs([read_subject(run) for run in options.runs])
     if options.json:
-        print(json.dumps(summary(comparison)))
+        print_json(summary(comparison))
     else:
         rows = [[printable(cell) for cell in row] for row in table(comparison)]
         print("\n".join(aligned(rows, "<")))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trishift.commands.shared.outputs import add_json, print_json
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
 from trishift.io.wording import did_you_mean
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         metavar="WORD",
         help="list all keys, or those that contain a word, with their meaning",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     options = parser.parse_intermixed_args(arguments)
     if options.keys is not None:
         _print_keys(options.keys, as_json=options.json)
@@ -76,7 +76,10 @@ def _print_recipe(recipe: Recipe, *, as_json: bool) -> None:
     from trishift.recipe import recipe_to_dict
     from trishift.recipe.reading import recipe_text
 
-    print(json.dumps(recipe_to_dict(recipe)) if as_json else recipe_text(recipe), end="\n" if as_json else "")
+    if as_json:
+        print_json(recipe_to_dict(recipe))
+    else:
+        print(recipe_text(recipe), end="")
 
 
 def _print_differences(recipe: Recipe, options: argparse.Namespace) -> None:
@@ -84,7 +87,7 @@ def _print_differences(recipe: Recipe, options: argparse.Namespace) -> None:
 
     found = differences(recipe, _load(options.diff))
     if options.json:
-        print(json.dumps({name: {"from": before, "to": after} for name, before, after in found}))
+        print_json({name: {"from": before, "to": after} for name, before, after in found})
         return
     for name, before, after in found:
         print(f"{name}: {before} -> {after}")
@@ -102,4 +105,7 @@ def _print_keys(word: str, *, as_json: bool) -> None:
         raise RecipeError(
             f"--keys {word}: no key contains this{did_you_mean(word, names, 0.5) or '; list all with --keys'}"
         )
-    print(json.dumps([asdict(key) for key in chosen]) if as_json else "\n".join(map(str, chosen)))
+    if as_json:
+        print_json([asdict(key) for key in chosen])
+    else:
+        print("\n".join(map(str, chosen)))

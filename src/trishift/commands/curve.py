@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from trishift.commands.shared.arguments import add_framework, check_positive
+from trishift.commands.shared.outputs import add_json, notes_aside, print_json, status
 from trishift.commands.shared.own_clips import add_own_clips, open_clips, recipe_of
 from trishift.commands.shared.parser import make_parser
 
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> None:
     parser = make_parser("curve", "Fit accuracy against the number of clips: what are more of them worth?", EXAMPLES)
     add_own_clips(parser, "curve")
     add_framework(parser)
+    add_json(parser)
     parser.add_argument("--more", type=int, default=200, metavar="N", help="additional clips to value; default: 200")
     options = parser.parse_intermixed_args(arguments)
     check_positive(options, "more")
@@ -30,12 +32,17 @@ def main(arguments: list[str]) -> None:
     from trishift.training.probe_study import read_features
     from trishift.training.transfer import open_transfer
 
-    output, folds = open_clips(options)
-    recipe = recipe_of(options, folds)
-    session = open_transfer(recipe, options.framework, folds.labels)
-    features, kept = read_features(recipe, session, folds)
-    curve = learning_curve(features, kept, near_duplicates(kept), recipe.train.seed)
-    write_text(output / "curve.json", json.dumps(curve.summary(options.more), indent=2, ensure_ascii=False) + "\n")
+    with notes_aside(options):
+        output, folds = open_clips(options)
+        recipe = recipe_of(options, folds)
+        session = open_transfer(recipe, options.framework, folds.labels)
+        features, kept = read_features(recipe, session, folds)
+        curve = learning_curve(features, kept, near_duplicates(kept), recipe.train.seed)
+    found = curve.summary(options.more)
+    write_text(output / "curve.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     write_atomically(output / "curve.png", lambda file: png(file, lambda axes: draw(curve, options.more, axes)))
-    print(curve.report(options.more))
-    print(f"written: {output / 'curve.json'}, curve.png")
+    if options.json:
+        print_json(found)
+    else:
+        print(curve.report(options.more))
+    status(f"written: {output / 'curve.json'}, curve.png")

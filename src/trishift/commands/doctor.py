@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from itertools import groupby
 
-from trishift.commands.shared.outputs import status
+from trishift.commands.shared.outputs import add_json, print_json, status
 from trishift.commands.shared.parser import make_parser
 
 EXAMPLES = """\
@@ -21,7 +20,7 @@ def main(arguments: list[str]) -> None:
     parser = make_parser(
         "doctor", "Examine frameworks, devices, decoders and folders; status 1 if one fails.", EXAMPLES
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     options = parser.parse_args(arguments)
 
     from trishift.reporting.environment import examine
@@ -30,7 +29,7 @@ def main(arguments: list[str]) -> None:
     status("importing every framework once, each in its own process")
     checks = examine()
     if options.json:
-        print(json.dumps({"trishift": __version__, "checks": [asdict(check) for check in checks]}))
+        print_json({"trishift": __version__, "checks": [asdict(check) for check in checks]})
     else:
         print(f"Trishift {__version__}")
         for group, entries in groupby(checks, key=lambda check: check.group):

@@ -20,7 +20,15 @@ from trishift.commands.shared.arguments import (
 )
 from trishift.commands.shared.inputs import check_protocol, load_model
 from trishift.commands.shared.labeled import add_recipe, check_recipe, open_labeled, required_recipe
-from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
+from trishift.commands.shared.outputs import (
+    add_json,
+    add_strict,
+    check_file,
+    notes_aside,
+    print_json,
+    report_misses,
+    status,
+)
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, parts
 from trishift.commands.shared.reports import add_no_report, attempt_report
@@ -42,7 +50,7 @@ def main(arguments: list[str]) -> None:
     from trishift.data.protocol import named_protocol
     from trishift.evaluation.evaluator import joined
     from trishift.evaluation.merging import SHARD
-    from trishift.reporting.evaluation import reliability_line, write_evaluation
+    from trishift.reporting.evaluation import reliability_line, result_of, write_evaluation
 
     check_recipe(options)
     if options.output:
@@ -50,18 +58,20 @@ def main(arguments: list[str]) -> None:
     shard = Shard.parse(options.shard)
     if options.protocol:
         named_protocol(options.protocol)  # refuses unknown names before the work
-    with parts(options, _evaluate) as streams:
+    with notes_aside(options), parts(options, _evaluate) as streams:
         opened = [next(stream) for stream in streams]
         status(opened[0].report)
         evaluation = joined([next(stream) for stream in streams])
     if shard.count == 1:
         evaluation.check()
-    print(evaluation)
-    print(reliability_line(evaluation))
+    part = {SHARD: str(shard)} if shard.count > 1 else {}
+    context = {"checkpoint": str(options.checkpoint), "framework": opened[0].framework, **part}
+    if options.json:
+        print_json(result_of(evaluation, **context))
+    else:
+        print(f"{evaluation}\n{reliability_line(evaluation)}")
     if options.output:
-        context = {"checkpoint": str(options.checkpoint), "framework": opened[0].framework}
-        part = {SHARD: str(shard)} if shard.count > 1 else {}
-        status(f"written: {write_evaluation(evaluation, options.output, **context, **part)}")
+        status(f"written: {write_evaluation(evaluation, options.output, **context)}")
         if evaluation.measurable and not options.no_report:
             attempt_report(options.output, opened[0].framework)
     report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
@@ -105,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add_protocol(parser, "the recipe's")
     parser.add_argument("--output", type=Path, help="result.json; scores, per-class results and a report are beside it")
     add_no_report(parser)
+    add_json(parser)
     add_reading(parser)
     add_devices(parser)
     parser.set_defaults(workers=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from trishift.commands.shared.arguments import add_framework
+from trishift.commands.shared.outputs import add_json, notes_aside, print_json
 from trishift.commands.shared.own_clips import add_own_clips, open_clips, recipe_of
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.reports import add_no_report, attempt_report
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace another fine-tuning in the output folder")
     add_no_report(parser)
+    add_json(parser)
     options = parser.parse_intermixed_args(arguments)
 
     from trishift.evaluation.scores import HELD_OUT, write_scores
@@ -37,20 +39,25 @@ def main(arguments: list[str]) -> None:
 
     seeds = _seeds(options.seeds)
     limit = read_time(options.time) if options.time else None
-    output, folds = open_clips(options)
-    tuning = FineTuning(recipe_of(options, folds), options.framework, folds, seeds, output.absolute())
-    comparison = finetune(tuning, limit=limit, overwrite=options.overwrite)
+    with notes_aside(options):
+        output, folds = open_clips(options)
+        tuning = FineTuning(recipe_of(options, folds), options.framework, folds, seeds, output.absolute())
+        comparison = finetune(tuning, limit=limit, overwrite=options.overwrite)
     held_out = comparison.held_out(str(tuning.recipe.evaluation))
     write_scores(held_out, (output / HELD_OUT).with_suffix(".scores.npz"))
     write_result(held_out, output / HELD_OUT, folds=comparison.by_fold())
-    print(f"\n{comparison.table()}\n\nprobe:      {comparison.study.result}\nfine-tuned: {comparison.result}")
-    print(comparison.verdict())
+    if options.json:
+        print_json(comparison.summary())
+    else:
+        print(f"\n{comparison.table()}\n\nprobe:      {comparison.study.result}\nfine-tuned: {comparison.result}")
+        print(comparison.verdict())
     if not options.no_report:
         if comparison.beats_probe:
             attempt_report(output / ON_ALL, films=False)
         attempt_report(output / HELD_OUT, films=False)  # the clips' networks differ by fold
-    print(f"written: {output / MODEL}, summary.json, {HELD_OUT} and one folder per run")
-    print(f"next: trishift infer --checkpoint {shlex.quote(str(output))} VIDEO")
+    with notes_aside(options):
+        print(f"written: {output / MODEL}, summary.json, {HELD_OUT} and one folder per run")
+        print(f"next: trishift infer --checkpoint {shlex.quote(str(output))} VIDEO")
 
 
 def _seeds(text: str) -> tuple[int, ...]:

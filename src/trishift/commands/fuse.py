@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
-from trishift.commands.shared.outputs import check_file, status
+from trishift.commands.shared.outputs import add_json, check_file, print_json, status
 from trishift.commands.shared.parser import make_parser
 from trishift.io.wording import counted
 
@@ -34,21 +35,25 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--output", type=Path, help="result.json (scores and confusion matrix are written beside it) or .pkl"
     )
+    add_json(parser)
     options = parser.parse_args(arguments)
 
     from trishift.evaluation.fusion import evaluation_of, fuse
     from trishift.evaluation.scores import PICKLES, read_scores, write_pickle
-    from trishift.reporting.evaluation import write_evaluation
+    from trishift.reporting.evaluation import result_of, write_evaluation
 
     if options.output:
         check_file(options.output, [".json", *sorted(PICKLES)])
     paths, weights = zip(*(split_weight(text) for text in options.scores), strict=True)
     parts = [read_scores(path) for path in paths]
     fused = fuse(parts, weights, options.average)
-    if len(parts) > 1:
-        for part in parts:
-            print(f"{part.source}: {evaluation_of(part).figures}")
-    print(f"{'fused: ' * (len(parts) > 1)}{fused.figures}  ({counted(len(fused.names), 'video')}; {fused.protocol})")
+    each = {str(part.source): evaluation_of(part) for part in parts} if len(parts) > 1 else {}
+    if options.json:
+        print_json({**result_of(fused), "parts": {source: asdict(part.metrics) for source, part in each.items()}})
+    else:
+        for source, part in each.items():
+            print(f"{source}: {part.figures}")
+        print(f"{'fused: ' * bool(each)}{fused.figures}  ({counted(len(fused.names), 'video')}; {fused.protocol})")
     if options.output and options.output.suffix in PICKLES:
         write_pickle(fused, options.output)
         status(f"written: {options.output}")

@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trishift.commands.shared.arguments import add_import_options, import_options
+from trishift.commands.shared.outputs import add_json, print_json
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import TrishiftError
 from trishift.io.terminal import printable
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
         help="weight file, run folder, exported model, published name, or address",
     )
     parser.add_argument("--names", action="store_true", help="also list every tensor's name and its canonical name")
-    parser.add_argument("--json", action="store_true", help="print everything, one line of JSON per file")
+    add_json(parser, "everything as a line of JSON per file")
     add_import_options(parser)
     options = parser.parse_args(arguments)
 
@@ -73,12 +74,15 @@ def _describe_weights(file: WeightSource, options: argparse.Namespace) -> int:
     path, known = file.original()
     if calls := foreign_calls(path):
         facts = {"path": str(path), "sha256": sha256(path), "would_run": calls}
-        print(_json_line(facts) if options.json else f"{path}: not read; its pickle would run {', '.join(calls)}")
+        if options.json:
+            print_json(facts)
+        else:
+            print(f"{path}: not read; its pickle would run {', '.join(calls)}")
         return HOSTILE
     inspection = inspect_weights(path, **{**known, **import_options(options)})
     name = published_name(inspection.sha256)
     if options.json:
-        print(_json_line({**inspection.as_json(), "published": name, "would_run": []}))
+        print_json({**inspection.as_json(), "published": name, "would_run": []})
     else:
         print(inspection)
         if name is not None:
@@ -99,7 +103,7 @@ def describe_export(path: Path, *, as_json: bool = False) -> None:
     description = read_description(path)
     check_files(path, description)
     if as_json:
-        print(_json_line({"path": str(path), **json.loads(encode(description))}))
+        print_json({"path": str(path), **json.loads(encode(description))})
     else:
         print("\n  ".join(_export_lines(path, description)))
 
@@ -115,7 +119,3 @@ def _export_lines(path: Path, description: Description) -> Iterator[str]:
         yield from (f"{kind} {port.name}: {' x '.join(map(str, port.shape))} {port.dtype}" for port in ports)
     yield from label_line(description.checkpoint.labels)
     yield from (f"{key}: {plain(value)}" for key, value in description.measured.items())
-
-
-def _json_line(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, default=str)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trishift.commands.shared.outputs import status
+from trishift.commands.shared.outputs import add_json, print_json, status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import CheckpointError
 
@@ -28,7 +27,7 @@ def main(arguments: list[str]) -> None:
     parser = make_parser("models", "List published weights, whose names replace files in all commands.", EXAMPLES)
     parser.add_argument("names", nargs="*", metavar="NAME", help="name, or pattern such as 'tsm*'; default: all")
     parser.add_argument("--data", help="only weights of this data set, such as kinetics400")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "the list as JSON")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--download", action="store_true", help="download and convert the named weights")
     action.add_argument(
@@ -53,7 +52,7 @@ def main(arguments: list[str]) -> None:
         write_bundle(options.bundle, entries)
         print(f"written: {options.bundle}")
     elif options.json:
-        print(json.dumps([_facts(entry) for entry in entries], indent=1))
+        print_json([_facts(entry) for entry in entries])
     else:
         _print_table(entries)
 

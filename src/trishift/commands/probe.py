@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 from trishift.commands.shared.arguments import add_framework
+from trishift.commands.shared.outputs import add_json, notes_aside, print_json, status
 from trishift.commands.shared.own_clips import add_own_clips, open_clips, recipe_of
 from trishift.commands.shared.parser import make_parser
 
@@ -23,20 +24,26 @@ def main(arguments: list[str]) -> None:
     parser = make_parser("probe", "Fit a linear classifier to frozen features: the number to beat.", EXAMPLES)
     add_own_clips(parser, "probe")
     add_framework(parser)
+    add_json(parser)
     options = parser.parse_intermixed_args(arguments)
 
     from trishift.io.atomic import write_text
     from trishift.training.probe_study import save_probe, study_probe
     from trishift.training.transfer import open_transfer
 
-    output, folds = open_clips(options)
-    recipe = recipe_of(options, folds)
-    session = open_transfer(recipe, options.framework, folds.labels)
-    study = study_probe(recipe, session, folds)
-    save_probe(output / "probe.safetensors", recipe, session, study)
-    write_text(output / "probe.json", json.dumps(study.summary(), indent=2) + "\n")
-    print(study.report())
-    print(f"written: {output / 'probe.safetensors'} (fitted to all clips), probe.json")
+    with notes_aside(options):
+        output, folds = open_clips(options)
+        recipe = recipe_of(options, folds)
+        session = open_transfer(recipe, options.framework, folds.labels)
+        study = study_probe(recipe, session, folds)
+        save_probe(output / "probe.safetensors", recipe, session, study)
+        write_text(output / "probe.json", json.dumps(study.summary(), indent=2) + "\n")
+    written = f"written: {output / 'probe.safetensors'} (fitted to all clips), probe.json"
+    if options.json:
+        print_json(study.summary())
+        status(written)
+        return
+    print(f"{study.report()}\n{written}")
     print(_next(options, output / "probe.safetensors"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -18,7 +17,7 @@ from trishift.commands.shared.arguments import (
     check_positive,
 )
 from trishift.commands.shared.inputs import add_calibration, add_template, load_model, set_calibration
-from trishift.commands.shared.outputs import add_strict, status
+from trishift.commands.shared.outputs import add_json, add_strict, print_json, status
 from trishift.commands.shared.parser import make_parser
 from trishift.errors import RecipeError
 from trishift.io.wording import counted
@@ -146,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     smoothing.add_argument("--hold", type=int, help="minimum number of frames for which a class is shown")
     add_calibration(parser)
     output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print a JSON line per classified frame")
+    add_json(output, "a line of JSON per classified frame")
     output.add_argument("--show", action="store_true", help="show the pictures in a window; q closes it")
     add_strict(parser)
     return parser
@@ -185,7 +184,7 @@ def _print(observations: Iterable[Observation], reader: NewestFrames | None, opt
     for count, observation in enumerate(observations, 1):
         if options.json:
             lag = {} if reader is None else {"lag": reader.newest - observation.frame, "dropped": reader.dropped}
-            print(json.dumps({**observation.as_json(), **lag}, ensure_ascii=False), flush=True)
+            print_json({**observation.as_json(), **lag})
         elif observation.classes != classes:
             print(observation, flush=True)
         classes = observation.classes

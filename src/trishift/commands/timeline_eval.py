@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from trishift.commands.shared.outputs import check_file, status
+from trishift.commands.shared.outputs import add_json, check_file, print_json, status
 from trishift.commands.shared.parser import make_parser
 
 EXAMPLES = """\
@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--partial", action="store_true", help="leave out videos without predictions")
     parser.add_argument("--output", type=Path, help="result.json, also with the average precision per class")
+    add_json(parser)
     options = parser.parse_args(arguments)
 
     from trishift.evaluation.timeline_files import matched, read_predictions, read_truth
@@ -64,9 +65,11 @@ def main(arguments: list[str]) -> None:
     for note in notes:
         status(f"note: {note}")
     metrics = timeline_metrics(found, truth.videos, options.background)
-    print(metrics)
+    result = {**metrics.summary(), "notes": notes}
+    if options.json:
+        print_json(result)
+    else:
+        print(metrics)
     if options.output:
-        write_text(
-            options.output, json.dumps({**metrics.summary(), "notes": notes}, indent=2, ensure_ascii=False) + "\n"
-        )
+        write_text(options.output, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
         status(f"written: {options.output}")

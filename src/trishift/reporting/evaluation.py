@@ -47,10 +47,14 @@ def write_evaluation(evaluation: Evaluation, path: Path, **context: str) -> str:
 
 def write_result(evaluation: Evaluation, path: Path, **context: Any) -> None:
     """Write the JSON summary; `context` adds entries such as the checkpoint's name."""
+    write_text(path, json.dumps(result_of(evaluation, **context), indent=2, ensure_ascii=False) + "\n")
+
+
+def result_of(evaluation: Evaluation, **context: Any) -> dict[str, Any]:
+    """The contents of result.json."""
     thresholds = {} if evaluation.thresholds is None else {ENTRY: evaluation.thresholds.tolist()}
     temperature = {} if evaluation.temperature == 1 else {"temperature": evaluation.temperature}
-    content = {**context, **evaluation.summary(), **temperature, **evaluation.reliability, **thresholds}
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    return {**context, **evaluation.summary(), **temperature, **evaluation.reliability, **thresholds}
 
 
 def reliability_line(evaluation: Evaluation) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from trishift.errors import DataError, OutputError
 from trishift.io.atomic import check_writable
@@ -16,6 +20,34 @@ from trishift.io.wording import counted
 def status(text: object) -> None:
     """Print a line about the work, apart from its results, to stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def add_json(parser: argparse.ArgumentParser, content: str = "the result as JSON") -> None:
+    """Add `--json`; run the command within `notes_aside` and end it with `print_json`."""
+    parser.add_argument("--json", action="store_true", help=f"print {content}, and everything else to stderr")
+
+
+@contextmanager
+def notes_aside(options: argparse.Namespace) -> Iterator[None]:
+    """With `--json`, whatever is printed meanwhile goes to stderr, so that stdout is JSON alone."""
+    if not options.json:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def print_json(content: Any) -> None:
+    """Print a value as one line of JSON; numbers that are not finite become null, as JSON has none."""
+    print(json.dumps(_plain(content), ensure_ascii=False, default=str), flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def check_file(path: Path, suffixes: Collection[str]) -> None:
