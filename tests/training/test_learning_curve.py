@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 from tests.support.command_line import command
 from tests.support.installed import MISSING
 
-from trishift.data.lists import VideoRecord
+from trishift.data.lists import VideoRecord, read_list
 from trishift.data.prepare.folds import Folds
 from trishift.errors import DataError
 from trishift.training.learning_curve import SHARES, PowerLaw, fit_power_law, learning_curve, near_duplicates
+from trishift.training.trained_curve import clips_of_share
 
 
 def made(clips: int = 120, groups: int = 20, classes: int = 3, noise: float = 2.5) -> tuple[np.ndarray, Folds]:
@@ -103,3 +105,50 @@ def test_command(gestures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "200 more clips, beyond 54, are worth" in capsys.readouterr().out
     assert len(json.loads((output / "curve.json").read_text())["sizes"]) == len(SHARES)
     assert (output / "curve.png").stat().st_size > 10_000
+
+
+def test_shares_are_whole_groups_and_nested() -> None:
+    _, folds = made()
+    shares = [clips_of_share(folds, share, 0) for share in SHARES]
+    for smaller, larger in pairwise(shares):
+        assert (larger | ~smaller).all()
+    assert (shares[-1] == ~folds.validated).all()
+    groups = np.array(folds.groups)
+    for fold, chosen in enumerate(shares[1]):
+        assert not (chosen & folds.validated[fold]).any()
+        assert set(groups[chosen]).isdisjoint(groups[~chosen])
+
+
+@pytest.mark.skipif("pytorch" in MISSING, reason="pytorch is not installed")
+def test_network_is_trained_on_every_share(gestures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from trishift.checkpoints import Checkpoint
+    from trishift.checkpoints.canonical import save
+    from trishift.model.initialization import initial_tensors
+    from trishift.model.spec import InputSpec, ModelSpec
+
+    spec = ModelSpec("resnet10", 2, 2, width=4)
+    save(tmp_path / "w.safetensors", Checkpoint(initial_tensors(spec, 0), spec, InputSpec(resize=32, crop=32)))
+    output, small = tmp_path / "out", ("train.epochs=1", "train.batch_size=6", "data.augmentation.flip=none")
+    words = ("curve", gestures, "--from", tmp_path / "w.safetensors", "--folds", 2, "--output", output, "--train")
+    assert command(*words, *small, "--json") == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["learner"] == "training" and found["sizes"] == pytest.approx([7, 14, 27], abs=1)
+    assert "note: 10% of the clips are left out: 3 clips do not fill a batch of 6" in printed.err
+    assert "6 runs of 1 epoch, about" in printed.err
+    for share, size in zip((25, 50, 100), found["sizes"], strict=True):
+        lists = [read_list(output / f"share-{share}/lists/train_{fold}.csv") for fold in range(2)]
+        assert np.mean([len(list(clips)) for clips in lists]) == size
+    reached = [
+        json.loads(line)["top1"]
+        for fold in range(2)
+        for line in (output / f"share-50/fold-{fold}-seed-0/metrics.jsonl").read_text().splitlines()
+        if json.loads(line)["kind"] == "evaluation"
+    ]
+    assert found["results"][1]["mean"] == pytest.approx(np.mean(reached))
+    assert command(*words, *small) == 0
+    assert "epoch 1/1: loss" not in capsys.readouterr().out  # finished runs are not repeated
+    assert command(*words, *small, "train.lr=0.5") == 1
+    assert "holds another fine-tuning" in capsys.readouterr().err
+    assert command(*words, *small, "train.batch_size=20") == 1
+    assert "too few shares of the clips fill a batch of 20; lower train.batch_size" in capsys.readouterr().err

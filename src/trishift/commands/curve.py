@@ -12,14 +12,18 @@ from trishift.commands.shared.parser import make_parser
 EXAMPLES = """\
   trishift curve my_clips --from mobilenet_v2.safetensors
   trishift curve my_clips --from tsm_kinetics.pth --groups '_(person[0-9]+)_' --more 500
+  trishift curve my_clips --from mobilenetv2-imagenet --train train.epochs=10      (hours instead of minutes)
 """
 
 
 def main(arguments: list[str]) -> None:
-    """Parse, extract features, fit, print and write."""
+    """Parse, extract features, fit or train, print and write."""
     parser = make_parser("curve", "Fit accuracy against the number of clips: what are more of them worth?", EXAMPLES)
     add_own_clips(parser, "curve")
     add_framework(parser)
+    text = "train the network on every share of the clips, as finetune does, instead of the probe"
+    parser.add_argument("--train", action="store_true", help=text)
+    parser.add_argument("--overwrite", action="store_true", help="with --train: replace other runs in the folder")
     add_json(parser)
     parser.add_argument("--more", type=int, default=200, metavar="N", help="additional clips to value; default: 200")
     options = parser.parse_intermixed_args(arguments)
@@ -28,8 +32,10 @@ def main(arguments: list[str]) -> None:
     from trishift.io.atomic import write_atomically, write_text
     from trishift.reporting.learning_curve import draw
     from trishift.reporting.pages.charts import png
+    from trishift.training.finetune import FineTuning
     from trishift.training.learning_curve import learning_curve, near_duplicates
     from trishift.training.probe_study import read_features
+    from trishift.training.trained_curve import trained_curve
     from trishift.training.transfer import open_transfer
 
     with notes_aside(options):
@@ -37,7 +43,13 @@ def main(arguments: list[str]) -> None:
         recipe = recipe_of(options, folds)
         session = open_transfer(recipe, options.framework, folds.labels)
         features, kept = read_features(recipe, session, folds)
-        curve = learning_curve(features, kept, near_duplicates(kept), recipe.train.seed)
+        alike = near_duplicates(kept)
+        if options.train:
+            session.close()
+            tuning = FineTuning(recipe, options.framework, kept, (recipe.train.seed,), output.absolute())
+            curve = trained_curve(tuning, alike, overwrite=options.overwrite)
+        else:
+            curve = learning_curve(features, kept, alike, recipe.train.seed)
     found = curve.summary(options.more)
     write_text(output / "curve.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     write_atomically(output / "curve.png", lambda file: png(file, lambda axes: draw(curve, options.more, axes)))

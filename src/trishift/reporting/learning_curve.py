@@ -21,7 +21,13 @@ def draw(curve: LearningCurve, more: int, axes: Axes) -> None:
     mean = np.array([100 * each.mean for each in curve.results])
     ends = np.array([[100 * each.low, 100 * each.high] for each in curve.results]).T
     axes.errorbar(
-        curve.sizes, mean, np.abs(ends - mean), fmt="o", color=COLORS["ink"], capsize=3, label="probe, 95 % interval"
+        curve.sizes,
+        mean,
+        np.abs(ends - mean),
+        fmt="o",
+        color=COLORS["ink"],
+        capsize=3,
+        label=f"{curve.learner}, 95 % interval",
     )
     added = curve.worth(more)
     reached = 100 * (1 - float(curve.law(total)) + added.mean)
@@ -33,4 +39,4 @@ def draw(curve: LearningCurve, more: int, axes: Axes) -> None:
     ticks = [round(size) for size in curve.sizes] + [total + more]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="best", fontsize=9)

@@ -50,6 +50,7 @@ class FineTuning:
         folds: the clips.
         seeds: one run per seed and fold.
         output: see the module.
+        trained: (F, N) bool, the training clips of every fold; None: all that it does not validate.
     """
 
     recipe: Recipe
@@ -57,6 +58,7 @@ class FineTuning:
     folds: Folds
     seeds: Sequence[int]
     output: Path
+    trained: np.ndarray | None = None
 
     @property
     def runs(self) -> list[tuple[int, int]]:
@@ -65,7 +67,7 @@ class FineTuning:
 
     def write_lists(self) -> None:
         """Write the lists of all runs."""
-        self.folds.write(self.output / LISTS)
+        self.folds.write(self.output / LISTS, self.trained)
 
     def planned_epochs(self) -> int | None:
         """The epochs of the fine-tuning that the folder holds, if it is this one apart from its epochs.
@@ -87,6 +89,7 @@ class FineTuning:
 
     def plan(self) -> str:
         """Everything that determines the runs, as JSON."""
+        part = {} if self.trained is None else {"trained": [np.flatnonzero(mask).tolist() for mask in self.trained]}
         return json.dumps(
             {
                 "recipe": recipe_to_dict(self.recipe),
@@ -94,6 +97,7 @@ class FineTuning:
                 "seeds": list(self.seeds),
                 "clips": self.folds.names,
                 "validated": [np.flatnonzero(mask).tolist() for mask in self.folds.validated],
+                **part,
             }
         )
 
@@ -110,7 +114,8 @@ class FineTuning:
     def workload(self, opening: float, *, final: bool = True) -> Workload:
         """The clips of all runs; `opening` is the time to open a run in seconds, `final` adds the run on all clips."""
         validated, seeds = self.folds.validated, len(self.seeds)
-        training = seeds * int((~validated).sum()) + final * len(self.folds.records)
+        trained = ~validated if self.trained is None else self.trained
+        training = seeds * int(trained.sum()) + final * len(self.folds.records)
         return Workload(training, seeds * int(validated.sum()), len(self.runs) + final, opening)
 
     def folder(self, seed: int, fold: int) -> Path:

@@ -81,6 +81,7 @@ class LearningCurve:
         groups: V groups.
         alike: sets of clips of several groups that look alike.
         leaked: (V,) bool: validated clips that look like a training clip.
+        learner: what learned from the clips: `probe`, or `training` of the whole network.
     """
 
     folds: Folds
@@ -89,6 +90,7 @@ class LearningCurve:
     groups: list[str]
     alike: Sequence[frozenset[Path]]
     leaked: np.ndarray
+    learner: str = "probe"
 
     @property
     def metric(self) -> tuple[str, str]:
@@ -167,6 +169,7 @@ class LearningCurve:
         added, full = self.worth(more), self.values[-1]
         rest = full[~self.leaked]
         return {
+            "learner": self.learner,
             "metric": self.metric[0],
             "clips": len(self.folds.records),
             "sizes": self.sizes.tolist(),
@@ -192,33 +195,54 @@ def learning_curve(
     Raises:
         DataError: a fold cannot be trained: its clips are all of one class.
     """
+    check_classes(folds)
     targets, groups, classes = folds.targets, np.array(folds.groups, object), len(folds.labels)
-    if classes < 2:
-        raise DataError(f"{folds.name}: there is only one class, so nothing to learn; add clips of other classes")
     rng = np.random.default_rng(seed)
     values, sizes = np.zeros((len(SHARES), len(targets))), np.zeros(len(SHARES))
-    labeled = targets.any(axis=1) if targets.ndim == 2 else np.ones(len(targets), bool)
-    leaked = np.zeros(len(targets), bool)
-    paths = [record.path for record in folds.records]
+    labeled = has_label(targets)
     for val in folds.validated:
         train, own = np.flatnonzero(~val), val & labeled
         strength = fit_probe(features[train], targets[train], classes, groups[train].tolist(), seed=seed).strength
         for place, share in enumerate(SHARES):
             draws = _DRAWS if share < 1 else 1
             for _ in range(draws):
-                chosen = _subset(train, targets, groups, share, rng)
+                chosen = some_groups(train, targets, groups, share, rng)
                 members = groups[chosen].tolist()
                 probe = fit_probe(features[chosen], targets[chosen], classes, members, strength=strength)
                 values[place, own] += video_values(probe.logits(features[own]), targets[own]) / draws
                 sizes[place] += len(chosen) / draws / len(folds)
-        trained = {paths[index] for index in train}
-        leaking = {clip for clips in alike if clips & trained for clip in clips - trained}
-        leaked |= val & np.array([path in leaking for path in paths])
-    validated = folds.validated.any(axis=0) & labeled
+    validated, leaked = folds.validated.any(axis=0) & labeled, leaking(folds, alike)
     return LearningCurve(folds, sizes, values[:, validated], groups[validated].tolist(), alike, leaked[validated])
 
 
-def _subset(
+def check_classes(folds: Folds) -> None:
+    """Refuse clips that are all of one class.
+
+    Raises:
+        DataError: they are.
+    """
+    if len(folds.labels) < 2:
+        raise DataError(f"{folds.name}: there is only one class, so nothing to learn; add clips of other classes")
+
+
+def has_label(targets: np.ndarray) -> np.ndarray:
+    """(N,) bool: clips with a label."""
+    labeled: np.ndarray = targets.any(axis=1) if targets.ndim == 2 else np.ones(len(targets), bool)
+    return labeled
+
+
+def leaking(folds: Folds, alike: Sequence[frozenset[Path]]) -> np.ndarray:
+    """(N,) bool: clips that look like a training clip of the fold that validates them."""
+    paths = [record.path for record in folds.records]
+    leaked = np.zeros(len(paths), bool)
+    for val in folds.validated:
+        trained = {paths[index] for index in np.flatnonzero(~val)}
+        found = {clip for clips in alike if clips & trained for clip in clips - trained}
+        leaked |= val & np.array([path in found for path in paths])
+    return leaked
+
+
+def some_groups(
     train: np.ndarray, targets: np.ndarray, groups: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Whole groups in random order until a share of the clips is reached, with two or more classes."""

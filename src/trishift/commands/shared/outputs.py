@@ -22,7 +22,7 @@ def status(text: object) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def add_json(parser: argparse.ArgumentParser, content: str = "the result as JSON") -> None:
+def add_json(parser: argparse.ArgumentParser | argparse._ArgumentGroup, content: str = "the result as JSON") -> None:
     """Add `--json`; run the command within `notes_aside` and end it with `print_json`."""
     parser.add_argument("--json", action="store_true", help=f"print {content}, and everything else to stderr")
 

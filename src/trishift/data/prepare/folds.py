@@ -64,12 +64,17 @@ class Folds:
             row[list(record.labels)] = 1
         return targets
 
-    def write(self, folder: Path) -> None:
-        """Write train_0.csv, val_0.csv, ..., all.csv and labels.txt."""
+    def write(self, folder: Path, trained: np.ndarray | None = None) -> None:
+        """Write train_0.csv, val_0.csv, ..., all.csv and labels.txt.
+
+        Args:
+            folder: made if it does not exist.
+            trained: (F, N) bool, the training clips of every fold; None: all that it does not validate.
+        """
         write_labels(folder / LABELS, self.labels)
         write_list(folder / ALL, self.records)
         for number, mask in enumerate(self.validated):
-            for part, chosen in (("train", ~mask), ("val", mask)):
+            for part, chosen in (("train", ~mask if trained is None else trained[number]), ("val", mask)):
                 records = [record for record, wanted in zip(self.records, chosen, strict=True) if wanted]
                 write_list(folder / f"{part}_{number}.csv", records)
 
