@@ -139,7 +139,7 @@ def test_msn_pickles_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 class Harm:
     def __reduce__(self) -> tuple[object, ...]:
-        return (print, ("harm",))
+        return (exec, ("print('harm')",))
 
 
 def test_pickles_execute_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +147,7 @@ def test_pickles_execute_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run(tmp_path / "bad.pkl") == 1
     captured = capsys.readouterr()
     assert "harm" not in captured.out
-    assert "refers to builtins.print" in captured.err
+    assert "refers to builtins.exec" in captured.err
 
 
 def numbered(model: Evaluation) -> Evaluation:

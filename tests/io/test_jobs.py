@@ -132,3 +132,28 @@ def test_full_disk_keeps_the_results_before(tmp_path: Path, monkeypatch: pytest.
     assert output.read_text() == "0\n"
     assert run(output, range(1, 6)) == [1, 2, 3, 4, 5]
     assert output.read_text() == "0\n1\n2\n3\n4\n5\n"
+
+
+def test_a_complete_output_of_another_job_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = tmp_path / "out.csv"
+    missing = tmp_path / "out.csv.missing.csv"
+
+    def another(name: str) -> None:
+        with open_job(output, (output, missing), {"list": name}, 1) as job:
+            job.add([0], (f"{name}\n".encode(), b"lost\n" if name == "a" else b""), {})
+            job.finish()
+
+    for name in ("a", "b", "c"):
+        another(name)
+    kept = (tmp_path / "out.1.csv", tmp_path / "out.2.csv")
+    assert [path.read_text() for path in (*kept, output)] == [
+        "a\n",
+        "b\n",
+        "c\n",
+    ]
+    assert (tmp_path / "out.1.csv.missing.csv").read_text() == "lost\n"
+    assert not missing.exists()
+    assert "out.csv: was begun with another list (before a, now b); it is complete and will be kept as" in caplog.text
+    with open_job(output, (output, missing), {"list": "d"}, 1):
+        pass  # ended before its first result
+    assert output.read_text() == "c\n"

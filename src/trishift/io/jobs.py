@@ -7,10 +7,12 @@ result is there exactly once, after kill -9 and full disks, too. The journal's f
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import numpy as np
 from trishift.errors import OutputError
 from trishift.io.line_files import GrowingFile, LineFile, Record, changed_setting, open_lines
 
+_LOG = logging.getLogger(__name__)
 _VERSION = 1
 _SECONDS_BETWEEN_RECORDS = 1.0  # work that a kill can cost
 _SECONDS_BETWEEN_SYNCS = 10.0  # work that a power cut can cost
@@ -42,7 +45,8 @@ def open_job(
         restart: forget earlier results.
 
     Raises:
-        OutputError: another process runs it; or, unless `restart`, the output exists and is not of this job.
+        OutputError: another process runs it; or, unless `restart`, the output exists and is not of this job, nor the
+            complete one of another, which is renamed.
     """
     journal = journal_of(output)
     is_new = not journal.exists()
@@ -81,6 +85,7 @@ class Job:
         self._done = np.zeros(header["total"], bool)
         self._new: list[list[int]] = []  # ranges that are done, but not in the journal yet
         self._kept = 0  # lines of the journal that count
+        self._replaces = False  # a complete output of another job
         self._recorded = self._synced = time.monotonic()
         found = None if restart else next(iter(journal), None)
         if found is not None:
@@ -153,11 +158,16 @@ class Job:
             file.close()
 
     def _resume(self, header: Record) -> None:
+        records = list(self._journal)[1:]
+        is_complete = bool(records) and "finished" in records[-1] and self.output.exists()
         if header != self._header:
             other = f"was begun with {changed_setting(header, self._header)}" if "job" in header else "has no journal"
-            raise OutputError(f"{self.output}: {other}; name another file, or start anew with --overwrite")
-        records = list(self._journal)[1:]
-        if records and "finished" in records[-1] and self.output.exists():
+            if not is_complete:
+                raise OutputError(f"{self.output}: {other}; name another file, or start anew with --overwrite")
+            _LOG.warning("%s: %s; it is complete and will be kept as %s", self.output, other, _free_name(self.output))
+            self._replaces = True
+            return
+        if is_complete:
             self._check_finished(records[-1])
             return
         actual = [path.stat().st_size if path.exists() else 0 for path in self._paths]
@@ -182,6 +192,8 @@ class Job:
         """Remove what does not count, before the first results are added."""
         if self._files:
             return
+        if self._replaces:
+            _set_aside(self.output, self._paths)
         self._journal.keep(self._kept)
         if not self._kept:
             self._journal.add(self._header)
@@ -200,3 +212,17 @@ class Job:
                 file.sync()
         self._journal.add({"done": self._new, "sizes": self.sizes, "counts": self.counts})
         self._new = []
+
+
+def _free_name(output: Path) -> Path:
+    """OUTPUT.1.json, or the next number that is free."""
+    names = (output.with_name(f"{output.stem}.{number}{output.suffix}") for number in count(1))
+    return next(name for name in names if not name.exists())
+
+
+def _set_aside(output: Path, files: Sequence[Path]) -> None:
+    """Rename an output and the files that are named after it."""
+    kept = _free_name(output)
+    for path in {output, *files}:
+        if path.exists():
+            path.rename(path.with_name(path.name.replace(output.name, kept.name)))
