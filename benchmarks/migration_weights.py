@@ -89,11 +89,13 @@ def inception_relations(record: str, classes: int, last: str) -> Writer:
     return trained(shapes | of_classes, "module.")
 
 
-def imagenet_resnet_vd(path: Path) -> None:
-    """Write PaddleVideo's copy of the ImageNet ResNet-50-vd."""
-    names = record_shapes("pptsm_resnet50_vd_8f", rename=lambda name: name.removeprefix("backbone."))
-    backbone = {name: shape for name, shape in names.items() if not name.startswith("head.")}
-    originals.write_pdparams(path, filled(backbone | {"out.weight": (2048, IMAGENET), "out.bias": (IMAGENET,)}))
+def imagenet_of(record: str, classifier: str) -> Writer:
+    """Writer of the ImageNet network under one of PaddleVideo's records, whose head is another one."""
+    shapes = record_shapes(record, rename=lambda name: name.removeprefix("backbone."))
+    shapes = {name: shape for name, shape in shapes.items() if not name.startswith(("head.", "global_attention."))}
+    width = shapes.get(f"{classifier}.weight", (2048,))[0]
+    head = {f"{classifier}.weight": (width, IMAGENET), f"{classifier}.bias": (IMAGENET,)}
+    return lambda path: originals.write_pdparams(path, filled(shapes | head))
 
 
 BLOCKRES = "resnet50_shift8_blockres_avg"
@@ -126,9 +128,11 @@ WEIGHTS: dict[str, Writer] = {
     "tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb_20220831-64d69186.pth": of_record(
         "mmaction2_tsm_resnet50_8f"
     ),
-    "ResNet50_vd_ssld_v2_pretrained.pdparams": imagenet_resnet_vd,
+    "ResNet50_vd_ssld_v2_pretrained.pdparams": imagenet_of("pptsm_resnet50_vd_8f", "out"),
     "ppTSM_k400_uniform.pdparams": of_record("pptsm_resnet50_vd_8f"),
     "ppTSM_k400_dense.pdparams": of_record("pptsm_resnet50_vd_8f"),
+    "PPLCNetV2_base_ssld_pretrained.pdparams": imagenet_of("pptsmv2_lcnet", "fc"),
+    "PPTSMv2_k400_16f_dml_student.pdparams": of_record("pptsmv2_lcnet"),
 }
 
 
