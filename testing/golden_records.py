@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.motion import MotionSpec, tdn
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 GOLDEN = Path(__file__).with_name("golden")
 ALL_INVERTED_RESIDUALS = tuple(f"features.{k}" for k in range(1, 18))
@@ -44,6 +45,7 @@ SPECS = {
         "pp_lcnet_v2", 400, 16, shift=ShiftSpec(16, order="past_first"), temporal_attention=True, dropout=0.2
     ),
     "msn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()),
+    "tdn_resnet50_8f": ModelSpec(num_classes=174, in_channels=15, motion=tdn(8)),
 }
 
 GAINS = {  # of tensors in networks without residuals, through which the input would fade
@@ -56,6 +58,7 @@ GAINS = {  # of tensors in networks without residuals, through which the input w
 NO_INFLUENCE = {  # tensors an original stores but never uses
     "msn_resnet50_8f": r"^base_model\.(conv1_temp|conv1_5|conv_[12]\.bias)",
     "pptsmv2_lcnet": r"dw_conv\.(weight|bias)$",
+    "tdn_resnet50_8f": r"^base_model\.conv1_temp",
 }
 
 

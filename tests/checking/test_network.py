@@ -11,7 +11,8 @@ from trishift.checking import network
 from trishift.checkpoints.canonical import Checkpoint
 from trishift.data.stages import Pixels
 from trishift.errors import CheckpointError
-from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.motion import MotionSpec
+from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from trishift.data.protocol import PROTOCOLS, Protocol, named_protocol
 from trishift.data.sampling import SamplingSpec, uniform_eval
 from trishift.data.sources import open_clip
 from trishift.errors import DataError, RecipeError
-from trishift.model.spec import InputSpec, ModelSpec, MotionSpec
+from trishift.model.motion import MotionSpec
+from trishift.model.spec import InputSpec, ModelSpec
 
 MODEL = ModelSpec(backbone="resnet10", num_classes=9, num_segments=4, width=8)
 INPUT = InputSpec(resize=32, crop=24)

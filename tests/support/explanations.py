@@ -9,7 +9,8 @@ import numpy as np
 from trishift.backends import open_session
 from trishift.evaluation.explaining import explain_clip
 from trishift.model.initialization import initial_tensors
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.motion import MotionSpec
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 SPECS = {
     "tsm": ModelSpec("resnet10", 4, num_segments=4, width=4, shift=ShiftSpec(div=4)),

@@ -28,8 +28,9 @@ from trishift.export.opening import open_exported
 from trishift.export.planning import ExportOptions
 from trishift.export.writing import export_checkpoint
 from trishift.model.architectures import RESNETS
+from trishift.model.motion import MotionSpec
 from trishift.model.pixels import segment_length
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec, default_input
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
 
 SIZE = (32, 36)  # height x width
 STREAM_FRAMES = 64

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.motion import MotionSpec, tdn
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 Row = tuple[str, str, str, tuple[int, ...], bool]
 MODELS = {
@@ -25,6 +26,7 @@ MODELS = {
     "relation": ModelSpec("resnet50", 3, width=8, head=HeadSpec("relation", hidden_width=16, relation_width=8)),
     "variant D": ModelSpec("resnet14_vd", 3, width=8, negative_slope=0.01, shift=ShiftSpec()),
     "motion": ModelSpec("resnet14", 3, 4, in_channels=15, width=16, motion=MotionSpec(window=4)),
+    "difference": ModelSpec("resnet14", 3, 4, in_channels=15, width=16, motion=tdn(4)),
     "mobilenet_v2": ModelSpec("mobilenet_v2", 3, shift=ShiftSpec()),
     "pp_mobilenet_v2": ModelSpec("pp_mobilenet_v2", 3),
     "pp_mobilenet_v3": ModelSpec("pp_mobilenet_v3", 3, shift=ShiftSpec()),

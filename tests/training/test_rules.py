@@ -7,8 +7,9 @@ from itertools import groupby
 import numpy as np
 import pytest
 
+from trishift.model.motion import MotionSpec
 from trishift.model.relations import all_relations, evaluation_relations
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec
+from trishift.model.spec import HeadSpec, ModelSpec
 from trishift.model.stages import stage_names, stage_of
 from trishift.model.tensors import parameters, tensor_table
 from trishift.recipe import TrainSpec

@@ -18,11 +18,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from trishift.errors import CheckpointError, DataError, RecipeError
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 from trishift.io.wording import counted
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import GuideSpec, LossSpec
 from trishift.model.pixels import Normalization
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
+from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Tensors
 
 Device = Literal["cpu", "gpu", "ascend"]

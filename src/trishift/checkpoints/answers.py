@@ -54,6 +54,7 @@ class Answers:
     """The import options of one file, taken from the user, the file's name, or a fallback model, in this order.
 
     Attributes:
+        path: the file.
         notes: one line per value that does not come from the weights.
     """
 
@@ -61,7 +62,7 @@ class Answers:
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise CheckpointError(f"unknown option {unknown[0]!r}; known: {', '.join(OPTIONS)}")
-        self._path = path
+        self.path = path
         self._options = {name: value for name, value in options.items() if value is not None}
         self._hints = _hints(path)
         self._fallback = fallback
@@ -71,10 +72,14 @@ class Answers:
         """Return the user's value, or None."""
         return self._options.get(option)
 
+    def named(self, option: str) -> Any:
+        """Return the value in the file's name, or None."""
+        return self._hints.get(option)
+
     def confirm(self, option: str, value: Any) -> Any:
         """Return `value`, determined by the weights, after checking it against the user's."""
         if self._options.get(option, value) != value:
-            raise CheckpointError(f"{self._path}: {option}={self._options[option]}, but the weights say {value}")
+            raise CheckpointError(f"{self.path}: {option}={self._options[option]}, but the weights say {value}")
         return value
 
     def ask(self, option: str, question: str) -> Any:
@@ -90,7 +95,7 @@ class Answers:
         if self._fallback is not None:
             return self._note(option, _fallback_answer(self._fallback, option), "as in the model asked for")
         raise CheckpointError(
-            f"{self._path}: the weights do not determine {question}; set {option}=... (or {flag(option)} ...)"
+            f"{self.path}: the weights do not determine {question}; set {option}=... (or {flag(option)} ...)"
         )
 
     def assume(self, option: str, default: Any, reason: str = "as in all published weights") -> Any:

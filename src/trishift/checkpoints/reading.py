@@ -268,7 +268,7 @@ def describe_model(spec: ModelSpec) -> str:
         where = place if isinstance(place, str) else f"in {counted(len(place), 'block')}"
         words.append(f"{spec.shift.direction} shift 1/{spec.shift.div} {where}, {spec.shift.order.replace('_', ' ')}")
     if spec.motion:
-        words.append("motion modules")
+        words.append(f"motion modules of {spec.motion.title}")
     if spec.non_local:
         words.append(f"non-local {spec.non_local_form.replace('_', ' ')}")
     if spec.temporal_attention:

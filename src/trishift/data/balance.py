@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from trishift.errors import DataError, RecipeError
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 from trishift.io.wording import shown_first
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from trishift.data.augmentation.bounds import check_share
 from trishift.errors import RecipeError
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 
 _Method = Literal["mixup", "cutmix", "videomix"]
 _STREAM = 2**31  # keeps the draws apart from those of dropout and clips

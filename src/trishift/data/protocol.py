@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from trishift.data.sampling import SamplingSpec
 from trishift.data.transforms import Crops
 from trishift.errors import RecipeError
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 from trishift.io.wording import counted, did_you_mean
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
 
 CROP_COUNTS: dict[Crops, int] = {"center": 1, "three": 3, "five": 5, "ten": 10}
 

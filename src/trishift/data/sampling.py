@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 
 from trishift.errors import RecipeError
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 from trishift.io.wording import counted
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
 
 _M4_FPS = 30
 Mode = Literal["uniform", "dense", "twice", "m4", "m4_dense", "paddle"]

@@ -10,7 +10,7 @@ from trishift.data.balance import BalanceSpec
 from trishift.data.sampling import SamplingSpec
 from trishift.data.transforms import AugmentationSpec
 from trishift.errors import RecipeError
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 
 WorkerType = Literal["auto", "threads", "processes"]
 

@@ -19,9 +19,10 @@ from trishift.data.augmentation.colors import ColorSpec, jitter_colors
 from trishift.data.augmentation.rand_augment import RandAugmentSpec, rand_augment
 from trishift.data.augmentation.rectangles import ErasingSpec, ResizedCropSpec, draw_resized_crop, erase
 from trishift.errors import RecipeError
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 from trishift.model.pixels import normalization
 from trishift.model.sizes import SIZE_FORM, Size, WrittenSize, size_of
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec
+from trishift.model.spec import InputSpec
 
 Crops = Literal["center", "three", "five", "ten"]
 MAX_SPEED = 8

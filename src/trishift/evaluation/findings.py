@@ -152,7 +152,7 @@ class Findings:
         """The network's kind and its segments."""
         spec = self.audited.spec
         relations = spec.head.consensus != "average"
-        kind = "MSN" if spec.motion else "TRN" if relations else "TSM" if spec.shift else "TSN"
+        kind = spec.motion.title if spec.motion else "TRN" if relations else "TSM" if spec.shift else "TSN"
         return f"{kind} with {counted(spec.num_segments, 'segment')}"
 
     def advice(self) -> list[str]:

@@ -68,7 +68,7 @@ def plan(checkpoint: Checkpoint, target: Format, framework: str, options: Export
     check_size(model, pixels.crop_size)
     if options.streaming:
         check_streamable(model)
-    if model.motion and (framework, target.name) == ("mindspore", "onnx"):
+    if model.motion and model.motion.kind == "msn" and (framework, target.name) == ("mindspore", "onnx"):
         raise FrameworkError("mindspore cannot write deformable convolutions as ONNX; use framework pytorch")
     if target.lossy and (options.uint8 or options.streaming):
         raise FrameworkError(f"{target.title} takes whole normalized clips; remove --uint8 and --streaming")

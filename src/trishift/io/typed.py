@@ -7,6 +7,7 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
+FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # settings of dataclasses that recipes are read into
 NO_NUMBER = "input should be a number"  # in the words of pydantic's other errors
 
 

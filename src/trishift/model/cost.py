@@ -19,6 +19,8 @@ from trishift.model.sizes import Size, WrittenSize, size_of
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, parameters, tensor_table
 
+_BOTH_WAYS = (".excitation.pooled", ".excitation.whole", ".excitation.expand")  # of changes to both neighbors, in TDN
+
 
 def num_parameters(spec: ModelSpec) -> int:
     """Trainable numbers of a model.
@@ -60,9 +62,12 @@ def _uses(info: TensorInfo, spec: ModelSpec, sizes: Mapping[str, Size]) -> int:
         return 1 if name.endswith(".classifier") else spec.output_segments
     if info.part == "attention":
         return 1
-    if name.endswith((".excitation.expand", ".non_local.pair")):
-        return _frames(name, spec) if name.endswith(".expand") else 0  # pair: see _pairwise
     frames = _frames(name, spec)
+    if spec.motion and spec.motion.kind == "tdn":
+        frames *= 2 if name.endswith(_BOTH_WAYS) else 1
+        return frames * math.prod(sizes[name.removeprefix("backbone.")])
+    if name.endswith((".excitation.expand", ".non_local.pair")):
+        return frames if name.endswith(".expand") else 0  # pair: see _pairwise
     if ".deformable" in name or name.endswith(".pooled"):  # the last segment of a window has no next one
         frames = frames // spec.motion_window * (spec.motion_window - 1)
     if name == "backbone.pyramid.conv1":
@@ -88,9 +93,13 @@ def _output_sizes(spec: ModelSpec, frame: Size) -> dict[str, Size]:
             for layer in block.layers
         }
         return {f"{name}.conv": size for name, size in (inception_stem_sizes(frame) | within).items()}
-    return {
+    sizes = {
         name: (math.ceil(frame[0] / stride), math.ceil(frame[1] / stride)) for name, stride in _strides(spec).items()
     }
+    if spec.motion and spec.motion.kind == "tdn":
+        halves = {name: (h // 2, w // 2) for name, (h, w) in sizes.items() if name.endswith(".excitation.pooled")}
+        return sizes | halves
+    return sizes
 
 
 def _mobile_sizes(spec: ModelSpec, frame: Size) -> dict[str, Size]:
@@ -134,8 +143,10 @@ def _strides(spec: ModelSpec) -> dict[str, int]:
 def _resnet_stride(name: str, spec: ModelSpec) -> int:
     if name.startswith("conv1") or name in ("pyramid.conv1", "pyramid.conv2"):
         return 2
-    if name.startswith(("pyramid.", "motion_layer1.")):
+    if name.startswith(("pyramid.", "short_term.")):
         return 4
+    if name.startswith("motion_layer1."):
+        return 8 if spec.motion and spec.motion.kind == "tdn" else 4
     block = next(b for b in residual_blocks(spec.backbone, spec.width) if name.startswith(f"{b.name}."))
     output, rest = 2 ** (block.stage + 1), name.removeprefix(f"{block.name}.")
     at_input = rest.startswith(("excitation.", "learned_shift"))

@@ -47,6 +47,11 @@ def check_size(spec: ModelSpec, picture: Size, name: str = "size") -> None:
             f"{name}: {size_text(picture)} pixels do not suit inception_v3, the branches of a block would differ in "
             "size; use 299, or another multiple of 32 plus 11, from 75"
         )
+    if spec.motion and spec.motion.kind == "tdn" and min(_halved(sizes["layer4.0"])) < 2:
+        raise RecipeError(
+            f"{name}: {size_text(picture)} pixels are too small, TDN's motion modules average 2 x 2 positions after "
+            "layer4.0; use 64 x 64 or more"
+        )
     strides = {site.block: site.stride for site in shift_sites(spec.backbone, spec.width)}
     for block in spec.non_local_blocks:
         output = halved(sizes[block]) if strides[block] == 2 else sizes[block]

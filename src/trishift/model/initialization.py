@@ -23,7 +23,7 @@ def initial_tensors(spec: ModelSpec, seed: int) -> Tensors:
     * `fan_in_uniform`: uniform within 1 / sqrt(fan_in) of the layer's weight, PyTorch's default; TRN's relations, and
       MSN's pyramid, 3-D convolutions and deformable convolutions.
     * `offset`: zero, for the offsets of MSN's deformable convolutions; see `drawn_offsets`.
-    * `shift`: TSM's shift of an eighth of the channels per direction; MSN's learned shifts.
+    * `shift`: TSM's shift of an eighth of the channels per direction; the learned shifts of MSN and TDN.
     * `ones` and `zeros`: norms and other biases.
 
     Each tensor has its own random stream, derived from its name: adding a layer does not change the others.

@@ -36,7 +36,7 @@ from typing import Literal
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 
 LossName = Literal["cross_entropy", "lsep", "wlsep", "bce", "bp_mll", "warp", "multi_softmax"]
 ClassWeights = tuple[float, ...] | Literal["inverse_frequency", "balanced"]

@@ -40,8 +40,8 @@ def normalization(pixels: InputSpec, channels: int) -> Normalization:
 def segment_length(modality: Modality, in_channels: int) -> int:
     """Consecutive frames per segment of C channels.
 
-    RGB: C / 3 (1 frame; 5 frames in MSN's windows of 15 channels). Flow: C / 2 pairs of x and y. RGB differences: one
-    frame more than differences, so 6 for 15 channels.
+    RGB: C / 3 (1 frame; 5 frames in the windows of MSN and TDN, of 15 channels). Flow: C / 2 pairs of x and y. RGB
+    differences: one frame more than differences, so 6 for 15 channels.
 
     Raises:
         RecipeError: C is not a multiple of the modality's channels per frame.

@@ -8,7 +8,8 @@ from typing import Any, TypeVar, cast
 
 from trishift.errors import RecipeError
 from trishift.io.typed import NO_NUMBER, misplaced_boolean
-from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.motion import MotionSpec
+from trishift.model.spec import HeadSpec, InputSpec, ModelSpec, ShiftSpec
 
 _Spec = TypeVar("_Spec", ShiftSpec, MotionSpec, HeadSpec, ModelSpec, InputSpec)
 

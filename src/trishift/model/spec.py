@@ -7,9 +7,10 @@ A `ModelSpec` defines the network, an `InputSpec` the pixels it expects. Checkpo
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from trishift.errors import RecipeError
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 from trishift.model.architectures import (
     BACKBONES,
     INCEPTIONS,
@@ -19,6 +20,7 @@ from trishift.model.architectures import (
     feature_width,
     residual_shift_blocks,
 )
+from trishift.model.motion import DIFFERENCE_REDUCTION, MOTION_FRAMES, MotionSpec
 from trishift.model.sizes import SIZE_FORM, Size, WrittenSize, covers, size_of, size_text, written_size
 
 Backbone = Literal[
@@ -36,10 +38,6 @@ FRAME_CHANNELS: dict[Modality, int] = {
     "rgbdiff": 3,
 }  # per frame, before frames are stacked into segments
 Shape = tuple[int, ...]
-MOTION_FRAMES = 5  # consecutive frames per MSN segment
-MOTION_REDUCTION = 4  # MSN's motion modules use a quarter of the channels
-
-FORBID_UNKNOWN_KEYS: dict[str, Any] = {"extra": "forbid"}  # read by pydantic, see recipe/reading.py
 
 
 @dataclass(frozen=True)
@@ -85,35 +83,6 @@ class ShiftSpec:
         if self.direction == "unidirectional":
             return (fold,)
         return (fold, fold if self.order == "future_first" else 2 * channels // self.div - fold)
-
-
-@dataclass(frozen=True)
-class MotionSpec:
-    """Motion modules of a motion sensitive network (MSN, Gu et al. 2024, Front. Neurosci. 18:1370024).
-
-    A segment is a window of `MOTION_FRAMES` frames. STP-ME maps the differences within the window, DS-ME weights
-    channels by the change between segments, and the shift is a learned convolution over time.
-
-    Attributes:
-        window: segments that DS-ME compares with each other. Longer clips are split into independent windows, like the
-            original's clips of 16 segments. None: the whole clip.
-        stem_share: weight of the motion map in the fusion after the stem; the frame's features have the rest
-            (published: 0.5 for 8 segments, 0.25 for 16).
-        layer1_share: the same for the fusion after layer1.
-    """
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
-
-    window: int | None = 8
-    stem_share: float = 0.5
-    layer1_share: float = 0.25
-
-    def __post_init__(self) -> None:
-        for name in ("stem_share", "layer1_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise RecipeError(f"motion.{name}: {getattr(self, name)} is not in [0, 1]; use a share from 0 to 1")
-        if self.window is not None and self.window < 2:
-            raise RecipeError(f"motion.window: {self.window} is too small, comparing takes 2 segments; use 2 or more")
 
 
 @dataclass(frozen=True)
@@ -168,8 +137,8 @@ class ModelSpec:
         in_channels: C per segment, see `segment_length` (one RGB frame: 3; flow of 5 frames: 10; 5 differences: 15).
         width: stem width of a ResNet (64 in all published networks; smaller values make toy models).
         negative_slope: slope of a ResNet's activations below zero: 0 is ReLU, 0.01 the leaky ReLU of PP-TSM.
-        shift: temporal shift, or None (TSN, TRN, MSN).
-        motion: the motion modules of MSN (ResNet-50 and deeper, in_channels 15), or None.
+        shift: temporal shift, or None (TSN, TRN, MSN, TDN).
+        motion: the motion modules of MSN or TDN (ResNet-50 and deeper, in_channels 15), or None.
         non_local: the five non-local blocks of NL-TSM (ResNet-50 and deeper).
         non_local_form: how non-local blocks compare two positions, see the backends' `NonLocalBlock`. All published TSM
             models use `embedded_gaussian`, except some of mmaction2's.
@@ -259,6 +228,7 @@ class ModelSpec:
     def _check_motion(self) -> None:
         if self.motion is None:
             return
+        title = self.motion.title
         if self.backbone not in RESNETS or RESNETS[self.backbone].block != "bottleneck":
             raise RecipeError(f"motion: {self.backbone} has no bottleneck blocks; use resnet50 or deeper")
         if self.in_channels != MOTION_FRAMES * FRAME_CHANNELS["rgb"]:
@@ -266,25 +236,29 @@ class ModelSpec:
                 f"motion: a segment is {MOTION_FRAMES} RGB frames; set in_channels to 15, not {self.in_channels}"
             )
         if RESNETS[self.backbone].vd or self.negative_slope:
-            raise RecipeError("motion: MSN is a plain ResNet with ReLU; use resnet50 or deeper, without negative_slope")
+            raise RecipeError(
+                f"motion: {title} is a plain ResNet with ReLU; use resnet50 or deeper, without negative_slope"
+            )
         others = {"shift": self.shift is not None, "non_local": self.non_local, "temporal_pool": self.temporal_pool}
         for option, wanted in others.items():
             if wanted:
-                raise RecipeError(f"motion: MSN cannot be combined with {option}; omit {option}")
+                raise RecipeError(f"motion: {title} cannot be combined with {option}; omit {option}")
         if self.num_segments % self.motion_window or self.num_segments < 2:
             raise RecipeError(
                 f"motion.window: {self.motion.window} does not divide num_segments {self.num_segments}; "
                 "use null to compare all segments of a clip"
             )
+        if self.motion.kind == "tdn" and self.width < DIFFERENCE_REDUCTION // 2:  # layer2 is twice as wide
+            raise RecipeError(f"width: {self.width} leaves TDN's motion modules no channels; use 8 or more")
 
     @property
     def motion_window(self) -> int:
-        """Segments that MSN compares with each other."""
+        """Segments that motion modules compare with each other."""
         return (self.motion and self.motion.window) or self.num_segments
 
     @property
     def frame_channels(self) -> int:
-        """Input channels of the backbone's first convolution: in_channels, or one frame's channels for MSN."""
+        """Input channels of the backbone's first convolution: in_channels, or one frame's channels for MSN and TDN."""
         return FRAME_CHANNELS["rgb"] if self.motion else self.in_channels
 
     @property

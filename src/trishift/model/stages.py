@@ -1,6 +1,6 @@
 """The stages of a network, by name: what can be frozen, and how far each tensor is from the input.
 
-ResNet         stem, layer1 to layer4 (MSN: also pyramid and motion_layer1, beside the stem and layer1)
+ResNet         stem, layer1 to layer4 (MSN, TDN: also pyramid or short_term, and motion_layer1)
 MobileNets     stem, layer1 to layer4: the same resolutions as in ResNet, and so in PP-LCNetV2
 BNInception    stem, inception_3, inception_4, inception_5
 InceptionV3    stem, Mixed_5, Mixed_6, Mixed_7
@@ -18,13 +18,16 @@ from trishift.model.tensors import TensorInfo, tensor_table
 
 HEAD = "head"
 _DEPTHS = {
-    **{"stem": 0, "pyramid": 0, "layer1": 1, "motion_layer1": 1, "layer2": 2, "layer3": 3, "layer4": 4},
+    **{"stem": 0, "pyramid": 0, "short_term": 0},
+    **{"layer1": 1, "motion_layer1": 1, "layer2": 2, "layer3": 3, "layer4": 4},
     **{"inception_3": 1, "inception_4": 2, "inception_5": 3},
     **{"Mixed_5": 1, "Mixed_6": 2, "Mixed_7": 3},
 }
 STAGE_SETS = {
     "backbone": frozenset(_DEPTHS),
-    "early": frozenset({"stem", "pyramid", "layer1", "motion_layer1", "layer2", "inception_3", "Mixed_5"}),
+    "early": frozenset(
+        {"stem", "pyramid", "short_term", "layer1", "motion_layer1", "layer2", "inception_3", "Mixed_5"}
+    ),
 }
 """Names that stand for several stages of any backbone. The early ones see edges and textures, at a high resolution."""
 _FIRST_FEATURES = {"stem": 0, "layer1": 2, "layer2": 4, "layer3": 7, "layer4": 14}  # in MobileNetV2
@@ -38,7 +41,9 @@ def stage_of(info: TensorInfo) -> str:
     part = info.layer_name.split(".")[1]
     if part in _MOBILE_PARTS:
         return _MOBILE_PARTS[part]
-    module = re.match(r"backbone\.(?:(\w*layer\d|pyramid|inception_\d|Mixed_\d)|features\.(\d+))", info.layer_name)
+    module = re.match(
+        r"backbone\.(?:(\w*layer\d|pyramid|short_term|inception_\d|Mixed_\d)|features\.(\d+))", info.layer_name
+    )
     if module is None:
         return "stem"
     named, feature = module.groups()

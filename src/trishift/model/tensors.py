@@ -28,7 +28,8 @@ from trishift.model.architectures import (
 )
 from trishift.model.inception_v3 import inception_v3_layers
 from trishift.model.mobile import ATTENDED_STAGE, MOBILES, SQUEEZE, MobileBlock
-from trishift.model.spec import MOTION_REDUCTION, ModelSpec, NonLocalForm, Shape
+from trishift.model.motion import DIFFERENCE_REDUCTION, MOTION_FRAMES, MOTION_REDUCTION
+from trishift.model.spec import ModelSpec, NonLocalForm, Shape
 
 Layer = Literal["conv", "linear", "norm"]
 Role = Literal["weight", "bias", "running_mean", "running_var"]
@@ -55,8 +56,8 @@ class TensorInfo:
             `head`: the rest.
         module: path of the layer in each backend's network. It differs from `layer_name` only in BNInception, whose
             published names are flat.
-        image_tensor: the image classifier's tensor that this one is initialized from, if its name differs (MSN's second
-            `layer1`).
+        image_tensor: the image classifier's tensor that this one is initialized from, if its name differs (the
+            second `layer1` of MSN and TDN), or if its channels do, which each get the mean over the colors then (TDN).
         per_class: whether the first axis is the class axis.
     """
 
@@ -166,14 +167,15 @@ def _resnet(spec: ModelSpec) -> Rows:
     for block in blocks:
         yield from _residual_block(block, spec)
     if spec.motion:
-        yield from _in_part("motion", _motion_pyramid("backbone.pyramid", spec))
+        motion_map = _motion_pyramid if spec.motion.kind == "msn" else _short_term
+        yield from _in_part("motion", motion_map(spec))
         for block in blocks:
             if block.stage == 1:
                 yield from _motion_block(block, spec)
 
 
 def _resnet_conv(name: str, shape: Shape, spec: ModelSpec, *, first: bool = False) -> Rows:
-    """A convolution of a ResNet; only MSN adds a bias."""
+    """A convolution of a ResNet; only MSN and TDN add a bias."""
     kernel, bias = _conv(name, shape, bias="zeros", first=first)
     yield kernel
     if spec.motion:
@@ -196,7 +198,8 @@ def _residual_block(block: ResidualBlock, spec: ModelSpec) -> Rows:
     if block.name in spec.non_local_blocks:
         yield from _in_part("non_local", _non_local(f"{name}.non_local", outputs, spec.non_local_form))
     if spec.motion and block.stage > 1:
-        yield from _in_part("motion", _motion_excitation(f"{name}.excitation", width))
+        excitation = _motion_excitation if spec.motion.kind == "msn" else _long_term
+        yield from _in_part("motion", excitation(f"{name}.excitation", width))
         yield from _in_part("motion", _conv(f"{name}.learned_shift", (width, 1, 3), "shift"))
 
 
@@ -210,7 +213,7 @@ def _non_local(name: str, channels: int, form: NonLocalForm) -> Rows:
     yield from _norm(f"{name}.bn", channels, scale="zeros")
 
 
-# MSN
+# MSN and TDN
 
 
 def _motion_block(block: ResidualBlock, spec: ModelSpec) -> Rows:
@@ -221,8 +224,8 @@ def _motion_block(block: ResidualBlock, spec: ModelSpec) -> Rows:
         yield replace(copy, image_tensor=original.name)
 
 
-def _motion_pyramid(name: str, spec: ModelSpec) -> Rows:
-    width, inner = spec.width, spec.width // MOTION_REDUCTION
+def _motion_pyramid(spec: ModelSpec) -> Rows:
+    name, width, inner = "backbone.pyramid", spec.width, spec.width // MOTION_REDUCTION
     yield from _conv(f"{name}.conv1", (inner, spec.frame_channels, 7, 7), "fan_in_uniform")
     yield from _conv(f"{name}.conv2", (width, inner, 5, 5), "fan_in_uniform")
     yield from _conv(f"{name}.pixel_conv", (width, spec.in_channels - spec.frame_channels, 7, 7), "fan_in_uniform")
@@ -244,6 +247,25 @@ def _motion_excitation(name: str, channels: int) -> Rows:
     yield from _conv(f"{name}.temporal", (inner, inner, 3, 3, 3), "fan_in_uniform", bias="fan_in_uniform")
     yield from _norm(f"{name}.temporal_bn", inner)
     yield from _conv(f"{name}.expand", (channels, inner, 1, 1), bias="zeros")
+    yield from _norm(f"{name}.expand_bn", channels)
+
+
+def _short_term(spec: ModelSpec) -> Rows:
+    name, differences = "backbone.short_term", (MOTION_FRAMES - 1) * spec.frame_channels
+    for row in _conv(f"{name}.conv", (spec.width, differences, 7, 7)):
+        yield replace(row, image_tensor="backbone.conv1.weight")
+    yield from _norm(f"{name}.bn", spec.width)
+
+
+def _long_term(name: str, channels: int) -> Rows:
+    inner = channels // DIFFERENCE_REDUCTION
+    yield from _conv(f"{name}.reduce", (inner, channels, 1, 1))
+    yield from _norm(f"{name}.reduce_bn", inner)
+    yield from _conv(f"{name}.depthwise", (inner, 1, 3, 3))
+    for scale in ("pooled", "whole"):
+        yield from _conv(f"{name}.{scale}", (inner, inner, 3, 3))
+        yield from _norm(f"{name}.{scale}_bn", inner)
+    yield from _conv(f"{name}.expand", (channels, inner, 1, 1))
     yield from _norm(f"{name}.expand_bn", channels)
 
 

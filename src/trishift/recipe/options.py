@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trishift.errors import RecipeError
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
+from trishift.model.spec import ModelSpec
 from trishift.model.stages import STAGE_SETS, stage_names
 
 

@@ -13,12 +13,12 @@ from trishift.data.protocol import Protocol
 from trishift.data.sampling import check_length
 from trishift.data.spec import DataSpec
 from trishift.errors import RecipeError
-from trishift.io.typed import inner_types
+from trishift.io.typed import FORBID_UNKNOWN_KEYS, inner_types
 from trishift.model.architectures import INCEPTIONS, RESNETS
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import LossSpec
 from trishift.model.pixels import segment_length
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, InputSpec, ModelSpec
+from trishift.model.spec import InputSpec, ModelSpec
 from trishift.recipe.options import BestSpec, DistillationSpec, FreezeSpec, LogSpec
 
 _LEAST = {  # smallest values of numbers, where a section does not check its own
@@ -292,11 +292,14 @@ class Recipe:
             )
 
     def _check_motion(self) -> None:
-        if self.model.motion and self.input.modality != "rgb":
-            raise RecipeError(f"input.modality: MSN needs RGB frames, not {self.input.modality}; remove model.motion")
+        motion = self.model.motion
+        if motion and self.input.modality != "rgb":
+            raise RecipeError(
+                f"input.modality: {motion.title} needs RGB frames, not {self.input.modality}; remove model.motion"
+            )
         for option in ("legacy_drawn_offsets", "legacy_frozen_kernels"):
-            if getattr(self.train, option) and not self.model.motion:
-                raise RecipeError(f"train.{option}: only applies to models with model.motion (MSN)")
+            if getattr(self.train, option) and (motion is None or motion.kind != "msn"):
+                raise RecipeError(f"train.{option}: only applies to models with model.motion.kind msn")
 
     def _check_augmentation(self) -> None:
         augmentation = self.data.augmentation

@@ -112,19 +112,25 @@ def adapt_stem(tensors: Tensors, model: ModelSpec) -> bool:
     name, channels = stem(model).name, stem(model).shape[1]
     if name not in tensors or tensors[name].shape[1] != 3 or channels == 3:
         return False
-    tensors[name] = np.repeat(tensors[name].mean(axis=1, keepdims=True), channels, axis=1)
+    tensors[name] = _colorless(tensors[name], channels)
     return True
 
 
+def _colorless(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """The mean over the colors of a kernel, for every channel."""
+    return np.repeat(kernel.mean(axis=1, keepdims=True), channels, axis=1)
+
+
 def copy_image_tensors(tensors: Tensors, model: ModelSpec) -> None:
-    """Initialize MSN's second `layer1`, which sees motion, from the image classifier's `layer1`."""
+    """Initialize the layers that see motion (MSN, TDN) from the image classifier's: the second `layer1`, TDN's stem."""
     for info in tensor_table(model):
         if info.image_tensor in tensors:
-            tensors[info.name] = tensors[info.image_tensor]
+            image = tensors[info.image_tensor]
+            tensors[info.name] = image if image.shape == info.shape else _colorless(image, info.shape[1])
 
 
 def may_start_untrained(info: TensorInfo) -> bool:
-    """Whether a weight file may lack the tensor: those of non-local blocks and of MSN's motion modules."""
+    """Whether a weight file may lack the tensor: those of non-local blocks and of the motion modules of MSN and TDN."""
     return info.part not in ("backbone", "head")
 
 

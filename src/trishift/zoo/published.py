@@ -14,10 +14,11 @@ from trishift.data.lists import read_labels
 from trishift.data.lists.class_names import SHIPPED
 from trishift.data.protocol import named_protocol
 from trishift.errors import CheckpointError
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 from trishift.io.wording import nearest_few
 from trishift.io.yaml_text import parse_yaml
 from trishift.model.cost import multiplications, num_parameters
-from trishift.model.spec import FORBID_UNKNOWN_KEYS, ModelSpec, default_input
+from trishift.model.spec import ModelSpec, default_input
 
 IMAGENET = "imagenet"  # the data set of image classifiers, which start trainings; its 1000 names do not ship
 

@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.model.cost import multiplications, num_parameters
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.motion import MotionSpec
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 MULTISCALE = HeadSpec("multiscale_relation")
 SPECS = [

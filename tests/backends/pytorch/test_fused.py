@@ -20,7 +20,8 @@ from trishift.backends.pytorch.kernels.cuda import CudaConv
 from trishift.backends.pytorch.session import Session
 from trishift.errors import RecipeError
 from trishift.model.initialization import initial_tensors
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.motion import MotionSpec
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 BLOCK, ONLINE = ShiftSpec(placement="block"), ShiftSpec(direction="unidirectional")
 SPECS = {

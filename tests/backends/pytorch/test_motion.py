@@ -23,8 +23,9 @@ from trishift.errors import FrameworkError, RecipeError
 from trishift.export.formats import FORMATS
 from trishift.export.planning import ExportOptions, plan
 from trishift.model.initialization import drawn_offsets
+from trishift.model.motion import MotionSpec
 from trishift.model.online import check_streamable
-from trishift.model.spec import InputSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import Recipe, TrainSpec
 from trishift.training.initial_weights import load_initial_weights
 from trishift.training.parameter_groups import optimization_plan

@@ -11,8 +11,9 @@ import numpy as np
 
 from trishift.backends.contract import MicroBatch, OptimizerSpec
 from trishift.model.losses import LossSpec
+from trishift.model.motion import MotionSpec, tdn
 from trishift.model.sizes import Size
-from trishift.model.spec import HeadSpec, ModelSpec, MotionSpec, ShiftSpec
+from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 from trishift.recipe import TrainSpec
 from trishift.recipe.options import FreezeSpec
 from trishift.training.draws import draw_step, take
@@ -20,7 +21,8 @@ from trishift.training.draws import draw_step, take
 PARTIAL_BN = TrainSpec(lr=1e-3, partial_bn=True, clip_norm=1.0)
 MULTI_LABEL = dataclasses.replace(PARTIAL_BN, loss=LossSpec("lsep"))
 FULL_BN = TrainSpec(lr=1e-4, clip_norm=None, nesterov=True, weight_decay=1e-3, loss=LossSpec(label_smoothing=0.1))
-UNIFORM = TrainSpec(lr=1e-3, multipliers=False, legacy_frozen_kernels=True)
+TDN = TrainSpec(lr=1e-3, multipliers=False)
+UNIFORM = dataclasses.replace(TDN, legacy_frozen_kernels=True)
 
 KIT = TrainSpec(
     lr=1e-4,
@@ -66,7 +68,7 @@ def _mobile(backbone: str, div: int, **options: object) -> ModelSpec:
     return ModelSpec(backbone, 5, 4, shift=shift, dropout=0.2, **options)  # type: ignore[arg-type]
 
 
-def _msn(depth: int, segments: int, motion: MotionSpec) -> ModelSpec:
+def _windows(depth: int, segments: int, motion: MotionSpec) -> ModelSpec:
     return ModelSpec(f"resnet{depth}", 5, segments, in_channels=15, width=8, motion=motion)
 
 
@@ -89,9 +91,11 @@ def cases() -> tuple[Case, ...]:
         Case("trn resnet18 multi-scale", _resnet(18, head=multiscale, multi_label=True), MULTI_LABEL, compiled=True),
         Case("trn resnet50", _resnet(50, head=HeadSpec("relation", relation_width=32, hidden_width=64)), FULL_BN),
         Case("tsm resnet14_vd", _resnet_vd(14, ShiftSpec(order="past_first")), FULL_BN, size=(72, 104)),
-        Case("msn resnet14", _msn(14, 2, MotionSpec(window=2)), UNIFORM, size=FLAT, clips=2),
-        Case("msn resnet50", _msn(50, 8, MotionSpec()), UNIFORM, size=SMALL, clips=2),
-        Case("msn resnet50 16 segments", _msn(50, 16, MotionSpec(stem_share=0.25)), FULL_BN, size=SMALL, clips=2),
+        Case("msn resnet14", _windows(14, 2, MotionSpec(window=2)), UNIFORM, size=FLAT, clips=2),
+        Case("msn resnet50", _windows(50, 8, MotionSpec()), UNIFORM, size=SMALL, clips=2),
+        Case("msn resnet50 16 segments", _windows(50, 16, MotionSpec(stem_share=0.25)), FULL_BN, size=SMALL, clips=2),
+        Case("tdn resnet14", _windows(14, 3, tdn(3)), TDN, size=(64, 72), clips=2),
+        Case("tdn resnet50", _windows(50, 8, tdn(8)), TDN, size=(48, 64), clips=2),
         Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),
         Case("tsm mobilenet_v2 online", ModelSpec("mobilenet_v2", 5, 4, shift=uni), compiled=True, clips=2),
         Case("trn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4, head=HeadSpec("relation"))),

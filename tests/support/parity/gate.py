@@ -20,7 +20,7 @@ REDRAWN_CASES = 1  # per framework; more would indicate a defect, not ties
 IN_SUITE = {
     "mindspore": (  # eager mode is slow: every family and backbone, with and without partial batch norm
         *("tsm resnet18 block", "tsm resnet50 non-local", "tsn resnet34 gaussian", "trn resnet18 multi-scale"),
-        *("tsm mobilenet_v2 online", "trn bn_inception multi-scale", "msn resnet14"),
+        *("tsm mobilenet_v2 online", "trn bn_inception multi-scale", "msn resnet14", "tdn resnet14"),
         *("tsm resnet14_vd", "tsm pp_mobilenet_v3", "tsm pp_lcnet_v2"),
     ),
     "paddle": tuple(
@@ -28,7 +28,7 @@ IN_SUITE = {
         for case in cases()
         if case.name not in ("tsn mobilenet_v2", "trn mobilenet_v2", "tsn bn_inception", "tsm bn_inception")
         and case.name != "tsm pp_mobilenet_v2"
-        and case.name not in ("msn resnet50", "msn resnet50 16 segments")  # the layers of the case msn resnet14
+        and case.name not in ("msn resnet50", "msn resnet50 16 segments", "tdn resnet50")  # the layers of resnet14's
     ),
 }
 """Cases measured in each run of the test suite; the others are measured when the page is written."""

@@ -16,7 +16,8 @@ from trishift.backends.mindspore.deformable import DeformableConv
 from trishift.backends.mindspore.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.mindspore.temporal_shift import LearnedShift
 from trishift.model import architectures
-from trishift.model.spec import MOTION_FRAMES, MOTION_REDUCTION, ModelSpec
+from trishift.model.motion import MOTION_FRAMES, MOTION_REDUCTION
+from trishift.model.spec import ModelSpec
 
 
 def _conv5x5(in_channels: int, channels: int) -> nn.Conv2d:
@@ -104,12 +105,12 @@ class MotionExcitation(nn.Cell):
 
 
 class MotionBottleneck(Bottleneck):
-    """A bottleneck with DS-ME and the learned shift before its 3x3 convolution."""
+    """A bottleneck with a motion module and the learned shift before its 3x3 convolution (MSN, TDN)."""
 
-    def __init__(self, in_channels: int, width: int, stride: int, spec: ModelSpec) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, excitation: nn.Cell, segments: int) -> None:
         super().__init__(in_channels, width, stride, nn.Identity(), False, nn.Identity(), bias=True)
-        self.excitation = MotionExcitation(width, spec.motion_window)
-        self.learned_shift = LearnedShift(width, spec.num_segments)
+        self.excitation = excitation
+        self.learned_shift = LearnedShift(width, segments)
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
@@ -120,7 +121,7 @@ class MotionBottleneck(Bottleneck):
 
 
 class MotionResNet(ResNet):
-    """The backbone of MSN: windows of five frames to pooled features.
+    """The backbone of MSN, from windows of five frames to pooled features; TDN's differs in the four methods below.
 
     Attributes:
         pyramid: STP-ME.
@@ -133,26 +134,37 @@ class MotionResNet(ResNet):
         super().__init__(spec)
         assert spec.motion is not None
         self.stem_share, self.layer1_share = spec.motion.stem_share, spec.motion.layer1_share
-        self.pyramid = MotionPyramid(spec.frame_channels, spec.width)
+        self.add_motion_map(spec)
         self.motion_layer1 = self._stage(1)
+
+    def add_motion_map(self, spec: ModelSpec) -> None:
+        """Add the layers of `motion_map`."""
+        self.pyramid = MotionPyramid(spec.frame_channels, spec.width)
+
+    def motion_map(self, frames: Tensor) -> Tensor:
+        """Windows (N * T, 5, 3, H, W) to a map of the motion in them."""
+        return self.pyramid(frames)
+
+    def make_excitation(self, channels: int) -> nn.Cell:
+        """The motion module of a block."""
+        return MotionExcitation(channels, self.spec.motion_window)
+
+    def fuse(self, x: Tensor, motion: Tensor, share: float) -> Tensor:
+        """Weighted mean of frame features and motion features."""
+        return (1 - share) * x + share * motion
 
     def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
         """A plain bottleneck in the first stage, one with motion modules elsewhere."""
         sizes = block.in_channels, block.width, block.stride
         if block.stage == 1:
             return Bottleneck(*sizes, nn.Identity(), False, nn.Identity(), bias=True)
-        return MotionBottleneck(*sizes, self.spec)
+        return MotionBottleneck(*sizes, self.make_excitation(block.width), self.spec.num_segments)
 
     def construct(self, x: Tensor, survival: Tensor | None = None) -> Tensor:
         """(N * T, 15, H, W) to (N * T, F); `survival` has a column per block, also for those of the motion map."""
         first, second, third, fourth = self._columns(survival)
         frames = x.reshape((-1, MOTION_FRAMES, self.spec.frame_channels, *x.shape[2:]))
-        motion = self.pyramid(frames)
-        x = fuse(self.stem(frames[:, MOTION_FRAMES // 2]), motion, self.stem_share)
-        x = fuse(self.layer1(x, first), self.motion_layer1(motion, first), self.layer1_share)
+        motion = self.motion_map(frames)
+        x = self.fuse(self.stem(frames[:, MOTION_FRAMES // 2]), motion, self.stem_share)
+        x = self.fuse(self.layer1(x, first), self.motion_layer1(motion, first), self.layer1_share)
         return self.pool(self.layer4(self.layer3(self.layer2(x, second), third), fourth))
-
-
-def fuse(x: Tensor, motion: Tensor, share: float) -> Tensor:
-    """Weighted mean of frame features and motion features."""
-    return (1 - share) * x + share * motion

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from paddle import Tensor, nn
 
 from trishift.backends.paddle.bn_inception import BNInception
+from trishift.backends.paddle.difference import DifferenceResNet
 from trishift.backends.paddle.inception_v3 import InceptionV3
 from trishift.backends.paddle.mobile import MobileNetwork
 from trishift.backends.paddle.mobilenet_v2 import MobileNetV2
@@ -46,11 +47,13 @@ def build_backbone(spec: ModelSpec) -> Backbone:
         return BNInception(spec)
     if spec.backbone == "inception_v3":
         return InceptionV3(spec)
-    return MotionResNet(spec) if spec.motion else ResNet(spec)
+    if spec.motion is None:
+        return ResNet(spec)
+    return DifferenceResNet(spec) if spec.motion.kind == "tdn" else MotionResNet(spec)
 
 
 class Recognizer(nn.Layer):
-    """TSN, TSM, TRN or MSN from clips to logits, as described by its spec.
+    """TSN, TSM, TRN, MSN or TDN from clips to logits, as described by its spec.
 
     Attributes:
         backbone: runs on every frame; shifts mix in neighboring frames.

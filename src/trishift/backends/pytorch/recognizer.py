@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from trishift.backends.pytorch.bn_inception import BNInception
+from trishift.backends.pytorch.difference import DifferenceResNet
 from trishift.backends.pytorch.inception_v3 import InceptionV3
 from trishift.backends.pytorch.mobile import MobileNetwork
 from trishift.backends.pytorch.mobilenet_v2 import MobileNetV2
@@ -45,11 +46,13 @@ def build_backbone(spec: ModelSpec) -> Backbone:
         return BNInception(spec)
     if spec.backbone == "inception_v3":
         return InceptionV3(spec)
-    return MotionResNet(spec) if spec.motion else ResNet(spec)
+    if spec.motion is None:
+        return ResNet(spec)
+    return DifferenceResNet(spec) if spec.motion.kind == "tdn" else MotionResNet(spec)
 
 
 class Recognizer(nn.Module):
-    """TSN, TSM, TRN or MSN from clips to logits, as described by its spec.
+    """TSN, TSM, TRN, MSN or TDN from clips to logits, as described by its spec.
 
     Attributes:
         backbone: runs on every frame; shifts mix in neighboring frames.

@@ -13,6 +13,7 @@ from trishift.checkpoints.dialects.paddle1 import PaddleFluid
 from trishift.checkpoints.dialects.paddlevideo import PaddleVideo
 from trishift.checkpoints.dialects.pptsm import PPTSM
 from trishift.checkpoints.dialects.pptsm_mobile import PPTSMMobile
+from trishift.checkpoints.dialects.tdn import TemporalDifferenceNetwork
 from trishift.checkpoints.dialects.torchvision import PaddleVision, Torchvision
 from trishift.checkpoints.dialects.trn import TemporalRelationNetwork
 from trishift.checkpoints.dialects.tsm import M4, EmbeddedTSM, FlatMobileNet, TemporalShiftModule
@@ -34,6 +35,7 @@ DIALECTS: dict[str, Dialect] = {  # if two fit equally well, the first one wins
         EmbeddedTSM(),
         FlatMobileNet(),
         TemporalRelationNetwork(),
+        TemporalDifferenceNetwork(),
         MotionSensitiveNetwork(),
         MMAction2(),
         PaddleVideo(),

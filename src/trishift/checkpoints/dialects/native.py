@@ -43,8 +43,8 @@ class Native(Dialect):
         """Ask for the shift, which names do not show."""
         if names.any(r"^head\.relations\."):
             raise CheckpointError("a relation head without a description; convert the run's .safetensors file instead")
-        if names.any(r"\.pyramid\."):
-            raise CheckpointError("an MSN without a description; convert the run's .safetensors file instead")
+        if names.any(r"\.motion_layer1\."):
+            raise CheckpointError("an MSN or TDN without a description; convert the run's .safetensors file instead")
         model = replace(model, num_segments=ask_segments(answers, model), non_local=names.any(r"\.non_local\."))
         placement = "block" if model.backbone in INCEPTIONS else "blockres"
         return replace(model, shift=ask_shift(answers, placement, div=int(answers.assume("shift_div", 8))))

@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 
 from trishift.data.augmentation.bounds import check_share
 from trishift.data.augmentation.pictures import Operation, recolor
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 
 _ENHANCERS = {
     "brightness": ImageEnhance.Brightness,

@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from trishift.data.augmentation.bounds import check_share
 from trishift.data.augmentation.pictures import Operation, per_frame, recolor
 from trishift.errors import RecipeError
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 
 _STRONGEST = 30  # magnitude
 _GRAY = (128, 128, 128)  # of pixels from outside the frame

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trishift.data.augmentation.bounds import Range, check_range, check_share
-from trishift.model.spec import FORBID_UNKNOWN_KEYS
+from trishift.io.typed import FORBID_UNKNOWN_KEYS
 
 _ATTEMPTS = 10
 _MAX_ASPECT = 100.0

@@ -140,7 +140,8 @@ def _environment(subject: Subject) -> Rows:
 
 def _model(recipe: Recipe) -> Rows:
     model = recipe.model
-    kind = "MSN" if model.motion else "TSM" if model.shift else "TRN" if model.head.consensus != "average" else "TSN"
+    others = "TSM" if model.shift else "TRN" if model.head.consensus != "average" else "TSN"
+    kind = model.motion.title if model.motion else others
     size = "x".join(map(str, recipe.input.crop_size))
     frames = f"{counted(model.num_segments, 'segment')}, {size} {recipe.input.modality}"
     rows = [("network", f"{kind}, {model.backbone}, {frames}")]
