@@ -21,7 +21,7 @@ from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.writing import foreign_tensors, write_dialect, write_native
 from trishift.errors import CheckpointError
 from trishift.model.architectures import block_names
-from trishift.model.motion import MotionSpec
+from trishift.model.motion import MotionSpec, tdn
 from trishift.model.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, ShiftSpec
 from trishift.model.tensors import tensor_shapes, tensor_table
 
@@ -182,25 +182,46 @@ def test_any_bottleneck_resnet_of_paddle(depth: int, fluid: bool, segments: int,
     assert {name: array.shape for name, array in back.items()} == shapes
 
 
-def msn_shapes() -> Shapes:
-    """Return names and shapes of a motion sensitive network's file, without counters."""
-    entry = originals.record("msn_resnet50_8f")
+def window_shapes(kind: str) -> Shapes:
+    """Return names and shapes of a file of MSN or TDN, without counters."""
+    entry = originals.record(f"{kind}_resnet50_8f")
     return without_counters({entry["key_prefix"] + name: tuple(shape) for name, shape in entry["keys"]})
 
 
-def test_msn_files_have_every_tensor_its_code_loads() -> None:
-    model = model_of(ModelSpec(num_classes=174, in_channels=15, motion=MotionSpec()))
-    assert {name: array.shape for name, array in foreign_tensors(model, DIALECTS["msn"]).items()} == msn_shapes()
+@pytest.mark.parametrize("motion", [MotionSpec(), tdn(8)], ids=lambda motion: motion.kind)
+def test_files_of_msn_and_tdn_have_every_tensor_their_code_loads(motion: MotionSpec) -> None:
+    model = model_of(ModelSpec(num_classes=174, in_channels=15, motion=motion))
+    written = foreign_tensors(model, DIALECTS[motion.kind])
+    assert {name: array.shape for name, array in written.items()} == window_shapes(motion.kind)
 
 
 def test_msn_without_dropout_and_wrapper_and_with_16_segments() -> None:
-    shapes = {name.removeprefix("module.").replace("new_fc", "base_model.fc"): s for name, s in msn_shapes().items()}
+    shapes = {
+        name.removeprefix("module.").replace("new_fc", "base_model.fc"): s for name, s in window_shapes("msn").items()
+    }
     checkpoint = read(shapes, num_segments=16)
     motion = MotionSpec(stem_share=0.25)
     assert checkpoint.spec == ModelSpec(num_classes=174, num_segments=16, in_channels=15, motion=motion)
     assert checkpoint.input == InputSpec()
     with pytest.raises(CheckpointError, match="8 does not divide num_segments 12"):
         read(shapes, num_segments=12)
+
+
+def test_tdn_without_dropout_and_wrapper_and_with_other_segments() -> None:
+    shapes = window_shapes("tdn").items()
+    shapes = {name.removeprefix("module.").replace("new_fc", "base_model.classifier"): s for name, s in shapes}
+    for segments, share in ((8, 0.5), (16, 0.25), (12, 0.25)):
+        spec = read(shapes, num_segments=segments).spec
+        motion = MotionSpec("tdn", None, stem_share=share, layer1_share=share)
+        assert spec == ModelSpec(num_classes=174, num_segments=segments, in_channels=15, motion=motion)
+
+
+def test_tdn_segments_are_asked_for_and_never_guessed() -> None:
+    with pytest.raises(CheckpointError, match=r"the weights do not determine .* frames per clip; set num_segments="):
+        read(window_shapes("tdn"), "best.pth.tar")
+    assert read(window_shapes("tdn"), "tdn_r50_16f.pth.tar").spec.num_segments == 16
+    with pytest.raises(CheckpointError, match=r"the file's name says 16, .* set num_segments=16, or rename the file"):
+        read(window_shapes("tdn"), "tdn_r50_16f.pth.tar", num_segments=8)
 
 
 def test_paddle_image_classifiers() -> None:
@@ -216,6 +237,8 @@ FAMILIES = [
     ("tsm_online", ModelSpec("mobilenet_v2", 5, shift=ShiftSpec(direction="unidirectional"))),
     ("msn", ModelSpec("resnet50", 5, width=8, in_channels=15, motion=MotionSpec())),
     ("msn", ModelSpec("resnet101", 5, 16, width=4, in_channels=15, motion=MotionSpec(stem_share=0.25))),
+    ("tdn", ModelSpec("resnet50", 5, width=8, in_channels=15, motion=tdn(8))),
+    ("tdn", ModelSpec("resnet101", 5, 16, width=8, in_channels=15, motion=tdn(16))),
     ("trn", ModelSpec("resnet18", 5, 3, width=4, head=HeadSpec("relation"))),
     ("mmaction2", ModelSpec("resnet50", 5, width=4, shift=ShiftSpec(), non_local=True)),
     ("mmaction2", ModelSpec("resnet50", 5, width=4, non_local=True, non_local_form="gaussian")),

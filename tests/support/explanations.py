@@ -9,7 +9,7 @@ import numpy as np
 from trishift.backends import open_session
 from trishift.evaluation.explaining import explain_clip
 from trishift.model.initialization import initial_tensors
-from trishift.model.motion import MotionSpec
+from trishift.model.motion import MotionSpec, tdn
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 SPECS = {
@@ -17,6 +17,7 @@ SPECS = {
     "pooled": ModelSpec("resnet10", 4, num_segments=4, width=4, temporal_pool=True),
     "trn": ModelSpec("resnet10", 4, num_segments=3, width=4, head=HeadSpec("multiscale_relation", 16, 16)),
     "msn": ModelSpec("resnet14", 4, num_segments=2, in_channels=15, width=4, motion=MotionSpec(window=None)),
+    "tdn": ModelSpec("resnet14", 4, num_segments=2, in_channels=15, width=8, motion=tdn(2)),
     "mobilenet": ModelSpec("mobilenet_v2", 4, num_segments=2),
     "inception": ModelSpec("bn_inception", 4, num_segments=2),
 }

@@ -28,8 +28,9 @@ from trishift.export.opening import open_exported
 from trishift.export.planning import ExportOptions
 from trishift.export.writing import export_checkpoint
 from trishift.model.architectures import RESNETS
-from trishift.model.motion import MotionSpec
+from trishift.model.motion import MotionSpec, tdn
 from trishift.model.pixels import segment_length
+from trishift.model.sizes import Size
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
 
 SIZE = (32, 36)  # height x width
@@ -45,6 +46,7 @@ class Case:
     spec: ModelSpec
     uint8: bool = False
     streaming: bool = False
+    size: Size = SIZE
     formats: tuple[str, ...] = ()
 
     def file_name(self, framework: str) -> str:
@@ -64,6 +66,7 @@ def cases() -> tuple[Case, ...]:
         Case("stream", replace(small, shift=uni), streaming=True),
         Case("stream-uint8", replace(small, shift=uni), uint8=True, streaming=True, formats=ONCE_EACH),
         Case("msn", replace(msn, motion=MotionSpec(window=2)), formats=ONCE_EACH),
+        Case("tdn", replace(msn, num_segments=3, motion=tdn(3)), size=(80, 72), formats=ONCE_EACH),
         Case("trn", ModelSpec("bn_inception", 5, num_segments=3, head=trn)),
     )
 
@@ -71,7 +74,7 @@ def cases() -> tuple[Case, ...]:
 def frames(case: Case, batch: int) -> np.ndarray:
     """Random uint8 frames (N, T * length, H, W, 3); streams have more of them."""
     count = STREAM_FRAMES if case.streaming else case.spec.num_segments * length(case)
-    return np.random.default_rng(batch).integers(0, 256, (batch, count, *SIZE, 3), np.uint8)
+    return np.random.default_rng(batch).integers(0, 256, (batch, count, *case.size, 3), np.uint8)
 
 
 def length(case: Case) -> int:
@@ -81,7 +84,7 @@ def length(case: Case) -> int:
 
 def checkpoint(case: Case, session: Session) -> Checkpoint:
     """A checkpoint with the weights of the case, the same in all frameworks."""
-    pixels = replace(default_input(case.spec.backbone), resize=SIZE, crop=SIZE)
+    pixels = replace(default_input(case.spec.backbone), resize=case.size, crop=case.size)
     tensors = smooth_weights(session.spec)
     return Checkpoint(tensors, case.spec, pixels, tuple("abcde"))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 import pytest
 
-from trishift.model.motion import MotionSpec
+from trishift.model.motion import MotionSpec, tdn
 from trishift.model.relations import all_relations, evaluation_relations
 from trishift.model.spec import HeadSpec, ModelSpec
 from trishift.model.stages import stage_names, stage_of
@@ -77,6 +78,8 @@ def test_stages_follow_the_network(backbone: str, stages: str) -> None:
 def test_motion_network_has_stages_beside_stem_and_layer1() -> None:
     spec = ModelSpec("resnet50", 3, 8, in_channels=15, width=8, motion=MotionSpec())
     assert stage_names(spec)[:4] == ("stem", "pyramid", "layer1", "motion_layer1")
+    spec = replace(spec, motion=tdn(8))
+    assert stage_names(spec)[:4] == ("stem", "short_term", "layer1", "motion_layer1")
 
 
 def test_frozen_stages_wake_up_one_by_one() -> None:

@@ -41,6 +41,7 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_nam
         print(report.summary())
         if CALIBRATION in checkpoint.meta:
             print(dropped_calibration(path))
+    check_motion(checkpoint.spec, model, path)
     tensors = dict(checkpoint.tensors)
     if adapt_stem(tensors, model) and session.rank == 0:
         print(f"{stem(model).name}: averaged over 3 colors and repeated for {stem(model).shape[1]} channels")
@@ -60,6 +61,28 @@ def load_initial_weights(recipe: Recipe, session: Session, path: Path, class_nam
             tensors[info.name] = own[info.name]
         _check(tensors, info, path)
     session.load_tensors({info.name: tensors[info.name] for info in tensor_table(model)})
+
+
+def check_motion(found: ModelSpec | None, model: ModelSpec, path: Path) -> None:
+    """Refuse weights of a network that fuses motion differently: of MSN for TDN, or of TDN for other segments.
+
+    Raises:
+        CheckpointError: the recipe's motion modules differ from those of the file.
+    """
+    if found is None or found.motion is None or model.motion is None:
+        return
+    wanted, had = model.motion, found.motion
+    if wanted.kind != had.kind:
+        raise CheckpointError(
+            f"{path}: weights of {had.title}, but model.motion.kind is {wanted.kind}; use a recipe of {had.title}"
+        )
+    if had.kind == "tdn" and (wanted.stem_share, wanted.layer1_share) != (had.stem_share, had.layer1_share):
+        raise CheckpointError(
+            f"{path}: its TDN fuses motion for {found.num_segments} segments, with shares of {had.stem_share} and "
+            f"{had.layer1_share}, but the recipe's has {wanted.stem_share} and {wanted.layer1_share}; set "
+            f"model.num_segments={found.num_segments} model.motion.stem_share={had.stem_share} "
+            f"model.motion.layer1_share={had.layer1_share}, or take weights of {model.num_segments} segments"
+        )
 
 
 def dropped_calibration(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import comb
 
 import pytest
@@ -10,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.model.cost import multiplications, num_parameters
-from trishift.model.motion import MotionSpec
+from trishift.model.motion import MotionSpec, tdn
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 MULTISCALE = HeadSpec("multiscale_relation")
@@ -20,6 +21,7 @@ SPECS = [
     *(ModelSpec("resnet50", 7, 2, non_local=True, non_local_form=form) for form in ("embedded_gaussian", "gaussian")),
     *(ModelSpec("resnet50", 7, 2, non_local=True, non_local_form=form) for form in ("dot_product", "concatenation")),
     ModelSpec("resnet50", 174, 8, in_channels=15, motion=MotionSpec()),
+    ModelSpec("resnet50", 174, 8, in_channels=15, motion=tdn(8)),
     ModelSpec("mobilenet_v2", 27, 8),
     ModelSpec("pp_mobilenet_v2", 400, 8),
     ModelSpec("pp_mobilenet_v3", 400, 8),
@@ -30,7 +32,8 @@ SPECS = [
 
 
 def name_of(spec: ModelSpec) -> str:
-    return f"{spec.backbone}-{spec.head.consensus}-{spec.non_local_form if spec.non_local else bool(spec.motion)}"
+    option = spec.non_local_form if spec.non_local else spec.motion.kind if spec.motion else "plain"
+    return f"{spec.backbone}-{spec.head.consensus}-{option}"
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=name_of)
@@ -40,8 +43,8 @@ def test_multiplications_equal_pytorchs_count(spec: ModelSpec) -> None:
         network = Recognizer(spec).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, spec.num_segments, spec.in_channels, *size))
-    # PyTorch counts no products with a vector (concatenation) and no learned shift (MSN)
-    assert multiplications(spec, size) == pytest.approx(counter.get_total_flops() / 2, rel=6e-4)
+    # PyTorch counts no products with a vector (concatenation) and no learned shift (MSN, TDN)
+    assert multiplications(spec, size) == pytest.approx(counter.get_total_flops() / 2, rel=9e-4)
     assert num_parameters(spec) == sum(tensor.numel() for tensor in network.parameters())
 
 
@@ -72,6 +75,17 @@ def test_cost_of_mobile_networks(backbone: str, billions: float, numbers: int) -
     spec = ModelSpec(backbone, 400, 8)
     assert num_parameters(spec) == numbers
     assert multiplications(spec) / 1e9 == pytest.approx(billions, abs=0.006)
+
+
+def test_cost_of_tdn() -> None:
+    """Figures counted from the original's layers; its unused `conv1_temp` has 9472 numbers."""
+    small, large = (
+        ModelSpec(backbone, 174, 8, in_channels=15, motion=tdn(8)) for backbone in ("resnet50", "resnet101")
+    )
+    assert (num_parameters(small), num_parameters(large)) == (24_420_046 - 9472, 43_681_726 - 9472)
+    assert multiplications(small) == pytest.approx(35.6e9, abs=0.05e9)
+    assert multiplications(replace(small, num_segments=16)) == pytest.approx(71.2e9, abs=0.1e9)
+    assert multiplications(large) == pytest.approx(65.8e9, abs=0.05e9)
 
 
 def test_cost_of_trn_inception_v3() -> None:

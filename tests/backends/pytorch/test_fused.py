@@ -20,7 +20,7 @@ from trishift.backends.pytorch.kernels.cuda import CudaConv
 from trishift.backends.pytorch.session import Session
 from trishift.errors import RecipeError
 from trishift.model.initialization import initial_tensors
-from trishift.model.motion import MotionSpec
+from trishift.model.motion import MotionSpec, tdn
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 BLOCK, ONLINE = ShiftSpec(placement="block"), ShiftSpec(direction="unidirectional")
@@ -35,6 +35,7 @@ SPECS = {
     "tsm mobilenet_v2": ModelSpec("mobilenet_v2", 3, 2, shift=ShiftSpec()),
     "trn": ModelSpec("bn_inception", 3, 3, shift=BLOCK, head=HeadSpec("multiscale_relation", relation_width=8)),
     "msn": ModelSpec("resnet14", 3, 2, in_channels=15, width=8, motion=MotionSpec(window=2)),
+    "tdn": ModelSpec("resnet14", 3, 2, in_channels=15, width=8, motion=tdn(2)),
 }
 
 
@@ -44,7 +45,7 @@ def test_fused_form_computes_the_same(name: str) -> None:
     session = Session(spec, Execution(), weights=smooth_weights(spec))
     network, before = session.network.eval(), session.dump_tensors()
     fused = fuse(network, streaming=False, precision="fp32")
-    for shape in ((1, spec.num_segments, spec.in_channels, 64, 64), (2, spec.num_segments, spec.in_channels, 32, 64)):
+    for shape in ((1, spec.num_segments, spec.in_channels, 64, 64), (2, spec.num_segments, spec.in_channels, 64, 96)):
         clips = torch.randn(shape, generator=torch.Generator().manual_seed(1))
         with torch.inference_mode():
             expected = network(clips)
@@ -67,7 +68,7 @@ def test_layers_are_those_of_the_network(name: str) -> None:
     opaque = tuple(path for path, layer in plain.network.backbone.named_modules() if isinstance(layer, DeformableConv))
     layers = [path for path, _ in plain.network.backbone.named_modules() if path and not path.startswith(opaque)]
     layers = [layer for layer in layers[::5] if layer != "temporal_pool"] + ["pooled", "logits"]
-    clips = np.random.default_rng(0).standard_normal((2, spec.num_segments, spec.in_channels, 32, 64), np.float32)
+    clips = np.random.default_rng(0).standard_normal((2, spec.num_segments, spec.in_channels, 64, 64), np.float32)
     found = fused.features(clips, layers)
     assert fused.last_form != NATIVE
     for layer, expected in plain.features(clips, layers).items():

@@ -94,7 +94,7 @@ def cases() -> tuple[Case, ...]:
         Case("msn resnet14", _windows(14, 2, MotionSpec(window=2)), UNIFORM, size=FLAT, clips=2),
         Case("msn resnet50", _windows(50, 8, MotionSpec()), UNIFORM, size=SMALL, clips=2),
         Case("msn resnet50 16 segments", _windows(50, 16, MotionSpec(stem_share=0.25)), FULL_BN, size=SMALL, clips=2),
-        Case("tdn resnet14", _windows(14, 3, tdn(3)), TDN, size=(64, 72), clips=2),
+        Case("tdn resnet14", _windows(14, 3, tdn(3)), TDN, size=(64, 72), compiled=True, clips=2),
         Case("tdn resnet50", _windows(50, 8, tdn(8)), TDN, size=(48, 64), clips=2),
         Case("tsn mobilenet_v2", ModelSpec("mobilenet_v2", 5, num_segments=4)),
         Case("tsm mobilenet_v2 online", ModelSpec("mobilenet_v2", 5, 4, shift=uni), compiled=True, clips=2),

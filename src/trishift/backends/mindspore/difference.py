@@ -101,4 +101,4 @@ class DifferenceResNet(MotionResNet):
 
 def enlarge(x: Tensor, target: Tensor) -> Tensor:
     """Repeat pixels until the maps are as large as those of `target`."""
-    return ops.interpolate(x, size=target.shape[2:], mode="nearest")
+    return ops.ResizeNearestNeighbor(target.shape[2:])(x)

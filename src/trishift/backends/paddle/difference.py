@@ -99,5 +99,8 @@ class DifferenceResNet(MotionResNet):
 
 
 def enlarge(x: Tensor, target: Tensor) -> Tensor:
-    """Repeat pixels until the maps are as large as those of `target`."""
-    return F.interpolate(x, size=target.shape[2:])
+    """Repeat pixels until the maps are as large as those of `target`; Paddle Inference cannot run `F.interpolate`."""
+    for axis in (2, 3):
+        steps = paddle.arange(target.shape[axis])
+        x = paddle.index_select(x, steps * x.shape[axis] // target.shape[axis], axis)
+    return x
