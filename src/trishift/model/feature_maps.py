@@ -47,7 +47,7 @@ def check_size(spec: ModelSpec, picture: Size, name: str = "size") -> None:
             f"{name}: {size_text(picture)} pixels do not suit inception_v3, the branches of a block would differ in "
             "size; use 299, or another multiple of 32 plus 11, from 75"
         )
-    if spec.motion and spec.motion.kind == "tdn" and min(_halved(sizes["layer4.0"])) < 2:
+    if spec.motion and spec.motion.kind == "tdn" and min(halved(sizes["layer4.0"])) < 2:
         raise RecipeError(
             f"{name}: {size_text(picture)} pixels are too small, TDN's motion modules average 2 x 2 positions after "
             "layer4.0; use 64 x 64 or more"
