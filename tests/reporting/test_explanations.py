@@ -77,3 +77,14 @@ def test_refuses_bad_arguments_before_the_work(tmp_path: Path, capsys: pytest.Ca
     assert "unknown format '.gif'" in error_line(capsys)
     assert command("explain", clip, "--checkpoint", path, "--label", "wawe") == 1
     assert "no such class" in error_line(capsys)
+
+
+def test_scores_that_are_not_numbers_are_named(
+    gestures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ModelSpec("resnet10", 3, 2, width=4)
+    tensors = {name: np.full_like(array, np.nan) for name, array in initial_tensors(model, 1).items()}
+    save(tmp_path / "nan.safetensors", Checkpoint(tensors, model, InputSpec(resize=32, crop=32)))
+    clip, output = next((gestures / "val").glob("*.mp4")), tmp_path / "page.html"
+    assert command("explain", clip, "--checkpoint", tmp_path / "nan.safetensors", "--output", output) == 1
+    assert error_line(capsys).endswith("so there is nothing to explain; check the weights") and not output.exists()

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     for path in options.output:
         check_file(path, list(WRITERS))
     check_template(options.template, [options.clip])
-    options.strict = True
+    options.strict = False
     model = load_model(options, clips=1)
     label = None if options.label is None else class_number(options.label, model.labels)
     content = explain_file(

@@ -61,16 +61,19 @@ def shared_videos(evaluations: Sequence[Evaluation], sources: Sequence[str]) -> 
     first = evaluations[0]
     places = [{name: place for place, name in enumerate(each.names)} for each in evaluations]
     names = [name for name in first.names if all(name in others for others in places[1:])]
-    restricted = []
-    for each, place, source in zip(evaluations, places, sources, strict=True):
+    for each, source in zip(evaluations, sources, strict=True):
         if each.labels != first.labels:
             raise DataError(f"{source}: has other classes than {sources[0]}; compare runs of one data set")
         if each.multi_label != first.multi_label:
             raise DataError(
                 f"only one of {source} and {sources[0]} has several labels per clip; compare runs of one task"
             )
-        if not names:
-            raise DataError(f"{source} and {sources[0]} have no clip in common; evaluate both on one list")
+    if not names:
+        apart = next((s for s, place in zip(sources, places, strict=True) if not place.keys() & places[0].keys()), None)
+        runs = f"{apart} and {sources[0]} have" if apart else f"{', '.join(sources)}: these runs have"
+        raise DataError(f"{runs} no clip in common; evaluate all on one list")
+    restricted: list[Evaluation] = []
+    for each, place, source in zip(evaluations, places, sources, strict=True):
         restricted.append(_restricted(each, [place[name] for name in names]))
         different = restricted[-1].targets != restricted[0].targets
         if different.any():

@@ -122,7 +122,7 @@ def _read_arrays(path: Path) -> Scores:
 def _check_values(path: Path, scores: np.ndarray, targets: np.ndarray) -> None:
     """Scores must be finite, and labels classes, or -1 for unknown ones; (V, K) in multi-label sets."""
     if not np.isfinite(scores).all():
-        raise DataError(f"{path}: has scores that are infinite or not numbers; evaluate again")
+        raise DataError(f"{path}: has scores that are infinite or not numbers; check the weights, then evaluate again")
     if targets.ndim == 2:
         valid = targets.shape == scores.shape and bool(np.isin(targets, (0, 1)).all())
     else:

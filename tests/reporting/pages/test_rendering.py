@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
+from trishift.errors import FrameworkError
 from trishift.io.terminal import printable
+from trishift.reporting.overlay import Window
 from trishift.reporting.pages.charts import COLORS, Chart, png
 from trishift.reporting.pages.rendering import picture_uri, render
 
@@ -46,3 +51,27 @@ def test_charts_are_drawn_once_for_pages_and_files() -> None:
 
 def test_pictures_are_inside_the_page() -> None:
     assert picture_uri(Image.new("RGB", (8, 8))).startswith("data:image/jpeg;base64,/9j/")
+
+
+def test_charts_need_no_display() -> None:
+    code = (
+        "import io, sys; from trishift.reporting.pages.charts import png, svg; "
+        "png(io.BytesIO(), lambda axes: axes.plot([1, 2])); svg(lambda axes: axes.plot([1, 2])); "
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment, "MPLBACKEND": "TkAgg"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_window_without_a_display_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2 = pytest.importorskip("cv2")
+
+    def refuse(*_: object) -> None:
+        raise cv2.error("The function is not implemented")
+
+    monkeypatch.setattr(cv2, "namedWindow", refuse)
+    with pytest.raises(FrameworkError, match=r"no display\).* or remove --show"):
+        Window()

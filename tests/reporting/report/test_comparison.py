@@ -57,6 +57,11 @@ def test_refuses_other_classes_clips_and_labels() -> None:
     ):
         with pytest.raises(DataError, match=problem):
             shared_videos([one, other], ["one", "other"])
+    third, fourth = (replace(one, names=[*one.names[place : place + 3], *"uvwxyz"]) for place in (0, 3))
+    with pytest.raises(DataError, match=r"^far and one have no clip in common"):
+        shared_videos([one, replace(one, names=[f"x{name}" for name in one.names])], ["one", "far"])
+    with pytest.raises(DataError, match=r"^one, third, fourth: these runs have no clip in common"):
+        shared_videos([one, third, fourth], ["one", "third", "fourth"])
 
 
 def test_mcnemars_test_is_for_single_runs() -> None:
@@ -73,6 +78,13 @@ def test_seeds_are_one_row_and_frameworks_are_not(tmp_path: Path) -> None:
         recipe = recipe_from_dict({"train": {"seed": seed}})
         subjects.append(Subject(tmp_path / name, evaluation(np.ones(9, bool)), recipe=recipe))
     assert [row.name for row in compare_runs(subjects).rows] == ["a and 1 more seed", "c"]
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "run.json").write_bytes((tmp_path / "a/run.json").read_bytes())
+    subjects.append(replace(subjects[0], path=again))
+    assert [row.name for row in compare_runs(subjects).rows] == ["a and 1 more seed", "c", "again"]
+    with pytest.raises(DataError, match=r"a: is named 2 times; name each run once"):
+        compare_runs([*subjects, subjects[0]])
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from scipy.special import softmax
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import Evaluation
@@ -89,6 +97,36 @@ def test_numbers_are_those_of_the_run(tmp_path: Path) -> None:
     assert {path.name for path in page.parent.glob("*.png")} == {"curves.png", "calibration.png", "confusion.png"}
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_numbers_are_those_of_scikit_learn(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    classes, videos = int(rng.integers(2, 9)), int(rng.integers(10, 90))
+    found = evaluation(classes, videos, seed, groups=None, temperature=float(rng.choice([1.0, 0.5, 3.0])))
+    write_result(found, tmp_path / "result.json")
+    write_scores(found, tmp_path / "result.scores.npz")
+    page = write_report(read_subject(tmp_path / "result.json"))
+    text, truth, predicted = text_of(page), found.targets, found.scores.argmax(1)
+    chances = softmax(found.scores.astype(np.float64) / found.temperature, axis=1)
+    expected = {
+        "Top-1": accuracy_score(truth, predicted),
+        "Mean class accuracy": np.mean([np.mean(predicted[truth == c] == c) for c in np.unique(truth)]),
+        **({"Top-5": top_k_accuracy_score(truth, chances, k=5, labels=range(classes))} if classes > 5 else {}),
+    }
+    for name, value in expected.items():
+        assert f"{name} {100 * value:.1f} %" in text
+    assert f"NLL {log_loss(truth, chances, labels=range(classes)):.3f}" in text
+    every = precision_recall_fscore_support(truth, predicted, labels=range(classes), zero_division=np.nan)
+    ranks = softmax(found.scores.astype(np.float64), axis=1)
+    for number, (precision, recall, f1, support) in enumerate(zip(*every, strict=True)):
+        average = average_precision_score(truth == number, ranks[:, number]) if support else np.nan
+        (row,) = re.findall(
+            rf'<tr><th scope="row" class="name">class {number}</th>(.*?)</tr>', page.read_text(), re.DOTALL
+        )
+        cells = re.findall(r'<td class="num">([^<]*)', row)
+        counts = [str(support), str((predicted == number).sum())]
+        assert cells == [*counts, *(percent(value) for value in (f1, precision, recall, average))]
+
+
 def test_nothing_is_fetched_and_no_name_becomes_markup(tmp_path: Path) -> None:
     labels = (HOSTILE, "b", "c", "d")
     names = [f"val/{number}{HOSTILE}" for number in range(60)]
@@ -134,6 +172,15 @@ def test_recipe_without_a_whole_base_is_compared_with_its_file(tmp_path: Path) -
         file = RecipeFile(path)
         changed = Origin.of_recipe([], str(path), file, file.resolve(["train.epochs=3"]))
         assert changed.base == "" and [key for key, *_ in changed.changes] == ["train.epochs"]
+
+
+def test_scores_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    found = evaluation()
+    found.scores[3, 1] = np.nan
+    with pytest.raises(
+        DataError, match=r"best\.scores\.npz: has scores that are infinite or not numbers; check the weights"
+    ):
+        read_subject(write_run(tmp_path / "run", found))
 
 
 @pytest.mark.parametrize(("classes", "videos"), [(1, 3), (2, 1), (10_000, 40)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -58,8 +59,11 @@ def compare_runs(subjects: Sequence[Subject]) -> Comparison:
     """Compare runs or results with the first of them.
 
     Raises:
-        DataError: one has no scores, or they are of other classes or clips.
+        DataError: one has no scores, or they are of other classes or clips, or one is named twice.
     """
+    for path, times in Counter(subject.path.resolve() for subject in subjects).items():
+        if times > 1:
+            raise DataError(f"{path}: is named {times} times; name each run once")
     evaluations = []
     for subject in subjects:
         if subject.evaluation is None:
@@ -68,9 +72,13 @@ def compare_runs(subjects: Sequence[Subject]) -> Comparison:
         evaluations.append(subject.evaluation)
     sources = [str(subject.path) for subject in subjects]
     shared = shared_videos(evaluations, sources)
-    grouped: dict[str, list[int]] = {}
+    grouped: dict[tuple[str, int], list[int]] = {}
+    earlier: Counter[tuple[str, int | None]] = Counter()
     for place, subject in enumerate(subjects):
-        grouped.setdefault(_without_seed(subject), []).append(place)
+        recipe = _without_seed(subject)
+        run = recipe, subject.recipe and subject.recipe.train.seed
+        grouped.setdefault((recipe, earlier[run]), []).append(place)  # another run with the same seed is another row
+        earlier[run] += 1
     rows: list[Row] = []
     first: list[Evaluation] = []
     for places in grouped.values():
