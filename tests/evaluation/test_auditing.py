@@ -107,7 +107,7 @@ def test_says_that_time_is_needed() -> None:
 def test_page_is_safe() -> None:
     page = page_text(Findings(replace(audited(), misses=[("x<b>", "x<b>.mp4: damaged")])))
     assert "&lt;i&gt;" in page and "<i>clap" not in page and "x&lt;b&gt;.mp4" in page and "\x1b" not in page
-    assert page.count("<svg") == 1 and "told by" in page
+    assert page.count("<svg") == 1 and "Told by" in page
 
 
 def test_says_that_single_frames_do() -> None:

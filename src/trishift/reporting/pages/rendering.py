@@ -50,7 +50,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"percent": percent, "number": number}
+    made.filters |= {"percent": percent, "number": number, "sentence": sentence}
     return made
 
 
@@ -68,6 +68,17 @@ def percent(value: float | None, digits: int = 1) -> str:
         ('97.9\\xa0%', '–')
     """
     return "–" if value is None or value != value else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def sentence(text: str) -> str:
+    """A text with a capital first letter, unless its first word has capitals already.
+
+    Example:
+        >>> from trishift.reporting.pages.rendering import sentence
+        >>> sentence("single frames do"), sentence("mAP over clips")
+        ('Single frames do', 'mAP over clips')
+    """
+    return text if any(map(str.isupper, text.partition(" ")[0])) else text[:1].upper() + text[1:]
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -76,7 +76,7 @@ def compare_runs(subjects: Sequence[Subject]) -> Comparison:
     earlier: Counter[tuple[str, int | None]] = Counter()
     for place, subject in enumerate(subjects):
         recipe = _without_seed(subject)
-        run = recipe, subject.recipe and subject.recipe.train.seed
+        run = recipe, None if subject.recipe is None else subject.recipe.train.seed
         grouped.setdefault((recipe, earlier[run]), []).append(place)  # another run with the same seed is another row
         earlier[run] += 1
     rows: list[Row] = []
