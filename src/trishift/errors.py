@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 LONGEST_MESSAGE = 4_000  # characters; messages quote untrusted files
 _END = 1_000  # characters of a longer message's end, where the remedy is
+_SINGLE_SLASH = re.compile(r"\b(s3|gs|az|https?|hf):/(?!/)", re.IGNORECASE)  # of an address in a `Path`
 _USER = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 _TOKEN = re.compile(r"([?&][\w.-]*(?:auth|credential|key|passw|secret|sig|token)[\w.-]*=)[^&#\s'\"]+", re.IGNORECASE)
 
@@ -14,12 +15,13 @@ _TOKEN = re.compile(r"([?&][\w.-]*(?:auth|credential|key|passw|secret|sig|token)
 class TrishiftError(Exception):
     """Base of every error that Trishift raises on purpose; the command line prints it without a traceback.
 
-    The middle of a text longer than `LONGEST_MESSAGE` is left out, and so are passwords in addresses.
+    The middle of a text longer than `LONGEST_MESSAGE` is left out, and so are passwords in addresses. Addresses that
+    were a `Path` get their second slash back.
     """
 
     def __init__(self, text: object = "") -> None:
         """`text` is the message."""
-        whole = without_secrets(text)
+        whole = without_secrets(spelled_addresses(text))
         if len(whole) > LONGEST_MESSAGE:
             whole = shortened(whole, LONGEST_MESSAGE - _END - 4) + " " + whole[-_END:]
         super().__init__(whole)
@@ -89,6 +91,18 @@ def without_secrets(text: object) -> str:
         'https://example.org/tsm.pth?token=...&part=2: not found'
     """
     return _TOKEN.sub(r"\1...", _USER.sub("", str(text)))
+
+
+def spelled_addresses(text: object) -> str:
+    """A text in which addresses that were a `Path`, and lost a slash by that, have both.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from trishift.errors import spelled_addresses
+        >>> spelled_addresses(Path("s3://bucket/clip.mp4"))
+        's3://bucket/clip.mp4'
+    """
+    return _SINGLE_SLASH.sub(r"\1://", str(text))
 
 
 def install_hint(extra: str) -> str:

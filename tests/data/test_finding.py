@@ -73,10 +73,11 @@ def test_a_clip_names_itself(tmp_path: Path) -> None:
         assert find_clips(path).clips == [path]
 
 
-@pytest.mark.parametrize("url", ["https://host/clip.mp4", "rtsp://host/live", "s3://bucket/clip.mp4"])
-def test_rejects_urls(url: str) -> None:
-    with pytest.raises(DataError, match=f"^{url}: a URL; download the video first"):
-        find_clips(Path(url))
+def test_objects_are_clips_and_other_urls_are_not() -> None:
+    for url in ("https://host/clip.mp4", "s3://bucket/clip.mp4"):
+        assert find_clips(Path(url)).clips == [Path(url)]
+    with pytest.raises(DataError, match=r"^rtsp://host/live: a URL; download the video first"):
+        find_clips(Path("rtsp://host/live"))
 
 
 def test_rejects_folders_without_clips(tmp_path: Path) -> None:

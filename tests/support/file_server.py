@@ -96,11 +96,12 @@ def plain(handler: Handler, content: bytes | None, cut: int | None = None, **hea
     wanted, version = handler.headers.get("Range"), handler.headers.get("If-Range")
     if wanted is None or version not in (None, tag(content)):
         return handler.reply(200, content, cut, ETag=tag(content), **headers)
-    start = int(wanted.removeprefix("bytes=").rstrip("-"))
+    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    start, end = int(first), int(last) + 1 if last else len(content)
     if start >= len(content):
         return handler.reply(416)
-    place = f"bytes {start}-{len(content) - 1}/{len(content)}"
-    handler.reply(206, content[start:], cut, ETag=tag(content), Content_Range=place, **headers)
+    place = f"bytes {start}-{end - 1}/{len(content)}"
+    handler.reply(206, content[start:end], cut, ETag=tag(content), Content_Range=place, **headers)
 
 
 def cut_after(count: int) -> Answer:

@@ -158,7 +158,7 @@ def test_another_model_under_a_name_is_refused(zoo: FileServer) -> None:
         ("weights/none.pth", "weights/none.pth: no such file; check the path"),
         (f"old/{FILES[VIDEO]}", "this published file has the name tsm-tiny-k400 here"),
         ("tsm-lost", "its authors state no address; put the file at"),
-        ("s3://bucket/file.pth", "addresses start with https://"),
+        ("ftp://bucket/file.pth", "addresses start with https://"),
         ("https://example.com/", "names no file"),
         ("https://example.com/w.pth#sha256=12", "8 to 64 hexadecimal digits"),
         ("https://example.com/w.pth#abcdef0123", "8 to 64 hexadecimal digits"),

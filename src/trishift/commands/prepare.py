@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trishift.commands.shared.parser import make_parser
+from trishift.io.wording import counted
 
 if TYPE_CHECKING:
     from trishift.data.prepare import PreparationReport
@@ -19,6 +20,7 @@ EXAMPLES = """\
   trishift prepare ucf101 downloads/ucf101 --output data/ucf101 --split 2
   trishift prepare gestures data/gestures
   trishift prepare flow data/ucf101/train.txt data/ucf101/val.txt --output data/ucf101/flow
+  trishift prepare shards data/gestures/train.txt data/gestures/val.txt --output data/shards
   trishift prepare gestures data/gestures-two-hands --hands 2
   trishift prepare folder my_clips --output data/custom
   trishift prepare folder my_clips --output data/custom --folds 5 --groups 'labels.csv:sequence'
@@ -50,6 +52,8 @@ def main(arguments: list[str]) -> None:
     _add_intervals(kinds.add_parser("intervals", help="parts of long videos, annotated in label tools or data sets"))
     _add_gestures(kinds.add_parser("gestures", help="the built-in hand gestures"))
     _add_flow(kinds.add_parser("flow", help="optical flow of the clips in lists"))
+    _add_shards(kinds.add_parser("shards", help="tar files of the videos in lists, for object stores"))
+    _add_index(kinds.add_parser("index", help="the index beside tar files of other programs"))
     _add_unpack(kinds.add_parser("unpack", help="only unpack archives, including split ones"))
     options = parser.parse_args(arguments)
     run = {
@@ -58,6 +62,8 @@ def main(arguments: list[str]) -> None:
         "list": _list,
         "intervals": _intervals,
         "flow": _flow,
+        "shards": _shards,
+        "index": _index,
         "unpack": _unpack,
     }
     run.get(options.kind, _dataset)(options)
@@ -310,3 +316,43 @@ def _flow(options: argparse.Namespace) -> None:
     report = prepare_flow(options.lists, options.output, clips=options.clips, class_names=names, options=settings)
     print(report)
     print(f"written: {', '.join(report.lists)} and report.json in {options.output}")
+
+
+def _add_shards(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("lists", type=Path, nargs="+", metavar="LIST", help="list of videos, such as train.txt")
+    parser.add_argument("--output", type=Path, required=True, help="output folder for shards, indices and lists")
+    parser.add_argument(
+        "--clips", type=Path, help="folder that the lists' paths are relative to; default: each list's own"
+    )
+    parser.add_argument("--labels", type=Path, help="label file, which is copied; needed for lists with class names")
+    parser.add_argument(
+        "--shard-size", type=float, default=500, metavar="MB", help="videos of a shard in megabytes; default: 500"
+    )
+    _add_force(parser)
+
+
+def _shards(options: argparse.Namespace) -> None:
+    from trishift.data.prepare.shards import prepare_shards
+
+    written = prepare_shards(
+        options.lists,
+        options.output,
+        clips=options.clips,
+        labels=options.labels,
+        shard_size=int(options.shard_size * 1e6),
+        force=options.force,
+    )
+    for name, (clips, shards) in written.items():
+        print(f"{name}: {counted(clips, 'clip')} in {counted(shards, 'shard')}")
+    print(f"written: {options.output}; train with data.root={options.output}")
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shards", type=Path, nargs="+", metavar="TAR", help="tar file; its index is written beside it")
+
+
+def _index(options: argparse.Namespace) -> None:
+    from trishift.io.storage.shards import SUFFIX, write_index
+
+    for shard in options.shards:
+        print(f"written: {shard}{SUFFIX}, {counted(write_index(shard), 'member')}")

@@ -27,7 +27,7 @@ from trishift.data.sample import Problem, Sample, Target
 from trishift.data.sampling import evaluation_clips
 from trishift.data.spec import DataSpec, WorkerType
 from trishift.data.transforms import evaluation_views, train_augmentation, view_size
-from trishift.errors import DataError
+from trishift.errors import DataError, spelled_addresses
 from trishift.io.wording import counted
 from trishift.model.pixels import Normalization
 from trishift.model.spec import InputSpec
@@ -119,7 +119,7 @@ class ClipDataset(ABC):
 
     def name(self, index: int) -> str:
         """Path of a clip as text."""
-        return str(self._records.path(index))
+        return spelled_addresses(self._records.path(index))
 
     def videos(self) -> Iterator[str]:
         """Path of each clip's video as text."""

@@ -18,7 +18,7 @@ from trishift.data.parts import split_part
 from trishift.data.picture_names import PICTURE_SUFFIXES, find_series, flow_folders, is_mask_folder
 from trishift.data.video import probe
 from trishift.errors import DataError
-from trishift.io.regular import exists, is_dir, is_file
+from trishift.io.regular import exists, is_dir, is_file, is_remote
 from trishift.io.wording import shown_first
 
 _NOT_CLIPS = frozenset(
@@ -59,6 +59,8 @@ def find_clips(path: str | Path) -> FoundClips:
         [PosixPath('clip.mp4')]
     """
     path = Path(path)
+    if is_remote(path):
+        return FoundClips([path])
     if _URL.fullmatch(str(path)) and not exists(path):
         address = re.sub(":/+", "://", str(path), count=1)  # a path keeps one slash
         raise DataError(

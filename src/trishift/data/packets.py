@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import av
 import numpy as np
@@ -94,12 +93,10 @@ class IndexCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, ...], PacketIndex | None] = OrderedDict()
+        self._kept: OrderedDict[Hashable, PacketIndex | None] = OrderedDict()
 
-    def get(self, path: Path, make: Callable[[], PacketIndex | None]) -> PacketIndex | None:
-        """The index of a file; made if the file is new or has changed."""
-        status = path.stat()
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    def get(self, key: Hashable, make: Callable[[], PacketIndex | None]) -> PacketIndex | None:
+        """The index of the file with an identity; made if the file is new or has changed."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

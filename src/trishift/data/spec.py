@@ -10,6 +10,7 @@ from trishift.data.balance import BalanceSpec
 from trishift.data.sampling import SamplingSpec
 from trishift.data.transforms import AugmentationSpec
 from trishift.errors import RecipeError
+from trishift.io.regular import joined
 from trishift.io.typed import FORBID_UNKNOWN_KEYS
 
 WorkerType = Literal["auto", "threads", "processes"]
@@ -20,7 +21,8 @@ class DataSpec:
     """Location of the clips and reading options, in a recipe.
 
     Attributes:
-        root: folder of the data set, which the next four paths are relative to; default: the current folder.
+        root: folder of the data set, which the next four paths are relative to, on this machine or in an object store
+            (`s3://bucket/set`, see docs/remote_data.md); default: the current folder.
         clips: folder that paths inside the lists are relative to; default: `root`, or without a root the folder of
             each list.
         train_list, val_list: lists of clips, see `lists.read_list`.
@@ -64,7 +66,7 @@ class DataSpec:
 
     def path(self, name: str) -> Path:
         """Resolve a path of the recipe relative to `root`."""
-        return Path(self.root or ".") / name
+        return joined(Path(self.root or "."), name)
 
     @property
     def clips_folder(self) -> Path | None:

@@ -29,6 +29,8 @@ from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
 from trishift.data.sources import open_clip as open_clip  # importable from here as well
 from trishift.errors import DataError
+from trishift.io.storage import identity, open_stored
+from trishift.io.storage.ranges import RangeFile
 from trishift.io.wording import unreadable
 
 _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg renders text files as pictures
@@ -111,7 +113,7 @@ def open_seekable(path: str | Path) -> VideoFile | None:
     path = Path(path)
     container, stream = _open(path, threads=1)
     with container:
-        index = _INDICES.get(path, lambda: index_packets(container, stream))
+        index = _INDICES.get(identity(path), lambda: index_packets(container, stream))
         if index is None or not stream.time_base or index.largest_step_back() * stream.time_base >= _JUMP:
             return None
     return VideoFile(path)
@@ -143,7 +145,7 @@ class VideoFile(FrameSource):
         self._kept: list[VideoFrame] | None = None
         self._reformatter = VideoReformatter()
         try:
-            self._index = _INDICES.get(self.path, lambda: index_packets(self._container, self._stream))
+            self._index = _INDICES.get(identity(self.path), lambda: index_packets(self._container, self._stream))
             self.num_frames = self._scan() if self._index is None else len(self._index.pts)
             if self._index is not None and self._stream.time_base:
                 self.times = (self._index.pts - self._index.pts[0]) * float(self._stream.time_base)
@@ -285,13 +287,6 @@ class VideoFile(FrameSource):
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
     """Open a file and its best video stream; any failure becomes a one-line DataError."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            if stat.S_ISDIR(status.st_mode):
-                raise DataError(f"{path}: a folder, not a video file; give the video itself")
-            raise DataError(f"{path}: a pipe or device, not a video file; save the video to a file first")
-        if status.st_size == 0:
-            raise DataError(f"{path}: the file is empty (0 bytes); copy it again or remove it")
         container = av.open(_source(path), options=dict(OPTIONS), metadata_errors="replace")
     except (FileNotFoundError, PermissionError) as error:
         raise DataError(unreadable(path, error)) from None
@@ -320,12 +315,29 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
 
 
 def _source(path: Path) -> Any:
-    """The file in a form that FFmpeg opens: a name that can't be mistaken for a URL, or its bytes if not UTF-8."""
+    """The file in a form that FFmpeg opens: a name that can't be mistaken for a URL, or an object to read from.
+
+    That are stored clips, see `io.storage`, and files whose names are not UTF-8.
+    """
+    stored = open_stored(path)
+    if (_size(path) if stored is None else stored.size) == 0:
+        raise DataError(f"{path}: the file is empty (0 bytes); copy it again or remove it")
+    if stored is not None:
+        return RangeFile(stored)
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:
         return io.BytesIO(path.read_bytes())
     return f"file:{path}"
+
+
+def _size(path: Path) -> int:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise DataError(f"{path}: a folder, not a video file; give the video itself")
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path}: a pipe or device, not a video file; save the video to a file first")
+    return status.st_size
 
 
 def _best_stream(container: InputContainer) -> VideoStream | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trishift.errors import OutputError
+from trishift.io.regular import is_remote
 
 try:
     import fcntl
@@ -42,8 +43,10 @@ def make_folder(path: Path) -> None:
     """Create a folder and its missing parents.
 
     Raises:
-        OutputError: the operating system refuses, or it is nested too deeply.
+        OutputError: the operating system refuses, it is nested too deeply, or it is the address of an object.
     """
+    if is_remote(path):
+        raise OutputError(f"{path}: results are written to this machine; name a folder here, and copy it afterwards")
     try:
         with _refusals(path):
             path.mkdir(parents=True, exist_ok=True)

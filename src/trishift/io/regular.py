@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
+
+_ADDRESS = re.compile(r"(s3|gs|az|https?|hf):/", re.IGNORECASE)  # one slash: a `Path` keeps no more
 
 
 def check_regular(path: str | Path) -> int:
@@ -35,3 +38,20 @@ def is_file(path: str | Path) -> bool:
 def is_dir(path: str | Path) -> bool:
     """Whether a path is a folder; like `exists`, never raises."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether a path is the address of an object in a store or on a web server, see `io.storage`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from trishift.io.regular import is_remote
+        >>> is_remote(Path("s3://bucket/clip.mp4")), is_remote("clips/s3/clip.mp4")
+        (True, False)
+    """
+    return _ADDRESS.match(str(path)) is not None
+
+
+def joined(root: Path, name: str) -> Path:
+    """`root / name`, where an address is an absolute path."""
+    return Path(name) if is_remote(name) else root / name

@@ -21,6 +21,8 @@ from trishift.data.spec import DataSpec
 from trishift.errors import TrainingError, TrishiftError, brief
 from trishift.io.lifeline import Lifeline
 from trishift.io.packages import installed
+from trishift.io.regular import is_remote
+from trishift.io.storage import read_bytes
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.recipe.keys import differences
 from trishift.training.interruption import Interrupted
@@ -178,11 +180,11 @@ def _shared(recipe: dict[str, Any]) -> dict[str, Any]:
 def _lists(data: DataSpec) -> dict[str, str]:
     names = {"list": data.train_list, "validation list": data.val_list, "class names": data.labels}
     paths = {f"{key} {name}": data.path(name) for key, name in names.items() if name}
-    return {key: _digest(path) for key, path in paths.items() if path.is_file()}
+    return {key: _digest(path) for key, path in paths.items() if is_remote(path) or path.is_file()}
 
 
 def _digest(*paths: Path) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.read_bytes())
+        digest.update(read_bytes(path))
     return digest.hexdigest()[:12]

@@ -17,6 +17,7 @@ from trishift.zoo.converted import check_obtainable, obtain_canonical
 from trishift.zoo.fetching import check_available, obtain, split_hash, wanted_address, wanted_published
 from trishift.zoo.hub import HUBS, HubAddress, check_hub, obtain_from_hub
 from trishift.zoo.published import Published, entry_named, find_entry, matching, nearest
+from trishift.zoo.stored import STORES, obtain_stored
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE | re.DOTALL)
 _WEB = ("http", "https")
@@ -28,8 +29,8 @@ class WeightSource:
     Creating one reads and downloads nothing.
 
     Args:
-        text: `weights.pth`, a run folder, `tsm-r50-8f-k400`, `https://...`, `file://...`, `hf://owner/repo/file` or
-            `ms://owner/repo/file`.
+        text: `weights.pth`, a run folder, `tsm-r50-8f-k400`, `https://...`, `file://...`, `hf://owner/repo/file`,
+            `ms://owner/repo/file`, or a file or run folder in a store: `s3://...`, `gs://...`, `az://...`.
 
     Attributes:
         text: the text.
@@ -98,9 +99,10 @@ class WeightSource:
             check_hub(HubAddress.parse(self.text))
         elif self._scheme in _WEB:
             check_available(wanted_address(self.text))
-        else:
+        elif self._scheme not in STORES:
             raise CheckpointError(
-                f"{self.text}: addresses start with https://, http://, file://, hf:// or ms://, not {self._scheme}://"
+                f"{self.text}: addresses start with https://, http://, file://, hf://, ms://, s3://, gs:// or az://, "
+                f"not {self._scheme}://"
             )
 
     def fetch(self) -> Path:
@@ -122,6 +124,8 @@ class WeightSource:
             return self._verified(self.local), {}
         if self._scheme in HUBS:
             return self._verified(obtain_from_hub(HubAddress.parse(self.text))), {}
+        if self._scheme in STORES:
+            return self._verified(obtain_stored(split_hash(self.text)[0])), {}
         return obtain(wanted_address(self.text)), {}
 
     def _verified(self, path: Path) -> Path:

@@ -18,6 +18,7 @@ from trishift.data.lists import ClipList, read_list
 from trishift.data.parts import split_part
 from trishift.errors import DataError
 from trishift.io.regular import exists
+from trishift.io.storage import is_stored
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
@@ -203,7 +204,8 @@ def listed(filelist: Path, root: Path | None) -> ClipList:
 
 
 def _any_exists(clips: ClipList) -> bool:
-    return any(exists(clips.path(index)) for index in range(0, len(clips), max(1, len(clips) // _LOOKED_FOR)))
+    places = range(0, len(clips), max(1, len(clips) // _LOOKED_FOR))
+    return any(is_stored(path) or exists(path) for path in map(clips.path, places))
 
 
 def labels_of(videos: ClipList, options: argparse.Namespace, names: Sequence[str]) -> ClipList:

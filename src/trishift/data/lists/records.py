@@ -15,6 +15,7 @@ import numpy as np
 
 from trishift.data.lists.columns import Shared, Texts
 from trishift.data.parts import split_part
+from trishift.io.regular import joined
 
 _UNKNOWN = -1  # frame count
 _BLOCK = 512  # clips that are added at once
@@ -111,11 +112,12 @@ class ClipList(Sequence[VideoRecord]):
         return self.names, self.labels, self._num_frames, self._lines, self._groups
 
     def _record(self, name: str, labels: tuple[int, ...], num_frames: int, line: int, group: str | None) -> VideoRecord:
-        return VideoRecord(self._root / name, labels, None if num_frames == _UNKNOWN else num_frames, line, group)
+        frames = None if num_frames == _UNKNOWN else num_frames
+        return VideoRecord(joined(self._root, name), labels, frames, line, group)
 
     def path(self, index: int) -> Path:
         """Path of a clip, including the root."""
-        return self._root / self.names[index]
+        return joined(self._root, self.names[index])
 
     def line(self, index: int) -> int:
         """Line of a clip in the list, from 1."""
@@ -133,7 +135,7 @@ class ClipList(Sequence[VideoRecord]):
         """Paths of all clips as text, including the root."""
         prefix = str(self._root / "x")[:-1]
         return (
-            str(self._root / name) if name[:1] in ("/", "\\") or name[1:2] == ":" else prefix + name
+            str(joined(self._root, name)) if name[:1] in ("/", "\\") or ":" in name[1:6] else prefix + name
             for name in self.names
         )
 

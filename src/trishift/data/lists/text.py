@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from trishift.errors import DataError
 from trishift.io.atomic import staged
 from trishift.io.regular import check_regular
+from trishift.io.storage import open_stored, read_bytes
 from trishift.io.wording import unreadable
 
 MAX_LINE = 2**16  # characters; paths are limited to 4,096
@@ -39,7 +41,7 @@ def read_text(path: Path, errors: str = "strict") -> str:
         DataError: the file cannot be read, is not text, or is not UTF-8.
     """
     with _readable(path):
-        data = path.read_bytes()
+        data = read_bytes(path)
     try:
         text = data.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
@@ -56,7 +58,7 @@ def stream_lines(path: Path) -> Iterator[Line]:
     Raises:
         DataError: the file cannot be read, or as in `content_lines`.
     """
-    with _readable(path), path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+    with _readable(path), _text_file(path) as file:
         yield from content_lines(path, file)
 
 
@@ -112,11 +114,18 @@ def csv_rows(path: Path, lines: Iterable[Line], delimiter: str = ",") -> Iterato
         raise DataError(f"{path}:{start}: a quoted cell spans several lines; keep each row on one line") from None
 
 
+def _text_file(path: Path) -> TextIO:
+    stored = open_stored(path)
+    if stored is None:
+        check_regular(path)
+        return path.open(encoding="utf-8-sig", errors="surrogateescape")
+    return io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding="utf-8-sig", errors="surrogateescape")
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Refuse pipes and devices, and turn errors of the operating system into DataErrors."""
     try:
-        check_regular(path)
         yield
     except OSError as error:
         raise DataError(unreadable(path, error)) from None

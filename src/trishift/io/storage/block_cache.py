@@ -1,0 +1,70 @@
+"""A folder of blocks that were fetched, of bounded size: `TRISHIFT_REMOTE_CACHE`, `TRISHIFT_REMOTE_CACHE_GB` (10)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from trishift.io.atomic import write_atomically
+
+_SHARE = 0.05  # of the bound may be written between two looks at the folder
+
+
+class BlockCache:
+    """Blocks on disk; several processes may share the folder.
+
+    Args:
+        folder: created if missing.
+        limit: bytes; the blocks used longest ago are removed.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder, self._limit = folder, limit
+        self._written, self._lock = limit, threading.Lock()  # look at once
+
+    def get(self, key: tuple[Hashable, ...], fetch: Callable[[], bytes]) -> bytes:
+        """The block of a key; fetched and kept unless it is there."""
+        path = self._folder / hashlib.sha256(repr(key).encode()).hexdigest()
+        with suppress(OSError):
+            data = path.read_bytes()
+            os.utime(path)
+            return data
+        data = fetch()
+        write_atomically(path, lambda file: file.write(data), sync=False)
+        self._bound(len(data))
+        return data
+
+    def _bound(self, written: int) -> None:
+        with self._lock:
+            self._written += written
+            if self._written < _SHARE * self._limit:
+                return
+            self._written = 0
+            blocks = []
+            for path in self._folder.iterdir():
+                with suppress(OSError):  # another process has removed it
+                    status = path.stat()
+                    blocks.append((status.st_mtime_ns, status.st_size, path))
+            total = sum(size for _, size, _ in blocks)
+            for _, size, path in sorted(blocks):
+                if total <= self._limit:
+                    break
+                with suppress(OSError):
+                    path.unlink()
+                total -= size
+
+
+def configured_cache() -> BlockCache | None:
+    """The cache that the environment asks for; None without one."""
+    folder = os.environ.get("TRISHIFT_REMOTE_CACHE")
+    return _cache(folder, float(os.environ.get("TRISHIFT_REMOTE_CACHE_GB", 10))) if folder else None
+
+
+@cache
+def _cache(folder: str, gigabytes: float) -> BlockCache:
+    return BlockCache(Path(folder), int(gigabytes * 1e9))

@@ -1,0 +1,161 @@
+"""Objects in stores and on web servers, by address, through fsspec.
+
+A `Path` cannot hold the two slashes of an address: `s3://bucket/key` becomes `s3:/bucket/key`, which is recognized here
+and nowhere else, and spelled with both slashes in messages (see `errors`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trishift.errors import DataError, brief, install_hint, spelled_addresses
+from trishift.io.storage.block_cache import BlockCache, configured_cache
+from trishift.io.storage.ranges import Ranges
+
+PACKAGES = {  # scheme: the package that fsspec needs for it
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "az": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "hf": "huggingface_hub",
+}
+_ATTEMPTS, _PAUSE = 3, 0.5  # the pause in seconds doubles with each attempt
+_CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "hf": "run huggingface-cli login, or set HF_TOKEN",
+}
+_Result = TypeVar("_Result")
+
+
+class RemoteFile(Ranges):
+    """An object.
+
+    Args:
+        address: its address, with both slashes.
+        size: number of bytes.
+        version: changes with the content, if the store has something like that.
+    """
+
+    def __init__(self, address: str, size: int, version: str) -> None:
+        self.name, self.size = address, size
+        self.identity = (address, size, version)
+        self._cache: BlockCache | None = configured_cache()
+
+    @classmethod
+    def of(cls, path: str | Path) -> RemoteFile:
+        """The object at an address.
+
+        Raises:
+            DataError: it does not exist or cannot be reached; the message says why and what to do.
+        """
+        address = spelled_addresses(path)
+        info = _attempt(address, lambda: _call(address, "info"))
+        if info.get("size") is None:
+            raise DataError(f"{address}: the server does not tell the size; download the file")
+        version = next((str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime") if info.get(key)), "")
+        return cls(address, int(info["size"]), version)
+
+    def read(self, start: int, end: int) -> bytes:
+        """See `Ranges`; a connection that is cut is tried again."""
+        if start == end:
+            return b""
+        if self._cache is not None:
+            return self._cache.get((*self.identity, start, end), lambda: self._fetch(start, end))
+        return self._fetch(start, end)
+
+    def _fetch(self, start: int, end: int) -> bytes:
+        def attempt() -> bytes:
+            data: bytes = _call(self.name, "cat_file", start=start, end=end)
+            if len(data) == self.size > end - start:  # a server without ranges
+                return data[start:end]
+            if len(data) != end - start:
+                raise ConnectionError(f"{len(data):,} of {end - start:,} bytes arrived")
+            return data
+
+        return _attempt(self.name, attempt)
+
+
+def timeout() -> float:
+    """Seconds that a store may take to answer a request: `TRISHIFT_REMOTE_TIMEOUT`, or 30."""
+    return float(os.environ.get("TRISHIFT_REMOTE_TIMEOUT", 30))
+
+
+@cache
+def _filesystem(scheme: str) -> Any:
+    package = PACKAGES[scheme]
+    if any(importlib.util.find_spec(name) is None for name in ("fsspec", package)):
+        raise DataError(f"{scheme}://: needs the package {package}; {install_hint('remote')}")
+    fsspec = importlib.import_module("fsspec")
+    options = {"s3": {"config_kwargs": {"retries": {"max_attempts": 1}}}}.get(scheme, {})  # see `_attempt`
+    filesystem = fsspec.filesystem(scheme, use_listings_cache=False, **options)
+    if hasattr(filesystem, "retries"):
+        filesystem.retries = 1
+    return filesystem
+
+
+def _call(address: str, method: str, **arguments: Any) -> Any:
+    """Call a method of the address's file system, for as long as a request may take."""
+    filesystem = _filesystem(address.partition("://")[0].lower())
+    key = filesystem._strip_protocol(address)
+    if not getattr(filesystem, "async_impl", False):
+        return getattr(filesystem, method)(key, **arguments)
+    coroutine = getattr(filesystem, f"_{method}")(key, **arguments)
+    future = asyncio.run_coroutine_threadsafe(coroutine, filesystem.loop)
+    try:
+        return future.result(timeout())
+    except FutureTimeout:
+        future.cancel()
+        raise TimeoutError(f"no answer within {timeout():g} s") from None
+
+
+def _attempt(address: str, request: Callable[[], _Result]) -> _Result:
+    """Repeat a request that fails for a passing reason.
+
+    Raises:
+        DataError: it fails for good; the message names the reason and the remedy.
+    """
+    reason = ""
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE * 2 ** (attempt - 1))
+        try:
+            return request()
+        except DataError:
+            raise
+        except Exception as error:
+            cause = _cause(address, error)
+            _refuse(address, cause)
+            reason = brief(cause)
+    raise DataError(f"{address}: {_ATTEMPTS} attempts failed: {reason}; check network and store, then try again")
+
+
+def _cause(address: str, error: Exception) -> BaseException:
+    """What went wrong; fsspec reports whatever a web server answers as a missing file."""
+    is_wrapped = address.lower().startswith("http") and isinstance(error, FileNotFoundError)
+    return error.__cause__ or error if is_wrapped else error
+
+
+def _refuse(address: str, error: BaseException) -> None:
+    """Raise a DataError for an answer that another attempt would not change."""
+    scheme = address.partition("://")[0].lower()
+    remedy = _CREDENTIALS.get(scheme, "check the address")
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, FileNotFoundError) or status == 404:
+        raise DataError(f"{address}: does not exist; check the address") from None
+    if "Credential" in type(error).__name__ or "credentials" in str(error).lower():
+        raise DataError(f"{address}: no credentials were found ({brief(error)}); {remedy}") from None
+    if isinstance(error, PermissionError) or status in (401, 403):
+        reason = f"access is denied ({status or 403}: {brief(error)})"
+        raise DataError(f"{address}: {reason}; ask for the right to read it, or {remedy}") from None

@@ -1,0 +1,44 @@
+"""Weights and runs in an object store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.command_line import command
+from tests.support.object_store import object_store, upload
+from tests.support.tiny import write_recipe
+
+from trishift.errors import CheckpointError
+from trishift.recipe import load_recipe
+from trishift.training.run import train
+from trishift.zoo.sources import WeightSource
+
+
+def test_a_run_in_a_store_evaluates_clips_in_a_store(
+    gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path / "home"))
+    recipe = write_recipe(tmp_path / "tiny.yaml", gestures)
+    train(load_recipe(recipe), "pytorch", tmp_path / "run")
+    with object_store() as client:
+        upload(client, tmp_path / "run", "runs/tiny")
+        upload(client, gestures, "files")
+        run = "s3://clips/runs/tiny"
+        assert WeightSource(run).fetch().read_bytes() == (tmp_path / "run/best.safetensors").read_bytes()
+        assert WeightSource(f"{run}/last.safetensors").fetch().name == "last.safetensors"
+        with pytest.raises(CheckpointError, match=r"^s3://clips/none\.pth: does not exist; check the address"):
+            WeightSource("s3://clips/none.pth").fetch()
+        results, _ = [], capsys.readouterr()
+        for place, root in ((str(tmp_path / "run"), str(gestures)), (run, "s3://clips/files")):
+            assert command("eval", "--checkpoint", place, "--device", "cpu", f"data.root={root}") == 0
+            results.append([line for line in capsys.readouterr().out.splitlines() if "top-1" in line])
+        assert results[0] == results[1] and results[0]
+        listed = ["--filelist", "s3://clips/files/val.txt", "--output", str(tmp_path / "out.csv")]
+        assert command("infer", "--checkpoint", run, "--device", "cpu", *listed) == 0
+        assert len((tmp_path / "out.csv").read_text().splitlines()) > 18
+        clip = "s3://clips/files/val/" + next((gestures / "val").iterdir()).name
+        assert command("infer", "--checkpoint", run, "--device", "cpu", clip) == 0
+        assert clip in capsys.readouterr().out
+        assert command("train", "--config", str(recipe), "--output", "s3://clips/out") == 1
+        assert "s3://clips/out: results are written to this machine" in capsys.readouterr().err
