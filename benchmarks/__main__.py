@@ -25,7 +25,7 @@ from benchmarks.rows import Report, table, write_report
 from trishift.backends import FRAMEWORKS
 
 NAMES = (
-    *("inference", "shift", "train", "memory", "decode", "transform", "loader"),
+    *("inference", "shift", "train", "memory", "decode", "transform", "loader", "archives"),
     *("head", "convert", "startup", "scale", "distributed", "gpu"),
 )
 

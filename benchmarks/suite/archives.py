@@ -1,0 +1,132 @@
+"""Prediction of long lists: clips per second, the start of a list of a million clips, and memory.
+
+`infer` predicts a list to JSON lines with the journal of its job; the loader alone reads the same clips, and the model
+alone gets as many batches of one that was read before.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from benchmarks.interleaved import Call, measure, opened
+from benchmarks.media import generated, list_file, own
+from benchmarks.options import Options
+from benchmarks.resident import family_megabytes, megabytes
+from benchmarks.rows import Row
+
+import trishift
+from trishift.api import Model
+from trishift.data.lists import ClipList, read_list
+from trishift.data.loader import Loader
+from trishift.data.opening import unlabeled_set
+from trishift.data.protocol import Protocol
+from trishift.evaluation.prediction_job import open_prediction_job
+from trishift.model.spec import InputSpec, ModelSpec
+
+BATCH, WORKERS = 8, 2
+SHARE, SECONDS, BYTES, GROWTH = 0.95, 5.0, 200.0, 10.0
+
+
+def rows(options: Options) -> Iterator[Row]:
+    """Speed, start and memory."""
+    yield speed(options)
+    yield from long_list(options)
+    yield flat(options)
+
+
+def speed(options: Options) -> Row:
+    """Clips per second of a job against its parts, one after the other."""
+    videos = own(options, 8) or generated(options, count=2 if options.quick else 8)
+    clips = ClipList.of(videos * (2 if options.quick else 4))
+    model = trishift.load(options.checkpoint(), runtime="auto")
+    dataset = unlabeled_set(clips, model.input, model.spec, Protocol())
+    dataset.normalize_for(model.session.accept_pixels)
+    batch = next(Loader(dataset, BATCH, shuffle=False, workers=WORKERS).batches(0)).clips
+    views = batch.reshape(-1, *batch.shape[2:])  # (N * V, T, C, H, W)
+
+    def read() -> None:
+        for _ in Loader(dataset, BATCH, shuffle=False, workers=WORKERS).batches(0):
+            pass
+
+    def compute() -> None:
+        for start in range(0, len(clips), BATCH):
+            model.session.predict(views[: len(clips) - start])
+
+    times = measure({"infer": partial(job, model, clips), "loader": read, "model": compute}, options.rounds)
+    parts = [first + second for first, second in zip(times["loader"], times["model"], strict=True)]
+    gain = statistics.median(whole / each for whole, each in zip(parts, times["infer"], strict=True))
+    rates = [1000 * len(clips) / statistics.median(values) for values in (times["infer"], parts)]
+    name = "`infer` against the loader and the model, one after the other"
+    return Row(name, *rates, ratio=gain, target=SHARE, unit="clips/s", at_least=True)
+
+
+def job(model: Model, clips: ClipList) -> None:
+    """Predict a list to a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in running(model, clips, Path(folder) / "predictions.jsonl"):
+            pass
+
+
+def running(model: Model, clips: ClipList, output: Path) -> Iterator[int]:
+    """Predict a list to a file; yields the number of videos that are done."""
+    with open_prediction_job(output, {}, len(clips), top_k=5) as found:
+        done = 0
+        for results in model.predict_batches(clips, batch_size=BATCH, workers=WORKERS):
+            found.add(results, {})
+            done += len(results)
+            yield done
+        found.finish()
+
+
+def long_list(options: Options) -> Iterator[Row]:
+    """Time until the first clip of a long list is read, and its memory per entry."""
+    entries = 1_000 if options.quick else 1_000_000
+    with opened({"list": partial(starting, list_file(options, entries))}, apart=not options.quick) as (calls, _):
+        seconds, size = calls["list"]()
+    yield Row(f"start of `infer` on a list of {entries:,} clips", seconds, target=SECONDS, unit="s")
+    yield Row(f"memory per entry of a list of {entries:,} clips", size, target=BYTES, unit="bytes")
+
+
+def starting(path: Path) -> Call:
+    """Seconds and bytes per entry until the first clip: reading and hashing the list, the journal, and the order."""
+
+    def call() -> tuple[float, float]:
+        before, start = megabytes(), time.perf_counter()
+        clips, digest = read_list(path), hashlib.sha256()
+        for name in clips.paths():
+            digest.update(name.encode() + b"\0")
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            open_prediction_job(Path(folder) / "p.jsonl", {"list": digest.hexdigest()}, len(clips), top_k=5) as found,
+        ):
+            dataset = unlabeled_set(clips, InputSpec(), ModelSpec(num_classes=400), Protocol())
+            batches = Loader(dataset, BATCH, shuffle=False, only=found.pending()).batches(0)
+            next(batches)  # which cannot be read
+            return time.perf_counter() - start, 2**20 * (megabytes() - before) / len(clips)
+
+    return call
+
+
+def flat(options: Options) -> Row:
+    """Growth of resident memory over many predictions, after the first tenth of them; with the loader's processes."""
+    count = 40 if options.quick else 20_000
+    tiny = replace(options, quick=True)
+    model, clips = trishift.load(tiny.checkpoint(), runtime="native"), ClipList.of(generated(tiny) * count)
+    before = np.inf
+    with tempfile.TemporaryDirectory() as folder:
+        for done in running(model, clips, Path(folder) / "predictions.jsonl"):
+            if done >= count // 10 and before == np.inf:
+                gc.collect()
+                before = family_megabytes()
+        gc.collect()
+        growth = max(0.0, family_megabytes() - before)
+    return Row(f"memory growth over {count:,} predictions", growth, target=GROWTH, unit="MB")
