@@ -157,3 +157,16 @@ def test_a_complete_output_of_another_job_is_kept(tmp_path: Path, caplog: pytest
     with open_job(output, (output, missing), {"list": "d"}, 1):
         pass  # ended before its first result
     assert output.read_text() == "c\n"
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"done": 3, "sizes": [2, 0], "counts": {}}, {"done": [[0]], "sizes": [], "counts": {}}]
+)
+def test_a_damaged_journal_is_one_line(tmp_path: Path, record: dict[str, object]) -> None:
+    output = tmp_path / "out"
+    run(output, [0, 1])
+    with journal_of(output).open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    with pytest.raises(OutputError, match=r"\.out\.job\.jsonl: is damaged; start anew with --overwrite"):
+        run(output, [2])
+    assert output.read_text() == "0\n1\n"

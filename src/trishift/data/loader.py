@@ -193,6 +193,8 @@ def _load_remotely(dataset: ClipDataset, index: int, epoch: int, use: int) -> pr
 
 def _earlier_uses(order: np.ndarray) -> np.ndarray:
     """How often each entry of `order` appears before it."""
+    if (order[1:] > order[:-1]).all():
+        return np.zeros_like(order)
     by_index = np.argsort(order, kind="stable")
     grouped = order[by_index]
     uses = np.empty_like(order)

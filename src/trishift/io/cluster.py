@@ -177,7 +177,7 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
         shared = ray.put(make), version_of("."), os.getcwd()  # noqa: PTH109
         self._start = lambda: remote.remote(*shared)
         self._needs = needs
-        self._chunks = iter(chunks)
+        self._chunks, self._exhausted = iter(chunks), False
         self._again: deque[tuple[_Chunk, int]] = deque()  # chunks of lost processes, and how often they were tried
         self._opening: dict[Any, Any] = {}  # reference to a description: its process
         self._running: dict[Any, tuple[Any, _Chunk, int]] = {}  # reference to a result: its process, chunk and tries
@@ -196,7 +196,7 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
     def results(self, wanted: Callable[[], int]) -> Iterator[_Result]:
         """Work on all chunks."""
         self._feed()
-        while self._running or self._again:
+        while self._running or self._again or not self._exhausted:
             self._grow(wanted)
             for reference in self._done():
                 if reference in self._opening:
@@ -297,4 +297,7 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
     def _next(self) -> tuple[_Chunk, int] | None:
         if self._again:
             return self._again.popleft()
-        return next(((chunk, 1) for chunk in self._chunks), None)
+        for chunk in self._chunks:
+            return chunk, 1
+        self._exhausted = True
+        return None

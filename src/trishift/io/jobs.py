@@ -89,7 +89,10 @@ class Job:
         self._recorded = self._synced = time.monotonic()
         found = None if restart else next(iter(journal), None)
         if found is not None:
-            self._resume(found)
+            try:
+                self._resume(found)
+            except (IndexError, KeyError, TypeError, ValueError):
+                raise OutputError(f"{journal.path}: is damaged; start anew with --overwrite") from None
         elif not restart and output.exists() and output.stat().st_size:
             raise OutputError(f"{output}: exists; name another file, or replace it with --overwrite")
 

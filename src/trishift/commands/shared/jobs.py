@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from trishift.checkpoints.files import sha256
@@ -23,15 +21,12 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 def job_settings(options: argparse.Namespace, clips: ClipList) -> dict[str, Any]:
     """Everything in a command's arguments that its results depend on, as JSON types."""
-    digest = hashlib.sha256()
-    for name in clips.paths():
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
     settings = {name: getattr(options, name) for name in _SETTINGS}
     thresholds = options.thresholds
     if thresholds is not None and is_file(thresholds):
         thresholds = sha256(thresholds)
     return {
-        "list": digest.hexdigest(),
+        "list": clips.digest(),
         "checkpoint": weights_digest(options),
         **settings,
         **import_options(options),
@@ -41,6 +36,5 @@ def job_settings(options: argparse.Namespace, clips: ClipList) -> dict[str, Any]
 
 
 def weights_digest(options: argparse.Namespace) -> str:
-    """The hash of the weights in `--checkpoint`, which are fetched; a folder's name."""
-    path: Path = options.checkpoint.fetch()
-    return sha256(path) if path.is_file() else path.name
+    """The hash of the weights or the exported model in `--checkpoint`, which are fetched."""
+    return sha256(options.checkpoint.fetch())

@@ -29,6 +29,11 @@ class Texts:
         self._ends.frombytes((len(self._bytes) + 1 + ends).astype(np.int64).tobytes())
         self._bytes += block
 
+    @property
+    def content(self) -> bytes:
+        """All texts as bytes, each of which ends with NUL."""
+        return bytes(self._bytes)
+
     def any_has(self, part: str) -> bool:
         """Whether some text contains a part."""
         return part.encode(errors=_ERRORS) in self._bytes

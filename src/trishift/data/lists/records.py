@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -161,6 +163,10 @@ class ClipList(Sequence[VideoRecord]):
         changed = copy(self)
         changed.labels = self.labels.mapped(lambda _: ())
         return changed
+
+    def digest(self) -> str:
+        """A hash of the paths, with the root as it was given."""
+        return hashlib.sha256(os.fsencode(self._root) + b"\0" + self.names.content).hexdigest()
 
     def label_counts(self) -> Counter[tuple[int, ...]]:
         """Number of clips per combination of labels."""
