@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from trishift.checkpoints import Checkpoint, canonical
 from trishift.io.line_files import open_lines
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 from trishift.streaming.events import EventRule, find_events
-from trishift.streaming.timeline import Timeline
+from trishift.streaming.timeline import Moment, Timeline
 
 LABELS = ("up", "down", "background")
 
@@ -76,6 +77,56 @@ def test_an_interrupted_command_continues(
     assert run(folder, *arguments) == 0
     assert (tmp_path / "a.json").read_text() == continued
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_list_continues_with_the_videos_that_are_not_done(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = [tmp_path / f"{name}.mp4" for name in "abc"]
+    for video in videos:
+        shutil.copy(folder / "video.mp4", video)
+    original, output, classified = Timeline.moments, tmp_path / "out", []
+
+    def moments(self: Timeline, *arguments: int) -> Iterator[Moment]:
+        classified.append(Path(self.source.name).stem)
+        if classified == ["a", "b"]:
+            raise KeyboardInterrupt
+        yield from original(self, *arguments)
+
+    monkeypatch.setattr(Timeline, "moments", moments)
+    arguments = (tmp_path, "--output", output / "{name}.json")
+    assert run(folder, *arguments) == 130
+    capsys.readouterr()
+    assert run(folder, *arguments) == 0
+    assert classified[2:] == ["b", "c"]
+    assert "continued, 1 of 3 videos done" in capsys.readouterr().err
+    assert sorted(path.name for path in output.iterdir()) == ["a.json", "b.json", "c.json"]
+    assert run(folder, *arguments) == 0
+    assert classified[4:] == ["a", "b", "c"]
+
+
+def test_files_of_another_job_are_not_done(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos, original = [tmp_path / f"{name}.mp4" for name in "ab"], Timeline.moments
+    for video in videos:
+        shutil.copy(folder / "video.mp4", video)
+
+    def only_a(self: Timeline, *arguments: int) -> Iterator[Moment]:
+        if Path(self.source.name).stem == "b":
+            raise KeyboardInterrupt
+        yield from original(self, *arguments)
+
+    arguments = (tmp_path, "--output", tmp_path / "out/{name}.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(Timeline, "moments", only_a)
+        assert run(folder, *arguments) == 130
+    before = (tmp_path / "out/a.json").read_bytes()
+    assert run(folder, *arguments, "--hop", 0.1) == 0
+    assert (tmp_path / "out/a.json").read_bytes() != before
+    assert run(folder, *arguments) == 0
+    assert (tmp_path / "out/a.json").read_bytes() == before
+    assert "continued" not in capsys.readouterr().err
 
 
 def test_thresholds_apply_to_finished_windows(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,9 +31,11 @@ from trishift.commands.shared.inputs import (
     set_calibration,
     sources_of,
 )
+from trishift.commands.shared.jobs import job_settings, open_video_job
 from trishift.commands.shared.outputs import add_strict, check_file, report_misses, status
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices
+from trishift.data.lists import ClipList
 from trishift.data.parts import split_part
 from trishift.errors import DataError
 from trishift.evaluation.shards import Shard
@@ -41,13 +44,12 @@ from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trishift.api import Model
     from trishift.evaluation.prediction import Miss
     from trishift.streaming.events import EventRule
     from trishift.streaming.timeline import Moment, Timeline
 
+_SETTINGS = ("window", "hop", "fps", "enter", "leave", "min_length", "merge", "nothing", "top_k", "output")
 EXAMPLES = """\
   trishift timeline long.mp4 --checkpoint runs/gestures-tsm/best.safetensors
   trishift timeline long.mp4 --checkpoint best.safetensors --output long.srt long.eaf long.html
@@ -74,14 +76,24 @@ def main(arguments: list[str]) -> None:
     listed = shard.of(range(len(options.videos)))
     first = next(iter(options.outputs[0]), None) if len(listed) > 1 else None
     misses = Misses(first and missing_in(first.parent, "timelines", shard))
-    with results_of(options, _work, np.array(listed, np.int64)) as (summary, batches):
-        status(summary)
-        for results in batches:
-            for _, result in results:
+    settings = job_settings(options, ClipList.of(map(Path, options.videos)), *_SETTINGS) if first else {}
+    with open_video_job(
+        first and first.parent, "timelines", settings, [options.outputs[each] for each in listed]
+    ) as job:
+        start, numbers = (listed[0], job.pending() + listed[0]) if job and listed else (0, np.array(listed, np.int64))
+        if job and job.done:
+            status(f"continued, {job.done} of {counted(len(listed), 'video')} done")
+        with results_of(options, _work, numbers) as (summary, batches):
+            status(summary)
+            for number, result in (each for results in batches for each in results):
                 if isinstance(result, Miss):
                     misses.add(result)
-                else:
-                    result.show()
+                    continue
+                result.show()
+                if job:
+                    job.add([number - start], (), {})
+        if job:
+            job.forget()
     misses.close()
     report_misses(misses.first, len(listed), strict=options.strict, count=misses.count, file=misses.file)
 

@@ -82,6 +82,7 @@ class Job:
         self.sizes = [0] * len(files)
         self._journal, self._paths, self._header = journal, files, header
         self._files: list[GrowingFile] = []
+        self._begun = False
         self._done = np.zeros(header["total"], bool)
         self._new: list[list[int]] = []  # ranges that are done, but not in the journal yet
         self._kept = 0  # lines of the journal that count
@@ -128,12 +129,7 @@ class Job:
             raise
         self.sizes = [size + len(content) for size, content in zip(self.sizes, contents, strict=True)]
         self.counts = dict(counts)
-        for number in numbers:
-            self._done[number] = True
-            if self._new and self._new[-1][1] == number:
-                self._new[-1][1] = number + 1
-            else:
-                self._new.append([number, number + 1])
+        self._note(numbers)
         if time.monotonic() - self._recorded > _SECONDS_BETWEEN_RECORDS:
             self._record()
 
@@ -152,6 +148,17 @@ class Job:
         for path, size in zip(self._paths, self.sizes, strict=True):
             if not size and path != self.output:
                 path.unlink(missing_ok=True)
+
+    def undo(self, numbers: Sequence[int]) -> None:
+        """Take back that some numbers are done; only before results are added."""
+        self._done[list(numbers)] = False
+        self._kept, self._new = 0, []  # the journal begins anew, with what is left
+        self._note(np.flatnonzero(self._done).tolist())
+
+    def forget(self) -> None:
+        """Remove the journal of a job whose results need none: the next one starts anew."""
+        self._new, self.finished = [], True
+        self._journal.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Record what is done and close the files."""
@@ -191,12 +198,22 @@ class Job:
         self.finished, self.counts = True, record["counts"]
         self._done[:] = True
 
+    def _note(self, numbers: Sequence[int]) -> None:
+        """Count numbers as done, for the next record."""
+        for number in numbers:
+            self._done[number] = True
+            if self._new and self._new[-1][1] == number:
+                self._new[-1][1] = number + 1
+            else:
+                self._new.append([number, number + 1])
+
     def _begin(self) -> None:
         """Remove what does not count, before the first results are added."""
-        if self._files:
+        if self._begun:
             return
         if self._replaces:
             _set_aside(self.output, self._paths)
+        self._begun = True
         self._journal.keep(self._kept)
         if not self._kept:
             self._journal.add(self._header)
@@ -206,7 +223,7 @@ class Job:
 
     def _record(self) -> None:
         """Add what is done to the journal."""
-        if not self._new:
+        if not self._new or not self._begun:
             return
         self._recorded = time.monotonic()
         if self._recorded - self._synced > _SECONDS_BETWEEN_SYNCS:
