@@ -114,12 +114,27 @@ def test_parquet_has_the_rows_of_the_lines(folder: Path, whole: Path) -> None:
     assert table.schema.field("predictions").type.value_type.field("class").type == pyarrow.int32()
 
 
-def test_parquet_needs_pyarrow(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("package", "name", "more", "message"),
+    [
+        ("pyarrow", "p.parquet", (), "Parquet needs pyarrow"),
+        ("ray", "p.jsonl", ("--engine", "ray"), "--engine ray: Ray is not installed"),
+    ],
+)
+def test_a_missing_package_is_one_line(
+    folder: Path,
+    tmp_path: Path,
+    package: str,
+    name: str,
+    more: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert command(*arguments(folder, tmp_path / "p.parquet")) == 1
-    assert "Parquet needs pyarrow; in the Trishift repository, run: pip install" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, package, None)
+    assert command(*arguments(folder, tmp_path / name, *more)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{message}; in the Trishift repository, run: pip install" in line
     assert not list(tmp_path.iterdir())
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from testing.encoded_clips import encode
 from tests.support.command_line import command
@@ -104,6 +105,20 @@ def test_a_cluster_that_loses_a_node_predicts_like_one_process(
         (tmp_path / "local.jsonl.missing.csv").read_text().splitlines()
     )
     assert caplog.text.count("a process was lost") == 1
+
+
+def test_a_cluster_writes_the_features_of_one_process(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+    (folder / "few.txt").write_text("".join(f"{number:03}.mp4\n" for number in range(40)))
+    inputs = ("--filelist", folder / "few.txt", "--workers", 1, "--device", "cpu")
+    for name, more in (("local", ()), ("ray", ("--engine", "ray", "--ray-address", cluster.address))):
+        output = ("--output", tmp_path / name)
+        assert command("features", "--checkpoint", folder / "model.safetensors", *inputs, *output, *more) == 0
+    names = sorted(path.name for path in (tmp_path / "local").iterdir())
+    assert len(names) == 40 and names[-1] == "features.missing.csv"
+    assert sorted(path.name for path in (tmp_path / "ray").iterdir()) == names
+    for name in names[:-1]:
+        local, ray_s = (np.load(tmp_path / engine / name)["pooled"] for engine in ("local", "ray"))
+        np.testing.assert_allclose(ray_s, local, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ EXAMPLES = """\
   trishift infer --checkpoint runs/gestures-tsm/best.safetensors clip.mp4
   trishift infer --checkpoint best.safetensors --framework paddle --filelist val.txt --output predictions.json
   trishift infer --checkpoint best.safetensors --output predictions.csv folder_of_videos/ -- -odd-name.mp4
-  trishift infer --checkpoint best.safetensors --filelist val.txt --shard 2/8 --output part2.jsonl
+  trishift infer --checkpoint best.safetensors --filelist archive.txt --shard 2/8 --output part2.jsonl
+  trishift infer --checkpoint best.safetensors --filelist archive.txt --engine ray --output archive.parquet
   trishift infer --checkpoint best.onnx --runtime openvino clip.mp4
   trishift infer --checkpoint m4.safetensors --thresholds result.json clip.mp4      (multi-label)
 """
