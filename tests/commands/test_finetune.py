@@ -100,6 +100,7 @@ def test_finetune(clips: Path, weights: Path, tmp_path: Path, capsys: pytest.Cap
     cells = re.findall(r'<td class="num">(?:<strong>)?([^<]*)', page[page.index("Results per fold") :])
     each = [*summary["each_run"]["1"], summary["finetuned"]["mean"], *summary["probe"]["each_fold"]]
     assert cells[: len(each)] == [percent(value) for value in each]
+    assert "There are no film strips: each fold has a network of its own." in page
     assert "so none is held out from it" in page and ("all-clips/report.html" in page) == (kept is not None)
     if kept:
         final = (output / kept / "report.html").read_text(encoding="utf-8")

@@ -53,8 +53,8 @@ def main(arguments: list[str]) -> None:
         print(comparison.verdict())
     if not options.no_report:
         if comparison.beats_probe:
-            attempt_report(output / ON_ALL, films=False)
-        attempt_report(output / HELD_OUT, films=False)  # the clips' networks differ by fold
+            attempt_report(output / ON_ALL)
+        attempt_report(output / HELD_OUT)
     with notes_aside(options):
         print(f"written: {output / MODEL}, summary.json, {HELD_OUT} and one folder per run")
         print(f"next: trishift infer --checkpoint {shlex.quote(str(output))} VIDEO")

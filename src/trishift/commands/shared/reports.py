@@ -65,8 +65,12 @@ def _films(subject: Subject, framework: str | None, names: list[str]) -> Mapping
 
     best = subject.path / "best.safetensors"
     source = subject.context.get("checkpoint", best if best.is_file() else None)
-    if source is None or not names:
+    if not names:
         return {}
+    if "folds" in subject.context:
+        raise DataError("each fold has a network of its own")
+    if source is None:
+        raise DataError("the weights of these scores are not known")
     local = weight_source(source).local
     if local is not None and is_exported(local):
         model = load(source)
