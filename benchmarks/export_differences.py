@@ -24,7 +24,7 @@ from trishift.export.description import read_description
 from trishift.export.formats import FORMATS
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec, default_input
 
-BACKBONES = ("resnet50", "mobilenet_v2", "bn_inception")
+BACKBONES = ("resnet50", "mobilenet_v2", "pp_mobilenet_v3", "pp_lcnet_v2", "bn_inception")
 
 
 def models(backbone: str) -> dict[str, ModelSpec]:

@@ -29,9 +29,13 @@ ROOT = CONFIGS.parent
 RECIPES = recipe_files()
 PUBLISHED = [path for path in RECIPES if path.parent.name not in ("gestures", "custom")]
 DIRECTED = ("jester", "somethingv1", "somethingv2")  # data sets with directional classes
+_ATTENTION = "kinetics/tsm_pp_lcnet_v2_16f_attention.yaml"
 ELSEWHERE = {  # recipes of other codebases in their frameworks; plans do not depend on frameworks, networks have parity
-    "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml", "kinetics/tsm_r50_vd_8f.yaml"],
-    "paddle": ["kinetics/tsm_r50_8f_paddle.yaml", "kinetics/tsm_r50_vd_8f.yaml", "jester/trn_bn_inception.yaml"],
+    "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml", "kinetics/tsm_r50_vd_8f.yaml", _ATTENTION],
+    "paddle": [
+        *("kinetics/tsm_r50_8f_paddle.yaml", "kinetics/tsm_r50_vd_8f.yaml", "jester/trn_bn_inception.yaml"),
+        *("kinetics/tsm_pp_mobilenet_v2_8f.yaml", _ATTENTION),
+    ],
 }
 WITHOUT_EFFECT = (  # on two steps with small batches and frames
     *("name", "input.resize", "input.crop", "input.mean", "input.std", "model.num_classes", "model.width"),

@@ -19,6 +19,7 @@ SPECS = {
     "msn": ModelSpec("resnet14", 4, num_segments=2, in_channels=15, width=4, motion=MotionSpec(window=None)),
     "tdn": ModelSpec("resnet14", 4, num_segments=2, in_channels=15, width=8, motion=tdn(2)),
     "mobilenet": ModelSpec("mobilenet_v2", 4, num_segments=2),
+    "paddle mobilenet": ModelSpec("pp_mobilenet_v2", 4, num_segments=2),
     "inception": ModelSpec("bn_inception", 4, num_segments=2),
 }
 

@@ -56,7 +56,7 @@ class Case:
 
 def cases() -> tuple[Case, ...]:
     """Every family, backbone and kind of export."""
-    uni = ShiftSpec(direction="unidirectional")
+    uni, past = ShiftSpec(direction="unidirectional"), ShiftSpec(16, order="past_first")
     trn = HeadSpec("multiscale_relation", relation_width=16, hidden_width=16)
     small = ModelSpec("resnet10", 5, num_segments=4, width=8)
     msn = ModelSpec("resnet14", 5, num_segments=2, in_channels=15, width=8)
@@ -67,6 +67,8 @@ def cases() -> tuple[Case, ...]:
         Case("stream-uint8", replace(small, shift=uni), uint8=True, streaming=True, formats=ONCE_EACH),
         Case("msn", replace(msn, motion=MotionSpec(window=2)), formats=ONCE_EACH),
         Case("tdn", replace(msn, num_segments=3, motion=tdn(3)), size=(80, 72), formats=ONCE_EACH),
+        Case("gates", ModelSpec("pp_mobilenet_v3", 5, 2, shift=past), uint8=True),
+        Case("attention", ModelSpec("pp_lcnet_v2", 5, 3, shift=replace(past, div=4), temporal_attention=True)),
         Case("trn", ModelSpec("bn_inception", 5, num_segments=3, head=trn)),
     )
 

@@ -34,6 +34,8 @@ CASES = {
     "resnet18_block": (_online("resnet18", 4, "block", div=4, width=4), (32, 40)),
     "resnet50_narrow": (_online("resnet50", 3, "blockres", width=4), (33, 32)),  # layer1.0 has too few channels
     "mobilenet_v2_listed": (_online("mobilenet_v2", 3, ("features.1", "features.7")), (32, 32)),
+    "pp_mobilenet_v3": (_online("pp_mobilenet_v3", 3, "blockres"), (32, 32)),
+    "pp_lcnet_v2": (_online("pp_lcnet_v2", 3, "blockres"), (32, 40)),
     "bn_inception": (_online("bn_inception", 3, "block"), (32, 64)),
     "tsn": (ModelSpec("resnet10", 5, 3, width=4), (32, 32)),
 }

@@ -33,18 +33,27 @@ class Activation(nn.Layer):
 
 
 class ConvNorm(nn.Layer):
-    """Padded convolution without bias, batch norm."""
+    """Padded convolution without bias, batch norm, activation."""
 
-    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        activation: mobile.Activation | None = None,
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2D(
             in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
         )
         self.bn = batch_norm(channels)
+        self.activation = Activation(activation) if activation else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.bn(self.conv(x))
+        return self.activation(self.bn(self.conv(x)))
 
 
 class SqueezeExcitation(nn.Layer):
@@ -86,16 +95,22 @@ class MobileBlock(nn.Layer):
 
     def __init__(self, block: mobile.MobileBlock, gate: Gate, shift: nn.Layer, shifts_identity: bool) -> None:
         super().__init__()
-        self.has_residual, self.linear = block.has_residual, block.linear
+        self.has_residual = block.has_residual
         self.shift = shift
         self.shifts_identity = shifts_identity
-        hidden = block.hidden
-        self.expand = ConvNorm(block.in_channels, hidden, 1) if block.expanded else None
+        hidden, kind = block.hidden, block.activation
+        self.expand = ConvNorm(block.in_channels, hidden, 1, activation=kind) if block.expanded else nn.Identity()
         self.depthwise = nn.LayerList([ConvNorm(hidden, hidden, size, block.stride, hidden) for size in block.kernels])
         self.squeeze = SqueezeExcitation(hidden, gate) if block.squeezes else nn.Identity()
         widths = (hidden, *block.pointwise)
-        self.pointwise = nn.LayerList([ConvNorm(inputs, outputs, 1) for inputs, outputs in pairwise(widths)])
-        self.activation = Activation(block.activation)
+        kinds = [*[kind] * (len(block.pointwise) - 1), None if block.linear else kind]
+        self.pointwise = nn.Sequential(
+            *(
+                ConvNorm(inputs, outputs, 1, activation=each)
+                for (inputs, outputs), each in zip(pairwise(widths), kinds, strict=True)
+            )
+        )
+        self.activation = Activation(kind)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""
@@ -103,15 +118,12 @@ class MobileBlock(nn.Layer):
 
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
-        y = shifted if self.expand is None else self.activation(self.expand(shifted))
+        y = self.expand(shifted)
         first, *others = self.depthwise
         total = first(y)
         for branch in others:
             total = total + branch(y)
-        y = self.squeeze(self.activation(total))
-        for number, conv in enumerate(self.pointwise, 1):
-            y = conv(y)
-            y = y if self.linear and number == len(self.pointwise) else self.activation(y)
+        y = self.pointwise(self.squeeze(self.activation(total)))
         if not self.has_residual:
             return y
         return y + (shifted if self.shifts_identity else x)
@@ -124,17 +136,17 @@ class MobileNetwork(nn.Layer):
         super().__init__()
         self.spec = spec
         self.network = network = MOBILES[spec.backbone]
-        self.first = ConvNorm(spec.in_channels, network.first, 3, 2)
-        self.activation = Activation(network.activation)
+        self.first = ConvNorm(spec.in_channels, network.first, 3, 2, activation=network.activation)
         self.layer0 = self._stage(0)
         self.layer1 = self._stage(1)
         self.layer2 = self._stage(2)
         self.attention = TemporalAttention(spec.num_segments) if spec.temporal_attention else nn.Identity()
         self.layer3 = self._stage(3)
         self.layer4 = self._stage(4)
-        channels = network.blocks[-1].channels
-        self.last = ConvNorm(channels, network.last, 1) if network.last else None
+        channels, kind = network.blocks[-1].channels, network.activation
+        self.last = ConvNorm(channels, network.last, 1, activation=kind) if network.last else nn.Identity()
         self.widen = nn.Conv2D(network.last or channels, network.widen, 1, bias_attr=False) if network.widen else None
+        self.activation = Activation(kind)
 
     def _stage(self, number: int) -> nn.Sequential:
         """`layer0` to `layer4`."""
@@ -148,7 +160,7 @@ class MobileNetwork(nn.Layer):
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at half their size."""
-        return self.activation(self.first(x))
+        return self.first(x)
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
@@ -157,9 +169,7 @@ class MobileNetwork(nn.Layer):
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, C, H, W) through the last convolutions to (N * T, F)."""
-        if self.last is not None:
-            x = self.activation(self.last(x))
-        x = F.adaptive_avg_pool2d(x, 1)
+        x = F.adaptive_avg_pool2d(self.last(x), 1)
         if self.widen is not None:
             x = self.activation(self.widen(x))
         return x.flatten(1) * (1 - self.network.dropout)
