@@ -162,7 +162,7 @@ class Trainer:
             results.add(self._step(epoch, index, first + index, batch))
             progress.update(results.losses[-1], results.accuracies[-1])
             here = replace(self._position, batch=index + 1, iteration=first + index + 1)
-            if stop.requested:
+            if self._stops(stop):
                 progress.close()
                 results.read()
                 self._save(here, {})
@@ -181,6 +181,12 @@ class Trainer:
         if results.losses:
             self.training = {"epoch": epoch + 1, **results.means()}
             self._report_epoch(progress)
+
+    def _stops(self, stop: StopSignal) -> bool:
+        """Whether any rank was asked to stop: all must stop after the same step, or they wait for each other."""
+        if self._session.world_size == 1:
+            return stop.requested
+        return bool(self._session.gather(np.array([stop.requested])).any())
 
     def _progress(self, epoch: int, start: int) -> Progress:
         epochs, steps = self._recipe.train.epochs, self.batches_per_epoch
