@@ -92,6 +92,23 @@ choose_output() {
     [ "$OUTPUT" = "$wanted" ] || echo "$wanted holds a run already; this one goes to $OUTPUT"
 }
 
+# Ask a launcher to stop. msrun would end at once and leave its processes behind, so they are asked themselves.
+stop() {
+    if [ "$FRAMEWORK" = mindspore ]; then pkill -TERM -P "$1"; else kill -TERM "$1" 2>/dev/null; fi
+}
+
+# Run a command and pass SIGTERM on to it, which Kubernetes and `docker stop` send to this shell only.
+passing_on() {
+    local child status=0
+    "$@" <&0 & child=$!
+    trap 'stop "$child"' TERM
+    trap ':' INT  # the terminal sends it to the command as well
+    wait "$child" || status=$?
+    while kill -0 "$child" 2>/dev/null; do status=0; wait "$child" || status=$?; done  # a signal ended the wait
+    trap - TERM INT
+    return "$status"
+}
+
 # Run a script in NPROC processes. Each launcher stops all processes when one of them fails.
 launch() {
     local processes port logs status=0
@@ -108,16 +125,17 @@ launch() {
     rm -rf "$logs"; mkdir -p "$logs" || fail "$OUTPUT cannot be written; set OUTPUT to another folder"
     case "$FRAMEWORK" in
         pytorch)
-            OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun --nproc_per_node "$processes" --nnodes "$NNODES" \
+            export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+            passing_on torchrun --nproc_per_node "$processes" --nnodes "$NNODES" \
                 --node_rank "$NODE_RANK" --master_addr "$MASTER_ADDR" --master_port "$port" \
                 ${NODE_ADDR:+--local_addr "$NODE_ADDR"} "$@" || status=$? ;;
         paddle)
             local machines=()
             [ "$NNODES" -gt 1 ] && machines=(--nnodes "$NNODES" --rank "$NODE_RANK" --master "$MASTER_ADDR:$port" --host "$NODE_ADDR")
-            python -m paddle.distributed.launch --nproc_per_node "$processes" "${machines[@]}" \
+            passing_on python -m paddle.distributed.launch --nproc_per_node "$processes" "${machines[@]}" \
                 --log_dir "$logs" "$@" || status=$? ;;
         mindspore)
-            msrun --worker_num $((processes * NNODES)) --local_worker_num "$processes" --node_rank "$NODE_RANK" \
+            passing_on msrun --worker_num $((processes * NNODES)) --local_worker_num "$processes" --node_rank "$NODE_RANK" \
                 --master_addr "$MASTER_ADDR" --master_port "$port" --log_dir "$logs" --join=True \
                 --cluster_time_out=60 "$@" || status=$?
             cat "$logs/worker_0.log" 2>/dev/null || true ;;

@@ -30,9 +30,7 @@ def after_failure(folder: Path | None) -> str:
     if folder is None or not (folder / "last.safetensors").exists():
         return "nothing is saved yet; start again once that is mended"
     resume = f"--resume {shlex.quote(str(folder))}"
-    return (
-        f"the last checkpoint is intact; continue with the same command and {resume}, on as many processes as you like"
-    )
+    return f"the last checkpoint is intact; continue with the same command and {resume}, in any number of processes"
 
 
 class StopSignal:
