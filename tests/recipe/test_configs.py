@@ -31,10 +31,13 @@ PUBLISHED = [path for path in RECIPES if path.parent.name not in ("gestures", "c
 DIRECTED = ("jester", "somethingv1", "somethingv2")  # data sets with directional classes
 _ATTENTION = "kinetics/tsm_pp_lcnet_v2_16f_attention.yaml"
 ELSEWHERE = {  # recipes of other codebases in their frameworks; plans do not depend on frameworks, networks have parity
-    "mindspore": ["somethingv2/tsm_r50_8f_mindspore.yaml", "kinetics/tsm_r50_vd_8f.yaml", _ATTENTION],
+    "mindspore": [
+        *("somethingv2/tsm_r50_8f_mindspore.yaml", "kinetics/tsm_r50_vd_8f.yaml", _ATTENTION),
+        "somethingv2/tdn_r50_16f.yaml",
+    ],
     "paddle": [
         *("kinetics/tsm_r50_8f_paddle.yaml", "kinetics/tsm_r50_vd_8f.yaml", "jester/trn_bn_inception.yaml"),
-        *("kinetics/tsm_pp_mobilenet_v2_8f.yaml", _ATTENTION),
+        *("kinetics/tsm_pp_mobilenet_v2_8f.yaml", _ATTENTION, "somethingv2/tdn_r50_16f.yaml"),
     ],
 }
 WITHOUT_EFFECT = (  # on two steps with small batches and frames
@@ -100,9 +103,8 @@ def test_published_recipes_state_accuracy_and_protocol(path: Path) -> None:
 def test_file_names_match_backbone_and_frames() -> None:
     for path in PUBLISHED:
         model = recipe_of(path).model
-        kind = (
-            "trn" if model.head.consensus != "average" else "msn" if model.motion else "tsm" if model.shift else "tsn"
-        )
+        kind = "trn" if model.head.consensus != "average" else "tsm" if model.shift else "tsn"
+        kind = model.motion.kind if model.motion else kind
         backbone = model.backbone.replace("resnet", "r")
         frames = re.search(r"_(\d+)f", path.stem)
         assert path.stem.startswith(f"{kind}_{backbone}")

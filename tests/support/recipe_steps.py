@@ -51,6 +51,8 @@ class Steps:
 
 def side_of(model: ModelSpec) -> int:
     """Pixels on a side of the frames: few, but enough for every layer."""
+    if model.motion and model.motion.kind == "tdn":
+        return 48
     return 75 if model.backbone == "inception_v3" else 32
 
 

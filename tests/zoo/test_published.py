@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,7 +22,7 @@ from trishift.errors import CheckpointError
 from trishift.model.tensors import tensor_table
 from trishift.recipe import load_recipe
 from trishift.zoo.converted import described
-from trishift.zoo.fetching import is_hash
+from trishift.zoo.fetching import is_hash, obtain, wanted_published
 from trishift.zoo.published import Published, entry_named, published_weights, read_table
 
 ENTRIES = list(published_weights().values())
@@ -66,6 +66,9 @@ def test_addresses_and_hashes_are_well_formed(entry: Published) -> None:
         assert parts.scheme in ("https", "http") and parts.hostname and not parts.query and url == url.strip()
         assert PurePosixPath(parts.path).name == entry.file and " " not in url
         assert parts.scheme == "https" or entry.publisher == "trn"  # its server speaks nothing else
+    if entry.page is not None:
+        parts = urlsplit(entry.page)
+        assert entry.urls == () and parts.scheme == "https" and parts.hostname and not parts.query
     assert not entry.sha256 or is_hash(entry.sha256)
     in_name = HASH_IN_NAME.search(entry.file)
     assert entry.publisher == "tsm" or in_name is None or in_name[1] == entry.sha256
@@ -94,6 +97,18 @@ def test_sizes_equal_published_counts() -> None:
 def test_unknown_names_are_refused_with_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(CheckpointError, match=re.escape(hint)):
         entry_named(name)
+
+
+def test_files_on_pages_for_browsers_are_named_with_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path))
+    entry = entry_named("tdn-r50-8f-sthv2")
+    with pytest.raises(CheckpointError) as caught:
+        obtain(wanted_published(entry))
+    message = str(caught.value)
+    assert f"on a page for browsers, {entry.page}; download it there; put the file at" in message
+    assert str(tmp_path / "weights" / entry.name / "best.pth.tar") in message
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,6 +87,7 @@ def _facts(entry: Published) -> dict[str, Any]:
     return {
         **{name: getattr(entry, name) for name in ("name", "source", "license", "data", "file", "dialect", "options")},
         "urls": entry.urls,
+        "page": entry.page,
         "sha256": entry.sha256 or None,
         "accuracy": [dataclasses.asdict(accuracy) for accuracy in entry.accuracy],
         "parameters": entry.num_parameters,

@@ -36,6 +36,7 @@ class Wanted:
         urls: addresses, tried in order.
         sha256: its hash, or the first digits of it; empty if unknown.
         published: whether mirrors and bundles may have it.
+        page: web page that has the file for browsers only.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Wanted:
     urls: tuple[str, ...]
     sha256: str = ""
     published: bool = False
+    page: str | None = None
 
     @property
     def remedy(self) -> str:
@@ -56,7 +58,7 @@ def wanted_published(entry: Published) -> Wanted:
     start = mirror()
     mirrored = (f"{start}{entry.name}/{entry.file}",) if start else ()
     target = home() / "weights" / entry.name / entry.file
-    return Wanted(entry.name, target, (*mirrored, *(entry.urls or ())), entry.sha256, published=True)
+    return Wanted(entry.name, target, (*mirrored, *(entry.urls or ())), entry.sha256, True, entry.page)
 
 
 def wanted_address(address: str) -> Wanted:
@@ -148,6 +150,8 @@ def check_available(wanted: Wanted) -> None:
         return
     if not wanted.urls:
         reason = "its authors state no address"
+        if wanted.page:
+            reason = f"its authors have it on a page for browsers, {wanted.page}; download it there"
     elif is_offline() and not any(url.startswith("file:") for url in wanted.urls):
         source = "" if without_secrets(wanted.urls[-1]) == wanted.name else f" from {wanted.urls[-1]}"
         reason = f"it is not in the cache, and TRISHIFT_OFFLINE forbids downloading it{source}"

@@ -72,6 +72,7 @@ class Published:
         data: data set it was trained on.
         model: the network; `num_classes` follows from `data`.
         urls: addresses, tried in order.
+        page: web page that has the file for browsers only, if there is no address of the file itself.
         sha256: its hash, or the known first digits; empty if unknown.
         labels: shipped class names, if not those of `data`.
         options: import options.
@@ -90,6 +91,7 @@ class Published:
     data: str
     model: ModelSpec
     urls: tuple[str, ...] | None = None
+    page: str | None = None
     sha256: str = ""
     labels: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -162,7 +164,9 @@ def _with_publisher(entry: Published, publishers: Mapping[str, Publisher]) -> Pu
     if entry.publisher not in publishers:
         raise CheckpointError(f"published weights: {entry.name}: unknown publisher {entry.publisher}; add it")
     publisher = publishers[entry.publisher]
-    urls = entry.urls if entry.urls is not None else (f"{publisher.base}{entry.path}",)
+    urls = entry.urls
+    if urls is None:
+        urls = () if entry.page else (f"{publisher.base}{entry.path}",)
     return replace(entry, urls=urls, license=publisher.license, source=publisher.title)
 
 
