@@ -155,7 +155,7 @@ def _native_dialect(file: WeightFile) -> Dialect:
 def _override(spec: ModelSpec, answers: Answers) -> ModelSpec:
     """Apply the user's T and relations to a described model, where they can be chosen."""
     segments = answers.given("num_segments") or spec.num_segments
-    if spec.head.consensus != "average":
+    if spec.head.consensus != "average" or (spec.motion and spec.motion.kind == "tdn"):  # TDN's shares depend on it
         answers.confirm("num_segments", spec.num_segments)
     shift = spec.shift
     fixed = {"shift_div": shift.div, "shift_direction": shift.direction} if shift else {"shift": "none"}

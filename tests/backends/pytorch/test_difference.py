@@ -15,7 +15,7 @@ from torch import Tensor
 from trishift.backends.contract import Execution
 from trishift.backends.pytorch.difference import LongTermDifference, ShortTermDifference
 from trishift.backends.pytorch.session import Session
-from trishift.checkpoints import Checkpoint
+from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints.canonical import save
 from trishift.errors import CheckpointError, RecipeError
 from trishift.model.feature_maps import check_size
@@ -112,6 +112,8 @@ def test_weights_of_16_segments_do_not_start_a_training_of_8(tmp_path: Path) -> 
     session = Session(SMALL, Execution())
     with pytest.raises(CheckpointError, match=r"16\.safetensors: its TDN fuses motion for 16 segments, .* set "):
         load_initial_weights(Recipe(model=SMALL), session, tmp_path / "16.safetensors")
+    with pytest.raises(CheckpointError, match="num_segments=8, but the weights say 16"):
+        import_weights(tmp_path / "16.safetensors", num_segments=8)
 
 
 def test_refuses_what_tdn_cannot_do() -> None:
