@@ -38,7 +38,6 @@ from trishift.export.formats import runtime_named
 from trishift.export.opening import is_exported
 from trishift.export.predictors import Choice, exported_predictor, weights_predictor
 from trishift.model.relations import prediction_relations
-from trishift.model.spec import InputSpec, ModelSpec
 from trishift.streaming.source import Source
 from trishift.streaming.sources import open_source
 from trishift.streaming.stream import Stream
@@ -87,7 +86,7 @@ class Model:
     """
 
     def __init__(self, checkpoint: Checkpoint, session: Predictor, report: LoadReport) -> None:
-        self.spec, self.input = _require_model(checkpoint)
+        self.spec, self.input = checkpoint.require_model()
         self.labels: tuple[str, ...] = checkpoint.labels or tuple(str(i) for i in range(self.spec.num_classes))
         self.session, self.report = session, report
         self.meta = checkpoint.meta
@@ -375,7 +374,7 @@ def load(
     else:
         choice.check()
         checkpoint, report = import_weights(source.fetch(), **options)
-        _require_model(checkpoint)
+        checkpoint.require_model()
         model = Model(checkpoint, weights_predictor(checkpoint, choice), report)
     _log.info("%s", model.report)
     return model
@@ -388,14 +387,3 @@ def _load_exported(path: Path, choice: Choice, options: Mapping[str, Any]) -> Mo
         )
     predictor, description = exported_predictor(path, choice)
     return Model(replace(description.checkpoint, input=description.input), predictor, description)
-
-
-def _require_model(checkpoint: Checkpoint) -> tuple[ModelSpec, InputSpec]:
-    """Return a checkpoint's network and the pixel format it expects.
-
-    Raises:
-        CheckpointError: it has no head.
-    """
-    if checkpoint.spec is None or checkpoint.input is None or not checkpoint.spec.num_classes:
-        raise CheckpointError("the weights have no head; train one with train.initial_weights")
-    return checkpoint.spec, checkpoint.input

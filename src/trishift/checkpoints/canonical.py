@@ -60,6 +60,16 @@ class Checkpoint:
                 f"{counted(len(self.labels), 'label')} for a model of {counted(self.spec.num_classes, 'class')}"
             )
 
+    def require_model(self) -> tuple[ModelSpec, InputSpec]:
+        """The network and the pixel format that it expects.
+
+        Raises:
+            CheckpointError: it has no head.
+        """
+        if self.spec is None or self.input is None or not self.spec.num_classes:
+            raise CheckpointError("the weights have no head; train one with train.initial_weights")
+        return self.spec, self.input
+
     def without_calibration(self) -> Checkpoint:
         """The same for other logits, which the calibration does not fit."""
         return replace(self, meta={key: value for key, value in self.meta.items() if key != CALIBRATION})
