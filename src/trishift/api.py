@@ -147,7 +147,7 @@ class Model:
     ) -> Prediction | Iterator[Prediction]:
         """Predict the classes of a clip, or of each of several clips as they come.
 
-        A clip is a video file or frame folder, an http(s) address of a video, the bytes of a video file, or frames:
+        A clip is a video file or frame folder, the address of a video, the bytes of a video file, or frames:
         (T, H, W, 3) uint8 RGB. Its prediction is the sequence of likeliest classes, [(label, probability), ...], and
         has all scores. Models with thresholds list every predicted class, even if there are more than `top_k`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,13 +15,11 @@ import numpy as np
 from trishift.errors import DataError, without_secrets
 from trishift.evaluation.predicting import Results
 from trishift.evaluation.prediction import Miss, Prediction
-from trishift.zoo.downloading import DownloadError, download
 
 Clip = str | Path | bytes | np.ndarray
-"""A video or frame folder, the http(s) address of a video, the bytes of one, or frames (T, H, W, 3) uint8 RGB."""
+"""A video or frame folder, the address of a video, the bytes of one, or frames (T, H, W, 3) uint8 RGB."""
 
 _AHEAD = 8  # batches that are read together
-_ADDRESS = re.compile(r"https?://.+", re.IGNORECASE | re.DOTALL)
 _Predict = Callable[[Sequence[Path | np.ndarray], Sequence[str]], Iterable[Results]]
 
 
@@ -66,19 +63,12 @@ def _name(clip: Clip, number: int) -> str:
 
 
 def _predicted(clips: Sequence[Clip], names: Sequence[str], predict: _Predict) -> list[Prediction | Miss]:
-    """The result of each clip. Contents and downloads are temporary files, which are named like their clips."""
+    """The result of each clip. Contents are temporary files, which are named like their clips."""
     found: dict[int, Prediction | Miss] = {}
-    given: dict[int, Path | np.ndarray] = {}
     with ExitStack() as stack:
-        for place, (clip, name) in enumerate(zip(clips, names, strict=True)):
-            try:
-                given[place] = clip if isinstance(clip, np.ndarray) else _file(clip, stack)
-            except DownloadError as error:
-                found[place] = Miss(name, f"{name}: {error}")
-        places = list(given)
-        for results in predict(list(given.values()), [names[place] for place in places]):
-            for index, result in results:
-                place = places[index]
+        given = [clip if isinstance(clip, np.ndarray) else _file(clip, stack) for clip in clips]
+        for results in predict(given, names):
+            for place, result in results:
                 if isinstance(result, Prediction):
                     found[place] = replace(result, name=names[place])
                 else:
@@ -87,16 +77,9 @@ def _predicted(clips: Sequence[Clip], names: Sequence[str], predict: _Predict) -
 
 
 def _file(clip: str | Path | bytes, stack: ExitStack) -> Path:
-    """The file of a clip; one that is removed with the stack, if it was none.
-
-    Raises:
-        DownloadError: the server does not answer, or not with the file.
-    """
-    if isinstance(clip, Path) or (isinstance(clip, str) and not _ADDRESS.fullmatch(clip)):
+    """The path of a clip; that of a file which is removed with the stack, if the clip is the content of one."""
+    if not isinstance(clip, bytes):
         return Path(clip)
     path = Path(stack.enter_context(TemporaryDirectory(prefix="trishift-"))) / "clip"
-    if isinstance(clip, bytes):
-        path.write_bytes(clip)
-    else:
-        download(clip, path, lambda file: None)
+    path.write_bytes(clip)
     return path
