@@ -25,8 +25,9 @@ from benchmarks.rows import Row
 
 from trishift.data.clip_reader import ClipReader
 from trishift.data.dataset import DataSpec, TrainingSet
-from trishift.data.lists import VideoRecord, read_list
+from trishift.data.lists import VideoRecord, read_list, write_list
 from trishift.data.loader import Loader
+from trishift.data.prepare.shards import prepare_shards
 from trishift.data.transforms import AugmentationSpec
 from trishift.model.spec import InputSpec, ModelSpec
 
@@ -109,15 +110,23 @@ def rates(
 
 
 def sources(options: Options) -> Iterator[Row]:
-    """One worker on the same clips as they are, re-encoded with many key frames, and as JPEG pictures."""
+    """One worker on the same clips as is, re-encoded with many key frames, as JPEG pictures, and in a tar shard."""
     count = 2 if options.quick else 8
     kinds = {"videos": own(options, count) or generated(options, count=count)}
     for kind, written in (("re-encoded videos", "videos"), ("JPEG pictures", "frames")):
         kinds[kind] = [converted(options, path, written) for path in kinds["videos"]]
+    kinds["videos in a tar shard"] = sharded(options, kinds["videos"])
     calls = {name: epoch(paths * BATCH, WORK["decoding"], 1) for name, paths in kinds.items()}
     times = measure(calls, options.rounds)
     for name in list(kinds)[1:]:
         yield rates(f"one core: {name}, against the original videos", times, len(kinds[name]) * BATCH, name, "videos")
+
+
+def sharded(options: Options, videos: list[Path]) -> list[Path]:
+    """The videos as members of a shard."""
+    write_list(options.folder / "videos.txt", [VideoRecord(path, (0,), None, 0) for path in videos])
+    prepare_shards([options.folder / "videos.txt"], options.folder / "shards", force=True)
+    return [record.path for record in read_list(options.folder / "shards/videos.txt")]
 
 
 def flat(options: Options) -> Row:
