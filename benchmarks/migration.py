@@ -37,6 +37,8 @@ NEEDED = {  # files that the page assumes, made before the first command that co
     "configs/ucf101/": "trishift prepare ucf101 DOWNLOADS --output data/ucf101",
     "msn_16f.json": "python eval.py --checkpoint best.pth.tar --num-segments 16 "
     "--config configs/somethingv1/msn_r50_16f.yaml --protocol center --output msn_16f.json",
+    "tdn_16f.json": "python eval.py --checkpoint tdn_16f.pth.tar "
+    "--config configs/somethingv2/tdn_r50_16f.yaml --protocol center --output tdn_16f.json",
 }
 REPLACED = (
     (r"prepare (\w+) DOWNLOADS", r"prepare \1 downloads/\1"),
@@ -50,10 +52,9 @@ REPLACED = (
 )
 ADDED = (
     (r"prepare kinetics(?!.*--frames)", "--force"),  # the videos after the frames, in one folder
-    (
-        r"train.py --config|_train_gpu",
-        "train.epochs=1 train.warmup_epochs=0 input.resize=32 input.crop=32 data.workers=1",
-    ),
+    (r"train.py --config|_train_gpu", "train.epochs=1 train.warmup_epochs=0 data.workers=1"),
+    (r"train.py --config(?!.*/tdn_)|_train_gpu", "input.resize=32 input.crop=32"),
+    (r"train.py --config.*/tdn_", "input.resize=64 input.crop=64"),  # smaller frames leave nothing to average
     (r"(train.py --config|_train_gpu)(?!.* train.batch_size)", "train.batch_size=4"),
     (r" train.batch_size=256", "train.accumulate=32 data.train_list=256.txt"),
     (r"train.py .*--resume", "train.epochs=2"),

@@ -72,9 +72,9 @@ def imagenet_bn_inception() -> Shapes:
     return {name: norms.get(name, shape) for name, shape in shapes.items()}
 
 
-def motion_network(classes: int) -> Writer:
-    """Writer of an MSN checkpoint."""
-    return trained(record_shapes("msn_resnet50_8f", classes), "module.")
+def motion_network(kind: str, classes: int) -> Writer:
+    """Writer of a checkpoint of MSN or TDN."""
+    return trained(record_shapes(f"{kind}_resnet50_8f", classes), "module.")
 
 
 def paddle_resnet(classes: int) -> Shapes:
@@ -118,8 +118,11 @@ WEIGHTS: dict[str, Writer] = {
     "TSM.pdparams": lambda path: originals.write_pdparams(path, filled(paddle_resnet(KINETICS)), protocol=2),
     "ResNet50_pretrained": lambda path: write_folder(path, filled(paddle_resnet(IMAGENET))),
     "trn.ckpt": of_record("mindspore_trn_bninception_8f"),
-    "best.pth.tar": motion_network(SOMETHING),
-    "kinetics/best.pth.tar": motion_network(KINETICS),
+    "best.pth.tar": motion_network("msn", SOMETHING),
+    "kinetics/best.pth.tar": motion_network("msn", KINETICS),
+    "tdn_8f.pth.tar": motion_network("tdn", SOMETHING),
+    "tdn_16f.pth.tar": motion_network("tdn", SOMETHING),
+    "tdn_k400_8f.pth.tar": motion_network("tdn", KINETICS),
     "TRN_something_RGB_BNInception_TRN_segment3_best.pth.tar": of_record("trn_single_bninception_3f"),
     "TRN_something_RGB_BNInception_TRNmultiscale_segment8_best.pth.tar": inception_relations(
         "trn_multiscale_bninception_8f_all", SOMETHING, r"fc_fusion_scales\.\d\.3\."
