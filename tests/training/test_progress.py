@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,7 @@ import pytest
 
 from trishift.backends.contract import StepResult
 from trishift.errors import TrainingError
-from trishift.training import progress as live
-from trishift.training.progress import Progress
+from trishift.training.progress import EpochProgress
 from trishift.training.results import Results, Step
 from trishift.training.sinks import MetricsLog, read_metrics
 
@@ -59,15 +59,19 @@ def test_first_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
 
 
 def test_live_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([0.0, 0.0, 5.0, 15.0, 20.0, 40.0])
-    monkeypatch.setattr(live.time, "monotonic", lambda: next(times))
-    progress = Progress("epoch 2/3", 12, 10, clips=8, later=12, memory=lambda: 3 * 2**29)
-    for index, _ in progress.track(iter("ab")):
-        progress.update(0.5 / (index - 9), 0.75)
-    assert (progress.waited, progress.stepped) == (10, 30)
-    line = "epoch 2/3: 12/12 loss 0.2500, training top-1 75.0%, 0.4 clips/s, waiting for data 25%, 1.5 GB, 4m left\n"
-    assert capsys.readouterr().out == line
-    assert progress.note(0.25).startswith("loss 0.2500, ")  # with several labels per clip, there is no accuracy
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with EpochProgress("epoch 2/3", 12, 10, clips=8, later=12, memory=lambda: 3 * 2**29) as progress:
+        now = 5.0
+        for index, _ in progress.track(iter("ab")):
+            now += 15.0
+            progress.step(0.5 / (index - 9), 0.75)
+            now += 10.0
+        assert (progress.waited, progress.stepped) == (10, 30)
+        figures = "loss 0.2500, training top-1 75.0%, 0.4 clips/s, waiting for data 25%, 1.5 GB, 4m left"
+        assert capsys.readouterr().err == f"epoch 2/3: 12 of 12, {figures}\n"
+        progress.step(0.25)
+        assert progress.note().startswith("loss 0.2500, ")  # with several labels per clip, there is no accuracy
 
 
 def test_means_of_an_epoch() -> None:

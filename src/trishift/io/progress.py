@@ -13,6 +13,7 @@ from tqdm import tqdm
 from trishift.io.wording import spell_time
 
 _Item = TypeVar("_Item")
+_Progress = TypeVar("_Progress", bound="Progress")
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -24,11 +25,12 @@ class Progress:
         total: the count in the end; None: unknown.
         start: what was done before.
         unit: one of what is counted.
+        show: whether to show it at all.
     """
 
-    def __init__(self, title: str, total: int | None, start: int = 0, unit: str = "clip") -> None:
+    def __init__(self, title: str, total: int | None, start: int = 0, unit: str = "clip", *, show: bool = True) -> None:
         self._title, self._total, self._start, self._unit = title, total, start, unit
-        self._done = start
+        self._done, self._show = start, show
         self._begin = self._last = time.monotonic()
         self._bar = tqdm(
             desc=title,
@@ -37,7 +39,7 @@ class Progress:
             unit=f" {unit}s",
             dynamic_ncols=True,
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=not (show and sys.stderr.isatty()),
         )
 
     def update(self, count: int = 1) -> None:
@@ -45,18 +47,16 @@ class Progress:
         self._done += count
         if not self._bar.disable:
             self._bar.update(count)
-        elif time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+        elif self._show and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            print(f"{self._title}: {self.note()}", file=sys.stderr, flush=True)
+            done = f"{self._done:,}" if self._total is None else f"{self._done:,} of {self._total:,}"
+            print(f"{self._title}: {done}, {self.note()}", file=sys.stderr, flush=True)
 
     def note(self) -> str:
-        """What is done, clips per second and the time left."""
+        """Clips per second, and the time left if the total is known."""
         speed = (self._done - self._start) / max(time.monotonic() - self._begin, 1e-9)
-        if self._total is None:
-            return f"{self._done:,}, {speed:.3g} {self._unit}s/s"
-        left = (self._total - self._done) / speed if speed else 0.0
-        ahead = f", {spell_time(left)} left" if speed else ""
-        return f"{self._done:,} of {self._total:,}, {speed:.3g} {self._unit}s/s{ahead}"
+        left = f", {spell_time((self._total - self._done) / speed)} left" if self._total is not None and speed else ""
+        return f"{speed:.3g} {self._unit}s/s{left}"
 
     def print(self, line: str) -> None:
         """Print a line of results to stdout, above the bar if both are on one terminal."""
@@ -66,7 +66,7 @@ class Progress:
             with tqdm.external_write_mode(sys.stdout):
                 print(line)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self: _Progress) -> _Progress:
         return self
 
     def __exit__(self, *failure: object) -> None:

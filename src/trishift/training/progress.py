@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
+from trishift.io.progress import Progress
 from trishift.io.wording import spell_time
 
 _Item = TypeVar("_Item")
@@ -20,28 +18,26 @@ def training_figures(loss: float, top1: float) -> str:
     return f"loss {loss:.4f}" if math.isnan(top1) else f"loss {loss:.4f}, training top-1 {top1:.1%}"
 
 
-class Progress:
-    """A tqdm bar on a terminal; elsewhere, a line every 20 seconds.
+class EpochProgress(Progress):
+    """The progress of an epoch in optimizer steps.
 
     Args:
-        description: names the epoch.
-        total: optimizer steps of the epoch.
+        title: names the epoch.
+        total: steps of the epoch.
         start: steps that were done before.
         clips: clips per step, over all processes.
         later: steps in later epochs.
         memory: bytes that the run has needed at most; 0 if unknown.
-        show: whether to print.
+        show: whether to show it.
 
     Attributes:
         waited: seconds spent waiting for data.
         stepped: seconds spent in steps.
     """
 
-    SECONDS_BETWEEN_LINES = 20.0
-
     def __init__(
         self,
-        description: str,
+        title: str,
         total: int,
         start: int = 0,
         *,
@@ -50,13 +46,11 @@ class Progress:
         memory: Callable[[], int] = lambda: 0,
         show: bool = True,
     ) -> None:
-        self._description, self._total, self._start = description, total, start
-        self._clips, self._later, self._memory = clips, later, memory
-        self._done, self._show = start, show
+        super().__init__(title, total, start, "step", show=show)
+        self._clips, self._ahead, self._memory = clips, total + later, memory
+        self._loss = self._top1 = math.nan
         self.waited = self.stepped = 0.0
-        self._mark = self._last_line = time.monotonic()
-        terminal = show and sys.stderr.isatty()
-        self._bar = tqdm(total=total, initial=start, desc=description, unit="step", leave=False) if terminal else None
+        self._mark = time.monotonic()
 
     def track(self, items: Iterator[_Item]) -> Iterator[tuple[int, _Item]]:
         """Number the batches of the remaining steps, and measure the time until each of them arrives."""
@@ -65,31 +59,22 @@ class Progress:
             self.waited += self._lap()
             yield self._done, item
 
-    def update(self, loss: float, top1: float = math.nan) -> None:
+    def step(self, loss: float, top1: float = math.nan) -> None:
         """Count a step and show the latest loss and accuracy of training clips that are known."""
         self.stepped += self._lap()
-        self._done += 1
-        if self._bar is not None:
-            self._bar.update()
-            self._bar.set_postfix_str(self.note(loss, top1), refresh=False)
-        elif self._show and self._mark - self._last_line > self.SECONDS_BETWEEN_LINES:
-            self._last_line = self._mark
-            print(f"{self._description}: {self._done}/{self._total} {self.note(loss, top1)}", flush=True)
+        self._loss, self._top1 = loss, top1
+        self.update()
+        if not self._bar.disable:
+            self._bar.set_postfix_str(self.note(), refresh=False)
 
-    def note(self, loss: float, top1: float = math.nan) -> str:
+    def note(self) -> str:
         """Loss, training accuracy, clips per second, share of waiting for data, memory and time left in training."""
         seconds, steps = self.waited + self.stepped, self._done - self._start
-        left = seconds / steps * (self._total - self._done + self._later)
         memory = self._memory()
-        parts = [training_figures(loss, top1), f"{self._clips * steps / max(seconds, 1e-9):.3g} clips/s"]
+        parts = [training_figures(self._loss, self._top1), f"{self._clips * steps / max(seconds, 1e-9):.3g} clips/s"]
         parts.append(f"waiting for data {self.waited / max(seconds, 1e-9):.0%}")
         parts += [f"{memory / 2**30:.1f} GB"] if memory else []
-        return ", ".join([*parts, f"{spell_time(left)} left"])
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
+        return ", ".join([*parts, f"{spell_time(seconds / steps * (self._ahead - self._done))} left"])
 
     def _lap(self) -> float:
         """Seconds since the last call."""

@@ -29,7 +29,7 @@ from trishift.training.interruption import Interrupted, StopSignal, how_to_conti
 from trishift.training.mutual import Peer
 from trishift.training.output import gather_texts
 from trishift.training.parameter_groups import prepare_optimizer
-from trishift.training.progress import Progress, training_figures
+from trishift.training.progress import EpochProgress, training_figures
 from trishift.training.results import Results, Step
 from trishift.training.run_folder import Position, RunFolder
 from trishift.training.schedule import average_decay, learning_rate
@@ -156,25 +156,22 @@ class Trainer:
     def _train_epoch(self, epoch: int, stop: StopSignal) -> None:
         start, total = self._position.batch, self.batches_per_epoch
         first = self._position.iteration - start
-        progress = self._progress(epoch, start)
         results = Results(self._log, self._session.execution.device, self._last_checkpoint)
-        for index, batch in progress.track(self._loader.batches(epoch, start)):
-            results.add(self._step(epoch, index, first + index, batch))
-            progress.update(results.losses[-1], results.accuracies[-1])
-            here = replace(self._position, batch=index + 1, iteration=first + index + 1)
-            if self._stops(stop):
-                progress.close()
-                results.read()
-                self._save(here, {})
-                raise Interrupted(
-                    f"stopped after step {index + 1}/{total} of epoch {epoch + 1}; saved to {self._folder.path}; "
-                    f"{how_to_continue(self._folder.path, self._session)}"
-                )
-            every = self._recipe.train.save_every
-            if every and (index + 1) % every == 0 and index + 1 < total:
-                results.read()
-                self._save(here, {})
-        progress.close()
+        with self._progress(epoch, start) as progress:
+            for index, batch in progress.track(self._loader.batches(epoch, start)):
+                results.add(self._step(epoch, index, first + index, batch))
+                progress.step(results.losses[-1], results.accuracies[-1])
+                here = replace(self._position, batch=index + 1, iteration=first + index + 1)
+                every, is_last = self._recipe.train.save_every, index + 1 == total
+                stops = self._stops(stop)
+                if stops or (every and (index + 1) % every == 0 and not is_last):
+                    results.read()
+                    self._save(here, {})
+                if stops:
+                    raise Interrupted(
+                        f"stopped after step {index + 1}/{total} of epoch {epoch + 1}; saved to {self._folder.path}; "
+                        f"{how_to_continue(self._folder.path, self._session)}"
+                    )
         results.read()
         self._position = replace(self._position, epoch=epoch + 1, batch=0, iteration=first + total)
         self._record_skipped()
@@ -188,9 +185,9 @@ class Trainer:
             return stop.requested
         return bool(self._session.gather(np.array([stop.requested])).any())
 
-    def _progress(self, epoch: int, start: int) -> Progress:
+    def _progress(self, epoch: int, start: int) -> EpochProgress:
         epochs, steps = self._recipe.train.epochs, self.batches_per_epoch
-        return Progress(
+        return EpochProgress(
             f"epoch {epoch + 1}/{epochs}",
             steps,
             start,
@@ -346,7 +343,7 @@ class Trainer:
                 flush=True,
             )
 
-    def _report_epoch(self, progress: Progress) -> None:
+    def _report_epoch(self, progress: EpochProgress) -> None:
         if not self._leader:
             return
         note = f", unreadable clips skipped so far: {self._num_skipped}" if self._num_skipped else ""
