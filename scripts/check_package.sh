@@ -9,7 +9,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [ -n "${WORK:-}" ] || { WORK=$(mktemp -d); trap 'rm -rf "$WORK"' EXIT; }
 extras=("$@")
-[ $# -gt 0 ] || extras=(none pytorch mindspore paddle export serve hub demo docs)
+[ $# -gt 0 ] || extras=(none pytorch mindspore paddle export serve hub parquet ray remote demo docs)
 
 # A clean environment below $WORK.
 environment() { "${PYTHON:-python3}" -m venv --clear "$WORK/$1" && "$WORK/$1/bin/pip" install --quiet "${@:2}"; }
