@@ -243,7 +243,9 @@ class ModelSpec:
         for option, wanted in others.items():
             if wanted:
                 raise RecipeError(f"motion: {title} cannot be combined with {option}; omit {option}")
-        if self.num_segments % self.motion_window or self.num_segments < 2:
+        if self.num_segments < 2:
+            raise RecipeError(f"num_segments: {title} compares the segments of a clip; use 2 or more, not 1")
+        if self.num_segments % self.motion_window:
             raise RecipeError(
                 f"motion.window: {self.motion.window} does not divide num_segments {self.num_segments}; "
                 "use null to compare all segments of a clip"
