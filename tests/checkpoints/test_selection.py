@@ -35,6 +35,12 @@ def test_one_of_two_networks_is_chosen() -> None:
     assert (teacher.spec.backbone, teacher.spec.num_segments, teacher.spec.num_classes) == ("resnet50_vd", 16, 400)
 
 
+def test_num_segments_of_a_teacher_is_asked() -> None:
+    with pytest.raises(CheckpointError, match=r"the number of frames per clip, 8 or 16 .* --num-segments"):
+        read(MUTUAL, network="teacher")
+    assert read(MUTUAL, "PPTSMv2_k400_16f_dml.pdparams", network="teacher").spec.num_segments == 16
+
+
 def test_networks_that_are_not_there_are_refused() -> None:
     with pytest.raises(CheckpointError, match="network=teacher, but the file holds only a student; leave network out"):
         read(shapes_of("pptsmv2_lcnet", "Student"), network="teacher")

@@ -66,6 +66,7 @@ class Answers:
         self._options = {name: value for name, value in options.items() if value is not None}
         self._hints = _hints(path)
         self._fallback = fallback
+        self._never_assumed: dict[str, str] = {}
         self.notes: list[str] = []
 
     def given(self, option: str) -> Any:
@@ -104,7 +105,13 @@ class Answers:
             return self._options[option]
         if option in self._hints:
             return self._note(option, self._hints[option], "from the file's name")
+        if option in self._never_assumed:
+            return self.ask(option, self._never_assumed[option])
         return self._note(option, default, reason)
+
+    def never_assume(self, option: str, question: str) -> None:
+        """Let `assume` ask for a value whose default does not hold for this file."""
+        self._never_assumed[option] = question
 
     def _note(self, option: str, value: Any, reason: str) -> Any:
         self.notes.append(f"{option}={value} ({reason})")

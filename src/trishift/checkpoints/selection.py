@@ -49,6 +49,8 @@ def one_network(file: WeightFile, answers: Answers) -> WeightFile:
         )
     if not found:
         return file
+    if len(found) > 1:  # the published teachers have their students' T
+        answers.never_assume("num_segments", "the number of frames per clip, 8 or 16 in published pairs of networks")
     chosen = wanted or found.pop()
     mine = {name: match[2] for name, match in owners.items() if match[1].lower() == chosen}
     others = {name: f"of the {match[1].lower()}" for name, match in owners.items() if name not in mine}
