@@ -124,6 +124,7 @@ def test_says_that_single_frames_do() -> None:
 def test_claims_nothing_without_grounds() -> None:
     unlearned = Findings(audited(others=0.2))
     assert unlearned.overall.kind == "not learned" and unlearned.summary()["needs_time"] is None
+    assert unlearned.summary()["enough_segments"] is None
     blind = Findings(audited(TSN))
     assert "cannot use their order" in blind.verdict and "only training one tells" in blind.advice()[0]
     assert set(map(blind.told_by, blind.classes)) == {"frames, as this network sees no order"}

@@ -246,7 +246,7 @@ class Findings:
             "needs_time": None if unknown else self.overall.needs_time,
             "advice": self.advice(),
             "network": self.network,
-            "enough_segments": self.enough,
+            "enough_segments": None if unknown else self.enough,
             "overall": _json(self.overall),
             "classes": {label: _json(each) | {"told_by": self.told_by(label)} for label, each in self.classes.items()},
             "misses": [{"name": name, "reason": reason} for name, reason in self.audited.misses],
