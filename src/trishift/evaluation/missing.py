@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from trishift.data.lists.writing import csv_line
 from trishift.evaluation.prediction import Miss
 from trishift.evaluation.shards import Shard
 from trishift.io.atomic import write_atomically
 from trishift.io.line_files import GrowingFile
 
 SHOWN = 20  # of them are named at the end
+_LINE_BREAK = re.compile(r"[\n\r]")
 
 
 def missing_of(output: Path) -> Path:
@@ -27,10 +28,16 @@ def missing_in(folder: Path, name: str, shard: Shard) -> Path:
 
 
 def missing_rows(misses: Sequence[Miss], *, header: bool) -> bytes:
-    """Rows of the file, whose header names the columns path and reason."""
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows([*([("path", "reason")] if header else []), *misses])
-    return buffer.getvalue().encode("utf-8", "surrogateescape")
+    r"""Rows of the file, whose header names the columns path and reason.
+
+    Line breaks in names are escaped: no list can hold them, and they would spoil the other rows.
+    """
+    rows = [*([("path", "reason")] if header else []), *misses]
+    return "".join(f"{_LINE_BREAK.sub(_escaped, csv_line(row))}\n" for row in rows).encode("utf-8", "surrogateescape")
+
+
+def _escaped(line_break: re.Match[str]) -> str:
+    return {"\n": r"\n", "\r": r"\r"}[line_break[0]]
 
 
 class Misses:

@@ -51,7 +51,18 @@ def _csv_lines(relative: Sequence[tuple[str, VideoRecord]], has_frames: bool, ha
     for name, record in relative:
         frames, group = [str(record.num_frames)] * has_frames, [str(record.group)] * has_groups
         rows.append([name, *frames, ";".join(map(str, record.labels)), *group])
-    return [",".join(map(_quoted, row)) for row in rows]
+    return [csv_line(row) for row in rows]
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    r"""A line of a CSV list, which is no comment, whatever its cells hold.
+
+    Example:
+        >>> from trishift.data.lists.writing import csv_line
+        >>> print(csv_line(["#1.mp4", "jump"]))
+        "#1.mp4",jump
+    """
+    return ",".join(map(_quoted, cells))
 
 
 def _quoted(cell: str) -> str:
