@@ -6,6 +6,7 @@ import pytest
 from tests.support.command_line import command
 
 from trishift.cli import COMMANDS
+from trishift.commands.shared.parser import make_parser
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,16 @@ def test_wrong_command_lines_are_one_line(words: str, message: str, capsys: pyte
     assert printed.out == ""
     (line,) = printed.err.splitlines()
     assert line.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("words", ["-- -1.mp4 --top-k", "a.mp4 -- -1.mp4 --top-k", "--top-k 2 -- -1.mp4 --top-k"])
+def test_words_after_two_dashes_are_no_options(words: str) -> None:
+    parser = make_parser("infer", "", "")
+    parser.add_argument("--top-k", type=int)
+    parser.add_argument("videos", nargs="*")
+    options = parser.parse_intermixed_args(words.split())
+    assert options.videos == words.replace("--top-k 2", "").replace("-- ", "").split()
+    assert options.top_k in (None, 2)
 
 
 def test_completions_know_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._words: Sequence[str] = ()
+        self._operands: Sequence[str] = ()
+
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse in two passes as usual; the first one may drop `--`, so the words after it are kept for the second."""
+        words = [*map(str, sys.argv[1:] if args is None else args)]
+        self._operands = words[words.index("--") + 1 :] if "--" in words else ()
+        return super().parse_known_intermixed_args(args, namespace)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as usual, keeping the words for messages."""
@@ -59,6 +66,10 @@ class Parser(argparse.ArgumentParser):
             raise _Found(self)
         self._words = tuple(map(str, sys.argv[1:] if args is None else args))
         return super().parse_known_args(args, namespace)
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        is_operand = "--" not in self._words and arg_string in self._operands
+        return None if is_operand else super()._parse_optional(arg_string)
 
     def error(self, message: str) -> NoReturn:
         """Print the error in one line and exit with status 2."""
