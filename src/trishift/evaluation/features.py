@@ -21,8 +21,7 @@ from trishift.data.protocol import Protocol
 from trishift.errors import DataError
 from trishift.evaluation.evaluator import iter_videos
 from trishift.evaluation.prediction import Miss
-from trishift.io.atomic import write_atomically
-from trishift.io.npz import read_npz
+from trishift.io.npz import read_npz, write_npz
 from trishift.model.spec import InputSpec
 
 _DESCRIPTION = "description"  # name of the array with the settings as JSON
@@ -185,7 +184,7 @@ def _reduced(array: np.ndarray, layer: str, settings: FeatureSettings) -> np.nda
 
 def _save(path: Path, arrays: dict[str, np.ndarray], settings: FeatureSettings) -> None:
     content = {**arrays, _DESCRIPTION: np.array(settings.description())}
-    write_atomically(path, lambda file: np.savez(file, **content))
+    write_npz(path, content, compressed=False)
 
 
 def pending(outputs: dict[Path, Path], settings: FeatureSettings) -> dict[Path, Path]:

@@ -23,7 +23,7 @@ from trishift.errors import CheckpointError, DataError, brief
 from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.metrics import softmax, to_logits
 from trishift.io.atomic import write_atomically
-from trishift.io.npz import has_array, read_npz
+from trishift.io.npz import has_array, read_npz, write_npz
 from trishift.io.pickles import NUMPY, PickledArray, unpickle
 from trishift.io.regular import check_regular
 from trishift.io.wording import counted, nearest_path
@@ -189,7 +189,7 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
         "targets": evaluation.targets,
         **{name: np.array(values, np.str_) for name, values in texts.items()},
     }
-    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+    write_npz(path, arrays)
 
 
 def write_pickle(evaluation: Evaluation, path: Path) -> None:

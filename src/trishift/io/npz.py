@@ -1,10 +1,11 @@
-"""Arrays of untrusted npz files."""
+"""Npz files: written atomically, read without trust."""
 
 from __future__ import annotations
 
+import io
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -12,10 +13,22 @@ import numpy as np
 
 from trishift.errors import brief
 from trishift.io.archives import open_entry
+from trishift.io.atomic import write_atomically
 from trishift.io.regular import check_regular
 from trishift.io.shapes import num_elements
 
 _INFLATION = 50  # of arrays in memory over bytes on disk
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = True) -> None:
+    """Write arrays by name.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = io.BytesIO()  # in a full file, numpy would leave an archive open that fails again later
+    (np.savez_compressed if compressed else np.savez)(content, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, lambda file: file.write(content.getbuffer()))
 
 
 def read_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:

@@ -25,8 +25,8 @@ from trishift.checkpoints.files import FINAL_MODEL, RUN_FILES
 from trishift.data.prepare.folds import ALL, LABELS, Folds
 from trishift.errors import OutputError, TrainingError
 from trishift.evaluation.evaluator import Evaluation
-from trishift.io.atomic import write_atomically, write_text
-from trishift.io.npz import read_npz
+from trishift.io.atomic import write_text
+from trishift.io.npz import read_npz, write_npz
 from trishift.io.wording import counted, spell_time
 from trishift.recipe import Recipe, recipe_to_dict
 from trishift.training.budget import Workload, seconds_per_clip
@@ -171,8 +171,7 @@ class FineTuning:
 
 
 def _save_scores(path: Path, evaluation: Evaluation) -> None:
-    arrays = {"names": np.array(evaluation.names), "scores": evaluation.scores}
-    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+    write_npz(path, {"names": np.array(evaluation.names), "scores": evaluation.scores})
 
 
 def finetune(tuning: FineTuning, *, limit: float | None = None, overwrite: bool = False) -> Comparison:
