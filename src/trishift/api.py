@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -29,9 +29,9 @@ from trishift.data.given import GivenSet
 from trishift.data.lists import ClipList
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, RecipeError
 from trishift.evaluation.calibration import stored_calibration
-from trishift.evaluation.given import Clip, is_clip, predict_clips
+from trishift.evaluation.given import Clip, clips_in, is_clip, predict_clips
 from trishift.evaluation.predicting import Results, predict_batches
 from trishift.evaluation.prediction import Miss, Prediction
 from trishift.export.formats import runtime_named
@@ -163,7 +163,8 @@ class Model:
             The prediction, or for an iterable an iterator of predictions, in order.
 
         Raises:
-            DataError: a clip cannot be read.
+            DataError: a clip cannot be read, or `clips` is neither a clip nor an iterable.
+            RecipeError: `top_k` or `batch_size` is not positive.
 
         Example:
             >>> model = trishift.load("model.safetensors")
@@ -175,14 +176,17 @@ class Model:
             >>> [prediction.name for prediction in model.predict(["clip.mp4", frames])]
             ['clip.mp4', 'clip 1']
         """
+        for name, value in (("top_k", top_k), ("batch_size", batch_size)):
+            if value < 1:
+                raise RecipeError(f"{name} must be 1 or more, not {value}")
         protocol = protocol or Protocol()
 
         def predict(given: Sequence[Path | np.ndarray], names: Sequence[str]) -> Iterator[Results]:
             dataset = GivenSet(given, names, ClipReader(self.input, self.spec), protocol)
             return self._predict(dataset, batch_size, workers)
 
-        several = cast("Iterable[Clip]", [clips] if is_clip(clips) else clips)
-        predictions = (replace(each, top_k=top_k) for each in predict_clips(several, predict, batch_size, misses))
+        several = predict_clips(clips_in(clips), predict, batch_size, misses)
+        predictions = (replace(each, top_k=top_k) for each in several)
         return next(predictions) if is_clip(clips) else predictions
 
     def predict_batches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import trishift
 from trishift.backends import open_session
 from trishift.checkpoints import Checkpoint, canonical
 from trishift.data.sources import open_clip
-from trishift.errors import DataError
+from trishift.errors import DataError, RecipeError
 from trishift.evaluation.prediction import Miss
 from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
@@ -83,3 +84,28 @@ def test_unreadable_clips_are_errors_or_misses(folder: Path) -> None:
 def test_frames_are_no_optical_flow(folder: Path) -> None:
     with pytest.raises(DataError, match="clip 0: the model sees optical flow; give a video"):
         trishift.load(folder / "flow.safetensors").predict(np.zeros((9, 40, 40, 3), np.uint8))
+
+
+def test_contents_in_any_buffer_and_arrays_of_paths_are_clips(folder: Path) -> None:
+    model, path = trishift.load(folder / "rgb.safetensors"), folder / "clip.mp4"
+    content = path.read_bytes()
+    assert model.predict(bytearray(content)).name == model.predict(memoryview(content)).name == "clip 0"
+    assert [each.name for each in model.predict(np.array([str(path)] * 2))] == [str(path)] * 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"), [(None, "NoneType"), (3, "int"), ([3], "clip 0: is of type int"), ([()], "tuple")]
+)
+def test_what_is_no_clip_is_named(folder: Path, wrong: Any, name: str) -> None:
+    model = trishift.load(folder / "rgb.safetensors")
+    with pytest.raises(DataError, match=f"{name}.*give a path"):
+        list(model.predict(wrong))
+    with pytest.raises(DataError, match="BufferedReader"), (folder / "clip.mp4").open("rb") as file:
+        model.predict(file)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"top_k": 0}, {"top_k": -1}])
+def test_sizes_that_would_lose_results_are_refused(folder: Path, wrong: dict[str, int]) -> None:
+    model = trishift.load(folder / "rgb.safetensors")
+    with pytest.raises(RecipeError, match="must be 1 or more"):
+        model.predict([folder / "clip.mp4"], **wrong)
