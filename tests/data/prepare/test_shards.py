@@ -101,17 +101,30 @@ def test_parts_share_a_video_and_names_with_dots_get_keys(gestures: Path, tmp_pa
         assert np.array_equal(part.read([0]), whole.read([4]))
 
 
+def test_names_that_no_index_can_hold_are_changed(gestures: Path, tmp_path: Path) -> None:
+    clip = read_list(gestures / "val.txt")[0].path
+    for name in ("a\tb.mp4", "a_b.mp4"):
+        (tmp_path / name).write_bytes(clip.read_bytes())
+    (tmp_path / "list.csv").write_text("path,label\na\tb.mp4,1\na_b.mp4,0\n")
+    prepare_shards([tmp_path / "list.csv"], tmp_path / "out")
+    records = read_list(tmp_path / "out/list.csv")
+    assert [(record.path.name, record.labels) for record in records] == [("a_b.mp4", (1,)), ("a_b_2.mp4", (0,))]
+    with open_clip(records[0].path) as stored, open_clip(clip) as whole:
+        assert np.array_equal(stored.read([4]), whole.read([4]))
+
+
 def test_bad_input_is_one_line(gestures: Path, shards: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\.tar: exists; choose another output folder, or use --force"):
         prepare_shards([gestures / "train.txt"], shards)
-    (tmp_path / "missing.txt").write_text("none.mp4 0\n")
-    with pytest.raises(DataError, match=r"line 1 of the list: .*none\.mp4: cannot be read"):
-        prepare_shards([tmp_path / "missing.txt"], tmp_path / "out")
+    (tmp_path / "missing.txt").write_text(f"{read_list(gestures / 'val.txt')[0].path} 0\nnone.mp4 0\n")
+    with pytest.raises(DataError, match=r"missing\.txt:2: .*none\.mp4: cannot be read"):
+        prepare_shards([gestures / "val.txt", tmp_path / "missing.txt"], tmp_path / "out")
     (tmp_path / "frames").mkdir()
-    (tmp_path / "folder.txt").write_text("frames 0\n")
-    with pytest.raises(DataError, match=r"folder\.txt:1: .*frames is a folder of frames, and shards hold videos"):
-        prepare_shards([tmp_path / "folder.txt"], tmp_path / "out")
-    assert not list((tmp_path / "out").glob("*.txt"))
+    for line in ("frames 0\n", "frames#frames=0,4 0\n"):
+        (tmp_path / "folder.txt").write_text(line)
+        with pytest.raises(DataError, match=r"folder\.txt:1: .*frames is a folder of frames, and shards hold videos"):
+            prepare_shards([tmp_path / "folder.txt"], tmp_path / "out")
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_the_same_videos_give_the_same_shard(gestures: Path, tmp_path: Path) -> None:

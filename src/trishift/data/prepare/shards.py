@@ -2,13 +2,14 @@
 
 Members of one key belong together: `train/jump_7.mp4` is a video, `train/jump_7.json` its path and the labels of its
 clips in the list, and `train/jump_7.cls` its class, if it has exactly one. Since a key ends at the first dot of a file
-name, the other dots of a name become underscores.
+name, the other dots of a name become underscores; so do tabs, which separate the columns of an index.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +23,13 @@ from trishift.errors import DataError
 from trishift.io.atomic import staged
 from trishift.io.progress import track
 from trishift.io.regular import is_dir
-from trishift.io.storage import open_stored
+from trishift.io.storage import is_stored, open_stored
 from trishift.io.storage.ranges import FileRanges, RangeFile
 from trishift.io.storage.shards import SUFFIX, write_index
 from trishift.io.wording import unreadable
 
 SHARD_SIZE = 500_000_000  # bytes of videos
+_NO_INDEX = re.compile(r"[\t\n]")  # characters that no index can hold
 _Clips = list[tuple[VideoRecord, Part | None]]  # the records of one video, and the part that each names
 
 
@@ -85,13 +87,17 @@ def prepare_shards(
 
 
 def _check(path: Path, records: ClipList) -> None:
-    """Refuse frame folders before anything is written."""
+    """Refuse frame folders and missing files before anything is written."""
     for record in records:
-        if is_dir(record.path):
+        video, _ = split_part(record.path)
+        if is_dir(video):
             raise DataError(
-                f"{path}:{record.line}: {record.path} is a folder of frames, and shards hold videos; "
-                "make videos of them first"
+                f"{path}:{record.line}: {video} is a folder of frames, and shards hold videos; make videos of it first"
             )
+        try:
+            _ = is_stored(video) or video.stat()
+        except OSError as error:
+            raise DataError(f"{path}:{record.line}: {unreadable(video, error)}") from None
 
 
 def _write_shards(
@@ -130,7 +136,8 @@ def _remove_from(output: Path, stem: str, count: int) -> None:
 
 def _key(path: Path, root: Path, keys: set[str]) -> tuple[str, str]:
     """A new key for a video, and the suffix of its file."""
-    relative = PurePosixPath(path.relative_to(root) if path.is_relative_to(root) else path.name)
+    given = str(path.relative_to(root) if path.is_relative_to(root) else path.name)
+    relative = PurePosixPath(_NO_INDEX.sub("_", given))
     folders = relative.parent.as_posix().replace(".tar/", "_tar/")
     stem = (f"{folders}/" if folders != "." else "") + relative.stem.replace(".", "_")
     key = next(key for key in _numbered(stem) if key not in keys)
