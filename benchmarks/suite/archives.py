@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from benchmarks.interleaved import CLOCK, CLOCKS, Call, measure, opened
-from benchmarks.media import generated, list_file, own
+from benchmarks.interleaved import CLOCK, CLOCKS, Call, measure
+from benchmarks.media import generated, own
 from benchmarks.options import Options
 from benchmarks.resident import family_megabytes, megabytes
 from benchmarks.rows import Row
+from benchmarks.suite.loader import long_list
 
 import trishift
 from trishift.api import Model
@@ -32,13 +33,13 @@ from trishift.evaluation.prediction_job import open_prediction_job
 from trishift.model.spec import InputSpec, ModelSpec
 
 BATCH, WORKERS = 8, 2
-SHARE, SECONDS, BYTES, GROWTH = 0.95, 5.0, 200.0, 10.0
+SHARE, GROWTH = 0.95, 10.0
 
 
 def rows(options: Options) -> Iterator[Row]:
     """Speed, start and memory."""
     yield speed(options)
-    yield from long_list(options)
+    yield from long_list(options, "`infer` on a list", starting)
     yield flat(options)
 
 
@@ -84,15 +85,6 @@ def running(model: Model, clips: ClipList, output: Path) -> Iterator[int]:
             done += len(results)
             yield done
         found.finish()
-
-
-def long_list(options: Options) -> Iterator[Row]:
-    """Time until the first clip of a long list is read, and its memory per entry."""
-    entries = 1_000 if options.quick else 1_000_000
-    with opened({"list": partial(starting, list_file(options, entries))}, apart=not options.quick) as (calls, _):
-        seconds, size = calls["list"]()
-    yield Row(f"start of `infer` on a list of {entries:,} clips", seconds, target=SECONDS, unit="s")
-    yield Row(f"memory per entry of a list of {entries:,} clips", size, target=BYTES, unit="bytes")
 
 
 def starting(path: Path) -> Call:

@@ -10,7 +10,7 @@ import gc
 import importlib.util
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -45,7 +45,7 @@ def rows(options: Options) -> Iterator[Row]:
     yield from workers(videos[: len(videos) // BATCH * BATCH], options)
     yield from sources(options)
     yield flat(options)
-    yield from long_list(options)
+    yield from long_list(options, "a list", starting)
 
 
 def training_set(paths: list[Path], pixels: InputSpec) -> TrainingSet:
@@ -146,17 +146,17 @@ def flat(options: Options) -> Row:
     return Row(f"memory growth over {samples:,} samples", growth, target=GROWTH, unit="MB")
 
 
-def long_list(options: Options) -> Iterator[Row]:
-    """Time until the first epoch of a long list is planned, and its memory per entry."""
+def long_list(options: Options, what: str, starting: Callable[[Path], Call]) -> Iterator[Row]:
+    """Time until something starts on a long list, and its memory per entry."""
     entries = 1_000 if options.quick else 1_000_000
     with opened({"list": partial(starting, list_file(options, entries))}, apart=not options.quick) as (calls, _):
         seconds, size = calls["list"]()
-    yield Row(f"start of a list of {entries:,} clips", seconds, target=SECONDS, unit="s")
+    yield Row(f"start of {what} of {entries:,} clips", seconds, target=SECONDS, unit="s")
     yield Row(f"memory per entry of a list of {entries:,} clips", size, target=BYTES, unit="bytes")
 
 
 def starting(path: Path) -> Call:
-    """Seconds and bytes per entry of opening a list and drawing the order of an epoch."""
+    """Seconds and bytes per entry until the first epoch of a list is planned: opening it and drawing the order."""
 
     def call() -> tuple[float, float]:
         before, start = megabytes(), time.perf_counter()

@@ -13,13 +13,10 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from testing.encoded_clips import encode
 from tests.support.command_line import command
+from tests.support.long_lists import write_long_list
 
 from trishift.api import Model
-from trishift.backends import open_session
-from trishift.checkpoints import Checkpoint, canonical
-from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
 CLIPS = 60
 BROKEN = (7, 30, 31)  # numbers of clips that cannot be read
@@ -29,20 +26,7 @@ OUTPUTS = ("p.jsonl", "p.csv", "p.json", "p.parquet", "p.pkl")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and a labeled list of clips, three of which cannot be read."""
-    folder = tmp_path_factory.mktemp("long")
-    spec = ModelSpec("resnet10", 3, 4, width=4, shift=ShiftSpec(4))
-    tensors = open_session("pytorch", spec).dump_tensors()
-    names = ("a", "b", "c")
-    canonical.save(folder / "model.safetensors", Checkpoint(tensors, spec, InputSpec(resize=36, crop=32), names))
-    encode(folder / "clip.mp4", "mpeg4", num_frames=9)
-    for number in range(CLIPS):
-        path = folder / f"{number:02}.mp4"
-        if number in BROKEN:
-            path.write_text("not a video")
-        else:
-            path.symlink_to("clip.mp4")
-    (folder / "list.txt").write_text("".join(f"{number:02}.mp4 {number % 3}\n" for number in range(CLIPS)))
-    return folder
+    return write_long_list(tmp_path_factory.mktemp("long"), CLIPS, BROKEN, 2, labeled=True)
 
 
 def arguments(folder: Path, output: Path, *more: object) -> tuple[object, ...]:

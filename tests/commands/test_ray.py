@@ -9,14 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from testing.encoded_clips import encode
 from tests.support.command_line import command
+from tests.support.long_lists import write_long_list
 
-from trishift.backends import open_session
-from trishift.checkpoints import Checkpoint, canonical
 from trishift.evaluation.prediction_job import PredictionJob, _WrittenJob
 from trishift.io.cluster import _Pool
-from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -28,20 +25,7 @@ STORE = 80 * 2**20  # bytes of shared memory per node, the least that Ray takes
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, and a list of clips, two of which cannot be read."""
-    folder = tmp_path_factory.mktemp("ray")
-    spec = ModelSpec("resnet10", 3, 4, width=4, shift=ShiftSpec(4))
-    tensors = open_session("pytorch", spec).dump_tensors()
-    names = ("a", "b", "c")
-    canonical.save(folder / "model.safetensors", Checkpoint(tensors, spec, InputSpec(resize=36, crop=32), names))
-    encode(folder / "clip.mp4", "mpeg4", num_frames=9)
-    for number in range(CLIPS):
-        path = folder / f"{number:03}.mp4"
-        if number in BROKEN:
-            path.write_text("not a video")
-        else:
-            path.symlink_to("clip.mp4")
-    (folder / "list.txt").write_text("".join(f"{number:03}.mp4\n" for number in range(CLIPS)))
-    return folder
+    return write_long_list(tmp_path_factory.mktemp("ray"), CLIPS, BROKEN, 3, labeled=False)
 
 
 @pytest.fixture

@@ -77,14 +77,16 @@ class Cluster:
             TrishiftError: a process fails, the cluster has no room for any, or a chunk ends all processes it is given.
         """
         needs = f"{cores} CPU cores" + (" and a GPU" if gpu else "")
-        most = self._capacity("GPU") if gpu else self._capacity("CPU", cores)
-        if not most:
+
+        def room() -> int:
+            return self._capacity("GPU") if gpu else self._capacity("CPU", cores)
+
+        if not room():
             raise TrishiftError(f"--engine ray: no node of {self.address} has {needs}; start a larger node")
         pool: _Pool[_Opening, _Chunk, _Result] = _Pool(make, chunks, needs, gpu=gpu, cores=cores)
 
         def wanted() -> int:
-            room = self._capacity("GPU") if gpu else self._capacity("CPU", cores)
-            return room if processes is None else processes
+            return room() if processes is None else processes
 
         try:
             yield pool.opening(wanted), pool.results(wanted)

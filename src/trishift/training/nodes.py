@@ -27,7 +27,7 @@ from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.recipe.keys import differences
 from trishift.training.interruption import Interrupted
 from trishift.training.output import gather_texts
-from trishift.version import __version__
+from trishift.version import __version__, version_of
 
 _JOINING = 60  # seconds between the starts of the first and the last process
 _WATCHDOG = """
@@ -38,6 +38,7 @@ if not select.select([0], [], [], float(sys.argv[1]))[0]:  # no news: its parent
     os.kill(int(sys.argv[2]), signal.SIGKILL)
 """
 _LAST_WORDS = 3.0  # seconds for the news of another process's end, which an error of the framework often follows
+_SHOWN_DIGITS = 12  # of a hash, in messages
 _OWN = {"root", "clips", "cache", "workers", "worker_type"}  # entries of `data` that may differ between machines
 
 
@@ -127,7 +128,7 @@ def _check_agreement(ranks: Ranks, framework: str, recipe: Recipe) -> None:
     facts = {
         "Trishift": __version__,
         package: version,
-        "code": _digest(*sorted(Path(__file__).parents[1].rglob("*.py"))),
+        "code": version_of(".")[:_SHOWN_DIGITS],
         "recipe": recipe_to_dict(recipe),
         **_lists(recipe.data),
     }
@@ -144,7 +145,7 @@ def check_start(session: Session) -> None:
         tensors, digest = session.dump_tensors(), hashlib.sha256()
         for name in sorted(tensors):
             digest.update(tensors[name].tobytes())
-        _compare(session, {"weights": digest.hexdigest()[:12]})
+        _compare(session, {"weights": digest.hexdigest()[:_SHOWN_DIGITS]})
 
 
 def _compare(ranks: Ranks | Session, facts: Mapping[str, Any]) -> None:
@@ -183,8 +184,5 @@ def _lists(data: DataSpec) -> dict[str, str]:
     return {key: _digest(path) for key, path in paths.items() if is_remote(path) or path.is_file()}
 
 
-def _digest(*paths: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(read_bytes(path))
-    return digest.hexdigest()[:12]
+def _digest(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path)).hexdigest()[:_SHOWN_DIGITS]
