@@ -39,6 +39,10 @@ class DataError(TrishiftError):
     """A list, a video or a frame folder cannot be used."""
 
 
+class SettingError(TrishiftError):
+    """An environment variable holds something that it cannot mean."""
+
+
 class OutputError(TrishiftError):
     """A file or folder cannot be written."""
 

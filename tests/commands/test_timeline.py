@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from testing.encoded_clips import encode
 from tests.support.command_line import command, error_line
+from tests.support.object_store import BUCKET, object_store
 
 import trishift
 from trishift.backends import open_session
@@ -182,3 +183,25 @@ def test_second_writer_is_refused(folder: Path, tmp_path: Path, capsys: pytest.C
     with open_lines(tmp_path / "a.jsonl"):
         assert run(folder, folder / "video.mp4", "--output", tmp_path / "a.jsonl") == 1
     assert "another process is writing it" in error_line(capsys)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_videos_in_a_store_are_recordings(folder: Path, tmp_path: Path, *, listed: bool) -> None:
+    address, model = f"s3://{BUCKET}/video.mp4", trishift.load(folder / "model.safetensors")
+    (tmp_path / "list.txt").write_text(f"{address}\n{address}.gone\n")
+    with object_store() as client:
+        client.upload_file(str(folder / "video.mp4"), BUCKET, "video.mp4")
+        assert (
+            run(
+                folder,
+                f"--filelist={tmp_path / 'list.txt'}" if listed else address,
+                "--output",
+                tmp_path / "{name}.json",
+            )
+            == 0
+        )
+    found = json.loads((tmp_path / "video.json").read_text())
+    assert found["video"] == address
+    assert found["windows"] == len(list(model.timeline(folder / "video.mp4", hop=0.2)))
+    if listed:
+        assert f"\n{address}.gone," in (tmp_path / "timelines.missing.csv").read_text()

@@ -8,7 +8,8 @@ import re
 import stat
 from pathlib import Path
 
-_ADDRESS = re.compile(r"(s3|gs|az|https?|hf):/", re.IGNORECASE)  # one slash: a `Path` keeps no more
+_STORE = re.compile(r"(s3|gs|az|hf):/", re.IGNORECASE)  # one slash: a `Path` keeps no more
+_WEB = re.compile(r"https?:/", re.IGNORECASE)
 
 
 def check_regular(path: str | Path) -> int:
@@ -49,7 +50,12 @@ def is_remote(path: str | Path) -> bool:
         >>> is_remote(Path("s3://bucket/clip.mp4")), is_remote("clips/s3/clip.mp4")
         (True, False)
     """
-    return _ADDRESS.match(str(path)) is not None
+    return is_in_store(path) or _WEB.match(str(path)) is not None
+
+
+def is_in_store(path: str | Path) -> bool:
+    """Whether a path is the address of an object in a store, which unlike that of a web server is never a stream."""
+    return _STORE.match(str(path)) is not None
 
 
 def joined(root: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from trishift.data.parts import split_part
 from trishift.errors import DataError, shortened
-from trishift.io.regular import is_dir
+from trishift.io.regular import is_dir, is_in_store
 from trishift.streaming.live import Camera, NetworkStream, OpenCvCamera
 from trishift.streaming.recording import Recording
 from trishift.streaming.source import Source
@@ -29,7 +29,7 @@ def open_source(
     """The source that a user means: the number of a camera, a URL, or the path of a video or of a frame folder.
 
     Args:
-        text: `0`, `rtsp://host/stream`, `http://...`, `udp://...`, `video.mp4`, `frames/`.
+        text: `0`, `rtsp://host/stream`, `http://...`, `udp://...`, `s3://bucket/video.mp4`, `video.mp4`, `frames/`.
         timeout: seconds without an answer after which a camera or a network source counts as dropped.
         live: whether a URL is a live source or a recording; None: a live source if its protocol is, or if what it
             sends has neither a size nor a duration.
@@ -45,13 +45,14 @@ def open_source(
         raise DataError(f"{shortened(text)}: neither a path nor an address; give a camera's number, a URL or a file")
     if template is not None and not is_dir(split_part(text)[0]):
         raise DataError(f"{text}: not a frame folder; remove --template")
-    if flow and (text.isdecimal() or "://" in text.removeprefix("file://")):
+    is_stream = "://" in text and not (text.startswith("file://") or is_in_store(text))
+    if flow and (text.isdecimal() or is_stream):
         raise DataError(f"{text}: the model needs optical flow, which is computed only for files and frame folders")
     if text.isdecimal() and template is None:
         return Camera(int(text), timeout) if sys.platform == "linux" else OpenCvCamera(int(text))
     if text.startswith("file://"):
         return Recording(_file_of(text), flow=flow)
-    if "://" in text:
+    if is_stream:
         return NetworkStream(text, timeout, live)
     return Recording(Path(text), template, flow=flow, fps=fps)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -10,7 +11,7 @@ from trishift.checkpoints.files import FINAL_MODEL, RUN_FILES
 from trishift.errors import CheckpointError, DataError
 from trishift.io.atomic import write_atomically
 from trishift.io.progress import track_bytes
-from trishift.io.storage.remote import RemoteFile
+from trishift.io.storage.remote import MissingObject, RemoteFile
 from trishift.zoo.home import claimed, home, is_offline
 
 STORES = ("s3", "gs", "az")
@@ -39,21 +40,21 @@ def obtain_stored(address: str) -> Path:
 
 
 def _found(address: str) -> RemoteFile:
-    names = (address, *(f"{address.rstrip('/')}/{name}" for name in (*RUN_FILES, FINAL_MODEL)))
-    if PurePosixPath(address).suffix:
-        names = names[:1]
-    reasons = []
-    for name in names:
-        try:
-            found = RemoteFile.of(name)
-        except DataError as error:
-            reasons.append(str(error))
-            if "does not exist" not in reasons[-1]:
-                break
-        else:
-            if found.size:  # stores list a folder as an empty object
-                return found
-    raise CheckpointError(reasons[0] if len(reasons) == 1 else reasons[-1])
+    """The file at an address, or the weights in the run folder there."""
+    inside = () if PurePosixPath(address).suffix else (*RUN_FILES, FINAL_MODEL)
+    try:
+        for name in inside:
+            with suppress(MissingObject):
+                return RemoteFile.of(f"{address.rstrip('/')}/{name}")
+        return RemoteFile.of(address)
+    except MissingObject as error:
+        if not inside:
+            raise CheckpointError(str(error)) from None
+        raise CheckpointError(
+            f"{address}: no weights there, nor {', '.join(inside)} in it; check the address"
+        ) from None
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def _copy(source: RemoteFile, target: Path) -> None:

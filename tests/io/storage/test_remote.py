@@ -11,7 +11,7 @@ import pytest
 from tests.support.file_server import FileServer, Handler, serving
 from tests.support.object_store import BUCKET, forget_stores, object_store
 
-from trishift.errors import DataError
+from trishift.errors import DataError, SettingError
 from trishift.io.storage import open_stored, ranges, read_bytes, remote
 from trishift.io.storage.block_cache import BlockCache, _cache
 from trishift.io.storage.ranges import RangeFile
@@ -96,6 +96,7 @@ def test_missing_packages_and_credentials_are_named(monkeypatch: pytest.MonkeyPa
         address = Path(f"s3://{BUCKET}/a/b.txt")
         assert read_bytes(address) == b"hello"
         assert failure(Path(f"s3://{BUCKET}/a/c.txt")) == f"s3://{BUCKET}/a/c.txt: does not exist; check the address"
+        assert failure(Path(f"s3://{BUCKET}/a")).startswith(f"s3://{BUCKET}/a: is a folder in a store")
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.delenv(name)
         forget_stores()
@@ -129,6 +130,26 @@ def test_the_cache_is_used_and_bounded(server: FileServer, tmp_path: Path, monke
     assert [header for _, header in server.requests if header] == asked
     server.files["/clip.mp4"] = CONTENT[::-1]
     assert read_bytes(url(server)) == CONTENT[::-1]  # another version
+
+
+@pytest.mark.parametrize("value", ["ten", "nan", "0", "-1", "inf"])
+@pytest.mark.parametrize("name", ["TRISHIFT_REMOTE_CACHE_GB", "TRISHIFT_REMOTE_TIMEOUT"])
+def test_settings_that_are_no_numbers_are_named(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("TRISHIFT_REMOTE_CACHE", str(tmp_path))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=rf"^{name}={value}: set it to a positive number, such as"):
+        read_bytes(url(server))
+
+
+def test_reading_goes_on_without_a_cache_that_cannot_be_written(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRISHIFT_REMOTE_CACHE", str(tmp_path / "file" / "cache"))
+    assert [read_bytes(url(server)) for _ in range(2)] == [CONTENT] * 2
+    assert caplog.text.count("ranges cannot be kept") == 1
 
 
 def test_blocks_used_longest_ago_are_removed(tmp_path: Path) -> None:

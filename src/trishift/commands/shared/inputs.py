@@ -17,7 +17,7 @@ from trishift.commands.shared.outputs import status
 from trishift.data.lists import ClipList, read_list
 from trishift.data.parts import split_part
 from trishift.errors import DataError
-from trishift.io.regular import exists
+from trishift.io.regular import exists, is_in_store
 from trishift.io.storage import is_stored
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
@@ -148,7 +148,7 @@ def sources_of(options: argparse.Namespace) -> list[str]:
 
 def _is_stream(text: str) -> bool:
     """Whether a text is the number of a camera or a URL, and not the name of a file."""
-    return (text.isdecimal() or "://" in text) and not Path(text).exists()
+    return (text.isdecimal() or ("://" in text and not is_in_store(text))) and not Path(text).exists()
 
 
 def _with_list(videos: list[Path], options: argparse.Namespace) -> ClipList:

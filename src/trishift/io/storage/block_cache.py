@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Hashable
@@ -10,8 +11,11 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from trishift.errors import OutputError, brief
 from trishift.io.atomic import write_atomically
+from trishift.io.storage.settings import positive
 
+_LOG = logging.getLogger(__name__)
 _SHARE = 0.05  # of the bound may be written between two looks at the folder
 
 
@@ -35,8 +39,12 @@ class BlockCache:
             os.utime(path)
             return data
         data = fetch()
-        write_atomically(path, lambda file: file.write(data), sync=False)
-        self._bound(len(data))
+        try:
+            write_atomically(path, lambda file: file.write(data), sync=False)
+        except OutputError as error:  # a full disk, for instance: the block is here all the same
+            _warn(self._folder, getattr(error.__cause__, "strerror", None) or brief(error))
+        else:
+            self._bound(len(data))
         return data
 
     def _bound(self, written: int) -> None:
@@ -62,7 +70,13 @@ class BlockCache:
 def configured_cache() -> BlockCache | None:
     """The cache that the environment asks for; None without one."""
     folder = os.environ.get("TRISHIFT_REMOTE_CACHE")
-    return _cache(folder, float(os.environ.get("TRISHIFT_REMOTE_CACHE_GB", 10))) if folder else None
+    return _cache(folder, positive("TRISHIFT_REMOTE_CACHE_GB", 10)) if folder else None
+
+
+@cache
+def _warn(folder: Path, reason: str) -> None:
+    """Warn once per process."""
+    _LOG.warning("%s: ranges cannot be kept (%s); TRISHIFT_REMOTE_CACHE is not used", folder, reason)
 
 
 @cache

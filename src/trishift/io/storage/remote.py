@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -17,9 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trishift.errors import DataError, brief, install_hint, spelled_addresses
+from trishift.errors import DataError, TrishiftError, brief, install_hint, spelled_addresses
 from trishift.io.storage.block_cache import BlockCache, configured_cache
 from trishift.io.storage.ranges import Ranges
+from trishift.io.storage.settings import positive
 
 PACKAGES = {  # scheme: the package that fsspec needs for it
     "s3": "s3fs",
@@ -37,6 +37,10 @@ _CREDENTIALS = {
     "hf": "run huggingface-cli login, or set HF_TOKEN",
 }
 _Result = TypeVar("_Result")
+
+
+class MissingObject(DataError):
+    """There is no object at an address."""
 
 
 class RemoteFile(Ranges):
@@ -58,10 +62,13 @@ class RemoteFile(Ranges):
         """The object at an address.
 
         Raises:
-            DataError: it does not exist or cannot be reached; the message says why and what to do.
+            MissingObject: it does not exist.
+            DataError: it is a folder or cannot be reached; the message says why and what to do.
         """
         address = spelled_addresses(path)
         info = _attempt(address, lambda: _call(address, "info"))
+        if info.get("type") == "directory":
+            raise DataError(f"{address}: is a folder in a store, not a file; name the files in it")
         if info.get("size") is None:
             raise DataError(f"{address}: the server does not tell the size; download the file")
         version = next((str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime") if info.get(key)), "")
@@ -89,7 +96,7 @@ class RemoteFile(Ranges):
 
 def timeout() -> float:
     """Seconds that a store may take to answer a request: `TRISHIFT_REMOTE_TIMEOUT`, or 30."""
-    return float(os.environ.get("TRISHIFT_REMOTE_TIMEOUT", 30))
+    return positive("TRISHIFT_REMOTE_TIMEOUT", 30)
 
 
 @cache
@@ -132,7 +139,7 @@ def _attempt(address: str, request: Callable[[], _Result]) -> _Result:
             time.sleep(_PAUSE * 2 ** (attempt - 1))
         try:
             return request()
-        except DataError:
+        except TrishiftError:
             raise
         except Exception as error:
             cause = _cause(address, error)
@@ -153,7 +160,7 @@ def _refuse(address: str, error: BaseException) -> None:
     remedy = _CREDENTIALS.get(scheme, "check the address")
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, FileNotFoundError) or status == 404:
-        raise DataError(f"{address}: does not exist; check the address") from None
+        raise MissingObject(f"{address}: does not exist; check the address") from None
     if "Credential" in type(error).__name__ or "credentials" in str(error).lower():
         raise DataError(f"{address}: no credentials were found ({brief(error)}); {remedy}") from None
     if isinstance(error, PermissionError) or status in (401, 403):
