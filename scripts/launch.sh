@@ -138,11 +138,11 @@ launch() {
             passing_on msrun --worker_num $((processes * NNODES)) --local_worker_num "$processes" --node_rank "$NODE_RANK" \
                 --master_addr "$MASTER_ADDR" --master_port "$port" --log_dir "$logs" --join=True \
                 --cluster_time_out=60 "$@" || status=$?
-            cat "$logs/worker_0.log" 2>/dev/null || true ;;
+            cat "$logs/worker_$((processes * NODE_RANK)).log" 2>/dev/null || true ;;
         *) fail "FRAMEWORK=$FRAMEWORK is unknown; use pytorch, mindspore or paddle" ;;
     esac
     if [ "$status" -ne 0 ]; then
-        grep -h '^error:' "$logs"/*log* 2>/dev/null | sort -u >&2 || true
+        grep -hE '^(error:|stopped after)' "$logs"/*log* 2>/dev/null | sort -u >&2 || true
         fail "a process exited with status $status; logs of the ranks, if the launcher writes them: $logs"
     fi
 }

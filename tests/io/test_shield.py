@@ -106,3 +106,21 @@ def test_the_work_ends_with_a_killed_process() -> None:
     while child.exists() and child.read_bytes():  # nothing in a process that only waits to be collected
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+STARTER = """
+import os, sys
+from trishift.io.shield import shielded, starter
+parent = os.getppid()
+
+def work():
+    print(starter() == parent != os.getppid(), flush=True)
+    return 0
+
+print(starter() == parent, flush=True)
+sys.exit(shielded(work))
+"""
+
+
+def test_the_starter_is_known_through_a_shield() -> None:
+    assert isolated.python("-c", STARTER) == "True\nTrue\n"

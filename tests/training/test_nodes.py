@@ -6,6 +6,7 @@ The machines are network namespaces, see `tests.support.nodes`; each runs one pr
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ from trishift.checkpoints.training_state import load_state
 PAGE = (ROOT / "docs/distributed.md").read_text("utf-8")
 DATA = {"augmentation": {"flip": "none"}}
 TRAIN = {"batch_size": 8, "lr": 0.02, "frozen_bn": True, "clip_norm": 5}
+ENDLESS = "train.epochs=500 train.save_every=1 train.evaluate_every=0"
 LONGEST = 240  # seconds of a run
 SMALL = (  # what this machine has less of than those of the page
     (r"--nproc_per_node 4", "--nproc_per_node 1"),
@@ -106,6 +108,11 @@ class Job:
             for process in self.processes:
                 process.kill()
 
+    def wait_for(self, file: Path) -> None:
+        while not file.exists():
+            assert self.processes[0].poll() is None, self.texts()
+            time.sleep(0.1)
+
     def texts(self) -> list[str]:
         return [log.read_text("utf-8", errors="replace") for log in self.logs]
 
@@ -138,18 +145,44 @@ def difference(one: Path, two: Path, steps: int) -> float:
     )
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_two_machines_train_like_one_process(nodes: list[Node], folder: Path, alone: Path, framework: str) -> None:
-    needs(framework)
-    output = folder / f"launched-{framework}"
+def launchers(nodes: list[Node], folder: Path, framework: str, output: Path, words: str = "") -> Job:
+    """The page's command with a framework's launcher."""
     command = block("With the launchers", FRAMEWORKS.index(framework)).strip()
     command = command.replace("gestures/tsm", f"{folder}/tiny.yaml")
     for pattern, smaller in SMALL:
         command = re.sub(pattern, smaller, command)
-    command = command.replace("ranks/", f"{output}-ranks/") + f" --output {output}"
+    command = command.replace("ranks/", f"{output}-ranks/") + f" --output {output} {words}"
     shared = {**environment(folder, framework, output), "MASTER_ADDR": nodes[0].address, "GLOO_SOCKET_IFNAME": "eth0"}
     own = [{"NODE_RANK": str(number), "NODE_ADDR": node.address} for number, node in enumerate(nodes)]
-    job = Job(nodes, [command, command], output, *(shared | variables for variables in own))
+    return Job(nodes, [command, command], output, *(shared | variables for variables in own))
+
+
+def continue_alone(folder: Path, framework: str, output: Path) -> None:
+    """Continue an `ENDLESS` run in one process, to the end of the epoch, and compare it with an unbroken one."""
+    _, state = load_state(output / "last.safetensors")
+    until, whole = state.epoch + 1, output.with_name(f"{output.name}-whole")
+    command = f"python train.py --config {folder}/tiny.yaml --framework {framework} --device cpu {ENDLESS}"
+    variables = environment(folder, framework, output)
+    for end in (f"--resume {output}", f"--output {whole}"):
+        words = ["bash", "-c", f"{command} --until {until} {end}"]
+        assert subprocess.run(words, env=variables, cwd=ROOT).returncode == 0, end
+    assert difference(whole, output, steps=5 * until) < 1e-3
+    np.testing.assert_allclose(losses(output), losses(whole), rtol=1e-3)
+
+
+def losses(run: Path) -> list[float]:
+    """Those of all steps."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [record for record in records if record["kind"] == "train"]
+    assert [step["iteration"] for step in steps] == list(range(len(steps)))
+    return [step["loss"] for step in steps]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_two_machines_train_like_one_process(nodes: list[Node], folder: Path, alone: Path, framework: str) -> None:
+    needs(framework)
+    output = folder / f"launched-{framework}"
+    job = launchers(nodes, folder, framework, output)
     assert job.wait() == [0, 0], job.texts()
     assert "2 processes" in job.texts()[0]
     assert difference(alone, output, steps=5) < 1e-4
@@ -161,13 +194,10 @@ def test_a_machine_that_is_gone_ends_the_run_and_another_number_of_processes_con
 ) -> None:
     needs(framework)
     output = folder / f"gone-{framework}"
-    words = "train.epochs=500 train.save_every=1 train.evaluate_every=0"
     try:
         with two_nodes() as nodes:
-            job = script(nodes, folder, framework, output, words)
-            while not (output / "last.safetensors").exists():
-                assert job.processes[0].poll() is None, job.texts()
-                time.sleep(0.1)
+            job = script(nodes, folder, framework, output, ENDLESS)
+            job.wait_for(output / "last.safetensors")
             nodes[1].unplug()
             cut = time.monotonic()
             assert all(job.wait())
@@ -176,30 +206,56 @@ def test_a_machine_that_is_gone_ends_the_run_and_another_number_of_processes_con
         pytest.skip(str(error))
     text = job.texts()[0]
     assert re.search(r"^error: rank 1 on node-b is gone: .*the last checkpoint is intact; .*--resume", text, re.M)
-    _, state = load_state(output / "last.safetensors")
-    until = state.epoch + 1
-    continued = f"python train.py --config {folder}/tiny.yaml --framework {framework} --device cpu {words}"
-    continued += f" --until {until}"
-    variables = environment(folder, framework, output)
-    for command, run in ((f"{continued} --resume {output}", output), (f"{continued} --output {output}-whole", None)):
-        assert subprocess.run(["bash", "-c", command], env=variables, cwd=ROOT).returncode == 0, run
-    assert difference(output.with_name(f"{output.name}-whole"), output, steps=5 * until) < 1e-3
+    continue_alone(folder, framework, output)
 
 
-def test_a_stop_on_one_machine_stops_both_after_the_same_step(nodes: list[Node], folder: Path) -> None:
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_stop_on_one_machine_stops_both_after_the_same_step(nodes: list[Node], folder: Path, framework: str) -> None:
     """As when a pod is evicted: SIGTERM reaches the script of one machine only."""
-    output = folder / "stopped"
-    job = script(nodes, folder, "pytorch", output, "train.epochs=500 train.save_every=1 train.evaluate_every=0")
-    while not (output / "last.safetensors").exists():
-        assert job.processes[0].poll() is None, job.texts()
-        time.sleep(0.1)
+    needs(framework)
+    output = folder / f"stopped-{framework}"
+    job = script(nodes, folder, framework, output, ENDLESS)
+    job.wait_for(output / "last.safetensors")
     job.processes[1].send_signal(signal.SIGTERM)
     assert all(job.wait())
-    for text in job.texts():
-        assert re.search(r"^stopped after step \d+/5 of epoch \d+; saved to .*--resume", text, re.M), text
-        assert "is gone" not in text
-    steps = {re.search(r"stopped after (step \d+/5 of epoch \d+)", text)[1] for text in job.texts()}  # type: ignore[index]
-    assert len(steps) == 1
+    assert_stopped_together(*job.texts())
+    assert_stopped_together(*reversed(job.texts()))
+    continue_alone(folder, framework, output)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_launcher_that_is_killed_stops_both_machines(
+    nodes: list[Node], folder: Path, framework: str, number: int
+) -> None:
+    """Its own process survives: it must not train on, while the other launcher waits for the killed one."""
+    needs(framework)
+    output = folder / f"launcher-{framework}-{number}"
+    job = launchers(nodes, folder, framework, output, ENDLESS)
+    job.wait_for(output / "last.safetensors")
+    job.processes[number].kill()
+    killed = time.monotonic()
+    assert all(job.wait())
+    while remaining := processes_of(output):
+        assert time.monotonic() - killed < 60, remaining
+        time.sleep(0.5)
+    assert time.monotonic() - killed < 60
+    logs = [*job.texts(), *(log.read_text() for log in output.with_name(f"{output.name}-ranks").glob("**/*log*"))]
+    assert any(f"the launcher of rank {number} on node-{'ab'[number]} is gone\n" in log for log in logs), logs
+    assert_stopped_together(job.texts()[1 - number], *logs)
+
+
+def assert_stopped_together(*texts: str) -> None:
+    assert re.search(r"^stopped after step \d+/5 of epoch \d+; saved to .*--resume", texts[0], re.M), texts
+    assert len({step for text in texts for step in re.findall(r"stopped after (step \d+/5 of epoch \d+)", text)}) == 1
+    assert not any("is gone: killed" in text for text in texts), texts
+
+
+def processes_of(output: Path) -> list[str]:
+    """The commands of the processes that work on a run."""
+    files = Path("/proc").glob("[0-9]*/cmdline")
+    commands = [file.read_bytes().replace(b"\0", b" ").decode() for file in files if file.exists()]
+    return [each for each in commands if str(output) in each and "tail -f" not in each]  # which msrun leaves behind
 
 
 def test_slurm_starts_both_machines(nodes: list[Node], folder: Path, alone: Path) -> None:

@@ -14,11 +14,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 _PATIENCE = 60.0  # seconds for a process to end after its work
 _PR_SET_PDEATHSIG = 1
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+_shield = 0  # in a fork of `shielded`: its parent
 
 
 def shielded(work: Callable[[], int], patience: float = _PATIENCE) -> int:
@@ -40,6 +42,8 @@ def shielded(work: Callable[[], int], patience: float = _PATIENCE) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(receiver)
         _end_with(parent)
+        global _shield
+        _shield = parent
         status = work()
         with suppress(OSError, ValueError):  # the work has reported a closed pipe or a full disk
             sys.stdout.flush()
@@ -58,6 +62,15 @@ def shielded(work: Callable[[], int], patience: float = _PATIENCE) -> int:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def starter() -> int:
+    """The number of the process that started this one, through `shielded` or not; another one once it has ended."""
+    parent = os.getppid()
+    if parent != _shield:
+        return parent
+    *_, fields = Path(f"/proc/{parent}/stat").read_text("utf-8", errors="replace").rpartition(")")
+    return int(fields.split()[1])
 
 
 def _end_with(parent: int) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from trishift.backends.session import Session
 from trishift.errors import TrishiftError
+
+_REPEATED = 5.0  # seconds in which SIGTERM again is the same request
 
 
 class Interrupted(TrishiftError):
@@ -34,13 +38,17 @@ def after_failure(folder: Path | None) -> str:
 
 
 class StopSignal:
-    """While open, the first Ctrl-C or SIGTERM sets `requested`; the second one has its usual effect.
+    """While open, the first Ctrl-C or SIGTERM sets `requested`; a later one has its usual effect.
+
+    SIGTERM that follows within seconds is the same request: Paddle's launcher sends it three times in half a second,
+    and would end a process in the middle of its last checkpoint.
 
     Only the main thread can install signal handlers; in other threads, this does nothing.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self._since = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -53,13 +61,19 @@ class StopSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        for number in self._previous:
+            if not (self.requested and number == signal.SIGTERM):  # it may be repeated after the checkpoint, too
+                self._restore(number)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        self._restore()
-        print("\nstopping after this step; press Ctrl-C again to stop at once", flush=True)
+        now = time.monotonic()
+        if not self.requested:
+            self.requested, self._since = True, now
+            self._restore(signal.SIGINT)
+            print("\nstopping after this step; press Ctrl-C again to stop at once", flush=True)
+        elif now - self._since > _REPEATED:
+            self._restore(number)
+            os.kill(os.getpid(), number)
 
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+    def _restore(self, number: int) -> None:
+        signal.signal(number, self._previous[number])

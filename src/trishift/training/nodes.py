@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from trishift.errors import TrainingError, TrishiftError, brief
 from trishift.io.lifeline import Lifeline
 from trishift.io.packages import installed
 from trishift.io.regular import is_remote
+from trishift.io.shield import starter
 from trishift.io.storage import read_bytes
 from trishift.recipe import Recipe, recipe_from_dict, recipe_to_dict
 from trishift.recipe.keys import differences
@@ -38,6 +41,8 @@ if not select.select([0], [], [], float(sys.argv[1]))[0]:  # no news: its parent
     os.kill(int(sys.argv[2]), signal.SIGKILL)
 """
 _LAST_WORDS = 3.0  # seconds for the news of another process's end, which an error of the framework often follows
+_SECONDS_BETWEEN_LOOKS = 1.0  # at the launcher
+_LAST_STEP = 30.0  # seconds to finish a step and save it
 _SHOWN_DIGITS = 12  # of a hash, in messages
 _OWN = {"root", "clips", "cache", "workers", "worker_type"}  # entries of `data` that may differ between machines
 
@@ -61,12 +66,13 @@ def joined(framework: str, recipe: Recipe, advice: Callable[[], str]) -> Iterato
     with _deadline():
         ranks = join(framework, recipe.execution)
     try:
-        if ranks.world_size == 1:
-            yield ranks
-        else:
-            with _watched(ranks, advice):
-                _check_agreement(ranks, framework, recipe)
+        with _launched(ranks, advice):
+            if ranks.world_size == 1:
                 yield ranks
+            else:
+                with _watched(ranks, advice):
+                    _check_agreement(ranks, framework, recipe)
+                    yield ranks
     finally:
         ranks.close()
 
@@ -79,6 +85,31 @@ def _deadline() -> Iterator[None]:
     with subprocess.Popen(words, stdin=subprocess.PIPE) as watchdog:
         yield
         watchdog.communicate(b"joined")
+
+
+@contextmanager
+def _launched(ranks: Ranks, advice: Callable[[], str]) -> Iterator[None]:
+    """Stop when the launcher has ended, as after SIGTERM, which it cannot send any more.
+
+    Launchers of other machines would wait for it for minutes after the last epoch.
+    """
+    launcher, ended = starter(), threading.Event()
+    reason = f"the launcher of rank {ranks.rank} on {socket.gethostname()} is gone"
+
+    def watch() -> None:
+        while starter() == launcher:  # msrun without --join has ended by now
+            if ended.wait(_SECONDS_BETWEEN_LOOKS):
+                return
+        print(reason, file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not ended.wait(_LAST_STEP):
+            _end(f"{reason}; {advice()}")
+
+    threading.Thread(target=watch, name="launcher", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _end(reason: str) -> None:
