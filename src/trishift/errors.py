@@ -8,8 +8,8 @@ from collections.abc import Callable
 LONGEST_MESSAGE = 4_000  # characters; messages quote untrusted files
 _END = 1_000  # characters of a longer message's end, where the remedy is
 _SINGLE_SLASH = re.compile(r"\b(s3|gs|az|https?|hf):/(?!/)", re.IGNORECASE)  # of an address in a `Path`
-_USER = re.compile(r"(?<=://)[^/?#\s'\"]*@")
-_TOKEN = re.compile(r"([?&][\w.-]*(?:auth|credential|key|passw|secret|sig|token)[\w.-]*=)[^&#\s'\"]+", re.IGNORECASE)
+_USER = re.compile(r"((?:\b(?:s3|gs|az|https?|hf):/|://))[^/?#\s\0\"]*@", re.IGNORECASE)
+_TOKEN = re.compile(r"([?&][\w.-]*(?:auth|credential|key|passw|secret|sig|token)[\w.-]*=)[^&#\s\0'\"]+", re.IGNORECASE)
 
 
 class TrishiftError(Exception):
@@ -21,7 +21,7 @@ class TrishiftError(Exception):
 
     def __init__(self, text: object = "") -> None:
         """`text` is the message."""
-        whole = without_secrets(spelled_addresses(text))
+        whole = named(text)
         if len(whole) > LONGEST_MESSAGE:
             whole = shortened(whole, LONGEST_MESSAGE - _END - 4) + " " + whole[-_END:]
         super().__init__(whole)
@@ -94,7 +94,7 @@ def without_secrets(text: object) -> str:
         >>> without_secrets("https://ann:pw@example.org/tsm.pth?token=abc&part=2: not found")
         'https://example.org/tsm.pth?token=...&part=2: not found'
     """
-    return _TOKEN.sub(r"\1...", _USER.sub("", str(text)))
+    return _TOKEN.sub(r"\1...", _USER.sub(r"\1", str(text)))
 
 
 def spelled_addresses(text: object) -> str:
@@ -107,6 +107,18 @@ def spelled_addresses(text: object) -> str:
         's3://bucket/clip.mp4'
     """
     return _SINGLE_SLASH.sub(r"\1://", str(text))
+
+
+def named(path: object) -> str:
+    """A path, or a text with paths, as results, files and messages name it: addresses whole and without secrets.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from trishift.errors import named
+        >>> named(Path("https://ann:pw@example.org/clip.mp4"))
+        'https://example.org/clip.mp4'
+    """
+    return without_secrets(spelled_addresses(path))
 
 
 def install_hint(extra: str) -> str:

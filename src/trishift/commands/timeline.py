@@ -37,7 +37,7 @@ from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices
 from trishift.data.lists import ClipList
 from trishift.data.parts import split_part
-from trishift.errors import DataError, spelled_addresses
+from trishift.errors import DataError, named
 from trishift.evaluation.shards import Shard
 from trishift.io.progress import Progress
 from trishift.io.terminal import printable
@@ -129,7 +129,7 @@ def _work(options: argparse.Namespace) -> tuple[str, Work[Finished | Miss]]:
             try:
                 yield [(index, _finished(_opened(video, model, options), model, rule, options, index))]
             except DataError as error:
-                yield [(index, Miss(spelled_addresses(video), str(error)))]
+                yield [(index, Miss(named(video), str(error)))]
 
     return model.report.summary(), finish
 

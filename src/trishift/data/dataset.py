@@ -27,7 +27,7 @@ from trishift.data.sample import Problem, Sample, Target
 from trishift.data.sampling import evaluation_clips
 from trishift.data.spec import DataSpec, WorkerType
 from trishift.data.transforms import evaluation_views, train_augmentation, view_size
-from trishift.errors import DataError, spelled_addresses
+from trishift.errors import DataError, named
 from trishift.io.wording import counted
 from trishift.model.pixels import Normalization
 from trishift.model.spec import InputSpec
@@ -118,17 +118,17 @@ class ClipDataset(ABC):
         return Sample(np.zeros(self.clip_shape, pixels), self._encode(()), valid=False)
 
     def name(self, index: int) -> str:
-        """Path of a clip as text."""
-        return spelled_addresses(self._records.path(index))
+        """The name of a clip: its path, see `errors.named`."""
+        return named(self._records.path(index))
 
     def videos(self) -> Iterator[str]:
-        """Path of each clip's video as text."""
+        """Path of each clip's video as text, with the secrets of addresses."""
         return self._records.videos()
 
     def group(self, index: int) -> str:
         """Group of a clip: that of the list, else the video it is from."""
         group = self._records.group(index)
-        return str(split_part(self._records.path(index))[0]) if group is None else group
+        return named(split_part(self._records.path(index))[0]) if group is None else group
 
     def target(self, index: int) -> Target:
         """Class of a clip, -1 if unlabeled; (K,) float32 of zeros and ones in multi-label sets."""
@@ -196,7 +196,7 @@ class ClipDataset(ABC):
             self._examined[index] = found, fps
         if record.num_frames in (None, found):
             return None
-        reason = f"{record.path} has {counted(found, 'frame')}, but the list says {record.num_frames}"
+        reason = f"{self.name(index)} has {counted(found, 'frame')}, but the list says {record.num_frames}"
         return Problem(reason, unreadable=False)
 
     def _record_miss(self, index: int, error: DataError) -> None:

@@ -16,7 +16,7 @@ from trishift.data.lists import ClipList, find_labels, read_labels, read_list
 from trishift.data.lists.columns import hashes
 from trishift.data.protocol import Protocol
 from trishift.data.spec import DataSpec
-from trishift.errors import DataError, RecipeError
+from trishift.errors import DataError, RecipeError, named
 from trishift.model.spec import InputSpec, ModelSpec
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def shared_clips(first: ClipDataset, second: ClipDataset) -> list[str]:
     """List videos that appear in both sets, whole or in part: leakage between training and evaluation."""
     common = set(np.intersect1d(hashes(first.videos()), hashes(second.videos())).tolist())
     candidates = ({video for video in each.videos() if common and hash(video) in common} for each in (first, second))
-    return sorted(set.intersection(*candidates))
+    return sorted(map(named, set.intersection(*candidates)))
 
 
 def _reader(data: DataSpec, input_spec: InputSpec, model: ModelSpec) -> ClipReader:

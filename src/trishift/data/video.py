@@ -287,7 +287,7 @@ class VideoFile(FrameSource):
 def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
     """Open a file and its best video stream; any failure becomes a one-line DataError."""
     try:
-        container = av.open(_source(path), options=dict(OPTIONS), metadata_errors="replace")
+        container = av.open(source_of(path), options=dict(OPTIONS), metadata_errors="replace")
     except (FileNotFoundError, PermissionError) as error:
         raise DataError(unreadable(path, error)) from None
     except av.ArgumentError:
@@ -314,7 +314,7 @@ def _open(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
     return container, stream
 
 
-def _source(path: Path) -> Any:
+def source_of(path: Path) -> Any:
     """The file in a form that FFmpeg opens: a name that can't be mistaken for a URL, or an object to read from.
 
     That are stored clips, see `io.storage`, and files whose names are not UTF-8.

@@ -6,6 +6,7 @@ Shape legend: V views (clips x crops), T' segments at the layer, C channels, H x
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from trishift.data.dataset import EvaluationSet
 from trishift.data.loader import Loader
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
-from trishift.errors import DataError
+from trishift.errors import DataError, named
 from trishift.evaluation.evaluator import iter_videos
 from trishift.evaluation.prediction import Miss
 from trishift.io.npz import read_npz, write_npz
@@ -57,10 +58,18 @@ class FeatureSettings:
 
 
 def output_paths(videos: list[Path], folder: Path) -> dict[Path, Path]:
-    """The output file of each video: its path below the common folder of all videos, plus `.npz`."""
-    absolute = {video: video.absolute() for video in videos}
+    """The output file of each video: its path below the common folder of all videos, plus `.npz`.
+
+    Raises:
+        DataError: two addresses differ only in secrets, which no file is named after.
+    """
+    absolute = {video: Path(named(video)).absolute() for video in videos}
     common = _common_folder(list(absolute.values()))
-    return {video: folder / f"{path.relative_to(common)}.npz" for video, path in absolute.items()}
+    outputs = {video: folder / f"{path.relative_to(common)}.npz" for video, path in absolute.items()}
+    if len(set(outputs.values())) < len(outputs):
+        shared = Counter(outputs.values()).most_common(1)[0][0]
+        raise DataError(f"{shared}: is the output of several videos whose addresses differ only in keys; copy them")
+    return outputs
 
 
 def _common_folder(paths: list[Path]) -> Path:

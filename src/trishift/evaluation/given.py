@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from trishift.errors import DataError, without_secrets
+from trishift.errors import DataError, named
 from trishift.evaluation.predicting import Results
 from trishift.evaluation.prediction import Miss, Prediction
 
@@ -80,7 +80,7 @@ def predict_clips(
 
 def _name(clip: Clip, number: int) -> str:
     """The text that named a clip, or its number."""
-    return without_secrets(clip) if isinstance(clip, str | Path) else f"clip {number}"
+    return named(clip) if isinstance(clip, str | Path) else f"clip {number}"
 
 
 def _predicted(clips: Sequence[Clip], names: Sequence[str], predict: _Predict) -> list[Prediction | Miss]:

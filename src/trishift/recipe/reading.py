@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from trishift.errors import EntryError, RecipeError, shortened, without_secrets
+from trishift.errors import EntryError, RecipeError, named, shortened
 from trishift.io.atomic import write_text
 from trishift.io.typed import NO_NUMBER, misplaced_boolean
 from trishift.io.wording import nearest
@@ -138,7 +138,7 @@ def recipe_to_dict(recipe: Recipe, *, secrets: bool = False) -> dict[str, Any]:
         recipe: the recipe.
         secrets: keep passwords in the addresses of weights, for use within this process; files never get them.
     """
-    plain: dict[str, Any] = plain_values(dataclasses.asdict(recipe), str if secrets else without_secrets)
+    plain: dict[str, Any] = plain_values(dataclasses.asdict(recipe), str if secrets else named)
     return plain
 
 

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from trishift.data.opencv import import_opencv
 from trishift.data.orientation import Orientation, Orientations
 from trishift.data.packets import demuxed
-from trishift.errors import DataError, without_secrets
+from trishift.errors import DataError, named
 from trishift.streaming.clock import Clock
 from trishift.streaming.source import Frame, Source, numbered
 
@@ -72,7 +72,7 @@ class NetworkStream(LibavSource):
     """RTSP, HTTP, UDP or any other protocol that FFmpeg supports."""
 
     def __init__(self, url: str, timeout: float, live: bool | None = None) -> None:
-        super().__init__(without_secrets(url), url, timeout)
+        super().__init__(named(url), url, timeout)
         is_file = url.partition("://")[0].lower() in _FILE_PROTOCOLS
         self._is_live = True if live is None and not is_file else live
         self._opened: InputContainer | None = None

@@ -13,7 +13,7 @@ from trishift.data.orientation import Orientations
 from trishift.data.parts import split_part
 from trishift.data.sources import FrameRange, open_clip, open_flow
 from trishift.data.video import VideoFile, open_seekable, probe, stream_frames
-from trishift.errors import spelled_addresses
+from trishift.errors import named
 from trishift.io.regular import is_dir
 from trishift.io.wording import counted
 from trishift.streaming.clock import UNKNOWN_FPS, Clock
@@ -41,7 +41,7 @@ class Recording(Source):
     def __init__(
         self, path: Path, template: str | None = None, *, flow: bool = False, fps: float | None = None
     ) -> None:
-        self.path, self.name = path, spelled_addresses(path)
+        self.path, self.name = path, named(path)
         self._template, self._flow, self._fps = template, flow, fps
         self.file, self._part = split_part(path)
         self._clock = Clock()

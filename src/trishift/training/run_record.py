@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from trishift.backends import PACKAGES
 from trishift.backends.session import Session
-from trishift.errors import without_secrets
+from trishift.errors import named
 from trishift.io.atomic import write_text
 from trishift.io.packages import installed
 from trishift.recipe import Recipe, RecipeFile
@@ -70,12 +70,12 @@ class RunRecord:
     ) -> None:
         self._path, self._session = folder / RECORD, session
         self._earlier: list[dict[str, Any]] = list(read_record(folder).get("parts", []))
-        self._common = {"data": data, "warnings": list(warnings)}
+        self._common = {"data": data, "warnings": [named(text) for text in warnings]}
         self._part: dict[str, Any] = {
-            "command": [without_secrets(word) for word in origin.command],
-            "recipe": origin.recipe,
-            "base": origin.base,
-            "changes": [[without_secrets(text) for text in change] for change in origin.changes],
+            "command": [named(word) for word in origin.command],
+            "recipe": named(origin.recipe),
+            "base": named(origin.base),
+            "changes": [[named(text) for text in change] for change in origin.changes],
             "version": __version__,
             "framework": session.framework,
             "framework_version": (installed(PACKAGES[session.framework]) or ("", "unknown"))[1],  # built from sources

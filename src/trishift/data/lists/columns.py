@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 _Value = TypeVar("_Value", bound=Hashable)
-_ERRORS = "surrogatepass"  # names of files that are not UTF-8 contain surrogates
+ERRORS = "surrogatepass"  # names of files that are not UTF-8 contain surrogates
 _BLOCK = 4096  # texts that iteration decodes at once
 
 
@@ -22,7 +22,7 @@ class Texts:
     def extend(self, values: Iterable[str]) -> None:
         """Add texts."""
         values = list(values)
-        block = "\0".join([*values, ""]).encode(errors=_ERRORS)
+        block = "\0".join([*values, ""]).encode(errors=ERRORS)
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 0)
         if len(ends) != len(values):
             raise ValueError("a text contains a NUL character")
@@ -36,20 +36,20 @@ class Texts:
 
     def any_has(self, part: str) -> bool:
         """Whether some text contains a part."""
-        return part.encode(errors=_ERRORS) in self._bytes
+        return part.encode(errors=ERRORS) in self._bytes
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> str:
         place = range(len(self))[index]
-        return self._bytes[self._ends[place] : self._ends[place + 1] - 1].decode(errors=_ERRORS)
+        return self._bytes[self._ends[place] : self._ends[place + 1] - 1].decode(errors=ERRORS)
 
     def __iter__(self) -> Iterator[str]:
         for place in range(0, len(self), _BLOCK):
             last = min(place + _BLOCK, len(self))
             block = self._bytes[self._ends[place] : self._ends[last] - 1]
-            yield from block.decode(errors=_ERRORS).split("\0")
+            yield from block.decode(errors=ERRORS).split("\0")
 
 
 class _Codes(dict[_Value, int]):

@@ -15,8 +15,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from trishift.data.lists.columns import Shared, Texts
+from trishift.data.lists.columns import ERRORS, Shared, Texts
 from trishift.data.parts import split_part
+from trishift.errors import named
 from trishift.io.regular import joined
 
 _UNKNOWN = -1  # frame count
@@ -165,8 +166,11 @@ class ClipList(Sequence[VideoRecord]):
         return changed
 
     def digest(self) -> str:
-        """A hash of the paths, with the root as it was given."""
-        return hashlib.sha256(os.fsencode(self._root) + b"\0" + self.names.content).hexdigest()
+        """A hash of the paths, with the root as it was given; those of addresses may change their secrets."""
+        content = self.names.content
+        if self.names.any_has("@") or self.names.any_has("?"):
+            content = named(content.decode(errors=ERRORS)).encode(errors=ERRORS)
+        return hashlib.sha256(os.fsencode(named(self._root)) + b"\0" + content).hexdigest()
 
     def label_counts(self) -> Counter[tuple[int, ...]]:
         """Number of clips per combination of labels."""

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from trishift.data.lists import ClipList, VideoRecord, read_labels, read_list, write_list
 from trishift.data.parts import Part, split_part
 from trishift.data.prepare.files import replacing
-from trishift.errors import DataError
+from trishift.errors import DataError, named
 from trishift.io.atomic import staged
 from trishift.io.progress import track
 from trishift.io.regular import is_dir
@@ -136,7 +136,7 @@ def _remove_from(output: Path, stem: str, count: int) -> None:
 
 def _key(path: Path, root: Path, keys: set[str]) -> tuple[str, str]:
     """A new key for a video, and the suffix of its file."""
-    given = str(path.relative_to(root) if path.is_relative_to(root) else path.name)
+    given = named(path.relative_to(root)) if path.is_relative_to(root) else Path(named(path)).name
     relative = PurePosixPath(_NO_INDEX.sub("_", given))
     folders = relative.parent.as_posix().replace(".tar/", "_tar/")
     stem = (f"{folders}/" if folders != "." else "") + relative.stem.replace(".", "_")
@@ -164,7 +164,7 @@ def _add_video(tar: tarfile.TarFile, name: str, path: Path, clips: _Clips) -> in
 
 def _add_texts(tar: tarfile.TarFile, key: str, path: Path, clips: _Clips) -> None:
     entries = [{"part": part and str(part), "labels": list(record.labels)} for record, part in clips]
-    texts: Mapping[str, str] = {".json": json.dumps({"path": str(path), "clips": entries})}
+    texts: Mapping[str, str] = {".json": json.dumps({"path": named(path), "clips": entries})}
     if len(clips) == 1 and len(clips[0][0].labels) == 1:
         texts = {**texts, ".cls": str(clips[0][0].labels[0])}
     for suffix, text in texts.items():

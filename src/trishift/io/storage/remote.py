@@ -35,6 +35,13 @@ _CREDENTIALS = {
     "gs": "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
     "hf": "run huggingface-cli login, or set HF_TOKEN",
+    **dict.fromkeys(("http", "https"), "write user and password into ~/.netrc or into the address"),
+}
+_WEB: dict[str, Any] = {"client_kwargs": {"trust_env": True}}  # ~/.netrc and proxies
+_OPTIONS: dict[str, dict[str, Any]] = {  # of file systems
+    "s3": {"config_kwargs": {"retries": {"max_attempts": 1}}},  # see `_attempt`
+    "http": _WEB,
+    "https": _WEB,
 }
 _Result = TypeVar("_Result")
 
@@ -66,6 +73,7 @@ class RemoteFile(Ranges):
             DataError: it is a folder or cannot be reached; the message says why and what to do.
         """
         address = spelled_addresses(path)
+        _refuse_keys(address)
         info = _attempt(address, lambda: _call(address, "info"))
         if info.get("type") == "directory":
             raise DataError(f"{address}: is a folder in a store, not a file; name the files in it")
@@ -105,11 +113,19 @@ def _filesystem(scheme: str) -> Any:
     if any(importlib.util.find_spec(name) is None for name in ("fsspec", package)):
         raise DataError(f"{scheme}://: needs the package {package}; {install_hint('remote')}")
     fsspec = importlib.import_module("fsspec")
-    options = {"s3": {"config_kwargs": {"retries": {"max_attempts": 1}}}}.get(scheme, {})  # see `_attempt`
-    filesystem = fsspec.filesystem(scheme, use_listings_cache=False, **options)
+    filesystem = fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
     if hasattr(filesystem, "retries"):
         filesystem.retries = 1
     return filesystem
+
+
+def _refuse_keys(address: str) -> None:
+    """Refuse keys in the address of an object, which no store reads: they would be taken for the bucket's name."""
+    scheme, _, rest = address.partition("://")
+    if scheme.lower() not in ("http", "https", "hf") and "@" in rest.partition("/")[0]:
+        raise DataError(
+            f"{address}: had keys before the bucket, which are not read there; {_CREDENTIALS[scheme.lower()]}"
+        )
 
 
 def _call(address: str, method: str, **arguments: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from trishift.data.parts import Part, split_part
-from trishift.errors import OutputError, without_secrets
+from trishift.errors import OutputError, named
 from trishift.io.atomic import write_text
 from trishift.reporting.timelines.content import TimelineContent
 from trishift.reporting.timelines.elan import eaf_text
@@ -90,5 +90,5 @@ def _stem(video: str) -> str:
     if not _is_address(video):
         file = split_part(video)[0]
         return file.name if file.is_dir() else file.stem
-    address = urlsplit(without_secrets(video))
+    address = urlsplit(named(video))
     return Path(address.path).stem or address.hostname or "video"

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from trishift.data.video import source_of
 from trishift.errors import DataError
 from trishift.reporting.fonts import font_files
 from trishift.reporting.mp4 import CLOCK, mp4_file
@@ -35,8 +36,8 @@ def write_film(content: TimelineContent, path: Path) -> None:
     recording = content.recording
     if recording is None:
         raise DataError(f"{content.video}: cannot be read again for {path}; save the video to a file first")
-    sound = av.open(f"file:{recording.file}", metadata_errors="replace") if recording.is_video else nullcontext()
-    with mp4_file(path) as film, sound as heard:
+    heard = av.open(source_of(recording.file), metadata_errors="replace") if recording.is_video else nullcontext()
+    with mp4_file(path) as film, heard as sound:
         packets: _Sound | None = None
         time = 0.0
         for frame in recording.frames():
@@ -44,7 +45,7 @@ def write_film(content: TimelineContent, path: Path) -> None:
             if packets is None:
                 painter, begin = _Painter(content, *image.shape[:2]), time
                 film.set_size(*painter.size)
-                packets = _Sound(film.output, heard, begin)
+                packets = _Sound(film.output, sound, begin)
             packets.write_until(time - begin)
             film.add(painter.painted(image, time), time - begin)
         film.finish()
