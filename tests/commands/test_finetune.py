@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.object_store import BUCKET, object_store
 
 import trishift
 from trishift.checkpoints import Checkpoint
@@ -23,6 +24,8 @@ from trishift.model.spec import InputSpec, ModelSpec, ShiftSpec
 from trishift.recipe import load_recipe
 from trishift.reporting.pages.rendering import percent
 from trishift.training.budget import Workload, read_time
+from trishift.training.comparison import Comparison
+from trishift.training.finetune import FineTuning
 from trishift.training.sinks import read_metrics
 
 SMALL = ["train.batch_size=3", "data.augmentation.flip=none", "--device", "cpu"]
@@ -168,3 +171,32 @@ def test_times() -> None:
     assert replace(work, opening=4.0).seconds(3, 1.0) == 8 + work.seconds(3, 1.0)
     assert work.affordable_epochs(work.seconds(5, 1.0), 1.0, wanted=20) == 5
     assert work.affordable_epochs(1e9, 1.0, wanted=20) == 20
+
+
+def test_a_finetuning_in_a_store_is_not_repeated_on_another_machine(
+    clips: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = f"s3://{BUCKET}/mine"
+    command = ["finetune", str(clips), "--from", str(weights), "--folds", "2", "--output", output, *SMALL]
+    with object_store() as client:
+
+        def names() -> set[str]:
+            return {entry["Key"].removeprefix("mine/") for entry in client.list_objects_v2(Bucket=BUCKET)["Contents"]}
+
+        monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path / "home"))
+        with monkeypatch.context() as patch:
+            patch.setattr(FineTuning, "train_on_all", interrupted)
+            patch.setattr(Comparison, "beats_probe", True)
+            assert run(capsys, *command, "train.epochs=1", "--no-report")[0] == 130
+        assert names() >= {"plan.json", "lists/all.csv", "probe.safetensors", "fold-1-seed-1/last.safetensors"}
+        assert "model.safetensors" not in names()
+        monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path / "other"))
+        status, out, err = run(capsys, *command, "train.epochs=1", "--no-report")
+        assert status == 0, err
+        assert "fold-0-seed-1" not in out and f"written: {output}/model.safetensors, summary.json" in out
+        assert names() >= {"model.safetensors", "summary.json"}
+        assert trishift.load(output).labels == trishift.load(f"{output}/model.safetensors").labels
+
+
+def interrupted(self: FineTuning) -> Checkpoint:
+    raise KeyboardInterrupt

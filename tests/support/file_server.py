@@ -29,6 +29,10 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.do_GET()
+
     def reply(self, status: int, body: bytes = b"", cut: int | None = None, **headers: object) -> None:
         """Send an answer, of whose body only the first `cut` bytes arrive."""
         self.send_response(status)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -42,6 +43,7 @@ def object_store() -> Iterator[Any]:
             yield client
         finally:
             forget_stores()
+            urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()  # all stores share it
             server.stop()
 
 

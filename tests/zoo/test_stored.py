@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from tests.support.command_line import command
 from tests.support.object_store import object_store, upload
 from tests.support.tiny import write_recipe
 
-from trishift.errors import CheckpointError
+from trishift.errors import CheckpointError, SettingError
+from trishift.io.locks import locked
 from trishift.recipe import load_recipe
 from trishift.training.run import train
 from trishift.zoo.sources import WeightSource
@@ -40,5 +42,29 @@ def test_a_run_in_a_store_evaluates_clips_in_a_store(
         clip = "s3://clips/files/val/" + next((gestures / "val").iterdir()).name
         assert command("infer", "--checkpoint", run, "--device", "cpu", clip) == 0
         assert clip in capsys.readouterr().out
-        assert command("train", "--config", str(recipe), "--output", "s3://clips/out") == 1
-        assert "s3://clips/out: results are written to this machine" in capsys.readouterr().err
+        assert command("infer", "--checkpoint", run, clip, "--output", "s3://clips/out.csv") == 1
+        assert "s3://clips: results are written to this machine" in capsys.readouterr().err
+
+
+def test_copies_used_longest_ago_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path))
+    monkeypatch.setenv("TRISHIFT_REMOTE_CACHE_GB", "0.000025")
+    with object_store() as client:
+
+        def obtained(content: bytes) -> Path:
+            client.put_object(Bucket="clips", Key="a.pth", Body=content)
+            return WeightSource("s3://clips/a.pth").fetch()
+
+        paths = [obtained(bytes([number]) * 10_000) for number in range(3)]
+        assert all(path.is_file() for path in paths)  # used within the last hour
+        for age, path in enumerate(paths):
+            os.utime(path.parent, (age, age))
+        paths.append(obtained(b"x" * 10_000))
+        assert [path.is_file() for path in paths] == [False, False, True, True]
+        with locked(paths[2].parent):  # another process is writing there
+            os.utime(paths[2].parent, (1, 1))
+            obtained(b"y" * 20_000)
+            assert paths[2].is_file()
+        monkeypatch.setenv("TRISHIFT_REMOTE_CACHE_GB", "ten")
+        with pytest.raises(SettingError, match="TRISHIFT_REMOTE_CACHE_GB=ten"):
+            obtained(b"z")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trishift.commands.shared.arguments import (
     add_checkpoint,
@@ -23,7 +23,6 @@ from trishift.commands.shared.labeled import add_recipe, check_recipe, open_labe
 from trishift.commands.shared.outputs import (
     add_json,
     add_strict,
-    check_file,
     notes_aside,
     print_json,
     report_misses,
@@ -32,7 +31,12 @@ from trishift.commands.shared.outputs import (
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.parts import add_devices, parts
 from trishift.commands.shared.reports import add_no_report, attempt_report
+from trishift.commands.shared.stored import place_of, written_file
 from trishift.evaluation.shards import Shard
+
+if TYPE_CHECKING:
+    from trishift.evaluation.evaluator import Evaluation
+    from trishift.io.storage.folders import FolderCopy
 
 EXAMPLES = """\
   trishift eval --checkpoint runs/gestures-tsm/best.safetensors
@@ -48,16 +52,22 @@ def main(arguments: list[str]) -> None:
     check_positive(options, "batch_size", "workers", "devices")
 
     from trishift.data.protocol import named_protocol
+
+    check_recipe(options)
+    shard = Shard.parse(options.shard)
+    if options.protocol:
+        named_protocol(options.protocol)  # refuses unknown names before the work
+    with written_file(options.output, [".json"]) as (output, copy):
+        evaluation = _evaluated(options, shard, output, copy)
+    report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
+
+
+def _evaluated(options: argparse.Namespace, shard: Shard, output: Path | None, copy: FolderCopy | None) -> Evaluation:
+    """Evaluate, print, and write to `output`."""
     from trishift.evaluation.evaluator import joined
     from trishift.evaluation.merging import SHARD
     from trishift.reporting.evaluation import reliability_line, result_of, write_evaluation
 
-    check_recipe(options)
-    if options.output:
-        check_file(options.output, [".json"])
-    shard = Shard.parse(options.shard)
-    if options.protocol:
-        named_protocol(options.protocol)  # refuses unknown names before the work
     with notes_aside(options), parts(options, _evaluate) as streams:
         opened = [next(stream) for stream in streams]
         status(opened[0].report)
@@ -70,11 +80,12 @@ def main(arguments: list[str]) -> None:
         print_json(result_of(evaluation, **context))
     else:
         print(f"{evaluation}\n{reliability_line(evaluation)}")
-    if options.output:
-        status(f"written: {write_evaluation(evaluation, options.output, **context)}")
+    if output is not None:
+        written = write_evaluation(evaluation, output, **context)
+        status(f"written: {written.replace(str(output), place_of(output, copy))}")
         if evaluation.measurable and not options.no_report:
-            attempt_report(options.output, opened[0].framework)
-    report_misses(evaluation.misses, len(evaluation.names) + len(evaluation.misses), strict=options.strict)
+            attempt_report(output, opened[0].framework, copy=copy)
+    return evaluation
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     add_execution(parser)
     add_import_options(parser)
     add_protocol(parser, "the recipe's")
-    parser.add_argument("--output", type=Path, help="result.json; scores, per-class results and a report are beside it")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="result.json, here or in a store; scores, per-class results and a report are beside it",
+    )
     add_no_report(parser)
     add_json(parser)
     add_reading(parser)

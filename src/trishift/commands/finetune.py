@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trishift.commands.shared.arguments import add_framework
 from trishift.commands.shared.outputs import add_json, notes_aside, print_json
-from trishift.commands.shared.own_clips import add_own_clips, open_clips, recipe_of
+from trishift.commands.shared.own_clips import add_own_clips, open_clips, output_of, recipe_of
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.reports import add_no_report, attempt_report
+from trishift.commands.shared.stored import place_of, written_folder
 from trishift.errors import RecipeError
+
+if TYPE_CHECKING:
+    from trishift.io.storage.folders import FolderCopy
 
 EXAMPLES = """\
   trishift finetune my_clips --from mobilenet_v2.safetensors
@@ -32,16 +39,26 @@ def main(arguments: list[str]) -> None:
     add_json(parser)
     options = parser.parse_intermixed_args(arguments)
 
-    from trishift.evaluation.scores import HELD_OUT, write_scores
-    from trishift.reporting.evaluation import write_result
     from trishift.training.budget import read_time
-    from trishift.training.finetune import MODEL, ON_ALL, FineTuning, finetune
 
     seeds = _seeds(options.seeds)
     limit = read_time(options.time) if options.time else None
+    named = output_of(options)
+    with written_folder(named, named, continues=True) as copy:
+        options.output = named if copy is None else copy.folder
+        _finetune(options, seeds, limit, copy)
+
+
+def _finetune(options: argparse.Namespace, seeds: Sequence[int], limit: float | None, copy: FolderCopy | None) -> None:
+    """Do everything in the output folder, of which there may be a copy in a store."""
+    from trishift.evaluation.scores import HELD_OUT, write_scores
+    from trishift.reporting.evaluation import write_result
+    from trishift.training.finetune import MODEL, ON_ALL, FineTuning, finetune
+
     with notes_aside(options):
         output, folds = open_clips(options)
-        tuning = FineTuning(recipe_of(options, folds), options.framework, folds, seeds, output.absolute())
+        recipe = recipe_of(options, folds)
+        tuning = FineTuning(recipe, options.framework, folds, seeds, output.absolute(), copy=copy)
         comparison = finetune(tuning, limit=limit, overwrite=options.overwrite)
     held_out = comparison.held_out(str(tuning.recipe.evaluation))
     write_scores(held_out, (output / HELD_OUT).with_suffix(".scores.npz"))
@@ -53,11 +70,11 @@ def main(arguments: list[str]) -> None:
         print(comparison.verdict())
     if not options.no_report:
         if comparison.beats_probe:
-            attempt_report(output / ON_ALL)
-        attempt_report(output / HELD_OUT)
+            attempt_report(output / ON_ALL, copy=copy)
+        attempt_report(output / HELD_OUT, copy=copy)
     with notes_aside(options):
-        print(f"written: {output / MODEL}, summary.json, {HELD_OUT} and one folder per run")
-        print(f"next: trishift infer --checkpoint {shlex.quote(str(output))} VIDEO")
+        print(f"written: {place_of(output / MODEL, copy)}, summary.json, {HELD_OUT} and one folder per run")
+        print(f"next: trishift infer --checkpoint {shlex.quote(place_of(output, copy))} VIDEO")
 
 
 def _seeds(text: str) -> tuple[int, ...]:

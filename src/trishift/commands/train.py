@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trishift.commands.shared.arguments import add_framework, check_positive
 from trishift.commands.shared.devices import AUTO, add_device, device_of
 from trishift.commands.shared.parser import make_parser
 from trishift.commands.shared.reports import add_no_report, attempt_report
 from trishift.errors import RecipeError
+from trishift.io.regular import is_remote
+
+if TYPE_CHECKING:
+    from trishift.training.stored_run import StoredRun
 
 EXAMPLES = """\
   trishift train --config gestures/tsm
   trishift train --config configs/gestures/tsm.yaml --framework mindspore train.epochs=4 train.lr=0.01
   trishift train --framework paddle --resume runs/gestures-tsm
+  trishift train --config gestures/tsm --output s3://bucket/runs/tsm
 """
 _LAUNCHERS = {  # as in scripts/launch.sh
     "pytorch": "torchrun --nproc_per_node {0}",
@@ -35,9 +42,13 @@ def main(arguments: list[str]) -> None:
     add_framework(parser)
     add_device(parser, "the recipe's execution.device, else auto, the best device that the framework finds")
     parser.set_defaults(device=None)
-    parser.add_argument("--output", type=Path, help="run folder; default: runs/<recipe name>, or the resumed folder")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="run folder, here or in a store (s3://...); default: runs/<recipe name>, or the resumed folder",
+    )
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", type=Path, help="run folder or last.safetensors to resume, from any framework")
+    start.add_argument("--resume", type=Path, help="run folder or last.safetensors to resume, also in a store")
     start.add_argument(
         "--overwrite", action="store_true", help="replace the run in the folder; default: a new folder, runs/NAME-2"
     )
@@ -58,8 +69,10 @@ def main(arguments: list[str]) -> None:
     from trishift.training.run import train
     from trishift.training.run_folder import run_to_resume
     from trishift.training.run_record import Origin
+    from trishift.training.stored_run import resumable
 
-    folder = options.resume and run_to_resume(options.resume)
+    resume = options.resume and resumable(options.resume)
+    folder = resume and run_to_resume(resume)
     config = options.config or (folder and folder / "recipe.yaml")
     if config is None:
         raise RecipeError("train: no recipe is given; add --config RECIPE, for instance --config gestures/tsm")
@@ -68,22 +81,36 @@ def main(arguments: list[str]) -> None:
         options.device = options.device or AUTO
         overrides = [*overrides, f"execution.device={device_of(options)}"]
     recipe = file.resolve(overrides)
-    output = options.output or folder or Path("runs") / recipe.name
+    output, copy = _output(options, folder, recipe.name)
     alone = not recipe.execution.distributed  # a framework that has left a group of processes may crash on a new model
     origin = Origin(["train", *arguments])
     if options.config and not folder:
         origin = Origin.of_recipe(origin.command, str(options.config), file, recipe)
-    report = partial(attempt_report, framework=options.framework, films=alone)
+    report = partial(attempt_report, framework=options.framework, films=alone, copy=copy)
     train(
         recipe,
         options.framework,
         output,
-        resume=options.resume,
+        resume=resume,
         until=options.until,
         overwrite=options.overwrite,
         origin=origin,
         done=report if recipe.log.report and not options.no_report else str,
+        copy=copy,
     )
+
+
+def _output(options: argparse.Namespace, resumed: Path | None, name: str) -> tuple[Path, StoredRun | None]:
+    """The run folder, and its copy if it is asked for in a store."""
+    from trishift.training.stored_run import StoredRun, run_address
+
+    again = run_address(options.resume) if options.resume and is_remote(options.resume) else ""
+    output: Path = options.output or (Path(again) if again else resumed) or Path("runs") / name
+    if not is_remote(output):
+        return output, None
+    same = again == run_address(output)
+    copy = StoredRun(output, resumes=same, overwrite=options.overwrite)
+    return copy.folder, copy
 
 
 def _launched(framework: str, count: int, arguments: list[str]) -> str:

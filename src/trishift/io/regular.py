@@ -8,7 +8,10 @@ import re
 import stat
 from pathlib import Path
 
-_STORE = re.compile(r"(s3|gs|az|hf):/", re.IGNORECASE)  # one slash: a `Path` keeps no more
+STORES = ("s3", "gs", "az")
+"""Schemes of the stores that can be written."""
+
+_STORE = re.compile(rf"({'|'.join(STORES)}|hf):/", re.IGNORECASE)  # one slash: a `Path` keeps no more
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
 
 

@@ -27,6 +27,7 @@ from trishift.errors import OutputError, TrainingError
 from trishift.evaluation.evaluator import Evaluation
 from trishift.io.atomic import write_text
 from trishift.io.npz import read_npz, write_npz
+from trishift.io.storage.folders import FolderCopy
 from trishift.io.wording import counted, spell_time
 from trishift.recipe import Recipe, recipe_to_dict
 from trishift.training.budget import Workload, seconds_per_clip
@@ -51,6 +52,7 @@ class FineTuning:
         seeds: one run per seed and fold.
         output: see the module.
         trained: (F, N) bool, the training clips of every fold; None: all that it does not validate.
+        copy: of the output in a store, if there is one.
     """
 
     recipe: Recipe
@@ -59,6 +61,7 @@ class FineTuning:
     seeds: Sequence[int]
     output: Path
     trained: np.ndarray | None = None
+    copy: FolderCopy | None = None
 
     @property
     def runs(self) -> list[tuple[int, int]]:
@@ -161,7 +164,8 @@ class FineTuning:
     def _train(self, folder: Path, recipe: Recipe) -> Evaluation | None:
         resume = folder if (folder / RUN_FILES[1]).is_file() else None
         print(f"\n{folder.name}", flush=True)
-        return train(recipe, self.framework, folder, resume=resume, overwrite=resume is None, advise=False)
+        overwrite = resume is None
+        return train(recipe, self.framework, folder, resume=resume, overwrite=overwrite, advise=False, copy=self.copy)
 
     def train_on_all(self) -> Checkpoint:
         """The weights after training on all clips with the first seed."""

@@ -21,7 +21,7 @@ class Interrupted(TrishiftError):
     """Training stopped on request; the run folder holds everything needed to resume."""
 
 
-def how_to_continue(folder: Path, session: Session) -> str:
+def how_to_continue(folder: Path | str, session: Session) -> str:
     """Tell the user how to resume a run, in a few words."""
     if session.execution.distributed:
         return f"continue with the same command and --resume {shlex.quote(str(folder))}"

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from trishift.data.dataset import EvaluationSet, TrainingSet
 from trishift.data.opening import open_datasets, shared_clips
 from trishift.errors import CheckpointError, DataError, RecipeError
 from trishift.evaluation.evaluator import Evaluation
+from trishift.io.storage.folders import FolderCopy
 from trishift.io.wording import counted
 from trishift.model.initialization import drawn_offsets
 from trishift.model.losses import LossSpec, balanced, inverse_frequency
@@ -37,6 +38,7 @@ from trishift.training.parameter_groups import describe_groups, optimization_pla
 from trishift.training.run_folder import Position, RunFolder, earlier_form, load_run, run_to_resume
 from trishift.training.run_record import Origin, RunRecord
 from trishift.training.selection import out_of_patience
+from trishift.training.stored_run import StoredRun, sent_finally
 from trishift.training.trackers import check_trackers
 from trishift.training.trainer import Trainer
 from trishift.zoo.sources import WeightSource, weight_source
@@ -53,6 +55,7 @@ def train(
     advise: bool = True,
     origin: Origin = Origin(),  # noqa: B008 (immutable)
     done: Callable[[Path], object] = str,
+    copy: FolderCopy | None = None,
 ) -> Evaluation | None:
     """Train a recipe in a framework.
 
@@ -66,6 +69,7 @@ def train(
         advise: end with the command that uses the result.
         origin: how it was started, for the record of the run.
         done: called by rank 0 with the run folder once it is complete.
+        copy: sends the run folder to a store; of a `StoredRun`, `output` is the folder, which is used as it is.
 
     Returns:
         The last evaluation.
@@ -75,9 +79,13 @@ def train(
     start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
     for source in (*([] if start is None else [start]), *teacher_sources(recipe)):
         source.check()
-    in_place = overwrite or (resumed is not None and output.exists() and resumed.samefile(output))
+    stored = copy if isinstance(copy, StoredRun) else None
+    in_place = bool(overwrite or stored or (resumed is not None and output.exists() and resumed.samefile(output)))
     path: Path | None = None
-    with joined(framework, recipe, lambda: after_failure(path)) as ranks:
+    with (
+        joined(framework, recipe, lambda: stored.after_failure() if stored else after_failure(path)) as ranks,
+        ExitStack() as stack,
+    ):
         sections = (recipe.data, recipe.input, recipe.model, recipe.evaluation, recipe.train.seed)
         train_set, val_set = open_datasets(*sections, validate=bool(recipe.train.evaluate_every))
         recipe = with_classes(recipe, train_set)
@@ -89,9 +97,16 @@ def train(
         last_epoch = min(until or recipe.train.epochs, recipe.train.epochs)
         finished = resumed is not None and (position.epoch >= last_epoch or out_of_patience(position, recipe))
         if finished and session.rank == 0:
-            print(f"{resumed}: nothing left to train: {why_finished(position, recipe)}", flush=True)
-        if finished and not in_place:
+            print(
+                f"{stored.address if stored else resumed}: nothing left to train: {why_finished(position, recipe)}",
+                flush=True,
+            )
+        if finished and not (stored.lacks if stored else in_place):
             return None
+        if stored is not None:
+            on_leader(session, stored.begin)
+            if session.rank == 0:
+                stack.enter_context(sent_finally(stored))
         peer = Peer(recipe, session) if recipe.train.distillation.mutual else None
         teachers = Teachers(recipe, session, train_set.labels, peer.session if peer else None)
         if resumed is not None and session.rank == 0 and (note := earlier_form(resumed)):
@@ -104,7 +119,7 @@ def train(
             restore(session, recipe, plan, state)
             if peer is not None:
                 peer.restore(plan, {} if state is None else state.peer)
-            folder = RunFolder(path, session, recipe, tuple(train_set.labels), train_set.usual_length())
+            folder = RunFolder(path, session, recipe, tuple(train_set.labels), train_set.usual_length(), copy)
             on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
             if finished:
                 return None
@@ -118,15 +133,16 @@ def train(
                 evaluation = trainer.fit(until)
             if session.rank == 0:
                 unfinished = until is not None and until < recipe.train.epochs
-                hint = f"; {how_to_continue(path, session)}" if unfinished else ""
+                hint = f"; {how_to_continue(folder.place, session)}" if unfinished else ""
                 if evaluation is not None and trainer.best is not None:
                     print(closing_report(evaluation, trainer.best, train_set.class_counts(), path))
-                print(f"run folder: {path}{hint}", flush=True)
+                print(f"run folder: {folder.place}{hint}", flush=True)
                 if advise and not unfinished:
-                    print(f"next: trishift infer --checkpoint {shlex.quote(str(path))} VIDEO", flush=True)
-        leads = session.rank == 0
-    if leads:
-        done(path)
+                    print(f"next: trishift infer --checkpoint {shlex.quote(folder.place)} VIDEO", flush=True)
+        leads, until_sent = session.rank == 0, stack.pop_all()
+    with until_sent:
+        if leads:
+            done(path)
     return evaluation
 
 

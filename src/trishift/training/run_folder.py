@@ -29,6 +29,7 @@ from trishift.evaluation.evaluator import Evaluation
 from trishift.evaluation.scores import write_scores
 from trishift.evaluation.thresholds import ENTRY
 from trishift.io.atomic import make_folder, write_atomically, write_text
+from trishift.io.storage.folders import FolderCopy
 from trishift.io.wording import nearest_path, shown_first
 from trishift.model.tensors import Tensors
 from trishift.recipe import Recipe, recipe_to_dict, save_recipe
@@ -37,8 +38,9 @@ from trishift.training.run_record import RECORD
 from trishift.training.sinks import counts_from_zero
 from trishift.version import __version__
 
-_LAST, EVALUATED, BEST_SCORES = "last.safetensors", "evaluated.safetensors", "best.scores.npz"
-_FILES = ("recipe.yaml", "metrics.jsonl", _LAST, "best.safetensors", EVALUATED, "skipped.txt")
+LAST, EVALUATED, BEST_SCORES = "last.safetensors", "evaluated.safetensors", "best.scores.npz"
+_FILES = ("recipe.yaml", "metrics.jsonl", LAST, "best.safetensors", EVALUATED, "skipped.txt")
+_FOLDERS = ("kept/", "tensorboard/")
 _RESULTS = (
     BEST_SCORES,
     RECORD,
@@ -59,9 +61,23 @@ _INHERITED = (
 )  # by a run resumed elsewhere
 
 
+RESUMED = ("recipe.yaml", LAST, *_INHERITED)
+"""Files of a run that is resumed; its kept weights belong to them, too."""
+
+
+def belongs_to_run(name: str) -> bool:
+    """Whether a path below a folder is one of a run's files."""
+    return name in (*_FILES, *_RESULTS) or name.startswith(_FOLDERS)
+
+
+def is_replaced(name: str) -> bool:
+    """Whether a run removes a file of its own while it goes on."""
+    return name == EVALUATED or name.startswith("kept/")
+
+
 def final_weights(path: Path) -> Path:
     """The file in a run folder with the weights after the last epoch, as evaluations see them."""
-    return path / EVALUATED if (path / EVALUATED).is_file() else path / _LAST
+    return path / EVALUATED if (path / EVALUATED).is_file() else path / LAST
 
 
 def holds_run(path: Path) -> bool:
@@ -107,14 +123,26 @@ class RunFolder:
         recipe: the resolved recipe.
         labels: class names.
         window: usual length of the training clips in seconds, stored with the weights; None: unknown.
+        copy: its copy in a store, if there is one.
     """
 
     def __init__(
-        self, path: Path, session: Session, recipe: Recipe, labels: tuple[str, ...], window: float | None = None
+        self,
+        path: Path,
+        session: Session,
+        recipe: Recipe,
+        labels: tuple[str, ...],
+        window: float | None = None,
+        copy: FolderCopy | None = None,
     ) -> None:
-        self.path, self._window = path, window
+        self.path, self._window, self._copy = path, window, copy
         self._session, self._recipe, self._labels = session, recipe, labels
         self._skipped: dict[str, str] = {}
+
+    @property
+    def place(self) -> str:
+        """Where the run is to be found, see `FolderCopy.place_of`."""
+        return str(self.path) if self._copy is None else self._copy.place_of(self.path)
 
     def create(self, resumed: Path | None = None) -> None:
         """Clean up after killed processes, replace an old run unless it is resumed, and write the resolved recipe.
@@ -159,7 +187,9 @@ class RunFolder:
             best=position.best or {},
             kept=position.kept,
         )
-        save_state(self.path / _LAST, self._checkpoint(position, metrics), state)
+        save_state(self.path / LAST, self._checkpoint(position, metrics), state)
+        if self._copy is not None:
+            self._copy.send()
 
     def save_evaluated(self, position: Position, metrics: Mapping[str, Any], evaluation: Evaluation) -> None:
         """Save the weights only, for evaluation, prediction and export, in the files that they have earned.
@@ -267,9 +297,9 @@ def run_to_resume(path: Path) -> Path:
         raise CheckpointError(f"{path}: does not exist{nearest_path(path) or '; name the folder of the run to resume'}")
     if path.is_file():
         return path.parent
-    if (path / _LAST).is_file():
+    if (path / LAST).is_file():
         return path
-    inside = sorted(str(each.parent) for each in path.glob(f"*/{_LAST}"))
+    inside = sorted(str(each.parent) for each in path.glob(f"*/{LAST}"))
     if inside:
         raise CheckpointError(f"{path}: is a folder of runs; name the one to resume: {shown_first(inside, 5)}")
     if (path / "best.safetensors").is_file():
@@ -278,7 +308,7 @@ def run_to_resume(path: Path) -> Path:
         remedy = f"the run stopped before its first checkpoint; repeat it with --config {path / 'recipe.yaml'}"
     else:
         remedy = "name the folder of a run"
-    raise CheckpointError(f"{path}: has no {_LAST}, so there is nothing to resume; {remedy}")
+    raise CheckpointError(f"{path}: has no {LAST}, so there is nothing to resume; {remedy}")
 
 
 def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, TrainingState]:
@@ -288,7 +318,7 @@ def load_run(path: Path, recipe: Recipe) -> tuple[Checkpoint, Position, Training
         CheckpointError: there is no training state, or the recipe has other entries than the run where the clip order,
             random draws and the optimizer depend on them.
     """
-    file = path / _LAST if path.is_dir() else path
+    file = path / LAST if path.is_dir() else path
     checkpoint, state = load_state(file)
     stored, wanted = checkpoint.meta.get("recipe", {}), recipe_to_dict(recipe)
     keys = ("train.optimizer.name", *(_WITHIN_EPOCH if state.batch else ()))

@@ -31,7 +31,7 @@ from trishift.training.output import gather_texts
 from trishift.training.parameter_groups import prepare_optimizer
 from trishift.training.progress import EpochProgress, training_figures
 from trishift.training.results import Results, Step
-from trishift.training.run_folder import Position, RunFolder
+from trishift.training.run_folder import LAST, Position, RunFolder
 from trishift.training.schedule import average_decay, learning_rate
 from trishift.training.selection import metric_of, out_of_patience, with_evaluation
 from trishift.training.sinks import MetricsLog
@@ -169,8 +169,8 @@ class Trainer:
                     self._save(here, {})
                 if stops:
                     raise Interrupted(
-                        f"stopped after step {index + 1}/{total} of epoch {epoch + 1}; saved to {self._folder.path}; "
-                        f"{how_to_continue(self._folder.path, self._session)}"
+                        f"stopped after step {index + 1}/{total} of epoch {epoch + 1}; saved to {self._folder.place}; "
+                        f"{how_to_continue(self._folder.place, self._session)}"
                     )
         results.read()
         self._position = replace(self._position, epoch=epoch + 1, batch=0, iteration=first + total)
@@ -323,9 +323,9 @@ class Trainer:
         self._session.barrier()
 
     def _last_checkpoint(self) -> str:
-        path = self._folder.path
-        saved = (path / "last.safetensors").exists()
-        return f"; the last checkpoint is intact, {how_to_continue(path, self._session)}" if saved else ""
+        saved = (self._folder.path / LAST).exists()
+        hint = how_to_continue(self._folder.place, self._session)
+        return f"; the last checkpoint is intact, {hint}" if saved else ""
 
     def _record_skipped(self) -> None:
         """Write the skipped clips of all ranks to the run folder."""
@@ -339,7 +339,7 @@ class Trainer:
         if self._leader and self._num_skipped:
             print(
                 f"warning: unreadable training clips skipped: {self._num_skipped}, "
-                f"listed in {self._folder.path / 'skipped.txt'}",
+                f"listed in {self._folder.place}/skipped.txt",
                 flush=True,
             )
 

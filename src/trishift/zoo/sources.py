@@ -11,13 +11,13 @@ from urllib.request import url2pathname
 from trishift.checkpoints.files import sha256, weight_path
 from trishift.checkpoints.writing import CANONICAL_SUFFIX, SUFFIXES
 from trishift.errors import CheckpointError, without_secrets
-from trishift.io.regular import exists
+from trishift.io.regular import STORES, exists
 from trishift.io.wording import nearest_path
 from trishift.zoo.converted import check_obtainable, obtain_canonical
 from trishift.zoo.fetching import check_available, obtain, split_hash, wanted_address, wanted_published
 from trishift.zoo.hub import HUBS, HubAddress, check_hub, obtain_from_hub
 from trishift.zoo.published import Published, entry_named, find_entry, matching, nearest
-from trishift.zoo.stored import STORES, obtain_stored
+from trishift.zoo.stored import obtain_stored
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://.+", re.IGNORECASE | re.DOTALL)
 _WEB = ("http", "https")

@@ -1,21 +1,24 @@
-"""Weights and run folders in object stores: copied once into the home folder, for each version of the object."""
+"""Weights and run folders in object stores: copied into the home folder, once for each version of the object.
+
+The copies used longest ago are removed beyond `TRISHIFT_REMOTE_CACHE_GB`, but none of the last hour.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from trishift.checkpoints.files import FINAL_MODEL, RUN_FILES
 from trishift.errors import CheckpointError, DataError
-from trishift.io.atomic import write_atomically
-from trishift.io.progress import track_bytes
+from trishift.io.storage.bounding import allowed_bytes, remove_oldest
+from trishift.io.storage.folders import fetch
 from trishift.io.storage.remote import MissingObject, RemoteFile
 from trishift.zoo.home import claimed, home, is_offline
 
-STORES = ("s3", "gs", "az")
-_CHUNK = 2**24  # bytes
+_SPARED = 3600.0  # seconds
 
 
 def obtain_stored(address: str) -> Path:
@@ -28,15 +31,42 @@ def obtain_stored(address: str) -> Path:
         CheckpointError: nothing is there or can be reached, or requests are forbidden.
         HomeError: the home folder cannot be written.
     """
+    check_online(address)
+    try:
+        found = _found(address)
+        with stored_version(found) as folder:
+            target = folder / PurePosixPath(found.name).name
+            if not target.is_file():
+                fetch(found, target)
+        return target
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def check_online(address: str) -> None:
+    """Refuse an address if requests are forbidden.
+
+    Raises:
+        CheckpointError: they are.
+    """
     if is_offline():
-        raise CheckpointError(f"{address}: requests are forbidden by TRISHIFT_OFFLINE; copy the file here first")
-    found = _found(address)
-    version = hashlib.sha256(repr(found.identity).encode()).hexdigest()[:16]
-    target = home() / "stored" / version / PurePosixPath(found.name).name
-    with claimed(target.parent):
-        if not target.is_file():
-            _copy(found, target)
-    return target
+        raise CheckpointError(f"{address}: requests are forbidden by TRISHIFT_OFFLINE; copy it here first")
+
+
+@contextmanager
+def stored_version(file: RemoteFile) -> Iterator[Path]:
+    """Yield the folder for copies of a version of an object and of what belongs to it; other processes wait.
+
+    Raises:
+        HomeError: the home folder cannot be written.
+    """
+    version = hashlib.sha256(repr(file.identity).encode()).hexdigest()[:16]
+    folder = home() / "stored" / version
+    limit = allowed_bytes()
+    with claimed(folder):
+        yield folder
+        os.utime(folder)
+    remove_oldest(folder.parent, limit, _SPARED)
 
 
 def _found(address: str) -> RemoteFile:
@@ -47,26 +77,7 @@ def _found(address: str) -> RemoteFile:
             with suppress(MissingObject):
                 return RemoteFile.of(f"{address.rstrip('/')}/{name}")
         return RemoteFile.of(address)
-    except MissingObject as error:
+    except MissingObject:
         if not inside:
-            raise CheckpointError(str(error)) from None
-        raise CheckpointError(
-            f"{address}: no weights there, nor {', '.join(inside)} in it; check the address"
-        ) from None
-    except DataError as error:
-        raise CheckpointError(str(error)) from None
-
-
-def _copy(source: RemoteFile, target: Path) -> None:
-    try:
-        with track_bytes(0, source.size, target.name) as count:
-
-            def chunks(file: BinaryIO) -> None:
-                for start in range(0, source.size, _CHUNK):
-                    data = source.read(start, min(start + _CHUNK, source.size))
-                    file.write(data)
-                    count(len(data))
-
-            write_atomically(target, chunks)
-    except DataError as error:
-        raise CheckpointError(str(error)) from None
+            raise
+        raise DataError(f"{address}: neither weights nor a folder of a run; check the address") from None

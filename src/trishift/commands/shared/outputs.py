@@ -56,11 +56,20 @@ def check_file(path: Path, suffixes: Collection[str]) -> None:
     Raises:
         OutputError: another suffix, a folder of that name, or the system refuses to write there.
     """
-    if path.suffix not in suffixes:
-        raise OutputError(f"{path}: unknown format {path.suffix!r}; use {', '.join(suffixes)}")
+    check_suffix(path, suffixes)
     check_writable(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file inside it")
+
+
+def check_suffix(path: Path, suffixes: Collection[str]) -> None:
+    """Refuse an output file of an unknown format.
+
+    Raises:
+        OutputError: another suffix.
+    """
+    if path.suffix not in suffixes:
+        raise OutputError(f"{path}: unknown format {path.suffix!r}; use {', '.join(suffixes)}")
 
 
 def check_folder(path: Path) -> None:

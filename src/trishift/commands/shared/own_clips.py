@@ -56,9 +56,14 @@ def open_clips(options: argparse.Namespace) -> tuple[Path, Folds]:
         options.device = named_device(options.device)
     options.weights.check()
     _check_recipe(options)
-    output: Path = options.output or Path("runs") / f"{options.clips.absolute().name}-{options.command}"
+    output = output_of(options)
     check_folder(output)
     return output, open_folds(options.clips, output / "data", folds=options.folds, groups=options.groups)
+
+
+def output_of(options: argparse.Namespace) -> Path:
+    """The output folder that the arguments name, or else one that is named after the clips."""
+    return options.output or Path("runs") / f"{options.clips.absolute().name}-{options.command}"
 
 
 def _check_recipe(options: argparse.Namespace) -> None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from trishift.backends import FRAMEWORKS, MODULES
 from trishift.commands.shared.outputs import status
+from trishift.commands.shared.stored import place_of
 from trishift.errors import DataError, brief
 
 if TYPE_CHECKING:
     from trishift.data.protocol import Protocol
     from trishift.evaluation.films import Film
+    from trishift.io.storage.folders import FolderCopy
     from trishift.recipe import Recipe
     from trishift.reporting.report.subject import Subject
 
@@ -45,15 +47,17 @@ def write_report(path: Path, framework: str | None = None, *, films: bool = True
     return write(subject, (lambda names: _films(subject, framework, names)) if films else None, page)
 
 
-def attempt_report(path: Path, framework: str | None = None, *, films: bool = True) -> None:
-    """Write a report after the work; if that fails, one warning says so."""
+def attempt_report(
+    path: Path, framework: str | None = None, *, films: bool = True, copy: FolderCopy | None = None
+) -> None:
+    """Write a report after the work; if that fails, one warning says so. `copy` is that of its folder in a store."""
     try:
         page = write_report(path, framework, films=films)
     except Exception as error:
-        again = f"trishift report {shlex.quote(str(path))}"
+        again = f"trishift report {shlex.quote(place_of(path, copy))}"
         status(f"warning: the report could not be written ({brief(error)}); repeat it with: {again}")
     else:
-        status(f"report: {page}")
+        status(f"report: {place_of(page, copy)}")
 
 
 def _films(subject: Subject, framework: str | None, names: list[str]) -> Mapping[str, Film]:

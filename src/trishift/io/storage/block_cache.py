@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trishift.errors import OutputError, brief
 from trishift.io.atomic import write_atomically
-from trishift.io.storage.settings import positive
+from trishift.io.storage.bounding import allowed_bytes, remove_oldest
 
 _LOG = logging.getLogger(__name__)
 _SHARE = 0.05  # of the bound may be written between two looks at the folder
@@ -53,24 +53,13 @@ class BlockCache:
             if self._written < _SHARE * self._limit:
                 return
             self._written = 0
-            blocks = []
-            for path in self._folder.iterdir():
-                with suppress(OSError):  # another process has removed it
-                    status = path.stat()
-                    blocks.append((status.st_mtime_ns, status.st_size, path))
-            total = sum(size for _, size, _ in blocks)
-            for _, size, path in sorted(blocks):
-                if total <= self._limit:
-                    break
-                with suppress(OSError):
-                    path.unlink()
-                total -= size
+            remove_oldest(self._folder, self._limit)
 
 
 def configured_cache() -> BlockCache | None:
     """The cache that the environment asks for; None without one."""
     folder = os.environ.get("TRISHIFT_REMOTE_CACHE")
-    return _cache(folder, positive("TRISHIFT_REMOTE_CACHE_GB", 10)) if folder else None
+    return _cache(folder, allowed_bytes()) if folder else None
 
 
 @cache
@@ -80,5 +69,5 @@ def _warn(folder: Path, reason: str) -> None:
 
 
 @cache
-def _cache(folder: str, gigabytes: float) -> BlockCache:
-    return BlockCache(Path(folder), int(gigabytes * 1e9))
+def _cache(folder: str, limit: int) -> BlockCache:
+    return BlockCache(Path(folder), limit)

@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ PACKAGES = {  # scheme: the package that fsspec needs for it
     "https": "aiohttp",
     "hf": "huggingface_hub",
 }
+_SIZE = 2**25  # bytes of a file for which the store has another timeout
 _ATTEMPTS, _PAUSE = 3, 0.5  # the pause in seconds doubles with each attempt
 _CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
@@ -39,7 +40,7 @@ _CREDENTIALS = {
 }
 _WEB: dict[str, Any] = {"client_kwargs": {"trust_env": True}}  # ~/.netrc and proxies
 _OPTIONS: dict[str, dict[str, Any]] = {  # of file systems
-    "s3": {"config_kwargs": {"retries": {"max_attempts": 1}}},  # see `_attempt`
+    "s3": {"config_kwargs": {"retries": {"max_attempts": 1}}},  # see `requested`
     "http": _WEB,
     "https": _WEB,
 }
@@ -74,7 +75,15 @@ class RemoteFile(Ranges):
         """
         address = spelled_addresses(path)
         _refuse_keys(address)
-        info = _attempt(address, lambda: _call(address, "info"))
+        return cls.described(address, requested(address, lambda: call(address, "info")))
+
+    @classmethod
+    def described(cls, address: str, info: Mapping[str, Any]) -> RemoteFile:
+        """The object at an address, whose description is known.
+
+        Raises:
+            DataError: it is a folder, or the description has no size.
+        """
         if info.get("type") == "directory":
             raise DataError(f"{address}: is a folder in a store, not a file; name the files in it")
         if info.get("size") is None:
@@ -92,14 +101,14 @@ class RemoteFile(Ranges):
 
     def _fetch(self, start: int, end: int) -> bytes:
         def attempt() -> bytes:
-            data: bytes = _call(self.name, "cat_file", start=start, end=end)
+            data: bytes = call(self.name, "cat_file", start=start, end=end)
             if len(data) == self.size > end - start:  # a server without ranges
                 return data[start:end]
             if len(data) != end - start:
                 raise ConnectionError(f"{len(data):,} of {end - start:,} bytes arrived")
             return data
 
-        return _attempt(self.name, attempt)
+        return requested(self.name, attempt)
 
 
 def timeout() -> float:
@@ -128,25 +137,52 @@ def _refuse_keys(address: str) -> None:
         )
 
 
-def _call(address: str, method: str, **arguments: Any) -> Any:
-    """Call a method of the address's file system, for as long as a request may take."""
-    filesystem = _filesystem(address.partition("://")[0].lower())
-    key = filesystem._strip_protocol(address)
+def key_of(address: str) -> str:
+    """The name by which the address's file system knows an object."""
+    return str(_filesystem(_scheme(address))._strip_protocol(address))
+
+
+def call(address: str, method: str, *, local: Path | None = None, size: int = 0, **arguments: Any) -> Any:
+    """Call a method of the address's file system, for as long as a request may take.
+
+    Args:
+        address: of the object or folder.
+        method: its name in fsspec.
+        local: a file that is sent, of `size` bytes, which may take longer.
+        size: see there.
+        arguments: of the method.
+    """
+    filesystem = _filesystem(_scheme(address))
+    places = (*([] if local is None else [str(local)]), filesystem._strip_protocol(address))
     if not getattr(filesystem, "async_impl", False):
-        return getattr(filesystem, method)(key, **arguments)
-    coroutine = getattr(filesystem, f"_{method}")(key, **arguments)
+        return getattr(filesystem, method)(*places, **arguments)
+    allowed = timeout() * (1 + size / _SIZE)
+    coroutine = getattr(filesystem, f"_{method}")(*places, **arguments)
     future = asyncio.run_coroutine_threadsafe(coroutine, filesystem.loop)
     try:
-        return future.result(timeout())
+        return future.result(allowed)
     except FutureTimeout:
         future.cancel()
-        raise TimeoutError(f"no answer within {timeout():g} s") from None
+        raise TimeoutError(f"no answer within {allowed:g} s") from None
 
 
-def _attempt(address: str, request: Callable[[], _Result]) -> _Result:
-    """Repeat a request that fails for a passing reason.
+def _scheme(address: str) -> str:
+    return address.partition("://")[0].lower()
+
+
+def requested(
+    address: str, request: Callable[[], _Result], *, right: str = "read", missing: Callable[[], _Result] | None = None
+) -> _Result:
+    """The answer to a request, which is repeated if it fails for a passing reason.
+
+    Args:
+        address: what is asked for, for errors.
+        request: asks.
+        right: what is done with it: read or write.
+        missing: makes the answer if nothing is there; None: that is an error.
 
     Raises:
+        MissingObject: nothing is there.
         DataError: it fails for good; the message names the reason and the remedy.
     """
     reason = ""
@@ -159,7 +195,9 @@ def _attempt(address: str, request: Callable[[], _Result]) -> _Result:
             raise
         except Exception as error:
             cause = _cause(address, error)
-            _refuse(address, cause)
+            if missing is not None and _is_missing(cause):
+                return missing()
+            _refuse(address, cause, right)
             reason = brief(cause)
     raise DataError(f"{address}: {_ATTEMPTS} attempts failed: {reason}; check network and store, then try again")
 
@@ -170,15 +208,22 @@ def _cause(address: str, error: Exception) -> BaseException:
     return error.__cause__ or error if is_wrapped else error
 
 
-def _refuse(address: str, error: BaseException) -> None:
+def _status(error: BaseException) -> int | None:
+    """The status of the answer that an error is about."""
+    return getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _is_missing(error: BaseException) -> bool:
+    return isinstance(error, FileNotFoundError) or _status(error) == 404
+
+
+def _refuse(address: str, error: BaseException, right: str) -> None:
     """Raise a DataError for an answer that another attempt would not change."""
-    scheme = address.partition("://")[0].lower()
-    remedy = _CREDENTIALS.get(scheme, "check the address")
-    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, FileNotFoundError) or status == 404:
+    remedy, status = _CREDENTIALS[_scheme(address)], _status(error)
+    if _is_missing(error):
         raise MissingObject(f"{address}: does not exist; check the address") from None
     if "Credential" in type(error).__name__ or "credentials" in str(error).lower():
         raise DataError(f"{address}: no credentials were found ({brief(error)}); {remedy}") from None
     if isinstance(error, PermissionError) or status in (401, 403):
         reason = f"access is denied ({status or 403}: {brief(error)})"
-        raise DataError(f"{address}: {reason}; ask for the right to read it, or {remedy}") from None
+        raise DataError(f"{address}: {reason}; ask for the right to {right} it, or {remedy}") from None
