@@ -148,12 +148,12 @@ class Model:
         """Predict the classes of a clip, or of each of several clips as they come.
 
         A clip is a video file or frame folder, the address of a video, the bytes of a video file, or frames:
-        (T, H, W, 3) uint8 RGB. Its prediction is the sequence of likeliest classes, [(label, probability), ...], and
+        (T, H, W, 3) uint8 RGB. Its prediction is the list of likeliest classes, [(label, probability), ...], and
         has all scores. Models with thresholds list every predicted class, even if there are more than `top_k`.
 
         Args:
             clips: one clip, or an iterable of clips, which may be endless: a few batches are held at a time.
-            top_k: classes in the sequence.
+            top_k: classes in the list.
             protocol: clips and crops; default: one clip, center crop.
             batch_size: clips per batch and views per forward pass.
             workers: threads that read clips.

@@ -138,6 +138,7 @@ def test_parts_are_whole_batches_and_together_the_list(count: int, batch: int, i
         (["a.csv", "rows.json"], "rows.json: is not a .csv file like"),
         (["a.txt"], "unknown format '.txt'"),
         (["gone.jsonl"], "gone.jsonl: cannot be read"),
+        (["gone.pkl"], r"error: \S+gone.pkl: cannot be read \(No such file or directory\); check the path\n"),
         (["bad.parquet"], "bad.parquet: is no Parquet file"),
         (["bad.pkl"], "bad.pkl: is not a file of `trishift infer`"),
     ],

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.support.command_line import command
 from tests.support.long_lists import write_long_list
+from tests.support.ray_nodes import end_node, ray_cluster
 
 from trishift.evaluation.prediction_job import PredictionJob, _WrittenJob
 from trishift.io.cluster import _Pool
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
-from ray.cluster_utils import Cluster  # noqa: E402
+pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
 
 CLIPS, BROKEN = 400, (5, 100)
-STORE = 80 * 2**20  # bytes of shared memory per node, the least that Ray takes
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +30,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A cluster of two nodes, each with room for one process."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    node = {"num_cpus": 1, "object_store_memory": STORE}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    cluster.second = cluster.add_node(**node)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with ray_cluster(monkeypatch, nodes=2) as cluster:
+        yield cluster
 
 
 def infer(folder: Path, output: Path, *more: object) -> int:
@@ -53,7 +49,7 @@ def rows(path: Path) -> dict[str, object]:
 
 
 def test_a_cluster_that_loses_a_node_predicts_like_one_process(
-    folder: Path, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert infer(folder, tmp_path / "local.jsonl") == 0
     add, opening, lost = _WrittenJob.add, _Pool.opening, []
@@ -66,13 +62,13 @@ def test_a_cluster_that_loses_a_node_predicts_like_one_process(
         description = opening(self, wanted)
         while len(self._ready) < 2:
             for reference in self._done():
-                self._opened(reference)
+                self._advance(reference)
         return description
 
     def after_a_kill(self: PredictionJob, *arguments: object) -> None:
         if not lost:
-            lost.append(cluster.second)
-            cluster.remove_node(cluster.second, allow_graceful=False)
+            lost.append(cluster.others[0])
+            end_node(cluster, lost[0])
         add(self, *arguments)  # type: ignore[arg-type]
 
     output, ray_engine = tmp_path / "ray.jsonl", ("--engine", "ray", "--ray-address", cluster.address)
@@ -91,7 +87,7 @@ def test_a_cluster_that_loses_a_node_predicts_like_one_process(
     assert caplog.text.count("a process was lost") == 1
 
 
-def test_a_cluster_writes_the_features_of_one_process(folder: Path, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_cluster_writes_the_features_of_one_process(folder: Path, tmp_path: Path, cluster: Any) -> None:
     (folder / "few.txt").write_text("".join(f"{number:03}.mp4\n" for number in range(40)))
     inputs = ("--filelist", folder / "few.txt", "--workers", 1, "--device", "cpu")
     for name, more in (("local", ()), ("ray", ("--engine", "ray", "--ray-address", cluster.address))):
@@ -103,6 +99,47 @@ def test_a_cluster_writes_the_features_of_one_process(folder: Path, tmp_path: Pa
     for name in names[:-1]:
         local, ray_s = (np.load(tmp_path / engine / name)["pooled"] for engine in ("local", "ray"))
         np.testing.assert_allclose(ray_s, local, atol=1e-6)
+
+
+def test_a_cluster_writes_the_timelines_of_one_process(
+    folder: Path, tmp_path: Path, cluster: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "some.txt").write_text("".join(f"{number:03}.mp4\n" for number in range(8)))
+    inputs = (
+        "--filelist",
+        folder / "some.txt",
+        "--window",
+        0.2,
+        "--hop",
+        0.1,
+        "--enter",
+        0.3,
+        "--device",
+        "cpu",
+        "--workers",
+        1,
+    )
+    printed = []
+    for name, more in (("local", ()), ("ray", ("--engine", "ray", "--ray-address", cluster.address))):
+        output = ("--output", *(tmp_path / name / f"{{name}}.{suffix}" for suffix in ("jsonl", "csv")))
+        assert command("timeline", "--checkpoint", folder / "model.safetensors", *inputs, *output, *more) == 0
+        captured = capsys.readouterr()
+        assert "1 of 8 videos could not be read" in captured.err
+        printed.append(sorted(captured.out.splitlines()))
+    assert printed[0] == printed[1] != []
+    names = sorted(path.name for path in (tmp_path / "local").iterdir())
+    assert len(names) == 15 and "timelines.missing.csv" in names  # two files each of seven videos
+    assert sorted(path.name for path in (tmp_path / "ray").iterdir()) == names
+    for name in names:
+        (words, local), (others, ray_s) = (taken_apart(tmp_path / engine / name) for engine in ("local", "ray"))
+        assert words == others
+        np.testing.assert_allclose(ray_s, local, atol=1e-6)
+
+
+def taken_apart(path: Path) -> tuple[list[str], list[float]]:
+    """The words of a file, and its numbers with a decimal point."""
+    words = re.split(r"(\d+\.\d+)", path.read_text())
+    return words[::2], [float(number) for number in words[1::2]]
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,7 @@ def test_rejects_missing_file(tmp_path: Path) -> None:
     assert "cannot be read" in one_line_error(tmp_path / "missing.mp4")
     with pytest.raises(DataError, match="cannot be read"):
         probe(tmp_path / "missing.mp4")
+    assert "cannot be read (no name has a NUL character)" in one_line_error(tmp_path / "a\0b.mp4")
 
 
 def test_rejects_video_without_decodable_frames(tmp_path: Path, h264: Path) -> None:

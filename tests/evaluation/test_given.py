@@ -104,6 +104,13 @@ def test_what_is_no_clip_is_named(folder: Path, wrong: Any, name: str) -> None:
         model.predict(file)
 
 
+def test_a_name_that_no_file_can_have_is_one_line(folder: Path) -> None:
+    model = trishift.load(folder / "rgb.safetensors")
+    for clips in ("a\0b.mp4", Path("a\0b.mp4"), [folder / "clip.mp4", "a\0b.mp4"]):
+        with pytest.raises(DataError, match=r"a\x00b\.mp4: no name has a NUL character; check the path"):
+            list(model.predict(clips))
+
+
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"top_k": 0}, {"top_k": -1}])
 def test_sizes_that_would_lose_results_are_refused(folder: Path, wrong: dict[str, int]) -> None:
     model = trishift.load(folder / "rgb.safetensors")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,6 +24,14 @@ def test_a_prediction_is_the_sequence_of_its_likeliest_classes() -> None:
     assert len(prediction.top(3)) == 3
     with pytest.raises(IndexError):
         prediction[2]
+
+
+def test_a_prediction_is_written_and_copied_like_its_list() -> None:
+    prediction = Prediction("clip.mp4", NAMES, SCORES, top_k=2)
+    assert json.loads(json.dumps({"clip.mp4": prediction})) == {"clip.mp4": [["clap", 0.7], ["wave", 0.2]]}
+    for copied in (pickle.loads(pickle.dumps(prediction)), copy.deepcopy(prediction)):
+        assert copied == prediction and copied.top(3) == prediction.top(3) and copied.name == "clip.mp4"
+    assert replace(prediction, top_k=1) == [("clap", 0.7)]
 
 
 def test_the_sequence_holds_every_predicted_class() -> None:

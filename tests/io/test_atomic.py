@@ -229,6 +229,8 @@ def test_uncreatable_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"), staged_together(tmp_path / "file", "a"):
         pass
+    with pytest.raises(OutputError, match=r"cannot be written \(no name has a NUL"), staged(tmp_path / "a\0b" / "c"):
+        pass
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])

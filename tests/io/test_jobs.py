@@ -69,6 +69,7 @@ def test_ranges_are_recorded(tmp_path: Path) -> None:
     ("settings", "total", "message"),
     [
         ({"list": "b"}, 6, r"out: was begun with another list \(before a, now b\); name another file, or start anew"),
+        ({"list": "b"}, 7, r"another list \(before a, now b\)"),
         (SETTINGS, 7, r"another total \(before 6, now 7\)"),
     ],
 )

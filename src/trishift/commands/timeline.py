@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> None:
         start, numbers = (listed[0], job.pending() + listed[0]) if job and listed else (0, np.array(listed, np.int64))
         if job and job.done:
             status(f"continued, {job.done} of {counted(len(listed), 'video')} done")
-        with results_of(options, _work, numbers) as (summary, batches):
+        with results_of(options, _work, numbers, most=1) as (summary, batches):
             status(summary)
             for number, result in (each for results in batches for each in results):
                 if isinstance(result, Miss):

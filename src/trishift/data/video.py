@@ -29,6 +29,7 @@ from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.sources import FrameSource
 from trishift.data.sources import open_clip as open_clip  # importable from here as well
 from trishift.errors import DataError
+from trishift.io.regular import status_of
 from trishift.io.storage import identity, open_stored
 from trishift.io.storage.ranges import RangeFile
 from trishift.io.wording import unreadable
@@ -332,7 +333,7 @@ def source_of(path: Path) -> Any:
 
 
 def _size(path: Path) -> int:
-    status = path.stat()
+    status = status_of(path)
     if stat.S_ISDIR(status.st_mode):
         raise DataError(f"{path}: a folder, not a video file; give the video itself")
     if not stat.S_ISREG(status.st_mode):

@@ -22,6 +22,7 @@ from trishift.evaluation.scores import PICKLES, read_scores
 from trishift.evaluation.shards import Shard
 from trishift.io.atomic import write_atomically
 from trishift.io.pickles import NUMPY, unpickle
+from trishift.io.wording import unreadable
 
 SHARD = "shard"  # entry of a shard's result.json
 _CONTEXT = ("checkpoint", "framework", "protocol", "temperature")  # entries that must be equal in all shards
@@ -141,7 +142,7 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(unreadable(path, error)) from None
     with file:
         yield file
 
@@ -166,8 +167,9 @@ def _read_rows(path: Path) -> list[Any]:
 
 
 def _read_pickle(path: Path) -> list[Any]:
+    content = _read(path)
     try:
-        rows = unpickle(io.BytesIO(_read(path)), NUMPY)
+        rows = unpickle(io.BytesIO(content), NUMPY)
     except CheckpointError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # damaged pickles raise arbitrary errors

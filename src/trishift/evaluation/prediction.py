@@ -5,9 +5,9 @@ Shape legend: V videos, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,10 @@ class Miss(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction(Sequence[tuple[str, float]]):
-    """A model's prediction for one clip, also a sequence of its likeliest classes: [(label, probability), ...].
+class Prediction(list[tuple[str, float]]):
+    """A model's prediction for one clip, also the list of its likeliest classes: [(label, probability), ...].
+
+    So it compares and `json.dumps` writes it like that list; `to_dict` has the name and the class numbers, too.
 
     Attributes:
         name: the clip.
@@ -37,15 +39,18 @@ class Prediction(Sequence[tuple[str, float]]):
         scores: (K,) float64, probability of each class.
         applies: (K,) bool, the predicted classes of models with thresholds (see `Calibration`); else None.
         time: seconds that reading and computing took, the clip's share of its batch.
-        top_k: classes in the sequence; it is `top(top_k)`.
+        top_k: classes in the list; it is `top(top_k)`.
 
     Example:
+        >>> import json
         >>> from trishift.evaluation.prediction import Prediction
         >>> prediction = Prediction("clip.mp4", ("wave", "clap", "nod"), np.array([0.7, 0.2, 0.1]))
         >>> prediction.top(2), prediction.predicted
         ([('wave', 0.7), ('clap', 0.2)], ('wave',))
         >>> prediction[0], len(prediction)
         (('wave', 0.7), 3)
+        >>> json.dumps(prediction)
+        '[["wave", 0.7], ["clap", 0.2], ["nod", 0.1]]'
     """
 
     name: str
@@ -55,23 +60,8 @@ class Prediction(Sequence[tuple[str, float]]):
     time: float = field(default=0.0)
     top_k: int = 5
 
-    @overload
-    def __getitem__(self, place: int) -> tuple[str, float]: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[tuple[str, float]]: ...
-    def __getitem__(self, place: int | slice) -> tuple[str, float] | list[tuple[str, float]]:
-        return self.top(self.top_k)[place]
-
-    def __iter__(self) -> Iterator[tuple[str, float]]:
-        return iter(self.top(self.top_k))
-
-    def __len__(self) -> int:
-        return len(self.classes(self.top_k))
-
-    def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # equal to lists
+    def __post_init__(self) -> None:
+        self.extend(self.top(self.top_k))
 
     @property
     def predicted(self) -> tuple[str, ...]:

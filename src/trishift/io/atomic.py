@@ -7,6 +7,7 @@ process and is removed by the next writer.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trishift.errors import OutputError
-from trishift.io.regular import is_remote
+from trishift.io.regular import NUL, is_remote
 
 try:
     import fcntl
@@ -138,6 +139,8 @@ def staged_together(folder: Path, name: str) -> Iterator[Path]:
 def _refusals(path: Path) -> Iterator[None]:
     """Convert errors of the operating system into OutputErrors that name the path."""
     try:
+        if "\0" in str(path):
+            raise OSError(errno.EINVAL, NUL)
         yield
     except OSError as error:
         if error.errno is None:  # raised by a library about its input (see `reading_archive`)

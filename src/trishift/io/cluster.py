@@ -2,7 +2,8 @@
 
 Each process is an actor that prepares once (opens a model) and then works on one chunk after the other. Few chunks wait
 at each, so that memory stays bounded, and results are handed over in the order in which they are ready. What a lost
-process had not finished goes to the others, and a new one takes its place when the cluster has room.
+process had not finished goes to the others, and a new one takes its place when the cluster has room. Processes that
+wait for room are the demand by which an autoscaling cluster grows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar, cast
 
 from trishift.errors import FrameworkError, TrishiftError, brief, install_hint
+from trishift.io.wording import counted
 from trishift.version import version_of
 
 _Opening = TypeVar("_Opening")
@@ -25,9 +27,11 @@ _Result = TypeVar("_Result")
 Make = Callable[[], tuple[_Opening, Callable[[_Chunk], _Result]]]
 
 _LOG = logging.getLogger(__name__)
+_PACKAGE = __name__.partition(".")[0]
 _AUTO = "auto"
 _IN_FLIGHT = 2  # chunks per process, so that none waits for the next one
 _TRIES = 3  # of a chunk
+_FAILURES = 10  # in a row, before a process is ready
 _SECONDS_TO_CONNECT = 10.0
 _SECONDS_WITHOUT_PROCESS = 300.0
 _SECONDS_BETWEEN_LOOKS = 2.0  # at the size of the cluster
@@ -43,6 +47,10 @@ class Cluster:
     def has_gpus(self) -> bool:
         """Whether some node has a GPU."""
         return self._capacity("GPU") > 0
+
+    def room(self, *, gpu: bool = False, cores: int = 1) -> int:
+        """How many processes the living nodes hold; see `run`."""
+        return self._capacity("GPU") if gpu else self._capacity("CPU", cores)
 
     def _capacity(self, resource: str, least: float = 1.0) -> int:
         """How many processes with so much of a resource the living nodes hold."""
@@ -66,7 +74,7 @@ class Cluster:
         Args:
             make: picklable; prepares a process, and returns a picklable description and the function of a chunk.
             chunks: picklable.
-            processes: the most; None: as many as the cluster holds.
+            processes: the most, which a cluster may have to grow for; None: as many as it holds at any time.
             gpu: whether each needs a GPU.
             cores: CPU cores of each.
 
@@ -76,17 +84,16 @@ class Cluster:
         Raises:
             TrishiftError: a process fails, the cluster has no room for any, or a chunk ends all processes it is given.
         """
-        needs = f"{cores} CPU cores" + (" and a GPU" if gpu else "")
-
-        def room() -> int:
-            return self._capacity("GPU") if gpu else self._capacity("CPU", cores)
-
-        if not room():
-            raise TrishiftError(f"--engine ray: no node of {self.address} has {needs}; start a larger node")
+        needs = counted(cores, "CPU core") + (" and a GPU" if gpu else "")
+        if not self.room(gpu=gpu, cores=cores):
+            lacking = f"--engine ray: no node of {self.address} has {needs}"
+            if processes is None:
+                raise TrishiftError(f"{lacking}; start a larger node, or let the cluster grow for --devices N")
+            _LOG.warning("%s; waiting up to %.0f s for one", lacking, _SECONDS_WITHOUT_PROCESS)
         pool: _Pool[_Opening, _Chunk, _Result] = _Pool(make, chunks, needs, gpu=gpu, cores=cores)
 
         def wanted() -> int:
-            return room() if processes is None else processes
+            return self.room(gpu=gpu, cores=cores) if processes is None else processes
 
         try:
             yield pool.opening(wanted), pool.results(wanted)
@@ -149,21 +156,40 @@ class _Actor:
     def __init__(self, make: Make[Any, Any, Any], version: str, folder: str) -> None:
         self._make, self._version, self._folder = make, version, folder
         self._work: Callable[[Any], Any] = lambda chunk: chunk
+        self._notes = _Notes()
 
-    def open(self) -> Any:
-        """Prepare; returns the description."""
+    def open(self) -> tuple[Any, list[str]]:
+        """Prepare; returns the description, and what was logged."""
         if version_of(".") != self._version:
             raise TrishiftError(
                 f"node {socket.gethostname()} has another version of Trishift; install the same one on all nodes"
             )
         with suppress(OSError):  # relative paths mean the same as for the command
             os.chdir(self._folder)
+        logging.getLogger(_PACKAGE).addHandler(self._notes)
         opening, self._work = self._make()
-        return opening
+        return opening, self._notes.take()
 
-    def work(self, chunk: Any) -> Any:
-        """Work on a chunk."""
-        return self._work(chunk)
+    def work(self, chunk: Any) -> tuple[Any, list[str]]:
+        """Work on a chunk; returns the result, and what was logged."""
+        return self._work(chunk), self._notes.take()
+
+
+class _Notes(logging.Handler):
+    """The texts of log records, for the process that shows them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record's text."""
+        self._texts.append(self.format(record))
+
+    def take(self) -> list[str]:
+        """The texts since the last call."""
+        texts, self._texts = self._texts, []
+        return texts
 
 
 class _Pool(Generic[_Opening, _Chunk, _Result]):
@@ -181,10 +207,13 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
         self._needs = needs
         self._chunks, self._exhausted = iter(chunks), False
         self._again: deque[tuple[_Chunk, int]] = deque()  # chunks of lost processes, and how often they were tried
+        self._starting: dict[Any, Any] = {}  # reference to its start: a process that may wait for room
         self._opening: dict[Any, Any] = {}  # reference to a description: its process
         self._running: dict[Any, tuple[Any, _Chunk, int]] = {}  # reference to a result: its process, chunk and tries
         self._ready: set[Any] = set()
         self._description: _Opening | None = None
+        self._notes: set[str] = set()
+        self._failed = 0  # processes that were lost before they were ready, in a row
         self._alive = self._looked = time.monotonic()
 
     def opening(self, wanted: Callable[[], int]) -> _Opening:
@@ -192,7 +221,7 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
         while not self._ready:
             self._grow(wanted)
             for reference in self._done():
-                self._opened(reference)
+                self._advance(reference)
         return cast(_Opening, self._description)
 
     def results(self, wanted: Callable[[], int]) -> Iterator[_Result]:
@@ -201,59 +230,77 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
         while self._running or self._again or not self._exhausted:
             self._grow(wanted)
             for reference in self._done():
-                if reference in self._opening:
-                    self._opened(reference)
-                else:
+                if reference in self._running:
                     yield from self._finished(reference)
+                else:
+                    self._advance(reference)
             self._feed()
 
     def close(self) -> None:
         """End the processes."""
         import ray
 
-        for actor in {*self._ready, *self._opening.values()}:
+        for actor in {*self._ready, *self._opening.values(), *self._starting.values()}:
             with suppress(Exception):  # it may be lost already
                 ray.kill(actor)
 
     def _grow(self, wanted: Callable[[], int]) -> None:
         """Start processes until there are as many as wanted; they wait until the cluster has room."""
         now = time.monotonic()
-        if self._ready:
+        if self._ready or self._opening:
             self._alive = now
         elif now - self._alive > _SECONDS_WITHOUT_PROCESS:
             raise TrishiftError(
                 f"--engine ray: no process of {self._needs} could be started for {_SECONDS_WITHOUT_PROCESS:.0f} s; "
                 "repeat the command to continue when the cluster has room"
             )
-        if self._opening and now - self._looked < _SECONDS_BETWEEN_LOOKS:
+        if (self._starting or self._opening) and now - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
         self._looked = now
-        for _ in range(max(1, wanted()) - len(self._ready) - len(self._opening)):
+        for _ in range(max(1, wanted()) - len(self._ready) - len(self._opening) - len(self._starting)):
             actor = self._start()
-            self._opening[actor.open.remote()] = actor
+            self._starting[actor.__ray_ready__.remote()] = actor
 
     def _done(self) -> list[Any]:
         import ray
 
-        done, _ = ray.wait([*self._opening, *self._running], timeout=_SECONDS_BETWEEN_LOOKS)
+        done, _ = ray.wait([*self._starting, *self._opening, *self._running], timeout=_SECONDS_BETWEEN_LOOKS)
         return list(done)
 
-    def _opened(self, reference: Any) -> None:
-        """Count a process as ready, unless it was lost."""
-        actor = self._opening.pop(reference)
-        description, lost = self._fetch(reference)
+    def _advance(self, reference: Any) -> None:
+        """Let a process that has started prepare, and count one that has prepared as ready, unless it was lost."""
+        starts = reference in self._starting
+        actor = (self._starting if starts else self._opening).pop(reference)
+        found, lost = self._fetch(reference)
         if lost:
             self._remove(actor, lost)
+            self._failed += 1
+            if self._failed == _FAILURES and not self._ready:
+                raise TrishiftError(
+                    f"--engine ray: {_FAILURES} processes ended before they were ready, see Ray's logs ({lost})"
+                )
+        elif starts:
+            self._opening[actor.open.remote()] = actor
         else:
             self._ready.add(actor)
-            self._description = description
+            self._failed = 0
+            self._description = self._noted(found)
+
+    def _noted(self, found: tuple[Any, list[str]]) -> Any:
+        """What a process returned, after what it logged, if no other one did."""
+        value, notes = found
+        for note in notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                _LOG.warning("%s", note)
+        return value
 
     def _finished(self, reference: Any) -> Iterator[_Result]:
         """The result of a chunk, unless its process was lost."""
         actor, chunk, tries = self._running.pop(reference)
-        result, lost = self._fetch(reference)
+        found, lost = self._fetch(reference)
         if not lost:
-            yield result
+            yield self._noted(found)
             return
         self._remove(actor, lost)
         if tries == _TRIES:

@@ -52,7 +52,7 @@ def open_job(
     is_new = not journal.exists()
     with open_lines(journal, subject=output) as lines:
         try:
-            job = Job(output, lines, files, {"job": _VERSION, "total": total, **settings}, restart=restart)
+            job = Job(output, lines, files, {"job": _VERSION, **settings, "total": total}, restart=restart)
             try:
                 yield job
             finally:

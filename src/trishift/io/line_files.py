@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -20,6 +21,7 @@ from trishift.io.locks import locked_by
 from trishift.io.wording import plain
 
 Record = dict[str, Any]
+_HASH = re.compile("[0-9a-f]{32,}")
 _BLOCK = 65536  # bytes
 
 
@@ -109,10 +111,14 @@ def changed_setting(found: Record, wanted: Record) -> str | None:
         >>> from trishift.io.line_files import changed_setting
         >>> changed_setting({"hop": 1, "window": 2}, {"hop": 1, "window": 4})
         'another window (before 2, now 4)'
+        >>> changed_setting({"list": 64 * "0"}, {"list": 64 * "1"})  # hashes
+        'another list'
     """
     for key in {**wanted, **found}:
-        if found.get(key) != wanted.get(key):
-            return f"another {key} ({plain({'before': found.get(key), 'now': wanted.get(key)})})"
+        values = {"before": found.get(key), "now": wanted.get(key)}
+        if values["before"] != values["now"]:
+            says_something = not any(_HASH.fullmatch(str(value)) for value in values.values())
+            return f"another {key}" + (f" ({plain(values)})" if says_something else "")
     return None
 
 

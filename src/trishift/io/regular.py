@@ -8,6 +8,7 @@ import re
 import stat
 from pathlib import Path
 
+NUL = "no name has a NUL character"
 STORES = ("s3", "gs", "az")
 """Schemes of the stores that can be written."""
 
@@ -21,12 +22,23 @@ def check_regular(path: str | Path) -> int:
     Raises:
         OSError: the path cannot be examined, or is a pipe, a socket, a device or a folder.
     """
-    status = Path(path).stat()
+    status = status_of(path)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "a pipe or device, not a file", str(path))
     return status.st_size
+
+
+def status_of(path: str | Path) -> os.stat_result:
+    """The status of what is at a path.
+
+    Raises:
+        OSError: the path cannot be examined, or no file can have such a name.
+    """
+    if "\0" in str(path):  # a ValueError elsewhere
+        raise OSError(errno.EINVAL, NUL, str(path))
+    return Path(path).stat()
 
 
 def exists(path: str | Path) -> bool:

@@ -198,7 +198,7 @@ def learning_curve(
     check_classes(folds)
     targets, groups, classes = folds.targets, np.array(folds.groups, object), len(folds.labels)
     rng = np.random.default_rng(seed)
-    values, sizes = np.zeros((len(SHARES), len(targets))), np.zeros(len(SHARES))
+    values, counts = np.zeros((len(SHARES), len(targets))), np.zeros(len(SHARES), int)
     labeled = has_label(targets)
     for val in folds.validated:
         train, own = np.flatnonzero(~val), val & labeled
@@ -210,7 +210,8 @@ def learning_curve(
                 members = groups[chosen].tolist()
                 probe = fit_probe(features[chosen], targets[chosen], classes, members, strength=strength)
                 values[place, own] += video_values(probe.logits(features[own]), targets[own]) / draws
-                sizes[place] += len(chosen) / draws / len(folds)
+                counts[place] += len(chosen) * _DRAWS // draws
+    sizes = counts / (_DRAWS * len(folds))  # exact, as far as a quotient is
     validated, leaked = folds.validated.any(axis=0) & labeled, leaking(folds, alike)
     return LearningCurve(folds, sizes, values[:, validated], groups[validated].tolist(), alike, leaked[validated])
 

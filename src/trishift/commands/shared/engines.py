@@ -25,7 +25,8 @@ Work = Callable[[np.ndarray], Iterator[Numbered[_Result]]]
 Make = Callable[[argparse.Namespace], tuple[_Opening, Work[_Result]]]
 """Opens the model; returns a description of it, and the work."""
 
-_BATCHES = 16  # of a chunk: the first has to wait for its clips, and a lost process costs them all
+_BATCHES = 16  # of a chunk, at most: the first has to wait for its clips, and a lost process costs them all
+_CHUNKS = 4  # per process, at least, so that all have work until the end
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,11 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def results_of(
-    options: argparse.Namespace, make: Make[_Opening, _Result], numbers: np.ndarray, batch: int = 1
+    options: argparse.Namespace,
+    make: Make[_Opening, _Result],
+    numbers: np.ndarray,
+    batch: int = 1,
+    most: int = _BATCHES,
 ) -> Iterator[tuple[_Opening, Iterator[Numbered[_Result]]]]:
     """Work on some videos of a list in the processes that the arguments ask for.
 
@@ -47,6 +52,7 @@ def results_of(
         make: picklable; called in each process with its arguments.
         numbers: the videos, ascending.
         batch: videos that stay together.
+        most: batches that a process of a cluster gets at once.
 
     Yields:
         The description of the model, and the results: in the order of the list, or as they are ready on a cluster.
@@ -55,7 +61,7 @@ def results_of(
         TrishiftError: as `parts` and `io.cluster` do.
     """
     if options.engine == "ray":
-        with _on_cluster(options, make, numbers, batch) as opened:
+        with _on_cluster(options, make, numbers, batch, most) as opened:
             yield opened
         return
     with parts(options, partial(_part, make, numbers, batch)) as streams:
@@ -75,7 +81,7 @@ def _part(
 
 @contextmanager
 def _on_cluster(
-    options: argparse.Namespace, make: Make[_Opening, _Result], numbers: np.ndarray, batch: int
+    options: argparse.Namespace, make: Make[_Opening, _Result], numbers: np.ndarray, batch: int, most: int
 ) -> Iterator[tuple[_Opening, Iterator[Numbered[_Result]]]]:
     from trishift.io.cluster import connected
 
@@ -84,14 +90,15 @@ def _on_cluster(
         named = None if options.device == AUTO else named_device(options.device)
         device = named or ("gpu" if cluster.has_gpus else "cpu")
         settings = argparse.Namespace(**{**vars(options), "device": device, "devices": 1, "engine": "local"})
-        size = batch * _BATCHES
+        needs = {"gpu": device == "gpu", "cores": options.workers}
+        share = len(numbers) // (batch * _CHUNKS * max(1, options.devices or cluster.room(**needs)))
+        size = batch * min(max(share, 1), most)
         chunks = (numbers[start : start + size] for start in range(0, len(numbers), size))
         with cluster.run(
             partial(_opened, make, settings, digest),
             chunks,
             processes=options.devices,
-            gpu=device == "gpu",
-            cores=options.workers,
+            **needs,
         ) as (opening, results):
             yield opening, results
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from trishift.data.lists.columns import ERRORS, Shared, Texts
 from trishift.data.parts import split_part
-from trishift.errors import named
-from trishift.io.regular import joined
+from trishift.errors import DataError, named
+from trishift.io.regular import NUL, joined
 
 _UNKNOWN = -1  # frame count
 _BLOCK = 512  # clips that are added at once
@@ -64,9 +64,13 @@ class ClipList(Sequence[VideoRecord]):
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> ClipList:
-        """Clips without labels."""
+        """Clips without labels.
+
+        Raises:
+            DataError: no file can have such a name.
+        """
         clips = cls()
-        clips.extend((str(path), (), None, line, None) for line, path in enumerate(paths, 1))
+        clips.extend((_name(path), (), None, line, None) for line, path in enumerate(paths, 1))
         return clips
 
     def extend(self, rows: Iterable[Row]) -> None:
@@ -175,3 +179,9 @@ class ClipList(Sequence[VideoRecord]):
     def label_counts(self) -> Counter[tuple[int, ...]]:
         """Number of clips per combination of labels."""
         return Counter(self.labels.counts())
+
+
+def _name(path: Path) -> str:
+    if "\0" in (name := str(path)):
+        raise DataError(f"{name}: {NUL}; check the path")
+    return name
