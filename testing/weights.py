@@ -6,7 +6,6 @@ import zlib
 
 import numpy as np
 
-from trishift.model.mobile import MOBILES
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
@@ -27,9 +26,8 @@ def smooth_weights(spec: ModelSpec) -> Tensors:
     well below, and convolutions do not respond to the common mean of all open channels, so that no digits are lost.
     """
     filled = {info.name: _fill(info) for info in tensor_table(spec)}
-    if (
-        spec.backbone == "mobilenet_v2" or spec.backbone in MOBILES
-    ):  # a depthwise convolution of a closed channel has zero variance
+    if any(info.part == "backbone" and info.layer == "conv" and info.shape[1:2] == (1,) for info in tensor_table(spec)):
+        # a depthwise convolution of a closed channel has zero variance
         filled |= {info.name: abs(filled[info.name]) for info in tensor_table(spec) if info.layer == "norm"}
     return filled
 

@@ -7,12 +7,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Container
+from dataclasses import replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 from tests.support.paths import ROOT
+
+from trishift.model.backbones import BACKBONES
+from trishift.model.motion import MotionSpec, tdn
+from trishift.model.spec import ModelSpec
 
 SOURCE = ROOT / "src" / "trishift"
 FRAMEWORKS = {"torch": "pytorch", "mindspore": "mindspore", "paddle": "paddle"}
@@ -120,9 +125,11 @@ def module_name(path: Path) -> str:
 
 
 def loaded_modules(tree: ast.AST, known: Container[str]) -> set[str]:
-    """Those of the known modules that importing a module imports: not inside functions."""
+    """Those of the known modules that importing a module imports: not inside functions, or for types only."""
     found: set[str] = set()
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -131,6 +138,25 @@ def loaded_modules(tree: ast.AST, known: Container[str]) -> set[str]:
         elif not isinstance(node, ast.FunctionDef | ast.Lambda):
             found |= loaded_modules(node, known)
     return {name for name in found if name in known}
+
+
+def test_only_its_family_knows_a_backbone() -> None:
+    places = tuple(SOURCE / folder for folder in ("model/backbones", "checkpoints/dialects"))
+    families = {path.stem for path in (SOURCE / "model/backbones").glob("*.py")} - {"__init__", "network"}
+    assert families == {network.module.split(".")[0] for network in BACKBONES.values()}
+    modules = {f"trishift.model.backbones.{family}" for family in families}
+    for path in (path for path in FILES if not any(path.is_relative_to(place) for place in places)):
+        words = {node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)}
+        assert not words & (BACKBONES.keys() - {ModelSpec.backbone}), path
+        assert path.parent.parent.name == "backends" or not imports(path) & modules, path
+
+
+@pytest.mark.parametrize("folder", FRAMEWORKS.values())
+def test_every_backbone_has_a_class_in_each_backend(folder: str) -> None:
+    motion = ModelSpec("resnet14", in_channels=15, motion=MotionSpec())
+    for spec in (*map(ModelSpec, BACKBONES), motion, replace(motion, motion=tdn(8))):
+        file, name = BACKBONES[spec.backbone].built_by(spec).split(".")
+        assert name in outline(parsed(SOURCE / "backends" / folder / f"{file}.py"))
 
 
 @pytest.mark.parametrize("folder", FRAMEWORKS.values())

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trishift.model.architectures import RESNETS, residual_blocks
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Tensors
 
@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         self.conv1 = nn.Conv2d(spec.in_channels, spec.width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(spec.width)
         stages: dict[int, list[nn.Module]] = {}
-        for block in residual_blocks(spec.backbone, spec.width):
+        for block in RESNETS[spec.backbone].blocks(spec.width):
             shift = nn.Identity() if spec.shift is None else Shift(spec.num_segments, spec.shift.div)
             layer = Bottleneck(block.in_channels, block.width, block.stride, shift)
             stages.setdefault(block.stage, []).append(layer)

@@ -20,9 +20,8 @@ from trishift.checkpoints import Checkpoint, import_weights
 from trishift.checkpoints.dialects import DIALECTS
 from trishift.checkpoints.writing import foreign_tensors, write_dialect, write_native
 from trishift.errors import CheckpointError
-from trishift.model.architectures import block_names
 from trishift.model.motion import MotionSpec, tdn
-from trishift.model.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, ShiftSpec
+from trishift.model.spec import CAFFE_INPUT, HeadSpec, InputSpec, ModelSpec, ShiftSpec, block_names
 from trishift.model.tensors import tensor_shapes, tensor_table
 
 T = TypeVar("T")

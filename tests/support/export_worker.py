@@ -27,7 +27,7 @@ from trishift.export.formats import FORMATS
 from trishift.export.opening import open_exported
 from trishift.export.planning import ExportOptions
 from trishift.export.writing import export_checkpoint
-from trishift.model.architectures import RESNETS
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.motion import MotionSpec, tdn
 from trishift.model.pixels import segment_length
 from trishift.model.sizes import Size

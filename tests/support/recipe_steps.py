@@ -16,7 +16,9 @@ from trishift.backends import open_session
 from trishift.backends.contract import MicroBatch
 from trishift.data.loader import Loader
 from trishift.data.opening import open_datasets
-from trishift.model.architectures import RESNETS
+from trishift.errors import RecipeError
+from trishift.model.backbones import BACKBONES
+from trishift.model.feature_maps import check_size
 from trishift.model.spec import ModelSpec
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.draws import draw_step
@@ -51,9 +53,15 @@ class Steps:
 
 def side_of(model: ModelSpec) -> int:
     """Pixels on a side of the frames: few, but enough for every layer."""
-    if model.motion and model.motion.kind == "tdn":
-        return 48
-    return 75 if model.backbone == "inception_v3" else 32
+    return next(side for side in (32, 48, 75) if suits(model, side))
+
+
+def suits(model: ModelSpec, side: int) -> bool:
+    try:
+        check_size(model, (side, side))
+    except RecipeError:
+        return False
+    return True
 
 
 def small_recipe(config: Path, gestures: Path) -> Recipe:
@@ -63,7 +71,7 @@ def small_recipe(config: Path, gestures: Path) -> Recipe:
     lists = [f"data.train_list=train.{suffix}", f"data.val_list=val.{suffix}", "data.labels=labels.txt"]
     side = side_of(model)
     overrides = [*SMALL, f"input.resize={side}", f"input.crop={side}", f"data.root={root}", *lists]
-    if model.backbone in RESNETS:
+    if "width" in BACKBONES[model.backbone].options:
         overrides.append("model.width=8")
     return load_recipe(config, overrides)
 

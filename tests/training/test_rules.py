@@ -11,7 +11,7 @@ import pytest
 from trishift.model.motion import MotionSpec, tdn
 from trishift.model.relations import all_relations, evaluation_relations
 from trishift.model.spec import HeadSpec, ModelSpec
-from trishift.model.stages import stage_names, stage_of
+from trishift.model.stages import stage_names
 from trishift.model.tensors import parameters, tensor_table
 from trishift.recipe import TrainSpec
 from trishift.recipe.options import FreezeSpec
@@ -70,7 +70,7 @@ def test_layer_decay_slows_early_stages() -> None:
 def test_stages_follow_the_network(backbone: str, stages: str) -> None:
     spec = ModelSpec(backbone, num_classes=3)
     assert stage_names(spec) == tuple(stages.split())
-    order = [stage_of(info) for info in tensor_table(spec)]
+    order = [info.stage for info in tensor_table(spec)]
     assert list(dict.fromkeys(order)) == [*stages.split(), "head"]
     assert [name for name, _ in groupby(order)] == [*stages.split(), "head"]
 
@@ -105,7 +105,7 @@ def test_names_stand_for_stages_of_any_backbone(backbone: str, stages: str, trai
     freeze = FreezeSpec((stages,))
     freeze.check_names(ModelSpec(backbone, num_classes=3))
     plan = optimization_plan(infos, TrainSpec(freeze=freeze), "rgb", 99)
-    assert {stage_of(info) for info in infos if info.name in plan.parameters} == trained
+    assert {info.stage for info in infos if info.name in plan.parameters} == trained
 
 
 @pytest.mark.parametrize("partial", [False, True])

@@ -12,7 +12,7 @@ from trishift.checkpoints.dialects import DIALECTS, dialect_named
 from trishift.checkpoints.dialects.base import Dialect, Names, Shape
 from trishift.checkpoints.formats.stored import WeightFile
 from trishift.errors import CheckpointError
-from trishift.model.architectures import RESNETS
+from trishift.model.backbones import BACKBONES
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import stem, tensor_table
 
@@ -83,7 +83,7 @@ def _fit(plain: PlainNames, dialect: Dialect) -> Recognition:
 
 @cache
 def _spellings(dialect: str, backbone: str) -> tuple[tuple[str, ...], ...]:
-    spec = ModelSpec(backbone=backbone)  # type: ignore[arg-type]
+    spec = ModelSpec(backbone)
     return tuple(DIALECTS[dialect].spellings(tensor, spec) for tensor in tensor_table(spec))
 
 
@@ -99,13 +99,13 @@ def visible_names(file: WeightFile, recognition: Recognition) -> Names:
 
 def model_from_shapes(path: Path, recognition: Recognition, names: Names) -> ModelSpec:
     """Infer from shapes alone: channels and width from the stem, classes from the head."""
-    spec = ModelSpec(backbone=recognition.backbone)  # type: ignore[arg-type]
+    spec = ModelSpec(recognition.backbone)
     shape = _shape(recognition.dialect.spellings(stem(spec), spec), names)
     if shape is not None:
         if len(shape) != 4 or min(shape) < 1:
             raise CheckpointError(f"{path}: the first convolution has shape {shape}; the file is damaged")
-        resnet = RESNETS.get(recognition.backbone)
-        width = shape[0] * (2 if resnet.vd else 1) if resnet else spec.width
+        has_width = "width" in BACKBONES[recognition.backbone].options
+        width = spec.width * shape[0] // stem(spec).shape[0] if has_width else spec.width
         spec = replace(spec, in_channels=shape[1], width=width)
     head = next(info for info in tensor_table(replace(spec, num_classes=1)) if info.group == "head_weight")
     shape = _shape(recognition.dialect.spellings(head, spec), names)

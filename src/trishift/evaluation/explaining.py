@@ -15,7 +15,7 @@ import numpy as np
 
 from trishift.backends.contract import Predictor
 from trishift.errors import DataError, RecipeError
-from trishift.model.architectures import last_maps
+from trishift.model.backbones import BACKBONES
 from trishift.model.relations import evaluation_relations, prediction_relations
 from trishift.model.spec import ModelSpec
 from trishift.model.tensors import Tensors
@@ -79,7 +79,7 @@ def explain_clip(predictor: Predictor, clip: np.ndarray, label: int | None = Non
         raise RecipeError(f"{predictor.framework}: a program exposes no layers; give its weights")
     if label is not None and not 0 <= label < spec.num_classes:
         raise RecipeError(f"class {label} is out of range: there are {spec.num_classes}, numbered from 0")
-    layer = last_maps(spec.backbone)
+    layer = BACKBONES[spec.backbone].last_maps
     if layer is None:
         raise RecipeError(
             f"{spec.backbone} widens its pooled features, which have no maps, so there is none to explain"

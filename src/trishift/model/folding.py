@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from trishift.model.architectures import INCEPTIONS
+from trishift.model.backbones import BACKBONES
 from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
@@ -71,7 +71,7 @@ class SplitConv:
 def split_convs(spec: ModelSpec, tensors: Tensors) -> Iterator[SplitConv]:
     """Split the 1x1 convolution after each shift, if nothing else reads the shifted features."""
     shift = spec.shift
-    if shift is None or spec.shifts_identity or spec.backbone in INCEPTIONS:  # their blocks have several readers
+    if shift is None or spec.shifts_identity or not BACKBONES[spec.backbone].residual_blocks:
         return
     convs = list(folded_convs(spec, tensors))
     for block in (f"backbone.{name}" for name in spec.shifted_blocks):

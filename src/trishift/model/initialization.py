@@ -7,7 +7,8 @@ import zlib
 
 import numpy as np
 
-from trishift.model.spec import ModelSpec, Shape, ShiftSpec
+from trishift.model.layers import Shape
+from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
 CLASSIFIER_STD = 0.001  # TSN, TSM, TRN: the new last layer starts near zero

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from trishift.errors import RecipeError
 from trishift.io.typed import FORBID_UNKNOWN_KEYS
+from trishift.model.layers import Layers, Maps, changed, conv, in_part, normed
 
 MOTION_FRAMES = 5  # consecutive frames per segment
 MOTION_REDUCTION = 4  # MSN's motion modules use a quarter of the channels
@@ -62,3 +63,61 @@ def tdn(num_segments: int) -> MotionSpec:
     """The motion modules of a published TDN: its code gives motion another share for 8 segments than for the rest."""
     share = 0.5 if num_segments == 8 else 0.25
     return MotionSpec("tdn", None, share, share)
+
+
+# Layers of MSN
+
+
+def motion_pyramid(frames: Maps, width: int) -> Layers:
+    """STP-ME: from single frames to a motion map of a quarter of their size."""
+    name, inner = "pyramid", width // MOTION_REDUCTION
+    pixels = replace(frames, channels=(MOTION_FRAMES - 1) * frames.channels)
+    differences = replace(frames, frames=2 * frames.frames)
+    x = yield from conv(f"{name}.conv1", differences, inner, 7, 2, start="fan_in_uniform")
+    yield from conv(f"{name}.conv2", replace(x, frames=frames.frames), width, 5, start="fan_in_uniform")
+    pixel_conv = conv(f"{name}.pixel_conv", pixels.halved(), width, 7, 2, start="fan_in_uniform")
+    yield from normed(pixel_conv, f"{name}.pixel_bn")
+    both = replace(x.halved(), channels=2 * inner, frames=frames.frames)
+    feature_conv = conv(f"{name}.feature_conv", both, width, 5, start="fan_in_uniform")
+    return (yield from normed(feature_conv, f"{name}.feature_bn"))
+
+
+def motion_excitation(name: str, x: Maps, window: int) -> Layers:
+    """DS-ME: the weights of channels, from changes within windows."""
+    inner = x.channels // MOTION_REDUCTION
+    y = yield from normed(conv(f"{name}.reduce", x, inner, 1, bias="zeros"), f"{name}.reduce_bn")
+    following = replace(y, frames=y.frames // window * (window - 1))  # the last segment of a window has no next one
+    for k in (3, 5):
+        deformable = f"{name}.deformable{k}"
+        kernel = conv(deformable, following, inner, k, start="fan_in_uniform", bias="fan_in_uniform")
+        yield from in_part("deformable", kernel)
+        yield from conv(f"{deformable}.offset", following, 2 * k * k, k, start="offset", bias="zeros")
+    yield from normed(conv(f"{name}.pooled", following, inner, 1, bias="zeros"), f"{name}.pooled_bn")
+    temporal = conv(f"{name}.temporal", y, inner, (3, 3, 3), start="fan_in_uniform", bias="fan_in_uniform")
+    yield from normed(temporal, f"{name}.temporal_bn")
+    yield from normed(conv(f"{name}.expand", y.averaged(), x.channels, 1, bias="zeros"), f"{name}.expand_bn")
+    return x
+
+
+# Layers of TDN
+
+
+def short_term(frames: Maps, width: int) -> Layers:
+    """The short-term module: from single frames to a motion map of an eighth of their size."""
+    x = replace(frames.pooled(), channels=(MOTION_FRAMES - 1) * frames.channels)
+    convolution = conv("short_term.conv", x, width, 7, 2)
+    as_image = changed(convolution, lambda layer: replace(layer, image_layer="conv1"))
+    x = yield from normed(as_image, "short_term.bn")
+    return x.halved()
+
+
+def long_term(name: str, x: Maps) -> Layers:
+    """The long-term module: the weights of pixels, from changes to both neighbors."""
+    inner = x.channels // DIFFERENCE_REDUCTION
+    y = yield from normed(conv(f"{name}.reduce", x, inner, 1), f"{name}.reduce_bn")
+    yield from conv(f"{name}.depthwise", y, inner, 3, groups=inner)
+    changes = replace(y, frames=2 * y.frames)
+    yield from normed(conv(f"{name}.pooled", changes.pooled(), inner, 3), f"{name}.pooled_bn")
+    yield from normed(conv(f"{name}.whole", changes, inner, 3), f"{name}.whole_bn")
+    yield from normed(conv(f"{name}.expand", changes, x.channels, 1), f"{name}.expand_bn")
+    return x

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from trishift.errors import RecipeError
-from trishift.model.architectures import shift_sites
-from trishift.model.feature_maps import input_sizes
+from trishift.model.backbones import layout
 from trishift.model.spec import ModelSpec
 
 
@@ -68,9 +67,9 @@ def state_shapes(spec: ModelSpec, height: int, width: int) -> dict[str, tuple[in
     check_streamable(spec)
     if spec.shift is None:
         return {}
-    div, sizes = spec.shift.div, input_sizes(spec, (height, width))
-    channels = {site.block: site.channels for site in shift_sites(spec.backbone, spec.width)}
-    return {name: (channels[name] // div, *sizes[name]) for name in spec.shifted_blocks if channels[name] >= div}
+    div, inputs = spec.shift.div, layout(spec, (height, width)).inputs
+    moved = {name: inputs[name].channels // div for name in spec.shifted_blocks}
+    return {name: (channels, *inputs[name].size) for name, channels in moved.items() if channels}
 
 
 def zero_state(spec: ModelSpec, frames_shape: tuple[int, ...]) -> list[np.ndarray]:

@@ -7,37 +7,27 @@ A `ModelSpec` defines the network, an `InputSpec` the pixels it expects. Checkpo
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from trishift.errors import RecipeError
 from trishift.io.typed import FORBID_UNKNOWN_KEYS
-from trishift.model.architectures import (
-    BACKBONES,
-    INCEPTIONS,
-    NON_LOCAL_BLOCKS,
-    RESNETS,
-    block_names,
-    feature_width,
-    residual_shift_blocks,
-)
-from trishift.model.motion import DIFFERENCE_REDUCTION, MOTION_FRAMES, MotionSpec
+from trishift.model.backbones import BACKBONES, layout
+from trishift.model.motion import MotionSpec
+from trishift.model.non_local import NON_LOCAL_BLOCKS, NonLocalForm
 from trishift.model.sizes import SIZE_FORM, Size, WrittenSize, covers, size_of, size_text, written_size
 
-Backbone = Literal[
-    "resnet10", "resnet14", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-    "resnet14_vd", "resnet50_vd", "resnet101_vd", "mobilenet_v2", "pp_mobilenet_v2", "pp_mobilenet_v3",
-    "pp_lcnet_v2", "bn_inception", "inception_v3",
-]  # fmt: skip
+if TYPE_CHECKING:
+    Backbone = str
+else:
+    Backbone = Literal[tuple(BACKBONES)]  # for schemas, which list the names
 RelationMode = Literal["expected", "all", "first", "sampled"]
 RELATION_MODES: tuple[RelationMode, ...] = get_args(RelationMode)
-NonLocalForm = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 Modality = Literal["rgb", "flow", "rgbdiff"]
 FRAME_CHANNELS: dict[Modality, int] = {
     "rgb": 3,
     "flow": 2,
     "rgbdiff": 3,
 }  # per frame, before frames are stacked into segments
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -186,8 +176,7 @@ class ModelSpec:
         if not 0 <= self.dropout < 1:
             raise RecipeError(f"dropout: {self.dropout} is not in [0, 1)")
         self._check_shift()
-        self._check_resnet_options()
-        self._check_motion()
+        self._check_options()
         if self.head.consensus != "average" and self.num_segments < 2:
             raise RecipeError("head: relations need num_segments of 2 or more")
         if self.head.consensus == "multiscale_relation" and self.output_segments > _MOST_RELATED:
@@ -202,56 +191,22 @@ class ModelSpec:
         if self.shift.div < 2:
             raise RecipeError(f"shift.div: {self.shift.div} would shift more channels than there are; use 2 or more")
         backbone, placement = self.backbone, self.shift.placement
-        if backbone in INCEPTIONS and placement == "blockres":
+        if placement == "blockres" and not BACKBONES[backbone].residual_blocks:
             raise RecipeError(f"shift.placement: {backbone} has no residual blocks; use 'block' or a list of blocks")
         if isinstance(placement, tuple):
-            unknown = [name for name in placement if name not in block_names(backbone)]
+            unknown = [name for name in placement if name not in layout(self).inputs]
             if unknown:
                 raise RecipeError(f"shift.placement: {backbone} has no block {unknown[0]!r}")
 
-    def _check_resnet_options(self) -> None:
-        if self.backbone in RESNETS:
-            missing = [name for name in NON_LOCAL_BLOCKS if name not in block_names(self.backbone)]
-            if self.non_local and missing:
-                raise RecipeError(f"non_local: {self.backbone} has no block {missing[0]}; use resnet34 or deeper")
-        elif self.non_local or self.temporal_pool or self.width != 64 or self.negative_slope:
-            raise RecipeError(
-                f"non_local, temporal_pool, width and negative_slope are for ResNets, not {self.backbone}"
-            )
-        if self.temporal_attention and self.backbone != "pp_lcnet_v2":
-            raise RecipeError(f"temporal_attention: is for pp_lcnet_v2, not {self.backbone}; omit it")
-        if not 0 <= self.negative_slope < 1:
-            raise RecipeError(f"negative_slope: {self.negative_slope} is not in [0, 1)")
-        if self.temporal_pool and self.num_segments % 2:
-            raise RecipeError(f"temporal_pool: num_segments must be even, not {self.num_segments}")
-
-    def _check_motion(self) -> None:
-        if self.motion is None:
-            return
-        title = self.motion.title
-        if self.backbone not in RESNETS or RESNETS[self.backbone].block != "bottleneck":
-            raise RecipeError(f"motion: {self.backbone} has no bottleneck blocks; use resnet50 or deeper")
-        if self.in_channels != MOTION_FRAMES * FRAME_CHANNELS["rgb"]:
-            raise RecipeError(
-                f"motion: a segment is {MOTION_FRAMES} RGB frames; set in_channels to 15, not {self.in_channels}"
-            )
-        if RESNETS[self.backbone].vd or self.negative_slope:
-            raise RecipeError(
-                f"motion: {title} is a plain ResNet with ReLU; use resnet50 or deeper, without negative_slope"
-            )
-        others = {"shift": self.shift is not None, "non_local": self.non_local, "temporal_pool": self.temporal_pool}
-        for option, wanted in others.items():
-            if wanted:
-                raise RecipeError(f"motion: {title} cannot be combined with {option}; omit {option}")
-        if self.num_segments < 2:
-            raise RecipeError(f"num_segments: {title} compares the segments of a clip; use 2 or more, not 1")
-        if self.num_segments % self.motion_window:
-            raise RecipeError(
-                f"motion.window: {self.motion.window} does not divide num_segments {self.num_segments}; "
-                "use null to compare all segments of a clip"
-            )
-        if self.motion.kind == "tdn" and self.width < DIFFERENCE_REDUCTION // 2:  # layer2 is twice as wide
-            raise RecipeError(f"width: {self.width} leaves TDN's motion modules no channels; use 8 or more")
+    def _check_options(self) -> None:
+        """Refuse what the backbone does not know."""
+        network = BACKBONES[self.backbone]
+        for option in sorted({option for other in BACKBONES.values() for option in other.options} - network.options):
+            if getattr(self, option) != getattr(type(self), option):  # the default
+                others = (other for other in BACKBONES.values() if option in other.options)
+                titles = ", ".join(dict.fromkeys(other.title or other.name for other in others))
+                raise RecipeError(f"{option}: is for {titles}, not {self.backbone}; omit it")
+        network.check(self)
 
     @property
     def motion_window(self) -> int:
@@ -269,10 +224,10 @@ class ModelSpec:
         if self.shift is None:
             return ()
         if isinstance(self.shift.placement, tuple):
-            return tuple(name for name in block_names(self.backbone) if name in self.shift.placement)
+            return tuple(name for name in layout(self).inputs if name in self.shift.placement)
         if self.shift.placement == "block":
-            return block_names(self.backbone)
-        return residual_shift_blocks(self.backbone)
+            return tuple(layout(self).inputs)
+        return BACKBONES[self.backbone].residual_blocks
 
     @property
     def shifts_identity(self) -> bool:
@@ -292,7 +247,7 @@ class ModelSpec:
     @property
     def feature_width(self) -> int:
         """Channels of a frame's pooled features."""
-        return feature_width(self.backbone, self.width)
+        return layout(self).features.channels
 
 
 @dataclass(frozen=True)
@@ -357,9 +312,9 @@ def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
     Flow: the gray value of no motion maps to zero, and both directions share the mean of the colors' standard
     deviations. RGB differences are computed from pixels that are scaled but not normalized.
     """
-    base = CAFFE_INPUT if backbone in INCEPTIONS else InputSpec()
-    if backbone == "inception_v3":
-        base = replace(base, resize=341, crop=299)
+    network = BACKBONES[backbone]
+    base = CAFFE_INPUT if network.caffe_pixels else InputSpec()
+    base = replace(base, resize=network.resize, crop=network.crop)
     if modality == "flow":
         still = 128.0 if base.scale == 1 else 0.5
         return replace(base, modality="flow", mean=(still,) * 2, std=(sum(base.std) / 3,) * 2)
@@ -368,4 +323,6 @@ def default_input(backbone: str, modality: Modality = "rgb") -> InputSpec:
     return base
 
 
-assert set(get_args(Backbone)) == set(BACKBONES)
+def block_names(backbone: str) -> tuple[str, ...]:
+    """Canonical names of the blocks of a backbone that can be shifted, in network order."""
+    return tuple(layout(ModelSpec(backbone)).inputs)

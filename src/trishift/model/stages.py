@@ -11,49 +11,26 @@ every head     head
 
 from __future__ import annotations
 
-import re
-
+from trishift.model.backbones import BACKBONES
 from trishift.model.spec import ModelSpec
-from trishift.model.tensors import TensorInfo, tensor_table
+from trishift.model.tensors import HEAD, tensor_table
 
-HEAD = "head"
 _DEPTHS = {
-    **{"stem": 0, "pyramid": 0, "short_term": 0},
-    **{"layer1": 1, "motion_layer1": 1, "layer2": 2, "layer3": 3, "layer4": 4},
-    **{"inception_3": 1, "inception_4": 2, "inception_5": 3},
-    **{"Mixed_5": 1, "Mixed_6": 2, "Mixed_7": 3},
+    stage: depth for network in BACKBONES.values() for depth, stages in enumerate(network.stages) for stage in stages
 }
 STAGE_SETS = {
     "backbone": frozenset(_DEPTHS),
     "early": frozenset(
-        {"stem", "pyramid", "short_term", "layer1", "motion_layer1", "layer2", "inception_3", "Mixed_5"}
+        stage for network in BACKBONES.values() for stages in network.stages[: network.early + 1] for stage in stages
     ),
 }
 """Names that stand for several stages of any backbone. The early ones see edges and textures, at a high resolution."""
-_FIRST_FEATURES = {"stem": 0, "layer1": 2, "layer2": 4, "layer3": 7, "layer4": 14}  # in MobileNetV2
-_MOBILE_PARTS = {"layer0": "stem", "attention": "layer3", "last": "layer4", "widen": "layer4"}  # see `mobile`
-
-
-def stage_of(info: TensorInfo) -> str:
-    """The stage of a tensor."""
-    if not info.layer_name.startswith("backbone."):
-        return HEAD
-    part = info.layer_name.split(".")[1]
-    if part in _MOBILE_PARTS:
-        return _MOBILE_PARTS[part]
-    module = re.match(
-        r"backbone\.(?:(\w*layer\d|pyramid|short_term|inception_\d|Mixed_\d)|features\.(\d+))", info.layer_name
-    )
-    if module is None:
-        return "stem"
-    named, feature = module.groups()
-    return named or [stage for stage, first in _FIRST_FEATURES.items() if first <= int(feature)][-1]
 
 
 def stage_names(spec: ModelSpec) -> tuple[str, ...]:
     """The stages of a model's backbone, from the input to the output."""
-    found = {stage_of(info) for info in tensor_table(spec)} - {HEAD}
-    return tuple(stage for stage in _DEPTHS if stage in found)
+    found = {info.stage for info in tensor_table(spec)}
+    return tuple(stage for stages in BACKBONES[spec.backbone].stages for stage in stages if stage in found)
 
 
 def distances(names: set[str]) -> dict[str, int]:

@@ -25,8 +25,9 @@ from trishift.io.atomic import write_text
 from trishift.io.typed import NO_NUMBER, misplaced_boolean
 from trishift.io.wording import nearest
 from trishift.io.yaml_text import YamlError, parse_yaml
+from trishift.model.backbones import BACKBONES
 from trishift.model.losses import MULTI_LABEL_LOSSES
-from trishift.model.spec import FRAME_CHANNELS, default_input
+from trishift.model.spec import FRAME_CHANNELS, ModelSpec, default_input
 from trishift.recipe.finding import find_recipe
 from trishift.recipe.layers import Layer, read_layers, spell_out
 from trishift.recipe.renames import ALIASES, present_key, with_present_names
@@ -268,8 +269,10 @@ def _filled_in(data: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(section, dict) for section in sections):
         return dict(data)  # rejected by validation
     model, pixels, train = sections
-    modality = str(pixels.get("modality", "rgb"))
-    default = default_input(str(model.get("backbone")), modality if modality in FRAME_CHANNELS else "rgb")
+    backbone, modality = str(model.get("backbone")), str(pixels.get("modality", "rgb"))
+    default = default_input(
+        backbone if backbone in BACKBONES else ModelSpec.backbone, modality if modality in FRAME_CHANNELS else "rgb"
+    )
     loss = train.get("loss")
     multi_label = isinstance(loss, dict) and loss.get("name") in MULTI_LABEL_LOSSES
     return {

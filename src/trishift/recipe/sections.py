@@ -14,7 +14,7 @@ from trishift.data.sampling import check_length
 from trishift.data.spec import DataSpec
 from trishift.errors import RecipeError
 from trishift.io.typed import FORBID_UNKNOWN_KEYS, inner_types
-from trishift.model.architectures import INCEPTIONS, RESNETS
+from trishift.model.backbones import BACKBONES
 from trishift.model.feature_maps import check_size
 from trishift.model.losses import LossSpec
 from trishift.model.pixels import segment_length
@@ -247,7 +247,7 @@ class Recipe:
         settle_numbers(self)
         check_numbers(self)
         caffe = self.input.channel_order == "bgr" and self.input.scale == 1
-        if self.model.backbone in INCEPTIONS and not caffe:
+        if BACKBONES[self.model.backbone].caffe_pixels and not caffe:
             raise RecipeError(
                 f"input: {self.model.backbone} expects BGR pixels 0..255 (channel_order: bgr, scale: 1); "
                 "remove the color settings from the input section to get them"
@@ -267,9 +267,8 @@ class Recipe:
             )
         self.train.freeze.check_names(self.model)
         self.train.best.check_metric(self.model)
-        if self.train.stochastic_depth and self.model.backbone not in RESNETS:
-            name = self.model.backbone
-            raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks, only ResNets can; set it to 0")
+        if self.train.stochastic_depth and not BACKBONES[self.model.backbone].skips_blocks:
+            raise RecipeError(f"train.stochastic_depth: {self.model.backbone} cannot skip its blocks; set it to 0")
         self._check_teachers()
         if self.train.head_start == "probe" and self.model.head.consensus != "average":
             raise RecipeError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from trishift.backends.contract import Draws
-from trishift.model.architectures import residual_blocks
+from trishift.model.backbones import layout
 from trishift.model.relations import draw_relations
 from trishift.model.spec import ModelSpec
 
@@ -22,7 +22,7 @@ def draw_step(spec: ModelSpec, batch_size: int, seed: int, iteration: int, stoch
     if spec.dropout:
         dropout = _factors(rng, (batch_size, spec.output_segments, spec.feature_width), np.float32(spec.dropout))
     if stochastic_depth:
-        blocks = len(residual_blocks(spec.backbone, spec.width))
+        blocks = len(layout(spec).inputs)
         rates = np.linspace(0, stochastic_depth, blocks + 1, dtype=np.float32)[1:]
         survival = _factors(rng, (batch_size, blocks), rates)
     return Draws(dropout, relations, survival)

@@ -25,7 +25,7 @@ from trishift.backends.session import Session
 from trishift.errors import RecipeError
 from trishift.model.losses import GuideSpec
 from trishift.model.spec import Modality
-from trishift.model.stages import STAGE_SETS, distances, stage_of
+from trishift.model.stages import STAGE_SETS, distances
 from trishift.model.tensors import Group, TensorInfo
 from trishift.recipe import TrainSpec
 
@@ -45,9 +45,9 @@ def optimization_plan(
     if not train.multipliers:
         factors = dict.fromkeys(factors, ParameterPlan(1.0, 1.0))
     untrained = frozen | asleep | frozen_kernels(infos, train)
-    depths = distances({stage_of(info) for info in infos})
+    depths = distances({info.stage for info in infos})
     trained = {
-        info.name: _slowed(factors[info.group], train.layer_decay ** depths[stage_of(info)])
+        info.name: _slowed(factors[info.group], train.layer_decay ** depths[info.stage])
         for info in infos
         if info.group and info.layer_name not in untrained
     }
@@ -82,7 +82,7 @@ def frozen_norms(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozense
 def frozen_layers(parameters: Iterable[TensorInfo], train: TrainSpec, epoch: int) -> frozenset[str]:
     """Layers of the stages that a recipe freezes in an epoch, counted from 0."""
     stages = {stage for name in train.freeze.frozen(epoch) for stage in STAGE_SETS.get(name, {name})}
-    return frozenset(info.layer_name for info in parameters if stage_of(info) in stages)
+    return frozenset(info.layer_name for info in parameters if info.stage in stages)
 
 
 def frozen_kernels(parameters: Iterable[TensorInfo], train: TrainSpec) -> frozenset[str]:

@@ -184,7 +184,7 @@ def test_image_classifier_initializes_both_streams(session: Session, tmp_path: P
     [
         ({"in_channels": 3}, "in_channels to 15"),
         ({"backbone": "resnet34"}, "no bottleneck blocks; use resnet50"),
-        ({"backbone": "mobilenet_v2", "width": 64}, "no bottleneck blocks"),
+        ({"backbone": "mobilenet_v2", "width": 64}, "motion: is for ResNets, not mobilenet_v2; omit it"),
         ({"num_segments": 1}, "num_segments: MSN compares the segments of a clip; use 2 or more, not 1"),
         ({"num_segments": 6}, "4 does not divide num_segments 6; use null"),
         ({"shift": ShiftSpec()}, "omit shift"),

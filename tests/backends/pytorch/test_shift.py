@@ -13,7 +13,7 @@ from trishift.backends.pytorch.mobilenet_v2 import InvertedResidual
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.resnet import BasicBlock, Bottleneck, TemporalPool
 from trishift.backends.pytorch.temporal_shift import TemporalShift, temporal_shift
-from trishift.model.architectures import inverted_residuals
+from trishift.model.backbones.mobilenet_v2 import inverted_residuals
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 SHIFTS = [

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
+from trishift.backends.mindspore.backbone import Backbone, Block
 from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
-from trishift.model import architectures
-from trishift.model.architectures import BN_INCEPTION_BLOCKS
-from trishift.model.inception_v3 import Kernel, Pool
+from trishift.model.backbones import bn_inception
+from trishift.model.backbones.bn_inception import BN_INCEPTION_BLOCKS, Kernel, Pool
 from trishift.model.spec import ModelSpec
 
 
@@ -49,13 +49,13 @@ class CaffePool(nn.Cell):
         return self.pool(x)
 
 
-class InceptionBlock(nn.Cell):
+class InceptionBlock(Block):
     """Concatenated 1x1, 3x3, double 3x3 and pool branches on the (shifted) block input.
 
     The two stride-2 blocks have no 1x1 branch and do not project their pooled input.
     """
 
-    def __init__(self, block: architectures.InceptionBlock, shift: nn.Cell) -> None:
+    def __init__(self, block: bn_inception.InceptionBlock, shift: nn.Cell) -> None:
         super().__init__()
         self.shift = shift
         inputs, stride = block.in_channels, block.stride
@@ -68,10 +68,6 @@ class InceptionBlock(nn.Cell):
         self.pool = CaffePool("reduce" if stride == 2 else block.pool)
         self.projection = ConvNormRelu(inputs, block.projection, (1, 1)) if block.projection else nn.Identity()
 
-    def construct(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
-
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from the shifted input; x is not used, because there is no identity path."""
         three = self.three(self.three_reduce(shifted))
@@ -82,7 +78,7 @@ class InceptionBlock(nn.Cell):
         return ops.concat((self.one(shifted), three, double, pooled), 1)
 
 
-class BNInception(nn.Cell):
+class BNInception(Backbone):
     """BNInception from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -106,13 +102,7 @@ class BNInception(nn.Cell):
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        walk = self.cells_and_names()
-        inception = ((name, block.after_shift) for name, block in walk if isinstance(block, InceptionBlock))
-        return ("conv2", self.conv2), *inception
-
-    def pool(self, x: Tensor) -> Tensor:
-        """The last block's output (N * T, F, H, W) to (N * T, F)."""
-        return x.mean((2, 3))
+        return ("conv2", self.conv2), *super().blocks()
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
+from trishift.backends.mindspore.backbone import Backbone, Block
 from trishift.backends.mindspore.bn_inception import CaffePool, ConvNormRelu
-from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
-from trishift.model import inception_v3
-from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS, INCEPTION_V3_STEM, POOLED_STEM_LAYERS, InceptionLayer
+from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.model.backbones import inception_v3
+from trishift.model.backbones.inception_v3 import (
+    INCEPTION_V3_BLOCKS,
+    INCEPTION_V3_STEM,
+    POOLED_STEM_LAYERS,
+    InceptionLayer,
+)
 from trishift.model.spec import ModelSpec
 
 
@@ -19,7 +25,7 @@ def _layer(layer: InceptionLayer, in_channels: int | None = None) -> ConvNormRel
     return ConvNormRelu(inputs, layer.channels, layer.kernel, layer.stride, layer.padded)
 
 
-class MixedBlock(nn.Cell):
+class MixedBlock(Block):
     """Concatenated branches on the (shifted) block input."""
 
     def __init__(self, block: inception_v3.MixedBlock, shift: nn.Cell) -> None:
@@ -34,10 +40,6 @@ class MixedBlock(nn.Cell):
         cells = [[getattr(self, layer.name) for layer in branch.chain] for branch in block.branches]
         forks = [[getattr(self, layer.name) for layer in branch.fork] for branch in block.branches]
         self._chains, self._last_chain, self._forks = cells[:-1], cells[-1], forks[:-1]
-
-    def construct(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
 
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from the shifted input; x is not used, because there is no identity path."""
@@ -56,7 +58,7 @@ class MixedBlock(nn.Cell):
         return ops.concat((*outputs, y), 1)
 
 
-class InceptionV3(nn.Cell):
+class InceptionV3(Backbone):
     """InceptionV3 from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -76,15 +78,6 @@ class InceptionV3(nn.Cell):
             if pooled:
                 x = self.stem_pool(x)
         return x
-
-    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
-        """Name and `after_shift` of every block in network order."""
-        walk = self.cells_and_names()
-        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, MixedBlock))
-
-    def pool(self, x: Tensor) -> Tensor:
-        """The last block's output (N * T, F, H, W) to (N * T, F)."""
-        return x.mean((2, 3))
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

@@ -1,7 +1,7 @@
 """PaddlePaddle's networks of depthwise convolutions on frames: MobileNetV2, MobileNetV3 and PP-LCNetV2.
 
-`model.mobile` describes them. Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are
-adjacent on the batch axis.
+`model.backbones.mobile` describes them. Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip
+are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from itertools import pairwise
 
 from mindspore import Tensor, nn, ops
 
+from trishift.backends.mindspore.backbone import Backbone, Block
 from trishift.backends.mindspore.batch_norm import batch_norm
-from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
-from trishift.model import mobile
-from trishift.model.mobile import MOBILES, SQUEEZE, Gate
+from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.model.backbones import mobile
+from trishift.model.backbones.mobile import MOBILES, SQUEEZE, Gate
 from trishift.model.spec import ModelSpec
 
 
@@ -84,8 +85,8 @@ class TemporalAttention(nn.Cell):
         return x * ops.sigmoid(self.fc(means)).reshape((-1, 1, 1, 1))
 
 
-class MobileBlock(nn.Cell):
-    """See `model.mobile.MobileBlock`.
+class MobileBlock(Block):
+    """See `model.backbones.mobile.MobileBlock`.
 
     Attributes:
         shift: temporal shift or identity, at the input of the branch.
@@ -111,10 +112,6 @@ class MobileBlock(nn.Cell):
         )
         self.activation = Activation(kind)
 
-    def construct(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
-
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
         y = self.expand(shifted)
@@ -128,7 +125,7 @@ class MobileBlock(nn.Cell):
         return y + (shifted if self.shifts_identity else x)
 
 
-class MobileNetwork(nn.Cell):
+class MobileNetwork(Backbone):
     """A mobile network from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -161,17 +158,12 @@ class MobileNetwork(nn.Cell):
         """Frames (N * T, C, H, W) to the input of the first block, at half their size."""
         return self.first(x)
 
-    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
-        """Name and `after_shift` of every block in network order."""
-        walk = self.cells_and_names()
-        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, MobileBlock))
-
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, C, H, W) through the last convolutions to (N * T, F)."""
         x = self.last(x).mean((2, 3), keep_dims=True)
         if self.widen is not None:
             x = self.activation(self.widen(x))
-        return x.reshape((-1, self.network.features)) * (1 - self.network.dropout)
+        return x.reshape((-1, self.spec.feature_width)) * (1 - self.network.dropout)
 
     def construct(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

@@ -9,11 +9,12 @@ from itertools import accumulate
 
 from mindspore import Tensor, nn, ops
 
+from trishift.backends.mindspore.backbone import Backbone, Block
 from trishift.backends.mindspore.batch_norm import batch_norm
 from trishift.backends.mindspore.non_local import NonLocalBlock
-from trishift.backends.mindspore.temporal_shift import AfterShift, shift_at
-from trishift.model import architectures
-from trishift.model.architectures import RESNETS, residual_blocks
+from trishift.backends.mindspore.temporal_shift import shift_at
+from trishift.model.backbones import resnet
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.spec import ModelSpec
 
 
@@ -68,18 +69,16 @@ def projection(in_channels: int, channels: int, stride: int, bias: bool = False,
     return nn.SequentialCell(conv1x1(in_channels, channels, stride, bias), batch_norm(channels))
 
 
-class ResidualBlock(nn.Cell):
+class ResidualBlock(Block):
     """activation(branch(shift(x)) + identity), then the non-local block, if any.
 
     Attributes:
-        shift: temporal shift or identity.
         shifts_identity: whether the identity path reads the shifted features as well.
         downsample: projection on the identity path, or identity.
         non_local: non-local block or identity.
         activation: after every norm and after the sum.
     """
 
-    shift: nn.Cell
     shifts_identity: bool
     downsample: nn.Cell
     non_local: nn.Cell
@@ -196,7 +195,7 @@ class TemporalPool(nn.Cell):
         return self.pool(frames).reshape((-1, channels, height, width))
 
 
-class ResNet(nn.Cell):
+class ResNet(Backbone):
     """ResNet from frames to pooled features.
 
     Attributes:
@@ -224,10 +223,10 @@ class ResNet(nn.Cell):
 
     def _stage(self, stage: int) -> Stage:
         """`layer1` to `layer4`."""
-        blocks = residual_blocks(self.spec.backbone, self.spec.width)
+        blocks = RESNETS[self.spec.backbone].blocks(self.spec.width)
         return Stage(*(self.make_block(block) for block in blocks if block.stage == stage))
 
-    def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
+    def make_block(self, block: resnet.ResidualBlock) -> ResidualBlock:
         """Build a block with the shift and the non-local block that the spec asks for."""
         spec = self.spec
         segments = spec.num_segments if block.stage == 1 else spec.output_segments
@@ -243,15 +242,6 @@ class ResNet(nn.Cell):
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at a quarter of their size."""
         return self.stem_pool(self.activation(self.bn1(self.conv1(x))))
-
-    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
-        """Name and `after_shift` of every block in network order."""
-        walk = self.cells_and_names()
-        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, ResidualBlock))
-
-    def pool(self, x: Tensor) -> Tensor:
-        """The last block's output (N * T', F, H, W) to (N * T', F)."""
-        return x.mean((2, 3))
 
     def construct(self, x: Tensor, survival: Tensor | None = None) -> Tensor:
         """(N * T, C, H, W) to (N * T', F), T' = T / 2 with temporal pooling; `survival` has a column per block."""

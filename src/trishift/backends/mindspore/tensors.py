@@ -15,7 +15,8 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import Initializer
 
 from trishift.backends.mindspore.recognizer import Recognizer
-from trishift.model.tensors import Layer, Role, TensorInfo, tensor_table
+from trishift.model.layers import Kind
+from trishift.model.tensors import Role, TensorInfo, tensor_table
 
 _NORM_ATTRIBUTES: dict[Role, str] = {
     "weight": "gamma",
@@ -50,7 +51,7 @@ def _attribute(info: TensorInfo) -> str:
     return _NORM_ATTRIBUTES[info.role] if info.layer == "norm" else info.role
 
 
-def layers(network: Recognizer) -> Iterator[tuple[str, Layer, nn.Cell]]:
+def layers(network: Recognizer) -> Iterator[tuple[str, Kind, nn.Cell]]:
     """Canonical name, type and cell of every layer that owns tensors, in network order."""
     cells = dict(network.cells_and_names())
     for info in tensor_table(network.spec):

@@ -9,11 +9,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from trishift.backends.paddle.backbone import Backbone, Block
 from trishift.backends.paddle.batch_norm import batch_norm
 from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
-from trishift.model import architectures
-from trishift.model.architectures import BN_INCEPTION_BLOCKS
-from trishift.model.inception_v3 import Kernel, Pool
+from trishift.model.backbones import bn_inception
+from trishift.model.backbones.bn_inception import BN_INCEPTION_BLOCKS, Kernel, Pool
 from trishift.model.spec import ModelSpec
 
 
@@ -47,13 +47,13 @@ class CaffePool(nn.Layer):
         return F.avg_pool2d(x, 3, 1, padding=1, exclusive=False)
 
 
-class InceptionBlock(nn.Layer):
+class InceptionBlock(Block):
     """Concatenated 1x1, 3x3, double 3x3 and pool branches on the (shifted) block input.
 
     The two stride-2 blocks have no 1x1 branch and do not project their pooled input.
     """
 
-    def __init__(self, block: architectures.InceptionBlock, shift: nn.Layer) -> None:
+    def __init__(self, block: bn_inception.InceptionBlock, shift: nn.Layer) -> None:
         super().__init__()
         self.shift = shift
         inputs, stride = block.in_channels, block.stride
@@ -65,10 +65,6 @@ class InceptionBlock(nn.Layer):
         self.double_2 = ConvNormRelu(block.double[1], block.double[2], (3, 3), stride)
         self.pool = CaffePool("reduce" if stride == 2 else block.pool)
         self.projection = ConvNormRelu(inputs, block.projection, (1, 1)) if block.projection else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
 
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from the shifted input; x is not used, because there is no identity path."""
@@ -83,7 +79,7 @@ class InceptionBlock(nn.Layer):
         return paddle.concat(branches, axis=1)
 
 
-class BNInception(nn.Layer):
+class BNInception(Backbone):
     """BNInception from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -106,13 +102,7 @@ class BNInception(nn.Layer):
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        walk = self.named_sublayers()
-        inception = ((name, block.after_shift) for name, block in walk if isinstance(block, InceptionBlock))
-        return ("conv2", self.conv2), *inception
-
-    def pool(self, x: Tensor) -> Tensor:
-        """The last block's output (N * T, F, H, W) to (N * T, F)."""
-        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+        return ("conv2", self.conv2), *super().blocks()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

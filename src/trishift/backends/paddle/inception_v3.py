@@ -6,13 +6,18 @@ Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip ar
 from __future__ import annotations
 
 import paddle
-import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from trishift.backends.paddle.backbone import Backbone, Block
 from trishift.backends.paddle.bn_inception import CaffePool, ConvNormRelu
-from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
-from trishift.model import inception_v3
-from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS, INCEPTION_V3_STEM, POOLED_STEM_LAYERS, InceptionLayer
+from trishift.backends.paddle.temporal_shift import shift_at
+from trishift.model.backbones import inception_v3
+from trishift.model.backbones.inception_v3 import (
+    INCEPTION_V3_BLOCKS,
+    INCEPTION_V3_STEM,
+    POOLED_STEM_LAYERS,
+    InceptionLayer,
+)
 from trishift.model.spec import ModelSpec
 
 
@@ -21,7 +26,7 @@ def _layer(layer: InceptionLayer, in_channels: int | None = None) -> ConvNormRel
     return ConvNormRelu(inputs, layer.channels, layer.kernel, layer.stride, layer.padded)
 
 
-class MixedBlock(nn.Layer):
+class MixedBlock(Block):
     """Concatenated branches on the (shifted) block input."""
 
     def __init__(self, block: inception_v3.MixedBlock, shift: nn.Layer) -> None:
@@ -31,10 +36,6 @@ class MixedBlock(nn.Layer):
         self.pools = nn.LayerList([CaffePool(branch.pool) for branch in block.branches if branch.pool])
         for layer in block.layers:
             self.add_sublayer(layer.name, _layer(layer))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
 
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from the shifted input; x is not used, because there is no identity path."""
@@ -48,7 +49,7 @@ class MixedBlock(nn.Layer):
         return paddle.concat(outputs, axis=1)
 
 
-class InceptionV3(nn.Layer):
+class InceptionV3(Backbone):
     """InceptionV3 from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -66,15 +67,6 @@ class InceptionV3(nn.Layer):
             if layer.name in POOLED_STEM_LAYERS:
                 x = self.stem_pool(x)
         return x
-
-    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
-        """Name and `after_shift` of every block in network order."""
-        walk = self.named_sublayers()
-        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, MixedBlock))
-
-    def pool(self, x: Tensor) -> Tensor:
-        """The last block's output (N * T, F, H, W) to (N * T, F)."""
-        return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

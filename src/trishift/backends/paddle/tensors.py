@@ -14,7 +14,8 @@ import paddle
 from paddle import Tensor, nn
 
 from trishift.backends.paddle.recognizer import Recognizer
-from trishift.model.tensors import Layer, Role, tensor_table
+from trishift.model.layers import Kind
+from trishift.model.tensors import Role, tensor_table
 
 _STATISTICS: dict[Role, str] = {"running_mean": "_mean", "running_var": "_variance"}
 
@@ -39,7 +40,7 @@ def tensors(network: Recognizer) -> dict[str, Tensor]:
     }
 
 
-def layers(network: Recognizer) -> Iterator[tuple[str, Layer, nn.Layer]]:
+def layers(network: Recognizer) -> Iterator[tuple[str, Kind, nn.Layer]]:
     """Canonical name, type and module of every layer that owns tensors, in network order."""
     modules = dict(network.named_sublayers())
     for info in tensor_table(network.spec):

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.backbone import Backbone, Block
 from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
-from trishift.model import architectures
-from trishift.model.architectures import BN_INCEPTION_BLOCKS
-from trishift.model.inception_v3 import Kernel, Pool
+from trishift.model.backbones import bn_inception
+from trishift.model.backbones.bn_inception import BN_INCEPTION_BLOCKS, Kernel, Pool
 from trishift.model.spec import ModelSpec
 
 
@@ -49,13 +49,13 @@ class CaffePool(nn.Module):
         return F.avg_pool2d(x, 3, 1, padding=1)
 
 
-class InceptionBlock(nn.Module):
+class InceptionBlock(Block):
     """Concatenated 1x1, 3x3, double 3x3 and pool branches on the (shifted) block input.
 
     The two stride-2 blocks have no 1x1 branch and do not project their pooled input.
     """
 
-    def __init__(self, block: architectures.InceptionBlock, shift: nn.Module) -> None:
+    def __init__(self, block: bn_inception.InceptionBlock, shift: nn.Module) -> None:
         super().__init__()
         self.shift = shift
         inputs, stride = block.in_channels, block.stride
@@ -67,10 +67,6 @@ class InceptionBlock(nn.Module):
         self.double_2 = ConvNormRelu(block.double[1], block.double[2], (3, 3), stride)
         self.pool = CaffePool("reduce" if stride == 2 else block.pool)
         self.projection = ConvNormRelu(inputs, block.projection, (1, 1)) if block.projection else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
 
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from the shifted input; x is not used, because there is no identity path."""
@@ -85,7 +81,7 @@ class InceptionBlock(nn.Module):
         return torch.cat(branches, 1)
 
 
-class BNInception(nn.Module):
+class BNInception(Backbone):
     """BNInception from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -108,13 +104,7 @@ class BNInception(nn.Module):
 
     def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
         """Name and `after_shift` of every block in network order."""
-        walk = self.named_modules()
-        inception = ((name, block.after_shift) for name, block in walk if isinstance(block, InceptionBlock))
-        return ("conv2", self.conv2), *inception
-
-    def pool(self, x: Tensor) -> Tensor:
-        """The last block's output (N * T, F, H, W) to (N * T, F)."""
-        return x.mean((2, 3))
+        return ("conv2", self.conv2), *super().blocks()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

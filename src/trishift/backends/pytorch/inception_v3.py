@@ -8,10 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.backbone import Backbone, Block
 from trishift.backends.pytorch.bn_inception import CaffePool, ConvNormRelu
-from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
-from trishift.model import inception_v3
-from trishift.model.inception_v3 import INCEPTION_V3_BLOCKS, INCEPTION_V3_STEM, POOLED_STEM_LAYERS, InceptionLayer
+from trishift.backends.pytorch.temporal_shift import shift_at
+from trishift.model.backbones import inception_v3
+from trishift.model.backbones.inception_v3 import (
+    INCEPTION_V3_BLOCKS,
+    INCEPTION_V3_STEM,
+    POOLED_STEM_LAYERS,
+    InceptionLayer,
+)
 from trishift.model.spec import ModelSpec
 
 
@@ -20,7 +26,7 @@ def _layer(layer: InceptionLayer, in_channels: int | None = None) -> ConvNormRel
     return ConvNormRelu(inputs, layer.channels, layer.kernel, layer.stride, layer.padded)
 
 
-class MixedBlock(nn.Module):
+class MixedBlock(Block):
     """Concatenated branches on the (shifted) block input."""
 
     def __init__(self, block: inception_v3.MixedBlock, shift: nn.Module) -> None:
@@ -30,10 +36,6 @@ class MixedBlock(nn.Module):
         self.pools = nn.ModuleList([CaffePool(branch.pool) for branch in block.branches if branch.pool])
         for layer in block.layers:
             self.add_module(layer.name, _layer(layer))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
 
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from the shifted input; x is not used, because there is no identity path."""
@@ -47,7 +49,7 @@ class MixedBlock(nn.Module):
         return torch.cat(outputs, 1)
 
 
-class InceptionV3(nn.Module):
+class InceptionV3(Backbone):
     """InceptionV3 from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -65,15 +67,6 @@ class InceptionV3(nn.Module):
             if layer.name in POOLED_STEM_LAYERS:
                 x = self.stem_pool(x)
         return x
-
-    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
-        """Name and `after_shift` of every block in network order."""
-        walk = self.named_modules()
-        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, MixedBlock))
-
-    def pool(self, x: Tensor) -> Tensor:
-        """The last block's output (N * T, F, H, W) to (N * T, F)."""
-        return x.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, F)."""

@@ -1,7 +1,7 @@
 """PaddlePaddle's networks of depthwise convolutions on frames: MobileNetV2, MobileNetV3 and PP-LCNetV2.
 
-`model.mobile` describes them. Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip are
-adjacent on the batch axis.
+`model.backbones.mobile` describes them. Shape legend: N clips, T segments, C channels, H x W pixels; frames of a clip
+are adjacent on the batch axis.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.backbone import Backbone, Block
 from trishift.backends.pytorch.batch_norm import batch_norm
-from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
-from trishift.model import mobile
-from trishift.model.mobile import MOBILES, SQUEEZE, Gate
+from trishift.backends.pytorch.temporal_shift import shift_at
+from trishift.model.backbones import mobile
+from trishift.model.backbones.mobile import MOBILES, SQUEEZE, Gate
 from trishift.model.spec import ModelSpec
 
 
@@ -84,8 +85,8 @@ class TemporalAttention(nn.Module):
         return x * torch.sigmoid(self.fc(means)).flatten()[:, None, None, None]
 
 
-class MobileBlock(nn.Module):
-    """See `model.mobile.MobileBlock`.
+class MobileBlock(Block):
+    """See `model.backbones.mobile.MobileBlock`.
 
     Attributes:
         shift: temporal shift or identity, at the input of the branch.
@@ -111,10 +112,6 @@ class MobileBlock(nn.Module):
         )
         self.activation = Activation(kind)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
-
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
         y = self.expand(shifted)
@@ -128,7 +125,7 @@ class MobileBlock(nn.Module):
         return y + (shifted if self.shifts_identity else x)
 
 
-class MobileNetwork(nn.Module):
+class MobileNetwork(Backbone):
     """A mobile network from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -160,11 +157,6 @@ class MobileNetwork(nn.Module):
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at half their size."""
         return self.first(x)
-
-    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
-        """Name and `after_shift` of every block in network order."""
-        walk = self.named_modules()
-        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, MobileBlock))
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, C, H, W) through the last convolutions to (N * T, F)."""

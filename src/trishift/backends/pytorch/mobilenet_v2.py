@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from trishift.backends.pytorch.backbone import Backbone, Block
 from trishift.backends.pytorch.batch_norm import batch_norm
-from trishift.backends.pytorch.temporal_shift import AfterShift, shift_at
-from trishift.model import architectures
-from trishift.model.architectures import (
-    MOBILENET_V2_LAST_WIDTH,
-    MOBILENET_V2_STEM_WIDTH,
-    inverted_residuals,
-)
+from trishift.backends.pytorch.temporal_shift import shift_at
+from trishift.model.backbones import mobilenet_v2
+from trishift.model.backbones.mobilenet_v2 import LAST_WIDTH, STEM_WIDTH, inverted_residuals
 from trishift.model.spec import ModelSpec
 
 
@@ -24,7 +21,7 @@ def conv_norm_relu(in_channels: int, channels: int, kernel: int, stride: int = 1
     return nn.Sequential(conv, batch_norm(channels), nn.ReLU6(inplace=True))
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(Block):
     """1x1 expansion (absent at factor 1), depthwise 3x3, linear 1x1 projection; residual where shapes allow it.
 
     Attributes:
@@ -33,7 +30,7 @@ class InvertedResidual(nn.Module):
         conv: the residual branch.
     """
 
-    def __init__(self, block: architectures.InvertedResidual, shift: nn.Module, shifts_identity: bool) -> None:
+    def __init__(self, block: mobilenet_v2.InvertedResidual, shift: nn.Module, shifts_identity: bool) -> None:
         super().__init__()
         self.has_residual = block.has_residual
         self.shift = shift
@@ -47,10 +44,6 @@ class InvertedResidual(nn.Module):
             batch_norm(block.channels),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * T, C, H, W) to (N * T, C', H', W')."""
-        return self.after_shift(x, self.shift(x))
-
     def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
         """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
         y = self.conv(shifted)
@@ -59,31 +52,26 @@ class InvertedResidual(nn.Module):
         return y + (shifted if self.shifts_identity else x)
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Backbone):
     """MobileNetV2 from frames to pooled features."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         blocks = inverted_residuals()
         self.features = nn.Sequential(
-            conv_norm_relu(spec.in_channels, MOBILENET_V2_STEM_WIDTH, 3, stride=2),
+            conv_norm_relu(spec.in_channels, STEM_WIDTH, 3, stride=2),
             *(
                 InvertedResidual(
                     block, shift_at(spec, f"features.{block.index}", spec.num_segments), spec.shifts_identity
                 )
                 for block in blocks
             ),
-            conv_norm_relu(blocks[-1].channels, MOBILENET_V2_LAST_WIDTH, 1),
+            conv_norm_relu(blocks[-1].channels, LAST_WIDTH, 1),
         )
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at half their size."""
         return self.features[0](x)
-
-    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
-        """Name and `after_shift` of every block in network order."""
-        walk = self.named_modules()
-        return tuple((name, block.after_shift) for name, block in walk if isinstance(block, InvertedResidual))
 
     def pool(self, x: Tensor) -> Tensor:
         """The last block's output (N * T, C, H, W) through the last convolution to (N * T, F)."""

@@ -17,7 +17,7 @@ from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.backends.pytorch.deformable import DeformableConv
 from trishift.backends.pytorch.resnet import Bottleneck, ResidualBlock, ResNet, conv1x1, conv7x7
 from trishift.backends.pytorch.temporal_shift import LearnedShift
-from trishift.model import architectures
+from trishift.model.backbones import resnet
 from trishift.model.motion import MOTION_FRAMES, MOTION_REDUCTION
 from trishift.model.spec import ModelSpec
 
@@ -148,7 +148,7 @@ class MotionResNet(ResNet):
         """Weighted mean of frame features and motion features."""
         return (1 - share) * x + share * motion
 
-    def make_block(self, block: architectures.ResidualBlock) -> ResidualBlock:
+    def make_block(self, block: resnet.ResidualBlock) -> ResidualBlock:
         """A plain bottleneck in the first stage, one with motion modules elsewhere."""
         sizes = block.in_channels, block.width, block.stride
         if block.stage == 1:

@@ -6,18 +6,13 @@ Shape legend: N clips, T segments, T' segments at the head, C channels, H x W pi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 
 from torch import Tensor, nn
 
-from trishift.backends.pytorch.bn_inception import BNInception
-from trishift.backends.pytorch.difference import DifferenceResNet
-from trishift.backends.pytorch.inception_v3 import InceptionV3
-from trishift.backends.pytorch.mobile import MobileNetwork
-from trishift.backends.pytorch.mobilenet_v2 import MobileNetV2
-from trishift.backends.pytorch.motion import MotionResNet
+from trishift.backends.pytorch.backbone import Backbone
 from trishift.backends.pytorch.relation import RelationHead
-from trishift.backends.pytorch.resnet import ResNet
-from trishift.model.mobile import MOBILES
+from trishift.model.backbones import BACKBONES
 from trishift.model.spec import ModelSpec
 
 
@@ -33,22 +28,11 @@ class AverageHead(nn.Module):
         return self.fc(features).mean(1)
 
 
-Backbone = MobileNetV2 | MobileNetwork | BNInception | InceptionV3 | ResNet
-
-
 def build_backbone(spec: ModelSpec) -> Backbone:
     """Build the network from frames (N * T, C, H, W) to pooled features (N * T', F)."""
-    if spec.backbone == "mobilenet_v2":
-        return MobileNetV2(spec)
-    if spec.backbone in MOBILES:
-        return MobileNetwork(spec)
-    if spec.backbone == "bn_inception":
-        return BNInception(spec)
-    if spec.backbone == "inception_v3":
-        return InceptionV3(spec)
-    if spec.motion is None:
-        return ResNet(spec)
-    return DifferenceResNet(spec) if spec.motion.kind == "tdn" else MotionResNet(spec)
+    file, name = BACKBONES[spec.backbone].built_by(spec).split(".")
+    backbone: Backbone = getattr(import_module(f"trishift.backends.pytorch.{file}"), name)(spec)
+    return backbone
 
 
 class Recognizer(nn.Module):

@@ -16,7 +16,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from trishift.backends.pytorch.recognizer import Recognizer
-from trishift.model.tensors import Layer, tensor_table
+from trishift.model.layers import Kind
+from trishift.model.tensors import tensor_table
 
 
 class _Undrawn(TorchFunctionMode):
@@ -47,7 +48,7 @@ def tensors(network: Recognizer) -> dict[str, torch.Tensor]:
     return {info.name: getattr(modules[info.module], info.role) for info in tensor_table(network.spec)}
 
 
-def layers(network: Recognizer) -> Iterator[tuple[str, Layer, nn.Module]]:
+def layers(network: Recognizer) -> Iterator[tuple[str, Kind, nn.Module]]:
     """Canonical name, type and module of every layer that owns tensors, in network order."""
     modules = dict(network.named_modules())
     for info in tensor_table(network.spec):

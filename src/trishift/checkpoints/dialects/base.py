@@ -15,9 +15,10 @@ import numpy as np
 
 from trishift.checkpoints.answers import Answers
 from trishift.errors import CheckpointError
-from trishift.model.architectures import RESNETS, block_names, residual_shift_blocks
+from trishift.model.backbones import BACKBONES
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.pixels import segment_length
-from trishift.model.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, default_input
+from trishift.model.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, block_names, default_input
 from trishift.model.tensors import TensorInfo
 
 TORCH_NORM = {role: role for role in ("weight", "bias", "running_mean", "running_var")}
@@ -169,7 +170,7 @@ def ask_segments(answers: Answers, model: ModelSpec) -> int:
 
 def placement_of(blocks: set[str], backbone: str) -> str | tuple[str, ...]:
     """Return the placement that shifts the branch of exactly these blocks."""
-    residual = residual_shift_blocks(backbone)
+    residual = BACKBONES[backbone].residual_blocks
     return "blockres" if blocks == set(residual) else tuple(sorted(blocks, key=_natural))
 
 

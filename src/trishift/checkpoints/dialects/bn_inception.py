@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import Dialect, Names, unshifted_image_model
-from trishift.model.inception_v3 import inception_v3_layers
+from trishift.model.backbones.inception_v3 import inception_v3_layers
 from trishift.model.spec import ModelSpec
 
 _INCEPTION_V3 = {

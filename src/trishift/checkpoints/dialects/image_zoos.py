@@ -19,7 +19,7 @@ from trishift.checkpoints.dialects.base import (
     rewrite,
     unshifted_image_model,
 )
-from trishift.model.architectures import RESNETS
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.spec import ModelSpec
 
 _STAGES = (1, 2, 3, 4, 3, 3, 1)  # blocks per stage of MobileNetV2

@@ -13,8 +13,9 @@ from trishift.checkpoints.dialects.base import IMAGENET_RESNETS, Dialect, Names,
 from trishift.checkpoints.dialects.relation_head import relation_layer, with_relation_head
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
 from trishift.errors import CheckpointError
-from trishift.model.architectures import MOBILENET_V2_STAGES, block_names
-from trishift.model.spec import ModelSpec, NonLocalForm
+from trishift.model.backbones.mobilenet_v2 import MOBILENET_V2_STAGES
+from trishift.model.non_local import NonLocalForm
+from trishift.model.spec import ModelSpec, block_names
 from trishift.model.tensors import TensorInfo
 
 _RULES = (

@@ -18,7 +18,7 @@ from trishift.checkpoints.dialects.base import (
     ask_shift,
 )
 from trishift.errors import CheckpointError
-from trishift.model.architectures import BACKBONES, INCEPTIONS
+from trishift.model.backbones import BACKBONES
 from trishift.model.spec import ModelSpec
 
 
@@ -27,7 +27,7 @@ class Native(Dialect):
 
     name = "trishift_pytorch"
     title = "Trishift network in PyTorch"
-    backbones: tuple[str, ...] = BACKBONES
+    backbones: tuple[str, ...] = tuple(BACKBONES)
     container: str | None = "state_dict"
     label_lists: tuple[str, ...] = ()
 
@@ -46,7 +46,7 @@ class Native(Dialect):
         if names.any(r"\.motion_layer1\."):
             raise CheckpointError("an MSN or TDN without a description; convert the run's .safetensors file instead")
         model = replace(model, num_segments=ask_segments(answers, model), non_local=names.any(r"\.non_local\."))
-        placement = "block" if model.backbone in INCEPTIONS else "blockres"
+        placement = "blockres" if BACKBONES[model.backbone].residual_blocks else "block"
         return replace(model, shift=ask_shift(answers, placement, div=int(answers.assume("shift_div", 8))))
 
 

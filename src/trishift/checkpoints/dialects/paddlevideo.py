@@ -21,7 +21,7 @@ from trishift.checkpoints.dialects.base import (
     every_branch,
     unshifted_image_model,
 )
-from trishift.model.architectures import RESNETS
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.spec import ModelSpec
 
 

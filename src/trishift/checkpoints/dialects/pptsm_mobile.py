@@ -14,7 +14,7 @@ from functools import cache
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import PADDLE_NORM, Dialect, Names, Shape, unshifted_image_model
 from trishift.errors import CheckpointError
-from trishift.model.mobile import MOBILES, MobileBlock
+from trishift.model.backbones.mobile import MOBILES, MobileBlock
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 _HEADS = {"pp_mobilenet_v2": "out"}  # the others' are called `fc`

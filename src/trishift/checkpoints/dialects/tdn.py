@@ -10,7 +10,7 @@ from typing import ClassVar
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import Dialect, Names, Shape, ask_segments, rewrite
 from trishift.errors import CheckpointError
-from trishift.model.architectures import RESNETS
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.motion import MOTION_FRAMES, MotionSpec, tdn
 from trishift.model.spec import InputSpec, ModelSpec
 from trishift.model.tensors import TensorInfo

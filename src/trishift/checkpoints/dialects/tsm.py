@@ -21,8 +21,7 @@ from trishift.checkpoints.dialects.base import (
     unshifted_image_model,
 )
 from trishift.checkpoints.dialects.wrappers import describe_wrapped
-from trishift.model.architectures import block_names
-from trishift.model.spec import ModelSpec, ShiftSpec
+from trishift.model.spec import ModelSpec, ShiftSpec, block_names
 from trishift.model.tensors import TensorInfo
 
 _RULES = (

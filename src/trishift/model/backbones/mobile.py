@@ -12,7 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from trishift.model.backbones.network import Network
+from trishift.model.layers import BlockInput, Layers, Maps, Walk, conv, in_part, linear, normed
+from trishift.model.sizes import Size
+
+if TYPE_CHECKING:
+    from trishift.model.spec import ModelSpec
 
 Activation = Literal["relu", "relu6", "hardswish"]
 Gate = Literal["sigmoid", "hardsigmoid"]
@@ -64,11 +71,12 @@ class MobileBlock:
 
 
 @dataclass(frozen=True)
-class MobileArchitecture:
+class MobileNetwork(Network):
     """A network.
 
     Attributes:
         first: channels of the first convolution, 3x3 of stride 2.
+        blocks: between them.
         last: channels of the 1x1 convolution after the blocks; None: there is none.
         widen: channels of the 1x1 convolution of the pooled features, which has no norm; None: there is none.
         activation: of these three.
@@ -84,15 +92,75 @@ class MobileArchitecture:
     activation: Activation
     gate: Gate = "sigmoid"
     dropout: float = 0.0
+    module = "mobile.MobileNetwork"
 
     @property
-    def features(self) -> int:
-        """Channels of the pooled features."""
-        return self.widen or self.last or self.blocks[-1].channels
+    def residual_blocks(self) -> tuple[str, ...]:
+        """The blocks with a residual connection."""
+        return tuple(block.name for block in self.blocks if block.has_residual)
+
+    @property
+    def last_maps(self) -> str | None:
+        """The last convolution, if no other one follows the mean over pixels."""
+        return None if self.widen else "last"
+
+    def stage_of(self, layer: str) -> str:
+        """`layer0` belongs to the stem, the layers between and after the blocks to the next block, or the last."""
+        parts = {"layer0": "stem", "attention": f"layer{ATTENDED_STAGE}", "last": "layer4", "widen": "layer4"}
+        return parts.get(layer.split(".")[0]) or super().stage_of(layer)
 
     def stage(self, number: int) -> tuple[MobileBlock, ...]:
         """The blocks of a stage."""
         return tuple(block for block in self.blocks if block.stage == number)
+
+    def walk(self, spec: ModelSpec, frame: Size) -> Walk:
+        """`first`, the blocks, `last`, the mean over pixels, `widen`."""
+        x = Maps(spec.in_channels, frame, spec.num_segments)
+        x = yield from _conv_norm("first", x, self.first, 3, 2, first=True)
+        for block in self.blocks:
+            if spec.temporal_attention and (block.stage, block.index) == (ATTENDED_STAGE, 0):
+                frames = Maps(spec.num_segments, (1, 1), 1)
+                fc = linear("attention.fc", frames, spec.num_segments, "classifier", "zeros")
+                yield from in_part("attention", fc)
+            yield BlockInput(block.name, x)
+            x = yield from _block(block, x)
+        if self.last:
+            x = yield from _conv_norm("last", x, self.last, 1)
+        if self.widen:
+            x = yield from conv("widen", x.averaged(), self.widen, 1)
+        return x
+
+
+class LightNetwork(MobileNetwork):
+    """PP-LCNetV2, whose blocks have no residuals to speak of."""
+
+    options = frozenset({"temporal_attention"})
+
+    @property
+    def residual_blocks(self) -> tuple[str, ...]:
+        """The first block of layer3, which PP-TSMv2 shifts."""
+        return (f"layer{ATTENDED_STAGE}.0",)
+
+
+def _block(block: MobileBlock, x: Maps) -> Layers:
+    name, hidden = block.name, block.hidden
+    if block.expanded:
+        x = yield from _conv_norm(f"{name}.expand", x, hidden, 1)
+    y = x
+    for k, size in enumerate(block.kernels):
+        y = yield from _conv_norm(f"{name}.depthwise.{k}", x, hidden, size, block.stride, groups=hidden)
+    if block.squeezes:
+        z = yield from conv(f"{name}.squeeze.reduce", y.averaged(), hidden // SQUEEZE, 1, bias="zeros")
+        yield from conv(f"{name}.squeeze.expand", z, hidden, 1, bias="zeros")
+    for k, channels in enumerate(block.pointwise):
+        y = yield from _conv_norm(f"{name}.pointwise.{k}", y, channels, 1)
+    return y
+
+
+def _conv_norm(
+    name: str, x: Maps, channels: int, kernel: int, stride: int = 1, groups: int = 1, *, first: bool = False
+) -> Layers:
+    return normed(conv(f"{name}.conv", x, channels, kernel, stride, groups, first=first), f"{name}.bn")
 
 
 class _Row(NamedTuple):
@@ -166,9 +234,12 @@ def _lcnet_v2() -> Iterator[_Row]:
 
 
 MOBILES = {
-    "pp_mobilenet_v2": MobileArchitecture(32, tuple(_chain(32, tuple(_mobilenet_v2()))), 1280, None, "relu6"),
-    "pp_mobilenet_v3": MobileArchitecture(
-        16, tuple(_chain(16, _MOBILENET_V3)), 960, 1280, "hardswish", "hardsigmoid", dropout=0.2
-    ),
-    "pp_lcnet_v2": MobileArchitecture(32, tuple(_chain(32, tuple(_lcnet_v2()))), None, 1280, "relu", dropout=0.2),
+    network.name: network
+    for network in (
+        MobileNetwork("pp_mobilenet_v2", 32, tuple(_chain(32, tuple(_mobilenet_v2()))), 1280, None, "relu6"),
+        MobileNetwork(
+            "pp_mobilenet_v3", 16, tuple(_chain(16, _MOBILENET_V3)), 960, 1280, "hardswish", "hardsigmoid", 0.2
+        ),
+        LightNetwork("pp_lcnet_v2", 32, tuple(_chain(32, tuple(_lcnet_v2()))), None, 1280, "relu", dropout=0.2),
+    )
 }

@@ -6,14 +6,18 @@ are exchanged (7x1 before 1x7), average pools count their padding, and the last 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING
 
-Kernel = tuple[int, int]
-Pool = Literal["average", "max", "reduce"]
-"""Pools of 3x3: with stride 1 and padded, or `reduce` (maximum, stride 2, not padded)."""
+from trishift.model.backbones.bn_inception import UNEQUAL_BRANCHES, Kernel, Pool
+from trishift.model.backbones.network import Network
+from trishift.model.layers import BlockInput, Layers, Maps, Walk, conv, normed
+from trishift.model.sizes import Size
+
+if TYPE_CHECKING:
+    from trishift.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,53 @@ INCEPTION_V3_BLOCKS = (
     MixedBlock("Mixed_7b", "mixed_9", 1280, _block_7(1280, "average")),
     MixedBlock("Mixed_7c", "mixed_10", 2048, _block_7(2048, "max")),
 )
+
+
+class InceptionV3(Network):
+    """InceptionV3."""
+
+    module = "inception_v3.InceptionV3"
+    stages = (("stem",), ("Mixed_5",), ("Mixed_6",), ("Mixed_7",))
+    early = 1
+    residual_blocks = ()
+    caffe_pixels = True
+    resize = 341
+    crop = 299
+    small = (75, 75)
+    last_maps = INCEPTION_V3_BLOCKS[-1].name
+
+    def walk(self, spec: ModelSpec, frame: Size) -> Walk:
+        """`Conv2d_1a_3x3` to `Mixed_7c`."""
+        x = Maps(spec.in_channels, frame, spec.num_segments)
+        for i, layer in enumerate(INCEPTION_V3_STEM):
+            x = yield from _conv_norm(layer.name, layer, x, first=not i)
+            x = x.pooled() if layer.name in POOLED_STEM_LAYERS else x
+        for block in INCEPTION_V3_BLOCKS:
+            yield BlockInput(block.name, x)
+            for branch in block.branches:
+                y = x
+                for layer in branch.chain:
+                    y = yield from _conv_norm(f"{block.name}.{layer.name}", layer, y)
+                for layer in branch.fork:
+                    yield from _conv_norm(f"{block.name}.{layer.name}", layer, y)
+            x = replace(x.cut(3, 2) if block.stride == 2 else x, channels=block.channels)
+        return x
+
+    def misfit(self, spec: ModelSpec, inputs: Mapping[str, Maps]) -> str | None:
+        """Both pools between the stages need an odd side."""
+        if all(side >= 7 and side % 4 == 3 for side in inputs["Mixed_5b"].size):
+            return None
+        return f"do not suit {self.name}, {UNEQUAL_BRANCHES}; use 299, or another multiple of 32 plus 11, from 75"
+
+
+def _conv_norm(name: str, layer: InceptionLayer, x: Maps, *, first: bool = False) -> Layers:
+    convolution = conv(
+        *(f"{name}.conv", x, layer.channels, layer.kernel, layer.stride),
+        padded=layer.padded,
+        bias="zeros",
+        first=first,
+    )
+    return normed(convolution, f"{name}.bn")
 
 
 def inception_v3_layers() -> Iterator[tuple[str, str, InceptionLayer]]:

@@ -1,0 +1,44 @@
+"""What the backbones have in common: blocks with a temporal shift at their input, a stem before and a pool after them.
+
+Shape legend: N clips, T segments, C channels, H x W pixels, F pooled features.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from trishift.backends.pytorch.temporal_shift import AfterShift
+
+
+class Block(nn.Module):
+    """A block whose input can be shifted along time.
+
+    Attributes:
+        shift: temporal shift or identity.
+    """
+
+    shift: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        return self.after_shift(x, self.shift(x))
+
+    def after_shift(self, x: Tensor, shifted: Tensor) -> Tensor:
+        """The block's output from its input and the shifted one: (N * T, C, H, W) to (N * T, C', H', W')."""
+        raise NotImplementedError
+
+
+class Backbone(nn.Module):
+    """A network from frames (N * T, C, H, W) to pooled features (N * T', F)."""
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Frames (N * T, C, H, W) to the input of the first block."""
+        raise NotImplementedError
+
+    def blocks(self) -> tuple[tuple[str, AfterShift], ...]:
+        """Name and `after_shift` of every block in network order."""
+        return tuple((name, block.after_shift) for name, block in self.named_modules() if isinstance(block, Block))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's output (N * T', F, H, W) to (N * T', F)."""
+        return x.mean((2, 3))
