@@ -158,14 +158,19 @@ def launchers(nodes: list[Node], folder: Path, framework: str, output: Path, wor
 
 
 def continue_alone(folder: Path, framework: str, output: Path) -> None:
-    """Continue an `ENDLESS` run in one process, to the end of the epoch, and compare it with an unbroken one."""
+    """Continue an `ENDLESS` run by the page's command, to the end of the epoch, and compare it with an unbroken one.
+
+    Both are runs of one process.
+    """
     _, state = load_state(output / "last.safetensors")
     until, whole = state.epoch + 1, output.with_name(f"{output.name}-whole")
-    command = f"python train.py --config {folder}/tiny.yaml --framework {framework} --device cpu {ENDLESS}"
+    resumed = block("Continue a run").strip().replace("data/gestures", f"{folder}/data")
+    resumed = resumed.replace("runs/tsm", str(output))
+    unbroken = f"python train.py --config {folder}/tiny.yaml --framework {framework} --device cpu --output {whole}"
     variables = environment(folder, framework, output)
-    for end in (f"--resume {output}", f"--output {whole}"):
-        words = ["bash", "-c", f"{command} --until {until} {end}"]
-        assert subprocess.run(words, env=variables, cwd=ROOT).returncode == 0, end
+    for command in (resumed, unbroken):
+        words = ["bash", "-c", f"{command} {ENDLESS} --until {until}"]
+        assert subprocess.run(words, env=variables, cwd=ROOT).returncode == 0, command
     assert difference(whole, output, steps=5 * until) < 1e-3
     np.testing.assert_allclose(losses(output), losses(whole), rtol=1e-3)
 

@@ -275,7 +275,7 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
         if lost:
             self._remove(actor, lost)
             self._failed += 1
-            if self._failed == _FAILURES and not self._ready:
+            if self._failed >= _FAILURES and not self._ready:
                 raise TrishiftError(
                     f"--engine ray: {_FAILURES} processes ended before they were ready, see Ray's logs ({lost})"
                 )
