@@ -6,13 +6,15 @@ import base64
 import hashlib
 import json
 import re
-from urllib.parse import parse_qs, urlsplit
+from pathlib import PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.support.file_server import FileServer, Handler, tag
+from tests.support.file_server import FileServer, Handler, plain, tag
 
 COMMIT = "c0ffee" + "0" * 34
-_TREE = re.compile(r"/api/models/(\w+/\w+)/tree/\w+")
-_FILE = re.compile(r"/(\w+/\w+)/resolve/([\w.]+)/(.+)")
+_INFO = re.compile(r"/api/datasets/(\w+/\w+)(?:/revision/(\w+))?")
+_TREE = re.compile(r"/api/(?:models|(datasets))/(\w+/\w+)/tree/\w+/?(.*)")
+_FILE = re.compile(r"/((?:datasets/)?\w+/\w+)/resolve/([\w.]+)/(.+)")
 _MODELSCOPE = re.compile(r"/api/v1/models/(\w+/\w+)/repo(/files)?")
 
 
@@ -25,14 +27,23 @@ def _mode(size: int) -> str:
 
 
 class HubHandler(Handler):
-    """`FileServer.files` maps `owner/repo/file` to content; the repository `me/private` needs the token `secret`."""
+    """`FileServer.files` maps `owner/repo/file` and `datasets/owner/repo/file` to content.
+
+    Repositories named `me/private` need the token `secret`, and so do the files in those named `me/gated`.
+    """
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Range")))
-        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-        if found := _TREE.match(path):
-            entries = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in self._of(found[1])]
-            return self._json(found[1], entries)
+        path, query = unquote(urlsplit(self.path).path), parse_qs(urlsplit(self.path).query)
+        if found := _INFO.fullmatch(path):
+            if found[2] not in (None, "main", COMMIT):
+                return self.reply(404, b"", X_Error_Code="RevisionNotFound")
+            return self._json(f"datasets/{found[1]}", {"id": found[1], "sha": COMMIT})
+        if found := _TREE.fullmatch(path):
+            repository = f"{found[1]}/{found[2]}" if found[1] else found[2]
+            return self._json(
+                repository, self._tree(repository, found[3], recursive=query["recursive"] in (["true"], ["True"]))
+            )
         if found := _MODELSCOPE.match(path):
             files = dict(self._of(found[1]))
             if found[2]:
@@ -92,10 +103,22 @@ class HubHandler(Handler):
         start = f"{repository}/"
         return [(key[len(start) :], content) for key, content in self.server.files.items() if key.startswith(start)]
 
+    def _tree(self, repository: str, folder: str, *, recursive: bool) -> list[dict[str, object]]:
+        """The files and folders below a folder, or only those in it."""
+        found: dict[str, dict[str, object]] = {}
+        start = f"{folder}/" if folder else ""
+        for name, content in self._of(repository):
+            if not name.startswith(start):
+                continue
+            parents = [each.as_posix() for each in PurePosixPath(name).parents][:-1]
+            entries = {each: {"type": "directory", "path": each, "oid": "0" * 40} for each in parents}
+            entries[name] = {"type": "file", "path": name, "size": len(content), "oid": tag(content).strip('"')}
+            found |= {each: e for each, e in entries.items() if each.startswith(start)}
+        return [entry for name, entry in found.items() if recursive or "/" not in name.removeprefix(start)]
+
     def _allowed(self, repository: str) -> bool:
-        if not self._of(repository) or (
-            repository == "me/private" and self.headers.get("Authorization") != "Bearer secret"
-        ):
+        is_private = repository.endswith("me/private") and self.headers.get("Authorization") != "Bearer secret"
+        if not self._of(repository) or is_private:
             self.reply(401, b"", X_Error_Code="RepoNotFound")
             return False
         return True
@@ -112,7 +135,9 @@ class HubHandler(Handler):
         content = dict(self._of(repository)).get(name)
         if content is None:
             return self.reply(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
-        self.reply(200, content, ETag=tag(content), X_Repo_Commit=COMMIT)
+        if repository.endswith("me/gated") and self.headers.get("Authorization") != "Bearer secret":
+            return self.reply(403, b"", X_Error_Code="GatedRepo")
+        plain(self, content, X_Repo_Commit=COMMIT)
 
 
 def hub_server() -> FileServer:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +37,7 @@ _CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     "gs": "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-    "hf": "run huggingface-cli login, or set HF_TOKEN",
+    "hf": "run hf auth login, or set HF_TOKEN",
     **dict.fromkeys(("http", "https"), "write user and password into ~/.netrc or into the address"),
 }
 _WEB: dict[str, Any] = {"client_kwargs": {"trust_env": True}}  # ~/.netrc and proxies
@@ -44,6 +46,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {  # of file systems
     "http": _WEB,
     "https": _WEB,
 }
+_READING: dict[str, dict[str, Any]] = {"hf": {"cache_type": "none"}}  # nothing beyond the range
+_VERSION = ("ETag", "etag", "blob_id", "LastModified", "mtime")  # of an object, by what stores call it
 _Result = TypeVar("_Result")
 
 
@@ -88,7 +92,7 @@ class RemoteFile(Ranges):
             raise DataError(f"{address}: is a folder in a store, not a file; name the files in it")
         if info.get("size") is None:
             raise DataError(f"{address}: the server does not tell the size; download the file")
-        version = next((str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime") if info.get(key)), "")
+        version = next((str(info[key]) for key in _VERSION if info.get(key)), "")
         return cls(address, int(info["size"]), version)
 
     def read(self, start: int, end: int) -> bytes:
@@ -101,7 +105,7 @@ class RemoteFile(Ranges):
 
     def _fetch(self, start: int, end: int) -> bytes:
         def attempt() -> bytes:
-            data: bytes = call(self.name, "cat_file", start=start, end=end)
+            data: bytes = call(self.name, "cat_file", start=start, end=end, **_READING.get(_scheme(self.name), {}))
             if len(data) == self.size > end - start:  # a server without ranges
                 return data[start:end]
             if len(data) != end - start:
@@ -154,16 +158,33 @@ def call(address: str, method: str, *, local: Path | None = None, size: int = 0,
     """
     filesystem = _filesystem(_scheme(address))
     places = (*([] if local is None else [str(local)]), filesystem._strip_protocol(address))
-    if not getattr(filesystem, "async_impl", False):
-        return getattr(filesystem, method)(*places, **arguments)
     allowed = timeout() * (1 + size / _SIZE)
-    coroutine = getattr(filesystem, f"_{method}")(*places, **arguments)
-    future = asyncio.run_coroutine_threadsafe(coroutine, filesystem.loop)
+    future: Future[Any]
+    if getattr(filesystem, "async_impl", False):
+        coroutine = getattr(filesystem, f"_{method}")(*places, **arguments)
+        future = asyncio.run_coroutine_threadsafe(coroutine, filesystem.loop)
+    else:
+        future = _begun(partial(getattr(filesystem, method), *places, **arguments))
     try:
         return future.result(allowed)
     except FutureTimeout:
         future.cancel()
         raise TimeoutError(f"no answer within {allowed:g} s") from None
+
+
+def _begun(work: Callable[[], Any]) -> Future[Any]:
+    """The result of a function that another thread calls; one that never returns keeps no process from its end."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _scheme(address: str) -> str:
@@ -221,7 +242,11 @@ def _refuse(address: str, error: BaseException, right: str) -> None:
     """Raise a DataError for an answer that another attempt would not change."""
     remedy, status = _CREDENTIALS[_scheme(address)], _status(error)
     if _is_missing(error):
+        if type(error.__cause__).__name__ == "RepositoryNotFoundError":  # so the hub also calls what is private
+            raise MissingObject(f"{address}: does not exist, or is private; check the address, or {remedy}") from None
         raise MissingObject(f"{address}: does not exist; check the address") from None
+    if _scheme(address) == "hf" and isinstance(error, ValueError):  # a malformed name
+        raise DataError(f"{address}: {brief(error)}; write hf://datasets/OWNER/NAME/FILE") from None
     if "Credential" in type(error).__name__ or "credentials" in str(error).lower():
         raise DataError(f"{address}: no credentials were found ({brief(error)}); {remedy}") from None
     if isinstance(error, PermissionError) or status in (401, 403):
