@@ -216,6 +216,18 @@ class Trainable(ABC):
         self._zero_gradients()
         return float(loss), copies
 
+    def training_logits(self, batch: MicroBatch) -> np.ndarray:
+        """Logits (N, K) that a training pass has: with its draws and the batch's own statistics, updating nothing."""
+        check_clips(batch.clips.shape, self.spec)
+        tensors = self._access.tensors(self.network)
+        statistics = [tensors[info.name] for info in tensor_table(self.spec) if not info.trainable]
+        before = [self._access.clone(tensor) for tensor in statistics]
+        self._train_mode()
+        logits = self._access.to_numpy(self._forward(batch))
+        for tensor, value in zip(statistics, before, strict=True):
+            self._access.assign(tensor, value)
+        return logits
+
     def _prepared(self) -> Optimizer:
         if self._optimizer is None:
             raise TrainingError("the session has no optimizer yet; call prepare_training first")
@@ -283,6 +295,10 @@ class Trainable(ABC):
     @abstractmethod
     def _backward(self, batch: MicroBatch, scale: float) -> tuple[Tensor, Tensor]:
         """Accumulate the gradients of a batch's weighted loss times `scale`; returns the unscaled loss and `hits`."""
+
+    @abstractmethod
+    def _forward(self, batch: MicroBatch) -> Tensor:
+        """The logits of a batch in the present mode, without gradients."""
 
     @abstractmethod
     def _gradients(self) -> dict[str, Tensor]:

@@ -59,13 +59,23 @@ class GuideSpec:
     With p = softmax(s / temperature), the loss becomes (1 - weight) * loss + weight * temperature^2 * KL, where KL is
     sum_k g_k log(g_k / p_k), mean over clips. Teachers compute g at the same temperature.
 
+    If `symmetric`, the divergence in the other direction is added, and the labels keep their full weight, as for
+    PaddleVideo's PP-TSMv2: loss + weight * temperature^2 * sum_k (g_k - p_k) log(g_k / p_k).
+
     Attributes:
         temperature: flattens g and p.
-        weight: share of the teachers.
+        weight: share of the teachers; if `symmetric`, a factor.
+        symmetric: whether both directions of the divergence count.
     """
 
     temperature: float = 1.0
     weight: float = 0.0
+    symmetric: bool = False
+
+    @property
+    def label_share(self) -> float:
+        """Factor on the loss of the labels."""
+        return 1.0 if self.symmetric else 1 - self.weight
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from trishift.errors import RecipeError
 from trishift.io.typed import FORBID_UNKNOWN_KEYS
-from trishift.model.spec import ModelSpec
+from trishift.model.spec import Backbone, ModelSpec
 from trishift.model.stages import STAGE_SETS, stage_names
 
 
@@ -89,6 +89,49 @@ class BestSpec:
 
 
 @dataclass(frozen=True)
+class PeerSpec:
+    """The second student of mutual learning, where it differs from the first.
+
+    Attributes:
+        backbone: its network; None: the same.
+        negative_slope: see `model.negative_slope`.
+        dropout: see `model.dropout`.
+        temporal_attention: see `model.temporal_attention`.
+        head_lr_mult: see `train.head_lr_mult`.
+        initial_weights: weights it starts from, as for `train.initial_weights`, if its backbone differs.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    backbone: Backbone | None = None
+    negative_slope: float | None = None
+    dropout: float | None = None
+    temporal_attention: bool | None = None
+    head_lr_mult: float | None = None
+    initial_weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.initial_weights and not self.backbone:
+            raise RecipeError(
+                "train.distillation.peer.initial_weights: a second student of the same network starts like the first; "
+                "remove it, or set train.distillation.peer.backbone"
+            )
+
+    def model(self, student: ModelSpec) -> ModelSpec:
+        """The second student's model.
+
+        Raises:
+            RecipeError: the network does not have an option of the first student.
+        """
+        names = ("backbone", "negative_slope", "dropout", "temporal_attention")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        try:
+            return replace(student, **given)
+        except RecipeError as error:
+            raise RecipeError(f"train.distillation.peer: {error}") from None
+
+
+@dataclass(frozen=True)
 class DistillationSpec:
     """Teachers that guide the training, see `losses.GuideSpec`.
 
@@ -96,20 +139,32 @@ class DistillationSpec:
         teachers: weights of any family, trained for the same classes: files, published names or addresses. Their
             probabilities are averaged.
         mutual: whether a second student learns beside the first, each from the other, see `training/mutual.py`.
+        joint: whether the two compare what they say in training, with dropout and the batch's statistics, by both
+            directions of the divergence (PaddleVideo's PP-TSMv2).
+        peer: how the second student differs from the first.
         temperature: flattens the probabilities of teachers and student before they are compared.
-        weight: share of the teachers in the loss; the labels have the rest.
+        weight: share of the teachers in the loss; the labels have the rest, or with `joint`, their full weight.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     teachers: tuple[str, ...] = ()
     mutual: bool = False
+    joint: bool = False
+    peer: PeerSpec = field(default_factory=PeerSpec)
     temperature: float = 2.0
     weight: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
             raise RecipeError(f"train.distillation.weight: {self.weight} is not in (0, 1]")
+        if self.joint and (self.teachers or not self.mutual):
+            raise RecipeError(
+                "train.distillation.joint: is for two students without other teachers; set train.distillation.mutual="
+                "true and remove train.distillation.teachers"
+            )
+        if self.peer != PeerSpec() and not self.mutual:
+            raise RecipeError("train.distillation.peer: there is no second student; set train.distillation.mutual=true")
 
     @property
     def is_on(self) -> bool:

@@ -267,9 +267,11 @@ class Recipe:
             )
         self.train.freeze.check_names(self.model)
         self.train.best.check_metric(self.model)
-        if self.train.stochastic_depth and not BACKBONES[self.model.backbone].skips_blocks:
-            raise RecipeError(f"train.stochastic_depth: {self.model.backbone} cannot skip its blocks; set it to 0")
-        self._check_teachers()
+        peer = self.train.distillation.peer.model(self.model)
+        for name in (self.model.backbone, peer.backbone):
+            if self.train.stochastic_depth and not BACKBONES[name].skips_blocks:
+                raise RecipeError(f"train.stochastic_depth: {name} cannot skip its blocks; set it to 0")
+        self._check_teachers(peer)
         if self.train.head_start == "probe" and self.model.head.consensus != "average":
             raise RecipeError(
                 f"train.head_start: probe makes a linear head, not model.head.consensus {self.model.head.consensus}; "
@@ -278,11 +280,18 @@ class Recipe:
         self._check_motion()
         self._check_augmentation()
 
-    def _check_teachers(self) -> None:
+    def _check_teachers(self, peer: ModelSpec) -> None:
         if self.train.distillation.is_on and self.model.multi_label:
             raise RecipeError(
                 f"train.distillation: is for a single label per clip, but train.loss {self.train.loss.name} is for "
                 "several; remove train.distillation"
+            )
+        self.train.freeze.check_names(peer)
+        check_size(peer, self.input.crop_size, "input.crop, for train.distillation.peer")
+        if BACKBONES[peer.backbone].caffe_pixels != BACKBONES[self.model.backbone].caffe_pixels:
+            raise RecipeError(
+                f"train.distillation.peer: {peer.backbone} expects other pixels than {self.model.backbone}; choose "
+                "another backbone"
             )
         if self.train.distillation.is_on and self.execution.distributed:
             raise RecipeError(

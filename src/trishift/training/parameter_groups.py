@@ -45,6 +45,7 @@ def optimization_plan(
     if not train.multipliers:
         factors = dict.fromkeys(factors, ParameterPlan(1.0, 1.0))
     untrained = frozen | asleep | frozen_kernels(infos, train)
+    guidance = train.distillation
     depths = distances({info.stage for info in infos})
     trained = {
         info.name: _slowed(factors[info.group], train.layer_decay ** depths[info.stage])
@@ -54,7 +55,7 @@ def optimization_plan(
     return OptimizationPlan(
         parameters=trained,
         loss=train.loss,
-        guide=GuideSpec(train.distillation.temperature, train.distillation.weight),
+        guide=GuideSpec(guidance.temperature, guidance.weight, guidance.joint),
         optimizer=train.optimizer,
         momentum=train.momentum,
         nesterov=train.nesterov,

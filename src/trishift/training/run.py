@@ -77,7 +77,9 @@ def train(
     check_trackers(recipe.log.to)
     resumed = None if resume is None else run_to_resume(resume)
     start = weight_source(recipe.train.initial_weights) if recipe.train.initial_weights and resume is None else None
-    for source in (*([] if start is None else [start]), *teacher_sources(recipe)):
+    peer_weights = recipe.train.distillation.peer.initial_weights
+    peer_start = weight_source(peer_weights) if peer_weights and resume is None else None
+    for source in (*filter(None, (start, peer_start)), *teacher_sources(recipe)):
         source.check()
     stored = copy if isinstance(copy, StoredRun) else None
     in_place = bool(overwrite or stored or (resumed is not None and output.exists() and resumed.samefile(output)))
@@ -107,8 +109,10 @@ def train(
             on_leader(session, stored.begin)
             if session.rank == 0:
                 stack.enter_context(sent_finally(stored))
-        peer = Peer(recipe, session) if recipe.train.distillation.mutual else None
-        teachers = Teachers(recipe, session, train_set.labels, peer.session if peer else None)
+        guidance = recipe.train.distillation
+        peer_file = None if peer_start is None else peer_start.fetch()
+        peer = Peer(recipe, session, peer_file, train_set.labels) if guidance.mutual else None
+        teachers = Teachers(recipe, session, train_set.labels, peer.session if peer and not guidance.joint else None)
         if resumed is not None and session.rank == 0 and (note := earlier_form(resumed)):
             print(f"note: {note}")
         with claimed(session, output, in_place=in_place) as path:
@@ -118,7 +122,7 @@ def train(
             plan = plans(position.epoch)
             restore(session, recipe, plan, state)
             if peer is not None:
-                peer.restore(plan, {} if state is None else state.peer)
+                peer.restore(weighted, position.epoch, {} if state is None else state.peer)
             folder = RunFolder(path, session, recipe, tuple(train_set.labels), train_set.usual_length(), copy)
             on_leader(session, lambda: prepare_folder(folder, recipe, resumed))
             if finished:

@@ -147,8 +147,9 @@ class Trainer:
         freeze, start = self._recipe.train.freeze, self._position
         if start.batch or not epoch or freeze.frozen(epoch) == freeze.frozen(epoch - 1):
             return
-        for session in (self._session, *([] if self._peer is None else [self._peer.session])):
-            prepare_optimizer(session, self._plan(epoch), session.dump_optimizer())
+        prepare_optimizer(self._session, self._plan(epoch), self._session.dump_optimizer())
+        if self._peer is not None:
+            self._peer.unfreeze(epoch)
         if self._leader:
             frozen = ", ".join(sorted(freeze.frozen(epoch))) or "nothing"
             print(f"epoch {epoch + 1}: frozen from here on: {frozen}", flush=True)
@@ -202,7 +203,7 @@ class Trainer:
         lr = learning_rate(self._recipe.train, epoch + index / steps, steps)
         batches = self._micro_batches(batch, iteration)
         if self._peer is not None:
-            self._peer.learn(batches, lr)
+            batches = self._peer.learn(batches, lr, iteration)
         result = self._session.train_step(batches, lr)
         if self._recipe.train.ema:
             self._session.update_average(average_decay(self._recipe.train.ema, iteration + 1))

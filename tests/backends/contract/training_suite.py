@@ -129,6 +129,30 @@ def test_teachers_guide_the_loss() -> None:
     assert session.gradients(replace(batch, guide=None))[0] == pytest.approx(own, rel=1e-4)
 
 
+def test_both_directions_of_the_divergence_beside_the_whole_loss() -> None:
+    session, guide = make_session(), np.random.default_rng(2).dirichlet(np.ones(4), 4).astype(np.float32)
+    session.prepare_training(make_plan(session, norms(session), guide=GuideSpec(weight=0.5, symmetric=True)))
+    logits = session.predict(CLIPS).astype(np.float64)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    ratio = np.log(guide) - np.log(p)
+    loss, gradients = session.gradients(MicroBatch(CLIPS, TARGETS, guide=guide))
+    own = -np.log(p[np.arange(4), TARGETS]).mean()
+    assert loss == pytest.approx(own + ((guide - p) * ratio).sum(1).mean() / 2, rel=1e-4)
+    slope = p - np.eye(4)[TARGETS] + (p - guide - p * (ratio - (p * ratio).sum(1, keepdims=True))) / 2
+    np.testing.assert_allclose(gradients["head.fc.bias"], slope.mean(0), rtol=1e-3, atol=1e-5)
+
+
+def test_training_logits_are_those_of_the_step() -> None:
+    session = make_session()
+    session.prepare_training(make_plan(session))
+    (batch,), before = micro_batches(), session.dump_tensors()
+    logits = session.training_logits(batch).astype(np.float64)
+    assert all(np.array_equal(array, before[name]) for name, array in session.dump_tensors().items())
+    assert np.abs(logits - session.predict(CLIPS)).max() > 0.01
+    expected = (np.log(np.exp(logits).sum(1)) - logits[np.arange(4), TARGETS]).mean()
+    assert session.train_step([batch], lr=0.0).loss == pytest.approx(expected, rel=1e-5)
+
+
 def test_stochastic_depth_skips_branches_of_clips() -> None:
     session = make_session()
     session.prepare_training(make_plan(session, norms(session)))  # clips do not depend on each other

@@ -7,5 +7,5 @@ from tests.support.paths import ROOT
 
 BACKENDS = ROOT / "tests/backends"
 CONTRACT = (BACKENDS / "contract/suite.py", BACKENDS / "contract/training_suite.py")
-OWN = (BACKENDS / "mindspore/compile_suite.py", BACKENDS / "mindspore/layers_suite.py")
+OWN = tuple(BACKENDS / f"mindspore/{name}_suite.py" for name in ("compile", "export", "layers"))
 outcomes, test_session = isolated.suite(*CONTRACT, *OWN, TRISHIFT_FRAMEWORK="mindspore")

@@ -1,6 +1,6 @@
 """One experiment for all frameworks, with the same weights, clips and random draws.
 
-    python -m tests.support.parity.measurement paddle FOLDER DRAW CASE ...
+    python -m tests.support.parity.measurement paddle FOLDER REDRAWS CASE ...
 
 Results are kept as npz files in a folder and reused (`record`).
 """
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from testing.weights import smooth_weights
 from tests.support import isolated
 from tests.support.parity.cases import Case, batch, cases, micro_batches, redrawn
+from tests.support.parity.comparison import GAP
 
 from trishift.backends import open_session
 from trishift.backends.contract import Execution, OptimizationPlan, ParameterPlan
@@ -22,6 +25,9 @@ from trishift.backends.fast_forms import FormName
 from trishift.backends.session import Session
 from trishift.model.tensors import Tensors
 from trishift.training.parameter_groups import optimization_plan
+
+if TYPE_CHECKING:
+    from tests.support.parity.ties import ClosestTie
 
 REFERENCE = "pytorch"
 STEPS = 3
@@ -36,20 +42,38 @@ def measure(case: Case, framework: str, execution: Execution | None = None) -> T
     session = open_session(framework, case.spec, execution or Execution(), form=form, strict=True)
     start = smooth_weights(session.spec)
     session.load_tensors(start)
-    first = batch(case, 0)
-    result = {"logits": session.predict(first.clips)}
+    result = {"logits": session.predict(batch(case, 0).clips)}
+    with _watched_pools(framework) as closest:
+        result.update(_learn(case, session, start))
+    if closest:
+        result[GAP] = np.array(closest.gap)
+    session.close()
+    return result
+
+
+def _watched_pools(framework: str) -> AbstractContextManager[ClosestTie | None]:
+    """A watch over PyTorch's max pools; none in other frameworks, which must not import PyTorch."""
+    if framework != REFERENCE:
+        return nullcontext()
+    from tests.support.parity.ties import ClosestTie
+
+    return ClosestTie()
+
+
+def _learn(case: Case, session: Session, start: Tensors) -> Tensors:
+    """Loss, gradients and statistics of one training pass, and the results of the optimizer's steps."""
     session.load_tensors({**start, **_scaled(_statistics(start), 0)})
     everything = {info.name: ParameterPlan(1, 1) for info in session.parameters()}
     session.prepare_training(OptimizationPlan(everything, case.train.loss))
-    loss, gradients = session.gradients(first)
+    loss, gradients = session.gradients(batch(case, 0))
     statistics = _statistics(session.dump_tensors())
-    result["loss"] = np.array(loss)
-    result.update(_named("gradients", gradients))
-    result.update(_named("statistics", statistics))
     session.load_tensors({**start, **_scaled(statistics, 10)})  # the batch's own, as in training
-    result.update(_train(case, session))
-    session.close()
-    return result
+    return {
+        "loss": np.array(loss),
+        **_named("gradients", gradients),
+        **_named("statistics", statistics),
+        **_train(case, session),
+    }
 
 
 def _scaled(tensors: Tensors, factor: float) -> Tensors:
@@ -99,13 +123,13 @@ def path_of(case: Case, framework: str, folder: Path) -> Path:
     return folder / framework / f"{case.name.replace(' ', '-')}-{case.draw}.npz"
 
 
-def record(framework: str, folder: Path, chosen: Sequence[Case]) -> None:
-    """Measure the cases of one draw that the folder lacks."""
+def record(framework: str, folder: Path, chosen: Sequence[Case], redraw: int) -> None:
+    """Measure those of the cases, all redrawn as often, that the folder lacks."""
     missing = [case for case in chosen if not path_of(case, framework, folder).is_file()]
     if not missing:
         return
     names = [case.name for case in missing]
-    isolated.experiment("parity.measurement", framework, folder, missing[0].draw, *names)
+    isolated.experiment("parity.measurement", framework, folder, redraw, *names)
 
 
 def read(case: Case, framework: str, folder: Path) -> Tensors:
@@ -114,9 +138,9 @@ def read(case: Case, framework: str, folder: Path) -> Tensors:
         return dict(arrays)
 
 
-def main(framework: str, folder: str, draw: str, *names: str) -> None:
+def main(framework: str, folder: str, redraw: str, *names: str) -> None:
     """Measure cases and write their files."""
-    for case in redrawn(cases(), int(draw)):
+    for case in redrawn(cases(), int(redraw)):
         if case.name not in names:
             continue
         target = path_of(case, framework, Path(folder))

@@ -107,6 +107,37 @@ def _replace_pools(network: nn.Cell) -> None:
             setattr(cell, name, _ExplicitPool(child, tuple(padding), rounds_up, rectified))
 
 
+class _PaddedConv(nn.Cell):
+    """A convolution after a layer that pads its input.
+
+    MindSpore writes a convolution's padding as (top, bottom, left, right), but ONNX reads (top, left, bottom, right).
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        top, bottom, left, right = conv.padding
+        self.pad = ops.Pad(((0, 0), (0, 0), (top, bottom), (left, right)))
+        conv.conv2d = ops.Conv2D(
+            conv.out_channels, conv.kernel_size, 1, "valid", 0, conv.stride, conv.dilation, conv.group
+        )
+        self.conv = conv
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N * T, C, H, W) to (N * T, C', H', W')."""
+        return self.conv(self.pad(x))
+
+
+def _replace_uneven_convs(network: nn.Cell) -> None:
+    """Give the convolutions that pad rows and columns differently a layer for their padding."""
+    for _, cell in list(network.cells_and_names()):
+        for name, child in list(cell.name_cells().items()):
+            if isinstance(child, nn.Conv2d) and isinstance(child.padding, tuple) and len(set(child.padding)) > 1:
+                names = [(parameter, parameter.name) for parameter in child.get_parameters()]
+                setattr(cell, name, _PaddedConv(child))
+                for parameter, own_name in names:  # the new cell renamed them, and graphs refuse equal names
+                    parameter.name = own_name
+
+
 def deployable(network: Recognizer, spec: ProgramSpec) -> nn.Cell:
     """A cell with the inputs and outputs of `spec` that shares the network's weights; replaces its pools."""
     _replace_pools(network)
@@ -120,7 +151,7 @@ def write_program(
     """Write a network in a deployment format.
 
     Args:
-        network: its padded pools are replaced with exportable ones.
+        network: its padded pools, and for ONNX its unevenly padded convolutions, are replaced with exportable ones.
         spec: inputs and outputs.
         format_name: `mindir` or `onnx`, for which `spec.batch` must be a number.
         path: the file.
@@ -130,6 +161,8 @@ def write_program(
     inputs = [Tensor(shape=list(port.shape), dtype=_DTYPES[port.dtype]) for port in spec.inputs]
     if spec.batch is not None:
         inputs = [Tensor(port.example(spec.batch)) for port in spec.inputs]
+    if format_name == "onnx":
+        _replace_uneven_convs(network)
     mindspore.export(deployable(network, spec), *inputs, file_name=str(path), file_format=_FORMATS[format_name])
     path.chmod(0o644)  # MindSpore writes it read-only
 

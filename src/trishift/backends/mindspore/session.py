@@ -63,6 +63,7 @@ class Session(base.Session):
         tensors = naming.tensors(network)
         self._trained = {info.name: tensors[info.name] for info in self.parameters()}
         self._train = self._training_pass(network, LossSpec(), GuideSpec())
+        self._outputs = self._output_pass(network)
         self._run = self._evaluation_pass(network)
         self._run_step: Pass | None = None
         return network
@@ -78,6 +79,7 @@ class Session(base.Session):
         parameters = naming.tensors(self.network)
         self._trained = {name: parameters[name] for name in plan.parameters}
         self._train = self._training_pass(self.network, plan.loss, plan.guide)
+        self._outputs = self._output_pass(self.network)
         return make_optimizer(self._trained, plan)
 
     def _training_pass(self, network: Recognizer, spec: LossSpec, guidance: GuideSpec) -> Pass:
@@ -99,6 +101,16 @@ class Session(base.Session):
         gradients = mindspore.value_and_grad(training_loss, None, list(self._trained.values()), has_aux=True)
         return Pass(gradients, self.execution.compile)
 
+    def _output_pass(self, network: Recognizer) -> Pass:
+        """A function of clips and draws: the logits in training."""
+
+        def logits(
+            clips: Tensor, dropout: Tensor | None, relations: tuple[Tensor, ...] | None, survival: Tensor | None
+        ) -> Tensor:
+            return network(clips, dropout, relations, survival).float()
+
+        return Pass(logits, self.execution.compile)
+
     def _train_mode(self) -> None:
         batch_norm.train(self.network, self._frozen)
 
@@ -111,6 +123,10 @@ class Session(base.Session):
         named = zip(self._trained, gradients, strict=True)
         self._sums = {name: self._sums[name] + value if self._sums else value for name, value in named}
         return batch_loss / scale, hits
+
+    def _forward(self, batch: MicroBatch) -> Tensor:
+        clips, _, _, *draws = self._inputs(batch)
+        return self._outputs(clips, *draws)
 
     def _gradients(self) -> dict[str, Tensor]:
         return self._sums

@@ -29,7 +29,7 @@ def loss(spec: LossSpec) -> Loss:
 def guided_loss(spec: LossSpec, guide: GuideSpec) -> GuidedLoss:
     """The loss function of a spec, drawn towards class probabilities (N, K) of teachers if there are any."""
     own = loss(spec)
-    share = guide.weight * guide.temperature**2
+    label_share, share, symmetric = guide.label_share, guide.weight * guide.temperature**2, guide.symmetric
 
     def compute(logits: Tensor, targets: Tensor, probabilities: Tensor | None) -> Tensor:
         value = own(logits, targets)
@@ -37,7 +37,8 @@ def guided_loss(spec: LossSpec, guide: GuideSpec) -> GuidedLoss:
             return value
         log_softmax = _log_softmax(logits.astype("float32") / guide.temperature)
         surplus = probabilities.clip(min=_LEAST_SHARE).log() - log_softmax
-        return (1 - guide.weight) * value + share * (probabilities * surplus).sum(1).mean()
+        weights = probabilities - log_softmax.exp() if symmetric else probabilities
+        return label_share * value + share * (weights * surplus).sum(1).mean()
 
     return compute
 

@@ -88,6 +88,11 @@ class Session(base.Session):
         (batch_loss * scale).backward()
         return batch_loss.detach(), naming.hits(logits.detach(), targets)
 
+    def _forward(self, batch: MicroBatch) -> Tensor:
+        clips, _, _, *draws = self._inputs(batch)
+        with paddle.no_grad(), self._mixed_precision():
+            return self.network(clips, *draws).astype("float32")
+
     def _gradients(self) -> dict[str, Tensor]:
         return {name: tensor.grad for name, tensor in self._parameters().items() if tensor.grad is not None}
 

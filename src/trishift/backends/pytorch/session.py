@@ -97,6 +97,11 @@ class Session(base.Session):
         (batch_loss * scale).backward()
         return batch_loss.detach(), naming.hits(logits.detach(), targets)
 
+    def _forward(self, batch: MicroBatch) -> Tensor:
+        clips, _, _, *draws = self._inputs(batch)
+        with torch.no_grad(), self._mixed_precision():
+            return self._run(clips, *draws).float()
+
     def _gradients(self) -> dict[str, Tensor]:
         return {name: tensor.grad for name, tensor in self._parameters().items() if tensor.grad is not None}
 
