@@ -288,7 +288,9 @@ def test_pp_tsm_and_pp_tsn_have_the_same_names() -> None:
     plain = replace(SPECS["pptsm_resnet50_vd_8f"], negative_slope=0.0, shift=None)
     assert read(shapes, "ppTSN_k400").spec == plain
     assert read(shapes, shift="none").spec == plain
-    assert read(shapes, num_segments=16).spec.shift == ShiftSpec(16, order="past_first")
+    assert read(shapes, shift="tsm", num_segments=16).spec.shift == ShiftSpec(16, order="past_first")
+    with pytest.raises(CheckpointError, match=r"which of two networks it is: .* 'none' for a PP-TSN; .*--shift"):
+        read(shapes)
 
 
 def test_image_weights_of_resnet_vd_have_no_prefix() -> None:

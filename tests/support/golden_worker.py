@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "tsm_mobilenetv2_online": {"num_segments": 6},
     "trn_single_bninception_3f": {},
     "pptsmv2_lcnet": {},
+    "pptsm_resnet50_vd_8f": {"shift": "blockres"},
     "trn_multiscale_bninception_8f_all": {"relations": "all"},
     "trn_multiscale_inceptionv3_8f_all": {"relations": "all"},
     "mindspore_trn_bninception_8f": {"relations": "first"},

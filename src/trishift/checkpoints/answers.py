@@ -145,6 +145,6 @@ def _hints(path: Path) -> dict[str, Any]:
             hints.setdefault("shift_div", int(found[1]))
         elif words & {"tsn", "pptsn"} or (name.startswith("TSM_") and "_segment" in name):
             hints.setdefault("shift", "none")  # a run of the TSM codebase without shift is a TSN
-        elif words & {"tsm", "pptsm"}:
+        elif words & {"tsm", "pptsm", "pptsmv2"}:
             hints.setdefault("shift", "tsm")
     return hints

@@ -43,10 +43,10 @@ class PPTSM(PaddleVideo):
         return (f"bb_{stage - 1}_{index}.{place}.{part}",)
 
     def describe(self, model: ModelSpec, names: Names, answers: Answers) -> ModelSpec:
-        """Take it for a PP-TSM of 8 frames, and say so, unless told otherwise; T determines the ratio."""
+        """Ask for PP-TSM or PP-TSN; take it for one of 8 frames, and say so, unless told otherwise. T is the ratio."""
         if not names.any(r"^(backbone|0)\."):
             return unshifted_image_model(model, answers)
-        shift = answers.assume("shift", "blockres", "a PP-TSM; shift=none for a PP-TSN, whose names are the same")
+        shift = answers.ask("shift", "which of two networks it is: shift='blockres' for a PP-TSM, 'none' for a PP-TSN")
         segments = int(answers.assume("num_segments", 8))
         if shift == "none":
             return replace(model, num_segments=segments)
