@@ -46,8 +46,8 @@ class PPTSM(PaddleVideo):
         """Ask for PP-TSM or PP-TSN; take it for one of 8 frames, and say so, unless told otherwise. T is the ratio."""
         if not names.any(r"^(backbone|0)\."):
             return unshifted_image_model(model, answers)
-        shift = answers.ask("shift", "which of two networks it is: shift='blockres' for a PP-TSM, 'none' for a PP-TSN")
         segments = int(answers.assume("num_segments", 8))
+        shift = answers.ask("shift", "which of two networks it is: shift='blockres' for a PP-TSM, 'none' for a PP-TSN")
         if shift == "none":
             return replace(model, num_segments=segments)
         if shift not in ("blockres", "tsm"):
