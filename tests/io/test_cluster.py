@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import isolated
 from tests.support.ray_nodes import ray_cluster
 
 from trishift.errors import TrishiftError
@@ -162,3 +163,33 @@ def test_what_processes_log_is_logged_here_once(head: Any, caplog: pytest.LogCap
     with connected(head.address) as cluster, cluster.run(make(work), range(8)) as (_, results):
         assert sorted(results) == list(range(8))
     assert [record.message for record in caplog.records] == ["an odd clip"]
+
+
+LOST = """
+import os
+import pytest
+from tests.support.ray_nodes import ray_cluster
+from trishift.errors import TrishiftError
+from trishift.io import cluster as subject
+
+subject._SECONDS_WITHOUT_HEAD = 2
+with ray_cluster(pytest.MonkeyPatch(), nodes=2) as head:
+    address = head.address
+    try:
+        with subject.connected(address) as cluster, cluster.run(lambda: ("", abs), iter(int, 1)) as (_, results):
+            next(results)
+            head.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+            for _ in results:
+                pass
+    except TrishiftError as error:
+        print(str(error).replace(address, "HEAD"), flush=True)
+    for node in head.worker_nodes:
+        node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+    os._exit(0)  # Ray would end this process after a minute
+"""
+
+
+def test_the_loss_of_the_head_node_is_one_line() -> None:
+    (line,) = (line for line in isolated.python("-c", LOST).splitlines() if "engine" in line)  # Ray prints, too
+    assert line.startswith("--engine ray: the head node at HEAD is lost (")
+    assert line.endswith("repeat the command to continue when the cluster is back")

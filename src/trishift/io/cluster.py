@@ -28,25 +28,48 @@ Make = Callable[[], tuple[_Opening, Callable[[_Chunk], _Result]]]
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = __name__.partition(".")[0]
-_AUTO = "auto"
+_AUTO, _CLIENT = "auto", "ray://"
 _IN_FLIGHT = 2  # chunks per process, so that none waits for the next one
 _TRIES = 3  # of a chunk
 _FAILURES = 10  # in a row, before a process is ready
 _SECONDS_TO_CONNECT = 10.0
+_SECONDS_WITHOUT_HEAD = 30.0  # after 60 s, Ray ends this process
 _SECONDS_WITHOUT_PROCESS = 300.0
 _SECONDS_BETWEEN_LOOKS = 2.0  # at the size of the cluster
 
 
 class Cluster:
-    """A Ray cluster to which this process is connected; see `connected`."""
+    """A Ray cluster to which this process is connected; see `connected`.
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    Attributes:
+        address: as it was given.
+        answers: whether the head node does.
+    """
+
+    def __init__(self, address: str, head: str) -> None:
+        self.address, self.answers = address, True
+        self._head = head
 
     @property
     def has_gpus(self) -> bool:
         """Whether some node has a GPU."""
         return self._capacity("GPU") > 0
+
+    def check(self) -> None:
+        """Wait for the head node for a while if it does not answer.
+
+        Raises:
+            TrishiftError: it is lost.
+        """
+        deadline = time.monotonic() + _SECONDS_WITHOUT_HEAD
+        while (reason := _refusal(self._head)) is not None:
+            if time.monotonic() > deadline:
+                self.answers = False
+                raise TrishiftError(
+                    f"--engine ray: the head node at {self._head} is lost ({reason}); repeat the command to continue "
+                    "when the cluster is back"
+                )
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def room(self, *, gpu: bool = False, cores: int = 1) -> int:
         """How many processes the living nodes hold; see `run`."""
@@ -93,12 +116,14 @@ class Cluster:
         pool: _Pool[_Opening, _Chunk, _Result] = _Pool(make, chunks, needs, gpu=gpu, cores=cores)
 
         def wanted() -> int:
+            self.check()
             return self.room(gpu=gpu, cores=cores) if processes is None else processes
 
         try:
             yield pool.opening(wanted), pool.results(wanted)
         finally:
-            pool.close()
+            if self.answers:
+                pool.close()
 
 
 @contextmanager
@@ -123,23 +148,34 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _absent(address, brief(error)) from None
+    head = address if address.startswith(_CLIENT) else ray.get_runtime_context().gcs_address
+    cluster = Cluster(address, head)
     try:
-        yield Cluster(address)
+        yield cluster
     finally:
-        ray.shutdown()
+        if cluster.answers:
+            ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:
     """Refuse an address at which nothing answers, which Ray would try for a long time."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
     if address == _AUTO:
         return
+    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
     if not (host and port.isdecimal()):
         raise TrishiftError(f"--ray-address {address}: write it as HOST:PORT or ray://HOST:PORT")
+    if (reason := _refusal(address)) is not None:
+        raise _absent(address, reason)
+
+
+def _refusal(address: str) -> str | None:
+    """Why nothing answers at an address; None if something does."""
+    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
     except (OSError, OverflowError) as error:
-        raise _absent(address, brief(error)) from None
+        return brief(error)
+    return None
 
 
 def _absent(address: str, reason: str) -> TrishiftError:
@@ -157,6 +193,9 @@ class _Actor:
         self._make, self._version, self._folder = make, version, folder
         self._work: Callable[[Any], Any] = lambda chunk: chunk
         self._notes = _Notes()
+
+    def start(self) -> None:
+        """Show that the process has started."""
 
     def open(self) -> tuple[Any, list[str]]:
         """Prepare; returns the description, and what was logged."""
@@ -259,7 +298,7 @@ class _Pool(Generic[_Opening, _Chunk, _Result]):
         self._looked = now
         for _ in range(max(1, wanted()) - len(self._ready) - len(self._opening) - len(self._starting)):
             actor = self._start()
-            self._starting[actor.__ray_ready__.remote()] = actor
+            self._starting[actor.start.remote()] = actor
 
     def _done(self) -> list[Any]:
         import ray
