@@ -20,6 +20,8 @@ SPECS = {
     "tdn": ModelSpec("resnet14", 4, num_segments=2, in_channels=15, width=8, motion=tdn(2)),
     "mobilenet": ModelSpec("mobilenet_v2", 4, num_segments=2),
     "paddle mobilenet": ModelSpec("pp_mobilenet_v2", 4, num_segments=2),
+    "paddle mobilenet v3": ModelSpec("pp_mobilenet_v3", 4, num_segments=2, dropout=0.2),
+    "paddle lcnet": ModelSpec("pp_lcnet_v2", 4, num_segments=2, dropout=0.2),
     "inception": ModelSpec("bn_inception", 4, num_segments=2),
 }
 

@@ -2,6 +2,7 @@
 
 Feature maps of the last stage are averaged to the pooled features, so the gradient at a pixel of a map is that of the
 pooled feature over the number of pixels: the head alone determines it, and every framework computes the same maps.
+Where a layer follows the mean (MobileNetV3, PP-LCNetV2), the gradient at the means passes through it.
 Contributions are in units of the logit.
 
 Shape legend: T segments, T' segments at the head, C channels, H x W pixels, h x w a feature map, F features, K classes.
@@ -71,19 +72,15 @@ def explain_clip(predictor: Predictor, clip: np.ndarray, label: int | None = Non
 
     Raises:
         DataError: the logits are not finite.
-        RecipeError: an exported program, which exposes no layers, a network that changes its pooled features, or the
-            class is out of range.
+        RecipeError: an exported program, which exposes no layers, or the class is out of range.
     """
     spec = predictor.spec
     if not predictor.has_layers:
         raise RecipeError(f"{predictor.framework}: a program exposes no layers; give its weights")
     if label is not None and not 0 <= label < spec.num_classes:
         raise RecipeError(f"class {label} is out of range: there are {spec.num_classes}, numbered from 0")
-    layer = BACKBONES[spec.backbone].last_maps
-    if layer is None:
-        raise RecipeError(
-            f"{spec.backbone} widens its pooled features, which have no maps, so there is none to explain"
-        )
+    network = BACKBONES[spec.backbone]
+    layer = network.last_maps
     relations = prediction_relations(spec)
     found = predictor.features(clip[None], [layer, "pooled"])
     logits = predictor.classify(found["pooled"], relations)[0]
@@ -91,7 +88,11 @@ def explain_clip(predictor: Predictor, clip: np.ndarray, label: int | None = Non
         raise DataError("the logits of the clip are not finite, so there is nothing to explain; check the weights")
     chosen = int(logits.argmax()) if label is None else label
     gradients = predictor.head_gradients(found["pooled"], np.array([chosen]), relations)[0]
-    maps = np.einsum("tf,tfxy->txy", gradients, found[layer][0]) / np.prod(found[layer].shape[-2:])
+    at_means = gradients
+    if network.widening:
+        weight = predictor.dump_tensors()[f"{network.widening.layer}.weight"][:, :, 0, 0]  # type: ignore[attr-defined]
+        at_means = network.widening.gradients(weight, found[layer][0].mean((2, 3)), gradients)
+    maps = np.einsum("tc,tcxy->txy", at_means, found[layer][0]) / np.prod(found[layer].shape[-2:])
     return Explanation(
         chosen,
         logits,

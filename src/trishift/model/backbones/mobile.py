@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from trishift.model.backbones.network import Network
+from trishift.model.backbones.network import Network, Widening
 from trishift.model.layers import BlockInput, Layers, Maps, Walk, conv, in_part, linear, normed
 from trishift.model.sizes import Size
 
@@ -100,9 +100,16 @@ class MobileNetwork(Network):
         return tuple(block.name for block in self.blocks if block.has_residual)
 
     @property
-    def last_maps(self) -> str | None:
-        """The last convolution, if no other one follows the mean over pixels."""
-        return None if self.widen else "last"
+    def last_maps(self) -> str:
+        """The last convolution, or the last block."""
+        return "last" if self.last else self.blocks[-1].name
+
+    @property
+    def widening(self) -> Widening | None:
+        """The 1x1 convolution of the pooled features."""
+        if not self.widen or self.activation == "relu6":
+            return None
+        return Widening("backbone.widen", self.activation, 1 - self.dropout)
 
     def stage_of(self, layer: str) -> str:
         """`layer0` belongs to the stem, the layers between and after the blocks to the next block, or the last."""

@@ -5,13 +5,42 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
 
 from trishift.model.layers import Maps, Walk
 from trishift.model.sizes import Size
 
 if TYPE_CHECKING:  # it asks these objects which networks there are
     from trishift.model.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Widening:
+    """A linear layer without bias and an activation that turn the means of maps into pooled features.
+
+    Attributes:
+        layer: name of the layer.
+        activation: of the two.
+        factor: on the features in evaluation.
+    """
+
+    layer: str
+    activation: Literal["relu", "hardswish"]
+    factor: float = 1.0
+
+    def gradients(self, weight: np.ndarray, means: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+        """Gradients (N, C) at the means (N, C) of maps, from those (N, F) at the pooled features.
+
+        Args:
+            weight: (F, C).
+            means: of the maps.
+            gradients: at the pooled features.
+        """
+        x = means @ weight.T
+        slopes = x > 0 if self.activation == "relu" else np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0)
+        return np.asarray(self.factor * (gradients * slopes) @ weight)
 
 
 @dataclass(frozen=True)
@@ -27,8 +56,9 @@ class Network(ABC):
         early: distance from the input of the last early stage, which still has a high resolution.
         residual_blocks: blocks that the original TSM's `blockres` rule shifts; none: it has no residual blocks, and
             its shifted features have several readers.
-        last_maps: the layer whose feature maps, averaged over their pixels, are the pooled features; None: a layer
-            follows.
+        last_maps: the layer whose feature maps are averaged over their pixels. The means are the pooled features,
+            unless a layer follows (`widening`).
+        widening: the layer after the mean, or None.
         skips_blocks: whether its blocks can be skipped in training (stochastic depth).
         caffe_pixels: whether it was trained by Caffe, and so expects BGR pixels from 0 to 255.
         resize, crop: size of the frames that published weights expect.
@@ -47,6 +77,11 @@ class Network(ABC):
     crop: ClassVar[int] = 224
     small: ClassVar[Size] = (64, 64)
 
+    @property
+    def widening(self) -> Widening | None:
+        """See the attributes."""
+        return None
+
     @abstractmethod
     def walk(self, spec: ModelSpec, frame: Size) -> Walk:
         """Yield layers and block inputs in network order, for frames of a size; return the pooled maps."""
@@ -58,7 +93,7 @@ class Network(ABC):
 
     @property
     @abstractmethod
-    def last_maps(self) -> str | None:
+    def last_maps(self) -> str:
         """See the attributes."""
 
     def built_by(self, spec: ModelSpec) -> str:
