@@ -40,6 +40,7 @@ from trishift.data.parts import split_part
 from trishift.errors import DataError, named
 from trishift.evaluation.shards import Shard
 from trishift.io.progress import Progress
+from trishift.io.storage import is_stored
 from trishift.io.terminal import printable
 from trishift.io.wording import counted
 
@@ -147,7 +148,8 @@ def _rule(options: argparse.Namespace, model: Model) -> EventRule:
 def _opened(video: str, model: Model, options: argparse.Namespace) -> Timeline:
     from trishift.streaming.sources import open_source
 
-    template = options.template if split_part(video)[0].is_dir() else None
+    file = split_part(video)[0]
+    template = options.template if options.template and (file.is_dir() or is_stored(file)) else None
     source = open_source(video, template=template, flow=model.input.modality == "flow", fps=options.fps)
     return model.timeline(source, options.window, options.hop, protocol_of(options), batch_size=options.batch_size)
 

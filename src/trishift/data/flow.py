@@ -7,14 +7,14 @@ Picture i holds the motion of each pixel from frame i to frame i + 1, in 8 bits 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from trishift.data.frames import FrameFolder
+from trishift.data.frames import FrameFolder, entry_names
 from trishift.data.opencv import import_opencv
 from trishift.data.picture_names import find_series, flow_folders, flow_pairs, flow_trees, lone_directions
 from trishift.data.sources import FrameSource
@@ -22,7 +22,7 @@ from trishift.data.sources import open_flow as open_flow  # importable from here
 from trishift.data.transforms import resize, resized_size
 from trishift.data.video import VideoFile
 from trishift.errors import DataError, FrameworkError
-from trishift.io.wording import unreadable
+from trishift.io.storage.ranges import Ranges
 
 BOUND = 20.0  # pixels per frame
 SHORT_SIDE = 256  # maximum short side of the frames that flow is computed from
@@ -71,13 +71,16 @@ class FlowFolder(FrameSource):
     the clip (`x/00001.jpg`, `flow_u/00001.jpg`, ...).
     """
 
-    def __init__(self, path: str | Path, template: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, template: str | None = None, stored: Mapping[str, Ranges] | None = None
+    ) -> None:
         self.path = Path(path)
         self.fps = None
         if template:
-            self._directions = [FrameFolder(self.path, each) for each in picture_templates(template, self.path.name)]
+            templates = picture_templates(template, self.path.name)
+            self._directions = [FrameFolder(self.path, each, stored) for each in templates]
         else:
-            self._directions = _detect(self.path)
+            self._directions = _detect(self.path, stored)
         if len({tuple(each.numbers) for each in self._directions}) > 1:
             counts = " and ".join(f"{each.num_frames} named {each.template}" for each in self._directions)
             raise DataError(f"{self.path}: flow pictures without counterparts: {counts}; extract the flow again")
@@ -97,12 +100,12 @@ class FlowFolder(FrameSource):
         return np.stack([each[..., 0] for each in pictures], axis=-1)
 
 
-def _detect(folder: Path) -> list[FrameFolder]:
+def _detect(folder: Path, stored: Mapping[str, Ranges] | None) -> list[FrameFolder]:
     """The pictures of x and y, or those that show both."""
     trees = flow_trees(folder)
     if trees is not None:
         return [_only_series(each) for each in trees]
-    series = find_series(entry.name for entry in _entries(folder))
+    series = find_series(entry_names(folder, stored))
     lone = lone_directions(series)
     if lone:
         raise DataError(
@@ -118,7 +121,7 @@ def _detect(folder: Path) -> list[FrameFolder]:
             "(data.template)"
         )
     if pairs or both:
-        return [FrameFolder(folder, each.template) for each in (pairs[0] if pairs else both)]
+        return [FrameFolder(folder, each.template, stored) for each in (pairs[0] if pairs else both)]
     folders = flow_folders(folder)
     if folders is not None:
         return [_only_series(each) for each in folders]
@@ -128,16 +131,9 @@ def _detect(folder: Path) -> list[FrameFolder]:
     )
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        raise DataError(unreadable(folder, error)) from None
-
-
 def _only_series(folder: Path) -> FrameFolder:
     """The pictures of one direction in a separate folder."""
-    series = find_series(entry.name for entry in _entries(folder))
+    series = find_series(entry_names(folder, None))
     if len(series) != 1:
         raise DataError(f"{folder}: has {len(series)} series of pictures; one direction of flow is one series")
     return FrameFolder(folder, series[0].template)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import io
 import string
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,10 +25,13 @@ from trishift.data.picture_names import (
 )
 from trishift.data.sources import FrameSource
 from trishift.errors import DataError, brief
-from trishift.io.regular import check_regular
+from trishift.io.regular import check_regular, is_remote
+from trishift.io.storage import split_member, stored_files
+from trishift.io.storage.ranges import Ranges
 from trishift.io.wording import counted, unreadable
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # others may start programs (EPS)
+_LARGEST = 2**28  # bytes of a picture that is read at once
 _WELL_KNOWN_TEMPLATES = ("img_{:05d}.jpg", "{:05d}.jpg", "{:06d}.jpg")
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".ogv", ".gif"}
@@ -41,6 +45,7 @@ class FrameFolder(FrameSource):
         path: the folder.
         template: file name with one number in braces (`img_{:05d}.jpg`), or a pattern (`img_*.jpg`) whose files are
             read in the order of the numbers in their names, with any gaps; None: detected.
+        stored: its files by name, if it is in a store or a shard.
 
     Attributes:
         template: the template or pattern.
@@ -51,13 +56,12 @@ class FrameFolder(FrameSource):
         DataError: the folder has no such pictures, or the template has gaps.
     """
 
-    def __init__(self, path: str | Path, template: str | None = None) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | Path, template: str | None = None, stored: Mapping[str, Ranges] | None = None
+    ) -> None:
+        self.path, self._stored = Path(path), stored
         self.fps = None
-        try:
-            names = {entry.name for entry in self.path.iterdir()}
-        except OSError as error:
-            raise DataError(unreadable(self.path, error)) from None
+        names = entry_names(self.path, stored)
         self.template = template or _detect_template(self.path, names)
         self.numbers: list[int] = []
         if "*" in self.template:
@@ -71,7 +75,7 @@ class FrameFolder(FrameSource):
 
     def is_gray(self) -> bool:
         """Whether the pictures have a single channel, judged by the first one."""
-        with open_picture(self.path / self.files[0]) as picture:
+        with self._open(0) as picture:
             return picture.mode in ("1", "L", "I", "I;16", "F")
 
     def _read(self, wanted: list[int]) -> np.ndarray:
@@ -82,20 +86,60 @@ class FrameFolder(FrameSource):
         return np.stack([pictures[index] for index in wanted]) if wanted else np.empty((0, 0, 0, 3), np.uint8)
 
     def _picture(self, index: int) -> np.ndarray:
-        with open_picture(self.path / self.files[index]) as picture:
+        with self._open(index) as picture:
             return _rgb(picture)
+
+    def _open(self, index: int) -> AbstractContextManager[Image.Image]:
+        name = self.files[index]
+        return open_picture(self.path / name, self._stored[name] if self._stored else None)
+
+
+def entry_names(folder: Path, stored: Mapping[str, Ranges] | None) -> set[str]:
+    """The names in a folder, whose files are given if it is in a store or a shard.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if stored:
+        return set(stored)
+    try:
+        return {entry.name for entry in folder.iterdir()}
+    except OSError as error:
+        raise DataError(unreadable(folder, error)) from None
+
+
+def stored_frames(path: Path) -> Mapping[str, Ranges]:
+    """The files of a folder of pictures in a store or a shard; empty if there is none.
+
+    A store is not asked about names that end like those of videos.
+
+    Raises:
+        DataError: the store cannot be reached or refuses, or the shard has no index.
+    """
+    if is_remote(path) and path.suffix.lower() in VIDEO_SUFFIXES and split_member(path) is None:
+        return {}
+    files = stored_files(path)
+    return files if any(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in files) else {}
 
 
 @contextmanager
-def open_picture(path: Path) -> Iterator[Image.Image]:
+def open_picture(path: Path, stored: Ranges | None = None) -> Iterator[Image.Image]:
     """Open a picture in one of the formats of frames; it is closed afterwards.
+
+    Args:
+        path: the picture.
+        stored: its bytes, if it is in a store or a shard.
 
     Raises:
         DataError: it cannot be opened, is too large, or its decoding inside the block fails.
     """
     try:
-        check_regular(path)
-        with Image.open(path, formats=_FORMATS) as picture:
+        if stored is None:
+            check_regular(path)
+        elif stored.size > _LARGEST:
+            raise ValueError(f"{stored.size:,} bytes are too many")
+        source = path if stored is None else io.BytesIO(stored.read(0, stored.size))
+        with Image.open(source, formats=_FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
             yield picture

@@ -14,6 +14,8 @@ from trishift.data.parts import Part, split_part
 from trishift.data.picture_names import flow_trees
 from trishift.errors import DataError
 from trishift.io.regular import exists, is_dir
+from trishift.io.storage import stored_files
+from trishift.io.storage.remote import FolderObject
 from trishift.io.wording import counted
 
 _Source = TypeVar("_Source", bound="FrameSource")
@@ -114,7 +116,8 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
     """Open a video file or a folder of frames.
 
     Args:
-        path: a video, a folder with one picture per frame, or a part of either (`clip.mp4#t=1,2.5`).
+        path: a video, a folder with one picture per frame, or a part of either (`clip.mp4#t=1,2.5`), also in a store
+            or a shard (`s3://bucket/frames/clip`, `train-000000.tar/clip`).
         template: file name of the pictures (`img_{:05d}.jpg`); None: detected.
         threads: decoder threads; 1 is best when several clips are read in parallel, 0 lets FFmpeg choose.
 
@@ -128,12 +131,29 @@ def open_clip(path: str | Path, *, template: str | None = None, threads: int = 1
         >>> frames.shape, frames.dtype
         ((2, 32, 32, 3), dtype('uint8'))
     """
-    from trishift.data.frames import FrameFolder  # here because the readers import this module
+    from trishift.data.frames import FrameFolder, stored_frames  # here because the readers import this module
     from trishift.data.video import VideoFile
 
     path, part = split_part(path)
-    source = FrameFolder(path, template) if is_dir(path) else VideoFile(path, threads=threads)
-    return _part_of(source, part)
+    if is_dir(path):
+        return _part_of(FrameFolder(path, template), part)
+    if stored := stored_frames(path):
+        return _part_of(FrameFolder(path, template, stored), part)
+    try:
+        return _part_of(VideoFile(path, threads=threads), part)
+    except FolderObject:  # a folder that is named like a video
+        return _part_of(FrameFolder(path, template, stored_files(path)), part)
+
+
+def is_frame_folder(path: Path) -> bool:
+    """Whether a clip is a folder of pictures, here, in a store or in a shard.
+
+    Raises:
+        DataError: the store cannot be reached or refuses, or the shard has no index.
+    """
+    from trishift.data.frames import stored_frames
+
+    return is_dir(path) or bool(stored_frames(path))
 
 
 def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
@@ -155,9 +175,12 @@ def open_flow(path: str | Path, *, template: str | None = None) -> FrameSource:
         (2, 32, 32, 2)
     """
     from trishift.data.flow import FlowFolder, VideoFlow  # here as in `open_clip`
+    from trishift.data.frames import stored_frames
 
     path, part = split_part(path)
     if not exists(path) and path.name.isdecimal():
         path = path.with_name(path.name.zfill(6))
+    if stored := stored_frames(path):
+        return _part_of(FlowFolder(path, template, stored), part)
     is_folder = is_dir(path) or flow_trees(path) is not None
     return _part_of(FlowFolder(path, template) if is_folder else VideoFlow(path), part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -11,10 +12,9 @@ import numpy as np
 
 from trishift.data.orientation import Orientations
 from trishift.data.parts import split_part
-from trishift.data.sources import FrameRange, open_clip, open_flow
+from trishift.data.sources import FrameRange, is_frame_folder, open_clip, open_flow
 from trishift.data.video import VideoFile, open_seekable, probe, stream_frames
 from trishift.errors import named
-from trishift.io.regular import is_dir
 from trishift.io.wording import counted
 from trishift.streaming.clock import UNKNOWN_FPS, Clock
 from trishift.streaming.source import Frame, Source, numbered
@@ -49,7 +49,11 @@ class Recording(Source):
     @property
     def is_video(self) -> bool:
         """Whether the frames are the pictures of a video file, with its time stamps."""
-        return not self._flow and not is_dir(self.file)
+        return not self._flow and not self._is_folder
+
+    @cached_property
+    def _is_folder(self) -> bool:
+        return is_frame_folder(self.file)
 
     @property
     def is_part(self) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from trishift.data.parts import split_part
 from trishift.errors import DataError, shortened
 from trishift.io.regular import is_dir, is_in_store
+from trishift.io.storage import is_stored
 from trishift.streaming.live import Camera, NetworkStream, OpenCvCamera
 from trishift.streaming.recording import Recording
 from trishift.streaming.source import Source
@@ -43,7 +44,7 @@ def open_source(
     """
     if len(text) > _LONGEST or "\0" in unquote(text):
         raise DataError(f"{shortened(text)}: neither a path nor an address; give a camera's number, a URL or a file")
-    if template is not None and not is_dir(split_part(text)[0]):
+    if template is not None and not (is_stored(file := split_part(text)[0]) or is_dir(file)):
         raise DataError(f"{text}: not a frame folder; remove --template")
     is_stream = "://" in text and not (text.startswith("file://") or is_in_store(text))
     if flow and (text.isdecimal() or is_stream):

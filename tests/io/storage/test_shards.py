@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trishift.errors import DataError
 from trishift.io.storage import read_bytes
-from trishift.io.storage.shards import _find, _index, split_member, write_index
+from trishift.io.storage.shards import _index, _line, split_member, write_index
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def test_every_member_is_read(shard: Path) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.sets(st.text(st.characters(exclude_characters="\t\n\0", exclude_categories=["Cs"]), min_size=1, max_size=9)))
-def test_search_finds_exactly_the_names(names: set[str]) -> None:
-    lines = [(name.encode(), number) for number, name in enumerate(sorted(names))]
-    index = b"trishift-index 1 9\n" + b"".join(b"%s\t%d\t2\t3\n" % line for line in sorted(lines))
-    for name, number in lines:
-        assert _find(index, name.decode()) == (number, 2, 3)
-        assert _find(index, f"{name.decode()}\x01") is None or f"{name.decode()}\x01" in names
-    assert _find(index, "\x00") is None
+def test_search_finds_the_first_name_that_is_not_before(names: set[str]) -> None:
+    encoded = sorted(name.encode() for name in names)
+    index = b"trishift-index 1 9\n" + b"".join(b"%s\t1\t2\t3\n" % name for name in encoded)
+    for wanted in (*encoded, *(name + b"\x01" for name in encoded), b"\x00", b"\xff"):
+        start, end = _line(index, wanted)
+        first = next((name + b"\t1\t2\t3" for name in encoded if name >= wanted), b"")
+        assert index[start:end] == first
 
 
 def test_folders_named_like_shards_are_folders(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def check_template(template: str | None, videos: Sequence[Path] | ClipList) -> N
         return
     paths = map(Path, videos.paths()) if isinstance(videos, ClipList) else iter(videos)
     first = next(paths)
-    if not any(split_part(video)[0].is_dir() for video in chain([first], paths)):
+    if not any(is_stored(file := split_part(video)[0]) or file.is_dir() for video in chain([first], paths)):
         what = f"{first} is not" if len(videos) == 1 else f"none of the {len(videos)} videos is"
         raise DataError(f"--template {template}: {what} a folder of frames; remove it")
 

@@ -92,7 +92,8 @@ def _check(path: Path, records: ClipList) -> None:
         video, _ = split_part(record.path)
         if is_dir(video):
             raise DataError(
-                f"{path}:{record.line}: {video} is a folder of frames, and shards hold videos; make videos of it first"
+                f"{path}:{record.line}: {video} is a folder of frames, and shards hold videos; make "
+                "videos, or a tar of the folders (trishift prepare index)"
             )
         try:
             _ = is_stored(video) or video.stat()

@@ -6,13 +6,14 @@ A path is a `Path` everywhere in the program. Two spellings are special: `s3://b
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
-from trishift.io.regular import check_regular, is_remote
+from trishift.io.regular import check_regular, is_in_store, is_remote
+from trishift.io.storage.folders import list_folder
 from trishift.io.storage.ranges import Ranges
 from trishift.io.storage.remote import RemoteFile
-from trishift.io.storage.shards import open_member, split_member
+from trishift.io.storage.shards import files_in, open_member, split_member
 
 
 def open_stored(path: Path) -> Ranges | None:
@@ -25,6 +26,20 @@ def open_stored(path: Path) -> Ranges | None:
     if place is not None:
         return open_member(*place)
     return RemoteFile.of(path) if is_remote(path) else None
+
+
+def stored_files(path: Path) -> Mapping[str, Ranges]:
+    """The files in a folder in a store or a shard by their names; empty if there is none, and for ordinary paths.
+
+    Raises:
+        DataError: the store cannot be reached or refuses, or the shard has no index.
+    """
+    place = split_member(path)
+    if place is not None:
+        return files_in(*place)
+    if not is_in_store(path):
+        return {}
+    return {name: file for name, file in list_folder(path).items() if "/" not in name}
 
 
 def is_stored(path: Path) -> bool:

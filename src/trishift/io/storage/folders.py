@@ -23,7 +23,7 @@ _UNSENT = ".unsent"
 _SCHEME = re.compile(rf"({'|'.join(STORES)})://", re.IGNORECASE)
 
 
-def list_folder(address: str) -> dict[str, RemoteFile]:
+def list_folder(address: str | Path) -> dict[str, RemoteFile]:
     """The objects below an address, by their names there; empty if there are none.
 
     Raises:
@@ -31,8 +31,7 @@ def list_folder(address: str) -> dict[str, RemoteFile]:
     """
     folder = spelled_addresses(address).rstrip("/")
     found = requested(folder, lambda: call(folder, "find", detail=True), missing=dict)
-    root = key_of(folder).strip("/")
-    files: dict[str, RemoteFile] = {}
+    root, files = key_of(folder).strip("/"), dict[str, RemoteFile]()
     for key, info in found.items():
         name = key.strip("/").removeprefix(root).strip("/")
         if name and info.get("type") != "directory" and info.get("size") is not None:

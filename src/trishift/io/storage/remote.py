@@ -55,6 +55,10 @@ class MissingObject(DataError):
     """There is no object at an address."""
 
 
+class FolderObject(DataError):
+    """What is at an address is a folder."""
+
+
 class RemoteFile(Ranges):
     """An object.
 
@@ -86,10 +90,11 @@ class RemoteFile(Ranges):
         """The object at an address, whose description is known.
 
         Raises:
-            DataError: it is a folder, or the description has no size.
+            FolderObject: it is a folder.
+            DataError: the description has no size.
         """
         if info.get("type") == "directory":
-            raise DataError(f"{address}: is a folder in a store, not a file; name the files in it")
+            raise FolderObject(f"{address}: is a folder in a store, not a file; name the files in it")
         if info.get("size") is None:
             raise DataError(f"{address}: the server does not tell the size; download the file")
         version = next((str(info[key]) for key in _VERSION if info.get(key)), "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tarfile
 import zlib
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -84,22 +85,64 @@ def open_member(shard: str, name: str) -> MemberRanges:
         DataError: shard, index or member is missing, or the shard is not the one of the index.
     """
     index = _index(shard)
-    size = int(_HEADER.match(index)[1])  # type: ignore[index]
-    try:
-        member = _find(index, name)
-    except (ValueError, TypeError):
-        member = Member(size, 1, 0)
-    if member is None:
+    start, end = _line(index, name.encode("utf-8", "surrogateescape"))
+    found, *place = index[start:end].split(b"\t")
+    if found != name.encode("utf-8", "surrogateescape"):
         raise DataError(f"{shard}/{name}: the shard has no such member; check the list, or index the shard again")
-    if not 0 <= member.offset <= member.offset + member.size <= size:
-        raise DataError(f"{shard}{SUFFIX}: damaged at {name}; write it with: trishift prepare index {shard}")
+    return MemberRanges(_whole(shard, index), name, _member(shard, name, place, index))
+
+
+def files_in(shard: str, name: str) -> dict[str, MemberRanges]:
+    """The members in a folder of a shard by their names there, without those in folders below.
+
+    A sample of webdataset's, the members with the same name before its first dot, is a folder of what follows the dot.
+    Empty if there is neither, or if a member has the name.
+
+    Raises:
+        DataError: as `open_member`.
+    """
+    index, encoded = _index(shard), name.encode("utf-8", "surrogateescape")
+    start, _ = _line(index, encoded)
+    if index.startswith(encoded + b"\t", start):
+        return {}
+    whole, files = _whole(shard, index), dict[str, MemberRanges]()
+    for prefix in (encoded + b"/", encoded + b"."):
+        start, end = _line(index, prefix)
+        while start < end and index.startswith(prefix, start):
+            found, *place = index[start:end].split(b"\t")
+            rest, full = (each.decode("utf-8", "surrogateescape") for each in (found[len(prefix) :], found))
+            if "/" not in rest:
+                files[rest] = MemberRanges(whole, full, _member(shard, full, place, index))
+            start, end = end + 1, index.find(b"\n", end + 1)
+        if files:
+            break
+    return files
+
+
+def _member(shard: str, name: str, place: list[bytes], index: bytes) -> Member:
+    """The place of a member, as its line in the index has it."""
+    with suppress(ValueError, TypeError):
+        member = Member(*map(int, place))
+        if 0 <= member.offset <= member.offset + member.size <= _size(index):
+            return member
+    raise DataError(f"{shard}{SUFFIX}: damaged at {name}; write it with: trishift prepare index {shard}")
+
+
+def _size(index: bytes) -> int:
+    """The size of the shard, according to its index."""
+    return int(_HEADER.match(index)[1])  # type: ignore[index]
+
+
+def _whole(shard: str, index: bytes) -> Ranges:
+    """The bytes of a shard, which is the one of its index."""
+    size = _size(index)
     ranges = RemoteFile(spelled_addresses(shard), size, "") if is_remote(shard) else _file(shard)
     if ranges.size != size:
         raise DataError(
             f"{shard}: has {ranges.size:,} bytes, but {size:,} according to its index; the shard is truncated or was "
             "replaced: copy both again, or run trishift prepare index"
         )
-    return MemberRanges(ranges, name, member)
+    return ranges
 
 
 def write_index(shard: Path) -> int:
@@ -162,18 +205,17 @@ def _index(shard: str) -> bytes:
     return content
 
 
-def _find(index: bytes, name: str) -> Member | None:
-    """Search the sorted lines of an index."""
-    wanted = name.encode("utf-8", "surrogateescape")
-    low, high = index.index(b"\n") + 1, len(index)  # the line lies between them, if at all
+def _line(index: bytes, wanted: bytes) -> tuple[int, int]:
+    """Start and end of the first line of an index whose name is not before `wanted`; both are its size if none is."""
+    low, high = index.index(b"\n") + 1, len(index)  # the line begins between them
     while low < high:
         start = index.rfind(b"\n", 0, (low + high) // 2) + 1
         end = index.index(b"\n", start)
-        found, *place = index[start:end].split(b"\t")
-        if found == wanted:
-            return Member(*map(int, place))
-        low, high = (end + 1, high) if found < wanted else (low, start)
-    return None
+        if index[start:end].partition(b"\t")[0] < wanted:
+            low = end + 1
+        else:
+            high = start
+    return low, index.find(b"\n", low) if low < len(index) else low
 
 
 def _file(shard: str) -> FileRanges:
