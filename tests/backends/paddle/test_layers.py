@@ -14,6 +14,7 @@ from trishift.backends.paddle.losses import loss
 from trishift.backends.paddle.recognizer import Recognizer
 from trishift.backends.paddle.resnet import Bottleneck
 from trishift.backends.paddle.temporal_shift import TemporalShift, temporal_shift
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.losses import LossSpec
 from trishift.model.spec import ModelSpec, ShiftSpec
 
@@ -41,7 +42,7 @@ def test_shift_and_its_gradient(shift: ShiftSpec, segments: int) -> None:
 
 
 def test_shifted_copy_is_not_kept_for_the_backward_pass() -> None:
-    block = Bottleneck(64, 16, 1, TemporalShift(4, ShiftSpec()), False, paddle.nn.Identity())
+    block = Bottleneck(RESNETS["resnet50"].blocks(16)[1], ModelSpec("resnet50", num_segments=4, shift=ShiftSpec()))
     array = RNG.standard_normal((8, 64, 7, 7), np.float32)
     gradients, kept = [], []
     for enter in (block.conv1, block._enter):

@@ -11,7 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.model.cost import multiplications, num_parameters
+from trishift.model.feature_maps import small_size
 from trishift.model.motion import MotionSpec, tdn
+from trishift.model.sizes import Size
 from trishift.model.spec import HeadSpec, ModelSpec, ShiftSpec
 
 MULTISCALE = HeadSpec("multiscale_relation")
@@ -31,14 +33,20 @@ SPECS = [
 ]
 
 
-def name_of(spec: ModelSpec) -> str:
+def name_of(spec: ModelSpec | Size | None) -> str:
+    if not isinstance(spec, ModelSpec):
+        return str(spec or "even")
     option = spec.non_local_form if spec.non_local else spec.motion.kind if spec.motion else "plain"
     return f"{spec.backbone}-{spec.head.consensus}-{option}"
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=name_of)
-def test_multiplications_equal_pytorchs_count(spec: ModelSpec) -> None:
-    size = (75, 107) if spec.backbone == "inception_v3" else (64, 96)
+ODD = [(spec, (33, 70)) for spec in SPECS if spec.backbone == "bn_inception" or spec.motion]
+
+
+@pytest.mark.parametrize(("spec", "size"), [*((spec, None) for spec in SPECS), *ODD], ids=name_of)
+def test_multiplications_equal_pytorchs_count(spec: ModelSpec, size: Size | None) -> None:
+    side = small_size(spec)[0]
+    size = size or (side, side + 32)
     with torch.device("meta"), torch.no_grad():
         network = Recognizer(spec).eval()
         with FlopCounterMode(display=False) as counter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from trishift.backends.pytorch.recognizer import Recognizer
 from trishift.backends.pytorch.resnet import BasicBlock, Bottleneck, TemporalPool
 from trishift.backends.pytorch.temporal_shift import TemporalShift, temporal_shift
 from trishift.model.backbones.mobilenet_v2 import inverted_residuals
+from trishift.model.backbones.resnet import RESNETS
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 SHIFTS = [
@@ -63,13 +66,18 @@ def randomized(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
+def spec_of(backbone: str, shift: ShiftSpec, shifts_identity: bool = False) -> ModelSpec:
+    placement = "block" if shifts_identity else "blockres"
+    return ModelSpec(backbone, num_segments=4, shift=replace(shift, placement=placement))
+
+
 @pytest.mark.parametrize("shifts_identity", [False, True])
-@pytest.mark.parametrize(("block", "width"), [(BasicBlock, 16), (Bottleneck, 4)])
+@pytest.mark.parametrize(("kind", "backbone", "width"), [(BasicBlock, "resnet18", 16), (Bottleneck, "resnet50", 4)])
 def test_residual_block_shifts_branch_or_both_paths(
-    block: type[BasicBlock] | type[Bottleneck], width: int, shifts_identity: bool
+    kind: type[BasicBlock] | type[Bottleneck], backbone: str, width: int, shifts_identity: bool
 ) -> None:
-    shift = ShiftSpec(div=4)
-    module = randomized(block(16, width, 1, TemporalShift(4, shift), shifts_identity, nn.Identity()))
+    shift, block = ShiftSpec(div=4), RESNETS[backbone].blocks(width)[1]  # without a projection
+    module = randomized(kind(block, spec_of(backbone, shift, shifts_identity)))
     x = frames(8, 16, (5, 5))
     moved = torch.from_numpy(shifted(x.numpy(), 4, shift))
     before = x.clone()
@@ -80,7 +88,7 @@ def test_residual_block_shifts_branch_or_both_paths(
 
 
 def test_shifted_copy_is_not_kept_for_the_backward_pass() -> None:
-    module = randomized(Bottleneck(16, 4, 1, TemporalShift(4, ShiftSpec()), False, nn.Identity()))
+    module = randomized(Bottleneck(RESNETS["resnet50"].blocks(4)[1], spec_of("resnet50", ShiftSpec())))
     copies: list[StorageWeakRef] = []
     handle = module.shift.register_forward_hook(
         lambda _, __, copy: copies.append(StorageWeakRef(copy.untyped_storage()))
@@ -103,7 +111,7 @@ def test_shifted_copy_is_not_kept_for_the_backward_pass() -> None:
 def test_inverted_residual_shifts_branch_or_both_paths(shifts_identity: bool) -> None:
     shift = ShiftSpec()
     description = next(block for block in inverted_residuals() if block.has_residual)
-    module = randomized(InvertedResidual(description, TemporalShift(4, shift), shifts_identity))
+    module = randomized(InvertedResidual(description, spec_of("mobilenet_v2", shift, shifts_identity)))
     x = frames(4, description.in_channels, (4, 4))
     moved = torch.from_numpy(shifted(x.numpy(), 4, shift))
     with torch.no_grad():

@@ -9,7 +9,6 @@ from mindspore import Tensor, nn, ops
 
 from trishift.backends.mindspore.backbone import Backbone, Block
 from trishift.backends.mindspore.bn_inception import CaffePool, ConvNormRelu
-from trishift.backends.mindspore.temporal_shift import shift_at
 from trishift.model.backbones import inception_v3
 from trishift.model.backbones.inception_v3 import (
     INCEPTION_V3_BLOCKS,
@@ -28,9 +27,8 @@ def _layer(layer: InceptionLayer, in_channels: int | None = None) -> ConvNormRel
 class MixedBlock(Block):
     """Concatenated branches on the (shifted) block input."""
 
-    def __init__(self, block: inception_v3.MixedBlock, shift: nn.Cell) -> None:
-        super().__init__()
-        self.shift = shift
+    def __init__(self, block: inception_v3.MixedBlock, spec: ModelSpec) -> None:
+        super().__init__(spec, block.name, spec.num_segments)
         self.pool = nn.Identity()  # of the last branch
         for branch in block.branches:
             if branch.pool:
@@ -67,7 +65,7 @@ class InceptionV3(Backbone):
             self.insert_child_to_cell(layer.name, _layer(layer, None if i else spec.in_channels))
         self.stem_pool = CaffePool("reduce")
         for block in INCEPTION_V3_BLOCKS:
-            self.insert_child_to_cell(block.name, MixedBlock(block, shift_at(spec, block.name, spec.num_segments)))
+            self.insert_child_to_cell(block.name, MixedBlock(block, spec))
         self._stem = [(getattr(self, layer.name), layer.name in POOLED_STEM_LAYERS) for layer in INCEPTION_V3_STEM]
         self._blocks = [getattr(self, block.name) for block in INCEPTION_V3_BLOCKS]
 

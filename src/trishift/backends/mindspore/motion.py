@@ -107,10 +107,10 @@ class MotionExcitation(nn.Cell):
 class MotionBottleneck(Bottleneck):
     """A bottleneck with a motion module and the learned shift before its 3x3 convolution (MSN, TDN)."""
 
-    def __init__(self, in_channels: int, width: int, stride: int, excitation: nn.Cell, segments: int) -> None:
-        super().__init__(in_channels, width, stride, nn.Identity(), False, nn.Identity(), bias=True)
+    def __init__(self, block: resnet.ResidualBlock, spec: ModelSpec, excitation: nn.Cell) -> None:
+        super().__init__(block, spec)
         self.excitation = excitation
-        self.learned_shift = LearnedShift(width, segments)
+        self.learned_shift = LearnedShift(block.width, spec.num_segments)
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
@@ -127,8 +127,6 @@ class MotionResNet(ResNet):
         pyramid: STP-ME.
         motion_layer1: a separate `layer1` for the motion map.
     """
-
-    conv_bias = True
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -155,10 +153,9 @@ class MotionResNet(ResNet):
 
     def make_block(self, block: resnet.ResidualBlock) -> ResidualBlock:
         """A plain bottleneck in the first stage, one with motion modules elsewhere."""
-        sizes = block.in_channels, block.width, block.stride
         if block.stage == 1:
-            return Bottleneck(*sizes, nn.Identity(), False, nn.Identity(), bias=True)
-        return MotionBottleneck(*sizes, self.make_excitation(block.width), self.spec.num_segments)
+            return super().make_block(block)
+        return MotionBottleneck(block, self.spec, self.make_excitation(block.width))
 
     def construct(self, x: Tensor, survival: Tensor | None = None) -> Tensor:
         """(N * T, 15, H, W) to (N * T, F); `survival` has a column per block, also for those of the motion map."""

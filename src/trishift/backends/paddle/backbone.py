@@ -8,17 +8,24 @@ from __future__ import annotations
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from trishift.backends.paddle.temporal_shift import AfterShift
+from trishift.backends.paddle.temporal_shift import AfterShift, shift_at
+from trishift.model.spec import ModelSpec
 
 
 class Block(nn.Layer):
     """A block whose input can be shifted along time.
 
     Attributes:
-        shift: temporal shift or identity.
+        segments: frames of a clip at its input.
+        shift: temporal shift or identity, at the input of the branch.
+        shifts_identity: whether the identity path reads the shifted features as well.
     """
 
-    shift: nn.Layer
+    def __init__(self, spec: ModelSpec, name: str, segments: int) -> None:
+        super().__init__()
+        self.segments = segments
+        self.shift = shift_at(spec, name, segments)
+        self.shifts_identity = spec.shifts_identity
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, C', H', W')."""

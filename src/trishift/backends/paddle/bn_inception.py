@@ -53,9 +53,8 @@ class InceptionBlock(Block):
     The two stride-2 blocks have no 1x1 branch and do not project their pooled input.
     """
 
-    def __init__(self, block: bn_inception.InceptionBlock, shift: nn.Layer) -> None:
-        super().__init__()
-        self.shift = shift
+    def __init__(self, block: bn_inception.InceptionBlock, spec: ModelSpec) -> None:
+        super().__init__(spec, block.name, spec.num_segments)
         inputs, stride = block.in_channels, block.stride
         self.one = ConvNormRelu(inputs, block.one, (1, 1)) if block.one else None
         self.three_reduce = ConvNormRelu(inputs, block.three[0], (1, 1))
@@ -90,7 +89,7 @@ class BNInception(Backbone):
         self.conv2_3x3_reduce = ConvNormRelu(64, 64, (1, 1))
         self.conv2_3x3 = ConvNormRelu(64, 192, (3, 3))
         for block in BN_INCEPTION_BLOCKS:
-            self.add_sublayer(block.name, InceptionBlock(block, shift_at(spec, block.name, spec.num_segments)))
+            self.add_sublayer(block.name, InceptionBlock(block, spec))
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the second stem stage, at a quarter of their size."""

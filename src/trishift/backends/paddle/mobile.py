@@ -13,7 +13,6 @@ from paddle import Tensor, nn
 
 from trishift.backends.paddle.backbone import Backbone, Block
 from trishift.backends.paddle.batch_norm import batch_norm
-from trishift.backends.paddle.temporal_shift import shift_at
 from trishift.model.backbones import mobile
 from trishift.model.backbones.mobile import MOBILES, SQUEEZE, Gate
 from trishift.model.spec import ModelSpec
@@ -87,18 +86,11 @@ class TemporalAttention(nn.Layer):
 
 
 class MobileBlock(Block):
-    """See `model.backbones.mobile.MobileBlock`.
+    """See `model.backbones.mobile.MobileBlock`."""
 
-    Attributes:
-        shift: temporal shift or identity, at the input of the branch.
-        shifts_identity: whether the identity path reads the shifted features as well.
-    """
-
-    def __init__(self, block: mobile.MobileBlock, gate: Gate, shift: nn.Layer, shifts_identity: bool) -> None:
-        super().__init__()
+    def __init__(self, block: mobile.MobileBlock, gate: Gate, spec: ModelSpec) -> None:
+        super().__init__(spec, block.name, spec.num_segments)
         self.has_residual = block.has_residual
-        self.shift = shift
-        self.shifts_identity = shifts_identity
         hidden, kind = block.hidden, block.activation
         self.expand = ConvNorm(block.in_channels, hidden, 1, activation=kind) if block.expanded else nn.Identity()
         self.depthwise = nn.LayerList([ConvNorm(hidden, hidden, size, block.stride, hidden) for size in block.kernels])
@@ -148,12 +140,7 @@ class MobileNetwork(Backbone):
     def _stage(self, number: int) -> nn.Sequential:
         """`layer0` to `layer4`."""
         spec, gate = self.spec, self.network.gate
-        return nn.Sequential(
-            *(
-                MobileBlock(block, gate, shift_at(spec, block.name, spec.num_segments), spec.shifts_identity)
-                for block in self.network.stage(number)
-            )
-        )
+        return nn.Sequential(*(MobileBlock(block, gate, spec) for block in self.network.stage(number)))
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at half their size."""

@@ -10,7 +10,6 @@ from paddle import Tensor, nn
 
 from trishift.backends.paddle.backbone import Backbone, Block
 from trishift.backends.paddle.batch_norm import batch_norm
-from trishift.backends.paddle.temporal_shift import shift_at
 from trishift.model.backbones import mobilenet_v2
 from trishift.model.backbones.mobilenet_v2 import LAST_WIDTH, STEM_WIDTH, inverted_residuals
 from trishift.model.spec import ModelSpec
@@ -26,16 +25,12 @@ class InvertedResidual(Block):
     """1x1 expansion (absent at factor 1), depthwise 3x3, linear 1x1 projection; residual where shapes allow it.
 
     Attributes:
-        shift: temporal shift or identity, at the input of the branch.
-        shifts_identity: whether the identity path reads the shifted features as well.
         conv: the residual branch.
     """
 
-    def __init__(self, block: mobilenet_v2.InvertedResidual, shift: nn.Layer, shifts_identity: bool) -> None:
-        super().__init__()
+    def __init__(self, block: mobilenet_v2.InvertedResidual, spec: ModelSpec) -> None:
+        super().__init__(spec, block.name, spec.num_segments)
         self.has_residual = block.has_residual
-        self.shift = shift
-        self.shifts_identity = shifts_identity
         hidden = block.in_channels * block.expansion
         expansion = [conv_norm_relu(block.in_channels, hidden, 1)] if block.expansion > 1 else []
         self.conv = nn.Sequential(
@@ -61,12 +56,7 @@ class MobileNetV2(Backbone):
         blocks = inverted_residuals()
         self.features = nn.Sequential(
             conv_norm_relu(spec.in_channels, STEM_WIDTH, 3, stride=2),
-            *(
-                InvertedResidual(
-                    block, shift_at(spec, f"features.{block.index}", spec.num_segments), spec.shifts_identity
-                )
-                for block in blocks
-            ),
+            *(InvertedResidual(block, spec) for block in blocks),
             conv_norm_relu(blocks[-1].channels, LAST_WIDTH, 1),
         )
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from trishift.backends.pytorch.backbone import Backbone, Block
 from trishift.backends.pytorch.bn_inception import CaffePool, ConvNormRelu
-from trishift.backends.pytorch.temporal_shift import shift_at
 from trishift.model.backbones import inception_v3
 from trishift.model.backbones.inception_v3 import (
     INCEPTION_V3_BLOCKS,
@@ -29,10 +28,9 @@ def _layer(layer: InceptionLayer, in_channels: int | None = None) -> ConvNormRel
 class MixedBlock(Block):
     """Concatenated branches on the (shifted) block input."""
 
-    def __init__(self, block: inception_v3.MixedBlock, shift: nn.Module) -> None:
-        super().__init__()
+    def __init__(self, block: inception_v3.MixedBlock, spec: ModelSpec) -> None:
+        super().__init__(spec, block.name, spec.num_segments)
         self.block = block
-        self.shift = shift
         self.pools = nn.ModuleList([CaffePool(branch.pool) for branch in block.branches if branch.pool])
         for layer in block.layers:
             self.add_module(layer.name, _layer(layer))
@@ -58,7 +56,7 @@ class InceptionV3(Backbone):
             self.add_module(layer.name, _layer(layer, None if i else spec.in_channels))
         self.stem_pool = CaffePool("reduce")
         for block in INCEPTION_V3_BLOCKS:
-            self.add_module(block.name, MixedBlock(block, shift_at(spec, block.name, spec.num_segments)))
+            self.add_module(block.name, MixedBlock(block, spec))
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at about an eighth of their size."""

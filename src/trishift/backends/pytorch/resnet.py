@@ -19,7 +19,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from trishift.backends.pytorch.backbone import Backbone, Block
 from trishift.backends.pytorch.batch_norm import batch_norm
 from trishift.backends.pytorch.non_local import NonLocalBlock
-from trishift.backends.pytorch.temporal_shift import SHIFT_NODE, shift_at
+from trishift.backends.pytorch.temporal_shift import SHIFT_NODE
 from trishift.model.backbones import resnet
 from trishift.model.backbones.resnet import RESNETS
 from trishift.model.spec import ModelSpec
@@ -62,14 +62,15 @@ def deep_stem(in_channels: int, channels: int, slope: float) -> nn.Module:
     )
 
 
-def projection(in_channels: int, channels: int, stride: int, bias: bool = False, vd: bool = False) -> nn.Module:
+def projection(block: resnet.ResidualBlock, bias: bool = False) -> nn.Module:
     """The identity path of a residual block where shapes change: a strided 1x1 convolution.
 
-    `vd`: of averages of 2x2 pixels instead; at the border of an odd size of those that there are.
+    In variants D of averages of 2x2 pixels instead; at the border of an odd size of those that there are.
     """
-    if stride == 1 and in_channels == channels:
+    in_channels, channels, stride = block.in_channels, block.channels, block.stride
+    if not block.has_projection:
         return nn.Identity()
-    if vd:
+    if block.vd:
         mean = nn.Identity() if stride == 1 else nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
         return nn.Sequential(mean, conv1x1(in_channels, channels), batch_norm(channels))
     return nn.Sequential(conv1x1(in_channels, channels, stride, bias), batch_norm(channels))
@@ -79,17 +80,23 @@ class ResidualBlock(Block):
     """activation(branch(shift(x)) + identity), then the non-local block, if any.
 
     Attributes:
-        shifts_identity: whether the identity path reads the shifted features as well.
         downsample: projection on the identity path, or identity.
         non_local: non-local block or identity.
         activation: after every norm and after the sum.
     """
 
-    shifts_identity: bool
     conv1: nn.Module
-    downsample: nn.Module
-    non_local: nn.Module
-    activation: nn.Module
+
+    def __init__(self, block: resnet.ResidualBlock, spec: ModelSpec) -> None:
+        super().__init__(spec, block.name, spec.num_segments if block.stage == 1 else spec.output_segments)
+        self.activation = Activation(spec.negative_slope)
+
+    def add_paths(self, block: resnet.ResidualBlock, spec: ModelSpec) -> None:
+        """Add what comes after the branch."""
+        self.downsample = projection(block, bias=spec.motion is not None)
+        self.non_local: nn.Module = nn.Identity()
+        if block.name in spec.non_local_blocks:
+            self.non_local = NonLocalBlock(block.channels, self.segments, spec.non_local_form)
 
     def branch(self, x: Tensor) -> Tensor:
         """The residual branch up to its last batch norm: (N * T, C, H, W) to (N * T, C', H', W')."""
@@ -131,26 +138,13 @@ class ResidualBlock(Block):
 class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions (ResNet-34 and smaller)."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        stride: int,
-        shift: nn.Module,
-        shifts_identity: bool,
-        non_local: nn.Module,
-        slope: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.shift = shift
-        self.shifts_identity = shifts_identity
-        self.conv1 = conv3x3(in_channels, width, stride)
-        self.bn1 = batch_norm(width)
-        self.conv2 = conv3x3(width, width)
-        self.bn2 = batch_norm(width)
-        self.downsample = projection(in_channels, width, stride)
-        self.non_local = non_local
-        self.activation = Activation(slope)
+    def __init__(self, block: resnet.ResidualBlock, spec: ModelSpec) -> None:
+        super().__init__(block, spec)
+        self.conv1 = conv3x3(block.in_channels, block.width, block.stride)
+        self.bn1 = batch_norm(block.width)
+        self.conv2 = conv3x3(block.width, block.width)
+        self.bn2 = batch_norm(block.width)
+        self.add_paths(block, spec)
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, width, H / stride, W / stride)."""
@@ -161,33 +155,16 @@ class BasicBlock(ResidualBlock):
 class Bottleneck(ResidualBlock):
     """1x1, 3x3 (with the stride, as in torchvision) and 1x1 convolutions (ResNet-50 and deeper)."""
 
-    expansion = 4
-
-    def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        stride: int,
-        shift: nn.Module,
-        shifts_identity: bool,
-        non_local: nn.Module,
-        slope: float = 0.0,
-        bias: bool = False,
-        vd: bool = False,
-    ) -> None:
-        super().__init__()
-        channels = width * self.expansion
-        self.shift = shift
-        self.shifts_identity = shifts_identity
-        self.conv1 = conv1x1(in_channels, width, bias=bias)
-        self.bn1 = batch_norm(width)
-        self.conv2 = conv3x3(width, width, stride, bias)
-        self.bn2 = batch_norm(width)
-        self.conv3 = conv1x1(width, channels, bias=bias)
-        self.bn3 = batch_norm(channels)
-        self.downsample = projection(in_channels, channels, stride, bias, vd)
-        self.non_local = non_local
-        self.activation = Activation(slope)
+    def __init__(self, block: resnet.ResidualBlock, spec: ModelSpec) -> None:
+        super().__init__(block, spec)
+        bias = spec.motion is not None
+        self.conv1 = conv1x1(block.in_channels, block.width, bias=bias)
+        self.bn1 = batch_norm(block.width)
+        self.conv2 = conv3x3(block.width, block.width, block.stride, bias)
+        self.bn2 = batch_norm(block.width)
+        self.conv3 = conv1x1(block.width, block.channels, bias=bias)
+        self.bn3 = batch_norm(block.channels)
+        self.add_paths(block, spec)
 
     def branch(self, x: Tensor) -> Tensor:
         """(N * T, C, H, W) to (N * T, 4 * width, H / stride, W / stride)."""
@@ -226,8 +203,6 @@ class ResNet(Backbone):
         starts: numbers of the first blocks of the second, third and fourth stage.
     """
 
-    conv_bias = False
-
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
@@ -235,7 +210,7 @@ class ResNet(Backbone):
         if RESNETS[spec.backbone].vd:
             self.conv1 = deep_stem(spec.frame_channels, spec.width, spec.negative_slope)
         else:
-            self.conv1 = conv7x7(spec.frame_channels, spec.width, self.conv_bias)
+            self.conv1 = conv7x7(spec.frame_channels, spec.width, bias=spec.motion is not None)
         self.bn1 = batch_norm(spec.width)
         self.activation = Activation(spec.negative_slope)
         self.layer1 = self._stage(1)
@@ -251,16 +226,8 @@ class ResNet(Backbone):
 
     def make_block(self, block: resnet.ResidualBlock) -> ResidualBlock:
         """Build a block with the shift and the non-local block that the spec asks for."""
-        spec = self.spec
-        segments = spec.num_segments if block.stage == 1 else spec.output_segments
-        shift = shift_at(spec, block.name, segments)
-        non_local: nn.Module = nn.Identity()
-        if block.name in spec.non_local_blocks:
-            non_local = NonLocalBlock(block.channels, segments, spec.non_local_form)
-        width, stride, slope = block.width, block.stride, spec.negative_slope
-        if RESNETS[spec.backbone].block == "basic":
-            return BasicBlock(block.in_channels, width, stride, shift, spec.shifts_identity, non_local, slope)
-        return Bottleneck(block.in_channels, width, stride, shift, spec.shifts_identity, non_local, slope, vd=block.vd)
+        kind = BasicBlock if RESNETS[self.spec.backbone].block == "basic" else Bottleneck
+        return kind(block, self.spec)
 
     def stem(self, x: Tensor) -> Tensor:
         """Frames (N * T, C, H, W) to the input of the first block, at a quarter of their size."""
