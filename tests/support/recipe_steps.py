@@ -22,6 +22,7 @@ from trishift.model.feature_maps import check_size
 from trishift.model.spec import ModelSpec
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.draws import draw_step
+from trishift.training.mutual import Peer
 from trishift.training.parameter_groups import frozen_layers, frozen_norms, optimization_plan
 from trishift.training.run import with_classes
 
@@ -83,24 +84,32 @@ def two_steps(config: Path, gestures: Path, framework: str) -> Steps:
     recipe = with_classes(recipe, train_set)
     session = open_session(framework, recipe.model, recipe.execution)
     factor = 5.0 if recipe.train.head_lr_mult == "stable" else recipe.train.head_lr_mult
-    plan = optimization_plan(session.parameters(), replace(recipe.train, head_lr_mult=factor), recipe.input.modality)
+    rules = replace(recipe.train, head_lr_mult=factor)
+    plan = optimization_plan(session.parameters(), rules, recipe.input.modality)
+    peer = Peer(recipe, session) if rules.distillation.mutual else None
+    if peer is not None:
+        peer.restore(rules, 0, {})
     session.prepare_training(plan)
     before = session.dump_tensors()
     losses = []
     batches = Loader(train_set, BATCH, shuffle=True, workers=1, drop_last=True).batches(0)
     for step, batch in zip(range(2), batches, strict=False):
         draws = draw_step(recipe.model, BATCH, 0, step)
-        result = session.train_step(
-            [MicroBatch(batch.clips[:, 0], batch.targets, draws, normalization=train_set.normalization)],
-            recipe.train.lr,
-        )
+        clips, rule = batch.clips[:, 0], train_set.normalization
+        if peer is not None and rule is not None:
+            clips, rule = rule(clips), None
+        parts = [MicroBatch(clips, batch.targets, draws, normalization=rule)]
+        if peer is not None:
+            parts = peer.learn(parts, recipe.train.lr, step)
+        result = session.train_step(parts, recipe.train.lr)
         losses.append(result.loss)
     after, state = session.dump_tensors(), session.dump_optimizer()
     moved = {entry.partition(".")[2] for entry, array in state.items() if array.any() and not entry.startswith("step.")}
-    parameters, rules = session.parameters(), recipe.train
+    parameters = session.parameters()
     frozen = frozen_norms(parameters, rules) | frozen_layers(parameters, rules, epoch=0)
     names = [info.name for info in parameters]
-    session.close()
+    for each in (session, *([] if peer is None else [peer.session])):
+        each.close()
     return Steps(
         losses,
         trained=[name for name in names if name in moved],
