@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -256,11 +257,17 @@ def assert_stopped_together(*texts: str) -> None:
     assert not any("is gone: killed" in text for text in texts), texts
 
 
-def processes_of(output: Path) -> list[str]:
-    """The commands of the processes that work on a run."""
-    files = Path("/proc").glob("[0-9]*/cmdline")
-    commands = [file.read_bytes().replace(b"\0", b" ").decode() for file in files if file.exists()]
-    return [each for each in commands if str(output) in each and "tail -f" not in each]  # which msrun leaves behind
+def processes_of(output: Path) -> dict[int, str]:
+    """The commands of the processes that work on a run; `tail`, which a killed msrun leaves behind, is ended."""
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            command, number = file.read_bytes().replace(b"\0", b" ").decode(), int(file.parent.name)
+            if str(output) in command and "tail -f" in command:
+                os.kill(number, signal.SIGKILL)
+            elif str(output) in command:
+                found[number] = command
+    return found
 
 
 def test_slurm_starts_both_machines(nodes: list[Node], folder: Path, alone: Path) -> None:
