@@ -1,4 +1,4 @@
-"""Convolutions that do the work of their neighbors, for networks that no longer learn: of norms and of shifts."""
+"""Convolutions that do the work of their neighbors: of norms that no longer learn, and of shifts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from trishift.model.spec import ModelSpec, ShiftSpec
 from trishift.model.tensors import TensorInfo, Tensors, tensor_table
 
 _EPSILON = 1e-5  # of every norm
+
+
+def normed_convs(spec: ModelSpec) -> Iterator[tuple[TensorInfo, TensorInfo]]:
+    """The rows of the weights of every convolution that a norm follows, and of that norm."""
+    layers = [info for info in tensor_table(spec) if info.role == "weight"]
+    for conv, norm in pairwise(layers):
+        if (conv.layer, norm.layer) == ("conv", "norm"):
+            yield conv, norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +41,15 @@ class FoldedConv:
 
 def folded_convs(spec: ModelSpec, tensors: Tensors) -> Iterator[FoldedConv]:
     """Fold every norm that follows a convolution in a network: norm(W * x + b) = (s W) * x + s (b - mean) + shift."""
-    layers = [info for info in tensor_table(spec) if info.role == "weight"]
-    for conv, norm in pairwise(layers):
-        if (conv.layer, norm.layer) == ("conv", "norm"):
-            scale, shift, mean, variance = (
-                tensors[f"{norm.layer_name}.{role}"].astype(np.float64)
-                for role in ("weight", "bias", "running_mean", "running_var")
-            )
-            scale /= np.sqrt(variance + _EPSILON)
-            kernel, bias = tensors[conv.name], tensors.get(f"{conv.layer_name}.bias", np.float32(0))
-            weight = kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1))
-            yield FoldedConv(conv, norm, weight.astype(np.float32), (shift + scale * (bias - mean)).astype(np.float32))
+    for conv, norm in normed_convs(spec):
+        scale, shift, mean, variance = (
+            tensors[f"{norm.layer_name}.{role}"].astype(np.float64)
+            for role in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale /= np.sqrt(variance + _EPSILON)
+        kernel, bias = tensors[conv.name], tensors.get(f"{conv.layer_name}.bias", np.float32(0))
+        weight = kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1))
+        yield FoldedConv(conv, norm, weight.astype(np.float32), (shift + scale * (bias - mean)).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)

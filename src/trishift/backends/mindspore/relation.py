@@ -17,9 +17,9 @@ from trishift.model.spec import ModelSpec
 class Relation(nn.Cell):
     """The relations of one scale: a two-layer network on k frames at a time, summed over R relations.
 
-    Each frame is projected once per position in a relation, and the projections are gathered and added: the same as
-    `hidden` on R concatenations of k frames, without building them. The classifier is linear, so it runs once, on the
-    sum of the hidden features.
+    If R is below T, `hidden` projects the concatenations of k frames. Otherwise each frame is projected once per
+    position in a relation, and the projections are gathered and added: the same with fewer multiplications. The
+    classifier is linear, so it runs once, on the sum of the hidden features.
 
     Attributes:
         hidden: k * W to D.
@@ -50,13 +50,20 @@ class Relation(nn.Cell):
         weight = 1.0
         if frames is None:
             frames, weight = self.frames, self.weight
+        summed = ops.relu(self._projected(x, frames)).sum(1)
+        logits = ops.matmul(summed, self.classifier.weight.T) + frames.shape[0] * self.classifier.bias
+        return weight * logits
+
+    def _projected(self, x: Tensor, frames: Tensor) -> Tensor:
+        """`hidden` of every relation: (N, T, W) and (R, k) to (N, R, D)."""
+        if frames.shape[0] < x.shape[1]:
+            chosen = ops.gather(x, frames.reshape(-1), 1)  # (N, R * k, W)
+            return self.hidden(chosen.reshape((x.shape[0], frames.shape[0], self.scale * self.width)))
         hidden = self.hidden.bias
         for position in range(self.scale):
             matrix = self.hidden.weight[:, position * self.width : (position + 1) * self.width]  # (D, W)
-            hidden = hidden + ops.gather(ops.matmul(x, matrix.T), frames[:, position], 1)  # (N, R, D)
-        summed = ops.relu(hidden).sum(1)
-        logits = ops.matmul(summed, self.classifier.weight.T) + frames.shape[0] * self.classifier.bias
-        return weight * logits
+            hidden = hidden + ops.gather(ops.matmul(x, matrix.T), frames[:, position], 1)
+        return hidden
 
 
 class RelationHead(nn.Cell):

@@ -19,9 +19,9 @@ from trishift.model.spec import ModelSpec
 class Relation(nn.Layer):
     """The relations of one scale: a two-layer network on k frames at a time, summed over R relations.
 
-    Each frame is projected once per position in a relation, and the projections are gathered and added: the same as
-    `hidden` on R concatenations of k frames, without building them. The classifier is linear, so it runs once, on the
-    sum of the hidden features.
+    If R is below T, `hidden` projects the concatenations of k frames. Otherwise each frame is projected once per
+    position in a relation, and the projections are gathered and added: the same with fewer multiplications. The
+    classifier is linear, so it runs once, on the sum of the hidden features.
 
     Attributes:
         hidden: k * W to D.
@@ -52,12 +52,19 @@ class Relation(nn.Layer):
         weight = 1.0
         if frames is None:
             frames, weight = self.frames, self.weight
+        summed = F.relu(self._projected(x, frames)).sum(1)
+        return weight * (F.linear(summed, self.classifier.weight) + frames.shape[0] * self.classifier.bias)
+
+    def _projected(self, x: Tensor, frames: Tensor) -> Tensor:
+        """`hidden` of every relation: (N, T, W) and (R, k) to (N, R, D)."""
+        if frames.shape[0] < x.shape[1]:
+            chosen = x.index_select(frames.flatten(), axis=1)  # (N, R * k, W)
+            return self.hidden(chosen.reshape([-1, frames.shape[0], self.scale * self.width]))
         projections = paddle.unbind(self.hidden.weight.reshape([self.scale, self.width, -1]))  # k matrices of (W, D)
         hidden = self.hidden.bias
         for position, matrix in enumerate(projections):
-            hidden = hidden + F.linear(x, matrix).index_select(frames[:, position], axis=1)  # (N, R, D)
-        summed = F.relu(hidden).sum(1)
-        return weight * (F.linear(summed, self.classifier.weight) + frames.shape[0] * self.classifier.bias)
+            hidden = hidden + F.linear(x, matrix).index_select(frames[:, position], axis=1)
+        return hidden
 
 
 class RelationHead(nn.Layer):

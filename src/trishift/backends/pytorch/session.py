@@ -23,6 +23,7 @@ from trishift.backends.pytorch.device import find_device, select_device
 from trishift.backends.pytorch.distributed import Ranks
 from trishift.backends.pytorch.exporting import Program, write_program
 from trishift.backends.pytorch.fused import compiled_form, fuse
+from trishift.backends.pytorch.kernels.folding import fold_frozen
 from trishift.backends.pytorch.kernels.graphs import Replayed
 from trishift.backends.pytorch.losses import guided_loss
 from trishift.backends.pytorch.optimizer import Optimizer, make_optimizer
@@ -77,11 +78,18 @@ class Session(base.Session):
     def _prepare(self, plan: OptimizationPlan) -> Optimizer:
         layers = {name: module for name, _, module in naming.layers(self.network)}
         self._frozen = [layers[name] for name in sorted(plan.frozen_norms)]
+        if self._folds_norms():
+            fold_frozen(self.network, self.spec, self._frozen)
         self._loss = guided_loss(plan.loss, plan.guide)
         parameters = self._parameters()
         for name, parameter in parameters.items():
             parameter.requires_grad_(name in plan.parameters)
         return make_optimizer({name: parameters[name] for name in plan.parameters}, plan)
+
+    def _folds_norms(self) -> bool:
+        """Whether convolutions do the work of frozen norms: it pays in float32, and compilers do it anyway."""
+        chosen = self.execution
+        return (chosen.device, chosen.precision) == ("cpu", "fp32") and not chosen.compile
 
     def _train_mode(self) -> None:
         batch_norm.train(self.network, self._frozen)

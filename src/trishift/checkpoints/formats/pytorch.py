@@ -84,9 +84,11 @@ def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_
     def read() -> np.ndarray:
         if storage.read is None:
             raise ValueError("a tensor without data")
-        flat = storage.read()[offset:]
+        flat = storage.read()
         flat = widen_bfloat16(flat) if kind.name == "BFloat16Storage" else flat
-        view = np.lib.stride_tricks.as_strided(flat, shape, [n * flat.itemsize for n in strides], writeable=False)
+        view = np.lib.stride_tricks.as_strided(flat[offset:], shape, [n * flat.itemsize for n in strides])
+        if view.size < flat.size:
+            view = view.copy()  # a view would keep all of the storage
         return np.ascontiguousarray(view).reshape(shape)
 
     dtype = "bfloat16" if kind.name == "BFloat16Storage" else str(kind.dtype)

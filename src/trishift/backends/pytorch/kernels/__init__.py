@@ -1,1 +1,1 @@
-"""Layers of fused forms, each a single kernel of the device: oneDNN's on CPUs, cuDNN's and our own on NVIDIA GPUs."""
+"""What PyTorch alone has: layers of fused forms, each a kernel of oneDNN, cuDNN or our own, and folding in training."""
