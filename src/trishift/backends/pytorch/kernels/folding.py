@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,9 +24,9 @@ def fold_frozen(network: nn.Module, spec: ModelSpec, frozen: Container[nn.Module
         frozen: norms.
     """
     for conv, norm in normed_convs(spec):
-        layers = network.get_submodule(conv.module), network.get_submodule(norm.module)
-        if layers[1] in frozen and type(layers[0]) is nn.Conv2d:
-            _Folding(*layers)
+        layer, after = network.get_submodule(conv.module), network.get_submodule(norm.module)
+        if after in frozen and type(layer) is nn.Conv2d:
+            _Folding(layer, after)
 
 
 class _Folding:
@@ -33,13 +34,14 @@ class _Folding:
 
     def __init__(self, conv: nn.Conv2d, norm: nn.Module) -> None:
         self.conv, self.norm = conv, norm
-        conv.forward, norm.forward = self.convolve, self.normalize  # type: ignore[method-assign]
+        conv.forward, norm.forward = self.convolve, self.normalize  # type: ignore[method-assign,assignment]
 
     def convolve(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
-        conv, norm = self.conv, self.norm
+        conv, norm = self.conv, cast(nn.BatchNorm2d, self.norm)  # or a synchronized one
         if not self._is_on():
             return type(conv).forward(conv, x)
+        assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         mean = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
         weight, bias = conv.weight * scale[:, None, None, None], norm.bias - mean * scale
