@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.support import isolated
 from tests.support.sessions import CLIPS, DROPOUT, TARGETS
 from tests.support.tiny import write_recipe
 
@@ -138,3 +139,23 @@ def test_both_students_take_the_same_pixels() -> None:
     distillation = DistillationSpec(mutual=True, peer=PeerSpec("bn_inception"))
     with pytest.raises(RecipeError, match="bn_inception expects other pixels than resnet18; choose another backbone"):
         Recipe(model=ModelSpec("resnet18", 4), train=TrainSpec(distillation=distillation))
+
+
+@pytest.fixture(scope="module")
+def joint_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    file = tmp_path_factory.mktemp("mutual") / "pytorch.npz"
+    isolated.experiment("mutual_steps", "pytorch", file)
+    return dict(np.load(file))
+
+
+@pytest.mark.parametrize("framework", ["mindspore", "paddle"])
+def test_joint_steps_are_the_same_in_all_frameworks(
+    framework: str, joint_steps: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    isolated.experiment("mutual_steps", framework, tmp_path / "found.npz")
+    found = np.load(tmp_path / "found.npz")
+    assert found.files == list(joint_steps)
+    for name, array in joint_steps.items():
+        np.testing.assert_allclose(
+            found[name], array, rtol=0, atol=1e-4 * np.abs(array).max(initial=1e-3), err_msg=name
+        )
