@@ -293,6 +293,13 @@ def test_pp_tsm_and_pp_tsn_have_the_same_names() -> None:
         read(shapes)
 
 
+def test_sizes_that_do_not_suit_the_network_are_refused() -> None:
+    shapes = dict(originals.record("trn_multiscale_inceptionv3_8f_all")["keys"])
+    with pytest.raises(CheckpointError, match=r"size: 224 x 224 pixels do not suit inception_v3, .* use 299, or"):
+        read(shapes, size=224)
+    assert read(shapes, size=(107, 75)).input.crop == (107, 75)
+
+
 def test_image_weights_of_resnet_vd_have_no_prefix() -> None:
     keys = originals.record("pptsm_resnet50_vd_8f")["keys"]
     shapes = {name.removeprefix("backbone.").replace("head.fc", "out"): tuple(shape) for name, shape in keys}

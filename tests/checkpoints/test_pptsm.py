@@ -83,5 +83,27 @@ def test_networks_merged_for_an_export_are_refused() -> None:
 def test_unknown_shift_is_refused() -> None:
     shapes = shapes_of("pptsm_mobilenetv3_8f")
     assert read(shapes, shift="none").spec == replace(SPECS["pptsm_mobilenetv3_8f"], shift=None)
-    with pytest.raises(CheckpointError, match="shift='block': weights of this family allow 'blockres' and 'none'"):
+    with pytest.raises(CheckpointError, match=r"^weights: shift='block', but .* family allow 'blockres' and 'none'"):
         read(shapes, shift="block")
+
+
+@pytest.mark.parametrize(
+    ("shapes", "name"),
+    [
+        (lcnet_without_attention(), "PPTSMv2_k400_16f.pdparams"),
+        (shapes_of("pptsm_mobilenetv3_8f"), "ppTSM_mv3_16f.pdparams"),
+        (shapes_of("pptsm_resnet50_vd_8f"), "ppTSM_16f.pdparams"),
+        (originals.paddle_resnet(50, fluid=False, width=16), "TSM_16f.pdparams"),
+    ],
+)
+def test_weights_of_16_frames_are_refused_for_8(shapes: Shapes, name: str) -> None:
+    with pytest.raises(CheckpointError, match=r"num_segments=8, .* name says 16, .* another share of the channels"):
+        read(shapes, name, num_segments=8)
+    kept = read(shapes, name, num_segments=8, shift_div=16).spec
+    assert (kept.num_segments, kept.shift.div) == (8, 16)
+    without = read(shapes, name, num_segments=8, shift="none").spec
+    assert (without.num_segments, without.shift) == (8, None)
+
+
+def test_attention_overrules_the_name_of_the_file() -> None:
+    assert read(shapes_of("pptsmv2_lcnet"), "PPTSMv2_k400_8f.pdparams", num_segments=16).spec == SPECS["pptsmv2_lcnet"]

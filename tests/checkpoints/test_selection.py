@@ -50,6 +50,19 @@ def test_networks_that_are_not_there_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [
+        ("network", "pupil", "student, teacher"),
+        ("relations", "none", "expected, all, first, sampled"),
+        ("modality", "depth", "rgb, flow, rgbdiff"),
+    ],
+)
+def test_unknown_answers_are_refused(option: str, value: str, known: str) -> None:
+    with pytest.raises(CheckpointError, match=f"weights: {option}='{value}' is unknown; one of {known}"):
+        read(MUTUAL, **{option: value})
+
+
+@pytest.mark.parametrize(
     "scale", ["backbone.conv._fake_quant_weight._scale", "backbone.conv.weight_quanter._scale", "quantized_0.scale"]
 )
 def test_scales_of_quantization_are_refused(scale: str) -> None:

@@ -156,6 +156,16 @@ def test_rejects_a_shift_direction_that_cannot_be(tmp_path: Path) -> None:
         import_weights(tmp_path / "own.safetensors", shift_direction="unidirectional")
 
 
+def test_rejects_answers_that_do_not_suit_own_weights(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    save(path, model_of(ModelSpec("resnet34", 2, 2, width=4, non_local=True)))
+    with pytest.raises(CheckpointError, match=r"own.safetensors: size: 16 x 16 pixels are too small, the non-local"):
+        import_weights(path, size=16)
+    assert import_weights(path, size=(32, 48))[0].input.crop == (32, 48)
+    with pytest.raises(CheckpointError, match="network=teacher, but the file holds a single network"):
+        import_weights(path, network="teacher")
+
+
 def model_of(spec: ModelSpec) -> Checkpoint:
     return Checkpoint(
         {t.name: np.ones(t.shape, np.float32) for t in tensor_table(spec)}, spec, InputSpec(resize=32, crop=32)

@@ -40,6 +40,7 @@ OPTIONS = {
     "size": Option("input size in pixels: one number, or HEIGHT,WIDTH; default: the model's", parse_size),
     "labels": Option("class names: a file, a shipped list such as kinetics400 (docs/class_names.md), or none"),
 }
+_CHECKED_BY_FAMILIES = ("shift", "non_local_form")  # which allow others, or less
 _RUN_NAME = re.compile(r"^(TSM|TRN|TSN)_")  # the original codebases describe a model in its run's name
 _SEGMENTS = (
     re.compile(r"segment(\d+)(?!\d)"),
@@ -64,6 +65,10 @@ class Answers:
             raise CheckpointError(f"unknown option {unknown[0]!r}; known: {', '.join(OPTIONS)}")
         self.path = path
         self._options = {name: value for name, value in options.items() if value is not None}
+        for name, value in self._options.items():
+            choices = OPTIONS[name].choices
+            if choices and value not in choices and name not in _CHECKED_BY_FAMILIES:
+                raise CheckpointError(f"{path}: {name}={value!r} is unknown; one of {', '.join(choices)}")
         self._hints = _hints(path)
         self._fallback = fallback
         self._never_assumed: dict[str, str] = {}
@@ -73,15 +78,28 @@ class Answers:
         """Return the user's value, or None."""
         return self._options.get(option)
 
-    def named(self, option: str) -> Any:
-        """Return the value in the file's name, or None."""
-        return self._hints.get(option)
-
     def confirm(self, option: str, value: Any) -> Any:
         """Return `value`, determined by the weights, after checking it against the user's."""
         if self._options.get(option, value) != value:
             raise CheckpointError(f"{self.path}: {option}={self._options[option]}, but the weights say {value}")
+        self._hints.pop(option, None)  # the weights know better
         return value
+
+    def confirm_named(self, option: str, value: Any, difference: str, remedy: str = "") -> None:
+        """Refuse a value that contradicts the file's name.
+
+        Args:
+            option: its option.
+            value: the user's.
+            difference: what weights made with the named value do, for the error.
+            remedy: another one than setting the option.
+        """
+        named = self._hints.get(option)
+        if named not in (None, value):
+            raise CheckpointError(
+                f"{self.path}: {option}={value}, but the file's name says {named}, and weights of {named} "
+                f"{difference}; set {option}={named}{remedy}, or rename the file if its name is wrong"
+            )
 
     def ask(self, option: str, question: str) -> Any:
         """Return a value that the weights cannot determine.

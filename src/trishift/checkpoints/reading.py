@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trishift.checkpoints.answers import SHIFT_DIRECTIONS, Answers
+from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.canonical import (
     CALIBRATION,
     DESCRIPTION_KEY,
@@ -29,7 +29,9 @@ from trishift.checkpoints.report import ConversionReport
 from trishift.checkpoints.selection import one_network, refuse_rounded
 from trishift.errors import CheckpointError, RecipeError
 from trishift.io.wording import counted
-from trishift.model.spec import RELATION_MODES, InputSpec, ModelSpec
+from trishift.model.feature_maps import check_size
+from trishift.model.sizes import size_of
+from trishift.model.spec import InputSpec, ModelSpec
 from trishift.model.tensors import TensorInfo, tensor_table
 
 _METRICS = ("best_prec1", "best_mAP", "best_acc1")  # in the containers of the original codebases
@@ -83,6 +85,7 @@ def import_file(
 ) -> tuple[Checkpoint, ConversionReport]:
     """`import_weights` for a file that is already open."""
     answers = Answers(file.path, options, fallback)
+    file = one_network(file, answers)
     description = file.extras.get(DESCRIPTION_KEY)
     try:
         if isinstance(description, str):
@@ -96,7 +99,6 @@ def _read_foreign(
     file: WeightFile, dialect: str | None, answers: Answers, allow_partial: bool
 ) -> tuple[Checkpoint, ConversionReport]:
     refuse_rounded(file)
-    file = one_network(file, answers)
     recognition = recognize(file, dialect)
     names = visible_names(file, recognition)
     family = recognition.dialect
@@ -112,7 +114,7 @@ def _read_foreign(
     checkpoint = Checkpoint(
         tensors=tensors,
         spec=spec,
-        input=_with_size(family.input(spec, answers), answers),
+        input=_with_size(family.input(spec, answers), spec, answers),
         labels=labels_for(spec.num_classes, family.label_lists, answers),
         meta={"origin": {"file": file.path.name, "format": file.format, "dialect": family.name}, **_meta(file)},
     )
@@ -137,7 +139,7 @@ def _read_described(
     if not allow_partial:
         report.require_complete()
     labels = described.labels if answers.given("labels") is None else labels_for(spec.num_classes, (), answers)
-    pixels = described.input and _with_size(described.input, answers)
+    pixels = described.input and _with_size(described.input, spec, answers)
     if CALIBRATION in described.meta and (spec, pixels) != (described.spec, described.input):
         _log.warning("%s: its calibration is ignored, as it is not for these segments, relations or pixels", file.path)
         described = described.without_calibration()
@@ -171,8 +173,6 @@ def _with_direction(spec: ModelSpec, answers: Answers) -> ModelSpec:
         return spec
     if spec.shift is None:
         raise CheckpointError(f"shift_direction={direction}: the model has no shift; leave shift_direction out")
-    if direction not in SHIFT_DIRECTIONS:
-        raise CheckpointError(f"shift_direction={direction!r} is unknown; one of {', '.join(SHIFT_DIRECTIONS)}")
     return replace(spec, shift=replace(spec.shift, direction=direction))
 
 
@@ -180,15 +180,16 @@ def _with_relations(spec: ModelSpec, answers: Answers) -> ModelSpec:
     mode = answers.given("relations")
     if mode is None or spec.head.consensus == "average":
         return spec
-    if mode not in RELATION_MODES:
-        raise CheckpointError(f"relations={mode!r} is unknown; one of {', '.join(RELATION_MODES)}")
     return replace(spec, head=replace(spec.head, relations=mode))
 
 
-def _with_size(pixels: InputSpec, answers: Answers) -> InputSpec:
+def _with_size(pixels: InputSpec, spec: ModelSpec, answers: Answers) -> InputSpec:
     """Apply the user's input size, which no weights determine."""
     size = answers.given("size")
-    return pixels if size is None else pixels.with_crop(size)
+    if size is None:
+        return pixels
+    check_size(spec, size_of(size))
+    return pixels.with_crop(size)
 
 
 def _take_tensors(

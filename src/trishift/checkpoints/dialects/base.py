@@ -18,7 +18,7 @@ from trishift.errors import CheckpointError
 from trishift.model.backbones import BACKBONES
 from trishift.model.backbones.resnet import RESNETS
 from trishift.model.pixels import segment_length
-from trishift.model.spec import FRAME_CHANNELS, InputSpec, Modality, ModelSpec, ShiftSpec, block_names, default_input
+from trishift.model.spec import InputSpec, Modality, ModelSpec, ShiftSpec, block_names, default_input
 from trishift.model.tensors import TensorInfo
 
 TORCH_NORM = {role: role for role in ("weight", "bias", "running_mean", "running_var")}
@@ -139,8 +139,6 @@ def standard_input(spec: ModelSpec, answers: Answers) -> InputSpec:
     """Return the originals' input for a backbone: 3 channels mean RGB, 15 differences, any other number flow."""
     implied: dict[int, Modality] = {3: "rgb", 15: "rgbdiff"}
     modality: Modality = answers.given("modality") or implied.get(spec.in_channels, "flow")
-    if modality not in FRAME_CHANNELS:
-        raise CheckpointError(f"modality={modality!r} is unknown; one of {', '.join(FRAME_CHANNELS)}")
     segment_length(modality, spec.in_channels)  # raises if the modality cannot have that many channels
     return default_input(spec.backbone, modality)
 
@@ -154,11 +152,33 @@ def ask_shift(answers: Answers, placement: str | tuple[str, ...], **fields: obje
     """Ask for the shift in a family whose names do not show it: `placement` or none."""
     name = placement if isinstance(placement, str) else "blockres"
     answer = answers.ask("shift", f"whether it shifts: shift='{name}' for a TSM, shift='none' for a TSN")
-    if answer == "none":
-        return None
-    if answer not in (name, "tsm") and not isinstance(answer, tuple):
-        raise CheckpointError(f"shift={answer!r}: weights of this family allow {name!r} and 'none'")
-    return ShiftSpec(placement=placement, **fields)  # type: ignore[arg-type]
+    return ShiftSpec(placement=placement, **fields) if shifts(answers, answer, name) else None  # type: ignore[arg-type]
+
+
+def shifts(answers: Answers, answer: object, placement: str = "blockres") -> bool:
+    """Whether a family shifts, which knows one placement.
+
+    Raises:
+        CheckpointError: the answer is another placement.
+    """
+    if answer not in (placement, "tsm", "none") and not isinstance(answer, tuple):
+        raise CheckpointError(
+            f"{answers.path}: shift={answer!r}, but weights of this family allow {placement!r} and 'none'"
+        )
+    return answer != "none"
+
+
+def share_of_segments(answers: Answers, segments: int) -> int:
+    """`div` of the shift of PaddleVideo's operator: T, unless the user sets it.
+
+    Raises:
+        CheckpointError: the file's name says another T.
+    """
+    given = answers.given("shift_div")
+    if given is None:
+        difference = "segments shift another share of the channels"
+        answers.confirm_named("num_segments", segments, difference, " (or shift_div to the named number, too)")
+    return int(given or segments)
 
 
 def ask_segments(answers: Answers, model: ModelSpec) -> int:

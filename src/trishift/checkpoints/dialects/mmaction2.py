@@ -61,7 +61,9 @@ def _non_local_form(names: Names, answers: Answers) -> NonLocalForm:
         question = "the pairwise function of its non-local blocks, embedded_gaussian or dot_product"
         form = answers.ask("non_local_form", question)
         if form not in ("embedded_gaussian", "dot_product"):
-            raise CheckpointError(f"non_local_form={form!r}: the weights allow embedded_gaussian and dot_product")
+            raise CheckpointError(
+                f"{answers.path}: non_local_form={form!r}, but the weights allow embedded_gaussian and dot_product"
+            )
     return form
 
 

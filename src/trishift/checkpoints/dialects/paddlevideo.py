@@ -19,6 +19,7 @@ from trishift.checkpoints.dialects.base import (
     ask_segments,
     ask_shift,
     every_branch,
+    share_of_segments,
     unshifted_image_model,
 )
 from trishift.model.backbones.resnet import RESNETS
@@ -71,6 +72,7 @@ class PaddleVideo(Dialect):
         if not names.any(r"^backbone\."):
             return unshifted_image_model(model, answers)
         segments = ask_segments(answers, model)
-        div = int(answers.given("shift_div") or segments)
-        shift = ask_shift(answers, every_branch(model.backbone), div=div, order="past_first")
+        shift = ask_shift(answers, every_branch(model.backbone), order="past_first")
+        if shift:
+            shift = replace(shift, div=share_of_segments(answers, segments))
         return replace(model, num_segments=segments, shift=shift)

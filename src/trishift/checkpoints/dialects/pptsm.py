@@ -9,9 +9,8 @@ import re
 from dataclasses import replace
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.dialects.base import Names, unshifted_image_model
+from trishift.checkpoints.dialects.base import Names, share_of_segments, shifts, unshifted_image_model
 from trishift.checkpoints.dialects.paddlevideo import PaddleVideo
-from trishift.errors import CheckpointError
 from trishift.model.spec import ModelSpec, ShiftSpec
 
 SLOPE = 0.01
@@ -48,14 +47,11 @@ class PPTSM(PaddleVideo):
             return unshifted_image_model(model, answers)
         segments = int(answers.assume("num_segments", 8))
         shift = answers.ask("shift", "which of two networks it is: shift='blockres' for a PP-TSM, 'none' for a PP-TSN")
-        if shift == "none":
+        if not shifts(answers, shift):
             return replace(model, num_segments=segments)
-        if shift not in ("blockres", "tsm"):
-            raise CheckpointError(f"shift={shift!r}: weights of this family allow 'blockres' and 'none'")
-        div = int(answers.given("shift_div") or segments)
         return replace(
             model,
             num_segments=segments,
             negative_slope=SLOPE,
-            shift=ShiftSpec(div=div, order="past_first"),
+            shift=ShiftSpec(share_of_segments(answers, segments), order="past_first"),
         )

@@ -12,7 +12,15 @@ from dataclasses import replace
 from functools import cache
 
 from trishift.checkpoints.answers import Answers
-from trishift.checkpoints.dialects.base import PADDLE_NORM, Dialect, Names, Shape, unshifted_image_model
+from trishift.checkpoints.dialects.base import (
+    PADDLE_NORM,
+    Dialect,
+    Names,
+    Shape,
+    share_of_segments,
+    shifts,
+    unshifted_image_model,
+)
 from trishift.errors import CheckpointError
 from trishift.model.backbones.mobile import MOBILES, MobileBlock
 from trishift.model.spec import ModelSpec, ShiftSpec
@@ -81,16 +89,10 @@ class PPTSMMobile(Dialect):
             segments = int(answers.ask("num_segments", "the number of frames per clip, 8 or 16 in published weights"))
         else:
             segments = int(answers.assume("num_segments", 8))
-        shift = answers.given("shift") or "blockres"
-        if shift not in ("blockres", "tsm", "none"):
-            raise CheckpointError(f"shift={shift!r}: weights of this family allow 'blockres' and 'none'")
-        div = int(answers.given("shift_div") or segments)
-        return replace(
-            model,
-            num_segments=segments,
-            temporal_attention=attention is not None,
-            shift=None if shift == "none" else ShiftSpec(div=div, order="past_first"),
-        )
+        model = replace(model, num_segments=segments, temporal_attention=attention is not None)
+        if not shifts(answers, answers.given("shift") or "blockres"):
+            return model
+        return replace(model, shift=ShiftSpec(share_of_segments(answers, segments), order="past_first"))
 
 
 @cache

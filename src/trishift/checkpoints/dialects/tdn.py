@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from trishift.checkpoints.answers import Answers
 from trishift.checkpoints.dialects.base import Dialect, Names, Shape, ask_segments, rewrite
-from trishift.errors import CheckpointError
 from trishift.model.backbones.resnet import RESNETS
 from trishift.model.motion import MOTION_FRAMES, MotionSpec, tdn
 from trishift.model.spec import InputSpec, ModelSpec
@@ -82,12 +81,7 @@ class TemporalDifferenceNetwork(Dialect):
         """
         answers.confirm("shift", "none")
         segments = ask_segments(answers, model)
-        named = answers.named("num_segments")
-        if named not in (None, segments):
-            raise CheckpointError(
-                f"{answers.path}: num_segments={segments}, but the file's name says {named}, and weights of {named} "
-                f"segments fuse motion differently; set num_segments={named}, or rename the file if its name is wrong"
-            )
+        answers.confirm_named("num_segments", segments, "segments fuse motion differently")
         channels = MOTION_FRAMES * model.in_channels
         return replace(model, num_segments=segments, in_channels=channels, motion=self.motion(segments))
 
