@@ -143,9 +143,28 @@ def test_features(folder: Path, server: FileServer, capsys: pytest.CaptureFixtur
     assert command(*words, write_list(folder, server)) == 0
     assert command(*words, write_list(folder, server, "t0psecret-renewed")) == 0
     assert "3 videos, 2 of them complete" in check_clean(folder, capsys)
-    (folder / "list.in").write_text("".join(f"{server.url}/v?key={key}\n" for key in ("a", "b")))
-    assert command(*words, f"--filelist={folder / 'list.in'}") == 1
-    assert "is the output of several videos whose addresses differ only in keys" in error_line(capsys)
+
+
+def test_addresses_that_differ_only_in_tokens_are_told_apart(folder: Path, server: FileServer) -> None:
+    server.files["/v"] = (folder / "video.mp4").read_bytes()
+    words = ("--checkpoint", "model.safetensors", "--batch-size", 1)
+
+    def predicted(*keys: str) -> list[str]:
+        (folder / "list.in").write_text("".join(f"{server.url}/v?key={key}\n" for key in keys))
+        output = ("--output", "out/found.jsonl", "--overwrite")
+        assert command("infer", *words, *output, f"--filelist={folder / 'list.in'}") == 0
+        return [json.loads(line)["video"] for line in (folder / "out/found.jsonl").read_text().splitlines()]
+
+    one, other, again = predicted("a", "b", "a")
+    assert one == again != other
+    assert all(name.startswith(f"{server.url}/v?key=... (") for name in (one, other))
+    assert predicted("b", "a") == [other, one]
+    assert predicted("a", "a") == [f"{server.url}/v?key=..."] * 2
+    predicted("b", "a")
+    assert command("features", *words, "--output", "out/features", f"--filelist={folder / 'list.in'}") == 0
+    assert {path.name for path in (folder / "out/features").rglob("*.npz")} == {
+        f"{name.rpartition('/')[2]}.npz" for name in (one, other)
+    }
 
 
 @pytest.mark.parametrize("listed", [True, False])

@@ -18,6 +18,7 @@ from tests.support import isolated
 from tests.support.command_line import command, error_line
 from tests.support.file_server import serving
 from tests.support.object_store import BUCKET, forget_stores, object_store
+from tests.support.paths import ROOT
 from tests.support.tiny import write_recipe
 
 from trishift.backends import FRAMEWORKS
@@ -102,6 +103,55 @@ def test_a_killed_run_is_resumed_on_another_machine(
     for name in one.tensors:
         np.testing.assert_allclose(other.tensors[name], one.tensors[name], rtol=rounding, atol=rounding)
     assert not any((tmp_path / "other/runs").glob("*/tiny"))
+
+
+def test_two_processes_send_once_and_resume_together(
+    client: Any, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe.write_text(recipe.read_text().replace("epochs: 2", "epochs: 2\n  frozen_bn: true"))
+    assert train("--config", recipe, "--output", "whole") == 0
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2, ROOT / "train.py")
+    words = ("--device", "cpu", "--no-report", "execution.distributed=true")
+    local = {"GLOO_SOCKET_IFNAME": "lo"}
+    isolated.python(*launcher, *words, "--config", recipe, "--output", RUN, "--until", 1, **local)
+    assert load_state(download(client, "last.safetensors", tmp_path / "saved.safetensors"))[1].epoch == 1
+    monkeypatch.setenv("TRISHIFT_HOME", str(tmp_path / "other"))
+    isolated.python(*launcher, *words, "--resume", RUN, **local)
+    found = losses(download(client, "metrics.jsonl", tmp_path / "sent.jsonl"))
+    np.testing.assert_allclose(found, losses(tmp_path / "whole/metrics.jsonl"), rtol=1e-4)
+    assert load_state(download(client, "last.safetensors", tmp_path / "last.safetensors"))[1].epoch == 2
+    assert not any((tmp_path / "other/runs").glob("*/tiny"))
+
+
+def test_runs_and_results_in_a_store_are_reported_and_compared(
+    client: Any, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--config", recipe, "--output", RUN, "--until", 1) == 0
+    assert command("report", RUN) == 1
+    assert error_line(capsys).startswith(f"error: {RUN}: is in a store") and not list(tmp_path.glob("*.html"))
+    assert command("report", RUN, "--output", "page.html") == 0
+    assert "1 of 2 epochs evaluated so far" in (page := (tmp_path / "page.html").read_text())
+    assert "There are no film strips" not in page and "data:image" in page
+    assert train("--resume", RUN) == 0
+    assert command("report", RUN, "--output", "page.html") == 0
+    assert "evaluated so far" not in (tmp_path / "page.html").read_text()
+    assert train("--config", recipe, "--output", "here", "train.lr=0.02") == 0
+    result = f"s3://{BUCKET}/runs/result.json"
+    words = ("eval", "--checkpoint", RUN, "--device", "cpu", "--no-report", "--output")
+    assert command(*words, result) == 0
+    assert command(*words, "result.json") == 0
+    capsys.readouterr()
+    assert command("compare", RUN, "here", result, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [row["runs"] for row in shown["rows"]] == [[RUN], ["here"], [result]]
+    assert command("compare", "result.json", "here", result, "--json") == 0
+    local, _, stored = json.loads(capsys.readouterr().out)["rows"]
+    assert (local["mean"], local["high"]) == (stored["mean"], stored["high"])
+    for missing in ("runs/none", "runs/none.json"):
+        assert command("report", f"s3://{BUCKET}/{missing}", "--output", "page.html") == 1
+        assert f"{missing}: is neither a run folder nor the result.json" in error_line(capsys)
+    assert command("compare", RUN, f"{RUN}/") == 1
+    assert f"{RUN}: is named 2 times" in error_line(capsys)
 
 
 def test_a_run_in_a_store_is_complete_and_is_continued_or_replaced_on_request(

@@ -43,7 +43,7 @@ def test_a_run_in_a_store_evaluates_clips_in_a_store(
         assert command("infer", "--checkpoint", run, "--device", "cpu", clip) == 0
         assert clip in capsys.readouterr().out
         assert command("infer", "--checkpoint", run, clip, "--output", "s3://clips/out.csv") == 1
-        assert "s3://clips: results are written to this machine" in capsys.readouterr().err
+        assert "s3://clips/out.csv: results are written to this machine" in capsys.readouterr().err
 
 
 def test_copies_used_longest_ago_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

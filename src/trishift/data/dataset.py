@@ -118,8 +118,8 @@ class ClipDataset(ABC):
         return Sample(np.zeros(self.clip_shape, pixels), self._encode(()), valid=False)
 
     def name(self, index: int) -> str:
-        """The name of a clip: its path, see `errors.named`."""
-        return named(self._records.path(index))
+        """The name of a clip, see `ClipList.name`."""
+        return self._records.name(index)
 
     def videos(self) -> Iterator[str]:
         """Path of each clip's video as text, with the secrets of addresses."""

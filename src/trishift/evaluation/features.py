@@ -16,10 +16,11 @@ import numpy as np
 
 from trishift.backends.contract import Predictor
 from trishift.data.dataset import EvaluationSet
+from trishift.data.lists import ClipList
 from trishift.data.loader import Loader
 from trishift.data.opening import unlabeled_set
 from trishift.data.protocol import Protocol
-from trishift.errors import DataError, named
+from trishift.errors import DataError
 from trishift.evaluation.evaluator import iter_videos
 from trishift.evaluation.prediction import Miss
 from trishift.io.npz import read_npz, write_npz
@@ -61,14 +62,15 @@ def output_paths(videos: list[Path], folder: Path) -> dict[Path, Path]:
     """The output file of each video: its path below the common folder of all videos, plus `.npz`.
 
     Raises:
-        DataError: two addresses differ only in secrets, which no file is named after.
+        DataError: a video is named in two ways.
     """
-    absolute = {video: Path(named(video)).absolute() for video in videos}
+    clips = ClipList.of(videos)
+    absolute = {video: Path(clips.name(number)).absolute() for number, video in enumerate(videos)}
     common = _common_folder(list(absolute.values()))
     outputs = {video: folder / f"{path.relative_to(common)}.npz" for video, path in absolute.items()}
     if len(set(outputs.values())) < len(outputs):
         shared = Counter(outputs.values()).most_common(1)[0][0]
-        raise DataError(f"{shared}: is the output of several videos whose addresses differ only in keys; copy them")
+        raise DataError(f"{shared}: is the output of several videos; name each of them in one way only")
     return outputs
 
 

@@ -28,7 +28,7 @@ from trishift.io.pickles import NUMPY, PickledArray, unpickle
 from trishift.io.regular import check_regular
 from trishift.io.wording import counted, nearest_path
 
-HELD_OUT = "held_out.json"
+HELD_OUT, SCORES = "held_out.json", ".scores.npz"
 PICKLES = frozenset({".pkl", ".pickle"})
 _INFLATION = 50  # of a pickle's arrays in memory over bytes on disk
 _log = logging.getLogger(__name__)

@@ -46,13 +46,17 @@ def make_folder(path: Path) -> None:
     Raises:
         OutputError: the operating system refuses, it is nested too deeply, or it is the address of an object.
     """
-    if is_remote(path):
-        raise OutputError(f"{path}: results are written to this machine; name a folder here, and copy it afterwards")
+    _refuse_address(path)
     try:
         with _refusals(path):
             path.mkdir(parents=True, exist_ok=True)
     except RecursionError:
         raise OutputError(f"{path}: has too many parent folders; choose a shorter path") from None
+
+
+def _refuse_address(path: Path) -> None:
+    if is_remote(path):
+        raise OutputError(f"{path}: results are written to this machine; name a folder here, and copy it afterwards")
 
 
 def check_writable(path: Path) -> None:
@@ -61,6 +65,7 @@ def check_writable(path: Path) -> None:
     Raises:
         OutputError: the operating system refuses.
     """
+    _refuse_address(path)
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         make_folder(path.parent)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trishift.errors import CheckpointError, DataError, OutputError, named, spelled_addresses
+from trishift.evaluation.scores import SCORES
 from trishift.io.regular import is_in_store
 from trishift.io.storage.folders import FolderCopy, below, fetch, list_folder
+from trishift.io.storage.remote import MissingObject, RemoteFile
 from trishift.training.run_folder import LAST, RESUMED, belongs_to_run, is_replaced
 from trishift.zoo.home import home
-from trishift.zoo.stored import stored_version
+from trishift.zoo.stored import check_online, stored_version
+
+_RESULTS = (".json", ".jsonl", ".npz", ".txt", ".yaml")  # suffixes
 
 
 class StoredRun(FolderCopy):
@@ -84,14 +88,43 @@ def resumable(path: Path) -> Path:
             return ours.folder
         if LAST not in found:
             raise CheckpointError(f"{address}: has no {LAST}, so there is nothing to resume; check the address")
-        wanted = {name: file for name, file in found.items() if name in RESUMED or name.startswith("kept/")}
-        with stored_version(found[LAST]) as folder:
-            for name, file in wanted.items():
-                if not below(folder, name).is_file():
-                    fetch(file, folder / name)
-        return folder
+        return _copied({name: file for name, file in found.items() if name in RESUMED or name.startswith("kept/")})
     except DataError as error:
         raise CheckpointError(str(error)) from None
+
+
+def results_here(path: Path) -> Path:
+    """The files on this machine of the results in a run folder, or of an evaluation's result.json, in a store.
+
+    Weights are not copied. A path on this machine is returned as it is, and so is an address with no results.
+
+    Raises:
+        DataError: the store cannot be reached, or requests are forbidden.
+    """
+    if not is_in_store(path):
+        return path
+    address = run_address(path)
+    try:
+        check_online(address)
+    except CheckpointError as error:
+        raise DataError(str(error)) from None
+    if path.suffix == ".json":
+        places = {name: f"{address.rpartition('/')[0]}/{name}" for name in (path.name, f"{path.stem}{SCORES}")}
+        with suppress(MissingObject):
+            return _copied({name: RemoteFile.of(place) for name, place in places.items()}) / path.name
+        return path
+    found = list_folder(address)
+    wanted = {name: file for name, file in found.items() if "/" not in name and Path(name).suffix in _RESULTS}
+    return _copied(wanted) if wanted else path
+
+
+def _copied(files: Mapping[str, RemoteFile]) -> Path:
+    """A folder with copies of objects; they are not copied again while none of them has changed."""
+    with stored_version(*files.values()) as folder:
+        for name, file in files.items():
+            if not below(folder, name).is_file():
+                fetch(file, folder / name)
+    return folder
 
 
 @contextmanager

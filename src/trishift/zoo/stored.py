@@ -54,13 +54,13 @@ def check_online(address: str) -> None:
 
 
 @contextmanager
-def stored_version(file: RemoteFile) -> Iterator[Path]:
-    """Yield the folder for copies of a version of an object and of what belongs to it; other processes wait.
+def stored_version(*files: RemoteFile) -> Iterator[Path]:
+    """Yield the folder for copies of the present versions of some objects; other processes wait.
 
     Raises:
         HomeError: the home folder cannot be written.
     """
-    version = hashlib.sha256(repr(file.identity).encode()).hexdigest()[:16]
+    version = hashlib.sha256(repr([file.identity for file in files]).encode()).hexdigest()[:16]
     folder = home() / "stored" / version
     limit = allowed_bytes()
     with claimed(folder):

@@ -54,7 +54,7 @@ def attempt_report(
     try:
         page = write_report(path, framework, films=films)
     except Exception as error:
-        again = f"trishift report {shlex.quote(place_of(path, copy))}"
+        again = f"trishift report {shlex.quote(place_of(path, copy))}{' --output report.html' if copy else ''}"
         status(f"warning: the report could not be written ({brief(error)}); repeat it with: {again}")
     else:
         status(f"report: {place_of(page, copy)}")
@@ -67,8 +67,7 @@ def _films(subject: Subject, framework: str | None, names: list[str]) -> Mapping
     from trishift.export.opening import is_exported
     from trishift.zoo.sources import weight_source
 
-    best = subject.path / "best.safetensors"
-    source = subject.context.get("checkpoint", best if best.is_file() else None)
+    source = subject.context.get("checkpoint", _weights(subject))
     if not names:
         return {}
     if "folds" in subject.context:
@@ -91,6 +90,14 @@ def _films(subject: Subject, framework: str | None, names: list[str]) -> Mapping
         return read_films(model.session, unlabeled_set(paths, model.input, model.spec, protocol, template), names)
     finally:
         model.session.close()
+
+
+def _weights(subject: Subject) -> str | Path | None:
+    """The best weights of a run; None if it has none."""
+    best = subject.path / "best.safetensors"
+    if subject.is_run and subject.address:
+        return subject.address
+    return best if best.is_file() else None
 
 
 def _trained_in(subject: Subject) -> str:

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, starmap
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from trishift.data.lists.columns import ERRORS, Shared, Texts
+from trishift.data.lists.columns import ERRORS, Shared, Texts, hashes, repeated
 from trishift.data.parts import split_part
 from trishift.errors import DataError, named
 from trishift.io.regular import NUL, joined
@@ -126,6 +127,30 @@ class ClipList(Sequence[VideoRecord]):
         """Path of a clip, including the root."""
         return joined(self._root, self.names[index])
 
+    def name(self, index: int) -> str:
+        """Path of a clip as results name it, see `errors.named`.
+
+        Addresses of the list that differ in nothing but tokens (`?key=a`, `?key=b`) get a hash of these.
+        """
+        mark = self._marks.get(index)
+        return named(self.path(index)) + (f" ({mark})" if mark else "")
+
+    @cached_property
+    def _marks(self) -> dict[int, str]:
+        """The hash of the tokens by the index of each clip whose name would be that of another address, too."""
+        if not self.names.any_has("?"):
+            return {}
+        queries: dict[str, dict[int, str]] = {}
+        for index in repeated(hashes(map(named, self.paths()))):
+            path = str(self.path(index))
+            queries.setdefault(named(path), {})[index] = path.partition("?")[2]
+        ambiguous = (of_name for of_name in queries.values() if len(set(of_name.values())) > 1)
+        return {
+            index: hashlib.sha256(query.encode(errors=ERRORS)).hexdigest()[:8]
+            for of_name in ambiguous
+            for index, query in of_name.items()
+        }
+
     def line(self, index: int) -> int:
         """Line of a clip in the list, from 1."""
         return self._lines[index]
@@ -174,6 +199,8 @@ class ClipList(Sequence[VideoRecord]):
         content = self.names.content
         if self.names.any_has("@") or self.names.any_has("?"):
             content = named(content.decode(errors=ERRORS)).encode(errors=ERRORS)
+        if self._marks:
+            content += repr(sorted(self._marks.items())).encode()
         return hashlib.sha256(os.fsencode(named(self._root)) + b"\0" + content).hexdigest()
 
     def label_counts(self) -> Counter[tuple[int, ...]]:

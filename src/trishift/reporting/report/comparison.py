@@ -63,14 +63,15 @@ def compare_runs(subjects: Sequence[Subject]) -> Comparison:
     """
     for path, times in Counter(subject.path.resolve() for subject in subjects).items():
         if times > 1:
-            raise DataError(f"{path}: is named {times} times; name each run once")
+            named = next(subject.place for subject in subjects if subject.path.resolve() == path)
+            raise DataError(f"{named}: is named {times} times; name each run once")
     evaluations = []
     for subject in subjects:
         if subject.evaluation is None:
-            command = f"trishift eval --checkpoint {subject.path} --output {subject.path / 'result.json'}"
-            raise DataError(f"{subject.path}: has no scores of single clips; run {command}")
+            command = f"trishift eval --checkpoint {subject.place} --output {subject.place}/result.json"
+            raise DataError(f"{subject.place}: has no scores of single clips; run {command}")
         evaluations.append(subject.evaluation)
-    sources = [str(subject.path) for subject in subjects]
+    sources = [subject.place for subject in subjects]
     shared = shared_videos(evaluations, sources)
     grouped: dict[tuple[str, int], list[int]] = {}
     earlier: Counter[tuple[str, int | None]] = Counter()
@@ -97,7 +98,7 @@ def _without_seed(subject: Subject) -> str:
     """Equal for runs of one recipe in the same frameworks whose seeds differ, else different."""
     recipe = subject.recipe
     if recipe is None or not subject.is_run:
-        return str(subject.path)
+        return subject.place
     values = recipe_to_dict(recipe)
     values["train"] = {**values["train"], "seed": None}
     frameworks = dict.fromkeys(part.get("framework") for part in subject.record.get("parts", []))
@@ -133,7 +134,7 @@ def summary(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON types."""
     rows = []
     for row in comparison.rows:
-        entry: dict[str, Any] = {"runs": [str(subject.path) for subject in row.subjects], **_interval(row.metric)}
+        entry: dict[str, Any] = {"runs": [subject.place for subject in row.subjects], **_interval(row.metric)}
         if row.spread is not None:
             entry["spread"] = row.spread
         if row.difference is not None:

@@ -8,16 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trishift.errors import DataError
+from trishift.errors import DataError, named
 from trishift.evaluation.evaluator import Evaluation
-from trishift.evaluation.scores import HELD_OUT, evaluation_of_model, read_scores
+from trishift.evaluation.scores import HELD_OUT, SCORES, evaluation_of_model, read_scores
+from trishift.io.regular import is_in_store
 from trishift.io.wording import counted, nearest_path
 from trishift.recipe import Recipe, load_recipe
 from trishift.training.run_folder import BEST_SCORES, holds_run, read_skipped
 from trishift.training.run_record import read_record
 from trishift.training.sinks import read_metrics
+from trishift.training.stored_run import results_here
 
-PAGE, SCORES = "report.html", ".scores.npz"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,13 @@ class Subject:
     """A run or a result.
 
     Attributes:
-        path: the run folder or the result.json.
+        path: the run folder or the result.json; a copy on this machine if it is in a store.
         evaluation: the scores that the report is about; None if there are none.
         scores: the file with these scores.
         recipe: of the run, or of the evaluated checkpoint, if it is known.
         context: entries of result.json such as `checkpoint` and `framework`.
         notes: what the reader should know first.
+        address: of one in a store.
     """
 
     path: Path
@@ -39,6 +42,12 @@ class Subject:
     recipe: Recipe | None = None
     context: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    address: str = ""
+
+    @property
+    def place(self) -> str:
+        """The path or address, as the user knows it."""
+        return self.address or str(self.path)
 
     @property
     def is_run(self) -> bool:
@@ -48,7 +57,8 @@ class Subject:
     @property
     def name(self) -> str:
         """Its short name."""
-        return self.path.resolve().name if self.is_run else self.path.stem
+        path = Path(self.address or self.path.resolve())
+        return path.name if self.is_run else path.stem
 
     @cached_property
     def steps(self) -> list[dict[str, Any]]:
@@ -72,21 +82,22 @@ class Subject:
 
 
 def read_subject(path: Path) -> Subject:
-    """Read a run folder or a result.json.
+    """Read a run folder or a result.json, which may be in a store.
 
     Raises:
-        DataError: it is neither.
+        DataError: it is neither, or the store cannot be reached.
     """
+    address, path = named(path).rstrip("/") if is_in_store(path) else "", results_here(path)
     if path.is_dir():
         if not holds_run(path):
-            raise DataError(f"{path}: holds no run; name a run folder, or the result.json of an evaluation")
-        return _run(path)
+            raise DataError(f"{address or path}: holds no run; name a run folder, or the result.json of an evaluation")
+        return _run(path, address)
     if path.suffix != ".json" or not path.is_file():
         raise DataError(
             f"{path}: is neither a run folder nor the result.json of an evaluation"
             f"{nearest_path(path) or '; write one with trishift eval --output result.json'}"
         )
-    return _result(path)
+    return _result(path, address)
 
 
 def page_of(path: Path) -> Path:
@@ -94,12 +105,12 @@ def page_of(path: Path) -> Path:
     return path / PAGE if path.is_dir() else path.with_suffix(f".{PAGE}")
 
 
-def _result(path: Path) -> Subject:
+def _result(path: Path, address: str) -> Subject:
     context = _summary(path)
     evaluation = _evaluation(path, context)
     recipe = path.parent / "recipe.yaml"
     known = load_recipe(recipe, recorded=True) if recipe.is_file() and _is_of(context, path.parent) else None
-    return Subject(path, evaluation, path.with_suffix(SCORES), known, context)
+    return Subject(path, evaluation, path.with_suffix(SCORES), known, context, address=address)
 
 
 def _is_of(context: dict[str, Any], folder: Path) -> bool:
@@ -108,9 +119,9 @@ def _is_of(context: dict[str, Any], folder: Path) -> bool:
     return (folder / checkpoint.name).is_file() or checkpoint.name == folder.name
 
 
-def _run(path: Path) -> Subject:
+def _run(path: Path, address: str) -> Subject:
     recipe = load_recipe(path / "recipe.yaml", recorded=True) if (path / "recipe.yaml").is_file() else None
-    subject = Subject(path, None, recipe=recipe)
+    subject = Subject(path, None, recipe=recipe, address=address)
     notes = [*_progress(subject), *subject.record.get("warnings", [])]
     if skipped := read_skipped(path / "skipped.txt"):
         clips = counted(len(skipped), "unreadable training clip was", "unreadable training clips were")
@@ -122,7 +133,7 @@ def _run(path: Path) -> Subject:
             notes.append(_without_validation(path))
             return replace(subject, notes=tuple(notes))
         if not others:
-            command = f"trishift eval --checkpoint {path} --output {path / 'result.json'}"
+            command = f"trishift eval --checkpoint {subject.place} --output {subject.place}/result.json"
             notes.append(f"There are no scores of single clips yet; write them with {command}")
             return replace(subject, notes=tuple(notes))
         scores = others[-1]
