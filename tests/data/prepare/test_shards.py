@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.support.command_line import command
 from tests.support.object_store import forget_stores, object_store, upload
 
@@ -113,6 +115,36 @@ def test_names_that_no_index_can_hold_are_changed(gestures: Path, tmp_path: Path
         assert np.array_equal(stored.read([4]), whole.read([4]))
 
 
+def test_frame_folders_are_samples_of_pictures(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (2, 6, 16, 16, 3), np.uint8)
+    for name, pictures in zip(("a/clip.1", "b"), frames, strict=True):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "notes.txt").write_text("no picture")
+        for number, picture in enumerate(pictures, 1):
+            Image.fromarray(picture).save(tmp_path / name / f"img_{number:05d}.png")
+    (tmp_path / "list.txt").write_text("a/clip.1 6 1\nb 6 0\n")
+    assert prepare_shards([tmp_path / "list.txt"], tmp_path / "out", shard_size=1) == {"list.txt": (2, 2)}
+    assert (tmp_path / "out/list.txt").read_text() == "list-000000.tar/a/clip_1 6 1\nlist-000001.tar/b 6 0\n"
+    assert_same_frames(tmp_path / "out/list.txt", frames)
+    with tarfile.open(tmp_path / "out/list-000001.tar") as tar:
+        assert tar.getnames() == [*(f"b.img_{number:05d}.png" for number in range(1, 7)), "b.json", "b.cls"]
+    with object_store() as client:
+        address = upload(client, tmp_path / "out", "set")
+        assert_same_frames(address / "list.txt", frames)
+        prepare_shards([address / "list.txt"], tmp_path / "again")
+        assert_same_frames(tmp_path / "again/list.txt", frames)
+        upload(client, tmp_path / "a", "folders/a")
+        (tmp_path / "stored.txt").write_text("s3://clips/folders/a/clip.1 6 1\n")
+        prepare_shards([tmp_path / "stored.txt"], tmp_path / "again")
+        assert_same_frames(tmp_path / "again/stored.txt", frames[:1])
+
+
+def assert_same_frames(path: Path, frames: np.ndarray) -> None:
+    for record, expected in zip(read_list(path), frames, strict=True):
+        with open_clip(record.path) as clip:
+            assert np.array_equal(clip.read(range(clip.num_frames)), expected)
+
+
 def test_bad_input_is_one_line(gestures: Path, shards: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\.tar: exists; choose another output folder, or use --force"):
         prepare_shards([gestures / "train.txt"], shards)
@@ -122,7 +154,9 @@ def test_bad_input_is_one_line(gestures: Path, shards: Path, tmp_path: Path) -> 
     (tmp_path / "frames").mkdir()
     for line in ("frames 0\n", "frames#frames=0,4 0\n"):
         (tmp_path / "folder.txt").write_text(line)
-        with pytest.raises(DataError, match=r"folder\.txt:1: .*frames is a folder of frames, and shards hold videos"):
+        with pytest.raises(
+            DataError, match=r"folder\.txt:1: .*frames is a folder without pictures; shards hold videos"
+        ):
             prepare_shards([tmp_path / "folder.txt"], tmp_path / "out")
     assert not list(tmp_path.glob("out/*"))
 

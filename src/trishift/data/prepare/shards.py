@@ -1,7 +1,8 @@
 """Tar files of the videos in lists, in webdataset's layout, and lists that name the videos in them.
 
 Members of one key belong together: `train/jump_7.mp4` is a video, `train/jump_7.json` its path and the labels of its
-clips in the list, and `train/jump_7.cls` its class, if it has exactly one. Since a key ends at the first dot of a file
+clips in the list, and `train/jump_7.cls` its class, if it has exactly one. In place of the video, there may be the
+pictures of a frame folder, `train/jump_7.img_00001.jpg`, .... Since a key ends at the first dot of a file
 name, the other dots of a name become underscores; so do tabs, which separate the columns of an index.
 """
 
@@ -16,15 +17,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from trishift.data.frames import stored_frames
 from trishift.data.lists import ClipList, VideoRecord, read_labels, read_list, write_list
 from trishift.data.parts import Part, split_part
+from trishift.data.picture_names import PICTURE_SUFFIXES
 from trishift.data.prepare.files import replacing
 from trishift.errors import DataError, named
 from trishift.io.atomic import staged
 from trishift.io.progress import track
 from trishift.io.regular import is_dir
 from trishift.io.storage import is_stored, open_stored
-from trishift.io.storage.ranges import FileRanges, RangeFile
+from trishift.io.storage.ranges import FileRanges, RangeFile, Ranges
 from trishift.io.storage.shards import SUFFIX, write_index
 from trishift.io.wording import unreadable
 
@@ -56,7 +59,7 @@ def prepare_shards(
         Number of clips and of shards by the name of each list.
 
     Raises:
-        DataError: a list or a video cannot be read, an entry is a folder of frames, or `output` has shards of
+        DataError: a list or a video cannot be read, a folder holds no pictures, or `output` has shards of
             these lists already and `force` is not set.
         OutputError: `output` cannot be written.
 
@@ -87,13 +90,12 @@ def prepare_shards(
 
 
 def _check(path: Path, records: ClipList) -> None:
-    """Refuse frame folders and missing files before anything is written."""
+    """Refuse folders without pictures and missing files before anything is written."""
     for record in records:
         video, _ = split_part(record.path)
-        if is_dir(video):
+        if is_dir(video) and not any(_is_picture(entry.name) for entry in video.iterdir()):
             raise DataError(
-                f"{path}:{record.line}: {video} is a folder of frames, and shards hold videos; make "
-                "videos, or a tar of the folders (trishift prepare index)"
+                f"{path}:{record.line}: {video} is a folder without pictures; shards hold videos and folders of frames"
             )
         try:
             _ = is_stored(video) or video.stat()
@@ -117,8 +119,10 @@ def _write_shards(
         count, written = count + 1, 0
         with staged(shard) as new, tarfile.open(new, "w", format=tarfile.PAX_FORMAT) as tar:
             while entry is not None and written < shard_size:
-                key, suffix = _key(entry[0], root, keys)
-                written += _add_video(tar, f"{key}{suffix}", *entry)
+                line = entry[1][0][0].line
+                files = _files_of(entry[0], line)
+                key, suffix = _key(entry[0], root, keys, is_folder="" not in files)
+                written += _add_files(tar, key, {end or suffix: file for end, file in files.items()}, entry[0], line)
                 _add_texts(tar, key, *entry)
                 places |= {record.line: f"{shard.name}/{key}{suffix}{part or ''}" for record, part in entry[1]}
                 entry = next(waiting, None)
@@ -135,15 +139,33 @@ def _remove_from(output: Path, stem: str, count: int) -> None:
         count += 1
 
 
-def _key(path: Path, root: Path, keys: set[str]) -> tuple[str, str]:
-    """A new key for a video, and the suffix of its file."""
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith(".")
+
+
+def _files_of(path: Path, line: int) -> dict[str, Ranges]:
+    """The pictures of a frame folder by `.` and their names, or a video by nothing."""
+    try:
+        if is_dir(path):
+            pictures: Mapping[str, Ranges] = {entry.name: FileRanges(entry) for entry in path.iterdir()}
+        else:
+            pictures = stored_frames(path)
+        names = sorted(filter(_is_picture, pictures))
+        found = {f".{_NO_INDEX.sub('_', name)}": pictures[name] for name in names}
+        return found or {"": open_stored(path) or FileRanges(path)}
+    except OSError as error:
+        raise _unreadable(path, line, error) from None
+
+
+def _key(path: Path, root: Path, keys: set[str], *, is_folder: bool) -> tuple[str, str]:
+    """A new key for a clip, and the suffix of its file; none for a folder."""
     given = named(path.relative_to(root)) if path.is_relative_to(root) else Path(named(path)).name
     relative = PurePosixPath(_NO_INDEX.sub("_", given))
     folders = relative.parent.as_posix().replace(".tar/", "_tar/")
-    stem = (f"{folders}/" if folders != "." else "") + relative.stem.replace(".", "_")
+    stem = (f"{folders}/" if folders != "." else "") + (relative.name if is_folder else relative.stem).replace(".", "_")
     key = next(key for key in _numbered(stem) if key not in keys)
     keys.add(key)
-    return key, relative.suffix or ".mp4"
+    return key, "" if is_folder else relative.suffix or ".mp4"
 
 
 def _numbered(stem: str) -> Iterator[str]:
@@ -154,13 +176,18 @@ def _numbered(stem: str) -> Iterator[str]:
         number += 1
 
 
-def _add_video(tar: tarfile.TarFile, name: str, path: Path, clips: _Clips) -> int:
+def _add_files(tar: tarfile.TarFile, key: str, files: Mapping[str, Ranges], path: Path, line: int) -> int:
+    """Add the files of a clip, by the ends of their members' names; returns their bytes."""
     try:
-        source = open_stored(path) or FileRanges(path)
-        _add(tar, name, source.size, io.BufferedReader(RangeFile(source), 2**20))
+        for suffix, file in files.items():
+            _add(tar, f"{key}{suffix}", file.size, io.BufferedReader(RangeFile(file), 2**20))
     except OSError as error:
-        raise DataError(f"line {clips[0][0].line} of the list: {unreadable(path, error)}") from None
-    return source.size
+        raise _unreadable(path, line, error) from None
+    return sum(file.size for file in files.values())
+
+
+def _unreadable(path: Path, line: int, error: OSError) -> DataError:
+    return DataError(f"line {line} of the list: {unreadable(path, error)}")
 
 
 def _add_texts(tar: tarfile.TarFile, key: str, path: Path, clips: _Clips) -> None:
