@@ -59,7 +59,10 @@ class Relation(nn.Module):
     def _projected(self, x: Tensor, frames: Tensor) -> Tensor:
         """`hidden` of every relation: (N, T, W) and (R, k) to (N, R, D)."""
         if frames.shape[0] < x.shape[1]:
-            concatenated: Tensor = self.hidden(x[:, frames].flatten(2))
+            # index_select also takes int32 in ONNX, unlike the GatherND of x[:, frames]
+            concatenated: Tensor = self.hidden(
+                x.index_select(1, frames.flatten()).unflatten(1, frames.shape).flatten(2)
+            )
             return concatenated
         projections = self.hidden.weight.unflatten(1, (self.scale, -1)).unbind(1)  # k matrices of (D, W)
         hidden: Tensor = self.hidden.bias
