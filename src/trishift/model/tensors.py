@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import comb
 from typing import Literal
 
 import numpy as np
@@ -104,7 +105,8 @@ def _head(spec: ModelSpec) -> Layers:
     x = yield from _per_class(fc) if average else fc
     for i, frames in enumerate(head.scales(spec.num_segments)):
         name = f"relations.{i}"
-        x = replace(features, channels=frames * head.relation_width)
+        times = min(comb(spec.num_segments, frames), spec.output_segments)  # per relation or, if fewer, per segment
+        x = replace(features, channels=frames * head.relation_width, frames=times)
         x = yield from linear(f"{name}.hidden", x, head.relation_hidden_width, start, start)
         yield from _per_class(linear(f"{name}.classifier", replace(x, frames=1), spec.num_classes, start, start))
     return x
