@@ -28,10 +28,13 @@ class TallThenWide(nn.Cell):
 def test_unevenly_padded_convolutions(tmp_path: Path) -> None:
     network, path = TallThenWide().set_train(False), tmp_path / "convs.onnx"
     spec = ProgramSpec(ModelSpec("resnet10", 2, num_segments=1), (5, 8), batch=1)
-    clips = np.random.default_rng(0).standard_normal((1, 1, 3, 5, 8)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    for parameter in network.trainable_params():
+        parameter.set_data(Tensor(rng.uniform(-0.5, 0.5, parameter.shape).astype(np.float32)))
+    clips = rng.standard_normal((1, 1, 3, 5, 8)).astype(np.float32)
     expected = network(Tensor(clips)).asnumpy()
     write_program(network, spec, "onnx", path, {}, opset=17)
     session = onnxruntime.InferenceSession(str(path))
     (found,) = session.run(None, {session.get_inputs()[0].name: clips})
-    assert expected.max() > 0
+    assert (expected > 0).mean() > 0.1
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
