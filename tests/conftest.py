@@ -15,7 +15,6 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 LONGEST = (  # files that take half a minute start first, so that parallel processes end together
-    "training/test_nodes.py",
     "export/test_parity.py",
     "backends/test_parity.py",
     "checkpoints/test_golden.py",
@@ -23,9 +22,6 @@ LONGEST = (  # files that take half a minute start first, so that parallel proce
     "backends/mindspore/test_session.py",
     "training/test_learning.py",
     "recipe/test_configs.py",
-    "training/test_stored_runs.py",
-    "commands/test_ray.py",
-    "io/test_cluster.py",
     "backends/contract/test_ranks.py",
     "commands/test_export.py",
     "training/test_run_folder.py",
